@@ -1,0 +1,43 @@
+# make demo    set up everything, then train, deploy and run a model on a built-in data set (CPU, no Docker)
+# make test    set up everything, then run the tests
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
+READY := $(VENV)/.ready
+
+.PHONY: help setup demo test test-all lint clean
+
+help:
+	@echo "make setup     virtual environment with pinned packages in $(VENV)"
+	@echo "make demo      train on the built-in demo data set and write a video (demo/)"
+	@echo "make test      fast tests          make test-all  with the slow ones"
+	@echo "make lint      ruff, mypy, shellcheck"
+	@echo "make clean     remove the environment, the demo's files and caches"
+
+setup: $(READY)
+
+# torch first and pinned, so that no other package picks it; CPU-only users point pip at CPU wheels before this.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install -q -c constraints.txt torch
+	$(PIP) install -q -c constraints.txt -e '.[test,lint]'
+	touch $@
+
+demo: $(READY)
+	$(VENV)/bin/python tools/run_demo.py
+
+test: $(READY)
+	$(VENV)/bin/python -m pytest
+
+test-all: $(READY)
+	$(VENV)/bin/python -m pytest -m 'slow or not slow'
+
+lint: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/shellcheck -x docker/*.sh tools/*.sh .ci/run
+
+clean:
+	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,49 @@
+"""Where each channel sits in a frame's vector, and the affine map that normalises it. NumPy only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ChannelLayout:
+    """Channels of one frame side by side: `sizes` maps name to number of values, in order."""
+
+    sizes: dict[str, int]
+
+    @cached_property
+    def size(self) -> int:
+        return sum(self.sizes.values())
+
+    @cached_property
+    def slices(self) -> dict[str, slice]:
+        ends = np.cumsum(list(self.sizes.values())).tolist()
+        return {name: slice(end - size, end) for (name, size), end in zip(self.sizes.items(), ends, strict=True)}
+
+    def split(self, x: Any) -> dict[str, Any]:
+        """(..., C) array or tensor -> {channel: (..., c)} views. Raises ValueError on another width."""
+        if x.shape[-1] != self.size:
+            raise ValueError(f"expected {self.size} values a frame ({self.sizes}), got {x.shape[-1]}")
+        return {name: x[..., part] for name, part in self.slices.items()}
+
+    def join(self, channels: dict[str, np.ndarray]) -> np.ndarray:
+        """{channel: (..., c)} -> (..., C) in the layout's order."""
+        return np.concatenate([channels[name] for name in self.sizes], axis=-1)
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Offset (C,) and scale (C,) of every value of a frame: normalised = (x - offset) / scale."""
+
+    offset: np.ndarray
+    scale: np.ndarray
+
+    def normalize(self, x: Any) -> Any:
+        return (x - self.offset) / self.scale
+
+    def restore(self, x: Any) -> Any:
+        return x * self.scale + self.offset

@@ -1,0 +1,100 @@
+"""Device, precision, seeds, determinism and logging: the only place that names an accelerator."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from audio2face.types import UserError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Where tensors live and in which precision weights are kept."""
+
+    device: torch.device
+    dtype: torch.dtype = torch.float32
+
+
+def choose_device(name: str | None = None) -> torch.device:
+    """The device for `name`, else for A2F_DEVICE: auto, cpu, cuda, cuda:<n> or mps. Raises UserError when it is not there."""
+    name = (name or os.environ.get("A2F_DEVICE") or "auto").strip().lower()
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("cpu")
+    kind, _, index = name.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (index and not index.isdigit()):
+        raise UserError(f"A2F_DEVICE={name}: expected auto, cpu, cuda, cuda:<number> or mps")
+    if kind == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(index or 0) >= count:
+            raise UserError(f"A2F_DEVICE={name}: PyTorch sees {count} CUDA device(s) here; use A2F_DEVICE=cpu or auto")
+    if kind == "mps" and not torch.backends.mps.is_available():
+        raise UserError("A2F_DEVICE=mps: PyTorch has no Metal device here; use A2F_DEVICE=cpu or auto")
+    return torch.device(name)
+
+
+def start(seed: int = 0, reproducible: bool = True, device: str | None = None) -> Runtime:
+    """Seed everything, set determinism and matmul precision, and pick the device. Called once by a command."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    torch.set_float32_matmul_precision("high" if not reproducible else "highest")
+    torch.backends.cudnn.benchmark = not reproducible
+    if reproducible:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    else:
+        torch.use_deterministic_algorithms(False)
+    runtime = Runtime(choose_device(device))
+    logger.info("device %s (%d CPU threads), seed %d%s", runtime.device, torch.get_num_threads(), seed, ", reproducible" if reproducible else "")
+    return runtime
+
+
+def available_memory_gb(device: torch.device) -> float:
+    """Free memory in GB on the device's own memory, or the host's."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] / 1e9
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    except (ValueError, OSError):
+        return 4.0
+
+
+def model_cache(root: Path) -> Path:
+    """Point every model library's download cache below `root` and return that folder (created)."""
+    root.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("TORCH_HOME", str(root))
+    os.environ.setdefault("HF_HOME", str(root / "huggingface"))
+    return root
+
+
+def setup_logging(log_file: Path | None = None, verbose: bool = False) -> None:
+    """Log to stdout, and to `log_file` as well when given. Calling again moves the file."""
+    root = logging.getLogger()
+    root.setLevel(logging.DEBUG if verbose else logging.INFO)
+    for handler in list(root.handlers):
+        if getattr(handler, "audio2face", False):
+            root.removeHandler(handler)
+            handler.close()
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
+    if log_file is not None:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(log_file, encoding="utf-8"))
+    for handler in handlers:
+        handler.audio2face = True  # type: ignore[attr-defined]
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(message)s", "%H:%M:%S"))
+        root.addHandler(handler)
+    for noisy in ("matplotlib", "numba", "PIL", "onnx_ir", "onnxscript", "torch.onnx", "httpx", "httpcore", "asyncio"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.captureWarnings(True)
