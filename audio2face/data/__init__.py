@@ -1,0 +1,1 @@
+"""Clips and their numbers: which frames train, with which sound, targets and conditions."""

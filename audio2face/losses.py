@@ -1,0 +1,114 @@
+"""Loss terms as pure functions of tensors, their weighted total, and the running normaliser.
+
+Rows come in items of L consecutive frames: (B·L, C) is reshaped to (B, L, C) where a term looks at motion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The total to minimise and every term that went into it, unweighted, all scalars."""
+
+    total: Tensor
+    terms: dict[str, Tensor]
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean of x over the entries that count; the mask (1 or 0) broadcasts. 0 when none does."""
+    mask = mask.expand_as(x)
+    return (x * mask).sum() / mask.sum().clamp(min=1.0)
+
+
+def mse(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared error over the values that are real data: all (B·L, C)."""
+    return masked_mean((prediction - target) ** 2, mask)
+
+
+def frame_differences(x: Tensor, seq_len: int) -> Tensor:
+    """(B·L, …) -> (B, L - 1, …) differences between successive frames of each item."""
+    return x.unflatten(0, (-1, seq_len)).diff(dim=1)
+
+
+def motion(prediction: Tensor, target: Tensor, mask: Tensor, seq_len: int) -> Tensor:
+    """Mean squared error of frame-to-frame differences."""
+    both = mask.unflatten(0, (-1, seq_len))
+    return masked_mean(frame_differences(prediction - target, seq_len) ** 2, both[:, 1:] * both[:, :-1])
+
+
+def emotion_regulariser(implicit: Tensor, seq_len: int) -> Tensor:
+    """Mean squared change of the implicit emotion (B·L, I) over its mean square: keeps it slow whatever its size."""
+    return (frame_differences(implicit, seq_len) ** 2).mean() / (implicit**2).mean().clamp(min=1e-12)
+
+
+def weighted_distance(prediction: Tensor, target: Tensor, weight: Tensor, exponent: float) -> Tensor:
+    """Squared error of distances (n, pairs), both scaled by exp(-exponent * max(true distance, 0)): closed lips count most.
+
+    `weight` (n, 1) scales whole rows (emotion weights, missing data).
+    """
+    scale = torch.exp(-exponent * target.clamp(min=0.0))
+    return (((prediction - target) * scale) ** 2 * weight).mean()
+
+
+def volume_stabiliser(prediction: Tensor, level: Tensor, mask: Tensor, seq_len: int, exponent: float) -> Tensor:
+    """Squared frame difference of the prediction where the sound is quiet: weighted by exp(-exponent * mean |audio|)."""
+    quiet = torch.exp(-exponent * level).unflatten(0, (-1, seq_len)).mean(dim=1)  # (B,)
+    moved = frame_differences(prediction * mask, seq_len) ** 2
+    return (quiet[:, None, None] * moved).mean()
+
+
+def phoneme_cross_entropy(logits: Tensor, target: Tensor, silence: int | None = None, silence_weight: float = 1.0) -> Tensor:
+    """Cross-entropy of logits (n, T, P) with probabilities of the same shape; 0 when n is 0.
+
+    Steps whose likeliest target is the class `silence` are weighted by `silence_weight`.
+    """
+    if len(logits) == 0:
+        return logits.sum() * 0.0
+    entropy = -(target * F.log_softmax(logits, dim=-1)).sum(dim=-1)
+    if silence is None or silence_weight == 1.0:
+        return entropy.mean()
+    weight = torch.where(target.argmax(dim=-1) == silence, silence_weight, 1.0)
+    return (entropy * weight).sum() / weight.sum().clamp(min=1e-6)
+
+
+def phoneme_motion(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error of the probabilities' differences from step to step of (n, T, P); 0 when n is 0."""
+    if len(logits) == 0:
+        return logits.sum() * 0.0
+    return ((logits.softmax(dim=-1).diff(dim=1) - target.diff(dim=1)) ** 2).mean()
+
+
+@dataclass
+class RunningRms:
+    """Divides each term by the running RMS of itself (decay 0.99, bias-corrected), then raises it to a power.
+
+    The state stays on the device: no step waits for it.
+    """
+
+    decay: float = 0.99
+    squares: dict[str, Tensor] = field(default_factory=dict)
+    count: int = 0
+
+    def __call__(self, terms: Mapping[str, Tensor], power: float) -> dict[str, Tensor]:
+        self.count += 1
+        correction = 1.0 - self.decay**self.count
+        scaled = {}
+        for name, value in terms.items():
+            square = value.detach() ** 2
+            previous = self.squares.get(name, torch.zeros_like(square))
+            self.squares[name] = self.decay * previous + (1.0 - self.decay) * square
+            rms = (self.squares[name] / correction).sqrt().clamp(min=1e-12)
+            scaled[name] = (value / rms).clamp(min=1e-12) ** power
+        return scaled
+
+
+def weighted_total(terms: Mapping[str, Tensor], weights: Mapping[str, float | None]) -> Tensor:
+    """Sum of terms times their weights; a weight of None or 0 leaves the term out."""
+    return torch.stack([weight * terms[name] for name, weight in weights.items() if weight and name in terms]).sum()

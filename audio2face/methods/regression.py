@@ -1,0 +1,225 @@
+"""Regression: one frame of animation from one window of sound, with learned implicit emotions.
+
+Follows Karras et al., "Audio-driven facial animation by joint end-to-end learning of pose and emotion" (SIGGRAPH 2017),
+as Audio2Face-3D (arXiv 2508.16401) extends it.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from audio2face.data.window_dataset import WindowBatch, WindowData
+from audio2face.layout import ChannelLayout
+from audio2face.losses import (
+    Losses,
+    RunningRms,
+    emotion_regulariser,
+    motion,
+    mse,
+    phoneme_cross_entropy,
+    phoneme_motion,
+    volume_stabiliser,
+    weighted_distance,
+    weighted_total,
+)
+
+logger = logging.getLogger(__name__)
+
+NORMALISED = ("MSE", "MOTION", "EMO_REG")  # terms divided by their running RMS, fading out as training goes on
+
+
+@dataclass(frozen=True)
+class VertexDistances:
+    """Vertical distances between vertex pairs as a linear function of skin coefficients, one per actor.
+
+    d = coeffs @ matrix[actor] + mean[actor]: matrix (A, K, pairs), mean (A, pairs), in data units.
+    """
+
+    matrix: Tensor
+    mean: Tensor
+
+    def __call__(self, coeffs: Tensor, actor_ids: Tensor) -> Tensor:
+        """(n, K) coefficients of actors (n,) -> (n, pairs)."""
+        if len(self.matrix) == 1:
+            return coeffs @ self.matrix[0] + self.mean[0]
+        return torch.einsum("nk,nkp->np", coeffs, self.matrix[actor_ids]) + self.mean[actor_ids]
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """Weights of the terms (None: off) and their shape parameters, as the LOSS_* keys of a config name them."""
+
+    weights: dict[str, float | None]
+    lip_dist_exp: float = 1.0
+    vol_stab_exp: float = 5000.0
+    lip_dist_emotion: tuple[float, ...] | None = None  # by emotion number
+    lip_size_emotion: tuple[float, ...] | None = None
+    phoneme_silence_weight: float = 1.0
+    phoneme_silence: dict[str, int] = field(default_factory=dict)  # language -> class of silence
+    eye_threshold: float | None = None  # lids at most this far apart: the frame's skin does not train
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Learning rate over epochs: a factor per epoch, and optionally a cosine fall to `final` times the rate."""
+
+    gamma: float = 1.0
+    cosine: bool = False
+    final: float = 0.02
+    epochs: int = 1
+    warmup_epochs: int = 0
+
+    def __call__(self, epoch: int) -> float:
+        value = self.gamma**epoch
+        if self.warmup_epochs and epoch < self.warmup_epochs:
+            value *= (epoch + 1) / (self.warmup_epochs + 1)
+        if self.cosine:
+            value *= self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * epoch / max(self.epochs, 1)))
+        return value
+
+
+class Regression(nn.Module):
+    """The network and the table of implicit emotions, one row per training frame."""
+
+    def __init__(self, network: nn.Module, num_rows: int, implicit_len: int, sigma: float, generator: torch.Generator):
+        super().__init__()
+        self.network = network
+        self.implicit = nn.Parameter(torch.randn(num_rows, implicit_len, generator=generator) * sigma)
+
+
+class RegressionMethod:
+    """Meets `training.Method`."""
+
+    def __init__(
+        self,
+        model: Regression,
+        data: WindowData,
+        layout: ChannelLayout,
+        settings: LossSettings,
+        schedule: Schedule,
+        *,
+        batch_size: int,
+        emo_lr_mult: float = 1.0,
+        skin_scale: Tensor | None = None,
+        lip_dist: VertexDistances | None = None,
+        lip_size: VertexDistances | None = None,
+        eye_dist: VertexDistances | None = None,
+    ):
+        self.model, self.data, self.layout, self.settings = model, data, layout, settings
+        self.schedule, self.batch_size, self.emo_lr_mult = schedule, batch_size, emo_lr_mult
+        self.skin_scale, self.lip_dist, self.lip_size, self.eye_dist = skin_scale, lip_dist, lip_size, eye_dist
+        self.normaliser = RunningRms()
+        self._not_eye = torch.ones(layout.size, device=data.device)
+        if "eye" in layout.slices:
+            self._not_eye[layout.slices["eye"]] = 0.0
+
+    def batches(self, epoch: int) -> Iterator[WindowBatch]:
+        return self.data.batches(epoch, self.batch_size)
+
+    def steps_per_epoch(self) -> int:
+        return self.data.steps_per_epoch(self.batch_size)
+
+    def lr_multiplier(self, epoch: int) -> float:
+        return self.schedule(epoch)
+
+    def describe(self, batch: WindowBatch) -> str:
+        return self.data.describe(batch)
+
+    def param_groups(self) -> list[dict[str, Any]]:
+        network = [p for p in self.model.network.parameters() if p.requires_grad]
+        return [
+            {"params": network, "lr_mult": 1.0},
+            {"params": [self.model.implicit], "lr_mult": self.emo_lr_mult, "decay": False},
+        ]
+
+    def loss(self, batch: WindowBatch, progress: float) -> Losses:
+        """All terms of a batch; the normalised ones are raised to 1 - progress."""
+        settings, weights = self.settings, self.settings.weights
+        network, implicit = self.model.network, self.model.implicit[batch.frame_ids]
+        features = batch.features if batch.features is not None else network.features(batch.audio)
+        prediction, logits = network.decode(features, implicit, batch.explicit)
+        mask = self._without_closed_eyes(batch)
+        seq_len = batch.seq_len
+        terms = {"MSE": mse(prediction, batch.target, mask)}
+        if seq_len > 1:
+            terms["MOTION"] = motion(prediction, batch.target, mask, seq_len)
+            if implicit.shape[1]:
+                terms["EMO_REG"] = emotion_regulariser(implicit, seq_len)
+            if weights.get("VOL_STAB_REG"):
+                terms["VOL_STAB_REG"] = volume_stabiliser(prediction, batch.level, mask * self._not_eye, seq_len, settings.vol_stab_exp)
+        terms.update(self._lips(prediction, batch))
+        terms.update(self._phonemes(logits, batch))
+        scaled = {k: v for k, v in terms.items() if k in NORMALISED and weights.get(k)}
+        scaled = self.normaliser(scaled, 1.0 - progress)
+        return Losses(weighted_total({**terms, **scaled}, weights), terms)
+
+    def _skin(self, values: Tensor, actor_ids: Tensor) -> Tensor:
+        """Skin coefficients in data units of (n, C)."""
+        coeffs = values[:, self.layout.slices["skin_coeffs"]]
+        return coeffs if self.skin_scale is None else coeffs * self.skin_scale[actor_ids][:, None]
+
+    def _without_closed_eyes(self, batch: WindowBatch) -> Tensor:
+        """The mask (n, C) with the skin left out where the true lids are closed; the lips still count in their own terms."""
+        if self.eye_dist is None or self.settings.eye_threshold is None:
+            return batch.mask
+        lids = self.eye_dist(self._skin(batch.target, batch.actor_ids), batch.actor_ids).mean(dim=1)
+        items_open = (lids > self.settings.eye_threshold).unflatten(0, (-1, batch.seq_len)).all(dim=1)
+        mask = batch.mask.clone()
+        mask[:, self.layout.slices["skin_coeffs"]] *= items_open.repeat_interleave(batch.seq_len)[:, None]
+        return mask
+
+    def _lips(self, prediction: Tensor, batch: WindowBatch) -> dict[str, Tensor]:
+        settings, found = self.settings, {}
+        for name, distances, exponent, by_emotion in (
+            ("LIP_DIST", self.lip_dist, settings.lip_dist_exp, settings.lip_dist_emotion),
+            ("LIP_SIZE", self.lip_size, 0.0, settings.lip_size_emotion),
+        ):
+            if distances is None or not settings.weights.get(name):
+                continue
+            weight = prediction.new_ones(len(prediction), 1)
+            if by_emotion is not None:
+                weight = prediction.new_tensor(by_emotion)[batch.emotion_ids][:, None]
+            ours = distances(self._skin(prediction, batch.actor_ids), batch.actor_ids)
+            true = distances(self._skin(batch.target, batch.actor_ids), batch.actor_ids)
+            found[name] = weighted_distance(ours, true, weight, exponent)
+        return found
+
+    def _phonemes(self, logits: dict[str, Tensor], batch: WindowBatch) -> dict[str, Tensor]:
+        weights = self.settings.weights
+        if not logits or not (weights.get("PHONEME") or weights.get("PHONEME_MOTION")):
+            return {}
+        entropy, moved = [], []
+        for language, values in logits.items():
+            rows, index = batch.phonemes[language]
+            target = self.data.phoneme_posteriors[language][index]  # (n, T, P)
+            silence = self.settings.phoneme_silence.get(language)
+            entropy.append(phoneme_cross_entropy(values[rows], target, silence, self.settings.phoneme_silence_weight))
+            moved.append(phoneme_motion(values[rows], target))
+        return {"PHONEME": torch.stack(entropy).sum(), "PHONEME_MOTION": torch.stack(moved).sum()}
+
+
+def pair_distances(
+    components: list[np.ndarray], means: list[np.ndarray], upper: list[np.ndarray], lower: list[np.ndarray], size: int, device: torch.device
+) -> VertexDistances:
+    """Height of upper over lower vertices as functions of skin coefficients, padded to `size` coefficients.
+
+    Per actor: components (K, V, 3), mean (V, 3), vertex numbers of both ends. Heights are along y, which points up.
+    Raises ValueError when the actors' lists differ in length.
+    """
+    if len({len(u) for u in upper}) != 1:
+        raise ValueError(f"actors have different numbers of vertex pairs: {[len(u) for u in upper]}")
+    matrices, offsets = [], []
+    for basis, mean, up, low in zip(components, means, upper, lower, strict=True):
+        matrix = np.zeros((size, len(up)), np.float32)
+        matrix[: len(basis)] = basis[:, up, 1] - basis[:, low, 1]
+        matrices.append(matrix)
+        offsets.append(np.asarray(mean[up, 1] - mean[low, 1], np.float32))
+    return VertexDistances(torch.from_numpy(np.stack(matrices)).to(device), torch.from_numpy(np.stack(offsets)).to(device))
