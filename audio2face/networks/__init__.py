@@ -1,0 +1,34 @@
+"""Networks by name (NETWORK_NAME), and their weights on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from audio2face.networks.conv_w2v_autocorr import ConvW2vAutocorr
+from audio2face.paths import atomic
+
+NETWORKS: dict[str, type[nn.Module]] = {"conv_w2v_autocorr": ConvW2vAutocorr}
+
+
+def save_weights(path: Path, module: nn.Module) -> None:
+    """Write the whole state dict, frozen encoders included, so that a run needs no download again; atomic."""
+    with atomic(path) as partial:
+        torch.save({name: value.detach().cpu() for name, value in module.state_dict().items()}, partial)
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Read what `save_weights` wrote into a module built with the same arguments.
+
+    Raises:
+        ValueError: not such a file, or weights of another network.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        module.load_state_dict(state)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError, TypeError … for a bad file
+        raise ValueError(f"{path}: not the weights of this network: {error}") from error

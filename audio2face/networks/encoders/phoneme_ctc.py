@@ -1,0 +1,204 @@
+"""Phoneme-CTC encoder: the pretrained 50 fps phoneme recogniser of the `hama` package as a torch module.
+
+The package (pip install hama==1.3.13, Apache-2.0) carries its acoustic model as an ONNX file for onnxruntime. The same
+network is written out here and its weights are read from the initialisers of that file, so that the hidden layer can be
+used, exported and run on any device. The original is a half-precision graph whose blocks amplify small differences a
+thousandfold: its two roundings that matter (the log-mel, and √2 in GELU) are kept, and then the labels agree.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from importlib import util
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from audio2face.types import UserError
+
+HOP, WINDOW, BINS, MELS = 160, 400, 201, 80
+WIDTH, HEADS, LABELS = 256, 4, 191
+DILATIONS = (1, 1, 2, 2, 4, 1, 1, 2, 2, 4, 1)
+HALF_SQRT_2 = 1.4140625
+MODEL_FILE, VOCABULARY_FILE = "asr_waveform_fp16.onnx", "g2p_vocab.json"
+
+
+class PhonemeCtc(nn.Module):
+    """Log-mel → convolution stride 2 → 11 separable blocks with channel attention → 2 transformer layers → 191 labels.
+
+    Feature step t is centred on sample 320 t; there are ceil((N // 160 + 1) / 2) of them. The channel attention pools
+    over the whole input, so the features of a window differ from those of the track that it was cut from.
+    """
+
+    stft: Tensor
+    mel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("stft", torch.zeros(2 * BINS, 1, WINDOW))
+        self.register_buffer("mel", torch.zeros(BINS, MELS))
+        self.stem = nn.Conv1d(MELS, WIDTH, 3, 2, 1)
+        self.blocks = nn.ModuleList(SeparableBlock(WIDTH, dilation) for dilation in DILATIONS)
+        self.attention = nn.ModuleList(AttentionLayer(WIDTH, HEADS) for _ in range(2))
+        self.labels_layer = nn.Linear(WIDTH, LABELS)
+
+    @classmethod
+    def from_package(cls) -> PhonemeCtc:
+        """The pretrained model, in evaluation mode and without gradients.
+
+        Raises:
+            UserError: the `hama` package is missing or of another version.
+        """
+        model = cls()
+        model.load_state_dict(read_package_weights(package_folder() / MODEL_FILE))
+        return model.eval().requires_grad_(False)
+
+    @property
+    def labels(self) -> list[str]:
+        """The 191 symbols, in output order; the last two are the word boundary and the CTC blank."""
+        decoder = json.loads((package_folder() / VOCABULARY_FILE).read_text(encoding="utf-8"))["decoder"]
+        return [*decoder, "<wb>", "<blank>"]
+
+    def hidden(self, audio: Tensor) -> Tensor:
+        """audio: (B, N) at 16 kHz in [-1, 1], N > 200 → (B, T, 256)."""
+        x = F.pad(audio.unsqueeze(1), (WINDOW // 2, WINDOW // 2), mode="reflect")
+        real, imaginary = F.conv1d(x, self.stft, stride=HOP).chunk(2, 1)
+        power = (real.square() + imaginary.square()).transpose(1, 2) @ self.mel
+        mel = power.clamp(min=1e-10).log().transpose(1, 2)
+        x = gelu(self.stem(mel.half().float()))  # rounded where the original goes over to half precision
+        for block in self.blocks:
+            x = block(x)
+        x = x.transpose(1, 2)
+        for layer in self.attention:
+            x = layer(x)
+        return x
+
+    def posteriors(self, audio: Tensor) -> Tensor:
+        """audio: (B, N) → (B, T, 191) probabilities."""
+        return self.labels_layer(self.hidden(audio)).softmax(-1)
+
+
+class SeparableBlock(nn.Module):
+    """Depthwise and pointwise convolution, SiLU, squeeze and excitation, residual: (B, C, T) → (B, C, T)."""
+
+    def __init__(self, width: int, dilation: int, kernel: int = 9, squeeze: int = 8):
+        super().__init__()
+        self.depthwise = nn.Conv1d(
+            width, width, kernel, padding=dilation * (kernel // 2), dilation=dilation, groups=width
+        )
+        self.pointwise = nn.Conv1d(width, width, 1)
+        self.fc1 = nn.Conv1d(width, width // squeeze, 1)
+        self.fc2 = nn.Conv1d(width // squeeze, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.silu(self.pointwise(self.depthwise(x)))
+        return x + y * torch.sigmoid(self.fc2(F.silu(self.fc1(y.mean(2, keepdim=True)))))
+
+
+class AttentionLayer(nn.Module):
+    """Pre-norm transformer layer without position codes: (B, T, C) → (B, T, C)."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key, value = (
+            part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in self.qkv(self.norm1(x)).chunk(3, 2)
+        )
+        scores = query @ key.transpose(2, 3) / math.sqrt(query.shape[3])
+        x = x + self.out((scores.softmax(3) @ value).transpose(1, 2).flatten(2))
+        return x + self.down(gelu(self.up(self.norm2(x))))
+
+
+def gelu(x: Tensor) -> Tensor:
+    """GELU with √2 rounded to half precision, as in the original file."""
+    return 0.5 * x * (1.0 + torch.erf(x / HALF_SQRT_2))
+
+
+class PhonemeCtcBranch(nn.Module):
+    """Frozen phoneme features of the very window, then Linear and ReLU: (B, N) audio → (B, 256, N // 320 - 1, 1)."""
+
+    channels = 256
+
+    def __init__(self, pretrained: bool = True):
+        """`pretrained=False` builds the same modules for weights that are loaded afterwards."""
+        super().__init__()
+        self.model = PhonemeCtc.from_package() if pretrained else PhonemeCtc().requires_grad_(False)
+        self.linear = nn.Linear(WIDTH, self.channels)
+
+    def train(self, mode: bool = True) -> PhonemeCtcBranch:
+        super().train(mode)
+        self.model.eval()
+        return self
+
+    @torch.no_grad()
+    def features(self, audio: Tensor) -> Tensor:
+        """audio: (B, N) → (B, T, 256); the steps on the very edges of the window are left out."""
+        return self.model.hidden(audio)[:, 1 : audio.shape[1] // 320]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features: (B, T, 256) → (B, 256, T, 1)."""
+        return torch.relu(self.linear(features)).transpose(1, 2).unsqueeze(3)
+
+
+def package_folder() -> Path:
+    """The `assets` folder of the installed hama package.
+
+    Raises:
+        UserError: not installed, or a version without the file that is read here.
+    """
+    spec = util.find_spec("hama")
+    folder = Path(spec.origin).parent / "assets" if spec is not None and spec.origin else None
+    if folder is not None and (folder / MODEL_FILE).is_file():
+        return folder
+    found = "is not installed" if folder is None else f"in {folder.parent} is a version without {MODEL_FILE}"
+    raise UserError(
+        f"the phoneme-CTC audio features need the package hama, which {found}. Install it with "
+        "'pip install hama==1.3.13', or choose other features in NETWORK_HYPER_PARAMS "
+        "(use_melspec_features, use_autocorr_features)"
+    )
+
+
+def read_package_weights(path: Path) -> dict[str, Tensor]:
+    """State dict of `PhonemeCtc` from the initialisers of hama's ONNX file, as float32.
+
+    Weights that the exporter folded or transposed have lost their names; they are found through the nodes that use
+    them.
+    """
+    import onnx
+    from onnx import numpy_helper
+
+    graph = onnx.load(str(path)).graph
+    values = {i.name: torch.from_numpy(numpy_helper.to_array(i).copy()).float() for i in graph.initializer}
+    convs = [n for n in graph.node if n.op_type == "Conv" and n.input[1].startswith("onnx::")]
+    products = [n.input[1] for n in graph.node if n.op_type == "MatMul" and n.input[1].startswith("onnx::")]
+    if len(convs) != 1 + len(DILATIONS) or len(products) != 8:
+        raise UserError(f"{path}: not the model of hama 1.3.13; install it with 'pip install hama==1.3.13'")
+
+    state = {"stft": torch.cat([values["stft_real_kernel"], values["stft_imag_kernel"]]), "mel": values["mel_fb"]}
+    state |= {"stem.weight": values[convs[0].input[1]], "stem.bias": values[convs[0].input[2]]}
+    prefix = "acoustic_model.model."
+    for i, conv in enumerate(convs[1:]):
+        state |= {f"blocks.{i}.pointwise.weight": values[conv.input[1]]}
+        state |= {f"blocks.{i}.pointwise.bias": values[conv.input[2]]}
+        for ours, theirs in [("depthwise", "depthwise"), ("fc1", "se.fc1"), ("fc2", "se.fc2")]:
+            for kind in ("weight", "bias"):
+                state[f"blocks.{i}.{ours}.{kind}"] = values[f"{prefix}backbone.{i}.{theirs}.{kind}"]
+    for i in range(2):
+        theirs_i = f"{prefix}attn_layers.{i}."
+        biases = ["attn.in_proj_bias", "attn.out_proj.bias", "ff.0.bias", "ff.3.bias"]
+        for k, (ours, bias) in enumerate(zip(["qkv", "out", "up", "down"], biases, strict=True)):
+            state[f"attention.{i}.{ours}.weight"] = values[products[4 * i + k]].T.contiguous()
+            state[f"attention.{i}.{ours}.bias"] = values[theirs_i + bias]
+        for norm in ("norm1", "norm2"):
+            for kind in ("weight", "bias"):
+                state[f"attention.{i}.{norm}.{kind}"] = values[f"{theirs_i}{norm}.{kind}"]
+    projection = values[f"{prefix}proj.weight"].squeeze(2)
+    return state | {"labels_layer.weight": projection, "labels_layer.bias": values[f"{prefix}proj.bias"]}

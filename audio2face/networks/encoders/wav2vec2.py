@@ -1,0 +1,177 @@
+"""wav2vec 2.0 encoder: the first transformer layers of a pretrained model, then a trainable projection."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from audio2face.types import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+log = logging.getLogger(__name__)
+
+HUB_NAME = "facebook/wav2vec2-base"
+# torchaudio's extract_features neither drops layers nor masks; transformers does both in training by default.
+TRAINING_BEHAVIOUR: dict[str, Any] = {
+    "layerdrop": 0.0,
+    "apply_spec_augment": False,
+    "feat_proj_dropout": 0.1,
+    "hidden_dropout": 0.1,
+    "activation_dropout": 0.1,
+    "attention_dropout": 0.1,
+}
+
+
+class Wav2Vec2Branch(nn.Module):
+    """(B, N) audio → (B, 256, T, 1) with T = (N - 400) // 320 + 1.
+
+    The outputs of the kept layers are summed with softmax weights (learned when there are several layers), then Linear
+    and ReLU. A frozen model stays in evaluation mode and its outputs can be cached.
+    """
+
+    channels = 256
+
+    def __init__(
+        self,
+        num_layers: int = 1,
+        freeze: bool = True,
+        source: str = HUB_NAME,
+        cache_root: Path | str | None = None,
+        config: dict[str, Any] | None = None,
+        pretrained: bool = True,
+    ):
+        """Build the model, and read its weights unless `pretrained` is false (weights that follow are loaded later).
+
+        Args:
+            source: a name on the Hugging Face hub, a local folder in its format, or torchaudio's WAV2VEC2_BASE `.pth`.
+            cache_root: folder that keeps what is downloaded.
+            config: the model's own settings, as `model_settings` gave them; read from the source when None.
+
+        Raises:
+            UserError: the weights cannot be found or do not fit.
+        """
+        super().__init__()
+        self.freeze = freeze
+        self.model: PreTrainedModel
+        if pretrained:
+            self.model = load_pretrained(source, num_layers, cache_root)
+        else:
+            self.model = build_model(num_layers, config or {})
+        self.model.requires_grad_(not freeze)
+        self.layer_weights = nn.Parameter(torch.zeros(num_layers), requires_grad=num_layers > 1)
+        self.linear = nn.Linear(self.model.config.hidden_size, self.channels)
+
+    @property
+    def model_settings(self) -> dict[str, Any]:
+        """Settings in which the model differs from wav2vec 2.0 base: `config` for building it without its source."""
+        return {k: v for k, v in self.model.config.to_diff_dict().items() if k not in ("transformers_version", "dtype")}
+
+    def train(self, mode: bool = True) -> Wav2Vec2Branch:
+        super().train(mode)
+        if self.freeze:
+            self.model.eval()
+        return self
+
+    def features(self, audio: Tensor) -> Tensor:
+        """audio: (B, N) → (B, layers, T, width) when frozen; the audio itself when the model is trained."""
+        if not self.freeze:
+            return audio
+        with torch.no_grad():
+            return self.hidden_states(audio)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features: what `features` gave → (B, 256, T, 1)."""
+        hidden = features if self.freeze else self.hidden_states(features)
+        if hidden.shape[1] == 1:
+            mixed = hidden[:, 0]
+        else:
+            mixed = (hidden * torch.softmax(self.layer_weights, 0)[:, None, None]).sum(1)
+        return torch.relu(self.linear(mixed)).transpose(1, 2).unsqueeze(3)
+
+    def hidden_states(self, audio: Tensor) -> Tensor:
+        """audio: (B, N) → (B, layers, T, width), the output of each kept transformer layer."""
+        outputs = self.model(audio, output_hidden_states=True, return_dict=True)
+        return torch.stack(outputs.hidden_states[1:], 1)
+
+
+def build_model(num_layers: int, settings: dict[str, Any]) -> PreTrainedModel:
+    """An uninitialised-by-training Wav2Vec2Model of `num_layers` layers; {} is wav2vec 2.0 base."""
+    from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+    return Wav2Vec2Model(Wav2Vec2Config(**{**settings, **TRAINING_BEHAVIOUR, "num_hidden_layers": num_layers}))
+
+
+def load_pretrained(source: str, num_layers: int, cache_root: Path | str | None) -> PreTrainedModel:
+    """The pretrained model with its first `num_layers` transformer layers.
+
+    Raises:
+        UserError: no such file, no connection and nothing cached, too few layers, or weights of another architecture.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        model = build_model(num_layers, {})
+        fill(model, rename_torchaudio(torch.load(path, map_location="cpu", weights_only=True)), source)
+    elif path.suffix in (".pth", ".pt") or (path.is_absolute() and not path.is_dir()):
+        raise UserError(f"NETWORK_HYPER_PARAMS w2v_model: {source} does not exist")
+    else:
+        model = load_transformers(source, num_layers, cache_root)
+    log.info("wav2vec 2.0: %d layer(s) of %s", num_layers, source)
+    return model
+
+
+def load_transformers(source: str, num_layers: int, cache_root: Path | str | None) -> PreTrainedModel:
+    """A model from a hub name or a local folder, through transformers."""
+    from transformers import AutoConfig, Wav2Vec2Model
+
+    cache = str(cache_root) if cache_root is not None else None
+    try:
+        config = AutoConfig.from_pretrained(source, cache_dir=cache)
+        available = config.num_hidden_layers
+        if num_layers > available:
+            raise UserError(f"NETWORK_HYPER_PARAMS: w2v_num_layers is {num_layers}, {source} has {available} layers")
+        config.update({**TRAINING_BEHAVIOUR, "num_hidden_layers": num_layers})
+        return Wav2Vec2Model.from_pretrained(source, config=config, cache_dir=cache, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            [
+                f"the wav2vec 2.0 weights {source!r} could not be read or downloaded: {reason}",
+                f"  ways out: connect to the internet once (they are kept in {cache or 'the Hugging Face cache'});",
+                "  or set NETWORK_HYPER_PARAMS['w2v_model'] to a local folder with config.json and the weights, or to",
+                "  torchaudio's wav2vec2_fairseq_base_ls960.pth; or train without them: use_w2v_features False and",
+                "  use_phoneme_ctc_features True (needs the package hama) or use_melspec_features True (needs nothing)",
+            ]
+        ) from error
+
+
+def rename_torchaudio(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """torchaudio's names of the weights of WAV2VEC2_BASE → transformers' names."""
+    renamed = {}
+    for name, value in state.items():
+        name = name.removeprefix("model.")
+        name = name.replace("encoder.feature_projection.", "feature_projection.").replace(
+            "encoder.transformer.", "encoder."
+        )
+        for old, new in (("weight_g", "original0"), ("weight_v", "original1")):
+            name = name.replace(f"pos_conv_embed.conv.{old}", f"pos_conv_embed.conv.parametrizations.weight.{new}")
+        renamed[name] = value
+    return renamed
+
+
+def fill(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    """Load `state` into the model; layers beyond the kept ones are left out, everything else must be there."""
+    wanted = model.state_dict()
+    missing = [k for k in wanted if k not in state and k != "masked_spec_embed"]
+    wrong = [k for k in wanted if k in state and state[k].shape != wanted[k].shape]
+    if missing or wrong:
+        raise UserError(
+            f"{source}: not the weights of wav2vec 2.0 base ({len(missing)} tensors missing, {len(wrong)} of another "
+            f"shape, first {(missing + wrong)[0]})"
+        )
+    model.load_state_dict({k: v for k, v in state.items() if k in wanted}, strict=False)

@@ -1,0 +1,84 @@
+"""Building blocks of the networks: scaled activation, gain dropout, conditioned convolutions, the phoneme head."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+GAIN_SIGMA = math.log(1.4)  # spread of the random gains, in nepers
+
+
+def scaled_relu(x: Tensor) -> Tensor:
+    """max(x, 0) · √2: keeps the mean square of a centred signal through the layer."""
+    return torch.relu(x) * math.sqrt(2.0)
+
+
+class GainDropout(nn.Module):
+    """Random gain per (row, channel) in training, nothing in evaluation.
+
+    Each channel is multiplied by 1.4^N(0, 1); the gains of a row are then scaled to unit RMS over its channels, so that
+    the level of the whole map stays. A multiplicative relative of dropout that never erases a channel.
+    """
+
+    def forward(self, x: Tensor, shared_rows: int = 1) -> Tensor:
+        """x: (B · shared_rows, C, T) → the same shape; `shared_rows` neighbouring rows get the same gains."""
+        if not self.training:
+            return x
+        gain = torch.exp(GAIN_SIGMA * torch.randn(x.shape[0] // shared_rows, x.shape[1], 1, device=x.device))
+        gain = gain * torch.rsqrt(gain.square().mean(1, keepdim=True))
+        return x * (gain if shared_rows == 1 else gain.repeat_interleave(shared_rows, 0))
+
+
+class ConvBlock(nn.Module):
+    """Conv1d, scaled ReLU, gain dropout: (B, C_in, T) → (B, C_out, T')."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, padding: int = 0):
+        super().__init__()
+        self.conv = nn.Conv1d(in_channels, out_channels, kernel, stride, padding)
+        self.gain = GainDropout()
+
+    def forward(self, x: Tensor, shared_rows: int = 1) -> Tensor:
+        return self.gain(scaled_relu(self.conv(x)), shared_rows)
+
+
+class ConditionedTimeConvs(nn.Module):
+    """Strided convolutions along time; the condition is concatenated to the channels after each of them.
+
+    (B, in_channels, T) and (B, condition) → (B, flat_size): T is halved (rounded up) `count` times.
+    """
+
+    def __init__(self, in_channels: int, steps: int, condition: int, channels: int = 256, count: int = 4):
+        super().__init__()
+        self.blocks = nn.ModuleList()
+        for i in range(count):
+            self.blocks.append(ConvBlock(in_channels if i == 0 else channels + condition, channels, 3, 2, 1))
+            steps = (steps + 1) // 2
+        self.flat_size = (channels + condition) * steps
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+            x = torch.cat([x, condition.unsqueeze(2).expand(-1, -1, x.shape[2])], 1)
+        return x.flatten(1)
+
+
+class PhonemeHead(nn.Module):
+    """Phoneme logits per language from one encoder branch: two convolutions along time, then a Linear per language."""
+
+    def __init__(self, channels: int, sizes: Mapping[str, int]):
+        super().__init__()
+        self.convs = nn.Sequential(ConvBlock(channels, channels, 3, 1, 1), ConvBlock(channels, channels, 3, 1, 1))
+        self.languages = nn.ModuleDict({language: nn.Linear(channels, size) for language, size in sizes.items()})
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """x: (B, C, T) → {language: (B, T, phonemes)}."""
+        x = self.convs(x).transpose(1, 2)
+        return {language: linear(x) for language, linear in self.languages.items()}
+
+
+def num_steps(buffer_len: int) -> int:
+    """Feature steps (50 per second) that every encoder gives for a window of `buffer_len` samples at 16 kHz."""
+    return buffer_len // 320 - 1
