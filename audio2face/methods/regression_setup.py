@@ -1,0 +1,352 @@
+"""Builds the regression method from a config: the place where its keys become arguments."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audio2face.artifacts.emotion_db import EmotionDB, actor_databases, compact
+from audio2face.artifacts.train_run import NetworkSpec, TrainRun
+from audio2face.audio.phonemes import PhonemeModel, load_phoneme_model
+from audio2face.config import Section
+from audio2face.data.audio_tracks import AudioTracks, MutedNoise
+from audio2face.data.channels import CHANNELS
+from audio2face.data.conditioning import emotion_vector, explicit_vector
+from audio2face.data.targets import ShotTargets, load_shot_targets
+from audio2face.data.window_dataset import ClipConditions, WindowData, WindowParams, shift_grid
+from audio2face.layout import ChannelLayout
+from audio2face.methods.regression import (
+    LossSettings,
+    Regression,
+    RegressionMethod,
+    Schedule,
+    VertexDistances,
+    pair_distances,
+)
+from audio2face.methods.setup import Inputs, Training
+from audio2face.networks import NETWORKS, load_weights
+from audio2face.paths import local_path
+from audio2face.runtime import Runtime, model_cache
+from audio2face.training import FitSettings
+from audio2face.types import Clip, UserError, raise_problems
+
+logger = logging.getLogger(__name__)
+
+LOSS_KEYS = ("MSE", "MOTION", "EMO_REG", "LIP_DIST", "LIP_SIZE", "VOL_STAB_REG", "PHONEME", "PHONEME_MOTION")
+SPEECH_CHECK_WINDOWS = 256  # windows of training sound on which the exported network is compared
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Rows of the implicit emotion table: (actor, shot, start, size) of every trained shot, muted ones after the others."""
+
+    rows: list[tuple[str, str, int, int]]
+
+    @classmethod
+    def of(cls, clips: list[Clip]) -> Spans:
+        sizes = {(c.shot.actor, c.shot.name): c.shot.num_frames for c in clips}
+        rows, start = [], 0
+        for (actor, name), size in sizes.items():
+            rows.append((actor, name, start, size))
+            start += size
+        return cls(rows)
+
+    @property
+    def num_rows(self) -> int:
+        return sum(size for *_, size in self.rows)
+
+    def start(self, clip: Clip) -> int:
+        return next(start for actor, shot, start, _ in self.rows if (actor, shot) == (clip.shot.actor, clip.shot.name))
+
+
+def build(inputs: Inputs, runtime: Runtime) -> Training:
+    """The regression method of a config. Raises UserError listing what is wrong with the data."""
+    train = inputs.train
+    sizes = {a: {name: CHANNELS[name].size(run) for name in train.TARGET_CHANNELS} for a, run in inputs.runs.items()}
+    layout = ChannelLayout({name: max(s[name] for s in sizes.values()) for name in train.TARGET_CHANNELS})
+    spans = Spans.of(inputs.clips)
+    phonemes = _phoneme_models(inputs, runtime)
+    spec = _spec(inputs, sizes)
+    extra = {"phoneme_sizes": {language: model.num_classes for language, model in phonemes.items()}}
+    network = NETWORKS[train.NETWORK_NAME](
+        output_sizes=layout.sizes,
+        explicit_len=spec.explicit_len,
+        phoneme_sizes=extra["phoneme_sizes"],
+        buffer_len=train.AUDIO_PARAMS["buffer_len"],
+        cache_root=model_cache(local_path(train.TORCH_CACHE_ROOT)),
+        **train.NETWORK_HYPER_PARAMS,
+    )
+    spec = replace(spec, extra={**extra, "rebuild": network.rebuild_arguments()})
+    generator = torch.Generator().manual_seed(train.RNG_SEED_TORCH)
+    implicit_len = train.NETWORK_HYPER_PARAMS["implicit_emotion_len"]
+    model = Regression(network, spans.num_rows, implicit_len, train.EMO_INIT_SIGMA, generator).to(runtime.device)
+    if train.PRETRAINED_NET_FPATH:
+        _load_pretrained(network, local_path(train.PRETRAINED_NET_FPATH))
+    data = _window_data(inputs, layout, spec, spans, runtime.device)
+    _add_phonemes(data, inputs, phonemes, network, runtime)
+    if network.frozen_features:
+        data.cache_features(network.features, train.FEATURE_CACHE_GB * 1e9)
+    method = RegressionMethod(
+        model,
+        data,
+        layout,
+        _loss_settings(inputs, phonemes),
+        _schedule(train),
+        batch_size=train.BATCH_SIZE,
+        emo_lr_mult=train.EMO_LR_MULT,
+        skin_scale=_skin_scale(inputs, runtime.device) if train.RESCALE_TARGET_CHANNEL_DATA else None,
+        **_distances(inputs, layout, runtime.device),
+    )
+    settings = FitSettings(
+        epochs=train.NUM_EPOCHS,
+        learning_rate=train.LEARNING_RATE,
+        weight_decay=train.WEIGHT_DECAY,
+        ema_decay=train.EMA_DECAY,
+        log_period=train.LOG_PERIOD,
+    )
+
+    def export(run: TrainRun) -> dict[str, Path]:
+        from audio2face.export import export_regression
+
+        windows = data.windows(torch.zeros(SPEECH_CHECK_WINDOWS, dtype=torch.long), _spread(data.num_rows))
+        return export_regression(network, run, emotion_databases(inputs, model, spans), windows.cpu().numpy())
+
+    _report_closed_eyes(method, inputs)
+    return Training(method, network, spec, settings, export)
+
+
+def emotion_databases(inputs: Inputs, model: Regression, spans: Spans) -> dict[str, EmotionDB]:
+    """The trained table as one data base per actor, compacted to the trained frames when the config asks for it."""
+    databases = actor_databases(model.implicit.detach().cpu().numpy(), spans.rows)
+    if not inputs.train.COMPACTIFY_IMPLICIT_EMO_DB:
+        return databases
+    used: dict[str, dict[str, list[tuple[int, int]]]] = {actor: {} for actor in inputs.actors}
+    for clip in inputs.clips:
+        used[clip.shot.actor].setdefault(clip.shot.name, []).append((clip.first, clip.last))
+    return {actor: compact(database, used[actor]) for actor, database in databases.items()}
+
+
+def _spread(num_rows: int) -> Tensor:
+    return torch.linspace(0, num_rows - 1, SPEECH_CHECK_WINDOWS).long()
+
+
+def _spec(inputs: Inputs, sizes: dict[str, dict[str, int]]) -> NetworkSpec:
+    train = inputs.train
+    return NetworkSpec(
+        network_type=train.NETWORK_TYPE,
+        network_name=train.NETWORK_NAME,
+        network_version=train.NETWORK_VERSION,
+        hyper_params=dict(train.NETWORK_HYPER_PARAMS),
+        actors=inputs.actors,
+        emotion_names=inputs.emotion_names,
+        zero_emotion=train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS,
+        default_emotion=train.DEFAULT_SHOT_EMOTION_NAME,
+        channels=list(train.TARGET_CHANNELS),
+        channel_sizes=sizes,
+        fps=float(train.TARGET_FPS),
+        audio_params=dict(train.AUDIO_PARAMS),
+        audio_method=train.AUDIO_PREPROC_METHOD,
+        rescale=train.RESCALE_TARGET_CHANNEL_DATA,
+    )
+
+
+def _load_pretrained(network: torch.nn.Module, path: Path) -> None:
+    if not path.is_file():
+        raise UserError(f"PRETRAINED_NET_FPATH: {path} does not exist")
+    try:
+        load_weights(network, path)
+    except ValueError as error:
+        raise UserError(f"PRETRAINED_NET_FPATH: {error}") from error
+
+
+def _window_data(inputs: Inputs, layout: ChannelLayout, spec: NetworkSpec, spans: Spans, device: torch.device) -> WindowData:
+    train = inputs.train
+    targets = _Targets(inputs, layout)
+    targets.check()
+    emotions = list(inputs.dataset.SHOT_EMOTION_NAMES)
+    conditions = [
+        ClipConditions(
+            explicit_vector(emotion_vector(c.shot.emotion, spec.emotion_names, spec.zero_emotion), c.shot.actor, inputs.actors),
+            inputs.actors.index(c.shot.actor),
+            emotions.index(c.shot.emotion),
+            spans.start(c),
+        )
+        for c in inputs.clips
+    ]
+    audio = train.AUDIO_PARAMS
+    params = WindowParams(
+        fps=float(train.TARGET_FPS),
+        sample_rate=audio["samplerate"],
+        buffer_len=audio["buffer_len"],
+        buffer_ofs=audio["buffer_ofs"],
+        seq_len=train.SEQ_LEN,
+        seq_stride=train.SEQ_STRIDE,
+        shifts=shift_grid(train.AUGMENT.get("timeshift") or 0.0, train.TIMESHIFT_GRID),
+    )
+    tracks = AudioTracks(train.AUDIO_PREPROC_METHOD, audio["samplerate"], keep=train.AUDIO_DATA_CACHING)
+    noise = MutedNoise(
+        train.AUG_MUTED_AUDIO_NOISE_TYPE,
+        train.AUG_MUTED_AUDIO_NOISE_SCALE,
+        tuple(train.AUG_MUTED_AUDIO_NOISE_LOCAL_SCALE_RANGE),
+    )
+    seed = train.RNG_SEED_DATASET
+    data = WindowData(inputs.clips, conditions, targets.of, layout, tracks, noise, params, seed=seed, device=device)
+    if not data.num_items:
+        raise UserError(f"CLIPS: no clip is as long as SEQ_LEN = {train.SEQ_LEN} frames")
+    return data
+
+
+class _Targets:
+    """Targets of shots, and the still poses of muted clips."""
+
+    def __init__(self, inputs: Inputs, layout: ChannelLayout):
+        self.inputs, self.layout, self.train = inputs, layout, inputs.train
+        self._shots: dict[tuple[str, str], ShotTargets] = {}
+
+    def check(self) -> None:
+        """Load every shot; raises UserError with all problems. Says once which channels an actor lacks."""
+        problems: list[str] = []
+        lacking: dict[tuple[str, str], int] = {}
+        for clip in self.inputs.clips:
+            actor, shot = clip.shot.actor, clip.held[0] if clip.held else clip.shot.name
+            if (actor, shot) in self._shots:
+                continue
+            run, files = self.inputs.runs[actor], self.inputs.files[actor]
+            found, faults = load_shot_targets(run, files, shot, self.layout, clip.shot.fps)
+            problems += faults
+            if found is None:
+                continue
+            self._shots[actor, shot] = self._rescaled(found, actor)
+            for name, there in found.present.items():
+                lacking[actor, name] = lacking.get((actor, name), 0) + (not there)
+        raise_problems(problems)
+        for (actor, name), count in lacking.items():
+            if count:
+                logger.warning("actor %s: %d shot(s) have no %s data; left out of the loss there", actor, count, name)
+
+    def _rescaled(self, shot: ShotTargets, actor: str) -> ShotTargets:
+        if not self.train.RESCALE_TARGET_CHANNEL_DATA:
+            return shot
+        info = self.inputs.runs[actor].data_info
+        values = shot.values.copy()
+        for name, part in self.layout.slices.items():
+            values[:, part] /= float(info[f"scale_{CHANNELS[name].affine}"])
+        return ShotTargets(values, shot.fps, shot.present)
+
+    def of(self, clip: Clip) -> ShotTargets:
+        if clip.held is None:
+            return self._shots[clip.shot.actor, clip.shot.name]
+        shot, frame = clip.held
+        source = self._shots[clip.shot.actor, shot]
+        pose = source.values[frame].copy()
+        neutral = clip.shot.emotion == self.train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS
+        if neutral and self.train.AUG_MUTED_SKIN_IS_NEUTRAL_FOR_NEUTRAL_EMO and "skin_coeffs" in self.layout.slices:
+            pose[self.layout.slices["skin_coeffs"]] = 0.0
+        if self.train.AUG_MUTED_TONGUE_IS_NEUTRAL and "tongue_coeffs" in self.layout.slices:
+            pose[self.layout.slices["tongue_coeffs"]] = 0.0
+        return ShotTargets(np.repeat(pose[None], clip.shot.num_frames, axis=0), clip.shot.fps, source.present)
+
+
+def _skin_scale(inputs: Inputs, device: torch.device) -> Tensor:
+    return torch.tensor([float(inputs.runs[a].data_info["scale_skin"]) for a in inputs.actors], device=device)
+
+
+def _distances(inputs: Inputs, layout: ChannelLayout, device: torch.device) -> dict[str, VertexDistances | None]:
+    """Lip and lid distances as functions of skin coefficients, for the terms that are on. Raises UserError on missing lists."""
+    train = inputs.train
+    wanted = {
+        "lip_dist": (bool(train.LOSS_LIP_DIST_ALPHA), "LOSS_LIP_DIST_ALPHA", "SKIN_LIP_DIST_VERTEX_LIST_FPATH"),
+        "lip_size": (bool(train.LOSS_LIP_SIZE_ALPHA), "LOSS_LIP_SIZE_ALPHA", "SKIN_LIP_SIZE_VERTEX_LIST_FPATH"),
+        "eye_dist": (train.REMOVE_CLOSING_EYE, "REMOVE_CLOSING_EYE", "SKIN_EYE_DIST_VERTEX_LIST_FPATH"),
+    }
+    found: dict[str, VertexDistances | None] = {}
+    for name, (on, key, list_key) in wanted.items():
+        pairs = {actor: getattr(inputs.files[actor], f"{name}_pairs")() for actor in inputs.actors}
+        missing = [actor for actor, value in pairs.items() if value is None]
+        if not on or missing:
+            if on:
+                logger.warning("%s is off: no %s for %s", key, list_key, ", ".join(missing))
+            found[name] = None
+            continue
+        runs = [inputs.runs[a] for a in inputs.actors]
+        size = layout.sizes["skin_coeffs"]
+        upper, lower = ([np.asarray(pairs[a][i]) for a in inputs.actors] for i in (0, 1))
+        found[name] = pair_distances([r.skin.components for r in runs], [r.skin.mean for r in runs], upper, lower, size, device)
+    return found
+
+
+def _loss_settings(inputs: Inputs, phonemes: dict[str, PhonemeModel]) -> LossSettings:
+    train = inputs.train
+
+    def by_emotion(weights: dict[str, float] | None) -> tuple[float, ...] | None:
+        return None if weights is None else tuple(float(weights.get(e, 1.0)) for e in inputs.dataset.SHOT_EMOTION_NAMES)
+
+    return LossSettings(
+        weights={name: getattr(train, f"LOSS_{name}_ALPHA") for name in LOSS_KEYS},
+        lip_dist_exp=train.LOSS_LIP_DIST_EXP,
+        vol_stab_exp=train.LOSS_VOL_STAB_REG_EXP,
+        lip_dist_emotion=by_emotion(train.LOSS_LIP_DIST_EMO_WEIGHTS),
+        lip_size_emotion=by_emotion(train.LOSS_LIP_SIZE_EMO_WEIGHTS),
+        phoneme_silence_weight=train.LOSS_PHONEME_SIL_WEIGHT,
+        phoneme_silence={language: model.silence for language, model in phonemes.items()},
+        eye_threshold=train.EYE_DIST_THRESHOLD if train.REMOVE_CLOSING_EYE else None,
+    )
+
+
+def _schedule(train: Section) -> Schedule:
+    return Schedule(
+        gamma=train.LR_STEP_GAMMA,
+        cosine=train.LR_SCHEDULE == "cosine",
+        epochs=train.NUM_EPOCHS,
+        warmup_epochs=0,
+    )
+
+
+def _phoneme_models(inputs: Inputs, runtime: Runtime) -> dict[str, PhonemeModel]:
+    """The phoneme model of every language that is forced and spoken in a clip."""
+    train = inputs.train
+    if not (train.LOSS_PHONEME_ALPHA or train.LOSS_PHONEME_MOTION_ALPHA):
+        return {}
+    spoken = {clip.language for clip in inputs.clips if clip.language}
+    forced = [language for language in train.PHONEME_FORCING_LANGS if language in spoken]
+    for language in set(train.PHONEME_FORCING_LANGS) - spoken:
+        logger.warning("PHONEME_FORCING_LANGS: no clip is in %r; it has no effect", language)
+    cache = local_path(train.TORCH_CACHE_ROOT)
+    return {language: load_phoneme_model(train.PHONEME_MODEL, language, cache, runtime.device) for language in forced}
+
+
+def _add_phonemes(
+    data: WindowData, inputs: Inputs, models: dict[str, PhonemeModel], network: Any, runtime: Runtime
+) -> None:
+    """Phoneme probabilities of every forced language's sound files, 50 a second."""
+    train = inputs.train
+    tracks = AudioTracks(train.AUDIO_PREPROC_METHOD, train.AUDIO_PARAMS["samplerate"])
+    for language, model in models.items():
+        by_file: dict[Path, np.ndarray] = {}
+        chosen = {i: c.audio for i, c in enumerate(inputs.clips) if c.language == language and c.audio}
+        for path in chosen.values():
+            if path not in by_file:
+                by_file[path] = model.probabilities(tracks.load(path)[0], 50.0, train.PHONEME_PROB_TEMPERATURE)
+        data.set_phonemes(language, {i: by_file[path] for i, path in chosen.items()}, network.num_steps)
+
+
+def _report_closed_eyes(method: RegressionMethod, inputs: Inputs) -> None:
+    """Say how many frames REMOVE_CLOSING_EYE leaves out: a wrong threshold shows here."""
+    if method.eye_dist is None or method.settings.eye_threshold is None:
+        return
+    data = method.data
+    coeffs = method._skin(data.target[0], data.actor_id[data.clip_of_row])
+    lids = method.eye_dist(coeffs, data.actor_id[data.clip_of_row]).mean(dim=1)
+    share = float((lids <= method.settings.eye_threshold).float().mean())
+    logger.info("REMOVE_CLOSING_EYE: lids closed in %.1f %% of the frames", 100 * share)
+    if share > 0.5:
+        raise UserError(
+            f"REMOVE_CLOSING_EYE would leave out {100 * share:.0f} % of the frames: EYE_DIST_THRESHOLD = "
+            f"{method.settings.eye_threshold} is in data units; the lids are {float(lids.median()):.3g} apart in the median frame"
+        )

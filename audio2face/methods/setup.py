@@ -1,0 +1,138 @@
+"""What every method starts from: a config's preprocessing runs, data set files and clips, checked together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from torch import nn
+
+from audio2face.artifacts.dataset_files import DatasetFiles
+from audio2face.artifacts.preproc_run import PreprocRun, load_preproc_run
+from audio2face.artifacts.run_dir import LATEST, resolve_run
+from audio2face.artifacts.train_run import NetworkSpec, TrainRun
+from audio2face.config import Section
+from audio2face.data.clips import build_clips, build_muted_clips, read_clips_template
+from audio2face.data.conditioning import network_emotions
+from audio2face.formats.sound import sound_info
+from audio2face.paths import local_path
+from audio2face.training import FitSettings, Method
+from audio2face.types import Clip, Shot, UserError, raise_problems
+
+logger = logging.getLogger(__name__)
+
+OVERRIDES = {  # PreprocRun part -> the key that names another file for it
+    "skin_coeffs": "SKIN_PCA_COEFFS_FPATH",
+    "skin_shapes": "SKIN_PCA_SHAPES_FPATH",
+    "tongue_coeffs": "TONGUE_PCA_COEFFS_FPATH",
+    "tongue_shapes": "TONGUE_PCA_SHAPES_FPATH",
+    "data_info": "DATA_INFO_FPATH",
+    "shots": "SHOT_LIST_FPATH",
+    "mean_geometry": "MEAN_GEOMETRY_FPATH",
+}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The data that a training starts from. Actors are in ACTOR_NAMES order."""
+
+    train: Section
+    dataset: Section
+    actors: list[str]
+    runs: dict[str, PreprocRun]
+    files: dict[str, DatasetFiles]
+    clips: list[Clip]  # sounding clips, then muted ones
+
+    @property
+    def emotion_names(self) -> list[str]:
+        """The emotions that own a column, in network order."""
+        return network_emotions(self.dataset.SHOT_EMOTION_NAMES, self.train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A method ready to fit, its network and what that is, and how to export it once its weights are saved."""
+
+    method: Method
+    network: nn.Module
+    spec: NetworkSpec
+    settings: FitSettings
+    export: Callable[[TrainRun], dict[str, Path]]
+
+
+def build_inputs(config_name: str, train: Section, dataset: Section) -> Inputs:
+    """Find the preprocessing runs and read the clips. Raises UserError listing everything that is wrong."""
+    named = train.PREPROC_RUN_NAME_FULL
+    actors = list(dataset.ACTOR_NAMES) or list(named)
+    problems: list[str] = []
+    runs: dict[str, PreprocRun] = {}
+    files: dict[str, DatasetFiles] = {}
+    for actor in actors:
+        try:
+            runs[actor] = _preproc_run(config_name, train, actor, named.get(actor, LATEST))
+            files[actor] = DatasetFiles.from_config(dataset, actor)
+        except UserError as error:
+            problems += error.lines
+    raise_problems(problems)
+    if not actors:
+        raise UserError(f"configs/{config_name}/config_dataset.py: ACTOR_NAMES is empty: name the actor(s) to train")
+    shots = {actor: {shot.name: shot for shot in run.shots} for actor, run in runs.items()}
+    clips = _clips(train, dataset, runs, files, shots)
+    problems = _check_emotions(clips, dataset)
+    raise_problems(problems)
+    seconds = sum(c.num_frames / c.shot.fps for c in clips)
+    logger.info("%d clips, %.1f minutes, actors %s", len(clips), seconds / 60, ", ".join(actors))
+    return Inputs(train, dataset, actors, runs, files, clips)
+
+
+def _preproc_run(config_name: str, train: Section, actor: str, name: str) -> PreprocRun:
+    if set(name) <= set("X_") or name.startswith("XXXXXX_XXXXXX"):  # the placeholder of the example projects
+        name = LATEST
+    hint = f"; make one with: python run_preproc.py {config_name} {actor}"
+    folder = resolve_run(
+        local_path(train.PREPROC_ROOT), name, what="preprocessing", match=lambda path: _actor_of(path) == actor, hint=hint
+    )
+    overrides = {part: train.values.get(key, {}).get(actor) for part, key in OVERRIDES.items()}
+    run = load_preproc_run(folder, {part: local_path(path) for part, path in overrides.items() if path})
+    if run.actor != actor:
+        raise UserError(f"preprocessing run {folder.name} is of actor {run.actor!r}, not {actor!r}: see PREPROC_RUN_NAME_FULL")
+    logger.info("actor %s: preprocessing run %s, %d shots", actor, folder.name, len(run.shots))
+    return run
+
+
+def _actor_of(folder: Path) -> str | None:
+    from audio2face.formats.json_file import read_json
+
+    path = folder / "configs" / "actor_info.json"
+    return read_json(path).get("actor_name") if path.is_file() else None
+
+
+def _clips(
+    train: Section,
+    dataset: Section,
+    runs: dict[str, PreprocRun],
+    files: dict[str, DatasetFiles],
+    shots: dict[str, dict[str, Shot]],
+) -> list[Clip]:
+    rows = list(train.CLIPS)
+    if not rows:
+        rows = [row for run in runs.values() for row in read_clips_template(run.path / "deploy" / "clips_template.py")]
+        logger.info("CLIPS is empty: training on all %d clips of the preprocessing run(s)", len(rows))
+    lengths = lru_cache(maxsize=None)(lambda path: sound_info(path).duration_s)
+    clips, problems, warnings = build_clips(rows, shots, {a: f.audio_root for a, f in files.items()}, lengths)
+    muted, muted_problems = build_muted_clips(train.AUG_MUTED_SHOTS, shots)
+    raise_problems(problems + muted_problems)
+    for warning in warnings:
+        logger.warning("%s", warning)
+    if not clips:
+        raise UserError("CLIPS: no clip to train on")
+    return clips + muted
+
+
+def _check_emotions(clips: list[Clip], dataset: Section) -> list[str]:
+    known = list(dataset.SHOT_EMOTION_NAMES)
+    unknown = sorted({(c.shot.actor, c.shot.name, c.shot.emotion) for c in clips if c.shot.emotion not in known})
+    return [f"shot {shot} of {actor}: emotion {emotion!r} is not in SHOT_EMOTION_NAMES ({', '.join(known)})" for actor, shot, emotion in unknown]
