@@ -1,0 +1,87 @@
+"""The sound files that inference reads, and the emotion of every frame."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audio2face.artifacts.train_run import EmotionLabel, NetworkSpec
+from audio2face.types import UserError, Waveform, raise_problems
+
+AUDIO_SUFFIXES = (".wav", ".flac")
+
+
+def audio_files(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None) -> list[Path]:
+    """The sound files that AUDIO_PATH names: one file, a list of files and folders, or a folder.
+
+    A folder stands for its own .wav and .flac files in order of name. Raises UserError listing what does not exist, is no
+    sound file, or would overwrite another file's output because both have one name.
+    """
+    if not paths:
+        raise UserError("AUDIO_PATH is not set: give a .wav or .flac file, a list of them, or a folder")
+    entries = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    found: list[Path] = []
+    problems: list[str] = []
+    for path in map(Path, entries):
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in AUDIO_SUFFIXES and not p.name.startswith("."))
+            found += inside
+            if not inside:
+                problems.append(f"AUDIO_PATH {path}: the folder holds no .wav or .flac file")
+        elif not path.is_file():
+            problems.append(f"AUDIO_PATH {path}: no such file or folder")
+        elif path.suffix.lower() not in AUDIO_SUFFIXES:
+            problems.append(f"AUDIO_PATH {path}: expected a .wav or .flac file")
+        else:
+            found.append(path)
+    by_stem: dict[str, Path] = {}
+    for path in dict.fromkeys(found):
+        if by_stem.setdefault(path.stem.lower(), path) != path:
+            problems.append(f"AUDIO_PATH: {by_stem[path.stem.lower()]} and {path} would write the same output; rename one")
+    raise_problems(problems)
+    return list(by_stem.values())
+
+
+def normalized_samples(waveform: Waveform) -> np.ndarray:
+    """Samples (N,) float32 as the network was trained on them: divided by the track's peak."""
+    return (waveform.samples / np.float32(waveform.peak)).astype(np.float32)
+
+
+def is_timeline(label: Any) -> bool:
+    """Whether an EMOTION_LABEL is a timeline [(seconds, emotion), …] rather than one emotion."""
+    if isinstance(label, str | Mapping) or not isinstance(label, Sequence) or not label:
+        return False
+    return all(isinstance(key, Sequence) and not isinstance(key, str) and len(key) == 2 for key in label)
+
+
+def emotion_track(spec: NetworkSpec, label: Any, times_s: np.ndarray) -> np.ndarray:
+    """The explicit emotion of moments (T,) in seconds: (T, E) float32.
+
+    `label` is one emotion (a name, {name: weight}, a list of E weights, None for the default) or a timeline of
+    (seconds, emotion) keys: interpolated linearly between keys, held before the first and after the last.
+    """
+    if not is_timeline(label):
+        return np.broadcast_to(spec.emotion_vector(label), (len(times_s), len(spec.emotion_names))).copy()
+    keys = [float(time) for time, _ in label]
+    if any(not later > earlier for earlier, later in zip(keys, keys[1:], strict=False)):
+        raise UserError(f"EMOTION_LABEL: the times of a timeline must increase, got {keys}")
+    values = np.stack([spec.emotion_vector(emotion) for _, emotion in label])  # (keys, E)
+    columns = [np.interp(times_s, keys, column) for column in values.T]
+    return np.stack(columns, axis=1).astype(np.float32) if columns else np.zeros((len(times_s), 0), np.float32)
+
+
+def emotion_slug(spec: NetworkSpec, label: EmotionLabel | Any) -> str:
+    """An emotion as part of a file name: its name, or the weights that are not zero, e.g. "joy0.5-anger0.2"."""
+    if is_timeline(label):
+        return "timeline"
+    if label is None:
+        return spec.default_emotion
+    if isinstance(label, str):
+        return label
+    vector = spec.emotion_vector(label)
+    parts = [f"{name}{weight:.3g}" for name, weight in zip(spec.emotion_names, vector, strict=True) if weight]
+    return "-".join(parts) or (spec.zero_emotion or "zero")
