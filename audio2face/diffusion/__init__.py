@@ -1,0 +1,1 @@
+"""Denoising diffusion: noise schedules, kept steps and samplers."""
