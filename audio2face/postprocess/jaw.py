@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Jaw:
-    """`neutral` (J, 3) key points, `strength` of their motion, `shift` (3,) of the teeth; float64 for the fit's sake."""
+    """`neutral` (J, 3) key points, `strength` of their motion, `shift` (3,) of the teeth; float64 for the fit."""
 
     neutral: np.ndarray
     strength: float

@@ -72,24 +72,24 @@ def build(
     )
 
 
-def lower_face_mask(neutral: np.ndarray, level: float, softness: float) -> np.ndarray:
+def lower_face_mask(neutral: np.ndarray, level: np.float32, softness: np.float32) -> np.ndarray:
     """How much each vertex of a neutral face (V, 3) belongs to the lower face: (V,) float32, 1 at the chin, 0 above."""
     y = np.asarray(neutral, np.float32)[:, 1]
     low, high = y.min(), y.max()
     if not high > low:
         raise ValueError("the neutral face has no extent along Y, so that lower and upper face cannot be told apart")
-    steps = (np.float32(level) - (y - low) / (high - low)) / np.float32(softness)
+    steps = (level - (y - low) / (high - low)) / softness
     with np.errstate(over="ignore"):  # exp overflows to infinity far above the border, where the mask is 0
         return 1 / (1 + np.exp(-steps))
 
 
-def smoothing_rate(half_life_s: float, dt: float) -> np.float32:
+def smoothing_rate(half_life_s: np.float32, dt: float) -> np.float32:
     """The share of the way that one stage goes towards its input in `dt` seconds; 1 when there is no smoothing."""
     return np.float32(1) if half_life_s <= 0 else np.float32(1 - 0.5 ** (float(dt) / float(half_life_s)))
 
 
 def apply(skin: Skin, delta: np.ndarray, state: SkinState | None = None) -> tuple[np.ndarray, SkinState | None]:
-    """Motion (T, V, 3) or (T, 3V) from the neutral face -> positions (T, V, 3) float32, and the state for the next call.
+    """Motion (T, V, 3) or (T, 3V) from the neutral face -> positions (T, V, 3) float32, and the state of the next call.
 
     Without a state the first frame starts the smoothing: it passes through unsmoothed.
     """

@@ -31,7 +31,7 @@ def regression_timestamps(num_samples: int, sample_rate: int, fps_num: int, fps_
 def regression_ready(
     accumulated: int, sample_rate: int, fps_num: int, fps_den: int, buffer_len: int, buffer_ofs: int
 ) -> int:
-    """How many frames from the start can run while more audio may come: those whose window lies before `accumulated`."""
+    """Frames from the start that can run while more audio may come: those whose window lies before `accumulated`."""
     last_start = accumulated - buffer_len + buffer_ofs  # the latest time stamp whose window is complete
     return len(regression_timestamps(min(last_start + 1, accumulated), sample_rate, fps_num, fps_den))
 
