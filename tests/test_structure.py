@@ -1,0 +1,61 @@
+"""Who may import whom, and where an accelerator may be named."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parent.parent / "audio2face"
+LEVELS = [
+    {"commands"},
+    {"preproc", "methods", "inference", "training"},
+    {"export", "data", "losses", "postprocess", "evaluation", "render"},
+    {"artifacts", "networks", "diffusion"},
+    {"formats", "geometry", "audio"},
+    {"types", "layout", "config", "runtime", "paths", ""},
+]
+LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+APART = [{"networks", "diffusion"}, {"preproc", "methods"}, {"preproc", "inference"}]
+NO_TORCH = {"types", "layout", "paths", "config", "formats", "artifacts", "geometry", "postprocess", "render", "preproc"}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path):
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return name_of(parts[0])
+
+
+def name_of(part):
+    return "config" if part.startswith("config") else part.replace("__init__", "")
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_go_one_way(path):
+    room = room_of(path)
+    assert room in LEVEL, f"{room}: a new room needs a place in LEVELS"
+    for module in imports(path):
+        if module.split(".")[0] != "audio2face":
+            continue
+        other = name_of((module.split(".") + [""])[1])
+        assert LEVEL[room] <= LEVEL.get(other, len(LEVELS)), f"{path.name} imports {module}"
+        assert {room, other} not in APART, f"{path.name} imports {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_the_accelerator_is_named_in_one_place(path):
+    text = path.read_text().lower().replace("target_objects_to_cuda", "")  # a key's name, fixed from outside
+    assert path.name == "runtime.py" or "cuda" not in text
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_torch_stays_out_of_numpy_rooms(path):
+    if room_of(path) in NO_TORCH:
+        assert not any(module.split(".")[0] == "torch" for module in imports(path))
