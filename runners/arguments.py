@@ -1,0 +1,145 @@
+"""The four commands and their arguments, as the launcher and the runners both read them.
+
+Standard library and Python 3.8 only: the launcher must work on a machine that has nothing else.
+An option is listed here only when the command behind it implements it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+NAME = re.compile(r"\w([\w.-]*\w)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One `--flag` of a command. `settings` go to argparse; `is_path` values name files of the user's machine."""
+
+    flag: str
+    settings: dict[str, Any]
+    is_path: bool = False
+
+    @property
+    def dest(self) -> str:
+        return self.flag.lstrip("-").replace("-", "_")
+
+
+@dataclass(frozen=True)
+class Command:
+    """What a command is called, takes and says. `names` maps an argument's attribute to (placeholder, help)."""
+
+    kind: str
+    summary: str
+    example: str
+    names: dict[str, tuple[str, str]]
+    options: tuple[Option, ...] = field(default=())
+
+
+CONFIG = ("CONFIG_NAME", "a folder of configs/ (or of A2F_CONFIGS_ROOT)")
+RUN = ("TRAINING_RUN_NAME_FULL", "a training run as run_train.py printed it, or `latest`")
+
+COMMANDS = {
+    "preproc": Command(
+        kind="Preproc",
+        summary="Turn one actor's captured data into what training reads (workspace/output_preproc).",
+        example="python run_preproc.py demo-regression demo",
+        names={"config_name": CONFIG, "actor_name": ("ACTOR_NAME", "an actor of the config's ACTOR_NAMES")},
+    ),
+    "train": Command(
+        kind="Training",
+        summary="Train a network and export it (workspace/output_train). Ctrl-C stops early and keeps the result.",
+        example="python run_train.py demo-regression",
+        names={"config_name": CONFIG},
+        options=(
+            Option(
+                "--resume",
+                {
+                    "nargs": "?",
+                    "const": "latest",
+                    "metavar": "RUN",
+                    "help": "go on with an unfinished training run (default: the newest); write it after CONFIG_NAME",
+                },
+            ),
+        ),
+    ),
+    "deploy": Command(
+        kind="Deploy",
+        summary="Pack a training run into the folder that the runtime loads (workspace/output_deploy).",
+        example="python run_deploy.py demo-regression latest",
+        names={"config_name": CONFIG, "training_run_name_full": RUN},
+    ),
+    "inference": Command(
+        kind="Inference",
+        summary="Animate the face from a sound file (workspace/output_inference).",
+        example="python run_inference.py demo-regression latest --audio hello.wav --emotion joy",
+        names={"config_name": CONFIG, "training_run_name_full": RUN},
+        options=(
+            Option(
+                "--audio",
+                {"nargs": "+", "metavar": "PATH", "help": "sound files or folders, instead of the config's AUDIO_PATH"},
+                is_path=True,
+            ),
+            Option("--emotion", {"metavar": "NAME", "help": "an emotion of the run, instead of EMOTION_LABEL"}),
+            Option("--actor", {"metavar": "NAME", "help": "an actor of the run, instead of ACTOR_NAME"}),
+        ),
+    ),
+}
+
+
+def _name(text: str) -> str:
+    if not NAME.fullmatch(text) or ".." in text:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a name: use letters, digits, '_', '-' and '.', starting and ending with a letter or digit"
+        )
+    return text
+
+
+def parser(command: str) -> argparse.ArgumentParser:
+    """The argument parser of a command; names with anything but plain characters are refused (exit status 2)."""
+    about = COMMANDS[command]
+    result = argparse.ArgumentParser(
+        prog=f"run_{command}.py",
+        description=about.summary,
+        epilog=f"example: {about.example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for dest, (placeholder, text) in about.names.items():
+        result.add_argument(dest, metavar=placeholder, type=_name, help=text)
+    for option in about.options:
+        result.add_argument(option.flag, type=str if option.is_path else _name, **option.settings)
+    where = result.add_mutually_exclusive_group()
+    where.add_argument("--local", action="store_true", help="run in this Python, without Docker (A2F_RUNTIME=local)")
+    where.add_argument("--docker", action="store_true", help="run in the container (A2F_RUNTIME=docker, the default)")
+    return result
+
+
+def runner_arguments(command: str, args: argparse.Namespace) -> list[str]:
+    """The command line of the runner that does what `args` asks: every argument that was given, in a fixed order."""
+    about = COMMANDS[command]
+    result = [getattr(args, dest) for dest in about.names]
+    for option in about.options:
+        value = getattr(args, option.dest, None)
+        if value is not None:
+            result += [option.flag, *([value] if isinstance(value, str) else value)]
+    return result + where_flag(args)
+
+
+def where_flag(args: Any) -> list[str]:
+    """`--local` or `--docker` when the user typed it, for the next command that is printed."""
+    return [flag for flag in ("--local", "--docker") if getattr(args, flag[2:], False)]
+
+
+def next_command(command: str, args: Any, run_name: str) -> str:
+    """What to type after `command` has made `run_name`."""
+    config = args.config_name
+    words: Sequence[str] = {
+        "preproc": ["run_train.py", config],
+        "train": ["run_deploy.py", config, run_name],
+        "deploy": ["run_inference.py", config, run_name],
+        "inference": ["run_inference.py", config, getattr(args, "training_run_name_full", run_name), "--audio", "PATH"],
+    }[command]
+    return " ".join(["python", *words, *where_flag(args)])

@@ -1,0 +1,133 @@
+"""Runs one command where the packages are, and turns how it ended into an exit status and plain words.
+
+Exit status: 0 done, 1 our fault (traceback), 2 the user's mistake (one line each), 128 + signal when stopped.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from runners import arguments
+from runners.settings import read_settings
+
+USER_MISTAKE, OUR_FAULT = 2, 1
+SAME_STOP_S = 2.0  # a second signal within this time is the same key press, delivered twice
+MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def call_preproc(module: Any, args: Any) -> str:
+    return module.run(args.config_name, args.actor_name)
+
+
+def call_train(module: Any, args: Any) -> str:
+    resume = getattr(args, "resume", None)
+    return module.run(args.config_name, **({"resume": resume} if resume else {}))
+
+
+def call_deploy(module: Any, args: Any) -> str:
+    return module.run(args.config_name, args.training_run_name_full)
+
+
+def call_inference(module: Any, args: Any) -> str:
+    """Options override the config's keys: AUDIO_PATH (list of paths), EMOTION_LABEL, ACTOR_NAME."""
+    keys = {"AUDIO_PATH": "audio", "EMOTION_LABEL": "emotion", "ACTOR_NAME": "actor"}
+    overrides = {key: getattr(args, dest, None) for key, dest in keys.items()}
+    given = {key: value for key, value in overrides.items() if value is not None}
+    return module.run(args.config_name, args.training_run_name_full, **given)
+
+
+COMMANDS: dict[str, tuple[str, Callable[[Any, Any], str]]] = {
+    "preproc": ("audio2face.commands.preproc", call_preproc),
+    "train": ("audio2face.commands.train", call_train),
+    "deploy": ("audio2face.commands.deploy", call_deploy),
+    "inference": ("audio2face.commands.infer", call_inference),
+}
+
+
+class Stop:
+    """Turns the first SIGINT or SIGTERM into KeyboardInterrupt and remembers which it was.
+
+    A command that catches it to save its work is not interrupted again by the same key press; a later one is.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self.time_s = 0.0
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if self.signal is not None and now - self.time_s < SAME_STOP_S:
+            return
+        self.signal, self.time_s = number, now
+        raise KeyboardInterrupt
+
+    def listen(self) -> Stop:
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), self)
+        return self
+
+
+def main(command: str, argv: list[str] | None = None) -> int:
+    """Run a command from its command line; returns the exit status."""
+    args = arguments.parser(command).parse_args(argv)
+    stop = Stop().listen()
+    try:
+        execute(command, args, stop)
+        if stop.signal is not None:
+            print("stopped on request; what was done so far is kept", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 128 + (stop.signal or signal.SIGINT)
+    except Exception as error:
+        return report(command, error)
+    return 0 if stop.signal is None else 128 + stop.signal
+
+
+def execute(command: str, args: Any, stop: Stop | None = None) -> str:
+    """Run a command with `args` (attributes as in `arguments.COMMANDS`), print what came of it, return the run's name.
+
+    Errors are the caller's: the debug runners let them reach the debugger.
+    """
+    if os.environ.get("A2F_IN_CONTAINER") != "1":
+        for key, value in read_settings(os.environ).items():
+            os.environ.setdefault(key, value)
+    from audio2face import paths, runtime
+
+    runtime.setup_logging()
+    module_name, call = COMMANDS[command]
+    run_name = call(importlib.import_module(module_name), args)
+    sys.stderr.flush()
+    print("Path mapping:")
+    for inside, outside in paths.path_mapping().items():
+        print(f"  {inside} = {outside}")
+    print(f"Next: {arguments.next_command(command, args, run_name)}")
+    print(f"{arguments.COMMANDS[command].kind} Run Name Full: {run_name}", flush=True)
+    return run_name
+
+
+def report(command: str, error: Exception) -> int:
+    """Print an error as its kind deserves; returns the exit status."""
+    from audio2face.types import UserError
+
+    sys.stdout.flush()
+    if isinstance(error, UserError):
+        for line in error.lines:
+            print(f"error: {line}", file=sys.stderr)
+        return USER_MISTAKE
+    if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror}: free space there or correct its permissions", file=sys.stderr)
+        return USER_MISTAKE
+    traceback.print_exception(error)
+    print(f"error: run_{command}.py failed by a fault of the framework: please report the lines above", file=sys.stderr)
+    return OUR_FAULT
