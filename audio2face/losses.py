@@ -44,12 +44,12 @@ def motion(prediction: Tensor, target: Tensor, mask: Tensor, seq_len: int) -> Te
 
 
 def emotion_regulariser(implicit: Tensor, seq_len: int) -> Tensor:
-    """Mean squared change of the implicit emotion (B·L, I) over its mean square: keeps it slow whatever its size."""
+    """Mean squared change of the implicit emotion (B·L, I) over its mean square: keeps it slow at any size."""
     return (frame_differences(implicit, seq_len) ** 2).mean() / (implicit**2).mean().clamp(min=1e-12)
 
 
 def weighted_distance(prediction: Tensor, target: Tensor, weight: Tensor, exponent: float) -> Tensor:
-    """Squared error of distances (n, pairs), both scaled by exp(-exponent * max(true distance, 0)): closed lips count most.
+    """Squared error of distances (n, pairs), both scaled by exp(-exponent * max(true distance, 0)): closed counts most.
 
     `weight` (n, 1) scales whole rows (emotion weights, missing data).
     """
@@ -64,7 +64,9 @@ def volume_stabiliser(prediction: Tensor, level: Tensor, mask: Tensor, seq_len: 
     return (quiet[:, None, None] * moved).mean()
 
 
-def phoneme_cross_entropy(logits: Tensor, target: Tensor, silence: int | None = None, silence_weight: float = 1.0) -> Tensor:
+def phoneme_cross_entropy(
+    logits: Tensor, target: Tensor, silence: int | None = None, silence_weight: float = 1.0
+) -> Tensor:
     """Cross-entropy of logits (n, T, P) with probabilities of the same shape; 0 when n is 0.
 
     Steps whose likeliest target is the class `silence` are weighted by `silence_weight`.

@@ -26,7 +26,7 @@ class Runtime:
 
 
 def choose_device(name: str | None = None) -> torch.device:
-    """The device for `name`, else for A2F_DEVICE: auto, cpu, cuda, cuda:<n> or mps. Raises UserError when it is not there."""
+    """The device for `name`, else A2F_DEVICE: auto, cpu, cuda, cuda:<n> or mps. Raises UserError when there is none."""
     name = (name or os.environ.get("A2F_DEVICE") or "auto").strip().lower()
     if name == "auto":
         if torch.cuda.is_available():
@@ -57,7 +57,13 @@ def start(seed: int = 0, reproducible: bool = True, device: str | None = None) -
     else:
         torch.use_deterministic_algorithms(False)
     runtime = Runtime(choose_device(device))
-    logger.info("device %s (%d CPU threads), seed %d%s", runtime.device, torch.get_num_threads(), seed, ", reproducible" if reproducible else "")
+    logger.info(
+        "device %s (%d CPU threads), seed %d%s",
+        runtime.device,
+        torch.get_num_threads(),
+        seed,
+        ", reproducible" if reproducible else "",
+    )
     return runtime
 
 

@@ -87,7 +87,7 @@ class FitSettings:
 
 @dataclass
 class Ema:
-    """Exponential moving average of a model's floating-point state, with a warm-up so that short runs are not held back."""
+    """Exponential moving average of trained weights, with a warm-up so that short runs are not held back."""
 
     decay: float
     state: dict[str, torch.Tensor] = field(default_factory=dict)

@@ -27,7 +27,9 @@ def test_motion_looks_within_items_only():
 
 def test_emotion_regulariser_does_not_change_with_scale():
     x = torch.randn(8, 16, generator=torch.Generator().manual_seed(0))
-    assert losses.emotion_regulariser(x, 2).item() == pytest.approx(losses.emotion_regulariser(x * 7, 2).item(), rel=1e-5)
+    assert losses.emotion_regulariser(x, 2).item() == pytest.approx(
+        losses.emotion_regulariser(x * 7, 2).item(), rel=1e-5
+    )
     assert losses.emotion_regulariser(torch.ones(4, 3), 2).item() == 0.0
 
 
@@ -57,7 +59,9 @@ def test_phoneme_cross_entropy_equals_entropy_at_the_optimum():
     target = torch.tensor([[[0.25, 0.75]]])
     entropy = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))
     assert losses.phoneme_cross_entropy(target.log(), target).item() == pytest.approx(entropy, rel=1e-5)
-    assert losses.phoneme_motion(target.log().repeat(1, 3, 1), target.repeat(1, 3, 1)).item() == pytest.approx(0.0, abs=1e-9)
+    assert losses.phoneme_motion(target.log().repeat(1, 3, 1), target.repeat(1, 3, 1)).item() == pytest.approx(
+        0.0, abs=1e-9
+    )
 
 
 def test_silence_weight_zero_leaves_silence_out():

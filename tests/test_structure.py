@@ -16,7 +16,18 @@ LEVELS = [
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 APART = [{"networks", "diffusion"}, {"preproc", "methods"}, {"preproc", "inference"}]
-NO_TORCH = {"types", "layout", "paths", "config", "formats", "artifacts", "geometry", "postprocess", "render", "preproc"}
+NO_TORCH = {
+    "types",
+    "layout",
+    "paths",
+    "config",
+    "formats",
+    "artifacts",
+    "geometry",
+    "postprocess",
+    "render",
+    "preproc",
+}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

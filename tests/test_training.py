@@ -53,7 +53,11 @@ def quiet(step, values):
 
 def test_fit_finds_the_line_and_reports_progress():
     method, seen = Line([batch(1, 2), batch(2, 4)]), []
-    fit(method, FitSettings(epochs=400, learning_rate=0.05, log_period=100), lambda step, values: seen.append((step, values)))
+    fit(
+        method,
+        FitSettings(epochs=400, learning_rate=0.05, log_period=100),
+        lambda step, values: seen.append((step, values)),
+    )
     assert method.model.weight.item() == pytest.approx(2.0, abs=1e-3)
     assert [step for step, _ in seen] == [100, 200, 300, 400, 500, 600, 700, 800]
     assert {"MSE", "total", "learning_rate"} <= seen[0][1].keys()
@@ -72,7 +76,11 @@ def test_accumulation_equals_one_large_batch_also_at_the_end_of_an_epoch():
 
 def test_learning_rate_follows_the_method():
     method, rates = Line([batch(1, 2)], lambda epoch: 0.5**epoch), []
-    fit(method, FitSettings(epochs=3, learning_rate=0.2, log_period=1), lambda step, values: rates.append(values["learning_rate"]))
+    fit(
+        method,
+        FitSettings(epochs=3, learning_rate=0.2, log_period=1),
+        lambda step, values: rates.append(values["learning_rate"]),
+    )
     assert rates == pytest.approx([0.2, 0.1, 0.05])
 
 

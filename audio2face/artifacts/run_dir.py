@@ -33,7 +33,9 @@ INCOMPLETE = ".incomplete"
 def check_name(name: str, what: str) -> str:
     """`name` itself when it is safe as a folder name. Raises UserError otherwise."""
     if not NAME.match(name) or ".." in name:
-        raise UserError(f"{what} {name!r}: use letters, digits, '_', '-' and '.' only, starting and ending with a letter or digit")
+        raise UserError(
+            f"{what} {name!r}: use letters, digits, '_', '-' and '.' only, starting and ending with a letter or digit"
+        )
     return name
 
 
@@ -51,7 +53,9 @@ def new_run(root: Path, run_name: str) -> Path:
                 time.sleep(0.2)
         (folder / INCOMPLETE).touch()
     except OSError as error:
-        raise UserError(f"cannot create a run folder in {external_path(root)}: {error.strerror}; check A2F_WORKSPACE_ROOT") from error
+        raise UserError(
+            f"cannot create a run folder in {external_path(root)}: {error.strerror}; check A2F_WORKSPACE_ROOT"
+        ) from error
     return folder
 
 
@@ -106,7 +110,9 @@ def _listing(root: Path, most: int = 5) -> str:
 
 def _git(*arguments: str) -> str | None:
     try:
-        result = subprocess.run(["git", "-C", str(FRAMEWORK_ROOT), *arguments], capture_output=True, text=True, timeout=10)
+        result = subprocess.run(
+            ["git", "-C", str(FRAMEWORK_ROOT), *arguments], capture_output=True, text=True, timeout=10
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     return result.stdout.strip() if result.returncode == 0 else None
@@ -131,7 +137,9 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def write_provenance(folder: Path, sections: dict[str, Any], run_info: str, extra: dict[str, Any] | None = None) -> None:
+def write_provenance(
+    folder: Path, sections: dict[str, Any], run_info: str, extra: dict[str, Any] | None = None
+) -> None:
     """Fill `<folder>/configs`: version, info text, state, each section in full and what the user changed.
 
     `sections` maps kind to config section (`.values`, `.modifier`); `extra` maps a JSON file's stem to its content.

@@ -11,9 +11,9 @@ def frame_times(num_frames: int, fps: float, first: float = 0.0) -> np.ndarray:
 
 
 def window_starts(times_s: np.ndarray, sample_rate: int, buffer_ofs: int) -> np.ndarray:
-    """First sample (n,) int64 of the window of each moment: the sample at that time, `buffer_ofs` samples earlier.
+    """First sample (n,) int64 of each moment's window: the sample at that time, `buffer_ofs` earlier.
 
-    With frames at (i + 0.5) / fps the sample is floor(t * sample_rate); exact multiples are kept from falling one short.
+    The sample at t is floor(t * sample_rate); exact multiples are kept from falling one short.
     """
     return np.floor(np.asarray(times_s, np.float64) * sample_rate + 1e-6).astype(np.int64) - buffer_ofs
 

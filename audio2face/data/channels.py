@@ -43,7 +43,9 @@ def _eye(_: PreprocRun, files: DatasetFiles, shot: str) -> np.ndarray | None:
 
 
 CHANNELS: dict[str, Channel] = {
-    "skin_coeffs": Channel(lambda run: run.skin.num_components, lambda run, _, shot: run.skin_coeffs(shot), "skin", True),
+    "skin_coeffs": Channel(
+        lambda run: run.skin.num_components, lambda run, _, shot: run.skin_coeffs(shot), "skin", True
+    ),
     "tongue_coeffs": Channel(lambda run: run.tongue.num_components, _tongue_coeffs, "tongue", True),
     "jaw": Channel(lambda run: 3 * int(run.data_info["num_keypoints_jaw"]), _jaw, "jaw", False),
     "eye": Channel(lambda run: 2 * int(run.data_info["num_angles_eye"]), _eye, "eye", False),

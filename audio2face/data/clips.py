@@ -10,7 +10,9 @@ from typing import Any
 from audio2face.types import Clip, Shot
 
 ClipRow = tuple[str, str, tuple[int, int], str, str, str, int]
-TOLERATED_SHORTFALL_S = 0.5  # sound that ends at most this much before its animation: the clip is trimmed, with a warning
+TOLERATED_SHORTFALL_S = (
+    0.5  # sound that ends at most this much before its animation: the clip is trimmed, with a warning
+)
 
 
 def read_clips_template(path: Path) -> list[ClipRow]:
@@ -42,7 +44,9 @@ def build_clips(
             problems.append(f"{where}: actor {actor!r} has no preprocessing run; known: {', '.join(shots)}")
             continue
         if shot is None:
-            problems.append(f"{where}: the preprocessing run has no shot {shot_name!r}{_nearest(shot_name, shots[actor])}")
+            problems.append(
+                f"{where}: the preprocessing run has no shot {shot_name!r}{_nearest(shot_name, shots[actor])}"
+            )
             continue
         if not 0 <= first <= last < shot.num_frames:
             problems.append(f"{where}: range ({first}, {last}) is outside the shot's frames 0 to {shot.num_frames - 1}")
@@ -61,7 +65,9 @@ def build_clips(
         end = int(frames_of_sound + 1e-6) - 1 - offset
         if end < last:
             missing = last - end
-            text = f"{where}: {file_name} has sound for {frames_of_sound:.1f} frames, the clip needs {last + offset + 1}"
+            text = (
+                f"{where}: {file_name} has sound for {frames_of_sound:.1f} frames, the clip needs {last + offset + 1}"
+            )
             if missing > TOLERATED_SHORTFALL_S * shot.fps or end < first:
                 problems.append(f"{text}; shorten the range, or check that the file belongs to this shot")
                 continue

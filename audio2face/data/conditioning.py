@@ -36,5 +36,5 @@ def actor_vector(name: str, actors: Sequence[str]) -> np.ndarray:
 
 
 def explicit_vector(emotion: np.ndarray, actor: str, actors: Sequence[str]) -> np.ndarray:
-    """What a regression network takes as explicit emotion: the emotion, and the actor's one-hot when there are several."""
+    """What a regression network takes as explicit emotion: the emotion, then the actor's one-hot if there are several."""
     return emotion if len(actors) == 1 else np.concatenate([emotion, actor_vector(actor, actors)])

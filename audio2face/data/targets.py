@@ -23,7 +23,7 @@ def sample_linear(values: np.ndarray, fps: float, times_s: np.ndarray) -> np.nda
 
 
 def clip_times(clip: Clip, fps: float) -> np.ndarray:
-    """Times in the shot, in seconds (n,), of the clip's target frames at `fps`: as many as fit, at half-frame centres."""
+    """Times in the shot, in seconds (n,), of the clip's target frames at `fps`: as many as fit, at frame centres."""
     start, end = clip.first / clip.shot.fps, (clip.last + 1) / clip.shot.fps
     count = int((end - start) * fps + 1e-6)
     return start + (np.arange(count) + 0.5) / fps
@@ -31,7 +31,7 @@ def clip_times(clip: Clip, fps: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ShotTargets:
-    """Every channel of one shot side by side: values (T, C) float32; `present` tells which channels are real data."""
+    """Every channel of a shot side by side: values (T, C) float32; `present` tells which channels are real data."""
 
     values: np.ndarray
     fps: float
@@ -55,7 +55,9 @@ def load_shot_targets(
         if data is None:
             continue
         if len(data) != len(skin):
-            problems.append(f"shot {shot} of {run.actor}: {name} has {len(data)} frames, the skin cache {len(skin)}; they must be equal")
+            problems.append(
+                f"shot {shot} of {run.actor}: {name} has {len(data)} frames, the skin cache {len(skin)}; they must be equal"
+            )
         elif not np.isfinite(data).all():
             frame = int(np.argwhere(~np.isfinite(data).all(axis=1))[0, 0])
             problems.append(f"shot {shot} of {run.actor}: {name} is not finite from frame {frame}")

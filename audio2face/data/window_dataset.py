@@ -106,7 +106,9 @@ class WindowData:
         sound: list[np.ndarray] = [pad]
         position = len(pad)
         placed: dict[object, int] = {}
-        columns: dict[str, list[np.ndarray]] = {k: [] for k in ("starts", "gain", "peak", "target", "mask", "row", "clip")}
+        columns: dict[str, list[np.ndarray]] = {
+            k: [] for k in ("starts", "gain", "peak", "target", "mask", "row", "clip")
+        }
         items: list[np.ndarray] = []
         num_rows = 0
         for clip, condition in zip(self.clips, conditions, strict=True):
@@ -136,7 +138,9 @@ class WindowData:
             columns["starts"].append(starts)
             columns["gain"].append(gain)
             columns["peak"].append(np.full(count, peak, np.float32))
-            present = np.concatenate([np.full(size, shot.present[name], np.float32) for name, size in layout.sizes.items()])
+            present = np.concatenate(
+                [np.full(size, shot.present[name], np.float32) for name, size in layout.sizes.items()]
+            )
             columns["mask"].append(np.broadcast_to(present, (count, layout.size)))
             frames = np.clip(np.floor(times * clip.shot.fps).astype(np.int64), 0, clip.shot.num_frames - 1)
             columns["row"].append(condition.table_start + frames)
@@ -187,19 +191,32 @@ class WindowData:
 
     def cache_features(self, encode: Encode, budget_bytes: float) -> None:
         """Compute frozen features of every window once: float32 when they fit in the budget, else float16, else not at all."""
-        probe = encode(self.windows(torch.zeros(2, dtype=torch.long, device=self.device), torch.arange(2, device=self.device)))
+        probe = encode(
+            self.windows(torch.zeros(2, dtype=torch.long, device=self.device), torch.arange(2, device=self.device))
+        )
         values = sum(x[0].numel() for x in probe.values()) * self.num_rows * len(self.params.shifts)
         dtype = next((d for d, size in ((torch.float32, 4), (torch.float16, 2)) if values * size <= budget_bytes), None)
         if dtype is None:
-            logger.info("features of all windows need %.1f GB, more than FEATURE_CACHE_GB: computed anew in every epoch", values * 2 / 1e9)
+            logger.info(
+                "features of all windows need %.1f GB, more than FEATURE_CACHE_GB: computed anew in every epoch",
+                values * 2 / 1e9,
+            )
             return
         shape = (len(self.params.shifts), self.num_rows)
-        self.features = {k: torch.empty(*shape, *x.shape[1:], dtype=dtype, device=self.device) for k, x in probe.items()}
+        self.features = {
+            k: torch.empty(*shape, *x.shape[1:], dtype=dtype, device=self.device) for k, x in probe.items()
+        }
         total = -(-self.num_rows // ENCODE_BATCH) * len(self.params.shifts)
-        for shift, rows, shifts in tqdm(self._all_rows(), total=total, desc="audio features", unit="batch", mininterval=1):
+        for shift, rows, shifts in tqdm(
+            self._all_rows(), total=total, desc="audio features", unit="batch", mininterval=1
+        ):
             for name, x in encode(self.windows(shifts, rows)).items():
                 self.features[name][shift, rows] = x.to(dtype)
-        logger.info("audio features cached: %d windows x %d shifts, %.2f GB", *shape[::-1], values * (4 if dtype == torch.float32 else 2) / 1e9)
+        logger.info(
+            "audio features cached: %d windows x %d shifts, %.2f GB",
+            *shape[::-1],
+            values * (4 if dtype == torch.float32 else 2) / 1e9,
+        )
 
     def set_phonemes(self, language: str, posteriors: dict[int, np.ndarray], steps: int) -> None:
         """Phoneme targets of one language: {clip: (T, P) probabilities at 50 a second of its whole sound file}."""
@@ -220,7 +237,9 @@ class WindowData:
             clips = self.clip_of_row[rows]
             chosen = (offsets[clips] >= 0).nonzero().squeeze(1)
             start = (self.starts[shift, rows] - self.track_start[clips])[chosen]
-            step = (start[:, None] + PHONEME_CENTRE + PHONEME_STEP * torch.arange(steps, device=self.device)) // PHONEME_STEP
+            step = (
+                start[:, None] + PHONEME_CENTRE + PHONEME_STEP * torch.arange(steps, device=self.device)
+            ) // PHONEME_STEP
             clips = clips[chosen]
             found[language] = (chosen, offsets[clips][:, None] + step.clamp(min=0).minimum(lengths[clips][:, None] - 1))
         return found
@@ -234,7 +253,9 @@ class WindowData:
         return WindowBatch(
             seq_len=self.params.seq_len,
             audio=None if cached else self.windows(shifts, rows),
-            features={k: x[shifts, rows].float() for k, x in self.features.items()} if self.features is not None else None,
+            features={k: x[shifts, rows].float() for k, x in self.features.items()}
+            if self.features is not None
+            else None,
             level=self.level[shifts, rows],
             target=self.target[shifts, rows],
             mask=self.mask[rows],

@@ -37,7 +37,9 @@ def _format(value: Any, indent: int) -> str:
     if isinstance(value, dict) and value:
         rows = [f"{pad}{json.dumps(k, ensure_ascii=False)}: {_format(v, indent + 4)}" for k, v in value.items()]
         return "{\n" + ",\n".join(rows) + "\n" + " " * indent + "}"
-    nested = isinstance(value, list) and any(isinstance(v, dict) or (isinstance(v, list) and v and isinstance(v[0], list)) for v in value)
+    nested = isinstance(value, list) and any(
+        isinstance(v, dict) or (isinstance(v, list) and v and isinstance(v[0], list)) for v in value
+    )
     if isinstance(value, list) and value and (nested or len(flat) + indent > _LINE):
         rows = [f"{pad}{_format(v, indent + 4)}" for v in value]
         return "[\n" + ",\n".join(rows) + "\n" + " " * indent + "]"

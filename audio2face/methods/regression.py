@@ -154,7 +154,9 @@ class RegressionMethod:
             if implicit.shape[1]:
                 terms["EMO_REG"] = emotion_regulariser(implicit, seq_len)
             if weights.get("VOL_STAB_REG"):
-                terms["VOL_STAB_REG"] = volume_stabiliser(prediction, batch.level, mask * self._not_eye, seq_len, settings.vol_stab_exp)
+                terms["VOL_STAB_REG"] = volume_stabiliser(
+                    prediction, batch.level, mask * self._not_eye, seq_len, settings.vol_stab_exp
+                )
         terms.update(self._lips(prediction, batch))
         terms.update(self._phonemes(logits, batch))
         scaled = {k: v for k, v in terms.items() if k in NORMALISED and weights.get(k)}
@@ -207,7 +209,12 @@ class RegressionMethod:
 
 
 def pair_distances(
-    components: list[np.ndarray], means: list[np.ndarray], upper: list[np.ndarray], lower: list[np.ndarray], size: int, device: torch.device
+    components: list[np.ndarray],
+    means: list[np.ndarray],
+    upper: list[np.ndarray],
+    lower: list[np.ndarray],
+    size: int,
+    device: torch.device,
 ) -> VertexDistances:
     """Height of upper over lower vertices as functions of skin coefficients, padded to `size` coefficients.
 
@@ -222,4 +229,6 @@ def pair_distances(
         matrix[: len(basis)] = basis[:, up, 1] - basis[:, low, 1]
         matrices.append(matrix)
         offsets.append(np.asarray(mean[up, 1] - mean[low, 1], np.float32))
-    return VertexDistances(torch.from_numpy(np.stack(matrices)).to(device), torch.from_numpy(np.stack(offsets)).to(device))
+    return VertexDistances(
+        torch.from_numpy(np.stack(matrices)).to(device), torch.from_numpy(np.stack(offsets)).to(device)
+    )

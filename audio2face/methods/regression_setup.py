@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +30,7 @@ from audio2face.methods.regression import (
 )
 from audio2face.methods.setup import Inputs, Training
 from audio2face.networks import NETWORKS, load_weights
+from audio2face.networks.layers import num_steps
 from audio2face.paths import local_path
 from audio2face.runtime import Runtime, model_cache
 from audio2face.training import FitSettings
@@ -89,9 +89,8 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     if train.PRETRAINED_NET_FPATH:
         _load_pretrained(network, local_path(train.PRETRAINED_NET_FPATH))
     data = _window_data(inputs, layout, spec, spans, runtime.device)
-    _add_phonemes(data, inputs, phonemes, network, runtime)
-    if network.frozen_features:
-        data.cache_features(network.features, train.FEATURE_CACHE_GB * 1e9)
+    _add_phonemes(data, inputs, phonemes)
+    data.cache_features(network.features, train.FEATURE_CACHE_GB * 1e9)
     method = RegressionMethod(
         model,
         data,
@@ -165,14 +164,18 @@ def _load_pretrained(network: torch.nn.Module, path: Path) -> None:
         raise UserError(f"PRETRAINED_NET_FPATH: {error}") from error
 
 
-def _window_data(inputs: Inputs, layout: ChannelLayout, spec: NetworkSpec, spans: Spans, device: torch.device) -> WindowData:
+def _window_data(
+    inputs: Inputs, layout: ChannelLayout, spec: NetworkSpec, spans: Spans, device: torch.device
+) -> WindowData:
     train = inputs.train
     targets = _Targets(inputs, layout)
     targets.check()
     emotions = list(inputs.dataset.SHOT_EMOTION_NAMES)
     conditions = [
         ClipConditions(
-            explicit_vector(emotion_vector(c.shot.emotion, spec.emotion_names, spec.zero_emotion), c.shot.actor, inputs.actors),
+            explicit_vector(
+                emotion_vector(c.shot.emotion, spec.emotion_names, spec.zero_emotion), c.shot.actor, inputs.actors
+            ),
             inputs.actors.index(c.shot.actor),
             emotions.index(c.shot.emotion),
             spans.start(c),
@@ -277,7 +280,9 @@ def _distances(inputs: Inputs, layout: ChannelLayout, device: torch.device) -> d
         runs = [inputs.runs[a] for a in inputs.actors]
         size = layout.sizes["skin_coeffs"]
         upper, lower = ([np.asarray(pairs[a][i]) for a in inputs.actors] for i in (0, 1))
-        found[name] = pair_distances([r.skin.components for r in runs], [r.skin.mean for r in runs], upper, lower, size, device)
+        found[name] = pair_distances(
+            [r.skin.components for r in runs], [r.skin.mean for r in runs], upper, lower, size, device
+        )
     return found
 
 
@@ -321,9 +326,7 @@ def _phoneme_models(inputs: Inputs, runtime: Runtime) -> dict[str, PhonemeModel]
     return {language: load_phoneme_model(train.PHONEME_MODEL, language, cache, runtime.device) for language in forced}
 
 
-def _add_phonemes(
-    data: WindowData, inputs: Inputs, models: dict[str, PhonemeModel], network: Any, runtime: Runtime
-) -> None:
+def _add_phonemes(data: WindowData, inputs: Inputs, models: dict[str, PhonemeModel]) -> None:
     """Phoneme probabilities of every forced language's sound files, 50 a second."""
     train = inputs.train
     tracks = AudioTracks(train.AUDIO_PREPROC_METHOD, train.AUDIO_PARAMS["samplerate"])
@@ -333,7 +336,9 @@ def _add_phonemes(
         for path in chosen.values():
             if path not in by_file:
                 by_file[path] = model.probabilities(tracks.load(path)[0], 50.0, train.PHONEME_PROB_TEMPERATURE)
-        data.set_phonemes(language, {i: by_file[path] for i, path in chosen.items()}, network.num_steps)
+        data.set_phonemes(
+            language, {i: by_file[path] for i, path in chosen.items()}, num_steps(train.AUDIO_PARAMS["buffer_len"])
+        )
 
 
 def _report_closed_eyes(method: RegressionMethod, inputs: Inputs) -> None:

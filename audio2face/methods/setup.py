@@ -93,12 +93,18 @@ def _preproc_run(config_name: str, train: Section, actor: str, name: str) -> Pre
         name = LATEST
     hint = f"; make one with: python run_preproc.py {config_name} {actor}"
     folder = resolve_run(
-        local_path(train.PREPROC_ROOT), name, what="preprocessing", match=lambda path: _actor_of(path) == actor, hint=hint
+        local_path(train.PREPROC_ROOT),
+        name,
+        what="preprocessing",
+        match=lambda path: _actor_of(path) == actor,
+        hint=hint,
     )
     overrides = {part: train.values.get(key, {}).get(actor) for part, key in OVERRIDES.items()}
     run = load_preproc_run(folder, {part: local_path(path) for part, path in overrides.items() if path})
     if run.actor != actor:
-        raise UserError(f"preprocessing run {folder.name} is of actor {run.actor!r}, not {actor!r}: see PREPROC_RUN_NAME_FULL")
+        raise UserError(
+            f"preprocessing run {folder.name} is of actor {run.actor!r}, not {actor!r}: see PREPROC_RUN_NAME_FULL"
+        )
     logger.info("actor %s: preprocessing run %s, %d shots", actor, folder.name, len(run.shots))
     return run
 
@@ -135,4 +141,7 @@ def _clips(
 def _check_emotions(clips: list[Clip], dataset: Section) -> list[str]:
     known = list(dataset.SHOT_EMOTION_NAMES)
     unknown = sorted({(c.shot.actor, c.shot.name, c.shot.emotion) for c in clips if c.shot.emotion not in known})
-    return [f"shot {shot} of {actor}: emotion {emotion!r} is not in SHOT_EMOTION_NAMES ({', '.join(known)})" for actor, shot, emotion in unknown]
+    return [
+        f"shot {shot} of {actor}: emotion {emotion!r} is not in SHOT_EMOTION_NAMES ({', '.join(known)})"
+        for actor, shot, emotion in unknown
+    ]
