@@ -71,10 +71,19 @@ class Stop:
         raise KeyboardInterrupt
 
     def listen(self) -> Stop:
-        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), self)
+        for number in self.signals():
+            signal.signal(number, self)
         return self
+
+    def status(self) -> int:
+        """The exit status of a stopped command. From here on the process only has to end: signals are ignored."""
+        for number in self.signals():
+            signal.signal(number, signal.SIG_IGN)
+        return 128 + (self.signal or signal.SIGINT)
+
+    @staticmethod
+    def signals() -> list[int]:
+        return [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def main(command: str, argv: list[str] | None = None) -> int:
@@ -87,10 +96,10 @@ def main(command: str, argv: list[str] | None = None) -> int:
             print("stopped on request; what was done so far is kept", file=sys.stderr)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
-        return 128 + (stop.signal or signal.SIGINT)
+        return stop.status()
     except Exception as error:
         return report(command, error)
-    return 0 if stop.signal is None else 128 + stop.signal
+    return 0 if stop.signal is None else stop.status()
 
 
 def execute(command: str, args: Any, stop: Stop | None = None) -> str:

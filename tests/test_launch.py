@@ -53,8 +53,8 @@ def run(config_name, actor=None, **more):
     if actor == "full":
         raise OSError(28, "No space left on device", "/workspace/x")
     if actor in ("slow", "saving"):
-        print("started", flush=True)
         try:
+            print("started", flush=True)
             time.sleep(30)
         except KeyboardInterrupt:
             if actor == "slow":
