@@ -1,0 +1,178 @@
+"""Checks the values of one config section against its schema, in words that a user can act on."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from audio2face.config_schema import HYPER_PARAMS, NETWORK_METHODS, SCHEMAS, Schema
+from audio2face.config_source import KeyPath, Problem
+from audio2face.config_types import TUPLE_FORMS
+
+MOST_LINES = 20  # problems told for one key; a wrong column of CLIPS would fill screens
+
+HYPER_KEY = "NETWORK_HYPER_PARAMS"
+
+
+def did_you_mean(word: str, known: Collection[str]) -> str:
+    """`; did you mean x?` for the nearest known word, else nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    if not close:
+        lower = {name.lower(): name for name in known}
+        close = [lower[match] for match in difflib.get_close_matches(word.lower(), list(lower), n=1, cutoff=0.6)]
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def check_section(
+    kind: str, method: str, values: dict[str, Any], networks: Mapping[str, Collection[str]] | None = None
+) -> tuple[dict[str, Any] | None, list[Problem]]:
+    """Check the merged values of a section.
+
+    Returns the values in their declared types (whole numbers where a float is meant become floats, lists where a tuple
+    is meant become tuples), or None when there are problems, and the problems. `networks` lists the parameters that
+    each NETWORK_NAME takes, for networks that are not the framework's own.
+    """
+    checked, problems = _validate(SCHEMAS[kind, method], values, (), kind, method)
+    if HYPER_KEY in values and isinstance(values[HYPER_KEY], dict) and isinstance(values.get("NETWORK_NAME"), str):
+        hyper_params, more = _check_hyper_params(values["NETWORK_NAME"], values[HYPER_KEY], networks or {})
+        problems += more
+        if checked is not None:
+            checked[HYPER_KEY] = hyper_params
+    return (None if problems else checked), _shorten(problems)
+
+
+def hyper_param_names(network: str, networks: Mapping[str, Collection[str]]) -> Collection[str] | None:
+    """Parameters that a network takes, or None when the network is not known."""
+    if network in networks:
+        return networks[network]
+    return HYPER_PARAMS[network].model_fields if network in HYPER_PARAMS else None
+
+
+def _check_hyper_params(
+    network: str, values: dict[str, Any], networks: Mapping[str, Collection[str]]
+) -> tuple[dict[str, Any], list[Problem]]:
+    known = hyper_param_names(network, networks)
+    if known is None:
+        names = sorted({*NETWORK_METHODS, *networks})
+        hint = did_you_mean(network, names) or f"; known are {', '.join(names)}"
+        return values, [Problem(("NETWORK_NAME",), f"unknown network {network!r}{hint}")]
+    unknown = [name for name in values if name not in known]
+    problems = [
+        Problem((HYPER_KEY, name), f"unknown key: {network} does not take it{did_you_mean(name, known)}")
+        for name in unknown
+    ]
+    if network not in HYPER_PARAMS:
+        return values, problems
+    model = HYPER_PARAMS[network]
+    own = {name: value for name, value in values.items() if name in model.model_fields}
+    checked, more = _validate(model, own, (HYPER_KEY,), "train", NETWORK_METHODS[network])
+    return {**values, **(checked or {})}, problems + more
+
+
+def _validate(
+    model: type[Schema], values: dict[str, Any], at: KeyPath, kind: str, method: str
+) -> tuple[dict[str, Any] | None, list[Problem]]:
+    try:
+        return model.model_validate(values).model_dump(exclude_unset=True), []
+    except ValidationError as error:
+        problems = []
+        for detail in error.errors(include_url=False):
+            path = tuple(str(part) for part in detail["loc"] if part != "[key]")
+            message = _unknown_key(model, path, kind, method) if detail["type"] == "extra_forbidden" else _words(detail)
+            if at + path and (at + path)[0] in TUPLE_FORMS and len(path) > 1:
+                message += f"; the form is {TUPLE_FORMS[path[0]]}"
+            problems.append(Problem(at + path, message))
+        return None, problems
+
+
+def _words(detail: Any) -> str:
+    """A pydantic error as a short statement, with the value that was found."""
+    kind, limits = detail["type"], detail.get("ctx", {})
+    if kind == "missing":
+        return "is missing; it cannot be left out"
+    statements = {
+        "string_type": "must be text",
+        "string_too_short": "must not be empty",
+        "bool_type": "must be True or False",
+        "int_type": "must be a whole number",
+        "float_type": "must be a number",
+        "finite_number": "must be a finite number",
+        "dict_type": "must be a dict",
+        "model_type": "must be a dict",
+        "list_type": "must be a list",
+        "tuple_type": "must be a tuple",
+        "greater_than": "must be greater than {gt}",
+        "greater_than_equal": "must be at least {ge}",
+        "less_than": "must be less than {lt}",
+        "less_than_equal": "must be at most {le}",
+        "literal_error": "must be one of {expected}",
+        "too_short": "has too few entries",
+        "too_long": "has too many entries",
+        "value_error": "{error}",
+    }
+    statement = statements.get(kind, detail["msg"]).format(**limits)
+    if kind == "literal_error":
+        statement += did_you_mean(str(detail["input"]), [word.strip("' ") for word in limits["expected"].split(",")])
+    return f"{statement} (it is {_brief(detail['input'])})"
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _unknown_key(model: type[Schema], path: KeyPath, kind: str, method: str) -> str:
+    name, known = path[-1], _known_names(model, path[:-1])
+    others = [other for other in SCHEMAS if other != (kind, method) and name in _known_names(SCHEMAS[other], path[:-1])]
+    if model is SCHEMAS[kind, method] and others:
+        same_file = [other for other in others if other[0] == kind]
+        if same_file:
+            return f"unknown key: it exists only for NETWORK_TYPE {same_file[0][1]!r}, and this is {method!r}"
+        return f"unknown key: it belongs into config_{others[0][0]}.py"
+    hint = did_you_mean(name, known)
+    if not hint and len(path) == 1:
+        hint = "; give names of your own a leading underscore or small letters"
+    return f"unknown key{hint}"
+
+
+def _known_names(annotation: Any, path: KeyPath) -> Collection[str]:
+    """The keys that a dict at `path` below a schema may have; nothing when any key may stand there."""
+    annotation = _inner(annotation)
+    is_schema = isinstance(annotation, type) and issubclass(annotation, Schema)
+    if not path:
+        return annotation.model_fields if is_schema else ()
+    if is_schema:
+        field = annotation.model_fields.get(path[0])
+        return _known_names(field.annotation, path[1:]) if field else ()
+    arguments = typing.get_args(annotation)
+    return _known_names(arguments[-1], path[1:]) if arguments else ()
+
+
+def _inner(annotation: Any) -> Any:
+    """Without Annotated and None."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        return _inner(typing.get_args(annotation)[0])
+    if origin in (types.UnionType, typing.Union):
+        return _inner(next(item for item in typing.get_args(annotation) if item is not type(None)))
+    return annotation
+
+
+def _shorten(problems: list[Problem]) -> list[Problem]:
+    """At most MOST_LINES problems of one key."""
+    result: list[Problem] = []
+    counts: dict[str, int] = {}
+    for problem in problems:
+        key = problem.path[0] if problem.path else ""
+        counts[key] = counts.get(key, 0) + 1
+        if counts[key] <= MOST_LINES:
+            result.append(problem)
+    for key, count in counts.items():
+        if count > MOST_LINES:
+            result.append(Problem((key,), f"and {count - MOST_LINES} more like these"))
+    return result

@@ -1,0 +1,358 @@
+"""Rules between config keys: within one file (SECTION_RULES) and between the files of a project (PROJECT_RULES).
+
+A rule is the keys it reads, as "train.SEQ_LEN", and a function of their values that yields (key path, message). It is
+left out when one of its keys is not loaded or is wrong in itself. "train.KEY?" asks whether the project sets the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from audio2face.config_check import did_you_mean
+from audio2face.config_schema import NETWORK_METHODS, SCHEMAS
+from audio2face.config_types import BY_ACTOR
+
+SAMPLE_RATE = 16000  # of every pretrained encoder
+
+Found = Iterator[tuple[str, str]]
+
+
+class Rule(NamedTuple):
+    keys: str
+    check: Callable[..., Found]
+
+
+def respaced_steps(text: str, steps: int) -> int:
+    """How many of `steps` diffusion steps a TIMESTEP_RESPACING keeps: "" all, "10", "ddim5", "3,4".
+
+    Raises ValueError when the text is no such thing or asks for more steps than there are.
+    """
+    if not text:
+        return steps
+    if text.startswith("ddim"):
+        count = _counts(text[4:], text)[0]
+        if not any(len(range(0, steps, stride)) == count for stride in range(1, steps + 1)):
+            raise ValueError(f"no fixed stride keeps exactly {count} of {steps} steps")
+        return count
+    counts = _counts(text, text)
+    for section, count in enumerate(counts):
+        size = steps // len(counts) + (section < steps % len(counts))
+        if count > size:
+            raise ValueError(f"{count} steps wanted from section {section + 1} of {len(counts)}, which has {size}")
+    return sum(counts)
+
+
+def _counts(part: str, text: str) -> list[int]:
+    try:
+        counts = [int(piece) for piece in part.split(",")]
+    except ValueError:
+        counts = []
+    if not counts or min(counts) < 1:
+        raise ValueError(f'{text!r} is no respacing; write "", "10", "ddim5" or "3,4"')
+    return counts
+
+
+# Within one file
+
+
+def _language_actors(names: list[str], languages: dict[str, Any]) -> Found:
+    if any(isinstance(entry, dict) for entry in languages.values()):
+        yield from _known_actors("dataset.SHOT_LANGUAGE_MAP", names, languages)
+
+
+def _emotion_map(emotions: list[str], actors: list[str], entries: Sequence[Any]) -> Found:
+    for index, (actor, _, emotion) in enumerate(entries):
+        yield from _member(f"dataset.SHOT_EMOTION_MAP/{index}/2", emotion, emotions, "SHOT_EMOTION_NAMES")
+        yield from _member(f"dataset.SHOT_EMOTION_MAP/{index}/0", actor, actors, "ACTOR_NAMES")
+
+
+def _blendshape_pairs(key: str, other: str, files: dict[str, str], others: dict[str, str]) -> Found:
+    for actor in files:
+        if actor not in others:
+            yield f"dataset.{key}/{actor}", f"needs {other} of this actor too"
+
+
+def _target_channels(method: str, channels: list[str]) -> Found:
+    needed = "skin_coeffs" if method == "regression" else "skin_pose"
+    if needed not in channels:
+        yield "train.TARGET_CHANNELS", f"must contain {needed!r}"
+
+
+def _network_method(method: str, network: str) -> Found:
+    of = NETWORK_METHODS.get(network, method)
+    if of != method:
+        yield "train.NETWORK_NAME", f"{network} is a network for NETWORK_TYPE {of!r}, and this is {method!r}"
+
+
+def _window(audio: dict[str, int]) -> Found:
+    if audio.get("buffer_ofs", 0) > audio["buffer_len"]:
+        yield "train.AUDIO_PARAMS/buffer_ofs", f"must not exceed buffer_len ({audio['buffer_len']})"
+
+
+def _features(network: str, hyper: dict[str, Any], audio: dict[str, int]) -> Found:
+    if network != "conv_w2v_autocorr":
+        return
+    at = "train.NETWORK_HYPER_PARAMS"
+    switches = [name for name in hyper if name.startswith("use_") and name.endswith("_features")]
+    if not any(hyper[name] for name in switches):
+        yield at, f"at least one audio feature must be on: {', '.join(switches)}"
+    params = hyper["autocorr_params"]
+    needed = (params["num_windows"] - 1) * params["win_stride"] + params["win_len"]
+    if hyper["use_autocorr_features"] and needed > audio["buffer_len"]:
+        length = audio["buffer_len"]
+        message = f"{params['num_windows']} windows need {needed} samples, and AUDIO_PARAMS/buffer_len is {length}"
+        yield f"{at}/autocorr_params/num_windows", message
+    if hyper["use_w2v_features"] or hyper["use_phoneme_ctc_features"]:
+        yield from _pretrained_rate(audio["samplerate"])
+
+
+def _encoder_rate(hyper: dict[str, Any], audio: dict[str, int]) -> Found:
+    if hyper.get("audio_encoder") in ("hubert", "w2v", "phoneme_ctc"):
+        yield from _pretrained_rate(audio["samplerate"])
+
+
+def _pretrained_rate(rate: int) -> Found:
+    if rate != SAMPLE_RATE:
+        yield "train.AUDIO_PARAMS/samplerate", f"must be {SAMPLE_RATE}, the rate of the pretrained audio encoder"
+
+
+def _frame_pairs(length: int, *weights: float | None) -> Found:
+    names = ("LOSS_MOTION_ALPHA", "LOSS_EMO_REG_ALPHA", "LOSS_VOL_STAB_REG_ALPHA", "LOSS_PHONEME_MOTION_ALPHA")
+    needy = [name for name, weight in zip(names, weights, strict=True) if weight]
+    if length < 2 and needy:
+        yield "train.SEQ_LEN", f"must be 2 or more for {', '.join(needy)}; or set these to None"
+
+
+def _phoneme_motion(motion: float | None, is_set: bool, weight: float | None) -> Found:
+    if is_set and motion and not weight:
+        yield "train.LOSS_PHONEME_MOTION_ALPHA", "has no effect while LOSS_PHONEME_ALPHA is off; set both or neither"
+
+
+def _subsegment(shortest: int, longest: int) -> Found:
+    if shortest > longest:
+        yield "train.SUBSEGMENT_MIN_FRAME", f"must not exceed SUBSEGMENT_MAX_FRAME ({longest})"
+
+
+def _pitch(augment: dict[str, Any]) -> Found:
+    pitch = augment.get("pitch_shift")
+    if pitch and pitch["min_semitones"] > pitch["max_semitones"]:
+        yield "train.AUGMENT/pitch_shift/min_semitones", f"must not exceed max_semitones ({pitch['max_semitones']})"
+
+
+def _noise_range(limits: Sequence[float]) -> Found:
+    if limits[0] > limits[1]:
+        yield "train.AUG_MUTED_AUDIO_NOISE_LOCAL_SCALE_RANGE", f"must be (lowest, highest), and is {tuple(limits)}"
+
+
+def _learning_rates(lowest: float, rate: float) -> Found:
+    if lowest > rate:
+        yield "train.LR_MIN", f"must not exceed LEARNING_RATE ({rate:g})"
+
+
+def _clip_ranges(key: str, clips: Sequence[Any]) -> Found:
+    for index, clip in enumerate(clips):
+        if clip[2][0] > clip[2][1]:
+            yield f"train.{key}/{index}/2", f"first frame {clip[2][0]} comes after last frame {clip[2][1]}"
+
+
+def _streaming(fps: float, entries: dict[str, dict[str, int]], audio: dict[str, int]) -> Found:
+    """The entry for TARGET_FPS: present, whole windows, context within the padding, in agreement with AUDIO_PARAMS."""
+    key = f"{fps:g}"
+    entry, at = entries.get(key), f"train.STREAMING_CFG/{key}"
+    if entry is None:
+        known = ", ".join(entries) or "none"
+        yield "train.STREAMING_CFG", f'has no entry "{key}" for TARGET_FPS (entries: {known}); add one'
+        return
+    frames = entry["left_truncate"] + entry["block_frame_size"] + entry["right_truncate"]
+    if abs(entry["window_size"] * fps / audio["samplerate"] - frames) > 1e-6:
+        yield (
+            f"{at}/window_size",
+            f"{entry['window_size']} samples are {entry['window_size'] * fps / audio['samplerate']:g} frames, "
+            f"and left_truncate + block_frame_size + right_truncate is {frames}",
+        )
+    if entry["audio_pad_left"] * frames < entry["left_truncate"] * entry["window_size"]:
+        yield f"{at}/audio_pad_left", "must be at least the duration of left_truncate, or the first frames are lost"
+    pairs = {"window_size": "buffer_len", "audio_pad_left": "padding_left", "audio_pad_right": "padding_right"}
+    for mine, theirs in pairs.items():
+        if entry[mine] != audio[theirs]:
+            yield f"{at}/{mine}", f"is {entry[mine]}, and AUDIO_PARAMS/{theirs} is {audio[theirs]}; they must agree"
+
+
+def _respacing(key: str, text: str | None, steps: int = 10**6) -> Found:
+    try:
+        respaced_steps(text or "", steps)
+    except ValueError as error:
+        yield key, str(error)
+
+
+def _kept_steps(text: str | None, steps: int, is_set: bool, skipped: int) -> Found:
+    try:
+        kept = respaced_steps(text, 10**6) if text else None
+    except ValueError:
+        return
+    if kept is not None and is_set and steps != kept:
+        yield (
+            "inference.NUM_DIFFUSION_STEPS",
+            f"is {steps}, and TIMESTEP_RESPACING {text!r} keeps {kept}; leave one of the two out",
+        )
+    if text != "" and skipped >= (kept or steps):
+        yield "inference.SKIP_STEPS", f"must be less than the number of steps ({kept or steps})"
+
+
+def _source(post: dict[str, Any]) -> Found:
+    if post.get("source_frame") is not None and post.get("source_shot") is None:
+        yield "inference.CONFIG/source_frame", "needs source_shot"
+
+
+# Between the files of a project
+
+
+def _complete_actors(names: list[str], rates: dict[str, Any], audio: dict[str, Any], skin: dict[str, Any]) -> Found:
+    if not names:
+        yield "dataset.ACTOR_NAMES", "must name at least one actor"
+    for actor in names:
+        for key, entries in (("CACHE_FPS", rates), ("AUDIO_ROOT", audio), ("SKIN_CACHE_ROOT", skin)):
+            if actor not in entries:
+                yield f"dataset.{key}", f"has no entry for actor {actor!r}"
+
+
+def _known_actors(key: str, names: list[str], entries: dict[str, Any]) -> Found:
+    for actor in entries:
+        yield from _member(f"{key}/{actor}", actor, names, "ACTOR_NAMES")
+
+
+def _member(key: str, word: str, known: Sequence[str], where: str) -> Found:
+    if known and word not in known:
+        hint = did_you_mean(word, known) or f" ({', '.join(known)})"
+        yield key, f"{word!r} is not in {where}{hint}"
+
+
+def _clip_actors(key: str, names: list[str], clips: Sequence[Any]) -> Found:
+    for index, clip in enumerate(clips):
+        yield from _member(f"train.{key}/{index}/0", clip[0], names, "ACTOR_NAMES")
+
+
+def _muted_emotions(emotions: list[str], muted: Sequence[Any]) -> Found:
+    for index, clip in enumerate(muted):
+        yield from _member(f"train.AUG_MUTED_SHOTS/{index}/3", clip[3], emotions, "SHOT_EMOTION_NAMES")
+
+
+def _one_emotion(key: str, emotions: list[str], emotion: Any) -> Found:
+    if isinstance(emotion, str):
+        yield from _member(key, emotion, emotions, "SHOT_EMOTION_NAMES")
+
+
+def _emotion_weights(key: str, emotions: list[str], weights: dict[str, float] | None) -> Found:
+    for emotion in weights or {}:
+        yield from _member(f"{key}/{emotion}", emotion, emotions, "SHOT_EMOTION_NAMES")
+
+
+def _emotion_vector(emotions: list[str], zero: str | None, label: Any) -> Found:
+    inputs = [emotion for emotion in emotions if emotion != zero]
+    if not isinstance(label, list | tuple):
+        return
+    if label and isinstance(label[0], list | tuple):
+        for index, (_, weights) in enumerate(label):
+            for emotion in weights:
+                yield from _member(f"inference.EMOTION_LABEL/{index}", emotion, emotions, "SHOT_EMOTION_NAMES")
+    elif len(label) != len(inputs):
+        yield (
+            "inference.EMOTION_LABEL",
+            f"has {len(label)} numbers, and the model takes {len(inputs)}: {', '.join(inputs) or 'no emotion'}",
+        )
+
+
+def _one_actor(key: str, names: list[str], actor: str | None) -> Found:
+    if actor is not None:
+        yield from _member(key, actor, names, "ACTOR_NAMES")
+
+
+def _actor_rules() -> Iterator[Rule]:
+    """One rule for each dict by actor of any file."""
+    keys = {
+        f"{kind}.{name}"
+        for kind, method in SCHEMAS
+        for name, field in SCHEMAS[kind, method].model_fields.items()
+        if BY_ACTOR in field.metadata
+    }
+    for key in sorted(keys):
+        yield Rule(f"dataset.ACTOR_NAMES {key}", partial(_known_actors, key))
+
+
+def _blendshape_rules() -> Iterator[Rule]:
+    for mesh in ("SKIN", "TONGUE"):
+        names = (f"BLENDSHAPE_{mesh}_FPATH", f"BLENDSHAPE_{mesh}_CONFIG_FPATH")
+        for key, other in (names, names[::-1]):
+            yield Rule(f"dataset.{key} dataset.{other}", partial(_blendshape_pairs, key, other))
+
+
+SECTION_RULES: tuple[Rule, ...] = (
+    Rule("dataset.ACTOR_NAMES dataset.SHOT_LANGUAGE_MAP", _language_actors),
+    Rule("dataset.SHOT_EMOTION_NAMES dataset.ACTOR_NAMES dataset.SHOT_EMOTION_MAP", _emotion_map),
+    *_blendshape_rules(),
+    Rule("train.NETWORK_TYPE train.TARGET_CHANNELS", _target_channels),
+    Rule("train.NETWORK_TYPE train.NETWORK_NAME", _network_method),
+    Rule("train.AUDIO_PARAMS", _window),
+    Rule("train.NETWORK_NAME train.NETWORK_HYPER_PARAMS train.AUDIO_PARAMS", _features),
+    Rule("train.NETWORK_HYPER_PARAMS train.AUDIO_PARAMS", _encoder_rate),
+    Rule(
+        "train.SEQ_LEN train.LOSS_MOTION_ALPHA train.LOSS_EMO_REG_ALPHA train.LOSS_VOL_STAB_REG_ALPHA "
+        "train.LOSS_PHONEME_MOTION_ALPHA",
+        _frame_pairs,
+    ),
+    Rule(
+        "train.LOSS_PHONEME_MOTION_ALPHA train.LOSS_PHONEME_MOTION_ALPHA? train.LOSS_PHONEME_ALPHA",
+        _phoneme_motion,
+    ),
+    Rule("train.SUBSEGMENT_MIN_FRAME train.SUBSEGMENT_MAX_FRAME", _subsegment),
+    Rule("train.AUGMENT", _pitch),
+    Rule("train.AUG_MUTED_AUDIO_NOISE_LOCAL_SCALE_RANGE", _noise_range),
+    Rule("train.LR_MIN train.LEARNING_RATE", _learning_rates),
+    Rule("train.CLIPS", partial(_clip_ranges, "CLIPS")),
+    Rule("train.VALIDATION_CLIPS", partial(_clip_ranges, "VALIDATION_CLIPS")),
+    Rule("train.TARGET_FPS train.STREAMING_CFG train.AUDIO_PARAMS", _streaming),
+    Rule("train.TIMESTEP_RESPACING train.DIFFUSION_STEPS", partial(_respacing, "train.TIMESTEP_RESPACING")),
+    Rule("inference.TIMESTEP_RESPACING", partial(_respacing, "inference.TIMESTEP_RESPACING")),
+    Rule(
+        "inference.TIMESTEP_RESPACING inference.NUM_DIFFUSION_STEPS inference.NUM_DIFFUSION_STEPS? "
+        "inference.SKIP_STEPS",
+        _kept_steps,
+    ),
+    Rule("inference.CONFIG", _source),
+)
+
+PROJECT_RULES: tuple[Rule, ...] = (
+    Rule("dataset.ACTOR_NAMES dataset.CACHE_FPS dataset.AUDIO_ROOT dataset.SKIN_CACHE_ROOT", _complete_actors),
+    *_actor_rules(),
+    *(
+        Rule(f"dataset.ACTOR_NAMES train.{key}", partial(_clip_actors, key))
+        for key in ("CLIPS", "VALIDATION_CLIPS", "AUG_MUTED_SHOTS")
+    ),
+    Rule("dataset.SHOT_EMOTION_NAMES train.AUG_MUTED_SHOTS", _muted_emotions),
+    *(
+        Rule(f"dataset.SHOT_EMOTION_NAMES {key}", partial(_one_emotion, key))
+        for key in (
+            "train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS",
+            "train.DEFAULT_SHOT_EMOTION_NAME",
+            "inference.EMOTION_LABEL",
+        )
+    ),
+    *(
+        Rule(f"dataset.SHOT_EMOTION_NAMES {key}", partial(_emotion_weights, key))
+        for key in ("train.LOSS_LIP_DIST_EMO_WEIGHTS", "train.LOSS_LIP_SIZE_EMO_WEIGHTS")
+    ),
+    Rule(
+        "dataset.SHOT_EMOTION_NAMES train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS inference.EMOTION_LABEL",
+        _emotion_vector,
+    ),
+    *(
+        Rule(f"dataset.ACTOR_NAMES {key}", partial(_one_actor, key))
+        for key in ("inference.ACTOR_NAME", "inference.CONDITION")
+    ),
+    Rule(
+        "inference.TIMESTEP_RESPACING train.DIFFUSION_STEPS",
+        partial(_respacing, "inference.TIMESTEP_RESPACING"),
+    ),
+)

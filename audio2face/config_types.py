@@ -1,0 +1,134 @@
+"""The kinds of values that config keys have: numbers in a range, names, files by actor, clips, emotions."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, PlainValidator, Strict
+
+NAME_RULE = "only letters, digits, '_', '-' and '.', beginning and ending with a letter, digit or '_', without '..'"
+
+BY_ACTOR = "by actor"  # marks the dicts whose keys are actors
+
+
+def is_name(text: str) -> bool:
+    """Whether a text may name a run, an actor or a project."""
+    return re.fullmatch(r"\w([\w.-]*\w)?", text, re.ASCII) is not None and ".." not in text
+
+
+def _name(text: str) -> str:
+    if not is_name(text):
+        raise ValueError(f"must be {NAME_RULE}")
+    return text
+
+
+def unique(items: list[str]) -> list[str]:
+    """Refuse a list that has an item twice."""
+    twice = sorted({item for item in items if items.count(item) > 1})
+    if twice:
+        raise ValueError(f"names {', '.join(map(repr, twice))} twice")
+    return items
+
+
+Text = Annotated[str, Strict()]
+Filled = Annotated[str, Field(strict=True, min_length=1)]
+Name = Annotated[str, Strict(), AfterValidator(_name)]
+Flag = Annotated[bool, Strict()]
+Index = Annotated[int, Field(strict=True, ge=0)]
+Count = Annotated[int, Field(strict=True, ge=1)]
+Whole = Annotated[int, Strict()]
+Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0)]
+Positive = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0)]
+Share = Annotated[float, Field(strict=True, gt=0, le=1)]
+Probability = Annotated[float, Field(strict=True, ge=0, le=1)]
+Smoothing = Annotated[float, Field(strict=True, ge=0, le=0.1)]
+Strength = Annotated[float, Field(strict=True, ge=0, le=2)]
+Shift = Annotated[float, Field(strict=True, ge=-3, le=3)]
+Degrees = Annotated[float, Field(strict=True, ge=-10, le=10)]
+Weight = NotNegative | None
+
+Files = Annotated[dict[Name, Filled], BY_ACTOR]
+ShotsByActor = Annotated[dict[Name, list[Filled]], BY_ACTOR]
+CountByActor = Annotated[dict[Name, Count], BY_ACTOR]
+EmotionWeights = dict[Filled, NotNegative] | None
+Clip = tuple[Filled, Filled, tuple[Index, Index], Text, Filled, Filled, Whole]
+MutedShot = tuple[Filled, tuple[Filled, Index], Count, Filled]
+
+# How the entries of lists of tuples are written, for messages.
+TUPLE_FORMS = {
+    "CLIPS": "(actor, shot, (first, last), speaker, language, audio file, audio offset)",
+    "VALIDATION_CLIPS": "(actor, shot, (first, last), speaker, language, audio file, audio offset)",
+    "AUG_MUTED_SHOTS": "(actor, (source shot, source frame), length, emotion)",
+    "SHOT_EMOTION_MAP": "(actor, shot, emotion)",
+}
+
+
+def _all_text(items: Any) -> bool:
+    return all(isinstance(item, str) and item for item in items)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _language_map(value: Any) -> Any:
+    if isinstance(value, dict):
+        nested = [isinstance(entry, dict) for entry in value.values()]
+        if all(nested) and all(_all_text(entry.values()) for entry in value.values()):
+            return value
+        if not any(nested) and _all_text(value.values()):
+            return value
+    raise ValueError("must be {actor: {shot: language}} or {shot: language}")
+
+
+def _audio_path(value: Any) -> Any:
+    if value is None or isinstance(value, str) and value:
+        return value
+    if isinstance(value, list | tuple) and value and _all_text(value):
+        return list(value)
+    raise ValueError("must be a file, a list of files, a folder, or None")
+
+
+def _emotion(value: Any) -> Any:
+    if value is None or isinstance(value, str) and value:
+        return value
+    if isinstance(value, list | tuple) and value and all(map(_is_number, value)):
+        return [float(number) for number in value]
+    raise ValueError("must be the name of an emotion, a list of numbers (one per emotion of the model), or None")
+
+
+def _is_emotion_key(entry: Any) -> bool:
+    return (
+        isinstance(entry, list | tuple)
+        and len(entry) == 2
+        and _is_number(entry[0])
+        and isinstance(entry[1], dict)
+        and all(map(_is_number, entry[1].values()))
+    )
+
+
+def _emotion_or_timeline(value: Any) -> Any:
+    if not (isinstance(value, list | tuple) and value and all(map(_is_emotion_key, value))):
+        try:
+            return _emotion(value)
+        except ValueError as error:
+            raise ValueError(f"{error}; or a timeline [(seconds, {{emotion: weight}}), …]") from None
+    times = [entry[0] for entry in value]
+    if any(later <= earlier for earlier, later in zip(times, times[1:], strict=False)):
+        raise ValueError("the seconds of a timeline must increase")
+    return [(float(time), dict(weights)) for time, weights in value]
+
+
+def _saccade_row(value: Any) -> Any:
+    if _is_number(value) and 0 <= value <= 4999:
+        return value
+    raise ValueError("must be a number, 0 … 4999")
+
+
+LanguageMap = Annotated[Any, PlainValidator(_language_map)]
+AudioPath = Annotated[Any, PlainValidator(_audio_path)]
+Emotion = Annotated[Any, PlainValidator(_emotion)]
+EmotionOrTimeline = Annotated[Any, PlainValidator(_emotion_or_timeline)]
+SaccadeRow = Annotated[Any, PlainValidator(_saccade_row)]  # whole numbers stay whole
