@@ -14,7 +14,7 @@ SACCADE_FPS = np.float32(30)
 
 @dataclass(frozen=True)
 class Eyes:
-    """`offset` (4,) degrees; `table` (n, 2) saccades in X, Y, their strength applied; `step` rows of it a frame; float32."""
+    """`offset` (4,) degrees; `table` (n, 2) saccades in X, Y with their strength; `step` rows a frame; float32."""
 
     offset: np.ndarray
     strength: np.float32
