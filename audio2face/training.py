@@ -19,6 +19,7 @@ from audio2face.losses import Losses
 logger = logging.getLogger(__name__)
 
 Log = Callable[[int, dict[str, float]], None]
+SAME_STOP_S = 2.0  # a second signal within this time is the same key press, delivered twice
 
 
 class Method(Protocol):
@@ -53,15 +54,19 @@ class Stop:
     """A request to end training after the current step, set by Ctrl-C or SIGTERM."""
 
     requested: bool = False
+    time_s: float = 0.0
 
     @contextmanager
     def on_signals(self) -> Iterator[Stop]:
-        """Within the block the first SIGINT or SIGTERM sets `requested`; a second one acts as usual."""
+        """Within the block the first SIGINT or SIGTERM sets `requested`; a later one raises KeyboardInterrupt."""
 
         def ask(number: int, _: Any) -> None:
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+            if self.requested:
+                if time.monotonic() - self.time_s > SAME_STOP_S:
+                    raise KeyboardInterrupt
+                return
             logger.warning("%s: stopping after this step, then saving and exporting", signal.Signals(number).name)
-            self.requested = True
+            self.requested, self.time_s = True, time.monotonic()
 
         numbers = (signal.SIGINT, signal.SIGTERM)
         before = {n: signal.signal(n, ask) for n in numbers}

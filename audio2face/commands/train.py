@@ -26,7 +26,7 @@ def run(config_name: str) -> str:
     """Train the project `config_name` and return the full name of the run in TRAIN_OUTPUT_ROOT.
 
     Ctrl-C or SIGTERM ends training after the current step; what there is is saved and exported, then KeyboardInterrupt
-    is raised. Raises UserError for mistakes in the config or the data, before any folder is made.
+    is raised with the run's name. Raises UserError for mistakes in the config or the data, before any folder is made.
     """
     sections = load_config(config_name, ("train", "dataset"), optional=("inference",))
     train, dataset = sections["train"], sections["dataset"]
@@ -46,8 +46,7 @@ def run(config_name: str) -> str:
     finish_run(folder)
     logger.info("training run: %s", external_path(folder))
     if stop.requested:
-        logger.info("Training Run Name Full: %s (interrupted: %d steps)", folder.name, steps)
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(folder.name)
     return folder.name
 
 

@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""Make the demo data set, train on it, deploy the model and animate a sentence it has not heard. `make demo` runs this.
+
+Everything goes to one folder (demo/ in the checkout): the data set, the runs, the model and the video.
+
+    python tools/run_demo.py [--out demo] [--config demo-regression]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ACTOR = "demo"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=ROOT / "demo", help="folder for data set, runs and video")
+    parser.add_argument("--config", nargs="+", default=["demo-regression"], help="project(s) to train")
+    args = parser.parse_args()
+    out = args.out.resolve()
+    datasets, workspace = out / "datasets", out / "workspace"
+    environment = {**os.environ, "A2F_DATASETS_ROOT": str(datasets), "A2F_WORKSPACE_ROOT": str(workspace)}
+    start = time.monotonic()
+    datasets.mkdir(parents=True, exist_ok=True)
+    step(["tools/make_demo_dataset.py", str(datasets / "demo"), "--actor", ACTOR], environment)
+    for config in args.config:
+        step(["run_preproc.py", config, ACTOR, "--local"], environment)
+        step(["run_train.py", config, "--local"], environment)
+        step(["run_deploy.py", config, "latest", "--local"], environment)
+        step(["run_inference.py", config, "latest", "--local"], environment)
+        step(["tools/demo_report.py", config, "--out", str(out)], environment)
+    print(f"demo finished in {(time.monotonic() - start) / 60:.1f} minutes: look into {out}")
+    return 0
+
+
+def step(arguments: list[str], environment: dict[str, str]) -> None:
+    """Run one script with this Python; a failure ends the demo with its exit status."""
+    print(f"\n$ python {' '.join(arguments)}", flush=True)
+    began = time.monotonic()
+    status = subprocess.call([sys.executable, *arguments], cwd=ROOT, env=environment)
+    if status:
+        sys.exit(status)
+    print(f"({time.monotonic() - began:.0f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
