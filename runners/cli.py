@@ -93,9 +93,11 @@ def main(command: str, argv: list[str] | None = None) -> int:
     try:
         execute(command, args, stop)
         if stop.signal is not None:
-            print("stopped on request; what was done so far is kept", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+            print("stopped on request", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        if interrupt.args:  # the run that was saved before stopping
+            finish(command, args, str(interrupt.args[0]))
+        print("stopped on request", file=sys.stderr)
         return stop.status()
     except Exception as error:
         return report(command, error)
@@ -110,18 +112,25 @@ def execute(command: str, args: Any, stop: Stop | None = None) -> str:
     if os.environ.get("A2F_IN_CONTAINER") != "1":
         for key, value in read_settings(os.environ).items():
             os.environ.setdefault(key, value)
-    from audio2face import paths, runtime
+    from audio2face import runtime
 
     runtime.setup_logging()
     module_name, call = COMMANDS[command]
     run_name = call(importlib.import_module(module_name), args)
+    finish(command, args, run_name)
+    return run_name
+
+
+def finish(command: str, args: Any, run_name: str) -> None:
+    """Print the path mapping, the next command and, last of all, the run's name."""
+    from audio2face import paths
+
     sys.stderr.flush()
     print("Path mapping:")
     for inside, outside in paths.path_mapping().items():
         print(f"  {inside} = {outside}")
     print(f"Next: {arguments.next_command(command, args, run_name)}")
     print(f"{arguments.COMMANDS[command].kind} Run Name Full: {run_name}", flush=True)
-    return run_name
 
 
 def report(command: str, error: Exception) -> int:

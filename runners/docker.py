@@ -6,6 +6,7 @@ Standard library and Python 3.8 only. Everything is an argument list; no shell r
 from __future__ import annotations
 
 import csv
+import getpass
 import hashlib
 import io
 import json
@@ -196,7 +197,10 @@ def run_arguments(
 
 def _told(settings: Mapping[str, str]) -> dict[str, str]:
     """What the launcher itself tells the container."""
-    user = os.environ.get("USER") or os.environ.get("USERNAME") or "user"
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a user number without a name
+        user = "user"
     told = {
         "A2F_IN_CONTAINER": "1",
         "EXTERNAL_FRAMEWORK_ROOT": str(FRAMEWORK_ROOT),

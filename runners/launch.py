@@ -97,12 +97,11 @@ def runtime(args: object, settings: Mapping[str, str]) -> str:
 
 
 def check_config(name: str, settings: Mapping[str, str]) -> None:
-    """The project's folder must exist in A2F_CONFIGS_ROOT or configs/. Raises LaunchError with the nearest name."""
+    """The project (a folder with config_*.py) must be in A2F_CONFIGS_ROOT or configs/. Raises LaunchError if not."""
     roots = [Path(root) for root in (settings.get("A2F_CONFIGS_ROOT"), FRAMEWORK_ROOT / "configs") if root]
-    if any((root / name).is_dir() for root in roots):
+    known = sorted({path.parent.name for root in roots for path in root.glob("*/config_*.py")})
+    if name in known:
         return
-    known = sorted({path.name for root in roots if root.is_dir() for path in root.iterdir() if path.is_dir()})
-    known = [entry for entry in known if arguments.NAME.fullmatch(entry)]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(known) or 'none yet'}"
     raise LaunchError(f"no config {name!r} in {' or '.join(str(root) for root in roots)}: {hint}")

@@ -52,7 +52,7 @@ def run(config_name, actor=None, **more):
         return {}["no such key"]
     if actor == "full":
         raise OSError(28, "No space left on device", "/workspace/x")
-    if actor in ("slow", "saving"):
+    if actor in ("slow", "saving", "raising"):
         try:
             print("started", flush=True)
             time.sleep(30)
@@ -60,6 +60,8 @@ def run(config_name, actor=None, **more):
             if actor == "slow":
                 raise
             print("saved", flush=True)
+            if actor == "raising":
+                raise KeyboardInterrupt("250909_135508_example") from None
     return "250909_135508_example"
 """
 
@@ -75,7 +77,8 @@ class Machine:
         for name in ("Dockerfile", "requirements.py", "build_docker.sh"):
             self.write(self.checkout / "docker" / name, (ROOT / "docker" / name).read_text())
         self.write(self.checkout / "constraints.txt", "torch==2.13.0\n")
-        (self.checkout / "configs/my-project").mkdir(parents=True)
+        self.write(self.checkout / "configs/my-project/config_train.py", "")
+        self.write(self.checkout / "configs/tables/clips.csv", "")
         self.tool("docker", DOCKER.format(python=sys.executable))
         self.record = root / "record.json"
         (root / "datasets").mkdir()
@@ -217,7 +220,7 @@ def test_env_file_is_read_and_the_environment_wins(machine: Machine) -> None:
 def test_outside_configs_hub_cache_links_and_odd_paths_are_mounted(machine: Machine) -> None:
     odd = machine.root / "a, b:c"
     (odd / "elsewhere").mkdir(parents=True)
-    (machine.root / "projects/theirs").mkdir(parents=True)
+    machine.write(machine.root / "projects/theirs/config_train.py", "")
     (machine.root / "datasets/claire").symlink_to(odd)
     machine.environ["A2F_CONFIGS_ROOT"] = "projects"
     machine.environ["HF_HOME"] = str(machine.root / "hub")
@@ -279,6 +282,7 @@ def test_an_env_file_without_a_key_says_so(machine: Machine) -> None:
 def test_names_are_checked_and_the_nearest_config_is_named(machine: Machine) -> None:
     result = machine.run("run_train.py", "my-projct")
     assert result.returncode == 2 and "did you mean my-project?" in result.stderr
+    assert machine.run("run_train.py", "xyz").stderr.endswith(": there is my-project\n")
     for bad in ("x; rm -rf /", "$(id)", "../configs", "a..b", "-x", "a/b", "a\n", "`id`", ""):
         for argv in (["run_train.py", bad], ["run_deploy.py", "my-project", bad], ["run_preproc.py", bad, "claire"]):
             result = machine.run(*argv)
@@ -389,7 +393,7 @@ def test_failures_have_their_own_exit_status(local: Machine) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("actor", ["slow", "saving"])
+@pytest.mark.parametrize("actor", ["slow", "saving", "raising"])
 def test_a_stopped_command_keeps_its_work_and_says_so(local: Machine, actor: str, number: int) -> None:
     process = local.start("run_preproc.py", "my-project", actor)
     assert process.stdout is not None
@@ -400,7 +404,7 @@ def test_a_stopped_command_keeps_its_work_and_says_so(local: Machine, actor: str
     process.send_signal(number)  # the same key press through the process group: not a second wish
     out, err = process.communicate(timeout=20)
     assert process.returncode == 128 + number and "stopped" in err and "Traceback" not in err
-    assert ("saved" in out and "Preproc Run Name Full" in out) == (actor == "saving")
+    assert ("saved" in out and "Preproc Run Name Full" in out) == (actor != "slow")
 
 
 def test_local_run_falls_back_to_the_checkouts_environment(machine: Machine) -> None:
