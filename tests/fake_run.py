@@ -20,11 +20,16 @@ EMOTIONS = ["joy", "anger"]
 class TinyNetwork(nn.Module):
     """Has the interface of a regression network: features, decode, forward."""
 
-    def __init__(self, output_sizes, explicit_len, phoneme_sizes=None, implicit_emotion_len=4, buffer_len=WINDOW, pretrained=True):
+    def __init__(
+        self, output_sizes, explicit_len, phoneme_sizes=None, implicit_emotion_len=4, buffer_len=WINDOW, pretrained=True
+    ):
         super().__init__()
         self.audio = nn.Linear(buffer_len // 64, 8)
         self.mix = nn.Sequential(
-            nn.Linear(8 + implicit_emotion_len + explicit_len, 16), nn.Tanh(), nn.Dropout(0.5), nn.Linear(16, sum(output_sizes.values()))
+            nn.Linear(8 + implicit_emotion_len + explicit_len, 16),
+            nn.Tanh(),
+            nn.Dropout(0.5),
+            nn.Linear(16, sum(output_sizes.values())),
         )
 
     def features(self, audio: Tensor) -> dict[str, Tensor]:
@@ -70,7 +75,10 @@ def make_preproc(folder: Path, actor: str, num_skin: int = 3, blendshapes: bool 
     files = {}
     for part, count in (("skin", v), ("tongue", vt)) if blendshapes else ():
         names = ["neutral", "jawOpen", "smile"]
-        data = {"neutral": np.float32(arrays[f"neutral_{part}"]), "poseNames": np.array(names)}  # wide strings: to be mended
+        data = {
+            "neutral": np.float32(arrays[f"neutral_{part}"]),
+            "poseNames": np.array(names),
+        }  # wide strings: to be mended
         data |= {name: rng.normal(size=(count, 3)).astype(np.float32) for name in names[1:]}
         files[part] = {"config": folder / f"src_{actor}_{part}.json", "data": folder / f"src_{actor}_{part}.npz"}
         folder.mkdir(parents=True, exist_ok=True)
@@ -106,7 +114,9 @@ def make_spec(actors: tuple[str, ...] = ("ada",), **changes) -> NetworkSpec:
 
 def make_network(spec: NetworkSpec, seed: int = 0) -> TinyNetwork:
     torch.manual_seed(seed)
-    return TinyNetwork(spec.max_sizes, spec.explicit_len, buffer_len=spec.audio_params["buffer_len"], **spec.hyper_params)
+    return TinyNetwork(
+        spec.max_sizes, spec.explicit_len, buffer_len=spec.audio_params["buffer_len"], **spec.hyper_params
+    )
 
 
 def make_databases(spec: NetworkSpec, seed: int = 0) -> dict[str, EmotionDB]:
@@ -115,7 +125,9 @@ def make_databases(spec: NetworkSpec, seed: int = 0) -> dict[str, EmotionDB]:
     return {a: EmotionDB(rows[a], {"s1_neutral": (0, 20), "s2_joy": (20, 10)}) for a in spec.actors}
 
 
-def make_train_run(root: Path, spec: NetworkSpec | None = None, *, blendshapes: bool = True, name: str = "251121_120000_fake") -> TrainRun:
+def make_train_run(
+    root: Path, spec: NetworkSpec | None = None, *, blendshapes: bool = True, name: str = "251121_120000_fake"
+) -> TrainRun:
     """A complete run folder: description, actors, weights and exported networks."""
     from audio2face.export import export_regression
     from audio2face.networks import save_weights

@@ -43,7 +43,12 @@ def test_emotion_db_rows_and_defaults():
     assert database.row(None, None)[0] == 0
     assert database.row("mean", None)[0] == 3
     assert database.with_mean().row("mean", 0)[0] == 3
-    for shot, frame, words in (("c", 0, "'c' is not a shot"), ("b", 3, "frames 0 to 2"), (None, 3, "set both"), ("a", -1, "frames")):
+    for shot, frame, words in (
+        ("c", 0, "'c' is not a shot"),
+        ("b", 3, "frames 0 to 2"),
+        (None, 3, "set both"),
+        ("a", -1, "frames"),
+    ):
         with pytest.raises(UserError, match=words):
             database.locate(shot, frame)
 
@@ -119,7 +124,11 @@ def test_emotion_vectors():
     assert spec.emotion_vector(None).tolist() == spec.emotion_vector("neutral").tolist() == [0, 0]
     assert spec.emotion_vector({"joy": 0.5, "neutral": 1}).tolist() == [0.5, 0]
     assert spec.emotion_vector([0.25, 1]).tolist() == [0.25, 1]
-    for label, words in (("angr", "did you mean 'anger'"), ([1.0], "2 finite weights"), ({"joy": "x"}, "finite number")):
+    for label, words in (
+        ("angr", "did you mean 'anger'"),
+        ([1.0], "2 finite weights"),
+        ({"joy": "x"}, "finite number"),
+    ):
         with pytest.raises(UserError, match=words):
             spec.emotion_vector(label)
     with pytest.raises(UserError, match="'neutral' is not an emotion"):
@@ -172,7 +181,9 @@ def test_deployed_model(train_run, tmp_path):
     with np.load(folder / "bs_skin_ada.npz", allow_pickle=False) as archive:
         assert archive["poseNames"].tolist() == [b"neutral", b"jawOpen", b"smile"]
     with np.load(folder / "model_data.npz") as archive:
-        assert all(archive[name].dtype == np.dtype("<f4") and archive[name].flags.c_contiguous for name in archive.files)
+        assert all(
+            archive[name].dtype == np.dtype("<f4") and archive[name].flags.c_contiguous for name in archive.files
+        )
     text = (folder / "README.md").read_text()
     assert "--optShapes=input:3x1x640,emotion:3x1x6" in text and "joy, anger" in text and "{" not in text
 
@@ -221,7 +232,10 @@ def test_several_actors_are_several_models(tmp_path):
         folder = tmp_path / "deploy" / actor
         assert json.loads((folder / "model.json").read_text())["blendshapePaths"] == {}
         assert json.loads((folder / "network_info.json").read_text())["id"]["actor"] == actor
-        assert json.loads((folder / "model_config.json").read_text())["config"]["skin_strength"] == configs[actor]["skin_strength"]
+        assert (
+            json.loads((folder / "model_config.json").read_text())["config"]["skin_strength"]
+            == configs[actor]["skin_strength"]
+        )
         assert "holds no complete set" in (folder / "README.md").read_text()
 
 

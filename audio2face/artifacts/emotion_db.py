@@ -88,8 +88,8 @@ class EmotionDB:
 def actor_databases(vectors: np.ndarray, spans: list[tuple[str, str, int, int]]) -> dict[str, EmotionDB]:
     """Split the table of a whole training (N, I) into one data base per actor.
 
-    `spans` lists (actor, shot, start, size) for every shot, muted ones included. Raises ValueError when an actor has two
-    shots of one name.
+    `spans` lists (actor, shot, start, size) for every shot, muted ones included. Raises ValueError when an actor has
+    two shots of one name.
     """
     databases: dict[str, EmotionDB] = {}
     for actor in dict.fromkeys(span[0] for span in spans):

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from audio2face.artifacts.emotion_db import MEAN_SHOT, EmotionDB, write_emotion_db
+from audio2face.artifacts.emotion_db import MEAN_SHOT, write_emotion_db
 from audio2face.artifacts.package_readme import regression_readme
 from audio2face.artifacts.train_run import EMOTION_DB_FILE, ActorData, NetworkSpec, TrainRun, float32_arrays
 from audio2face.formats.json_file import write_json
@@ -59,14 +59,17 @@ def actor_config(config: Mapping[str, Any], actor: str, actors: list[str]) -> di
     unknown = [key for key, value in config.items() if isinstance(value, Mapping) and key not in actors]
     if unknown:
         raise UserError(
-            f"CONFIG/{unknown[0]}: a dict inside CONFIG holds the values of one actor; this run knows {', '.join(actors)}"
+            f"CONFIG/{unknown[0]}: a dict inside CONFIG holds the values of one actor; "
+            f"this run knows {', '.join(actors)}"
         )
     common = {key: value for key, value in config.items() if not isinstance(value, Mapping)}
     own = config.get(actor, {})
     return {**common, **(own if isinstance(own, Mapping) else {})}
 
 
-def write_model(folder: Path, run: TrainRun, configs: Mapping[str, Mapping[str, Any]], check: Check | None = None) -> None:
+def write_model(
+    folder: Path, run: TrainRun, configs: Mapping[str, Mapping[str, Any]], check: Check | None = None
+) -> None:
     """Write the deployed model of a regression run, replacing the folder if it exists.
 
     `configs` gives each actor's CONFIG (missing keys are not filled in). A single actor's model is `folder` itself,

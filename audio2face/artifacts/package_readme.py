@@ -44,7 +44,8 @@ To animate more tracks at once than MAX_BATCH_SIZE, raise the number in `--maxSh
 2. Copy this folder, engine included, to `models/audio2face-models/` beside the installed plugin module
    (by default `<home>/Documents/maya/modules/mace/models/audio2face-models/`).
 3. Restart Maya, select the A2FAnimationPlayer node and choose the model in its Models section.
-4. Set Maya's time slider to the frame rate you want; the network was trained at {fps:g} frames a second and answers at any.
+4. Set Maya's time slider to the frame rate you want; the network was trained at {fps:g} frames a second and answers
+   at any.
 {blendshape_note}
 ## 3. What a host must do
 
@@ -97,7 +98,9 @@ def trtexec_arguments(trt: dict[str, Any]) -> str:
 def _blendshape_rows(actor: ActorData) -> str:
     rows = ""
     for part, files in actor.blendshapes.items():
-        rows += f"| `{files['data'].name}`, `{files['config'].name}` | {part} blendshapes and their solver's settings |\n"
+        rows += (
+            f"| `{files['data'].name}`, `{files['config'].name}` | {part} blendshapes and their solver's settings |\n"
+        )
     return rows
 
 
@@ -105,7 +108,7 @@ def _blendshape_note(actor: ActorData) -> str:
     if set(actor.blendshapes) == {"skin", "tongue"}:
         return ""
     return (
-        "\nThis model holds no complete set of skin and tongue blendshapes: it gives vertices, and a host that asks for\n"
-        "blendshape weights refuses it. Give BLENDSHAPE_SKIN_FPATH, BLENDSHAPE_TONGUE_FPATH and their CONFIG files in\n"
-        "config_dataset, preprocess and train again to have them.\n"
+        "\nThis model holds no complete set of skin and tongue blendshapes: it gives vertices, and a host that asks\n"
+        "for blendshape weights refuses it. Give BLENDSHAPE_SKIN_FPATH, BLENDSHAPE_TONGUE_FPATH and their CONFIG\n"
+        "files in config_dataset, preprocess and train again to have them.\n"
     )

@@ -1,10 +1,12 @@
 """A training run, `output_train/<run>`: all that is needed to rebuild its networks, package them and run them.
 
-    <run>/network_info_full.json            NetworkSpec
-    <run>/weights.pth                       written and read by `networks`
-    <run>/actors/<actor>/…                  the actor's geometry and blendshapes, copied from its preproc run
-    <run>/deploy/…                          network.onnx, network_info.json, trt_info.json, implicit_emo_db.npz
-    <run>/deploy/<actor>/…                  the same, when a regression network was trained on several actors
+```
+<run>/network_info_full.json            NetworkSpec
+<run>/weights.pth                       written and read by `networks`
+<run>/actors/<actor>/…                  the actor's geometry and blendshapes, copied from its preproc run
+<run>/deploy/…                          network.onnx, network_info.json, trt_info.json, implicit_emo_db.npz
+<run>/deploy/<actor>/…                  the same, when a regression network was trained on several actors
+```
 """
 
 from __future__ import annotations

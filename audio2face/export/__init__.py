@@ -23,11 +23,17 @@ CHECK_BATCHES = (1, 3)
 
 
 def export_regression(
-    network: nn.Module, run: TrainRun, databases: dict[str, EmotionDB], speech: np.ndarray | None = None
+    network: nn.Module,
+    run: TrainRun,
+    databases: dict[str, EmotionDB],
+    speech: np.ndarray | None = None,
+    opset: int = OPSET,
+    exporter: str = "torchscript",
 ) -> dict[str, Path]:
     """Write the deploy folder(s) of a regression run: one exported network per actor, compared with PyTorch.
 
-    `databases` holds each actor's implicit emotions; `speech` (n, L) are windows of real training sound, peak-normalised.
+    `databases` holds each actor's implicit emotions; `speech` (n, L) are windows of real training sound,
+    peak-normalised. `opset` and `exporter` as ONNX_OPSET and ONNX_EXPORTER.
     Returns {actor: folder}. Raises RuntimeError when an exported network does not equal the trained one.
     """
     folders = {}
@@ -38,19 +44,21 @@ def export_regression(
         write_emotion_db(folder / EMOTION_DB_FILE, database)
         write_json(folder / "network_info.json", regression_network_info(run.spec, actor, database.length))
         write_json(folder / "trt_info.json", trt_info(signature))
-        export_onnx(graph, signature, folder / "network.onnx")
+        export_onnx(graph, signature, folder / "network.onnx", opset, exporter)
         cases = compare_onnx(folder / "network.onnx", graph, check_inputs(signature, database, speech))
         largest = max(case["ratio"] for case in cases)
         write_json(
             folder / CHECK_FILE,
-            {"exporter": "torchscript", "opset": OPSET, "tolerance": TOLERANCE, "largest_ratio": largest, "cases": cases},
+            {"exporter": exporter, "opset": opset, "tolerance": TOLERANCE, "largest_ratio": largest, "cases": cases},
         )
         logger.info("%s: the exported network equals PyTorch to %.1e (%d cases)", name, largest, len(cases))
         folders[name] = folder
     return folders
 
 
-def check_inputs(signature: Signature, database: EmotionDB, speech: np.ndarray | None, seed: int = 0) -> dict[str, Feeds]:
+def check_inputs(
+    signature: Signature, database: EmotionDB, speech: np.ndarray | None, seed: int = 0
+) -> dict[str, Feeds]:
     """Inputs on which an exported regression network is judged: noise, silence and real sound, batch 1 and 3.
 
     `speech` (n, L) or None. Implicit emotions of the speech cases are rows of `database`.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from torch import nn
 
 from audio2face.export.signature import BATCH, Signature
 from audio2face.paths import atomic
+from audio2face.types import UserError
 
 logger = logging.getLogger(__name__)
 
 OPSET = 17
+DYNAMO_OPSET = 18
 TOLERANCE = 1e-4
 Feeds = dict[str, np.ndarray]
 
@@ -40,31 +42,85 @@ def _ready(module: nn.Module) -> Iterator[None]:
             part.training = training[name]
 
 
-def export_onnx(module: nn.Module, signature: Signature, path: str | os.PathLike[str], opset: int = OPSET) -> None:
+def _torchscript(
+    module: nn.Module, dummy: tuple[torch.Tensor, ...], signature: Signature, path: Path, opset: int
+) -> None:
+    """The tracing exporter: plain operators, any opset, quick."""
+    torch.onnx.export(
+        module,
+        dummy,
+        str(path),
+        input_names=signature.input_names,
+        output_names=signature.output_names,
+        dynamic_axes=signature.dynamic_axes(),
+        opset_version=opset,
+        do_constant_folding=True,
+        dynamo=False,
+    )
+
+
+def _dynamo(module: nn.Module, dummy: tuple[torch.Tensor, ...], signature: Signature, path: Path, opset: int) -> None:
+    """The graph-capturing exporter: opset 18 or newer, needs onnxscript."""
+    import onnx
+
+    if opset < DYNAMO_OPSET:
+        raise UserError(f"ONNX_OPSET {opset}: ONNX_EXPORTER 'dynamo' needs {DYNAMO_OPSET} or more")
+    batch = torch.export.Dim(BATCH)
+    shapes = tuple({i: batch for i, axis in enumerate(t.axes) if axis == BATCH} for t in signature.inputs)
+    try:
+        torch.onnx.export(
+            module,
+            dummy,
+            str(path),
+            input_names=signature.input_names,
+            output_names=signature.output_names,
+            dynamic_shapes=shapes,
+            opset_version=opset,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"ONNX_EXPORTER 'dynamo' needs the package {error.name}: pip install audio2face[dynamo]"
+        ) from error
+    model = onnx.load(str(path))
+    for node in model.graph.node:  # source paths of this machine
+        del node.metadata_props[:]
+    onnx.save(model, str(path))
+
+
+EXPORTERS: dict[str, Callable[[nn.Module, tuple[torch.Tensor, ...], Signature, Path, int], None]] = {
+    "torchscript": _torchscript,
+    "dynamo": _dynamo,
+}
+
+
+def export_onnx(
+    module: nn.Module,
+    signature: Signature,
+    path: str | os.PathLike[str],
+    opset: int = OPSET,
+    exporter: str = "torchscript",
+) -> None:
     """Write `module` as ONNX with the signature's tensor names, batch dynamic and constants folded, and check it.
 
-    `module` takes the signature's inputs in order. Raises ValueError when the file's tensors are not the signature's.
+    `module` takes the signature's inputs in order. Raises ValueError when the file's tensors are not the signature's,
+    UserError for an exporter or opset that does not exist here.
     """
     import onnx
 
-    dummy = signature.dummy(2, np.random.default_rng(0))
+    if exporter not in EXPORTERS:
+        raise UserError(f"ONNX_EXPORTER {exporter!r} is unknown; known: {', '.join(EXPORTERS)}")
+    feeds = signature.dummy(2, np.random.default_rng(0))  # dynamo would take a batch of 1 for a constant
+    dummy = tuple(torch.from_numpy(feeds[name]) for name in signature.input_names)
     with _ready(module), atomic(path) as temporary:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # tracing and deprecation notices: the comparison below is the judge
-            torch.onnx.export(
-                module,
-                tuple(torch.from_numpy(dummy[name]) for name in signature.input_names),
-                str(temporary),
-                input_names=signature.input_names,
-                output_names=signature.output_names,
-                dynamic_axes=signature.dynamic_axes(),
-                opset_version=opset,
-                do_constant_folding=True,
-                dynamo=False,
-            )
+            warnings.simplefilter("ignore")  # tracing and deprecation notices: the comparison afterwards is the judge
+            EXPORTERS[exporter](module, dummy, signature, temporary, opset)
         onnx.checker.check_model(str(temporary), full_check=True)
         _check_tensors(temporary, signature)
-    logger.info("wrote %s (%.1f MB, opset %d)", path, Path(path).stat().st_size / 1e6, opset)
+    logger.info("wrote %s (%.1f MB, %s, opset %d)", path, Path(path).stat().st_size / 1e6, exporter, opset)
 
 
 def _check_tensors(path: Path, signature: Signature) -> None:
@@ -101,28 +157,31 @@ def compare_onnx(
     """
     session = open_session(path)
     input_names = [tensor.name for tensor in session.get_inputs()]
-    cases = []
+    cases: list[dict[str, Any]] = []
     with _ready(module):
         for name, feeds in inputs.items():
             expected = module(*(torch.from_numpy(feeds[n]) for n in input_names))
             expected = [expected] if isinstance(expected, torch.Tensor) else list(expected)
-            difference = largest = 0.0
+            differences, values = [], []
             for ours, theirs in zip(expected, session.run(None, feeds), strict=True):
                 if tuple(ours.shape) != theirs.shape:
                     raise RuntimeError(f"{path}: case {name}: shape {theirs.shape}, PyTorch gives {tuple(ours.shape)}")
-                difference = max(difference, float(np.abs(ours.numpy() - theirs).max()))
-                largest = max(largest, float(np.abs(ours.numpy()).max()))
+                differences.append(np.abs(ours.numpy() - theirs).max())
+                values.append(np.abs(ours.numpy()).max())
+            difference, largest = float(np.max(differences)), float(np.max(values))  # unlike max(), these keep NaN
             cases.append(
                 {
                     "case": name,
                     "batch": len(feeds[input_names[0]]),
                     "largest_difference": difference,
                     "largest_value": largest,
-                    "ratio": difference / max(1.0, largest),
+                    "ratio": difference / float(np.maximum(1.0, largest)),
                 }
             )
     bad = [case for case in cases if not case["ratio"] <= tolerance]  # also catches NaN
     if bad:
-        listed = "; ".join(f"{c['case']}: {c['largest_difference']:.3g} at values up to {c['largest_value']:.3g}" for c in bad)
+        listed = "; ".join(
+            f"{c['case']}: {c['largest_difference']:.3g} at values up to {c['largest_value']:.3g}" for c in bad
+        )
         raise RuntimeError(f"{path}: the exported network differs from PyTorch by more than {tolerance:g} ({listed})")
     return cases

@@ -44,7 +44,8 @@ class Signature:
 
     def dynamic_axes(self) -> dict[str, dict[int, str]]:
         """{tensor: {axis: "batch"}} as the ONNX exporter takes it."""
-        named = {t.name: {i: BATCH for i, axis in enumerate(t.axes) if axis == BATCH} for t in self.inputs + self.outputs}
+        tensors = self.inputs + self.outputs
+        named = {t.name: {i: BATCH for i, axis in enumerate(t.axes) if axis == BATCH} for t in tensors}
         return {name: axes for name, axes in named.items() if axes}
 
     def trt_shapes(self, batch: int | str) -> str:
@@ -63,7 +64,7 @@ def regression_signature(window_len: int, emotion_len: int, result_len: int) -> 
 
 
 def trt_info(signature: Signature, builder_time_s: int | None = None) -> dict[str, Any]:
-    """trt_info.json: the arguments with which trtexec builds an engine of this network, and their default batch sizes."""
+    """trt_info.json: the arguments with which trtexec builds this network's engine, and their default batch sizes."""
     shapes = [
         f"--minShapes={signature.trt_shapes(1)}",
         f"--maxShapes={signature.trt_shapes('{MAX_BATCH_SIZE}')}",
@@ -71,8 +72,7 @@ def trt_info(signature: Signature, builder_time_s: int | None = None) -> dict[st
     ]
     info: dict[str, Any] = {} if builder_time_s is None else {"estimated_trt_builder_time": builder_time_s}
     info["trt_build_param"] = {
-        # the key is what NVIDIA's scripts and plugins expect, not a device choice of ours
-        "cu" "da_in_graphics": ["--memPoolSize=tacticSharedMem:0.046875"],
+        "cuda_in_graphics": ["--memPoolSize=tacticSharedMem:0.046875"],
         "batch": shapes,
     }
     return {**info, "defaults": dict(TRT_DEFAULTS)}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from audio2face.artifacts.train_run import ActorData
 from audio2face.layout import ChannelLayout
+from audio2face.postprocess import chain
 from audio2face.types import FaceAnimation
 
 _BLOCK = 256  # frames decoded at once
@@ -18,11 +20,7 @@ def decode_mesh(coeffs: np.ndarray, components: np.ndarray, mean: np.ndarray, st
 
     With `store` the result is a memory-mapped .npy file of that name instead of memory.
     """
-    shape = (len(coeffs), *mean.shape)
-    if store is None:
-        frames = np.empty(shape, np.float32)
-    else:
-        frames = np.lib.format.open_memmap(store, mode="w+", dtype=np.float32, shape=shape)
+    frames = _empty((len(coeffs), *mean.shape), store)
     basis = components.reshape(len(components), -1)
     for first in range(0, len(coeffs), _BLOCK):
         block = coeffs[first : first + _BLOCK] @ basis + mean.reshape(-1)
@@ -31,17 +29,51 @@ def decode_mesh(coeffs: np.ndarray, components: np.ndarray, mean: np.ndarray, st
 
 
 def regression_animation(result: np.ndarray, actor: ActorData, fps: float, store: Path | None = None) -> FaceAnimation:
-    """Rows (T, C) of an exported regression network as a face: skin (T, V, 3), tongue (T, Vt, 3), jaw (T, 5, 3), eye (T, 4).
+    """Rows (T, C) of an exported regression network as a face.
 
-    Skin and tongue are positions, jaw key points are offsets from their neutral, eyes are degrees. `store` is a folder
-    for the meshes of long animations.
+    Skin (T, V, 3) and tongue (T, Vt, 3) are positions, jaw (T, 5, 3) offsets of key points from their neutral, eye (T, 4)
+    degrees. `store` is a folder for the meshes of long animations.
     """
     channels = ChannelLayout(actor.result_sizes).split(result)
     meshes = {}
     for part in ("skin", "tongue"):
         components = actor.network_data[f"shapes_matrix_{part}"]
         mean = actor.network_data[f"shapes_mean_{part}"]
-        file = store / f"{part}.npy" if store is not None else None
-        meshes[part] = decode_mesh(channels[f"{part}_coeffs"], components, mean, file)
-    jaw = channels["jaw"].reshape(len(result), -1, 3)
-    return FaceAnimation(fps, {**meshes, "jaw": np.ascontiguousarray(jaw), "eye": np.ascontiguousarray(channels["eye"])})
+        meshes[part] = decode_mesh(channels[f"{part}_coeffs"], components, mean, _file(store, part))
+    jaw = np.ascontiguousarray(channels["jaw"]).reshape(len(result), -1, 3)
+    return FaceAnimation(fps, {**meshes, "jaw": jaw, "eye": np.ascontiguousarray(channels["eye"])})
+
+
+def postprocessed_animation(
+    result: np.ndarray, actor: ActorData, config: Mapping[str, object], fps: float, store: Path | None = None
+) -> FaceAnimation:
+    """Rows (T, C) of an exported regression network as the runtime shows them with CONFIG values `config`.
+
+    Skin (T, V, 3) and tongue (T, Vt, 3) are positions, jaw (T, 4, 4) transforms of the lower teeth, eye (T, 6) degrees:
+    right then left, each about x, y, z.
+    """
+    built = chain.build(config, actor.network_data, float(np.float32(1) / np.float32(fps)))
+    count = len(result)
+    channels = {
+        "skin": _empty((count, *actor.network_data["shapes_mean_skin"].shape), _file(store, "skin")),
+        "tongue": _empty((count, *actor.network_data["shapes_mean_tongue"].shape), _file(store, "tongue")),
+        "jaw": np.empty((count, 4, 4), np.float32),
+        "eye": np.empty((count, 6), np.float32),
+    }
+    state = None
+    for first in range(0, count, _BLOCK):
+        frames, state = chain.apply(built, result[first : first + _BLOCK], state)
+        parts = {"skin": frames.skin, "tongue": frames.tongue, "jaw": frames.jaw, "eye": frames.eyes}
+        for name, values in parts.items():
+            channels[name][first : first + _BLOCK] = values
+    return FaceAnimation(fps, channels)
+
+
+def _file(store: Path | None, part: str) -> Path | None:
+    return None if store is None else store / f"{part}.npy"
+
+
+def _empty(shape: tuple[int, ...], store: Path | None) -> np.ndarray:
+    if store is None:
+        return np.empty(shape, np.float32)
+    return np.lib.format.open_memmap(store, mode="w+", dtype=np.float32, shape=shape)

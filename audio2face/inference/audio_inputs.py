@@ -18,8 +18,8 @@ AUDIO_SUFFIXES = (".wav", ".flac")
 def audio_files(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None) -> list[Path]:
     """The sound files that AUDIO_PATH names: one file, a list of files and folders, or a folder.
 
-    A folder stands for its own .wav and .flac files in order of name. Raises UserError listing what does not exist, is no
-    sound file, or would overwrite another file's output because both have one name.
+    A folder stands for its own .wav and .flac files in order of name. Raises UserError listing what does not exist, is
+    no sound file, or would overwrite another file's output because both have one name.
     """
     if not paths:
         raise UserError("AUDIO_PATH is not set: give a .wav or .flac file, a list of them, or a folder")
@@ -28,7 +28,8 @@ def audio_files(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     problems: list[str] = []
     for path in map(Path, entries):
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in AUDIO_SUFFIXES and not p.name.startswith("."))
+            shown = (p for p in path.iterdir() if not p.name.startswith("."))
+            inside = sorted(p for p in shown if p.suffix.lower() in AUDIO_SUFFIXES)
             found += inside
             if not inside:
                 problems.append(f"AUDIO_PATH {path}: the folder holds no .wav or .flac file")
@@ -41,7 +42,8 @@ def audio_files(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     by_stem: dict[str, Path] = {}
     for path in dict.fromkeys(found):
         if by_stem.setdefault(path.stem.lower(), path) != path:
-            problems.append(f"AUDIO_PATH: {by_stem[path.stem.lower()]} and {path} would write the same output; rename one")
+            other = by_stem[path.stem.lower()]
+            problems.append(f"AUDIO_PATH: {other} and {path} would write the same output; rename one")
     raise_problems(problems)
     return list(by_stem.values())
 

@@ -21,8 +21,8 @@ Step = Callable[[Feeds], Feeds]  # {input name: (B, â€¦)} -> {output name: (B, â
 def build_network(spec: NetworkSpec) -> nn.Module:
     """The network that a training run describes, with weights still to be loaded; nothing is downloaded.
 
-    `spec.extra` may hold "phoneme_sizes" {language: classes} and "rebuild" {argument: value}, what the constructor needs
-    beside the hyper-parameters. Raises UserError on an unknown name.
+    `spec.extra` may hold "phoneme_sizes" {language: classes} and "rebuild" {argument: value}, what the constructor
+    needs beside the hyper-parameters. Raises UserError on an unknown name.
     """
     from audio2face.networks import NETWORKS
 

@@ -47,7 +47,7 @@ def regression_rollout(
             low = int(starts[part][0])
             span = samples[max(0, low) : max(0, int(starts[part][-1]) + length)]  # only what this batch hears
             windows = cut_windows(span, starts[part] - max(0, low), length)
-            feeds = {"input": windows[:, None].astype(np.float32), "emotion": emotions[part][:, None].astype(np.float32)}
-            rows.append(step(feeds)["result"][:, 0])
+            feeds = {"input": windows[:, None], "emotion": emotions[part][:, None]}
+            rows.append(step({name: x.astype(np.float32) for name, x in feeds.items()})["result"][:, 0])
             progress.update(len(windows))
     return np.concatenate(rows)

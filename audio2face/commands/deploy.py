@@ -1,0 +1,48 @@
+"""`run_deploy.py`: pack a training run into the folder that the runtime loads. Needs only the run, and no PyTorch."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from audio2face.artifacts.model_check import check_model
+from audio2face.artifacts.model_package import write_model
+from audio2face.artifacts.run_dir import check_name
+from audio2face.commands.find_run import find_training_run, post_configs, train_section
+from audio2face.config import load_config
+from audio2face.paths import external_path, local_path
+from audio2face.postprocess.limits import config_problems
+from audio2face.types import UserError, raise_problems
+
+logger = logging.getLogger(__name__)
+
+
+def run(config_name: str, run_name: str) -> str:
+    """Write the deployed model of training run `run_name` (or `latest`) to FINAL_DEPLOY_ROOT; returns the run's full name.
+
+    An earlier deployment of the run is replaced once the new one has passed the checks. Raises UserError listing what is
+    wrong with the config, the run or the finished model.
+    """
+    train = train_section(config_name, run_name)
+    training_run = find_training_run(config_name, run_name, train)
+    network_type = training_run.spec.network_type
+    section = load_config(config_name, (), optional=("inference",), network_type=network_type)["inference"]
+    configs = post_configs(section, training_run)
+    raise_problems(
+        [f"CONFIG of {actor}: {line}" for actor, values in configs.items() for line in config_problems(values)]
+    )
+    folder = local_path(train.FINAL_DEPLOY_ROOT) / check_name(training_run.name, "training run name")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"FINAL_DEPLOY_ROOT {external_path(folder.parent)}: {error.strerror}") from error
+    write_model(folder, training_run, configs, check=_problems)
+    logger.info("deployed model: %s", external_path(folder))
+    if not next(folder.rglob("network.trt"), None):
+        logger.info("the TensorRT engine is built where it will run: see README.md there")
+    return training_run.name
+
+
+def _problems(folder: Path) -> list[str]:
+    """What the runtime would refuse or misread in a deployed model, one line each."""
+    return [f"{problem.file}: {problem.message} (rule {problem.rule})" for problem in check_model(folder)]
