@@ -1,0 +1,134 @@
+"""Audio encoders of the diffusion networks: sound of any length -> features at 50 steps a second.
+
+`forward(audio (B, N)) -> (B, S, dim)`; step k is centred on sample `centre` + 320 k. `windowed` encoders pool over all
+they are given, so they must hear the streaming window in training too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from audio2face.networks.encoders.melspec import MelSpectrogram
+from audio2face.networks.encoders.phoneme_ctc import WIDTH as PHONEME_WIDTH
+from audio2face.networks.encoders.phoneme_ctc import PhonemeCtc
+from audio2face.networks.encoders.pretrained import load_speech_model
+from audio2face.types import UserError
+
+HUBERT_NAME = "facebook/hubert-base-ls960"
+W2V_NAME = "facebook/wav2vec2-base"
+# no layer is dropped, and nothing is masked unless asked for: crops as short as half a second are trained on
+STEADY = {"layerdrop": 0.0, "apply_spec_augment": False}
+WAYS_OUT = (
+    "or give NETWORK_HYPER_PARAMS['audio_encoder_model'] a local folder with config.json and the weights;",
+    "or train without them: audio_encoder 'phoneme_ctc' (needs the package hama) or 'melspec' (needs nothing)",
+)
+
+
+class SpeechTransformer(nn.Module):
+    """HuBERT or wav2vec 2.0: the convolutions, projection and first `freeze_layers` layers frozen, the rest trained."""
+
+    centre, windowed = 200, False
+
+    def __init__(
+        self,
+        class_name: str,
+        source: str,
+        cache_root: Path | str | None = None,
+        config: Mapping[str, Any] | None = None,
+        pretrained: bool = True,
+        freeze_layers: int = 2,
+        spec_augment: bool = False,
+    ):
+        """`config` and `pretrained=False` rebuild the model for weights that are loaded afterwards.
+
+        Raises UserError when the pretrained weights cannot be found.
+        """
+        super().__init__()
+        settings = {**STEADY, "apply_spec_augment": spec_augment}
+        if pretrained:
+            key = "NETWORK_HYPER_PARAMS audio_encoder"
+            self.model = load_speech_model(class_name, source, settings, cache_root, key, WAYS_OUT)
+        else:
+            self.model = build_model(class_name, {**(config or {}), **settings})
+        self.dim = int(self.model.config.hidden_size)
+        for part in (self.model.feature_extractor, self.model.feature_projection, *self.model.encoder.layers[:freeze_layers]):
+            part.requires_grad_(False)
+
+    def forward(self, audio: Tensor) -> Tensor:
+        return self.model(audio).last_hidden_state
+
+    def rebuild_arguments(self) -> dict[str, Any]:
+        """Arguments that build the same module without its source: JSON values."""
+        config = {k: v for k, v in self.model.config.to_diff_dict().items() if k not in ("transformers_version", "dtype")}
+        return {"config": config, "pretrained": False}
+
+
+def build_model(class_name: str, settings: Mapping[str, Any]) -> nn.Module:
+    """A transformers speech model from its settings alone, with random weights."""
+    import transformers
+
+    config_class = getattr(transformers, class_name.replace("Model", "Config"))
+    return getattr(transformers, class_name)(config_class(**settings))
+
+
+class MelSteps(nn.Module):
+    """Log-mel and trainable convolutions."""
+
+    centre, windowed = 320, False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mel = MelSpectrogram()
+        self.dim = self.mel.channels
+
+    def forward(self, audio: Tensor) -> Tensor:
+        return self.mel(self.mel.features(audio)).squeeze(3).transpose(1, 2)
+
+    def rebuild_arguments(self) -> dict[str, Any]:
+        return {}
+
+
+class PhonemeSteps(nn.Module):
+    """The frozen phoneme recogniser's hidden layer."""
+
+    centre, windowed = 320, True
+    dim = PHONEME_WIDTH
+
+    def __init__(self, pretrained: bool = True):
+        super().__init__()
+        self.model = PhonemeCtc.from_package() if pretrained else PhonemeCtc().requires_grad_(False)
+
+    def train(self, mode: bool = True) -> PhonemeSteps:
+        super().train(mode)
+        self.model.eval()
+        return self
+
+    @torch.no_grad()
+    def forward(self, audio: Tensor) -> Tensor:
+        return self.model.hidden(audio)[:, 1 : audio.shape[1] // 320]
+
+    def rebuild_arguments(self) -> dict[str, Any]:
+        return {"pretrained": False}
+
+
+def build_segment_encoder(name: str, arguments: Mapping[str, Any], source: str | None = None) -> nn.Module:
+    """The audio encoder `name`. `arguments` come from `rebuild_arguments`, or hold `cache_root` for a first build.
+
+    Raises UserError on an unknown name or when weights cannot be found.
+    """
+    transformer_names = {"hubert": ("HubertModel", HUBERT_NAME), "w2v": ("Wav2Vec2Model", W2V_NAME)}
+    if name in transformer_names:
+        class_name, default = transformer_names[name]
+        return SpeechTransformer(class_name, source or default, **arguments)
+    arguments = {k: v for k, v in arguments.items() if k != "cache_root"}
+    if name == "melspec":
+        return MelSteps()
+    if name == "phoneme_ctc":
+        return PhonemeSteps(**arguments)
+    known = ", ".join([*transformer_names, "melspec", "phoneme_ctc"])
+    raise UserError(f"NETWORK_HYPER_PARAMS audio_encoder: {name!r} is unknown; known: {known}")
