@@ -6,6 +6,7 @@ left out when one of its keys is not loaded or is wrong in itself. "train.KEY?" 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -24,34 +25,29 @@ class Rule(NamedTuple):
     check: Callable[..., Found]
 
 
-def respaced_steps(text: str, steps: int) -> int:
+def respaced_steps(text: str, steps: int | None) -> int | None:
     """How many of `steps` diffusion steps a TIMESTEP_RESPACING keeps: "" all, "10", "ddim5", "3,4".
 
-    Raises ValueError when the text is no such thing or asks for more steps than there are.
+    `steps` None looks at the text only. Raises ValueError when it means nothing or asks for more steps than there are.
     """
+    text = text.replace(" ", "")
     if not text:
         return steps
-    if text.startswith("ddim"):
-        count = _counts(text[4:], text)[0]
-        if not any(len(range(0, steps, stride)) == count for stride in range(1, steps + 1)):
+    found = re.fullmatch(r"ddim([1-9]\d*)", text)
+    if found:
+        count = int(found[1])
+        if steps is not None and -(-steps // -(-steps // count)) != count:
             raise ValueError(f"no fixed stride keeps exactly {count} of {steps} steps")
         return count
-    counts = _counts(text, text)
-    for section, count in enumerate(counts):
-        size = steps // len(counts) + (section < steps % len(counts))
-        if count > size:
-            raise ValueError(f"{count} steps wanted from section {section + 1} of {len(counts)}, which has {size}")
-    return sum(counts)
-
-
-def _counts(part: str, text: str) -> list[int]:
-    try:
-        counts = [int(piece) for piece in part.split(",")]
-    except ValueError:
-        counts = []
-    if not counts or min(counts) < 1:
+    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
         raise ValueError(f'{text!r} is no respacing; write "", "10", "ddim5" or "3,4"')
-    return counts
+    counts = [int(part) for part in text.split(",")]
+    for section, count in enumerate(counts):
+        if steps is not None:
+            size = steps // len(counts) + (section < steps % len(counts))
+            if count > size:
+                raise ValueError(f"{count} steps wanted from section {section + 1} of {len(counts)}, which has {size}")
+    return sum(counts)
 
 
 # Within one file
@@ -180,7 +176,7 @@ def _streaming(fps: float, entries: dict[str, dict[str, int]], audio: dict[str, 
             yield f"{at}/{mine}", f"is {entry[mine]}, and AUDIO_PARAMS/{theirs} is {audio[theirs]}; they must agree"
 
 
-def _respacing(key: str, text: str | None, steps: int = 10**6) -> Found:
+def _respacing(key: str, text: str | None, steps: int | None = None) -> Found:
     try:
         respaced_steps(text or "", steps)
     except ValueError as error:
@@ -189,7 +185,7 @@ def _respacing(key: str, text: str | None, steps: int = 10**6) -> Found:
 
 def _kept_steps(text: str | None, steps: int, is_set: bool, skipped: int) -> Found:
     try:
-        kept = respaced_steps(text, 10**6) if text else None
+        kept = respaced_steps(text, None) if text else None
     except ValueError:
         return
     if kept is not None and is_set and steps != kept:

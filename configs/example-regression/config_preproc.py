@@ -1,0 +1,3 @@
+"""Preprocessing of the Claire data set: all defaults."""
+
+RUN_NAME = "example"

@@ -1,0 +1,44 @@
+"""Regression on the Claire data set."""
+
+import csv
+from pathlib import Path
+
+_claire = Path(__file__).parent.parent / "claire"  # copy this folder too when you copy the project elsewhere
+
+
+def _rows(name):
+    with open(_claire / name, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+RUN_NAME = "example"
+NETWORK_VERSION = "2.3"
+NETWORK_TYPE = "regression"
+
+# Paste here the name that run_preproc.py printed, or write "latest".
+PREPROC_RUN_NAME_FULL = {
+    "claire": "XXXXXX_XXXXXX_example",
+}
+
+CLIPS = [
+    (
+        "claire",
+        row["shot"],
+        (int(row["first_frame"]), int(row["last_frame"])),
+        row["speaker"],
+        row["language"],
+        row["audio_file"],
+        int(row["audio_offset"]),
+    )
+    for row in _rows("claire_clips.csv")
+]
+
+# A still face in silence for each emotion.
+AUG_MUTED_SHOTS = [
+    ("claire", (row["source_shot"], int(row["source_frame"])), int(row["length"]), row["emotion"])
+    for row in _rows("claire_muted_shots.csv")
+]
+
+# Most clips are Chinese and the phoneme supervision would hear the few English ones only.
+LOSS_PHONEME_ALPHA = None
+LOSS_PHONEME_MOTION_ALPHA = None
