@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 import typing
 from collections.abc import Collection, Mapping
@@ -38,8 +39,10 @@ def check_section(
     each NETWORK_NAME takes, for networks that are not the framework's own.
     """
     checked, problems = _validate(SCHEMAS[kind, method], values, (), kind, method)
-    if HYPER_KEY in values and isinstance(values[HYPER_KEY], dict) and isinstance(values.get("NETWORK_NAME"), str):
-        hyper_params, more = _check_hyper_params(values["NETWORK_NAME"], values[HYPER_KEY], networks or {})
+    network, hyper_params = values.get("NETWORK_NAME"), values.get(HYPER_KEY)
+    of_this_method = isinstance(network, str) and NETWORK_METHODS.get(network, method) == method
+    if of_this_method and isinstance(hyper_params, dict):
+        hyper_params, more = _check_hyper_params(str(network), hyper_params, networks or {})
         problems += more
         if checked is not None:
             checked[HYPER_KEY] = hyper_params
@@ -115,9 +118,10 @@ def _words(detail: Any) -> str:
         "too_long": "has too many entries",
         "value_error": "{error}",
     }
-    statement = statements.get(kind, detail["msg"]).format(**limits)
+    shown = {name: f"{limit:g}" if isinstance(limit, float) else limit for name, limit in limits.items()}
+    statement = statements[kind].format(**shown) if kind in statements else detail["msg"]
     if kind == "literal_error":
-        statement += did_you_mean(str(detail["input"]), [word.strip("' ") for word in limits["expected"].split(",")])
+        statement += did_you_mean(str(detail["input"]), re.findall("'([^']*)'", limits["expected"]))
     return f"{statement} (it is {_brief(detail['input'])})"
 
 

@@ -87,8 +87,8 @@ def _window(audio: dict[str, int]) -> Found:
         yield "train.AUDIO_PARAMS/buffer_ofs", f"must not exceed buffer_len ({audio['buffer_len']})"
 
 
-def _features(network: str, hyper: dict[str, Any], audio: dict[str, int]) -> Found:
-    if network != "conv_w2v_autocorr":
+def _features(method: str, network: str, hyper: dict[str, Any], audio: dict[str, int]) -> Found:
+    if method != "regression" or network != "conv_w2v_autocorr":
         return
     at = "train.NETWORK_HYPER_PARAMS"
     switches = [name for name in hyper if name.startswith("use_") and name.endswith("_features")]
@@ -168,8 +168,8 @@ def _streaming(fps: float, entries: dict[str, dict[str, int]], audio: dict[str, 
             f"{entry['window_size']} samples are {entry['window_size'] * fps / audio['samplerate']:g} frames, "
             f"and left_truncate + block_frame_size + right_truncate is {frames}",
         )
-    if entry["audio_pad_left"] * frames < entry["left_truncate"] * entry["window_size"]:
-        yield f"{at}/audio_pad_left", "must be at least the duration of left_truncate, or the first frames are lost"
+    if audio["padding_left"] * frames < entry["left_truncate"] * entry["window_size"]:
+        yield "train.AUDIO_PARAMS/padding_left", "must last as long as left_truncate, or the first frames are lost"
     pairs = {"window_size": "buffer_len", "audio_pad_left": "padding_left", "audio_pad_right": "padding_right"}
     for mine, theirs in pairs.items():
         if entry[mine] != audio[theirs]:
@@ -291,7 +291,7 @@ SECTION_RULES: tuple[Rule, ...] = (
     Rule("train.NETWORK_TYPE train.TARGET_CHANNELS", _target_channels),
     Rule("train.NETWORK_TYPE train.NETWORK_NAME", _network_method),
     Rule("train.AUDIO_PARAMS", _window),
-    Rule("train.NETWORK_NAME train.NETWORK_HYPER_PARAMS train.AUDIO_PARAMS", _features),
+    Rule("train.NETWORK_TYPE train.NETWORK_NAME train.NETWORK_HYPER_PARAMS train.AUDIO_PARAMS", _features),
     Rule("train.NETWORK_HYPER_PARAMS train.AUDIO_PARAMS", _encoder_rate),
     Rule(
         "train.SEQ_LEN train.LOSS_MOTION_ALPHA train.LOSS_EMO_REG_ALPHA train.LOSS_VOL_STAB_REG_ALPHA "
