@@ -193,7 +193,8 @@ def load_config(
         if kind in overrides and method is not None:
             place = label(folder / f"config_{kind}.py")
             drafts[kind] = _draft(kind, method, place, overrides[kind], networks or {})
-    _apply_rules((*SECTION_RULES, *PROJECT_RULES), drafts)
+    _apply_rules(SECTION_RULES, drafts)
+    _apply_rules(PROJECT_RULES, {kind: draft for kind, draft in drafts.items() if draft.override is not None})
     lines += [draft.told(problem) for draft in drafts.values() for problem in draft.problems]
     if lines:
         raise UserError(lines)

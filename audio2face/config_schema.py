@@ -234,6 +234,7 @@ class Train(Schema):
     BATCH_SIZE: Count
     NUM_EPOCHS: Count
     LEARNING_RATE: Positive
+    EMA_DECAY: Annotated[float, Field(strict=True, gt=0, lt=1)] | None
     LOSS_MOTION_ALPHA: Weight
     LOSS_LIP_DIST_ALPHA: Weight
     LOSS_LIP_DIST_EXP: NotNegative
@@ -277,6 +278,8 @@ class TrainRegression(Train):
     EMO_INIT_SIGMA: NotNegative
     EMO_LR_MULT: NotNegative
     LR_STEP_GAMMA: Share
+    LR_SCHEDULE: Literal["step", "cosine"]
+    WEIGHT_DECAY: NotNegative
     LOSS_MSE_ALPHA: Weight
     LOSS_EMO_REG_ALPHA: Weight
     LOSS_LIP_SIZE_ALPHA: Weight
@@ -310,7 +313,6 @@ class TrainDiffusion(Train):
     LR_WARMUP_INIT: NotNegative
     LR_WARMUP_EPOCHS: Index
     GRADIENT_CLIP_NORM: Positive | None
-    EMA_DECAY: Annotated[float, Field(strict=True, gt=0, lt=1)] | None
     TONGUE_WEIGHT: NotNegative
     JAW_WEIGHT: NotNegative
     LOSS_VELOCITY_ALPHA: Weight

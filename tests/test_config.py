@@ -167,6 +167,8 @@ def test_missing_files(project):
     sections = load_config("mine", ("dataset",), optional=("inference",))
     assert sections["inference"].file is None and sections["inference"].modifier == {}
     assert sections["inference"].INFERENCE_MODE == "offline"
+    project("empty")
+    assert load_config("empty", (), optional=("dataset", "train"))["dataset"].ACTOR_NAMES == []
     lines = mistakes("mine", ("train", "preproc"))
     assert [line.split(": ")[1].split(";")[0] for line in lines] == ["missing", "missing"]
 

@@ -389,7 +389,7 @@ GRADIENT_CLIP_NORM = None
 
 # Decay per step of a running mean of the weights, which is then what is saved and exported.
 # Type: number, 0 < x < 1, or None for the weights as they are.
-# Change: 0.999 or more for long trainings.
+# Change: 0.99 for short trainings, 0.999 or more for long ones; it evens out the last steps.
 EMA_DECAY = None
 
 ## Losses

@@ -328,6 +328,21 @@ EMO_LR_MULT = 1.0
 # Change: with NUM_EPOCHS, so that the rate ends at a half to a fifth.
 LR_STEP_GAMMA = 0.994
 
+# How the learning rate falls: "step" by LR_STEP_GAMMA only, "cosine" also along half a cosine to a fiftieth at the end.
+# Type: "step" or "cosine".
+# Change: "cosine" for a better fit to new speech in short trainings.
+LR_SCHEDULE = "step"
+
+# Share by which Adam shrinks the weights in each step, times the learning rate.
+# Type: number >= 0; 0 is off.
+# Change: 0.01 or more when training frames are fitted well and new speech is not.
+WEIGHT_DECAY = 0.0
+
+# Decay per step of a running mean of the weights, which is then what is saved and exported.
+# Type: number, 0 < x < 1, or None for the weights as they are.
+# Change: 0.99 for short trainings, 0.999 or more for long ones; it evens out the last steps.
+EMA_DECAY = None
+
 ## Losses
 
 # Weight of the mean squared error of all channels.
