@@ -106,7 +106,7 @@ CONFIG = {
 ## What is animated
 
 # Sound to animate.
-# Type: wav or flac file, a list of them, or a folder; None makes `run_inference.py` ask for one.
+# Type: wav or flac file, a list of them, or a folder; None when `run_inference.py --audio` names it.
 # Change: always.
 AUDIO_PATH = None
 

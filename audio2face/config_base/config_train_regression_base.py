@@ -122,9 +122,9 @@ AUDIO_PARAMS = {
 # Change: to leave out parts, keep shots for testing, add voices, or mend a shift between sound and face.
 CLIPS = []
 
-# Clips that are never trained on but measured now and then, in the form of CLIPS.
+# Clips that are not to be trained on, in the form of CLIPS, for measuring. They are checked, and nothing reads them yet.
 # Type: list of clips.
-# Change: to watch how the network does on speech that it has not heard.
+# Change: to keep a note of the clips that you leave out of CLIPS.
 VALIDATION_CLIPS = []
 
 ## Augmentation
@@ -480,17 +480,18 @@ RNG_SEED_DATASET = 43
 
 ## Checkpoints
 
-# Epochs between two checkpoints of the whole training state.
+# Epochs between two checkpoints of the whole training state. Nothing reads it yet.
 # Type: whole number >= 1.
 # Change: smaller for long epochs.
 CHECKPOINT_PERIOD = 10
 
-# Minutes after which a checkpoint is written at the end of an epoch even when CHECKPOINT_PERIOD has not passed.
+# Minutes after which a checkpoint is written at the end of an epoch even when CHECKPOINT_PERIOD has not passed. Nothing
+# reads it yet.
 # Type: number > 0, minutes.
 # Change: to the time you can bear to lose.
 CHECKPOINT_MINUTES = 10.0
 
-# Checkpoints that are kept, the newest ones.
+# Checkpoints that are kept, the newest ones. Nothing reads it yet.
 # Type: whole number >= 1.
 # Change: to go back further.
 CHECKPOINT_KEEP = 2
