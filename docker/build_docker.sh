@@ -4,6 +4,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+# Some distributions' Docker comes without BuildKit's client.
+if ! docker buildx version >/dev/null 2>&1; then export DOCKER_BUILDKIT=0; fi
+
 exec docker build \
     --file docker/Dockerfile \
     --tag "${A2F_IMAGE:-audio2face-framework-env}" \

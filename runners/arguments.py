@@ -54,17 +54,6 @@ COMMANDS = {
         summary="Train a network and export it (workspace/output_train). Ctrl-C stops early and keeps the result.",
         example="python run_train.py demo-regression",
         names={"config_name": CONFIG},
-        options=(
-            Option(
-                "--resume",
-                {
-                    "nargs": "?",
-                    "const": "latest",
-                    "metavar": "RUN",
-                    "help": "go on with an unfinished training run (default: the newest); write it after CONFIG_NAME",
-                },
-            ),
-        ),
     ),
     "deploy": Command(
         kind="Deploy",

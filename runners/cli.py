@@ -29,8 +29,7 @@ def call_preproc(module: Any, args: Any) -> str:
 
 
 def call_train(module: Any, args: Any) -> str:
-    resume = getattr(args, "resume", None)
-    return module.run(args.config_name, **({"resume": resume} if resume else {}))
+    return module.run(args.config_name)
 
 
 def call_deploy(module: Any, args: Any) -> str:
