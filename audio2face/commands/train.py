@@ -10,7 +10,7 @@ from audio2face import runtime as runtimes
 from audio2face.artifacts.run_dir import finish_run, new_run, write_provenance
 from audio2face.artifacts.train_run import write_train_run
 from audio2face.config import Section, load_config
-from audio2face.methods import regression_setup
+from audio2face.methods import diffusion_setup, regression_setup
 from audio2face.methods.setup import Inputs, Training, build_inputs
 from audio2face.networks import save_weights
 from audio2face.paths import external_path, local_path
@@ -19,7 +19,10 @@ from audio2face.training import Stop, TrainingDiverged, fit
 
 logger = logging.getLogger(__name__)
 
-METHODS: dict[str, Callable[[Inputs, Runtime], Training]] = {"regression": regression_setup.build}
+METHODS: dict[str, Callable[[Inputs, Runtime], Training]] = {
+    "regression": regression_setup.build,
+    "diffusion": diffusion_setup.build,
+}
 
 
 def run(config_name: str) -> str:
@@ -31,7 +34,7 @@ def run(config_name: str) -> str:
     sections = load_config(config_name, ("train", "dataset"), optional=("inference",))
     train, dataset = sections["train"], sections["dataset"]
     runtime = runtimes.start(train.RNG_SEED_TORCH, train.REPRODUCIBLE)
-    inputs = build_inputs(config_name, train, dataset)
+    inputs = build_inputs(config_name, train, dataset, sections.get("inference"))
     training = METHODS[train.NETWORK_TYPE](inputs, runtime)
     folder = new_run(local_path(train.TRAIN_OUTPUT_ROOT), train.RUN_NAME)
     runtimes.setup_logging(folder / "log.log")

@@ -63,6 +63,32 @@ def regression_signature(window_len: int, emotion_len: int, result_len: int) -> 
     )
 
 
+def diffusion_signature(
+    *,
+    window: int,
+    identities: int,
+    centre: int,
+    emotions: int,
+    steps: int,
+    layers: int,
+    width: int,
+    frames: int,
+    values: int,
+) -> Signature:
+    """Tensors of a deployed diffusion network; the latents' batch is axis 2."""
+    latents = (steps, layers, BATCH, width)
+    return Signature(
+        inputs=(
+            TensorSpec("window", (BATCH, window)),
+            TensorSpec("identity", (BATCH, identities)),
+            TensorSpec("emotion", (BATCH, centre, emotions)),
+            TensorSpec("input_latents", latents),
+            TensorSpec("noise", (BATCH, steps + 1, frames, values)),
+        ),
+        outputs=(TensorSpec("prediction", (BATCH, frames, values)), TensorSpec("output_latents", latents)),
+    )
+
+
 def trt_info(signature: Signature, builder_time_s: int | None = None) -> dict[str, Any]:
     """trt_info.json: the arguments with which trtexec builds this network's engine, and their default batch sizes."""
     shapes = [

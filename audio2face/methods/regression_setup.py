@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,27 +15,27 @@ from audio2face.artifacts.emotion_db import EmotionDB, actor_databases, compact
 from audio2face.artifacts.train_run import NetworkSpec, TrainRun
 from audio2face.audio.phonemes import PhonemeModel, load_phoneme_model
 from audio2face.config import Section
-from audio2face.data.audio_tracks import AudioTracks, MutedNoise
 from audio2face.data.channels import CHANNELS
-from audio2face.data.conditioning import emotion_vector, explicit_vector
-from audio2face.data.targets import ShotTargets, load_shot_targets
-from audio2face.data.window_dataset import ClipConditions, WindowData, WindowParams, shift_grid
+from audio2face.data.window_dataset import WindowData, WindowParams, shift_grid
 from audio2face.layout import ChannelLayout
-from audio2face.methods.regression import (
-    LossSettings,
-    Regression,
-    RegressionMethod,
-    Schedule,
-    VertexDistances,
-    pair_distances,
-)
+from audio2face.methods.regression import LossSettings, Regression, RegressionMethod, Schedule
 from audio2face.methods.setup import Inputs, Training
-from audio2face.networks import NETWORKS, load_weights
+from audio2face.methods.shared import (
+    build_conditions,
+    build_distances,
+    build_noise,
+    build_targets,
+    build_tracks,
+    by_emotion,
+    load_pretrained,
+    skin_scales,
+)
+from audio2face.networks import NETWORKS
 from audio2face.networks.layers import num_steps
 from audio2face.paths import local_path
 from audio2face.runtime import Runtime, model_cache
 from audio2face.training import FitSettings
-from audio2face.types import Clip, UserError, raise_problems
+from audio2face.types import Clip, UserError
 
 logger = logging.getLogger(__name__)
 
@@ -86,11 +87,11 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     generator = torch.Generator().manual_seed(train.RNG_SEED_TORCH)
     implicit_len = train.NETWORK_HYPER_PARAMS["implicit_emotion_len"]
     model = Regression(network, spans.num_rows, implicit_len, train.EMO_INIT_SIGMA, generator).to(runtime.device)
-    if train.PRETRAINED_NET_FPATH:
-        _load_pretrained(network, local_path(train.PRETRAINED_NET_FPATH))
+    load_pretrained(network, train)
     data = _window_data(inputs, layout, spec, spans, runtime.device)
     _add_phonemes(data, inputs, phonemes)
     data.cache_features(network.features, train.FEATURE_CACHE_GB * 1e9)
+    distances = partial(build_distances, inputs, layout.sizes["skin_coeffs"], runtime.device)
     method = RegressionMethod(
         model,
         data,
@@ -99,8 +100,10 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         _schedule(train),
         batch_size=train.BATCH_SIZE,
         emo_lr_mult=train.EMO_LR_MULT,
-        skin_scale=_skin_scale(inputs, runtime.device) if train.RESCALE_TARGET_CHANNEL_DATA else None,
-        **_distances(inputs, layout, runtime.device),
+        skin_scale=skin_scales(inputs, runtime.device) if train.RESCALE_TARGET_CHANNEL_DATA else None,
+        lip_dist=distances("lip_dist") if train.LOSS_LIP_DIST_ALPHA else None,
+        lip_size=distances("lip_size") if train.LOSS_LIP_SIZE_ALPHA else None,
+        eye_dist=distances("eye_dist") if train.REMOVE_CLOSING_EYE else None,
     )
     settings = FitSettings(
         epochs=train.NUM_EPOCHS,
@@ -114,7 +117,8 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         from audio2face.export import export_regression
 
         windows = data.windows(torch.zeros(SPEECH_CHECK_WINDOWS, dtype=torch.long), _spread(data.num_rows))
-        return export_regression(network, run, emotion_databases(inputs, model, spans), windows.cpu().numpy())
+        databases = emotion_databases(inputs, model, spans)
+        return export_regression(network, run, databases, windows.cpu().numpy(), train.ONNX_OPSET, train.ONNX_EXPORTER)
 
     _report_closed_eyes(method, inputs)
     return Training(method, network, spec, settings, export)
@@ -155,33 +159,12 @@ def _spec(inputs: Inputs, sizes: dict[str, dict[str, int]]) -> NetworkSpec:
     )
 
 
-def _load_pretrained(network: torch.nn.Module, path: Path) -> None:
-    if not path.is_file():
-        raise UserError(f"PRETRAINED_NET_FPATH: {path} does not exist")
-    try:
-        load_weights(network, path)
-    except ValueError as error:
-        raise UserError(f"PRETRAINED_NET_FPATH: {error}") from error
-
-
 def _window_data(
     inputs: Inputs, layout: ChannelLayout, spec: NetworkSpec, spans: Spans, device: torch.device
 ) -> WindowData:
     train = inputs.train
-    targets = _Targets(inputs, layout)
-    targets.check()
-    emotions = list(inputs.dataset.SHOT_EMOTION_NAMES)
-    conditions = [
-        ClipConditions(
-            explicit_vector(
-                emotion_vector(c.shot.emotion, spec.emotion_names, spec.zero_emotion), c.shot.actor, inputs.actors
-            ),
-            inputs.actors.index(c.shot.actor),
-            emotions.index(c.shot.emotion),
-            spans.start(c),
-        )
-        for c in inputs.clips
-    ]
+    targets = build_targets(inputs, layout)
+    conditions = build_conditions(inputs, spec, spans.start)
     audio = train.AUDIO_PARAMS
     params = WindowParams(
         fps=float(train.TARGET_FPS),
@@ -192,112 +175,22 @@ def _window_data(
         seq_stride=train.SEQ_STRIDE,
         shifts=shift_grid(train.AUGMENT.get("timeshift") or 0.0, train.TIMESHIFT_GRID),
     )
-    tracks = AudioTracks(train.AUDIO_PREPROC_METHOD, audio["samplerate"], keep=train.AUDIO_DATA_CACHING)
-    noise = MutedNoise(
-        train.AUG_MUTED_AUDIO_NOISE_TYPE,
-        train.AUG_MUTED_AUDIO_NOISE_SCALE,
-        tuple(train.AUG_MUTED_AUDIO_NOISE_LOCAL_SCALE_RANGE),
-    )
-    seed = train.RNG_SEED_DATASET
+    tracks, noise, seed = build_tracks(train), build_noise(train), train.RNG_SEED_DATASET
     data = WindowData(inputs.clips, conditions, targets.of, layout, tracks, noise, params, seed=seed, device=device)
     if not data.num_items:
         raise UserError(f"CLIPS: no clip is as long as SEQ_LEN = {train.SEQ_LEN} frames")
     return data
 
 
-class _Targets:
-    """Targets of shots, and the still poses of muted clips."""
-
-    def __init__(self, inputs: Inputs, layout: ChannelLayout):
-        self.inputs, self.layout, self.train = inputs, layout, inputs.train
-        self._shots: dict[tuple[str, str], ShotTargets] = {}
-
-    def check(self) -> None:
-        """Load every shot; raises UserError with all problems. Says once which channels an actor lacks."""
-        problems: list[str] = []
-        lacking: dict[tuple[str, str], int] = {}
-        for clip in self.inputs.clips:
-            actor, shot = clip.shot.actor, clip.held[0] if clip.held else clip.shot.name
-            if (actor, shot) in self._shots:
-                continue
-            run, files = self.inputs.runs[actor], self.inputs.files[actor]
-            found, faults = load_shot_targets(run, files, shot, self.layout, clip.shot.fps)
-            problems += faults
-            if found is None:
-                continue
-            self._shots[actor, shot] = self._rescaled(found, actor)
-            for name, there in found.present.items():
-                lacking[actor, name] = lacking.get((actor, name), 0) + (not there)
-        raise_problems(problems)
-        for (actor, name), count in lacking.items():
-            if count:
-                logger.warning("actor %s: %d shot(s) have no %s data; left out of the loss there", actor, count, name)
-
-    def _rescaled(self, shot: ShotTargets, actor: str) -> ShotTargets:
-        if not self.train.RESCALE_TARGET_CHANNEL_DATA:
-            return shot
-        info = self.inputs.runs[actor].data_info
-        values = shot.values.copy()
-        for name, part in self.layout.slices.items():
-            values[:, part] /= float(info[f"scale_{CHANNELS[name].affine}"])
-        return ShotTargets(values, shot.fps, shot.present)
-
-    def of(self, clip: Clip) -> ShotTargets:
-        if clip.held is None:
-            return self._shots[clip.shot.actor, clip.shot.name]
-        shot, frame = clip.held
-        source = self._shots[clip.shot.actor, shot]
-        pose = source.values[frame].copy()
-        neutral = clip.shot.emotion == self.train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS
-        if neutral and self.train.AUG_MUTED_SKIN_IS_NEUTRAL_FOR_NEUTRAL_EMO and "skin_coeffs" in self.layout.slices:
-            pose[self.layout.slices["skin_coeffs"]] = 0.0
-        if self.train.AUG_MUTED_TONGUE_IS_NEUTRAL and "tongue_coeffs" in self.layout.slices:
-            pose[self.layout.slices["tongue_coeffs"]] = 0.0
-        return ShotTargets(np.repeat(pose[None], clip.shot.num_frames, axis=0), clip.shot.fps, source.present)
-
-
-def _skin_scale(inputs: Inputs, device: torch.device) -> Tensor:
-    return torch.tensor([float(inputs.runs[a].data_info["scale_skin"]) for a in inputs.actors], device=device)
-
-
-def _distances(inputs: Inputs, layout: ChannelLayout, device: torch.device) -> dict[str, VertexDistances | None]:
-    """Lip and lid distances as functions of skin coefficients, for the terms that are on. Raises UserError on missing lists."""
-    train = inputs.train
-    wanted = {
-        "lip_dist": (bool(train.LOSS_LIP_DIST_ALPHA), "LOSS_LIP_DIST_ALPHA", "SKIN_LIP_DIST_VERTEX_LIST_FPATH"),
-        "lip_size": (bool(train.LOSS_LIP_SIZE_ALPHA), "LOSS_LIP_SIZE_ALPHA", "SKIN_LIP_SIZE_VERTEX_LIST_FPATH"),
-        "eye_dist": (train.REMOVE_CLOSING_EYE, "REMOVE_CLOSING_EYE", "SKIN_EYE_DIST_VERTEX_LIST_FPATH"),
-    }
-    found: dict[str, VertexDistances | None] = {}
-    for name, (on, key, list_key) in wanted.items():
-        pairs = {actor: getattr(inputs.files[actor], f"{name}_pairs")() for actor in inputs.actors}
-        missing = [actor for actor, value in pairs.items() if value is None]
-        if not on or missing:
-            if on:
-                logger.warning("%s is off: no %s for %s", key, list_key, ", ".join(missing))
-            found[name] = None
-            continue
-        runs = [inputs.runs[a] for a in inputs.actors]
-        size = layout.sizes["skin_coeffs"]
-        upper, lower = ([np.asarray(pairs[a][i]) for a in inputs.actors] for i in (0, 1))
-        found[name] = pair_distances(
-            [r.skin.components for r in runs], [r.skin.mean for r in runs], upper, lower, size, device
-        )
-    return found
-
-
 def _loss_settings(inputs: Inputs, phonemes: dict[str, PhonemeModel]) -> LossSettings:
     train = inputs.train
-
-    def by_emotion(weights: dict[str, float] | None) -> tuple[float, ...] | None:
-        return None if weights is None else tuple(float(weights.get(e, 1.0)) for e in inputs.dataset.SHOT_EMOTION_NAMES)
 
     return LossSettings(
         weights={name: getattr(train, f"LOSS_{name}_ALPHA") for name in LOSS_KEYS},
         lip_dist_exp=train.LOSS_LIP_DIST_EXP,
         vol_stab_exp=train.LOSS_VOL_STAB_REG_EXP,
-        lip_dist_emotion=by_emotion(train.LOSS_LIP_DIST_EMO_WEIGHTS),
-        lip_size_emotion=by_emotion(train.LOSS_LIP_SIZE_EMO_WEIGHTS),
+        lip_dist_emotion=by_emotion(inputs, train.LOSS_LIP_DIST_EMO_WEIGHTS),
+        lip_size_emotion=by_emotion(inputs, train.LOSS_LIP_SIZE_EMO_WEIGHTS),
         phoneme_silence_weight=train.LOSS_PHONEME_SIL_WEIGHT,
         phoneme_silence={language: model.silence for language, model in phonemes.items()},
         eye_threshold=train.EYE_DIST_THRESHOLD if train.REMOVE_CLOSING_EYE else None,
@@ -329,7 +222,7 @@ def _phoneme_models(inputs: Inputs, runtime: Runtime) -> dict[str, PhonemeModel]
 def _add_phonemes(data: WindowData, inputs: Inputs, models: dict[str, PhonemeModel]) -> None:
     """Phoneme probabilities of every forced language's sound files, 50 a second."""
     train = inputs.train
-    tracks = AudioTracks(train.AUDIO_PREPROC_METHOD, train.AUDIO_PARAMS["samplerate"])
+    tracks = build_tracks(train)
     for language, model in models.items():
         by_file: dict[Path, np.ndarray] = {}
         chosen = {i: c.audio for i, c in enumerate(inputs.clips) if c.language == language and c.audio}

@@ -41,6 +41,7 @@ class Inputs:
 
     train: Section
     dataset: Section
+    inference: Section | None
     actors: list[str]
     runs: dict[str, PreprocRun]
     files: dict[str, DatasetFiles]
@@ -63,7 +64,7 @@ class Training:
     export: Callable[[TrainRun], dict[str, Path]]
 
 
-def build_inputs(config_name: str, train: Section, dataset: Section) -> Inputs:
+def build_inputs(config_name: str, train: Section, dataset: Section, inference: Section | None = None) -> Inputs:
     """Find the preprocessing runs and read the clips. Raises UserError listing everything that is wrong."""
     named = train.PREPROC_RUN_NAME_FULL
     actors = list(dataset.ACTOR_NAMES) or list(named)
@@ -85,7 +86,7 @@ def build_inputs(config_name: str, train: Section, dataset: Section) -> Inputs:
     raise_problems(problems)
     seconds = sum(c.num_frames / c.shot.fps for c in clips)
     logger.info("%d clips, %.1f minutes, actors %s", len(clips), seconds / 60, ", ".join(actors))
-    return Inputs(train, dataset, actors, runs, files, clips)
+    return Inputs(train, dataset, inference, actors, runs, files, clips)
 
 
 def _preproc_run(config_name: str, train: Section, actor: str, name: str) -> PreprocRun:

@@ -8,9 +8,14 @@ import torch
 from torch import nn
 
 from audio2face.networks.conv_w2v_autocorr import ConvW2vAutocorr
+from audio2face.networks.diffusion_rnn import DiffusionRNN
 from audio2face.paths import atomic
 
-NETWORKS: dict[str, type[nn.Module]] = {"conv_w2v_autocorr": ConvW2vAutocorr}
+NETWORKS: dict[str, type[nn.Module]] = {
+    "conv_w2v_autocorr": ConvW2vAutocorr,
+    "diffusion_rnn": DiffusionRNN,  # on vertices
+    "diffusion_rnn_pca": DiffusionRNN,  # on coefficients: the layout that it is built with makes the difference
+}
 
 
 def save_weights(path: Path, module: nn.Module) -> None:

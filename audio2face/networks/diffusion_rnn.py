@@ -65,7 +65,8 @@ class DiffusionRNN(nn.Module):
         actor_embedding_dim: int = 32,
         hubert_feature_dim: int = 768,
         audio_encoder: str = "hubert",
-        audio_encoder_model: str | None = None,
+        hubert_model: str | None = None,
+        w2v_model: str | None = None,
         dropout: float = 0.3,
         encoder_arguments: Mapping[str, Any] | None = None,
     ):
@@ -81,7 +82,9 @@ class DiffusionRNN(nn.Module):
         latent = {name: latent[name.split("_")[0]] for name in layout.sizes}
         geometry_dim = sum(latent.values())
 
-        self.encoder = build_segment_encoder(audio_encoder, encoder_arguments or {}, audio_encoder_model)
+        self.encoder = build_segment_encoder(
+            audio_encoder, encoder_arguments or {}, {"hubert": hubert_model, "w2v": w2v_model}.get(audio_encoder)
+        )
         if audio_encoder in ("hubert", "w2v") and self.encoder.dim != hubert_feature_dim:
             raise UserError(
                 f"NETWORK_HYPER_PARAMS: hubert_feature_dim is {hubert_feature_dim}, the audio encoder's is {self.encoder.dim}"
@@ -195,6 +198,28 @@ def step_positions(num_frames: int, fps: float, pieces: int, centre: int, num_st
     position = ((time * SAMPLE_RATE - centre) / HOP).clamp(0, num_steps - 1)
     index = position.floor().long().clamp(max=max(num_steps - 1, 0))
     return index, (position - index).float()
+
+
+def encode_segment(network: DiffusionRNN, audio: Tensor, context: int, num_frames: int) -> Tensor:
+    """Features (B, num_frames, dim) of a segment whose sound (B, context + N + context) has context at both ends.
+
+    An encoder that pools over all it hears gets the segment in streaming windows of one second, of which the middle half
+    is kept, exactly as it will hear them later; any other hears the segment alone.
+    """
+    if not network.encoder.windowed:
+        length = samples_of_frames(num_frames, network.fps)
+        return network.encode(audio[:, context : context + length], num_frames)
+    block = max(1, round(network.fps / 2))  # frames kept of a window
+    frames = round(network.fps)
+    lead = (frames - block) // 2
+    starts = [
+        context + round((i * block - lead) * SAMPLE_RATE / network.fps) for i in range(math.ceil(num_frames / block))
+    ]
+    reach = max(0, starts[-1] + SAMPLE_RATE - audio.shape[1])
+    audio = F.pad(audio, (0, reach))
+    windows = torch.stack([audio[:, start : start + SAMPLE_RATE] for start in starts], dim=1)  # (B, W, 16000)
+    features = network.encode(windows.flatten(0, 1), frames)[:, lead : lead + block]
+    return features.unflatten(0, windows.shape[:2]).flatten(1, 2)[:, :num_frames]
 
 
 def samples_of_frames(num_frames: int, fps: float) -> int:

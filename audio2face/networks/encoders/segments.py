@@ -24,7 +24,7 @@ W2V_NAME = "facebook/wav2vec2-base"
 # no layer is dropped, and nothing is masked unless asked for: crops as short as half a second are trained on
 STEADY = {"layerdrop": 0.0, "apply_spec_augment": False}
 WAYS_OUT = (
-    "or give NETWORK_HYPER_PARAMS['audio_encoder_model'] a local folder with config.json and the weights;",
+    "or give NETWORK_HYPER_PARAMS['hubert_model'] or ['w2v_model'] a local folder with config.json and the weights;",
     "or train without them: audio_encoder 'phoneme_ctc' (needs the package hama) or 'melspec' (needs nothing)",
 )
 

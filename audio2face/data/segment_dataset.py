@@ -1,0 +1,171 @@
+"""The diffusion training set: whole clips, of which each epoch takes random segments, batched by padding.
+
+Targets are kept as coefficients; whoever needs vertices decodes the segment, not the clip.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audio2face.audio.windows import window_starts
+from audio2face.data.audio_tracks import AudioTracks, MutedNoise
+from audio2face.data.targets import ShotTargets, clip_times, sample_linear
+from audio2face.data.window_dataset import ClipConditions
+from audio2face.layout import ChannelLayout
+from audio2face.types import Clip
+
+PitchShift = Callable[[np.ndarray, float], np.ndarray]
+CONTEXT = 16000  # samples of sound kept around a segment for encoders that hear windows
+
+
+@dataclass(frozen=True)
+class SegmentParams:
+    """Frame rate, how long random segments are in frames (None: always whole clips), and pitch augmentation.
+
+    `pitch` is (lowest, highest, probability) in semitones.
+    """
+
+    fps: float
+    sample_rate: int
+    min_frames: int | None
+    max_frames: int | None
+    pitch: tuple[float, float, float] | None = None
+    timeshift: float = 0.0
+
+
+@dataclass
+class SegmentBatch:
+    """B segments padded to T frames; `valid` tells real frames. Sound has CONTEXT more samples at both ends."""
+
+    audio: Tensor  # (B, CONTEXT + N + CONTEXT) peak-normalised
+    target: Tensor  # (B, T, C)
+    valid: Tensor  # (B, T) 1 for real frames
+    present: Tensor  # (B, C) 1 where the shot has the channel
+    actor: Tensor  # (B, A) one-hot
+    actor_ids: Tensor  # (B,)
+    emotion: Tensor  # (B, E)
+    emotion_ids: Tensor  # (B,)
+    clips: list[int]
+
+
+class SegmentData:
+    """Clips with their sound and targets in memory, and the batches of an epoch."""
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        conditions: Sequence[ClipConditions],
+        targets: Callable[[Clip], ShotTargets],
+        layout: ChannelLayout,
+        tracks: AudioTracks,
+        noise: MutedNoise,
+        params: SegmentParams,
+        *,
+        num_actors: int,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        pitch_shift: PitchShift | None = None,
+    ):
+        self.clips, self.conditions, self.layout, self.params = list(clips), list(conditions), layout, params
+        self.tracks, self.noise, self.seed, self.device = tracks, noise, seed, device
+        self.num_actors, self.batch_size, self.pitch_shift = num_actors, batch_size, pitch_shift
+        self._targets: list[np.ndarray] = []
+        self._present: list[np.ndarray] = []
+        for clip in self.clips:
+            shot = targets(clip)
+            self._targets.append(sample_linear(shot.values, shot.fps, clip_times(clip, params.fps)))
+            flags = [np.full(size, shot.present[name], np.float32) for name, size in layout.sizes.items()]
+            self._present.append(np.concatenate(flags))
+
+    def num_frames(self, clip: int) -> int:
+        return len(self._targets[clip])
+
+    def segment(self, clip: int, rng: np.random.Generator) -> tuple[int, int]:
+        """First frame and number of frames of a random segment of a clip."""
+        total, p = self.num_frames(clip), self.params
+        if p.min_frames is None or p.max_frames is None or total <= p.min_frames:
+            return 0, total
+        count = int(rng.integers(p.min_frames, min(p.max_frames, total) + 1))
+        return int(rng.integers(0, total - count + 1)), count
+
+    def _sound(self, index: int, first: float, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Sound (CONTEXT + samples of the frames + CONTEXT,) of a segment."""
+        clip, p = self.clips[index], self.params
+        total = math.ceil(count * p.sample_rate / p.fps - 1e-6) + 2 * CONTEXT
+        if clip.audio is None:
+            return self.noise.track(total, rng) * np.float32(rng.uniform(*self.noise.local_range))
+        samples, _ = self.tracks.load(clip.audio)
+        seconds = (clip.first + clip.audio_offset) / clip.shot.fps + first / p.fps
+        start = int(window_starts(np.array([seconds]), p.sample_rate, CONTEXT)[0])
+        cut = samples[max(start, 0) : max(start + total, 0)]
+        sound = np.pad(cut, (max(-start, 0), 0))
+        sound = np.pad(sound, (0, total - len(sound)))
+        if p.pitch and self.pitch_shift and rng.random() < p.pitch[2]:
+            sound = self.pitch_shift(sound, float(rng.uniform(p.pitch[0], p.pitch[1])))
+        return sound
+
+    def batch(self, clips: Sequence[int], rngs: Sequence[np.random.Generator]) -> SegmentBatch:
+        """A batch of one random segment of each clip, each drawn from its own generator."""
+        spans = [self.segment(c, rng) for c, rng in zip(clips, rngs, strict=True)]
+        longest = max(count for _, count in spans)
+        shifts = [(rng.random() - 0.5) * self.params.timeshift for rng in rngs]  # in frames, sound and target alike
+        sounds = [
+            self._sound(c, first + shift, longest, rng)
+            for c, (first, _), shift, rng in zip(clips, spans, shifts, rngs, strict=True)
+        ]
+        target = np.zeros((len(clips), longest, self.layout.size), np.float32)
+        valid = np.zeros((len(clips), longest), np.float32)
+        for row, (clip, (first, count), shift) in enumerate(zip(clips, spans, shifts, strict=True)):
+            times = (np.arange(count) + first + shift + 0.5) / self.params.fps
+            target[row, :count] = sample_linear(self._targets[clip], self.params.fps, times)
+            target[row, count:] = target[row, count - 1]
+            valid[row, :count] = 1.0
+        conditions = [self.conditions[c] for c in clips]
+        actor_ids = np.array([c.actor_id for c in conditions])
+
+        def put(x: np.ndarray) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+
+        return SegmentBatch(
+            audio=put(np.stack(sounds)),
+            target=put(target),
+            valid=put(valid),
+            present=put(np.stack([self._present[c] for c in clips])),
+            actor=put(np.eye(self.num_actors, dtype=np.float32)[actor_ids]),
+            actor_ids=put(actor_ids),
+            emotion=put(np.stack([c.explicit for c in conditions])),
+            emotion_ids=put(np.array([c.emotion_id for c in conditions])),
+            clips=list(clips),
+        )
+
+    def steps_per_epoch(self) -> int:
+        return -(-len(self.clips) // self.batch_size)
+
+    def batches(self, epoch: int) -> Iterator[SegmentBatch]:
+        """Every clip once. Clips of similar length share a batch; order and segments depend on seed and epoch alone."""
+        rng = np.random.default_rng([self.seed, 2, epoch])
+        order = rng.permutation(len(self.clips))
+        if self.batch_size > 1:  # buckets: sorted by length within groups of 8 batches, batches then shuffled
+            group = 8 * self.batch_size
+            order = np.concatenate(
+                [
+                    sorted(order[i : i + group], key=lambda c: self.num_frames(int(c)))
+                    for i in range(0, len(order), group)
+                ]
+            )
+        batches = [order[i : i + self.batch_size].tolist() for i in range(0, len(order), self.batch_size)]
+        if self.batch_size > 1:
+            batches = [batches[i] for i in rng.permutation(len(batches))]
+        for clips in batches:
+            yield self.batch(clips, [np.random.default_rng([self.seed, 3, epoch, clip]) for clip in clips])
+
+    def describe(self, batch: SegmentBatch) -> str:
+        """The shots a batch comes from, for an error message."""
+        return ", ".join(f"{self.clips[c].shot.actor}/{self.clips[c].shot.name}" for c in batch.clips)

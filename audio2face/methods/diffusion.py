@@ -1,0 +1,206 @@
+"""Diffusion: the network learns to restore noised animation of whole segments, given their sound.
+
+The targets are coefficients of skin and tongue, jaw and eye. `diffusion_rnn_pca` works on them as they are;
+`diffusion_rnn` decodes them to vertices. The bases are orthonormal, so white noise on vertices projects to white noise on
+coefficients, and the squared error of poses in the span is that of their coefficients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from audio2face.data.segment_dataset import CONTEXT, SegmentBatch, SegmentData
+from audio2face.diffusion.sampling import add_noise
+from audio2face.diffusion.schedule import Schedule
+from audio2face.layout import ChannelLayout
+from audio2face.losses import Losses, weighted_total
+from audio2face.methods.vertex_distances import VertexDistances
+from audio2face.networks.diffusion_rnn import DiffusionRNN, encode_segment
+
+
+@dataclass(frozen=True)
+class DiffusionLosses:
+    """Weights of the terms (None: off) and what shapes them."""
+
+    weights: dict[str, float | None]
+    tongue_weight: float = 0.1
+    jaw_weight: float = 1.0
+    lip_dist_exp: float = 10.0
+    lip_dist_emotion: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Space:
+    """How coefficients and what the network works on belong together, for every actor.
+
+    `coeff_layout` lays out the data set's targets, `layout` the network's frames; `full_size` is the number of values of
+    a frame in vertex space, the denominator of the mean squared error in both spaces.
+    """
+
+    coeff_layout: ChannelLayout
+    layout: ChannelLayout
+    full_size: int
+    bases: dict[str, Tensor]  # mesh -> (A, K, 3V) orthonormal rows; empty when the network works on coefficients
+    mean: Tensor  # (A, C) normalised mean geometry in the network's layout; zeros for coefficients
+
+    @property
+    def on_vertices(self) -> bool:
+        return bool(self.bases)
+
+    def decode(self, coeffs: Tensor, actor_ids: Tensor) -> Tensor:
+        """Targets (B, T, coefficients) -> frames (B, T, C) of the network's layout."""
+        if not self.on_vertices:
+            return coeffs
+        parts = self.coeff_layout.split(coeffs)
+        frames = []
+        for name in self.layout.sizes:
+            mesh = name.removesuffix("_pose")
+            if mesh in self.bases:
+                frames.append(torch.bmm(parts[f"{mesh}_coeffs"], self.bases[mesh][actor_ids]))
+            else:
+                frames.append(parts[name])
+        return torch.cat(frames, dim=2) + self.mean[actor_ids].unsqueeze(1)
+
+    def skin_coeffs(self, frames: Tensor, actor_ids: Tensor) -> Tensor:
+        """Normalised skin coefficients (B, T, K) of frames (B, T, C), by projection when they are vertices."""
+        if not self.on_vertices:
+            return self.layout.split(frames)["skin_coeffs"]
+        skin = self.layout.slices["skin_pose"]
+        offset = frames[..., skin] - self.mean[actor_ids][:, None, skin]
+        return torch.bmm(offset, self.bases["skin"][actor_ids].transpose(1, 2))
+
+
+class DiffusionMethod:
+    """Meets `training.Method`."""
+
+    def __init__(
+        self,
+        network: DiffusionRNN,
+        data: SegmentData,
+        space: Space,
+        schedule: Schedule,
+        settings: DiffusionLosses,
+        learning_rate_of_epoch: Callable[[int], float],
+        *,
+        skin_scale: Tensor,
+        skin_size: int,
+        lip_dist: VertexDistances | None = None,
+        smooth: Tensor | None = None,
+        generator: torch.Generator,
+    ):
+        """`smooth` (A, K, K): squared upper-face motion as a quadratic form of coefficient differences, over 3V.
+
+        `skin_scale` (A,) takes normalised skin to data units; `skin_size` is 3V. Steps and noise come from `generator`.
+        """
+        self.model: nn.Module = network
+        self.network, self.data, self.space, self.settings = network, data, space, settings
+        self.rate, self.skin_scale, self.skin_size = learning_rate_of_epoch, skin_scale, skin_size
+        self.lip_dist, self.smooth, self.generator = lip_dist, smooth, generator
+        device = data.device
+        self.alphas = torch.from_numpy(schedule.alphas_cumprod).float().to(device)
+        weight = {"tongue": settings.tongue_weight, "jaw": settings.jaw_weight}
+        values = [np.full(size, weight.get(name.split("_")[0], 1.0)) for name, size in space.layout.sizes.items()]
+        self.weight = torch.from_numpy(np.concatenate(values)).float().to(device)
+
+    def batches(self, epoch: int) -> Iterator[SegmentBatch]:
+        return self.data.batches(epoch)
+
+    def steps_per_epoch(self) -> int:
+        return self.data.steps_per_epoch()
+
+    def lr_multiplier(self, epoch: int) -> float:
+        return self.rate(epoch)
+
+    def describe(self, batch: SegmentBatch) -> str:
+        return self.data.describe(batch)
+
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [{"params": [p for p in self.network.parameters() if p.requires_grad]}]
+
+    def _draw(self, shape: torch.Size) -> Tensor:
+        return torch.randn(shape, generator=self.generator).to(self.data.device)
+
+    def loss(self, batch: SegmentBatch, progress: float) -> Losses:
+        """Denoise the segments at a random step each. Padded frames and absent channels do not count.
+
+        Every term is a mean within each segment, then over segments: a batch equals its segments accumulated.
+        """
+        space, weights = self.space, self.settings.weights
+        x_0 = space.decode(batch.target, batch.actor_ids)
+        t = torch.randint(len(self.alphas), (len(x_0),), generator=self.generator).to(x_0.device)
+        x_t = add_noise(x_0, self.alphas[t][:, None, None], self._draw(x_0.shape))
+        features = encode_segment(self.network, batch.audio, CONTEXT, x_0.shape[1])
+        prediction, _ = self.network(x_t, t, features, batch.actor, batch.emotion)
+        error = (prediction - x_0) * self.weight * self._present(batch)
+        terms = {"MSE": over_frames((error**2).sum(dim=2) / space.full_size, batch.valid)}
+        ours = space.skin_coeffs(prediction, batch.actor_ids)
+        true = space.coeff_layout.split(batch.target)["skin_coeffs"]
+        if weights.get("LIP_DIST") and self.lip_dist is not None:
+            terms["LIP_DIST"] = self._lips(ours, true, batch)
+        moving = batch.valid[:, 1:] * batch.valid[:, :-1]
+        if weights.get("VELOCITY"):
+            difference = (self._skin(prediction) - self._skin(x_0)).diff(dim=1)
+            terms["VELOCITY"] = over_frames((difference**2).sum(dim=2) / self.skin_size, moving)
+        if weights.get("EXP_SMOOTH") and self.smooth is not None:
+            moved = ours.diff(dim=1)
+            energy = (torch.bmm(moved, self.smooth[batch.actor_ids]) * moved).sum(dim=2)
+            terms["EXP_SMOOTH"] = over_frames(energy, moving)
+        return Losses(weighted_total(terms, {"MSE": 1.0, **weights}), terms)
+
+    def _skin(self, frames: Tensor) -> Tensor:
+        return frames[..., self.space.layout.slices["skin_pose" if self.space.on_vertices else "skin_coeffs"]]
+
+    def _present(self, batch: SegmentBatch) -> Tensor:
+        """(B, 1, C): 1 where the shot has the channel, in the network's layout."""
+        parts = self.space.coeff_layout.split(batch.present)
+        flags = []
+        for name, size in self.space.layout.sizes.items():
+            part = parts[name.replace("_pose", "_coeffs")] if self.space.on_vertices else parts[name]
+            flags.append(part[:, :1].expand(-1, size))
+        return torch.cat(flags, dim=1).unsqueeze(1)
+
+    def _lips(self, ours: Tensor, true: Tensor, batch: SegmentBatch) -> Tensor:
+        """Squared error of lip distances in data units, closed lips weighing most."""
+        scale = self.skin_scale[batch.actor_ids][:, None, None]
+        ids = batch.actor_ids.repeat_interleave(ours.shape[1])
+        predicted, target = (
+            self.lip_dist((c * scale).flatten(0, 1), ids).unflatten(0, ours.shape[:2]) for c in (ours, true)
+        )
+        error = ((predicted - target) * torch.exp(-self.settings.lip_dist_exp * target.clamp(min=0.0))) ** 2
+        weight = batch.valid
+        if self.settings.lip_dist_emotion is not None:
+            by_emotion = ours.new_tensor(self.settings.lip_dist_emotion)[batch.emotion_ids]
+            error = error * by_emotion[:, None, None]
+        return over_frames(error.mean(dim=2), weight)
+
+
+def over_frames(x: Tensor, valid: Tensor) -> Tensor:
+    """Mean of x (B, T) over each segment's real frames, then over segments: scalar."""
+    return ((x * valid).sum(dim=1) / valid.sum(dim=1).clamp(min=1.0)).mean()
+
+
+def warm_cosine(
+    learning_rate: float, lowest: float, epochs: int, warmup_init: float, warmup_epochs: int
+) -> Callable[[int], float]:
+    """Multiplier of the learning rate: linear from `warmup_init` to it over the warm-up, then a cosine to `lowest`."""
+
+    def multiplier(epoch: int) -> float:
+        if epoch < warmup_epochs:
+            rate = warmup_init + (learning_rate - warmup_init) * epoch / warmup_epochs
+        else:
+            rate = lowest + 0.5 * (learning_rate - lowest) * (1 + np.cos(np.pi * min(epoch / epochs, 1.0)))
+        return float(rate / learning_rate)
+
+    return multiplier
+
+
+def smooth_form(basis: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(K, K) float32 with dᵀ Q d = mean over 3V of mask · (d @ basis)²: basis (K, V, 3), mask (V,)."""
+    flat = basis.reshape(len(basis), -1).astype(np.float64)
+    return ((flat * np.repeat(mask, 3)) @ flat.T / flat.shape[1]).astype(np.float32)

@@ -1,0 +1,250 @@
+"""Builds the diffusion method from a config: the place where its keys become arguments."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audio2face.artifacts.train_run import NetworkSpec, TrainRun
+from audio2face.config import Section
+from audio2face.data.channels import CHANNELS
+from audio2face.data.segment_dataset import PitchShift, SegmentData, SegmentParams
+from audio2face.diffusion.schedule import build_schedule
+from audio2face.geometry.regions import upper_face_mask
+from audio2face.layout import ChannelLayout
+from audio2face.methods.diffusion import DiffusionLosses, DiffusionMethod, Space, smooth_form, warm_cosine
+from audio2face.methods.setup import Inputs, Training
+from audio2face.methods.shared import (
+    build_conditions,
+    build_distances,
+    build_noise,
+    build_targets,
+    build_tracks,
+    by_emotion,
+    load_pretrained,
+    skin_scales,
+)
+from audio2face.networks import NETWORKS
+from audio2face.networks.diffusion_rnn import DiffusionRNN
+from audio2face.paths import local_path
+from audio2face.runtime import Runtime, model_cache
+from audio2face.training import FitSettings
+from audio2face.types import UserError
+
+logger = logging.getLogger(__name__)
+
+PCA_NETWORKS = ("diffusion_rnn_pca",)
+LOSS_KEYS = ("LIP_DIST", "VELOCITY", "EXP_SMOOTH")
+POSE_CHANNELS = ("skin_pose", "tongue_pose", "jaw", "eye")
+
+
+def build(inputs: Inputs, runtime: Runtime) -> Training:
+    """The diffusion method of a config. Raises UserError listing what is wrong with the data."""
+    train, device = inputs.train, runtime.device
+    coeffs = {name: name.replace("_pose", "_coeffs") for name in POSE_CHANNELS}
+    sizes = {a: {c: CHANNELS[c].size(run) for c in coeffs.values()} for a, run in inputs.runs.items()}
+    coeff_layout = ChannelLayout({c: max(s[c] for s in sizes.values()) for c in coeffs.values()})
+    full = _pose_layout(inputs)
+    space = _space(inputs, coeff_layout, full, device)
+    spec = _spec(inputs, sizes if not space.on_vertices else {a: dict(full.sizes) for a in inputs.actors}, space)
+    network: DiffusionRNN = NETWORKS[train.NETWORK_NAME](
+        layout=space.layout,
+        mean=space.mean,
+        fps=train.TARGET_FPS,
+        num_emotions=len(spec.emotion_names),
+        diffusion_steps=train.DIFFUSION_STEPS,
+        encoder_arguments={"cache_root": model_cache(local_path(train.TORCH_CACHE_ROOT))},
+        **train.NETWORK_HYPER_PARAMS,
+    ).to(device)
+    load_pretrained(network, train)
+    spec = replace(spec, extra={**spec.extra, "encoder": network.encoder.rebuild_arguments()})
+    data = _segment_data(inputs, coeff_layout, spec, device)
+    method = DiffusionMethod(
+        network,
+        data,
+        space,
+        build_schedule(train.DIFFUSION_NOISE_SCHEDULE, train.DIFFUSION_STEPS),
+        _losses(inputs),
+        warm_cosine(train.LEARNING_RATE, train.LR_MIN, train.NUM_EPOCHS, train.LR_WARMUP_INIT, train.LR_WARMUP_EPOCHS),
+        skin_scale=skin_scales(inputs, device),
+        skin_size=full.sizes["skin_pose"],
+        lip_dist=build_distances(inputs, coeff_layout.sizes["skin_coeffs"], device, "lip_dist")
+        if train.LOSS_LIP_DIST_ALPHA
+        else None,
+        smooth=_smooth(inputs, coeff_layout.sizes["skin_coeffs"], device) if train.LOSS_EXP_SMOOTH_ALPHA else None,
+        generator=torch.Generator().manual_seed(train.RNG_SEED_TORCH),
+    )
+    settings = FitSettings(
+        epochs=train.NUM_EPOCHS,
+        learning_rate=train.LEARNING_RATE,
+        accumulate=train.GRADIENT_ACCUMULATION_STEPS,
+        clip_norm=train.GRADIENT_CLIP_NORM,
+        ema_decay=train.EMA_DECAY,
+        log_period=train.LOG_PERIOD,
+    )
+
+    def export(run: TrainRun) -> dict[str, Path]:
+        from audio2face.export.diffusion import export_diffusion
+
+        return export_diffusion(network, run, train.ONNX_OPSET, train.ONNX_EXPORTER)
+
+    return Training(method, network, spec, settings, export)
+
+
+def _pose_layout(inputs: Inputs) -> ChannelLayout:
+    """The layout of deployed frames; all actors must share it."""
+    layouts = {}
+    for actor, run in inputs.runs.items():
+        info = run.data_info
+        layouts[actor] = {
+            "skin_pose": 3 * int(info["num_verts_skin"]),
+            "tongue_pose": 3 * int(info["num_verts_tongue"]),
+            "jaw": 3 * int(info["num_keypoints_jaw"]),
+            "eye": 2 * int(info["num_angles_eye"]),
+        }
+    first = next(iter(layouts.values()))
+    if any(layout != first for layout in layouts.values()):
+        listed = "; ".join(
+            f"{a}: {x['skin_pose'] // 3} skin, {x['tongue_pose'] // 3} tongue vertices" for a, x in layouts.items()
+        )
+        raise UserError(f"ACTOR_NAMES: one diffusion network needs one topology for all its actors ({listed})")
+    return ChannelLayout(first)
+
+
+def _space(inputs: Inputs, coeff_layout: ChannelLayout, full: ChannelLayout, device: torch.device) -> Space:
+    if inputs.train.NETWORK_NAME in PCA_NETWORKS:
+        mean = torch.zeros(len(inputs.actors), coeff_layout.size, device=device)
+        return Space(coeff_layout, coeff_layout, full.size, {}, mean)
+    mean = torch.from_numpy(np.stack([inputs.runs[a].mean_geometry for a in inputs.actors])).float().to(device)
+    bases = {
+        mesh: _padded_bases(inputs, mesh, coeff_layout.sizes[f"{mesh}_coeffs"], device) for mesh in ("skin", "tongue")
+    }
+    return Space(coeff_layout, full, full.size, bases, mean)
+
+
+def _padded_bases(inputs: Inputs, mesh: str, size: int, device: torch.device) -> Tensor:
+    """(A, size, 3V) components of each actor, zero rows beyond its own number."""
+    rows = []
+    for actor in inputs.actors:
+        basis = getattr(inputs.runs[actor], mesh).components
+        padded = np.zeros((size, basis[0].size), np.float32)
+        padded[: len(basis)] = basis.reshape(len(basis), -1)
+        rows.append(padded)
+    return torch.from_numpy(np.stack(rows)).to(device)
+
+
+def _spec(inputs: Inputs, sizes: dict[str, dict[str, int]], space: Space) -> NetworkSpec:
+    train = inputs.train
+    streaming = train.STREAMING_CFG.get(f"{train.TARGET_FPS:g}")
+    if streaming is None:
+        raise UserError(f"STREAMING_CFG has no entry {train.TARGET_FPS:g!r} for TARGET_FPS")
+    extra: dict[str, Any] = {
+        "space": "vertices" if space.on_vertices else "coefficients",
+        "diffusion_steps": train.DIFFUSION_STEPS,
+        "noise_schedule": train.DIFFUSION_NOISE_SCHEDULE,
+        "respacing": _respacing(inputs),
+        "streaming": dict(streaming),
+    }
+    return NetworkSpec(
+        network_type=train.NETWORK_TYPE,
+        network_name=train.NETWORK_NAME,
+        network_version=train.NETWORK_VERSION,
+        hyper_params=dict(train.NETWORK_HYPER_PARAMS),
+        actors=inputs.actors,
+        emotion_names=inputs.emotion_names,
+        zero_emotion=train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS,
+        default_emotion=train.DEFAULT_SHOT_EMOTION_NAME,
+        channels=list(space.layout.sizes),
+        channel_sizes=sizes,
+        fps=float(train.TARGET_FPS),
+        audio_params=dict(train.AUDIO_PARAMS),
+        audio_method=train.AUDIO_PREPROC_METHOD,
+        rescale=True,
+        extra=extra,
+    )
+
+
+def _respacing(inputs: Inputs) -> str:
+    """The steps that the exported graph takes: TIMESTEP_RESPACING of the inference config, else NUM_DIFFUSION_STEPS."""
+    inference = inputs.inference
+    if inference is None:
+        return "2"
+    return inference.TIMESTEP_RESPACING or str(inference.NUM_DIFFUSION_STEPS)
+
+
+def _segment_data(inputs: Inputs, layout: ChannelLayout, spec: NetworkSpec, device: torch.device) -> SegmentData:
+    train = inputs.train
+    random = train.TRAIN_ON_RANDOM_SUBSEGMENT
+    pitch, shift = _pitch(train)
+    params = SegmentParams(
+        fps=float(train.TARGET_FPS),
+        sample_rate=train.AUDIO_PARAMS["samplerate"],
+        min_frames=train.SUBSEGMENT_MIN_FRAME if random else None,
+        max_frames=train.SUBSEGMENT_MAX_FRAME if random else None,
+        pitch=pitch,
+        timeshift=train.AUGMENT.get("timeshift") or 0.0,
+    )
+    conditions = build_conditions(inputs, spec, lambda clip: 0, with_actor=False)
+    return SegmentData(
+        inputs.clips,
+        conditions,
+        build_targets(inputs, layout, rescale=True).of,
+        layout,
+        build_tracks(train),
+        build_noise(train),
+        params,
+        num_actors=len(inputs.actors),
+        batch_size=train.BATCH_SIZE,
+        seed=train.RNG_SEED_DATASET,
+        device=device,
+        pitch_shift=shift,
+    )
+
+
+def _pitch(train: Section) -> tuple[tuple[float, float, float] | None, PitchShift | None]:
+    """Range and share of pitch-shifted items, and the function; off, with a warning, without the optional package."""
+    settings = train.AUGMENT.get("pitch_shift")
+    if not settings or not settings["p"]:
+        return None, None
+    from audio2face.audio.pitch import load_pitch_shift
+
+    shift = load_pitch_shift(train.AUDIO_PARAMS["samplerate"])
+    if shift is None:
+        logger.warning(
+            "AUGMENT/pitch_shift is off: it needs the package python-stretch (pip install 'audio2face[augment]')"
+        )
+        return None, None
+    return (settings["min_semitones"], settings["max_semitones"], settings["p"]), shift
+
+
+def _losses(inputs: Inputs) -> DiffusionLosses:
+    train = inputs.train
+    return DiffusionLosses(
+        weights={name: getattr(train, f"LOSS_{name}_ALPHA") for name in LOSS_KEYS},
+        tongue_weight=train.TONGUE_WEIGHT,
+        jaw_weight=train.JAW_WEIGHT,
+        lip_dist_exp=train.LOSS_LIP_DIST_EXP,
+        lip_dist_emotion=by_emotion(inputs, train.LOSS_LIP_DIST_EMO_WEIGHTS),
+    )
+
+
+def _smooth(inputs: Inputs, size: int, device: torch.device) -> Tensor | None:
+    """(A, K, K) upper-face motion as a quadratic form; None, with a warning, when an actor has no lid vertices."""
+    forms = []
+    for actor in inputs.actors:
+        lids = inputs.files[actor].eye_dist_pairs()
+        if lids is None:
+            logger.warning("LOSS_EXP_SMOOTH_ALPHA is off: no SKIN_EYE_DIST_VERTEX_LIST_FPATH for %s", actor)
+            return None
+        run = inputs.runs[actor]
+        form = np.zeros((size, size), np.float32)
+        count = run.skin.num_components
+        form[:count, :count] = smooth_form(run.skin.components, upper_face_mask(run.skin.mean, np.asarray(lids[1])))
+        forms.append(form)
+    return torch.from_numpy(np.stack(forms)).to(device)

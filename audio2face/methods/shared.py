@@ -1,0 +1,159 @@
+"""What both methods make of their inputs: targets, conditions, sound, vertex distances. Config keys become arguments."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from audio2face.artifacts.train_run import NetworkSpec
+from audio2face.config import Section
+from audio2face.data.audio_tracks import AudioTracks, MutedNoise
+from audio2face.data.channels import CHANNELS
+from audio2face.data.conditioning import emotion_vector, explicit_vector
+from audio2face.data.targets import ShotTargets, load_shot_targets
+from audio2face.data.window_dataset import ClipConditions
+from audio2face.layout import ChannelLayout
+from audio2face.methods.setup import Inputs
+from audio2face.methods.vertex_distances import VertexDistances, pair_distances
+from audio2face.networks import load_weights
+from audio2face.paths import local_path
+from audio2face.types import Clip, UserError, raise_problems
+
+logger = logging.getLogger(__name__)
+
+DISTANCE_KEYS = {
+    "lip_dist": ("LOSS_LIP_DIST_ALPHA", "SKIN_LIP_DIST_VERTEX_LIST_FPATH"),
+    "lip_size": ("LOSS_LIP_SIZE_ALPHA", "SKIN_LIP_SIZE_VERTEX_LIST_FPATH"),
+    "eye_dist": ("REMOVE_CLOSING_EYE", "SKIN_EYE_DIST_VERTEX_LIST_FPATH"),
+}
+
+
+def build_tracks(train: Section) -> AudioTracks:
+    """The sound files of the clips."""
+    return AudioTracks(train.AUDIO_PREPROC_METHOD, train.AUDIO_PARAMS["samplerate"], keep=train.AUDIO_DATA_CACHING)
+
+
+def build_noise(train: Section) -> MutedNoise:
+    """The near-silence under muted clips."""
+    low, high = train.AUG_MUTED_AUDIO_NOISE_LOCAL_SCALE_RANGE
+    return MutedNoise(train.AUG_MUTED_AUDIO_NOISE_TYPE, train.AUG_MUTED_AUDIO_NOISE_SCALE, (low, high))
+
+
+def build_conditions(
+    inputs: Inputs, spec: NetworkSpec, table_start: Callable[[Clip], int], with_actor: bool = True
+) -> list[ClipConditions]:
+    """Emotion and actor of every clip; `with_actor` puts the actor's one-hot beside the emotion when there are several."""
+    emotions = list(inputs.dataset.SHOT_EMOTION_NAMES)
+    found = []
+    for clip in inputs.clips:
+        vector = emotion_vector(clip.shot.emotion, spec.emotion_names, spec.zero_emotion)
+        if with_actor:
+            vector = explicit_vector(vector, clip.shot.actor, inputs.actors)
+        actor, emotion = inputs.actors.index(clip.shot.actor), emotions.index(clip.shot.emotion)
+        found.append(ClipConditions(vector, actor, emotion, table_start(clip)))
+    return found
+
+
+def build_targets(inputs: Inputs, layout: ChannelLayout, rescale: bool | None = None) -> Targets:
+    """Load the targets of every shot; `rescale` (default: the config's) divides them by the actor's scales.
+
+    Raises UserError with all problems of all shots.
+    """
+    targets = Targets(inputs, layout, inputs.train.RESCALE_TARGET_CHANNEL_DATA if rescale is None else rescale)
+    targets.check()
+    return targets
+
+
+def load_pretrained(network: nn.Module, train: Section) -> None:
+    """Start from the weights of PRETRAINED_NET_FPATH, if given. Raises UserError when they do not fit."""
+    if not train.PRETRAINED_NET_FPATH:
+        return
+    path = local_path(train.PRETRAINED_NET_FPATH)
+    if not path.is_file():
+        raise UserError(f"PRETRAINED_NET_FPATH: {path} does not exist")
+    try:
+        load_weights(network, path)
+    except ValueError as error:
+        raise UserError(f"PRETRAINED_NET_FPATH: {error}") from error
+
+
+def by_emotion(inputs: Inputs, weights: Mapping[str, float] | None) -> tuple[float, ...] | None:
+    """Weights by emotion number, 1 where none is given; None when there are no weights at all."""
+    return None if weights is None else tuple(float(weights.get(e, 1.0)) for e in inputs.dataset.SHOT_EMOTION_NAMES)
+
+
+def skin_scales(inputs: Inputs, device: torch.device) -> Tensor:
+    """(A,) scale of each actor's skin: normalised = data units / scale."""
+    return torch.tensor([float(inputs.runs[a].data_info["scale_skin"]) for a in inputs.actors], device=device)
+
+
+def build_distances(inputs: Inputs, num_components: int, device: torch.device, name: str) -> VertexDistances | None:
+    """Lip or lid distances ("lip_dist", "lip_size", "eye_dist") as functions of skin coefficients.
+
+    None, with a warning, when an actor has no vertex list for it.
+    """
+    key, list_key = DISTANCE_KEYS[name]
+    pairs = {actor: getattr(inputs.files[actor], f"{name}_pairs")() for actor in inputs.actors}
+    missing = [actor for actor, value in pairs.items() if value is None]
+    if missing:
+        logger.warning("%s is off: no %s for %s", key, list_key, ", ".join(missing))
+        return None
+    runs = [inputs.runs[a] for a in inputs.actors]
+    upper, lower = ([np.asarray(pairs[a][i]) for a in inputs.actors] for i in (0, 1))
+    components, means = [r.skin.components for r in runs], [r.skin.mean for r in runs]
+    return pair_distances(components, means, upper, lower, num_components, device)
+
+
+class Targets:
+    """Targets of shots, and the still poses of muted clips."""
+
+    def __init__(self, inputs: Inputs, layout: ChannelLayout, rescale: bool):
+        self.inputs, self.layout, self.rescale, self.train = inputs, layout, rescale, inputs.train
+        self._shots: dict[tuple[str, str], ShotTargets] = {}
+
+    def check(self) -> None:
+        """Load every shot; raises UserError with all problems. Says once which channels an actor lacks."""
+        problems: list[str] = []
+        lacking: dict[tuple[str, str], int] = {}
+        for clip in self.inputs.clips:
+            actor, shot = clip.shot.actor, clip.held[0] if clip.held else clip.shot.name
+            if (actor, shot) in self._shots:
+                continue
+            run, files = self.inputs.runs[actor], self.inputs.files[actor]
+            found, faults = load_shot_targets(run, files, shot, self.layout, clip.shot.fps)
+            problems += faults
+            if found is None:
+                continue
+            self._shots[actor, shot] = self._rescaled(found, actor)
+            for name, there in found.present.items():
+                lacking[actor, name] = lacking.get((actor, name), 0) + (not there)
+        raise_problems(problems)
+        for (actor, name), count in lacking.items():
+            if count:
+                logger.warning("actor %s: %d shot(s) have no %s data; left out of the loss there", actor, count, name)
+
+    def _rescaled(self, shot: ShotTargets, actor: str) -> ShotTargets:
+        if not self.rescale:
+            return shot
+        info = self.inputs.runs[actor].data_info
+        values = shot.values.copy()
+        for name, part in self.layout.slices.items():
+            values[:, part] /= float(info[f"scale_{CHANNELS[name].affine}"])
+        return ShotTargets(values, shot.fps, shot.present)
+
+    def of(self, clip: Clip) -> ShotTargets:
+        if clip.held is None:
+            return self._shots[clip.shot.actor, clip.shot.name]
+        shot, frame = clip.held
+        source = self._shots[clip.shot.actor, shot]
+        pose = source.values[frame].copy()
+        neutral = clip.shot.emotion == self.train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS
+        if neutral and self.train.AUG_MUTED_SKIN_IS_NEUTRAL_FOR_NEUTRAL_EMO and "skin_coeffs" in self.layout.slices:
+            pose[self.layout.slices["skin_coeffs"]] = 0.0
+        if self.train.AUG_MUTED_TONGUE_IS_NEUTRAL and "tongue_coeffs" in self.layout.slices:
+            pose[self.layout.slices["tongue_coeffs"]] = 0.0
+        return ShotTargets(np.repeat(pose[None], clip.shot.num_frames, axis=0), clip.shot.fps, source.present)

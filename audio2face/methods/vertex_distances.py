@@ -1,0 +1,52 @@
+"""Distances between skin vertices, read from coefficients without making the mesh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class VertexDistances:
+    """Vertical distances between vertex pairs as a linear function of skin coefficients, one per actor.
+
+    d = coeffs @ matrix[actor] + mean[actor]: matrix (A, K, pairs), mean (A, pairs), in data units.
+    """
+
+    matrix: Tensor
+    mean: Tensor
+
+    def __call__(self, coeffs: Tensor, actor_ids: Tensor) -> Tensor:
+        """(n, K) coefficients of actors (n,) -> (n, pairs)."""
+        if len(self.matrix) == 1:
+            return coeffs @ self.matrix[0] + self.mean[0]
+        return torch.einsum("nk,nkp->np", coeffs, self.matrix[actor_ids]) + self.mean[actor_ids]
+
+
+def pair_distances(
+    components: list[np.ndarray],
+    means: list[np.ndarray],
+    upper: list[np.ndarray],
+    lower: list[np.ndarray],
+    size: int,
+    device: torch.device,
+) -> VertexDistances:
+    """Height of upper over lower vertices as functions of skin coefficients, padded to `size` coefficients.
+
+    Per actor: components (K, V, 3), mean (V, 3), vertex numbers of both ends. Heights are along y, which points up.
+    Raises ValueError when the actors' lists differ in length.
+    """
+    if len({len(u) for u in upper}) != 1:
+        raise ValueError(f"actors have different numbers of vertex pairs: {[len(u) for u in upper]}")
+    matrices, offsets = [], []
+    for basis, mean, up, low in zip(components, means, upper, lower, strict=True):
+        matrix = np.zeros((size, len(up)), np.float32)
+        matrix[: len(basis)] = basis[:, up, 1] - basis[:, low, 1]
+        matrices.append(matrix)
+        offsets.append(np.asarray(mean[up, 1] - mean[low, 1], np.float32))
+    return VertexDistances(
+        torch.from_numpy(np.stack(matrices)).to(device), torch.from_numpy(np.stack(offsets)).to(device)
+    )
