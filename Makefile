@@ -36,7 +36,7 @@ test-all: $(READY)
 lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/shellcheck -x docker/*.sh tools/*.sh .ci/run
+	$(VENV)/bin/shellcheck -x docker/*.sh tools/*.sh .ci/run .ci/engine
 
 clean:
 	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -24,7 +24,7 @@ from audio2face.types import UserError
 
 logger = logging.getLogger(__name__)
 
-NAME = re.compile(r"^\w([\w.-]*\w)?$", re.ASCII)
+NAME = re.compile(r"\w([\w.-]*\w)?", re.ASCII)
 FULL_NAME = re.compile(r"^(\d{6}_\d{6}(?:_\d+)?)_(.+)$")
 LATEST = "latest"
 INCOMPLETE = ".incomplete"
@@ -32,7 +32,7 @@ INCOMPLETE = ".incomplete"
 
 def check_name(name: str, what: str) -> str:
     """`name` itself when it is safe as a folder name. Raises UserError otherwise."""
-    if not NAME.match(name) or ".." in name:
+    if not NAME.fullmatch(name) or ".." in name:
         raise UserError(
             f"{what} {name!r}: use letters, digits, '_', '-' and '.' only, starting and ending with a letter or digit"
         )
