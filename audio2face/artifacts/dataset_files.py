@@ -1,0 +1,294 @@
+"""The captured data of one actor: where every file lies, and its contents checked and cast when read.
+
+Config paths are checked together at the start; arrays come out as float32 in C order whatever was saved.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from audio2face.formats.json_file import read_json
+from audio2face.formats.npy import read_npy, read_npz
+from audio2face.paths import external_path, local_path
+from audio2face.types import UserError, raise_problems
+
+if TYPE_CHECKING:
+    from audio2face.config import Section
+
+AUDIO_SUFFIXES = (".wav", ".flac")
+VOICES_FOLDER = "aug"
+REQUIRED = ("audio_root", "skin_cache_root")
+
+Pairs = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class DatasetFiles:
+    """Paths of one actor's data; None for what the config leaves out. Field names are config keys in lower case."""
+
+    actor: str
+    audio_root: Path | None = None
+    skin_cache_root: Path | None = None
+    skin_neutral_fpath: Path | None = None
+    skin_neutral_inference_fpath: Path | None = None
+    skin_lip_open_pose_delta_fpath: Path | None = None
+    skin_eye_close_pose_delta_fpath: Path | None = None
+    skin_lip_dist_vertex_list_fpath: Path | None = None
+    skin_lip_size_vertex_list_fpath: Path | None = None
+    skin_eye_dist_vertex_list_fpath: Path | None = None
+    skin_triangles_fpath: Path | None = None
+    tongue_cache_root: Path | None = None
+    tongue_neutral_fpath: Path | None = None
+    tongue_neutral_inference_fpath: Path | None = None
+    tongue_rigid_vertex_list_fpath: Path | None = None
+    tongue_triangles_fpath: Path | None = None
+    jaw_keypoints_neutral_fpath: Path | None = None
+    jaw_anim_data_fpath: Path | None = None
+    eye_anim_data_fpath: Path | None = None
+    eye_blink_keys_fpath: Path | None = None
+    eye_saccade_rotations_fpath: Path | None = None
+    blendshape_skin_fpath: Path | None = None
+    blendshape_skin_config_fpath: Path | None = None
+    blendshape_tongue_fpath: Path | None = None
+    blendshape_tongue_config_fpath: Path | None = None
+
+    @classmethod
+    def from_config(cls, dataset: Section, actor: str) -> DatasetFiles:
+        """The files that config_dataset names for `actor`. Raises UserError listing every path that is not there."""
+        paths: dict[str, Path] = {}
+        problems: list[str] = []
+        for field in fields(cls)[1:]:
+            key = field.name.upper()
+            value = getattr(dataset, key).get(actor)
+            if value is None:
+                if field.name in REQUIRED:
+                    problems.append(f"{key}: no entry for actor {actor!r}; it is required")
+                continue
+            paths[field.name] = local_path(value)
+            problems += check_path(paths[field.name], key, actor, folder=field.name.endswith("_root"))
+        raise_problems(problems)
+        return cls(actor, **paths)
+
+    # ---- shots and sound
+
+    def shots(self) -> list[str]:
+        """Names of the shots of the skin cache, in order."""
+        return [] if self.skin_cache_root is None else shot_folders(self.skin_cache_root)
+
+    def audio_file(self, shot: str, voice: str | None = None) -> Path | None:
+        """The sound of a shot (or of another voice speaking it), whose name is exactly the shot's; None without one."""
+        if self.audio_root is None:
+            return None
+        folder = self.audio_root if voice is None else self.audio_root / VOICES_FOLDER / voice
+        return next((p for s in AUDIO_SUFFIXES if (p := folder / f"{shot}{s}").is_file()), None)
+
+    def voices(self) -> list[str]:
+        """Names of the additional voices in audio/aug, in order."""
+        folder = None if self.audio_root is None else self.audio_root / VOICES_FOLDER
+        return shot_folders(folder) if folder and folder.is_dir() else []
+
+    # ---- skin and tongue
+
+    def skin_neutral(self) -> np.ndarray | None:
+        """The skin at rest (V, 3)."""
+        return self._vectors("skin_neutral_fpath")
+
+    def skin_neutral_inference(self) -> np.ndarray | None:
+        """The skin at rest of the deployed model (V, 3)."""
+        return self._vectors("skin_neutral_inference_fpath")
+
+    def lip_open_pose_delta(self) -> np.ndarray | None:
+        """Displacement to opened lips (V, 3)."""
+        return self._vectors("skin_lip_open_pose_delta_fpath")
+
+    def eye_close_pose_delta(self) -> np.ndarray | None:
+        """Displacement to closed eyes (V, 3)."""
+        return self._vectors("skin_eye_close_pose_delta_fpath")
+
+    def tongue_neutral(self) -> np.ndarray | None:
+        """The tongue at rest (Vt, 3)."""
+        return self._vectors("tongue_neutral_fpath")
+
+    def tongue_neutral_inference(self) -> np.ndarray | None:
+        """The tongue at rest of the deployed model (Vt, 3)."""
+        return self._vectors("tongue_neutral_inference_fpath")
+
+    def tongue_rigid_vertices(self) -> np.ndarray | None:
+        """Tongue vertices that move with the jaw only (n >= 4,) int."""
+        path = self.tongue_rigid_vertex_list_fpath
+        if path is None:
+            return None
+        vertices = _indices(_json(path), path, "a list of vertices")
+        if len(vertices) < 4:
+            raise UserError(
+                f"TONGUE_RIGID_VERTEX_LIST_FPATH {external_path(path)}: needs at least 4 vertices, has {len(vertices)}"
+            )
+        return vertices
+
+    def lip_dist_pairs(self) -> Pairs | None:
+        """Upper and lower vertices (n,) of the inner lip line, in pairs."""
+        return self._pairs(self.skin_lip_dist_vertex_list_fpath, (("upper",), ("lower",)))
+
+    def lip_size_pairs(self) -> Pairs | None:
+        """Top and bottom vertices (n,) of the upper lip, then of the lower lip, in pairs."""
+        path = self.skin_lip_size_vertex_list_fpath
+        upper = self._pairs(path, (("upper_lip", "top"), ("upper_lip", "bottom")))
+        lower = self._pairs(path, (("lower_lip", "top"), ("lower_lip", "bottom")))
+        if upper is None or lower is None:
+            return None
+        return np.concatenate([upper[0], lower[0]]), np.concatenate([upper[1], lower[1]])
+
+    def eye_dist_pairs(self) -> Pairs | None:
+        """Upper and lower lid vertices (n,): left eye, right eye."""
+        return self._pairs(self.skin_eye_dist_vertex_list_fpath, (("upper",), ("lower",)))
+
+    def skin_triangles(self) -> np.ndarray | None:
+        """Triangles (F, 3) int of the skin mesh, from .npy."""
+        return self._triangles(self.skin_triangles_fpath, "SKIN_TRIANGLES_FPATH")
+
+    def tongue_triangles(self) -> np.ndarray | None:
+        """Triangles (F, 3) int of the tongue mesh, from .npy."""
+        return self._triangles(self.tongue_triangles_fpath, "TONGUE_TRIANGLES_FPATH")
+
+    # ---- jaw and eyes
+
+    def jaw_neutral(self) -> np.ndarray | None:
+        """Key points of the lower teeth at rest (P, 3)."""
+        return self._vectors("jaw_keypoints_neutral_fpath")
+
+    def has_jaw(self, shot: str) -> bool:
+        """Whether there is jaw motion for the shot."""
+        return shot in self._jaw
+
+    def jaw_animation(self, shot: str) -> np.ndarray:
+        """Motion of the jaw key points in a shot, as differences from rest: (T, P, 3) float32."""
+        return _shaped(self._jaw[shot], (None, None, 3), f"JAW_ANIM_DATA_FPATH, shot {shot}")
+
+    def has_eye(self, shot: str) -> bool:
+        """Whether there is eye motion for the shot."""
+        return shot in self._eye
+
+    def eye_animation(self, shot: str) -> np.ndarray:
+        """Rotation of the eyes in a shot, degrees: (T, 4) float32, right x, right y, left x, left y."""
+        data = self._eye[shot]
+        if data.ndim == 3:
+            data = data.reshape(len(data), -1)
+        return _shaped(data, (None, 4), f"EYE_ANIM_DATA_FPATH, shot {shot}")
+
+    def blink_keys(self) -> np.ndarray | None:
+        """A recorded run of blinks (n,), 0 open to 1 closed."""
+        path = self.eye_blink_keys_fpath
+        return None if path is None else _shaped(_npy(path), (None,), f"EYE_BLINK_KEYS_FPATH {external_path(path)}")
+
+    def saccades(self) -> np.ndarray | None:
+        """A recorded run of small eye movements (n, 2), degrees."""
+        path = self.eye_saccade_rotations_fpath
+        where = f"EYE_SACCADE_ROTATIONS_FPATH {external_path(path)}" if path else ""
+        return None if path is None else _shaped(_npy(path), (None, 2), where)
+
+    @cached_property
+    def _jaw(self) -> dict[str, np.ndarray]:
+        return _npz(self.jaw_anim_data_fpath) if self.jaw_anim_data_fpath else {}
+
+    @cached_property
+    def _eye(self) -> dict[str, np.ndarray]:
+        return _npz(self.eye_anim_data_fpath) if self.eye_anim_data_fpath else {}
+
+    # ---- helpers
+
+    def _vectors(self, field: str) -> np.ndarray | None:
+        path = getattr(self, field)
+        return None if path is None else _shaped(_npy(path), (None, 3), f"{field.upper()} {external_path(path)}")
+
+    def _pairs(self, path: Path | None, places: tuple[tuple[str, ...], tuple[str, ...]]) -> Pairs | None:
+        if path is None:
+            return None
+        upper, lower = (_member(_json(path), place, path) for place in places)
+        if len(upper) != len(lower):
+            names = " and ".join("/".join(place) for place in places)
+            raise UserError(
+                f"{external_path(path)}: {names} must be equally long, they have {len(upper)} and {len(lower)}"
+            )
+        return upper, lower
+
+    def _triangles(self, path: Path | None, key: str) -> np.ndarray | None:
+        if path is None:
+            return None
+        if path.suffix.lower() != ".npy":
+            raise UserError(f"{key} {external_path(path)}: expected a .npy file of vertex indices (F, 3)")
+        faces = _npy(path)
+        if faces.ndim != 2 or faces.shape[1] != 3 or faces.dtype.kind not in "iu":
+            raise UserError(
+                f"{key} {external_path(path)}: expected whole numbers (F, 3), found {faces.shape} of {faces.dtype}"
+            )
+        return np.ascontiguousarray(faces, np.int64)
+
+
+def check_path(path: Path, key: str, actor: str, folder: bool) -> list[str]:
+    """A line naming the key when `path` is not the folder or file that it should be, else nothing."""
+    if (path.is_dir() if folder else path.is_file()) and os.access(path, os.R_OK):
+        return []
+    kind = "folder" if folder else "file"
+    what = f"no such {kind}" if not path.exists() else f"not a readable {kind}"
+    root = next((p for p in path.parents if p.is_dir()), Path(path.anchor))
+    return [f"{key} of actor {actor!r}: {what}: {external_path(path)} (what exists of it: {external_path(root)})"]
+
+
+def shot_folders(root: Path) -> list[str]:
+    """Names of the sub-folders of `root`, in order, without hidden ones and stray files."""
+    return sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _npy(path: Path) -> np.ndarray:
+    try:
+        return read_npy(path)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        return read_npz(path)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _json(path: Path) -> Any:
+    try:
+        return read_json(path)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _shaped(data: np.ndarray, shape: tuple[int | None, ...], where: str) -> np.ndarray:
+    """`data` as float32 in C order. Raises UserError unless it is numeric, finite and of `shape` (None: any length)."""
+    fits = data.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, data.shape, strict=True)) and data.size
+    if not fits or data.dtype.kind not in "fiu":
+        expected = ", ".join("any" if n is None else str(n) for n in shape)
+        raise UserError(f"{where}: expected numbers ({expected}), found {data.shape} of {data.dtype}")
+    values = np.array(data, dtype=np.float32, order="C")
+    if not np.isfinite(values).all():
+        first = np.argwhere(~np.isfinite(values))[0].tolist()
+        raise UserError(f"{where}: holds values that are not finite, first at {first}")
+    return values
+
+
+def _indices(values: Any, path: Path, what: str) -> np.ndarray:
+    if not isinstance(values, list) or not values or any(type(v) is not int or v < 0 for v in values):
+        raise UserError(f"{external_path(path)}: expected {what} (whole numbers >= 0), found {str(values)[:60]}")
+    return np.array(values, np.int64)
+
+
+def _member(content: Any, place: tuple[str, ...], path: Path) -> np.ndarray:
+    for key in place:
+        if not isinstance(content, Mapping) or key not in content:
+            raise UserError(f"{external_path(path)}: expected an entry {'/'.join(place)!r} with a list of vertices")
+        content = content[key]
+    return _indices(content, path, f"a list of vertices under {'/'.join(place)!r}")

@@ -1,0 +1,135 @@
+"""`run_preproc.py`: find the poses that describe an actor, express every frame in them, bundle what training needs."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+
+from audio2face.artifacts.preproc_run import clips_text, save_basis, save_blendshapes, save_deploy
+from audio2face.artifacts.run_dir import finish_run, new_run, write_provenance
+from audio2face.config import Section, load_config
+from audio2face.geometry.poses import GIB
+from audio2face.paths import external_path, local_path
+from audio2face.preproc.basis import BasisSettings, MeshBasis
+from audio2face.preproc.bundle import Bundle, Placeholders, build_bundle
+from audio2face.preproc.caches import open_sequences
+from audio2face.preproc.inputs import Inputs, build_inputs, num_vertices
+from audio2face.preproc.report import summary
+from audio2face.preproc.shots import clip_rows
+from audio2face.preproc.skin import build_skin
+from audio2face.preproc.tongue import build_tongue, still_tongue
+from audio2face.types import UserError
+
+logger = logging.getLogger(__name__)
+
+
+def run(config_name: str, actor: str) -> str:
+    """Preprocess `actor` of the project `config_name`; returns the full name of the run in PREPROC_OUTPUT_ROOT.
+
+    Raises UserError listing everything that is wrong with the config and the data, before any folder is made; only
+    frames that are not finite are found later, and the run's folder is removed again then.
+    """
+    from audio2face.runtime import setup_logging
+
+    sections = load_config(config_name, ("dataset", "preproc"))
+    dataset, preproc = sections["dataset"], sections["preproc"]
+    if actor not in dataset.ACTOR_NAMES:
+        raise UserError(f"actor {actor!r} is not in ACTOR_NAMES of {config_name}: {', '.join(dataset.ACTOR_NAMES)}")
+    setup_logging(verbose=preproc.VERBOSE)
+    inputs = build_inputs(dataset, preproc, actor)
+    folder = new_run(local_path(preproc.PREPROC_OUTPUT_ROOT), preproc.RUN_NAME)
+    setup_logging(folder / "log.log", verbose=preproc.VERBOSE)
+    try:
+        write_provenance(folder, sections, preproc.RUN_INFO, {"actor_info": {"actor_name": actor}})
+        build_run(folder, inputs, dataset, preproc)
+    except (UserError, KeyboardInterrupt):
+        setup_logging()
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    finish_run(folder)
+    logger.info("preprocessing run: %s", external_path(folder))
+    return folder.name
+
+
+def build_run(folder: Path, inputs: Inputs, dataset: Section, preproc: Section) -> None:
+    """Compute everything and write the run into `folder`."""
+    actor = inputs.files.actor
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".decoded_") as scratch:
+        skin = _build_skin(inputs, preproc, Path(scratch))
+        tongue = _build_tongue(inputs, preproc, Path(scratch))
+    for mesh, basis in (("skin", skin), ("tongue", tongue)):
+        save_basis(folder, mesh, basis.fit.pca, basis.coeffs, basis.stages)
+    _log_missing(inputs)
+    bundle = _build_bundle(inputs, skin, tongue, dataset, preproc)
+    clips = clip_rows(inputs.shots, inputs.files, dataset.SHOT_LANGUAGE_MAP)
+    save_deploy(folder, bundle.network_data, bundle.data_info, bundle.mean_geometry, inputs.shots, clips)
+    for mesh, (arrays, config) in inputs.blendshapes.items():
+        save_blendshapes(folder, mesh, actor, arrays, config)
+    logger.info("clips to paste into config_train.py, or leave CLIPS empty to use them all:\n%s", clips_text(clips))
+    mm_per_unit = 1000 / float(dataset.UNITS_PER_METRE)
+    logger.info("%s", summary(inputs.shots, skin, tongue if inputs.tongue else None, mm_per_unit))
+
+
+def _build_bundle(inputs: Inputs, skin: MeshBasis, tongue: MeshBasis, dataset: Section, preproc: Section) -> Bundle:
+    placeholders = Placeholders(
+        tuple(preproc.DEFAULT_JAW_KEYPOINTS_SHAPE),
+        tuple(preproc.DEFAULT_EYE_BLINK_KEYS_SHAPE),
+        tuple(preproc.DEFAULT_EYE_SACCADE_ROT_SHAPE),
+    )
+    factors = dataset.TRANSFORM_SCALE.get(inputs.files.actor, {})
+    units = float(dataset.UNITS_PER_METRE)
+    return build_bundle(skin.fit.pca, tongue.fit.pca, inputs.rest, placeholders, factors, units)
+
+
+def _build_settings(preproc: Section, mesh: str, actor: str) -> BasisSettings:
+    return BasisSettings(
+        float(getattr(preproc, f"{mesh}_PRUNE_SIM_DIST")),
+        float(getattr(preproc, f"{mesh}_PCA_VARIANCE_THRESHOLD")),
+        getattr(preproc, f"{mesh}_FORCE_COMPONENTS").get(actor),
+        float(preproc.PREPROC_MEMORY_GB) * GIB,
+    )
+
+
+def _build_skin(inputs: Inputs, preproc: Section, scratch: Path) -> MeshBasis:
+    sequences = open_sequences(inputs.skin, scratch, "skin")
+    same = all(inputs.skin[shot] == cache for shot, cache in inputs.choosing.items())
+    choosing = (
+        [s for s in sequences if s.name in inputs.choosing]
+        if same
+        else open_sequences(inputs.choosing, scratch, "coarse skin")
+    )
+    frames = sum(cache.num_frames for cache in inputs.skin.values())
+    logger.info("skin: %d shots, %d frames of %d vertices", len(sequences), frames, num_vertices(inputs.skin))
+    settings = _build_settings(preproc, "SKIN", inputs.files.actor)
+    return build_skin(
+        sequences, choosing, inputs.prune_vertices, inputs.skin_neutral, settings, preproc.SKIN_SELECT_DISTINCT_MAX_ITER
+    )
+
+
+def _build_tongue(inputs: Inputs, preproc: Section, scratch: Path) -> MeshBasis:
+    if not inputs.tongue:
+        shape = tuple(preproc.DEFAULT_TONGUE_PCA_SHAPE)
+        logger.warning("actor %s has no tongue data: a still tongue of zeros %s stands in", inputs.files.actor, shape)
+        return still_tongue(shape, {shot.name: shot.num_frames for shot in inputs.shots})
+    if inputs.rigid_vertices is None:
+        logger.warning("no TONGUE_RIGID_VERTEX_LIST_FPATH: the tongue's basis will contain the motion of the jaw")
+    sequences = open_sequences(inputs.tongue, scratch, "tongue")
+    return build_tongue(
+        sequences, inputs.rigid_vertices, inputs.tongue_neutral, _build_settings(preproc, "TONGUE", inputs.files.actor)
+    )
+
+
+def _log_missing(inputs: Inputs) -> None:
+    stand_ins = {
+        "skin_neutral_fpath": "the mean of the chosen poses",
+        "skin_lip_open_pose_delta_fpath": "zeros",
+        "skin_eye_close_pose_delta_fpath": "zeros (the deployed model cannot blink)",
+        "jaw_keypoints_neutral_fpath": "spread points that do not move",
+        "eye_blink_keys_fpath": "zeros",
+        "eye_saccade_rotations_fpath": "zeros",
+    }
+    for name, stand_in in stand_ins.items():
+        if getattr(inputs.files, name) is None:
+            logger.warning("actor %s has no %s; in its place: %s", inputs.files.actor, name.upper(), stand_in)

@@ -1,0 +1,41 @@
+"""Measures of the lips and lids, and the soft mask of the upper face. Y is up, z forward.
+
+The distance functions index and subtract only, so they take NumPy arrays and tensors alike.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+UP, FORWARD = 1, 2
+
+
+def opening(poses: Any, upper: Any, lower: Any) -> Any:
+    """Height of upper over lower vertices: poses (..., V, 3), indices (n,) and (n,) -> (..., n) in the poses' unit."""
+    return poses[..., upper, UP] - poses[..., lower, UP]
+
+
+def mean_opening(poses: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
+    """Mean opening of the pairs: (..., V, 3) -> (...). Of the lips' pairs: the mouth's opening; of the lids': the eyes'."""
+    return opening(poses, upper, lower).mean(axis=-1)
+
+
+def upper_face_mask(neutral: np.ndarray, lower_lids: np.ndarray) -> np.ndarray:
+    """How much each vertex belongs to the upper front of the face: neutral (V, 3), lids (2,) left and right -> (V,).
+
+    The product of two logistic steps: above the lower lids in y, and less than one eye distance behind them in z. The
+    distance between the eyes is taken between the two lids; half of it is the steepness, in the inverse of the unit.
+    """
+    lids = np.asarray(neutral, np.float64)[np.asarray(lower_lids)]
+    eye_distance = float(np.linalg.norm(lids[0] - lids[1]))
+    height, depth = lids[:, UP].mean(), lids[:, FORWARD].mean() - eye_distance
+    steepness = eye_distance / 2
+    above = _logistic(steepness * (neutral[:, UP] - height))
+    front = _logistic(steepness * (neutral[:, FORWARD] - depth))
+    return (above * front).astype(np.float32)
+
+
+def _logistic(x: np.ndarray) -> np.ndarray:
+    return 0.5 * (1.0 + np.tanh(0.5 * np.asarray(x, np.float64)))

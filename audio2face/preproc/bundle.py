@@ -1,0 +1,170 @@
+"""What leaves preprocessing for training and the runtime: neutral geometry, scales, mean geometry, blendshapes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from audio2face.types import Pca
+
+logger = logging.getLogger(__name__)
+
+CHANNELS = ("skin", "tongue", "jaw", "eye")
+NUM_EYES = 2
+KEY_POINT_SPREAD_M = 0.02
+
+
+@dataclass(frozen=True)
+class RestData:
+    """What the data set holds besides motion; None where it has none. Shapes as in `DatasetFiles`."""
+
+    skin_neutral: np.ndarray | None = None
+    tongue_neutral: np.ndarray | None = None
+    lip_open_delta: np.ndarray | None = None
+    eye_close_delta: np.ndarray | None = None
+    jaw_neutral: np.ndarray | None = None
+    blink_keys: np.ndarray | None = None
+    saccades: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Placeholders:
+    """Shapes of what the data set lacks."""
+
+    jaw: tuple[int, int]
+    blinks: tuple[int]
+    saccades: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Arrays of network_data.npz, data_info.json and the normalised mean geometry (C,)."""
+
+    network_data: dict[str, np.ndarray]
+    data_info: dict[str, Any]
+    mean_geometry: np.ndarray
+
+
+def spread_points(count: int, radius: float) -> np.ndarray:
+    """`count` points evenly over a sphere (a Fibonacci lattice): (count, 3) float32, on no line for count >= 3.
+
+    Key points that stand for a jaw without data must span space: with equal or collinear points the runtime's rigid
+    fit turns the lower teeth by an arbitrary angle.
+    """
+    index = np.arange(count) + 0.5
+    height = 1 - 2 * index / count
+    angle = np.pi * (1 + 5**0.5) * index
+    ring = np.sqrt(1 - height**2)
+    return (radius * np.stack([ring * np.cos(angle), height, ring * np.sin(angle)], axis=1)).astype(np.float32)
+
+
+def affine_of(reference: np.ndarray, factor: float = 1.0) -> tuple[np.ndarray, float]:
+    """Translation (c,) and scale that bring reference (n, c) about zero and to a largest length of `factor`."""
+    reference = np.asarray(reference, np.float64)
+    translate = reference.mean(axis=0)
+    scale = float(np.abs(reference - translate).max()) / factor
+    return translate.astype(np.float32), float(np.float32(scale)) if scale > 0 else 1.0
+
+
+def build_bundle(
+    skin: Pca,
+    tongue: Pca,
+    rest: RestData,
+    placeholders: Placeholders,
+    scale_factors: Mapping[str, float],
+    units_per_metre: float,
+) -> Bundle:
+    """Collect what the deployed model needs. A neutral in `rest` replaces the basis' mean; zeros stand for missing arrays.
+
+    `scale_factors` divides the measured scale of a channel (skin, tongue, jaw, eye).
+    """
+    skin_mean = skin.mean if rest.skin_neutral is None else rest.skin_neutral
+    tongue_mean = tongue.mean if rest.tongue_neutral is None else rest.tongue_neutral
+    jaw = rest.jaw_neutral
+    if jaw is None:
+        jaw = spread_points(placeholders.jaw[0], KEY_POINT_SPREAD_M * units_per_metre)
+    network_data = {
+        "shapes_matrix_skin": skin.components,
+        "shapes_mean_skin": skin_mean,
+        "neutral_skin": skin_mean,
+        "lip_open_pose_delta": _or_zeros(rest.lip_open_delta, skin_mean.shape),
+        "eye_close_pose_delta": _or_zeros(rest.eye_close_delta, skin_mean.shape),
+        "shapes_matrix_tongue": tongue.components,
+        "shapes_mean_tongue": tongue_mean,
+        "neutral_tongue": tongue_mean,
+        "neutral_jaw": jaw,
+        "blink_keys": _or_zeros(rest.blink_keys, placeholders.blinks),
+        "saccade_rot_matrix": _or_zeros(rest.saccades, placeholders.saccades),
+    }
+    references = {"skin": skin_mean, "tongue": tongue_mean, "jaw": jaw, "eye": network_data["saccade_rot_matrix"]}
+    affines = {name: affine_of(references[name], scale_factors.get(name, 1.0)) for name in CHANNELS}
+    data_info: dict[str, Any] = {
+        "num_shapes_skin": len(skin.components),
+        "num_verts_skin": len(skin_mean),
+        "num_shapes_tongue": len(tongue.components),
+        "num_verts_tongue": len(tongue_mean),
+        "num_keypoints_jaw": len(jaw),
+        "num_angles_eye": references["eye"].shape[1],
+    }
+    for name, (translate, scale) in affines.items():
+        data_info |= {f"translate_{name}": translate.astype(float).tolist(), f"scale_{name}": scale}
+    means = [(references[n] - affines[n][0]) / np.float32(affines[n][1]) for n in ("skin", "tongue")]
+    still = np.zeros(jaw.size + NUM_EYES * references["eye"].shape[1])
+    mean_geometry = np.concatenate([*(mean.ravel() for mean in means), still]).astype(np.float32)
+    return Bundle({k: np.ascontiguousarray(v, np.float32) for k, v in network_data.items()}, data_info, mean_geometry)
+
+
+def _or_zeros(array: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+    return np.zeros(shape, np.float32) if array is None else array
+
+
+def clean_blendshapes(
+    arrays: Mapping[str, np.ndarray], num_vertices: int, where: str
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Blendshape arrays in the types that the runtime reads unchecked, and the problems (each begins with `where`).
+
+    Names become byte strings, geometry float32, the frontal mask int32 vertex indices; all in C order.
+    """
+    if "poseNames" not in arrays or "neutral" not in arrays:
+        return {}, [f"{where}: expected the arrays poseNames and neutral, found {', '.join(list(arrays)[:6])}"]
+    names = [
+        n.decode("utf-8") if isinstance(n, bytes) else str(n) for n in np.asarray(arrays["poseNames"]).ravel().tolist()
+    ]
+    problems = (
+        [] if names[:1] == ["neutral"] else [f"{where}: the first of poseNames must be 'neutral', it is {names[:1]}"]
+    )
+    problems += [f"{where}: pose {name!r} of poseNames has no array" for name in names if name not in arrays]
+    problems += [
+        f"{where}: pose {name!r} is named twice in poseNames"
+        for name in sorted({n for n in names if names.count(n) > 1})
+    ]
+    clean = {"poseNames": _byte_strings(names)}
+    for name in dict.fromkeys(["neutral", *names]):
+        if name in arrays:
+            pose = np.asarray(arrays[name])
+            if pose.shape != (num_vertices, 3) or pose.dtype.kind not in "fiu" or not np.isfinite(pose).all():
+                problems.append(
+                    f"{where}: {name!r}: expected finite numbers ({num_vertices}, 3), found {pose.shape} of {pose.dtype}"
+                )
+            else:
+                clean[name] = np.array(pose, np.float32, order="C")
+    if "frontalMask" in arrays:
+        mask = np.asarray(arrays["frontalMask"]).ravel()
+        mask = np.flatnonzero(mask) if mask.dtype == bool else mask
+        if mask.dtype.kind not in "iu" or (mask.size and not 0 <= mask.min() <= mask.max() < num_vertices):
+            problems.append(f"{where}: frontalMask: expected vertex indices below {num_vertices}")
+        else:
+            clean["frontalMask"] = mask.astype(np.int32)
+    if "rig_version" in arrays:
+        clean["rig_version"] = _byte_strings(np.asarray(arrays["rig_version"]).ravel().tolist()).reshape(
+            np.shape(arrays["rig_version"])
+        )
+    return clean, problems
+
+
+def _byte_strings(texts: list[Any]) -> np.ndarray:
+    return np.array([t if isinstance(t, bytes) else str(t).encode("utf-8") for t in texts], dtype="S")

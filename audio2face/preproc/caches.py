@@ -1,0 +1,124 @@
+"""The animation caches of a mesh: checked against each other by their headers, read as pose sequences."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from audio2face.artifacts.dataset_files import shot_folders
+from audio2face.formats import animation_header, find_animation, read_animation
+from audio2face.formats.npy import write_npy
+from audio2face.geometry.poses import PoseSequence
+from audio2face.paths import external_path
+from audio2face.types import UserError
+
+MAPPED = (".npy", ".pc2")  # read in place; other formats are decoded once
+FPS_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Cache:
+    """One shot's animation of a mesh, by its header."""
+
+    shot: str
+    path: Path
+    num_frames: int
+    num_vertices: int
+    fps: float | None
+
+
+def find_caches(root: Path, key: str, shots: list[str] | None, shots_key: str) -> tuple[dict[str, Cache], list[str]]:
+    """The caches of `shots` (of all folders when None) in `root`, and the problems.
+
+    Problems name the shot and the file: unknown shots, missing or ambiguous files, empty or damaged ones, and shots
+    whose number of vertices is not that of most shots. `key` and `shots_key` are the config keys to blame.
+    """
+    there = shot_folders(root)
+    where = f"{key} ({external_path(root)})"
+    if not there:
+        return {}, [f"{where}: holds no shots; expected {root.name}/<shot>/<shot>.npy, .pc2 or .xml"]
+    problems = []
+    if shots is not None:
+        known = ", ".join(there[:8]) + (", …" if len(there) > 8 else "")
+        problems += [
+            f"{shots_key}: shot {shot!r} is not in {where}; there: {known}" for shot in shots if shot not in there
+        ]
+        problems += [
+            f"{shots_key}: shot {shot!r} is listed twice" for shot in sorted({s for s in shots if shots.count(s) > 1})
+        ]
+    caches = {}
+    for shot in there if shots is None else [s for s in there if s in set(shots)]:
+        try:
+            path = find_animation(root, shot)
+            header = animation_header(path)
+        except (UserError, ValueError, OSError) as error:
+            problems += [f"{key}: {line}" for line in (error.lines if isinstance(error, UserError) else [str(error)])]
+            continue
+        if header.num_frames == 0 or header.num_vertices == 0:
+            problems.append(
+                f"{key}: shot {shot}: {path.name} holds {header.num_frames} frames of {header.num_vertices} vertices"
+            )
+            continue
+        caches[shot] = Cache(shot, path, *header)
+    return caches, problems + _topology_problems(caches, key)
+
+
+def _topology_problems(caches: dict[str, Cache], key: str) -> list[str]:
+    counts = [cache.num_vertices for cache in caches.values()]
+    if not counts:
+        return []
+    usual = max(set(counts), key=counts.count)
+    odd = [cache for cache in caches.values() if cache.num_vertices != usual]
+    return [
+        f"{key}: shot {c.shot}: {c.path.name} has {c.num_vertices} vertices, {counts.count(usual)} other shot(s) have {usual};"
+        " all shots of an actor must have one topology"
+        for c in odd
+    ]
+
+
+def frame_rate(caches: dict[str, Cache], configured: float | None, actor: str) -> tuple[float, list[str]]:
+    """The rate of an actor's shots: CACHE_FPS, which the caches must not contradict, or else the caches' own."""
+    own = {cache.shot: cache.fps for cache in caches.values() if cache.fps is not None}
+    if configured is None:
+        rates = sorted(set(own.values()))
+        if len(rates) == 1 and len(own) == len(caches):
+            return rates[0], []
+        return 30.0, [
+            f"CACHE_FPS: no entry for actor {actor!r}, and the caches do not tell; write CACHE_FPS = {{{actor!r}: 30.0}}"
+        ]
+    wrong = {shot: fps for shot, fps in own.items() if abs(fps - configured) > FPS_TOLERANCE * configured}
+    return float(configured), [
+        f"CACHE_FPS says {configured:g} for actor {actor!r}, but the cache of shot {shot} is at {fps:g} frames a second"
+        for shot, fps in wrong.items()
+    ]
+
+
+def open_sequences(caches: dict[str, Cache], scratch: Path, what: str) -> list[PoseSequence]:
+    """The caches as pose sequences. Formats that cannot be read in place are decoded once, in parallel, into `scratch`."""
+    slow = [cache for cache in caches.values() if cache.path.suffix.lower() not in MAPPED]
+    places = {cache.shot: cache.path for cache in caches.values()} | {
+        c.shot: scratch / what / f"{c.shot}.npy" for c in slow
+    }
+
+    def decode(cache: Cache) -> None:
+        write_npy(places[cache.shot], np.asarray(read_animation(cache.path).frames, np.float32))
+
+    if slow:
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            list(tqdm(pool.map(decode, slow), total=len(slow), desc=f"decode {what}", leave=False))
+    return [_sequence(shot, cache.num_frames, places[shot]) for shot, cache in caches.items()]
+
+
+def _sequence(shot: str, num_frames: int, path: Path) -> PoseSequence:
+    def read(frames: np.ndarray) -> np.ndarray:
+        stored = read_animation(path).frames
+        ends = (int(frames[0]), int(frames[-1]) + 1) if len(frames) else (0, 0)
+        part = stored[slice(*ends)] if ends[1] - ends[0] == len(frames) else stored[frames]
+        return np.array(part, dtype=np.float32, order="C")
+
+    return PoseSequence(shot, num_frames, read)
