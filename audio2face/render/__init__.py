@@ -1,0 +1,15 @@
+"""Meshes to pictures and films, without a graphics card or a display."""
+
+from audio2face.render.raster import Camera, Mesh, auto_camera, render, render_animation
+from audio2face.render.video import contact_sheet, side_by_side, write_video
+
+__all__ = [
+    "Camera",
+    "Mesh",
+    "auto_camera",
+    "contact_sheet",
+    "render",
+    "render_animation",
+    "side_by_side",
+    "write_video",
+]
