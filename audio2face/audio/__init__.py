@@ -1,0 +1,1 @@
+"""Sound as numbers: waveforms at one rate, background noise, phoneme probabilities over time."""

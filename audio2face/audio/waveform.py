@@ -1,0 +1,93 @@
+"""Mono waveforms at the rate the networks hear: resampling and level."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from audio2face.formats.sound import read_sound
+from audio2face.types import UserError, Waveform
+
+SAMPLE_RATE = 16000
+SILENCE = 0.01  # a track whose peak is not above this is not amplified
+
+ZERO_CROSSINGS = 6  # of the sinc on either side of its centre
+ROLLOFF = 0.99  # cut-off as a share of the lower of the two Nyquist frequencies
+
+
+def resample(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+    """Band-limited resampling: samples (..., N) → (..., ceil(N · to_rate / from_rate)) float32.
+
+    A sinc under a Hann window, six zero crossings wide, beyond the ends zeros: the numbers of torchaudio's
+    `functional.resample` with its defaults, computed polyphase. Raises ValueError for rates that are not positive integers.
+    """
+    if from_rate != int(from_rate) or to_rate != int(to_rate) or min(from_rate, to_rate) <= 0:
+        raise ValueError(f"sample rates must be positive integers, not {from_rate} and {to_rate}")
+    samples = np.asarray(samples, dtype=np.float32)
+    if from_rate == to_rate:
+        return samples.copy()
+    common = math.gcd(int(from_rate), int(to_rate))
+    up, down = int(to_rate) // common, int(from_rate) // common
+    if samples.shape[-1] == 0:
+        return samples.copy()
+
+    from scipy.signal import resample_poly  # half a second to import, and most recordings are at the rate already
+
+    # resample_poly multiplies the taps by `up`; sums run in double because the taps are double
+    return resample_poly(samples, up, down, axis=-1, window=_taps(up, down) / up).astype(np.float32)
+
+
+@lru_cache(maxsize=8)
+def _taps(up: int, down: int) -> np.ndarray:
+    """Filter on the common grid of both rates: (2 · half + 1,) float64, tap k at k / (up · down) seconds of `down` samples.
+
+    Output sample j (of each period of `up`) hears input sample i at distance k = j · down - i · up. torchaudio rounds that
+    distance, j and i apart, to single precision, which moves outputs by up to 1e-4; to give its numbers we round alike.
+    """
+    cutoff = ROLLOFF * min(up, down)
+    half = math.ceil(ZERO_CROSSINGS * down / cutoff) * up
+    k = np.arange(-half, half + 1)
+    j = (k * pow(down, -1, up)) % up if up > 1 else np.zeros_like(k)
+    i = (j * down - k) // up
+    single = np.float32
+    t = (i.astype(single) / single(down) - j.astype(single) / single(up)) * single(cutoff)
+    t = np.clip(t, single(-ZERO_CROSSINGS), single(ZERO_CROSSINGS))
+    hann = np.cos(t * single(np.pi) / single(ZERO_CROSSINGS) / single(2)) ** 2
+    angle = t * single(np.pi)
+    sinc = np.where(angle == 0, single(1), np.sin(angle) / np.where(angle == 0, single(1), angle))
+    return (sinc * (hann * single(cutoff / down))).astype(np.float64)
+
+
+def load_w2v(samples: np.ndarray, rate: int, sample_rate: int) -> Waveform:
+    """Channels averaged and resampled; the peak is kept beside the samples, which keep their level."""
+    mono = resample(samples.mean(axis=1), rate, sample_rate)
+    return Waveform(mono, sample_rate, track_peak(mono))
+
+
+def load_nva2f(samples: np.ndarray, rate: int, sample_rate: int) -> Waveform:
+    """Channels averaged, divided by the peak, then resampled; nothing is left to divide by, so the peak is 1."""
+    mono = samples.mean(axis=1)
+    return Waveform(resample(mono / track_peak(mono), rate, sample_rate), sample_rate, 1.0)
+
+
+LOAD_METHODS: dict[str, Callable[[np.ndarray, int, int], Waveform]] = {"w2v": load_w2v, "nva2f": load_nva2f}
+
+
+def load_waveform(path: Path, method: str, sample_rate: int = SAMPLE_RATE) -> Waveform:
+    """Read a sound file the way AUDIO_PREPROC_METHOD says, as mono at `sample_rate`.
+
+    Raises UserError for an unknown method, ValueError for an unreadable file.
+    """
+    if method not in LOAD_METHODS:
+        raise UserError(f"AUDIO_PREPROC_METHOD {method!r} is unknown; choose one of {', '.join(LOAD_METHODS)}")
+    return LOAD_METHODS[method](*read_sound(path), sample_rate)
+
+
+def track_peak(samples: np.ndarray) -> float:
+    """What to divide a track by: its largest absolute sample, or 1 when that is not above 0.01 (silence stays silent)."""
+    peak = float(np.abs(samples).max(initial=0.0))
+    return peak if peak > SILENCE else 1.0

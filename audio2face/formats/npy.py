@@ -1,0 +1,80 @@
+"""NumPy arrays on disk: .npy memory-mapped, .npz as a dict. Never pickled objects."""
+
+from __future__ import annotations
+
+import os
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from audio2face.paths import atomic
+
+_FORMAT = np.lib.format
+_MALFORMED = (ValueError, EOFError, SyntaxError, TypeError, KeyError, tokenize.TokenError)
+_HEADER_READERS = {(1, 0): _FORMAT.read_array_header_1_0, (2, 0): _FORMAT.read_array_header_2_0}
+
+
+def npy_header(path: str | os.PathLike[str]) -> tuple[tuple[int, ...], bool, np.dtype, int]:
+    """(shape, whether in Fortran order, dtype, byte offset of the data), without reading the data.
+
+    Raises ValueError naming file and offset when it is no .npy, holds objects, or its length is not what the header says.
+    """
+    path = Path(path)
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        try:
+            version = _FORMAT.read_magic(file)
+            read_header = _HEADER_READERS.get(version, _FORMAT.read_array_header_2_0)
+            shape, fortran, dtype = read_header(file)
+        except _MALFORMED as error:
+            raise ValueError(f"{path}: byte {file.tell()}: expected an .npy header: {error}") from error
+        offset = file.tell()
+    if dtype.hasobject:
+        raise ValueError(f"{path}: byte {offset}: expected numbers, found pickled Python objects (dtype {dtype})")
+    expected = offset + dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+    if size != expected:
+        raise ValueError(
+            f"{path}: byte {size}: expected {expected} bytes for shape {shape} of {dtype}, the file has {size}"
+        )
+    return shape, fortran, dtype, offset
+
+
+def read_npy(path: str | os.PathLike[str]) -> np.ndarray:
+    """The array of a .npy, memory-mapped read-only in its stored type. Raises ValueError as `npy_header` does."""
+    shape, fortran, dtype, offset = npy_header(path)
+    if 0 in shape:
+        return np.empty(shape, dtype)
+    return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order="F" if fortran else "C")
+
+
+def write_npy(path: str | os.PathLike[str], array: np.ndarray) -> None:
+    """Write a .npy in C order, whole or not at all."""
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.save(file, np.asarray(array, order="C"), allow_pickle=False)
+
+
+def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Every array of a .npz. Raises ValueError naming file and array when it is damaged or holds pickled objects."""
+    path = Path(path)
+    name = ""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            arrays = {}
+            for name in archive.namelist():
+                with archive.open(name) as file:
+                    arrays[name.removesuffix(".npy")] = _FORMAT.read_array(file, allow_pickle=False)
+            return arrays
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path}: expected a .npz (zip) file{f', array {name!r}' if name else ''}: {error}") from error
+    except (*_MALFORMED, zlib.error, NotImplementedError) as error:
+        raise ValueError(f"{path}: array {name!r}: {error}") from error
+
+
+def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays uncompressed and in C order, whole or not at all."""
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **{k: np.asarray(v, order="C") for k, v in arrays.items()})
