@@ -1,0 +1,209 @@
+"""Checks a deployed model folder against everything that the runtime demands, or accepts and gets wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audio2face.artifacts.checks import network
+from audio2face.artifacts.checks.arrays import Npz, check_emotion_db, check_model_data
+from audio2face.artifacts.checks.blendshapes import check_params, check_poses
+from audio2face.artifacts.checks.network_info import NetworkInfo, check_network_info
+from audio2face.artifacts.checks.report import RULES, Problem, Report, brief, label
+from audio2face.artifacts.checks.strict_json import Fields, read_object, same_length
+from audio2face.postprocess.limits import CONFIG_LIMITS, key_problem
+
+__all__ = ["RULES", "Problem", "Report", "check_model", "inspect_model", "model_folders"]
+
+_ENGINE_MAGIC = (b"ftrt", b"ptrt")
+
+
+def check_model(folder: Path, geometry_only: bool = False) -> list[Problem]:
+    """Every violation found in a deployed model; empty for a sound one.
+
+    `geometry_only`: the model is not meant to give blendshape weights, so that their files may be missing. Files are
+    taken as untrusted: nothing is unpickled, and damage of any kind is a Problem. NotADirectoryError: no such folder.
+    """
+    return inspect_model(folder, geometry_only).problems
+
+
+def model_folders(folder: Path) -> list[Path]:
+    """The folder itself, or the model folders of several actors inside a folder that has no model.json."""
+    inside = sorted(path.parent for path in folder.glob("*/model.json"))
+    return inside if inside and not (folder / "model.json").exists() else [folder]
+
+
+def inspect_model(folder: Path, geometry_only: bool = False) -> Report:
+    """check_model's problems, with notes on what is worth knowing beside them."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is not a folder")
+    return _Check(folder, geometry_only).run()
+
+
+class _Check:
+    """One pass over a model folder; `info` and what the files yield is handed from rule to rule."""
+
+    def __init__(self, folder: Path, geometry_only: bool):
+        self.folder = folder
+        self.geometry_only = geometry_only
+        self.report = Report()
+        self.info = NetworkInfo()
+
+    def run(self) -> Report:
+        model = self.object("model.json")
+        if model is None:
+            return self.report
+        root = self.object(model.text("networkInfoPath"))
+        if root is not None:
+            self.info = check_network_info(root)
+        if self.info.regression:
+            self.regression(model)
+        elif self.info.kind is not None:
+            self.diffusion(model)
+        self.network(model.text("networkPath"))
+        return self.report
+
+    # -- files
+
+    def open(self, name: str | None, rule: str = "file-missing") -> Path | None:
+        """The path of a file that the model names, when there is one to read."""
+        if name is None:
+            return None
+        try:
+            path = self.folder / name
+            if not path.is_file():
+                self.report.problem(rule, label(name), "is named by the model, but there is no such file")
+                return None
+            if path.stat().st_size == 0:
+                self.report.problem("file-empty", name, "is empty")
+                return None
+            if not path.resolve().is_relative_to(self.folder.resolve()):
+                self.report.note(name, "lies outside the model folder, which cannot be moved or copied without it")
+        except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL, a loop of links
+            self.report.problem(rule, label(name), f"cannot be opened: {brief(str(error))}")
+            return None
+        return path
+
+    def guard(self, name: str, check: Callable[..., Any], *args: Any) -> Any:
+        """check(*args), or None with a problem when the file cannot be read."""
+        try:
+            return check(*args)
+        except OSError as error:
+            self.report.problem("unreadable", name, f"cannot be read: {error.strerror or brief(str(error))}")
+            return None
+
+    def object(self, name: str | None) -> Fields | None:
+        path = self.open(name)
+        if path is None or name is None:
+            return None
+        values = self.guard(name, read_object, path, name, self.report)
+        return None if values is None else Fields(values, name, "", self.report)
+
+    def npz(self, name: str | None) -> Npz | None:
+        path = self.open(name)
+        return None if path is None or name is None else self.guard(name, Npz.open, path, name, self.report)
+
+    # -- rules across files
+
+    def regression(self, model: Fields) -> None:
+        config_name = model.text("modelConfigPath")
+        shot, frame = self.config(config_name)
+        data = self.data(model.text("modelDataPath"))
+        emotions = self.npz(model.text("emotionDatabasePath"))
+        if emotions is not None:
+            width = self.info.numbers.get("implicit_emotion_len")
+            self.guard(
+                emotions.file, check_emotion_db, emotions, width, shot, frame, config_name or "model_config.json"
+            )
+        if not self.geometry_only or "blendshapePaths" in model.values:
+            self.blendshapes(model.object("blendshapePaths"), data)
+
+    def diffusion(self, model: Fields) -> None:
+        configs, datas, sets = model.texts("modelConfigPaths"), model.texts("modelDataPaths"), None
+        if not self.geometry_only or "blendshapePaths" in model.values:
+            sets = model.objects("blendshapePaths")
+        lists = {"modelConfigPaths": configs, "modelDataPaths": datas, "blendshapePaths": sets}
+        lists["params.identities"] = self.info.identities
+        lengths = [(name, None if items is None else len(items)) for name, items in lists.items()]
+        same_length(self.report, model.file, "list-length", lengths)
+        for name in configs or []:
+            self.config(name)
+        data = [self.data(name) for name in datas or []]
+        for i, entry in enumerate(sets or []):
+            self.blendshapes(entry, data[i] if i < len(data) else {})
+
+    def config(self, name: str | None) -> tuple[str | None, int | None]:
+        """model_config: ranges; returns source_shot and source_frame of a regression model."""
+        root = self.object(name)
+        config = None if root is None else root.object("config")
+        if config is None:
+            return None, None
+        for key in CONFIG_LIMITS:
+            if config.number(key) is not None and (problem := key_problem(config.values, key)):
+                self.report.problem("config-range", config.file, problem)
+        if not self.info.regression:
+            if config.values.get("input_strength") not in (1, None):
+                self.report.note(
+                    config.file, "input_strength has no effect on a diffusion model unless the host sets it"
+                )
+            return None, None
+        return config.text("source_shot"), config.unsigned("source_frame")
+
+    def data(self, name: str | None) -> dict[str, np.ndarray]:
+        """model_data: returns its sound arrays, flat."""
+        npz = self.npz(name)
+        if npz is None:
+            return {}
+        return self.guard(npz.file, check_model_data, npz, self.info.sizes(), self.info.regression) or {}
+
+    def blendshapes(self, entry: Fields | None, data: dict[str, np.ndarray]) -> None:
+        """The four blendshape files of one actor; a part may be left out of a model that is for geometry only."""
+        if entry is None:
+            return
+        for part in ("skin", "tongue"):
+            if part not in entry.values:
+                if not self.geometry_only:
+                    message = f"{entry.where} has no {part}; without both parts the runtime gives no blendshape weights"
+                    self.report.problem("blendshape-paths", entry.file, message)
+                continue
+            pair = entry.object(part)
+            if pair is None:
+                continue
+            root, npz = self.object(pair.text("config")), self.npz(pair.text("data"))
+            num_poses = None if root is None else check_params(root)
+            if npz is not None:
+                mesh = data.get(f"shapes_mean_{part}" if self.info.regression else f"neutral_{part}")
+                self.guard(npz.file, check_poses, npz, num_poses, mesh, self.info.sizes().get(part))
+
+    # -- the network
+
+    def network(self, name: str | None) -> None:
+        if name is None:
+            return
+        onnx = self.folder / "network.onnx"
+        if name.endswith(".onnx"):
+            self.report.problem("network-file", "model.json", "networkPath names an ONNX file; it must be an engine")
+        elif onnx.is_file() and not self.exists(name):
+            self.report.note(label(name), "is not built yet: build it from network.onnx with trtexec")
+        elif (engine := self.open(name, "network-file")) is not None:
+            with engine.open("rb") as stream:
+                if stream.read(4) not in _ENGINE_MAGIC:
+                    self.report.note(name, "does not look like a serialized TensorRT engine")
+        if not onnx.is_file():
+            self.report.note("network.onnx", "is not there: the network's tensors were not looked at")
+        elif self.open("network.onnx") is not None:
+            network.check_onnx(onnx, "network.onnx", self.info, self.report)
+        if not (self.folder / "trt_info.json").is_file():
+            self.report.note("trt_info.json", "is not there: scripts that build the engine need it")
+        elif (root := self.object("trt_info.json")) is not None:
+            network.check_trt_info(root, self.info)
+
+    def exists(self, name: str) -> bool:
+        try:
+            return (self.folder / name).exists()
+        except (OSError, ValueError):
+            return False

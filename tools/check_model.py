@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""Check deployed model folders against what the Audio2Face-3D runtime demands.
+
+    python tools/check_model.py workspace/output_deploy/250101_120000_demo
+
+prints every violation with the rule it breaks, then notes. Exit status: 0 sound, 1 problems found, 2 not a folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from audio2face.artifacts.model_check import RULES, Report, inspect_model, model_folders
+
+
+def table(report: Report) -> str:
+    """Problems in columns rule, file, message; notes below them."""
+    rows = [(p.rule, p.file, p.message) for p in report.problems] + [("note", n.file, n.message) for n in report.notes]
+    widths = [max((len(row[i]) for row in rows), default=0) for i in (0, 1)]
+    return "\n".join(f"  {rule:<{widths[0]}}  {file:<{widths[1]}}  {message}" for rule, file, message in rows)
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="*", type=Path, help="model folder, or a folder of one model folder per actor")
+    parser.add_argument("--geometry-only", action="store_true", help="blendshape files may be missing")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--rules", action="store_true", help="list the rules and exit")
+    arguments = parser.parse_args(argv)
+    if not arguments.folder and not arguments.rules:
+        parser.error("name at least one model folder")
+    return arguments
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parse(argv)
+    if arguments.rules:
+        print("\n".join(f"{rule:<18}{meaning}" for rule, meaning in RULES.items()))
+        return 0
+    if missing := [folder for folder in arguments.folder if not folder.is_dir()]:
+        print("\n".join(f"{folder} is not a folder" for folder in missing), file=sys.stderr)
+        return 2
+    folders = [model for folder in arguments.folder for model in model_folders(folder)]
+    reports = {str(folder): inspect_model(folder, arguments.geometry_only) for folder in folders}
+    if arguments.json:
+        print(json.dumps({folder: asdict(report) for folder, report in reports.items()}, indent=2))
+    else:
+        for folder, report in reports.items():
+            print(f"{folder}: {f'{len(report.problems)} problems' if report.problems else 'OK'}")
+            if report.problems or report.notes:
+                print(table(report))
+    return 1 if any(report.problems for report in reports.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
