@@ -2,6 +2,7 @@
 
 import json
 import struct
+import warnings
 import zipfile
 import zlib
 
@@ -251,7 +252,7 @@ def npy_bytes(array, version=(1, 0), padding=0):
 def write_zip(path, members, stream=False, method=zipfile.ZIP_STORED):
     """An npz of raw members [(name, bytes)]; `stream`: sizes come after the data, in a descriptor."""
     if not stream:
-        with zipfile.ZipFile(path, "w", method) as archive:
+        with zipfile.ZipFile(path, "w", method) as archive, warnings.catch_warnings(action="ignore"):
             for name, data in members:
                 archive.writestr(name, data)
         return

@@ -370,7 +370,7 @@ def test_any_damage_is_a_finding_and_never_an_exception(models, tmp_path, kind):
     rng = np.random.default_rng(4)
     for path in sorted(folder.iterdir()):
         sound = path.read_bytes()
-        for _ in range(25):
+        for _ in range(12):
             damaged = bytearray(sound)
             for _ in range(rng.integers(1, 4)):
                 at = int(rng.integers(len(damaged) + 1))

@@ -89,7 +89,7 @@ def _usable(name: bytes) -> bool:
 
 def _compare_neutral(npz: Npz, neutral: np.ndarray, mesh: np.ndarray) -> None:
     """Say so when the poses start from another face than the model's: its weights would explain the difference."""
-    extent = float(np.linalg.norm(np.ptp(neutral, axis=0)))
+    extent = float(np.linalg.norm(np.ptp(neutral.astype(np.float64), axis=0)))
     if extent == 0:
         npz.wrong("neutral-height", "neutral has no extent, which the solver's scale is made of")
     elif np.abs(neutral - mesh).max() > _FAR * extent:

@@ -6,6 +6,7 @@ import ast
 import math
 import re
 import struct
+import warnings
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -222,7 +223,8 @@ def parse_header(source: bytes, stored: bool) -> tuple[str, tuple[int, ...], boo
     if len(text) < size:
         return "the npy header is cut off"
     try:
-        header = ast.literal_eval(text.decode("latin1").strip())
+        with warnings.catch_warnings(action="ignore"):  # of Python syntax in a damaged header
+            header = ast.literal_eval(text.decode("latin1").strip())
         dtype, fortran, shape = header["descr"], header["fortran_order"], header["shape"]
     except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
         return "the npy header cannot be parsed"
