@@ -380,7 +380,6 @@ def test_several_actors_need_a_name(project):
 
 
 def test_deploy_packs_the_run(run, project):
-    pytest.importorskip("audio2face.artifacts.model_check")
     from audio2face.commands import deploy
 
     assert deploy.run("tiny", "latest") == run.name
@@ -396,7 +395,6 @@ def test_deploy_packs_the_run(run, project):
 
 
 def test_deploy_falls_back_to_the_runs_own_config(run, project):
-    pytest.importorskip("audio2face.artifacts.model_check")
     from audio2face.commands import deploy
     from audio2face.formats.json_file import write_json
 
@@ -406,3 +404,29 @@ def test_deploy_falls_back_to_the_runs_own_config(run, project):
     deploy.run("tiny", run.name)
     config = json.loads((project / "workspace/output_deploy" / run.name / "model_config.json").read_text())["config"]
     assert config["skin_strength"] == 0.7 and config["source_shot"] == "s2_joy" and config["source_frame"] == 4
+
+
+@pytest.mark.parametrize("parts", [(), ("skin",)])
+def test_deploy_without_all_blendshapes(project, parts):
+    from audio2face.commands import deploy
+
+    run = fake_run.make_train_run(
+        project / "workspace" / "output_train", blendshapes=bool(parts), name="251121_130000_geo"
+    )
+    for path in (run.path / "actors" / "ada").glob("bs_tongue*"):
+        path.unlink()
+    deploy.run("tiny", run.name)
+    model = json.loads((project / "workspace/output_deploy" / run.name / "model.json").read_text())
+    assert tuple(model["blendshapePaths"]) == parts
+
+
+def test_deploy_refuses_what_the_runtime_would_refuse(run, project):
+    from audio2face.commands import deploy
+
+    folder = project / "workspace" / "output_train" / run.name
+    with np.load(folder / "actors/ada/network_data.npz") as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    np.savez(folder / "actors/ada/network_data.npz", **{**arrays, "neutral_jaw": np.zeros((5, 3), np.float32)})
+    with pytest.raises(UserError, match="neutral_jaw"):
+        deploy.run("tiny", run.name)
+    assert not list((project / "workspace" / "output_deploy").iterdir())

@@ -10,6 +10,7 @@ from audio2face.artifacts.model_package import write_model
 from audio2face.artifacts.run_dir import check_name
 from audio2face.commands.find_run import find_training_run, post_configs, train_section
 from audio2face.config import load_config
+from audio2face.formats.json_file import read_json
 from audio2face.paths import external_path, local_path
 from audio2face.postprocess.limits import config_problems
 from audio2face.types import UserError, raise_problems
@@ -44,5 +45,11 @@ def run(config_name: str, run_name: str) -> str:
 
 
 def _problems(folder: Path) -> list[str]:
-    """What the runtime would refuse or misread in a deployed model, one line each."""
-    return [f"{problem.file}: {problem.message} (rule {problem.rule})" for problem in check_model(folder)]
+    """What the runtime would refuse or misread in a deployed model, one line each.
+
+    An actor without a full set of blendshapes is meant for geometry alone, which `write_model` has said.
+    """
+    blendshapes = read_json(folder / "model.json")["blendshapePaths"]
+    entries = blendshapes if isinstance(blendshapes, list) else [blendshapes]
+    geometry_only = any({"skin", "tongue"} - entry.keys() for entry in entries)
+    return [f"{p.file}: {p.message} (rule {p.rule})" for p in check_model(folder, geometry_only)]

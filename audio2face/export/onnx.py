@@ -118,23 +118,34 @@ def export_onnx(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # tracing and deprecation notices: the comparison afterwards is the judge
             EXPORTERS[exporter](module, dummy, signature, temporary, opset)
+        _declare_shapes(temporary, signature)
         onnx.checker.check_model(str(temporary), full_check=True)
-        _check_tensors(temporary, signature)
     logger.info("wrote %s (%.1f MB, %s, opset %d)", path, Path(path).stat().st_size / 1e6, exporter, opset)
 
 
-def _check_tensors(path: Path, signature: Signature) -> None:
+def _declare_shapes(path: Path, signature: Signature) -> None:
+    """Check the file's tensors against the signature, and write down output sizes that the exporter did not work out.
+
+    The runtime takes no unknown sizes but the batch. Whether the outputs really have them shows when the file is run.
+    """
     import onnx
 
-    graph = onnx.load(str(path), load_external_data=False).graph
-    for tensors, specs in ((graph.input, signature.inputs), (graph.output, signature.outputs)):
-        found = {}
-        for tensor in tensors:
-            dims = tensor.type.tensor_type.shape.dim
-            found[tensor.name] = tuple(BATCH if d.dim_param else d.dim_value for d in dims)
+    model = onnx.load(str(path))
+    sides = ((model.graph.input, signature.inputs, False), (model.graph.output, signature.outputs, True))
+    for tensors, specs, is_output in sides:
         expected = {spec.name: spec.axes for spec in specs}
-        if found != expected:
+        found = {t.name: [d.dim_param or d.dim_value for d in t.type.tensor_type.shape.dim] for t in tensors}
+        fits = list(found) == list(expected)
+        for tensor in tensors if fits else ():
+            axes, dims = expected[tensor.name], tensor.type.tensor_type.shape.dim
+            fits = fits and len(dims) == len(axes)
+            for dim, axis in zip(dims, axes, strict=False):
+                if is_output and axis != BATCH and not dim.dim_value:
+                    dim.dim_value = int(axis)
+                fits = fits and (dim.dim_param or dim.dim_value) == axis
+        if not fits:
             raise ValueError(f"exported tensors are {found}, expected {expected}")
+    onnx.save(model, str(path))
 
 
 def open_session(path: str | os.PathLike[str], device_type: str = "cpu") -> Any:
