@@ -28,7 +28,7 @@ CONTEXT = 16000  # samples of sound kept around a segment for encoders that hear
 class SegmentParams:
     """Frame rate, how long random segments are in frames (None: always whole clips), and pitch augmentation.
 
-    `pitch` is (lowest, highest, probability) in semitones.
+    `pitch` is (lowest, highest, probability) in semitones. `standardize` brings every track to mean 0 and variance 1.
     """
 
     fps: float
@@ -37,11 +37,15 @@ class SegmentParams:
     max_frames: int | None
     pitch: tuple[float, float, float] | None = None
     timeshift: float = 0.0
+    standardize: bool = False
 
 
 @dataclass
 class SegmentBatch:
-    """B segments padded to T frames; `valid` tells real frames. Sound has CONTEXT more samples at both ends."""
+    """B segments padded to T frames; `valid` tells real frames. Sound has CONTEXT more samples at both ends.
+
+    `seeds` are for what is drawn about each segment later on: a segment meets the same noise alone and in a batch.
+    """
 
     audio: Tensor  # (B, CONTEXT + N + CONTEXT) peak-normalised
     target: Tensor  # (B, T, C)
@@ -51,6 +55,8 @@ class SegmentBatch:
     actor_ids: Tensor  # (B,)
     emotion: Tensor  # (B, E)
     emotion_ids: Tensor  # (B,)
+    lengths: list[int]
+    seeds: list[int]
     clips: list[int]
 
 
@@ -102,6 +108,8 @@ class SegmentData:
         if clip.audio is None:
             return self.noise.track(total, rng) * np.float32(rng.uniform(*self.noise.local_range))
         samples, _ = self.tracks.load(clip.audio)
+        if p.standardize:
+            samples = standardized(samples)
         seconds = (clip.first + clip.audio_offset) / clip.shot.fps + first / p.fps
         start = int(window_starts(np.array([seconds]), p.sample_rate, CONTEXT)[0])
         cut = samples[max(start, 0) : max(start + total, 0)]
@@ -117,9 +125,10 @@ class SegmentData:
         longest = max(count for _, count in spans)
         shifts = [(rng.random() - 0.5) * self.params.timeshift for rng in rngs]  # in frames, sound and target alike
         sounds = [
-            self._sound(c, first + shift, longest, rng)
-            for c, (first, _), shift, rng in zip(clips, spans, shifts, rngs, strict=True)
+            self._sound(c, first + shift, count, rng)
+            for c, (first, count), shift, rng in zip(clips, spans, shifts, rngs, strict=True)
         ]
+        samples = max(len(sound) for sound in sounds)
         target = np.zeros((len(clips), longest, self.layout.size), np.float32)
         valid = np.zeros((len(clips), longest), np.float32)
         for row, (clip, (first, count), shift) in enumerate(zip(clips, spans, shifts, strict=True)):
@@ -134,7 +143,7 @@ class SegmentData:
             return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
 
         return SegmentBatch(
-            audio=put(np.stack(sounds)),
+            audio=put(np.stack([np.pad(sound, (0, samples - len(sound))) for sound in sounds])),
             target=put(target),
             valid=put(valid),
             present=put(np.stack([self._present[c] for c in clips])),
@@ -142,6 +151,8 @@ class SegmentData:
             actor_ids=put(actor_ids),
             emotion=put(np.stack([c.explicit for c in conditions])),
             emotion_ids=put(np.array([c.emotion_id for c in conditions])),
+            lengths=[count for _, count in spans],
+            seeds=[int(rng.integers(2**62)) for rng in rngs],
             clips=list(clips),
         )
 
@@ -169,3 +180,8 @@ class SegmentData:
     def describe(self, batch: SegmentBatch) -> str:
         """The shots a batch comes from, for an error message."""
         return ", ".join(f"{self.clips[c].shot.actor}/{self.clips[c].shot.name}" for c in batch.clips)
+
+
+def standardized(samples: np.ndarray) -> np.ndarray:
+    """A track (N,) at mean 0 and variance 1, as the speech encoders' own preprocessing does it."""
+    return ((samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)).astype(np.float32)

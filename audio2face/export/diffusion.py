@@ -11,7 +11,7 @@ import numpy as np
 from audio2face.artifacts.train_run import NetworkSpec, TrainRun
 from audio2face.export.onnx import OPSET, TOLERANCE, Feeds, compare_onnx, export_onnx
 from audio2face.export.signature import Signature, trt_info
-from audio2face.export.streaming_graph import StreamingGraph, graph_signature, pose_layout, streaming_graph
+from audio2face.export.streaming_graph import StreamingGraph, graph_signature, streaming_graph
 from audio2face.formats.json_file import write_json
 from audio2face.networks.diffusion_rnn import DiffusionRNN
 
@@ -87,6 +87,3 @@ def _check_inputs(signature: Signature, seed: int = 0) -> dict[str, Feeds]:
         cases[f"used state, batch {batch}"] = feeds
         cases[f"fresh state, batch {batch}"] = {**feeds, "input_latents": np.zeros_like(feeds["input_latents"])}
     return cases
-
-
-__all__ = ["diffusion_network_info", "export_diffusion", "pose_layout", "streaming_graph"]

@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from audio2face.artifacts.train_run import ActorData, NetworkSpec, TrainRun
-from audio2face.diffusion.sampling import SAMPLERS, Sampler, tensor_noise
+from audio2face.artifacts.train_run import ActorData, TrainRun
+from audio2face.audio.streaming import Streaming
+from audio2face.diffusion.sampling import SAMPLERS, Noise, Sampler, tensor_noise
 from audio2face.diffusion.schedule import Schedule, build_schedule
 from audio2face.export.signature import Signature, diffusion_signature
 from audio2face.layout import ChannelLayout
 from audio2face.networks.diffusion_rnn import DiffusionRNN
-
-POSE_ORDER = ("skin", "tongue", "jaw", "eye")
-
-
-@dataclass(frozen=True)
-class Streaming:
-    """Windows of a stream, from STREAMING_CFG: frames left, centre and right, and sound in samples."""
-
-    left: int
-    centre: int
-    right: int
-    window: int
-    pad_left: int
-
-    @property
-    def frames(self) -> int:
-        return self.left + self.centre + self.right
-
-    @classmethod
-    def of(cls, spec: NetworkSpec) -> Streaming:
-        cfg = spec.extra["streaming"]
-        left, right, centre = cfg["left_truncate"], cfg["right_truncate"], cfg["block_frame_size"]
-        return cls(left, centre, right, cfg["window_size"], cfg["audio_pad_left"])
 
 
 class PoseSpace(nn.Module):
@@ -66,7 +42,7 @@ class PoseSpace(nn.Module):
         return (identity @ bases.flatten(1)).unflatten(1, bases.shape[1:])
 
     def project_noise(self, noise: Tensor, identity: Tensor) -> Tensor:
-        """White noise on deployed frames (B, S + 1, T, C) -> on what the network works on."""
+        """White noise on deployed frames (B, S + 1, T, C) -> on what the network works on (B, S + 1, T, c)."""
         if not self.meshes:
             return noise
         parts = self.pose_layout.split(noise)
@@ -78,16 +54,35 @@ class PoseSpace(nn.Module):
         }
         return torch.cat([found[n] if n in found else parts[n] for n in self.layout.sizes], dim=3)
 
+    def lift_noise(self, noise: Tensor, identity: Tensor) -> Tensor:
+        """Noise on what the network works on (B, T, c) -> frames (B, T, C) of which `project_noise` makes it again."""
+        return noise if not self.meshes else self._decode(noise, identity)
+
+    def noised(self, identity: Tensor) -> Tensor:
+        """(B, c) 1 where projected noise is white, 0 on coefficients that the identity's bases do not have."""
+        flags = [
+            (self._basis(name.removesuffix("_coeffs"), identity).norm(dim=2) > 0.5).expand(len(identity), -1)
+            if name.removesuffix("_coeffs") in self.meshes
+            else identity.new_ones(len(identity), size, dtype=torch.bool)
+            for name, size in self.layout.sizes.items()
+        ]
+        return torch.cat(flags, dim=1).to(identity)
+
     def delta(self, x_0: Tensor, identity: Tensor) -> Tensor:
         """x_0 (B, T, c) of the network -> frames (B, T, C) in data units, skin and tongue as offsets from the mean."""
-        scale = (identity @ self.scale).unsqueeze(1)
-        if not self.meshes:
-            return (x_0 - (identity @ self.mean).unsqueeze(1)) * scale
-        parts = self.layout.split(x_0)
+        offset = self._decode(x_0, identity) if self.meshes else x_0 - (identity @ self.mean).unsqueeze(1)
+        return offset * (identity @ self.scale).unsqueeze(1)
+
+    def normalised(self, x_0: Tensor, identity: Tensor) -> Tensor:
+        """x_0 (B, T, c) of the network -> whole frames (B, T, C), normalised."""
+        return self._decode(x_0, identity) + (identity @ self.mean).unsqueeze(1) if self.meshes else x_0
+
+    def _decode(self, coeffs: Tensor, identity: Tensor) -> Tensor:
+        parts = self.layout.split(coeffs)
         found = {
             f"{mesh}_pose": torch.matmul(parts[f"{mesh}_coeffs"], self._basis(mesh, identity)) for mesh in self.meshes
         }
-        return torch.cat([found[n] if n in found else parts[n] for n in self.pose_layout.sizes], dim=2) * scale
+        return torch.cat([found[n] if n in found else parts[n] for n in self.pose_layout.sizes], dim=2)
 
 
 class StreamingGraph(nn.Module):
@@ -95,33 +90,53 @@ class StreamingGraph(nn.Module):
 
     window (B, 16000), identity (B, A), emotion (B, centre, E), input_latents (S, layers, B, H), noise (B, S + 1, T, C)
     -> prediction (B, T, C), output_latents (S, layers, B, H). `noise[:, -1]` is x_T; `noise[:, i]` is used when leaving
-    step i. Only the centre frames are computed; the others are zeros.
+    step i. Only the centre frames are computed; the others are zeros. `delta` False gives whole normalised frames in
+    place of offsets in data units.
     """
 
     def __init__(
-        self, network: DiffusionRNN, space: PoseSpace, schedule: Schedule, streaming: Streaming, sampler: Sampler
+        self,
+        network: DiffusionRNN,
+        space: PoseSpace,
+        schedule: Schedule,
+        streaming: Streaming,
+        sampler: Sampler,
+        delta: bool = True,
     ):
         super().__init__()
         self.network, self.space = network, space
-        self.schedule, self.streaming, self.sampler = schedule, streaming, sampler
+        self.schedule, self.streaming, self.sampler, self.delta = schedule, streaming, sampler, delta
 
     def forward(
         self, window: Tensor, identity: Tensor, emotion: Tensor, input_latents: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
         s = self.streaming
-        features = self.network.encode(window, s.frames)[:, s.left : s.left + s.centre]
+        features = self.network.encode(window, s.centre, s.lead)
         noise = self.space.project_noise(noise[:, :, s.left : s.left + s.centre], identity)
-        batch_of = torch.zeros_like(window[:, 0], dtype=torch.long)  # (B,) keeps the exported batch axis dynamic
+        x_0, states = self.sample(features, identity, emotion, list(input_latents.unbind(0)), tensor_noise(noise))
+        prediction = self.space.delta(x_0, identity) if self.delta else self.space.normalised(x_0, identity)
+        return nn.functional.pad(prediction, (0, 0, s.left, s.right)), torch.stack(states)
 
-        def denoise(x_t: Tensor, i: int, state: Tensor) -> tuple[Tensor, Tensor]:
+    def sample(
+        self,
+        features: Tensor,
+        identity: Tensor,
+        emotion: Tensor,
+        states: list[Tensor] | None,
+        noise: Noise,
+        skip: int = 0,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """x_0 (B, T, c) of frames whose sound is `features` (B, T, dim), and the states (layers, B, H) of all steps.
+
+        `noise(i)` (B, T, c) is on what the network works on.
+        """
+        batch_of = torch.zeros_like(identity[:, 0], dtype=torch.long)  # (B,) keeps the exported batch axis dynamic
+
+        def denoise(x_t: Tensor, i: int, state: Tensor | None) -> tuple[Tensor, Tensor]:
             t = batch_of + int(self.schedule.timesteps[i])
             return self.network(x_t, t, features, identity, emotion, state)
 
-        states = list(input_latents.unbind(0))
-        x_0, states = self.sampler(denoise, tensor_noise(noise), self.schedule, states)
-        prediction = self.space.delta(x_0, identity)
-        prediction = nn.functional.pad(prediction, (0, 0, s.left, s.right))
-        return prediction, torch.stack(states)
+        return self.sampler(denoise, noise, self.schedule, states, skip)
 
 
 def pose_layout(actor: ActorData) -> ChannelLayout:
@@ -138,16 +153,15 @@ def pose_layout(actor: ActorData) -> ChannelLayout:
 
 
 def streaming_graph(
-    network: DiffusionRNN, run: TrainRun, respacing: str | None = None, sampler: str = "ddpm"
+    network: DiffusionRNN, run: TrainRun, respacing: str | None = None, sampler: str | None = None, delta: bool = True
 ) -> StreamingGraph:
-    """The graph of a training run; `respacing` (default: the run's) chooses the steps."""
-    spec = run.spec
-    actors = [run.actor(name) for name in spec.actors]
-    schedule = build_schedule(
-        spec.extra["noise_schedule"], spec.extra["diffusion_steps"], respacing or spec.extra["respacing"]
-    )
+    """The graph of a training run; `respacing` and `sampler` (default: the run's) choose the steps."""
+    extra = run.spec.extra
+    actors = [run.actor(name) for name in run.spec.actors]
+    schedule = build_schedule(extra["noise_schedule"], extra["diffusion_steps"], respacing or extra["respacing"])
     space = PoseSpace(network.layout, pose_layout(actors[0]), actors)
-    return StreamingGraph(network, space, schedule, Streaming.of(spec), SAMPLERS[sampler])
+    streaming = Streaming.of(extra["streaming"])
+    return StreamingGraph(network, space, schedule, streaming, SAMPLERS[sampler or extra["sampler"]], delta)
 
 
 def graph_signature(graph: StreamingGraph, num_emotions: int) -> Signature:

@@ -15,13 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from audio2face.audio.streaming import Streaming
 from audio2face.data.segment_dataset import CONTEXT, SegmentBatch, SegmentData
 from audio2face.diffusion.sampling import add_noise
 from audio2face.diffusion.schedule import Schedule
 from audio2face.layout import ChannelLayout
 from audio2face.losses import Losses, weighted_total
 from audio2face.methods.vertex_distances import VertexDistances
-from audio2face.networks.diffusion_rnn import DiffusionRNN, encode_segment
+from audio2face.networks.diffusion_rnn import DiffusionRNN, encode_segments
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Space:
     full_size: int
     bases: dict[str, Tensor]  # mesh -> (A, K, 3V) orthonormal rows; empty when the network works on coefficients
     mean: Tensor  # (A, C) normalised mean geometry in the network's layout; zeros for coefficients
+    noised: Tensor  # (A, C) 1 where noise is added: not on coefficients that the actor's bases do not have
 
     @property
     def on_vertices(self) -> bool:
@@ -92,17 +94,18 @@ class DiffusionMethod:
         skin_size: int,
         lip_dist: VertexDistances | None = None,
         smooth: Tensor | None = None,
-        generator: torch.Generator,
+        streaming: Streaming,
     ):
         """`smooth` (A, K, K): squared upper-face motion as a quadratic form of coefficient differences, over 3V.
 
-        `skin_scale` (A,) takes normalised skin to data units; `skin_size` is 3V. Steps and noise come from `generator`.
+        `skin_scale` (A,) takes normalised skin to data units; `skin_size` is 3V.
         """
         self.model: nn.Module = network
         self.network, self.data, self.space, self.settings = network, data, space, settings
         self.rate, self.skin_scale, self.skin_size = learning_rate_of_epoch, skin_scale, skin_size
-        self.lip_dist, self.smooth, self.generator = lip_dist, smooth, generator
+        self.lip_dist, self.smooth, self.streaming = lip_dist, smooth, streaming
         device = data.device
+        self.generator = torch.Generator(device=device)
         self.alphas = torch.from_numpy(schedule.alphas_cumprod).float().to(device)
         weight = {"tongue": settings.tongue_weight, "jaw": settings.jaw_weight}
         values = [np.full(size, weight.get(name.split("_")[0], 1.0)) for name, size in space.layout.sizes.items()]
@@ -123,8 +126,14 @@ class DiffusionMethod:
     def param_groups(self) -> list[dict[str, Any]]:
         return [{"params": [p for p in self.network.parameters() if p.requires_grad]}]
 
-    def _draw(self, shape: torch.Size) -> Tensor:
-        return torch.randn(shape, generator=self.generator).to(self.data.device)
+    def _draw(self, batch: SegmentBatch, size: int) -> tuple[Tensor, Tensor]:
+        """Steps (B,) and noise (B, T, size) of a batch, each segment's from its own seed."""
+        steps, noise = [], batch.target.new_zeros(*batch.valid.shape, size)
+        for row, (seed, length) in enumerate(zip(batch.seeds, batch.lengths, strict=True)):
+            generator = self.generator.manual_seed(seed)
+            steps.append(torch.randint(len(self.alphas), (1,), generator=generator, device=noise.device))
+            noise[row, :length] = torch.randn(length, size, generator=generator, device=noise.device)
+        return torch.cat(steps), noise * self.space.noised[batch.actor_ids].unsqueeze(1)
 
     def loss(self, batch: SegmentBatch, progress: float) -> Losses:
         """Denoise the segments at a random step each. Padded frames and absent channels do not count.
@@ -133,21 +142,21 @@ class DiffusionMethod:
         """
         space, weights = self.space, self.settings.weights
         x_0 = space.decode(batch.target, batch.actor_ids)
-        t = torch.randint(len(self.alphas), (len(x_0),), generator=self.generator).to(x_0.device)
-        x_t = add_noise(x_0, self.alphas[t][:, None, None], self._draw(x_0.shape))
-        features = encode_segment(self.network, batch.audio, CONTEXT, x_0.shape[1])
+        t, noise = self._draw(batch, x_0.shape[2])
+        x_t = add_noise(x_0, self.alphas[t][:, None, None], noise)
+        features = encode_segments(self.network, batch.audio, CONTEXT, batch.lengths, self.streaming)
         prediction, _ = self.network(x_t, t, features, batch.actor, batch.emotion)
         error = (prediction - x_0) * self.weight * self._present(batch)
         terms = {"MSE": over_frames((error**2).sum(dim=2) / space.full_size, batch.valid)}
-        ours = space.skin_coeffs(prediction, batch.actor_ids)
-        true = space.coeff_layout.split(batch.target)["skin_coeffs"]
-        if weights.get("LIP_DIST") and self.lip_dist is not None:
-            terms["LIP_DIST"] = self._lips(ours, true, batch)
+        lips, smooth = weights.get("LIP_DIST") and self.lip_dist, weights.get("EXP_SMOOTH") and self.smooth is not None
+        ours = space.skin_coeffs(prediction, batch.actor_ids) if lips or smooth else prediction
+        if lips:
+            terms["LIP_DIST"] = self._lips(ours, space.coeff_layout.split(batch.target)["skin_coeffs"], batch)
         moving = batch.valid[:, 1:] * batch.valid[:, :-1]
         if weights.get("VELOCITY"):
             difference = (self._skin(prediction) - self._skin(x_0)).diff(dim=1)
             terms["VELOCITY"] = over_frames((difference**2).sum(dim=2) / self.skin_size, moving)
-        if weights.get("EXP_SMOOTH") and self.smooth is not None:
+        if smooth:
             moved = ours.diff(dim=1)
             energy = (torch.bmm(moved, self.smooth[batch.actor_ids]) * moved).sum(dim=2)
             terms["EXP_SMOOTH"] = over_frames(energy, moving)

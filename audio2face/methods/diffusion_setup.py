@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from audio2face.artifacts.train_run import NetworkSpec, TrainRun
+from audio2face.audio.streaming import Streaming
 from audio2face.config import Section
 from audio2face.data.channels import CHANNELS
 from audio2face.data.segment_dataset import PitchShift, SegmentData, SegmentParams
@@ -78,7 +79,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         if train.LOSS_LIP_DIST_ALPHA
         else None,
         smooth=_smooth(inputs, coeff_layout.sizes["skin_coeffs"], device) if train.LOSS_EXP_SMOOTH_ALPHA else None,
-        generator=torch.Generator().manual_seed(train.RNG_SEED_TORCH),
+        streaming=Streaming.of(spec.extra["streaming"]),
     )
     settings = FitSettings(
         epochs=train.NUM_EPOCHS,
@@ -120,12 +121,26 @@ def _pose_layout(inputs: Inputs) -> ChannelLayout:
 def _space(inputs: Inputs, coeff_layout: ChannelLayout, full: ChannelLayout, device: torch.device) -> Space:
     if inputs.train.NETWORK_NAME in PCA_NETWORKS:
         mean = torch.zeros(len(inputs.actors), coeff_layout.size, device=device)
-        return Space(coeff_layout, coeff_layout, full.size, {}, mean)
+        return Space(coeff_layout, coeff_layout, full.size, {}, mean, _noised(inputs, coeff_layout).to(device))
     mean = torch.from_numpy(np.stack([inputs.runs[a].mean_geometry for a in inputs.actors])).float().to(device)
     bases = {
         mesh: _padded_bases(inputs, mesh, coeff_layout.sizes[f"{mesh}_coeffs"], device) for mesh in ("skin", "tongue")
     }
-    return Space(coeff_layout, full, full.size, bases, mean)
+    return Space(coeff_layout, full, full.size, bases, mean, torch.ones_like(mean))
+
+
+def _noised(inputs: Inputs, layout: ChannelLayout) -> Tensor:
+    """(A, C) 1 for jaw, eye and the coefficients that an actor's bases have: projected noise is zero on all others."""
+    flags = np.zeros((len(inputs.actors), layout.size), np.float32)
+    for row, actor in zip(flags, inputs.actors, strict=True):
+        for name, part in layout.split(row).items():
+            mesh = name.removesuffix("_coeffs")
+            if mesh == name:
+                part[:] = 1.0
+            else:
+                norms = np.linalg.norm(getattr(inputs.runs[actor], mesh).components, axis=(1, 2))
+                part[: len(norms)] = norms > 0.5
+    return torch.from_numpy(flags)
 
 
 def _padded_bases(inputs: Inputs, mesh: str, size: int, device: torch.device) -> Tensor:
@@ -149,7 +164,9 @@ def _spec(inputs: Inputs, sizes: dict[str, dict[str, int]], space: Space) -> Net
         "diffusion_steps": train.DIFFUSION_STEPS,
         "noise_schedule": train.DIFFUSION_NOISE_SCHEDULE,
         "respacing": _respacing(inputs),
+        "sampler": "ddim" if inputs.inference is not None and inputs.inference.USE_DDIM else "ddpm",
         "streaming": dict(streaming),
+        "standardize": not train.NO_STANDARDIZE_AUDIO,
     }
     return NetworkSpec(
         network_type=train.NETWORK_TYPE,
@@ -189,6 +206,7 @@ def _segment_data(inputs: Inputs, layout: ChannelLayout, spec: NetworkSpec, devi
         max_frames=train.SUBSEGMENT_MAX_FRAME if random else None,
         pitch=pitch,
         timeshift=train.AUGMENT.get("timeshift") or 0.0,
+        standardize=not train.NO_STANDARDIZE_AUDIO,
     )
     conditions = build_conditions(inputs, spec, lambda clip: 0, with_actor=False)
     return SegmentData(

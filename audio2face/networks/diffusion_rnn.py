@@ -1,19 +1,21 @@
 """Diffusion network `diffusion_rnn`: a recurrent denoiser of face animation, conditioned on speech, actor and emotion.
 
-One forward serves training (whole segments), offline and streaming inference (a crop of the window and a carried state)
-and export. It predicts x_0. Audio is encoded once per window by `encode` and shared by all denoising steps.
+One forward serves training (whole segments), offline and streaming inference (pieces with a carried state) and export.
+It predicts x_0. Audio is encoded once per window by `encode`, which also leaves out the frames that only give context,
+and shared by all denoising steps.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from audio2face.audio.streaming import Streaming
 from audio2face.layout import ChannelLayout
 from audio2face.networks.encoders.segments import build_segment_encoder
 from audio2face.types import UserError
@@ -23,6 +25,7 @@ HOP = 320
 SAMPLE_RATE = 16000
 STEP_DIM = 256
 SMALL_KERNEL = 9
+NEAR = 1600  # samples on either side that cover what a step of a local encoder hears
 
 
 class MeshEmbedding(nn.Module):
@@ -111,7 +114,9 @@ class DiffusionRNN(nn.Module):
         self.actor = nn.Linear(len(mean), actor_embedding_dim, bias=False)
         self.emotion = nn.Linear(num_emotions, emo_embedding_dim, bias=False) if num_emotions else None
         width = feature_dim + geometry_dim + actor_embedding_dim + STEP_DIM + (emo_embedding_dim if num_emotions else 0)
-        self.gru = nn.GRU(width, gru_feature_dim, num_gru_layers, batch_first=True, dropout=dropout)
+        self.gru = nn.GRU(
+            width, gru_feature_dim, num_gru_layers, batch_first=True, dropout=dropout if num_gru_layers > 1 else 0.0
+        )
         self.heads = nn.ModuleDict({name: self._head(name) for name in layout.sizes})
 
     def _head(self, name: str) -> nn.Sequential:
@@ -121,17 +126,16 @@ class DiffusionRNN(nn.Module):
         nn.init.zeros_(last.bias)
         return nn.Sequential(nn.Linear(self.gru_feature_dim, hidden), nn.ReLU(), last)
 
-    def encode(self, audio: Tensor, num_frames: int) -> Tensor:
+    def encode(self, audio: Tensor, num_frames: int, lead: float = 0.0) -> Tensor:
         """Sound (B, N) at 16 kHz -> what the denoiser hears in each of its frames (B, num_frames, feature_dim).
 
-        Frame j is the time (j + 0.5) / fps from the first sample. The encoder's steps are read at those times, linearly
-        interpolated; features and frames are matched by time, never stretched to fit each other.
+        Frame j is the time (j + 0.5) / fps, `lead` samples after the first one: what is heard before and after the frames
+        is context. The encoder's steps are read at those times, linearly interpolated; features and frames are matched
+        by time, never stretched to fit each other.
         """
-        return self.frame_features(self.encoder(audio), num_frames)
-
-    def frame_features(self, steps: Tensor, num_frames: int) -> Tensor:
-        """Encoder steps (B, S, dim) -> (B, num_frames, feature_dim), as `encode`."""
-        index, weight = step_positions(num_frames, self.fps, self.pieces, self.encoder.centre, steps.shape[1])
+        steps = self.encoder(audio)  # (B, S, dim)
+        centre = self.encoder.centre - lead
+        index, weight = step_positions(num_frames, self.fps, self.pieces, centre, steps.shape[1])
         weight = weight.to(steps)[:, None]
         high = (index + 1).clamp(max=steps.shape[1] - 1)
         x = torch.lerp(steps[:, index.to(steps.device)], steps[:, high.to(steps.device)], weight)
@@ -145,7 +149,6 @@ class DiffusionRNN(nn.Module):
         actor: Tensor,
         emotion: Tensor,
         state: Tensor | None = None,
-        crop: tuple[int, int] = (0, 0),
     ) -> tuple[Tensor, Tensor]:
         """One denoising step.
 
@@ -154,17 +157,12 @@ class DiffusionRNN(nn.Module):
             t: (B,) training step numbers, int64.
             features: (B, T, feature_dim) from `encode`.
             actor: (B, A) one-hot.
-            emotion: (B, E), or (B, T - left - right, E) with one row per frame that is kept.
-            state: (layers, B, H) of the recurrent layers before the first kept frame; None is zeros.
-            crop: frames (left, right) that only give the encoder context: they do not enter the recurrent layers and come
-                out as zeros.
+            emotion: (B, E), or (B, T, E) with one row per frame.
+            state: (layers, B, H) of the recurrent layers before the first frame; None is zeros.
 
         Returns:
-            x_0 (B, T, C), and the state after the last kept frame.
+            x_0 (B, T, C), and the state after the last frame.
         """
-        left, right = crop
-        frames = slice(left, x_t.shape[1] - right)
-        x_t, features = x_t[:, frames], features[:, frames]
         count = x_t.shape[1]
         channels = self.layout.split(x_t)
         geometry = self.geometry(torch.cat([embed(channels[name]) for name, embed in self.embeddings.items()], dim=2))
@@ -175,8 +173,7 @@ class DiffusionRNN(nn.Module):
             parts.append(emotion if emotion.ndim == 3 else _over(emotion, count))
         hidden, state = self.gru(torch.cat(parts, dim=2), state)
         offset = torch.cat([head(hidden) for head in self.heads.values()], dim=2)
-        x_0 = offset + (actor @ self.mean).unsqueeze(1)
-        return F.pad(x_0, (0, 0, left, right)), state
+        return offset + (actor @ self.mean).unsqueeze(1), state
 
 
 def is_mesh(channel: str) -> bool:
@@ -189,7 +186,7 @@ def _over(x: Tensor, count: int) -> Tensor:
     return x.unsqueeze(1).expand(-1, count, -1)
 
 
-def step_positions(num_frames: int, fps: float, pieces: int, centre: int, num_steps: int) -> tuple[Tensor, Tensor]:
+def step_positions(num_frames: int, fps: float, pieces: int, centre: float, num_steps: int) -> tuple[Tensor, Tensor]:
     """Where frames lie among an encoder's steps: index of the step before (num_frames * pieces,) and weight of the next.
 
     A frame is cut in `pieces` equal parts, each read at its middle. Step k is centred on sample centre + 320 k.
@@ -200,25 +197,39 @@ def step_positions(num_frames: int, fps: float, pieces: int, centre: int, num_st
     return index, (position - index).float()
 
 
-def encode_segment(network: DiffusionRNN, audio: Tensor, context: int, num_frames: int) -> Tensor:
-    """Features (B, num_frames, dim) of a segment whose sound (B, context + N + context) has context at both ends.
+def encode_segments(
+    network: DiffusionRNN, audio: Tensor, context: int, lengths: Sequence[int], streaming: Streaming
+) -> Tensor:
+    """Features (B, T, dim) of segments of `lengths` frames, the longest of T; rows of shorter ones mean nothing at the end.
 
-    An encoder that pools over all it hears gets the segment in streaming windows of one second, of which the middle half
-    is kept, exactly as it will hear them later; any other hears the segment alone.
+    Their sound (B, context + N + context) has `context` samples, at least a window's, at both ends. An encoder that hears
+    a step's surroundings gets some of them; one that hears everything it is given gets each segment alone; one that is
+    made for windows gets the segment in streaming windows, exactly as it will hear them later.
     """
-    if not network.encoder.windowed:
-        length = samples_of_frames(num_frames, network.fps)
-        return network.encode(audio[:, context : context + length], num_frames)
-    block = max(1, round(network.fps / 2))  # frames kept of a window
-    frames = round(network.fps)
-    lead = (frames - block) // 2
-    starts = [
-        context + round((i * block - lead) * SAMPLE_RATE / network.fps) for i in range(math.ceil(num_frames / block))
+    num_frames = max(lengths)
+    if network.encoder.hearing == "near":
+        near = audio[:, context - NEAR : context + samples_of_frames(num_frames, network.fps) + NEAR]
+        return network.encode(near, num_frames, NEAR)
+    if network.encoder.hearing == "window":
+        return encode_windows(network, audio, context, num_frames, streaming)
+    rows = [
+        network.encode(audio[row : row + 1, context : context + samples_of_frames(length, network.fps)], length)
+        for row, length in enumerate(lengths)
     ]
-    reach = max(0, starts[-1] + SAMPLE_RATE - audio.shape[1])
-    audio = F.pad(audio, (0, reach))
-    windows = torch.stack([audio[:, start : start + SAMPLE_RATE] for start in starts], dim=1)  # (B, W, 16000)
-    features = network.encode(windows.flatten(0, 1), frames)[:, lead : lead + block]
+    return torch.cat([F.pad(x, (0, 0, 0, num_frames - x.shape[1])) for x in rows])
+
+
+def encode_windows(
+    network: DiffusionRNN, audio: Tensor, first_sample: int, num_frames: int, streaming: Streaming
+) -> Tensor:
+    """Features (B, num_frames, dim) heard window by window; frame 0 begins at `first_sample` of the sound (B, N)."""
+    s = streaming
+    count = math.ceil(num_frames / s.centre)
+    starts = [first_sample + (i * s.centre - s.left) * s.window // s.frames for i in range(count)]
+    before, after = max(0, -starts[0]), max(0, starts[-1] + s.window - audio.shape[1])
+    audio = F.pad(audio, (before, after))
+    windows = torch.stack([audio[:, start + before : start + before + s.window] for start in starts], dim=1)
+    features = network.encode(windows.flatten(0, 1), s.centre, s.lead)
     return features.unflatten(0, windows.shape[:2]).flatten(1, 2)[:, :num_frames]
 
 

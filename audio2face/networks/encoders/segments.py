@@ -1,7 +1,8 @@
 """Audio encoders of the diffusion networks: sound of any length -> features at 50 steps a second.
 
-`forward(audio (B, N)) -> (B, S, dim)`; step k is centred on sample `centre` + 320 k. `windowed` encoders pool over all
-they are given, so they must hear the streaming window in training too.
+`forward(audio (B, N)) -> (B, S, dim)`; step k is centred on sample `centre` + 320 k. `hearing` tells what a step depends
+on: "near" is less than 0.1 s on either side; "all" is everything that is given, trained on segments of any length;
+"window" also is everything, by an encoder that must hear in training what it will hear when streaming.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ WAYS_OUT = (
 class SpeechTransformer(nn.Module):
     """HuBERT or wav2vec 2.0: the convolutions, projection and first `freeze_layers` layers frozen, the rest trained."""
 
-    centre, windowed = 200, False
+    centre, hearing = 200, "all"
 
     def __init__(
         self,
@@ -56,15 +57,29 @@ class SpeechTransformer(nn.Module):
         else:
             self.model = build_model(class_name, {**(config or {}), **settings})
         self.dim = int(self.model.config.hidden_size)
-        for part in (self.model.feature_extractor, self.model.feature_projection, *self.model.encoder.layers[:freeze_layers]):
+        self.freeze_layers = freeze_layers
+        for part in self._frozen():
             part.requires_grad_(False)
+
+    def _frozen(self) -> list[nn.Module]:
+        model = self.model
+        return [model.feature_extractor, model.feature_projection, *model.encoder.layers[: self.freeze_layers]]
+
+    def train(self, mode: bool = True) -> SpeechTransformer:
+        """As usual, but the frozen parts keep their evaluation behaviour: no dropout in what cannot adapt to it."""
+        super().train(mode)
+        for part in self._frozen():
+            part.eval()
+        return self
 
     def forward(self, audio: Tensor) -> Tensor:
         return self.model(audio).last_hidden_state
 
     def rebuild_arguments(self) -> dict[str, Any]:
         """Arguments that build the same module without its source: JSON values."""
-        config = {k: v for k, v in self.model.config.to_diff_dict().items() if k not in ("transformers_version", "dtype")}
+        config = {
+            k: v for k, v in self.model.config.to_diff_dict().items() if k not in ("transformers_version", "dtype")
+        }
         return {"config": config, "pretrained": False}
 
 
@@ -79,7 +94,7 @@ def build_model(class_name: str, settings: Mapping[str, Any]) -> nn.Module:
 class MelSteps(nn.Module):
     """Log-mel and trainable convolutions."""
 
-    centre, windowed = 320, False
+    centre, hearing = 320, "near"
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +111,7 @@ class MelSteps(nn.Module):
 class PhonemeSteps(nn.Module):
     """The frozen phoneme recogniser's hidden layer."""
 
-    centre, windowed = 320, True
+    centre, hearing = 320, "window"
     dim = PHONEME_WIDTH
 
     def __init__(self, pretrained: bool = True):
@@ -110,7 +125,7 @@ class PhonemeSteps(nn.Module):
 
     @torch.no_grad()
     def forward(self, audio: Tensor) -> Tensor:
-        return self.model.hidden(audio)[:, 1 : audio.shape[1] // 320]
+        return self.model.hidden(audio)[:, 1 : audio.shape[1] // 320]  # without the steps on the very edges
 
     def rebuild_arguments(self) -> dict[str, Any]:
         return {"pretrained": False}
