@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from audio2face.audio import phonemes
 from audio2face.audio.noise import NOISES
-from audio2face.audio.phonemes import PhonemeModel, hold_spikes, load_phoneme_model
 from audio2face.audio.waveform import load_waveform, resample
 from audio2face.audio.windows import cut_windows, frame_times, window_starts
 from audio2face.formats.sound import write_sound
+from audio2face.networks import phonemes
+from audio2face.networks.phonemes import PhonemeModel, hold_spikes, load_phoneme_model
 from audio2face.types import UserError
 
 CPU = torch.device("cpu")

@@ -8,10 +8,10 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "audio2face"
 LEVELS = [
     {"commands"},
-    {"preproc", "methods", "inference", "training"},
-    {"export", "data", "losses", "postprocess", "evaluation", "render"},
+    {"preproc", "methods", "inference", "training", "doctor"},
+    {"export", "data", "losses", "evaluation", "render"},
     {"artifacts", "networks", "diffusion"},
-    {"formats", "geometry", "audio"},
+    {"formats", "geometry", "audio", "postprocess"},
     {"types", "layout", "config", "runtime", "paths", ""},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

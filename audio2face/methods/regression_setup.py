@@ -13,7 +13,7 @@ from torch import Tensor
 
 from audio2face.artifacts.emotion_db import EmotionDB, actor_databases, compact
 from audio2face.artifacts.train_run import NetworkSpec, TrainRun
-from audio2face.audio.phonemes import PhonemeModel, load_phoneme_model
+from audio2face.networks.phonemes import PhonemeModel, load_phoneme_model
 from audio2face.config import Section
 from audio2face.data.channels import CHANNELS
 from audio2face.data.window_dataset import WindowData, WindowParams, shift_grid
