@@ -1,0 +1,423 @@
+"""Preprocessing of a small made-up actor: what it writes, and what it says about every kind of mistake."""
+
+import ast
+import json
+import shutil
+import wave
+
+import numpy as np
+import pytest
+
+from audio2face.artifacts.dataset_files import DatasetFiles
+from audio2face.artifacts.preproc_run import FILES, clips_text, load_preproc_run, write_shot_arrays
+from audio2face.commands import preproc
+from audio2face.config import section_from_values
+from audio2face.formats import ANIMATION_WRITERS
+from audio2face.formats.npy import read_npz
+from audio2face.preproc.bundle import Placeholders, RestData, affine_of, build_bundle, clean_blendshapes, spread_points
+from audio2face.preproc.shots import emotions_in, shot_emotions, shot_language
+from audio2face.types import Pca, UserError
+
+V, VT, FPS = 40, 14, 30.0
+SHOTS = {"a1_neutral": 45, "a2_joy": 38, "file": 30}
+KEYS = {
+    "AUDIO_ROOT": "audio",
+    "SKIN_CACHE_ROOT": "cache/skin",
+    "TONGUE_CACHE_ROOT": "cache/tongue",
+    "SKIN_NEUTRAL_FPATH": "geom/skin/neutral_pose.npy",
+    "SKIN_LIP_OPEN_POSE_DELTA_FPATH": "geom/skin/lip_open_pose_delta.npy",
+    "SKIN_LIP_DIST_VERTEX_LIST_FPATH": "geom/skin/lip_dist_vertex_list.json",
+    "SKIN_LIP_SIZE_VERTEX_LIST_FPATH": "geom/skin/lip_size_vertex_list.json",
+    "SKIN_EYE_DIST_VERTEX_LIST_FPATH": "geom/skin/eye_dist_vertex_list.json",
+    "TONGUE_NEUTRAL_FPATH": "geom/tongue/neutral_pose.npy",
+    "TONGUE_RIGID_VERTEX_LIST_FPATH": "geom/tongue/rigid_vertex_list.json",
+    "JAW_KEYPOINTS_NEUTRAL_FPATH": "xform/jaw_keypoints_neutral.npy",
+    "JAW_ANIM_DATA_FPATH": "xform/jaw.npz",
+    "EYE_ANIM_DATA_FPATH": "xform/eye.npz",
+    "EYE_SACCADE_ROTATIONS_FPATH": "xform/saccades.npy",
+    "BLENDSHAPE_SKIN_FPATH": "bs_data/bs_skin.npz",
+    "BLENDSHAPE_SKIN_CONFIG_FPATH": "bs_data/bs_skin_config.json",
+}
+
+
+def write_wav(path, seconds, rate=16000):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(np.zeros(int(seconds * rate), "<i2").tobytes())
+
+
+def write_actor(root, form="npy"):
+    """A face of 40 and a tongue of 14 vertices that move in 5 and 2 ways; float64 and Fortran order here and there."""
+    rng = np.random.default_rng(5)
+    for folder in ("geom/skin", "geom/tongue", "xform", "bs_data"):
+        (root / folder).mkdir(parents=True)
+    rest, shapes = (
+        rng.uniform(-10, 10, (V, 3)),
+        rng.standard_normal((5, V, 3)) * np.array([3, 2, 1, 0.5, 0.2])[:, None, None],
+    )
+    tongue_rest, tongue_shapes = rng.uniform(-3, 3, (VT, 3)), rng.standard_normal((2, VT, 3)) * 3
+    tongue_shapes[:, :6] = 0
+    jaw, eye = {}, {}
+    for shot, count in SHOTS.items():
+        write_wav(root / f"audio/{shot}.wav", count / FPS)
+        weights = rng.standard_normal((count, 7))
+        skin = rest + np.tensordot(weights[:, :5], shapes, 1)
+        tongue = tongue_rest + np.tensordot(weights[:, 5:], tongue_shapes, 1) + rng.standard_normal((count, 1, 3))
+        for mesh, frames in (("skin", skin), ("tongue", tongue)):
+            folder = root / "cache" / mesh / shot
+            folder.mkdir(parents=True)
+            ANIMATION_WRITERS[form](folder / shot, frames.astype(np.float32), FPS, f"{mesh}Shape")
+        jaw[shot], eye[shot] = rng.standard_normal((count, 5, 3)), rng.standard_normal((count, 2, 2))
+    np.save(root / "geom/skin/neutral_pose.npy", rest.astype(np.float32))
+    np.save(root / "geom/skin/lip_open_pose_delta.npy", np.asfortranarray(shapes[0]))
+    np.save(root / "geom/tongue/neutral_pose.npy", tongue_rest)
+    np.save(root / "xform/jaw_keypoints_neutral.npy", rng.standard_normal((5, 3)))
+    np.savez(root / "xform/eye.npz", **{s: e for s, e in eye.items() if s != "file"})
+    write_shot_arrays(root / "xform/jaw.npz", jaw)
+    np.save(root / "xform/saccades.npy", rng.standard_normal((50, 2)))
+    write_json(root / "geom/skin/lip_dist_vertex_list.json", {"upper": [1, 2], "lower": [3, 4]})
+    write_json(
+        root / "geom/skin/lip_size_vertex_list.json",
+        {k: {"top": [1], "bottom": [2]} for k in ("upper_lip", "lower_lip")},
+    )
+    write_json(root / "geom/skin/eye_dist_vertex_list.json", {"upper": [5, 6], "lower": [7, 8]})
+    write_json(root / "geom/tongue/rigid_vertex_list.json", list(range(6)))
+    poses = {"jawOpen": shapes[0], "mouthSmile": shapes[1]}
+    names = np.array(["neutral", *poses])
+    np.savez(
+        root / "bs_data/bs_skin.npz",
+        poseNames=names,
+        neutral=rest,
+        frontalMask=np.arange(9),
+        rig_version="1.0",
+        **poses,
+    )
+    write_json(root / "bs_data/bs_skin_config.json", {"blendshape_params": {"numPoses": 2}})
+
+
+def write_json(path, data):
+    path.write_text(json.dumps(data))
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """An actor's data, a project for it, and a function that preprocesses: run(dataset={…}, preproc={…}) -> PreprocRun."""
+    monkeypatch.setenv("A2F_DATASETS_ROOT", str(tmp_path / "datasets"))
+    monkeypatch.setenv("A2F_WORKSPACE_ROOT", str(tmp_path / "workspace"))
+    monkeypatch.setenv("A2F_CONFIGS_ROOT", str(tmp_path / "configs"))
+    monkeypatch.delenv("A2F_IN_CONTAINER", raising=False)
+    root = tmp_path / "datasets/ann"
+    write_actor(root)
+    return Project(tmp_path, root)
+
+
+class Project:
+    def __init__(self, path, root):
+        self.path, self.root, self.count = path, root, 0
+        self.workspace = path / "workspace/output_preproc"
+
+    def values(self, leave_out=(), root="/datasets/ann", **extra):
+        values = {key: {"ann": f"{root}/{place}"} for key, place in KEYS.items() if key not in leave_out}
+        names = {"ACTOR_NAMES": ["ann"], "CACHE_FPS": {"ann": 30}, "SHOT_EMOTION_NAMES": ["neutral", "joy"]}
+        return names | values | extra
+
+    def run(self, dataset=None, preproc_keys=None, **options):
+        self.count += 1
+        folder = self.path / f"configs/p{self.count}"
+        folder.mkdir(parents=True)
+        for kind, values in (("dataset", self.values(**options) | (dataset or {})), ("preproc", preproc_keys or {})):
+            folder.joinpath(f"config_{kind}.py").write_text("".join(f"{k} = {v!r}\n" for k, v in values.items()))
+        return load_preproc_run(self.workspace / preproc.run(f"p{self.count}", "ann"))
+
+    def problems(self, *arguments, **options):
+        with pytest.raises(UserError) as error:
+            self.run(*arguments, **options)
+        assert not self.workspace.exists() or not list(self.workspace.iterdir()), "a failed run leaves nothing behind"
+        return "\n".join(error.value.lines)
+
+
+# ---- a run
+
+
+def test_a_run_holds_what_was_promised(project):
+    run = project.run(preproc_keys={"RUN_INFO": "a remark", "SKIN_PCA_VARIANCE_THRESHOLD": 0.99999})
+    assert (run.actor, run.name.split("_", 2)[2], run.has_tongue) == ("ann", "default", True)
+    assert [(s.name, s.num_frames, s.fps, s.emotion) for s in run.shots] == [
+        ("a1_neutral", 45, 30.0, "neutral"),
+        ("a2_joy", 38, 30.0, "joy"),
+        ("file", 30, 30.0, "neutral"),
+    ]
+    assert all((run.path / place).is_file() for place in FILES.values())
+    for name in ("log.log", "configs/info.txt", "configs/state.json", "configs/config_dataset_full.json"):
+        assert (run.path / name).is_file()
+    assert run.skin.components.shape == (5, V, 3) and run.tongue.components.shape == (2, VT, 3)
+    for shot, count in SHOTS.items():
+        poses = np.load(project.root / f"cache/skin/{shot}/{shot}.npy")
+        coeffs = run.skin_coeffs(shot)
+        assert coeffs.shape == (count, 5) and coeffs.dtype == np.float32
+        again = np.tensordot(coeffs, run.skin.components, 1) + run.skin.mean
+        assert np.abs(again - poses).max() < 1e-3
+        assert run.tongue_coeffs(shot).shape == (count, 2)
+    for arrays in (run.network_data, read_npz(run.blendshapes["skin"]["data"])):
+        for array in arrays.values():
+            assert array.flags.c_contiguous and (array.dtype.str in ("<f4", "<i4") or array.dtype.kind == "S")
+    assert read_npz(run.blendshapes["skin"]["data"])["poseNames"].tolist() == [b"neutral", b"jawOpen", b"mouthSmile"]
+    assert set(run.blendshapes) == {"skin"}
+    assert run.mean_geometry.shape == (3 * V + 3 * VT + 15 + 4,)
+    chosen = json.loads((run.path / "pca/skin/intermediate/distinct.json").read_text())
+    assert set(chosen) == set(SHOTS) and max(chosen["file"]) < 30
+
+
+def test_scales_normalise_the_mean(project):
+    run = project.run(dataset={"TRANSFORM_SCALE": {"ann": {"skin": 2.0}}})
+    info = run.data_info
+    assert info["num_keypoints_jaw"] == 5 and info["num_angles_eye"] == 2 and info["num_shapes_tongue"] == 2
+    normal = (run.network_data["shapes_mean_skin"] - info["translate_skin"]) / info["scale_skin"]
+    assert np.allclose(run.mean_geometry[: 3 * V], normal.ravel(), atol=1e-6)
+    assert np.abs(normal).max() == pytest.approx(2.0) and np.allclose(normal.mean(axis=0), 0, atol=1e-6)
+    assert np.abs(run.mean_geometry[3 * V : 3 * (V + VT)]).max() == pytest.approx(1.0)
+    assert not run.mean_geometry[-19:].any()
+    assert np.array_equal(run.network_data["neutral_skin"], np.load(project.root / "geom/skin/neutral_pose.npy"))
+
+
+@pytest.mark.parametrize("form", ["pc2", "maya"])
+def test_every_format_gives_the_same_run(project, form):
+    expected = project.run()
+    write_actor(project.path / f"datasets/{form}", form)
+    run = project.run(root=f"/datasets/{form}")
+    for part in set(FILES) - {"shots"}:
+        assert run.file(part).read_bytes() == expected.file(part).read_bytes(), part
+    assert not [p for p in run.path.iterdir() if p.name.startswith(".")]
+
+
+def test_only_audio_and_skin_are_required(project, caplog):
+    run = project.run(leave_out=set(KEYS) - {"AUDIO_ROOT", "SKIN_CACHE_ROOT"})
+    assert not run.has_tongue and run.blendshapes == {}
+    assert run.tongue.components.shape == (10, 520, 3) and run.tongue_coeffs("file").shape == (30, 10)
+    assert run.network_data["saccade_rot_matrix"].shape == (5000, 2) and run.data_info["scale_eye"] == 1.0
+    jaw = run.network_data["neutral_jaw"]
+    spread = np.linalg.svd(jaw - jaw.mean(axis=0), compute_uv=False)
+    assert jaw.shape == (5, 3) and spread[1] > 0.05 * spread[0] and spread[1] > 0.1
+    assert "no tongue data" in caplog.text and "EYE_BLINK_KEYS_FPATH" in caplog.text
+
+
+def test_neutral_of_the_deployed_model_replaces_the_mean(project):
+    other = np.load(project.root / "geom/skin/neutral_pose.npy") + 1
+    np.save(project.root / "other.npy", other)
+    run = project.run(dataset={"SKIN_NEUTRAL_INFERENCE_FPATH": {"ann": "/datasets/ann/other.npy"}})
+    assert np.array_equal(run.network_data["shapes_mean_skin"], other)
+    assert np.array_equal(run.skin.mean + 1, other)
+
+
+def test_coarse_caches_mask_and_shot_lists(project):
+    for shot in ("a1_neutral", "a2_joy"):
+        coarse = project.root / f"coarse/{shot}"
+        coarse.mkdir(parents=True)
+        np.save(coarse / f"{shot}.npy", np.load(project.root / f"cache/skin/{shot}/{shot}.npy")[:, ::2])
+    np.save(project.root / "mask.npy", np.arange(10))
+    keys = {
+        "SKIN_PRUNE_CACHE_ROOT": {"ann": "/datasets/ann/coarse"},
+        "SKIN_PRUNE_MESH_MASK_FPATH": {"ann": "/datasets/ann/mask.npy"},
+        "SKIN_PRUNE_CACHE_SHOTS": {"ann": ["a2_joy"]},
+        "SKIN_CACHE_SHOTS": {"ann": ["a1_neutral", "a2_joy"]},
+        "SKIN_FORCE_COMPONENTS": {"ann": 3},
+    }
+    run = project.run(preproc_keys=keys)
+    assert [s.name for s in run.shots] == ["a1_neutral", "a2_joy"] and run.skin.num_components == 3
+    assert set(json.loads((run.path / "pca/skin/intermediate/distinct.json").read_text())) == {"a2_joy"}
+
+
+def test_clips_of_shots_with_sound_and_of_other_voices(project):
+    (project.root / "audio/file.wav").unlink()
+    write_wav(project.root / "audio/aug/bob/a2_joy.wav", 38 / FPS)
+    write_wav(project.root / "audio/aug/bob/a2_joy0.wav", 1.0)
+    run = project.run(dataset={"SHOT_LANGUAGE_MAP": {"ann": {"a2_joy": "zh"}}})
+    tree = ast.parse(run.file("clips_template").read_text())
+    assert ast.literal_eval(tree.body[0].value) == [
+        ("ann", "a1_neutral", (0, 44), "ann", "en", "a1_neutral.wav", 0),
+        ("ann", "a2_joy", (0, 37), "ann", "zh", "a2_joy.wav", 0),
+        ("ann", "a2_joy", (0, 37), "bob", "zh", "aug/bob/a2_joy.wav", 0),
+    ]
+
+
+def test_clips_text_quotes_names():
+    text = clips_text([('a"b', "s\\n", (0, 1), "ä", "en", "x.wav", 0)])
+    assert ast.literal_eval(ast.parse(text).body[0].value)[0][:2] == ('a"b', "s\\n")
+
+
+# ---- mistakes
+
+
+def test_missing_paths_name_their_keys(project):
+    values = {"SKIN_NEUTRAL_FPATH": {"ann": "/datasets/ann/nope.npy"}, "AUDIO_ROOT": {"ann": "/datasets/ann/nope"}}
+    text = project.problems(dataset=values)
+    assert "SKIN_NEUTRAL_FPATH" in text and "AUDIO_ROOT" in text
+    text = project.problems(leave_out=["AUDIO_ROOT"])
+    assert "AUDIO_ROOT" in text and "ann" in text
+
+
+def test_all_problems_of_the_data_are_told_at_once(project):
+    root = project.root
+    np.save(root / "cache/skin/a2_joy/a2_joy.npy", np.zeros((38, V + 1, 3), np.float32))
+    np.save(root / "cache/tongue/file/file.npy", np.zeros((29, VT, 3), np.float32))
+    np.save(root / "geom/skin/lip_open_pose_delta.npy", np.zeros((V - 1, 3)))
+    np.save(root / "xform/saccades.npy", np.zeros((5, 3)))
+    write_json(root / "geom/skin/lip_dist_vertex_list.json", {"upper": [V], "lower": [3]})
+    write_json(root / "geom/skin/eye_dist_vertex_list.json", {"upper": [1, 2], "lower": [3]})
+    write_json(root / "geom/tongue/rigid_vertex_list.json", [0, 1])
+    write_wav(root / "audio/file.wav", 1.0, rate=8000)
+    (root / "cache/skin/stray.txt").write_text("")
+    shutil.copy(root / "cache/tongue/a2_joy/a2_joy.npy", root / "cache/tongue/a2_joy/a2_joy.pc2")
+    jaw = read_npz(root / "xform/jaw.npz")
+    jaw["a2_joy"] = jaw["a2_joy"][:30]
+    write_shot_arrays(root / "xform/jaw.npz", jaw)
+    text = project.problems(dataset={"SHOT_EMOTION_MAP": [("ann", "a9", "joy")]})
+    for part in (
+        "shot a2_joy: a2_joy.npy has 41 vertices",
+        "shot file has 29 frames, the skin cache 30",
+        "SKIN_LIP_OPEN_POSE_DELTA_FPATH: 39 vertices, but the caches have 40",
+        "EYE_SACCADE_ROTATIONS_FPATH",
+        "vertex 40 does not exist",
+        "must be equally long",
+        "needs at least 4 vertices",
+        "8000 Hz",
+        "a2_joy.npy and a2_joy.pc2",
+        "shot a2_joy has 30 frames, the skin cache 38",
+        "no shot 'a9'",
+    ):
+        assert part in text, part
+
+
+def test_unknown_shots_and_actor(project):
+    text = project.problems(preproc_keys={"SKIN_CACHE_SHOTS": {"ann": ["a1"]}, "TONGUE_CACHE_SHOTS": {"ann": ["x"]}})
+    assert "SKIN_CACHE_SHOTS: shot 'a1' is not in SKIN_CACHE_ROOT" in text and "TONGUE_CACHE_SHOTS: shot 'x'" in text
+    with pytest.raises(UserError, match="'eve' is not in ACTOR_NAMES"):
+        project.run()
+        preproc.run("p2", "eve")
+
+
+def test_frames_that_are_not_finite_are_named_for_all_shots(project):
+    for shot, frame in (("a2_joy", 7), ("file", 11)):
+        path = project.root / f"cache/skin/{shot}/{shot}.npy"
+        poses = np.load(path)
+        poses[frame, 3, 1] = np.nan
+        np.save(path, poses)
+    text = project.problems()
+    assert "a2_joy: frame 7" in text and "file: frame 11" in text
+
+
+def test_frame_rate_of_a_cache_that_contradicts(project):
+    write_actor(project.path / "datasets/maya", "maya")
+    text = project.problems(root="/datasets/maya", dataset={"CACHE_FPS": {"ann": 25}})
+    assert "CACHE_FPS says 25" in text and "30 frames a second" in text
+
+
+def test_blendshapes_are_checked_and_forced_to_what_the_runtime_reads():
+    pose = np.zeros((4, 3))
+    good = {
+        "poseNames": np.array(["neutral", "jawÖpen"]),
+        "neutral": pose,
+        "jawÖpen": pose,
+        "rig_version": np.array("1"),
+    }
+    clean, problems = clean_blendshapes(good | {"frontalMask": np.array([True, False, False, True])}, 4, "here")
+    assert problems == [] and clean["poseNames"].tolist() == [b"neutral", "jawÖpen".encode()]
+    assert clean["frontalMask"].tolist() == [0, 3] and clean["frontalMask"].dtype == np.int32
+    assert clean["rig_version"].dtype.kind == "S" and clean["neutral"].dtype == np.float32
+    bad = {
+        "poseNames": np.array(["a", "b", "b"]),
+        "neutral": pose[:3],
+        "a": pose * np.nan,
+        "frontalMask": np.array([4]),
+    }
+    text = "\n".join(clean_blendshapes(bad, 4, "here")[1])
+    for part in (
+        "must be 'neutral'",
+        "'b' of poseNames has no array",
+        "named twice",
+        "'neutral': expected",
+        "'a': expected",
+        "frontalMask",
+    ):
+        assert part in text
+    assert "poseNames and neutral" in clean_blendshapes({}, 4, "here")[1][0]
+
+
+# ---- emotions, languages
+
+
+def test_emotions_are_whole_words():
+    names = ["joy", "sad", "very_sad", "OutOfBreath"]
+    assert emotions_in("cp1_joy", names) == ["joy"]
+    assert emotions_in("take3-JOY02", names) == ["joy"]
+    assert emotions_in("joyful_sadness", names) == []
+    assert emotions_in("x_very_sad_1", names) == ["very_sad"]
+    assert emotions_in("outofbreath7", names) == ["OutOfBreath"]
+    assert sorted(emotions_in("joy_then_sad", names)) == ["joy", "sad"]
+
+
+def test_emotion_of_a_shot(caplog):
+    names = ["neutral", "joy", "sad"]
+    found, problems = shot_emotions(
+        "ann", ["a_joy", "b", "c_joy_sad", "d_joy"], names, [("ann", "d_joy", "sad"), ("eve", "b", "sad")]
+    )
+    assert found["a_joy"] == "joy" and found["b"] == "neutral" and found["d_joy"] == "sad"
+    assert len(problems) == 1 and "c_joy_sad" in problems[0] and "SHOT_EMOTION_MAP" in problems[0]
+    assert "taken as neutral: b" in caplog.text
+    assert "b" in shot_emotions("ann", ["b"], ["joy", "sad"], [])[1][0]
+    assert shot_emotions("ann", ["b"], ["neutral"], []) == ({"b": "neutral"}, [])
+
+
+def test_language_of_a_shot():
+    assert shot_language({"ann": {"a": "zh"}}, "ann", "a") == "zh"
+    assert shot_language({"a": "fr"}, "ann", "a") == "fr"
+    assert shot_language({"ann": {"a": "zh"}}, "ann", "ann") == shot_language({}, "ann", "a") == "en"
+
+
+# ---- pieces
+
+
+def test_affine_of_a_reference():
+    reference = np.array([[0.0, 0, 0], [4, 2, 0]])
+    translate, scale = affine_of(reference, 2.0)
+    assert translate.tolist() == [2, 1, 0] and scale == 1.0
+    assert affine_of(np.zeros((5, 2)))[1] == 1.0
+
+
+@pytest.mark.parametrize("count", [3, 4, 5, 9])
+def test_spread_points_span_space(count):
+    values = np.linalg.svd(spread_points(count, 2.0) - spread_points(count, 2.0).mean(axis=0), compute_uv=False)
+    assert values[1] > 0.3 * values[0]
+
+
+def test_a_bundle_without_anything_is_finite():
+    pca = Pca(np.zeros((2, 6, 3), np.float32), np.zeros((6, 3), np.float32), np.zeros(2, np.float32))
+    bundle = build_bundle(pca, pca, RestData(), Placeholders((5, 3), (10,), (20, 2)), {}, 1.0)
+    assert all(np.isfinite(a).all() and a.dtype == np.float32 for a in bundle.network_data.values())
+    assert bundle.mean_geometry.shape == (18 + 18 + 15 + 4,) and bundle.data_info["scale_skin"] == 1.0
+    assert np.abs(bundle.network_data["neutral_jaw"]).max() < 0.021  # metres
+
+
+def test_dataset_loaders(project):
+    files = DatasetFiles.from_config(section_from_values("dataset", project.values()), "ann")
+    assert files.shots() == sorted(SHOTS) and files.voices() == []
+    assert files.eye_animation("a2_joy").shape == (38, 4) and not files.has_eye("file")
+    assert files.jaw_animation("file").dtype == np.float32 and files.has_jaw("file")
+    assert [list(part) for part in files.lip_size_pairs()] == [[1, 1], [2, 2]]
+    assert files.skin_triangles() is None and files.blink_keys() is None
+    assert files.lip_open_pose_delta().flags.c_contiguous
+
+
+def test_a_damaged_run_is_told(project):
+    run = project.run()
+    run.file("data_info").unlink()
+    run.file("mean_geometry").unlink()
+    with pytest.raises(UserError) as error:
+        load_preproc_run(run.path)
+    assert len(error.value.lines) == 2
+    with pytest.raises(UserError, match="no skin coefficients"):
+        run.skin_coeffs("nope")
+    assert run.tongue_coeffs("nope") is None
