@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -109,6 +110,12 @@ class RunningRms:
             rms = (self.squares[name] / correction).sqrt().clamp(min=1e-12)
             scaled[name] = (value / rms).clamp(min=1e-12) ** power
         return scaled
+
+    def state_dict(self) -> dict[str, object]:
+        return {"squares": dict(self.squares), "count": self.count}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.squares, self.count = dict(state["squares"]), state["count"]
 
 
 def weighted_total(terms: Mapping[str, Tensor], weights: Mapping[str, float | None]) -> Tensor:

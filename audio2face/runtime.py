@@ -67,14 +67,19 @@ def start(seed: int = 0, reproducible: bool = True, device: str | None = None) -
     return runtime
 
 
-def available_memory_gb(device: torch.device) -> float:
-    """Free memory in GB on the device's own memory, or the host's."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] / 1e9
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
-    except (ValueError, OSError):
-        return 4.0
+def random_state() -> dict[str, torch.Tensor]:
+    """The state of the global generators, which weight initialisation and dropout draw from."""
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def set_random_state(state: dict[str, torch.Tensor]) -> None:
+    """Take up a state that `random_state` gave."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"].cpu())
 
 
 def model_cache(root: Path) -> Path:

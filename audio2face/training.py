@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
-import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -15,11 +14,12 @@ import torch
 from torch import nn
 
 from audio2face.losses import Losses
+from audio2face.progress import Clock, Meter, Stop
+from audio2face.runtime import random_state, set_random_state
 
 logger = logging.getLogger(__name__)
 
 Log = Callable[[int, dict[str, float]], None]
-SAME_STOP_S = 2.0  # a second signal within this time is the same key press, delivered twice
 
 
 class Method(Protocol):
@@ -44,42 +44,23 @@ class Method(Protocol):
     def describe(self, batch: Any) -> str:
         """Where a batch comes from, for messages."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """What changes from step to step beside the weights: running statistics, random generators."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a state that `state_dict` gave."""
+
 
 class TrainingDiverged(RuntimeError):
     """The loss is not finite any more. The model has been put back to its last good state."""
 
 
-@dataclass
-class Stop:
-    """A request to end training after the current step, set by Ctrl-C or SIGTERM."""
-
-    requested: bool = False
-    time_s: float = 0.0
-
-    @contextmanager
-    def on_signals(self) -> Iterator[Stop]:
-        """Within the block the first SIGINT or SIGTERM sets `requested`; a later one raises KeyboardInterrupt."""
-
-        def ask(number: int, _: Any) -> None:
-            if self.requested:
-                if time.monotonic() - self.time_s > SAME_STOP_S:
-                    raise KeyboardInterrupt
-                return
-            logger.warning("%s: stopping after this step, then saving and exporting", signal.Signals(number).name)
-            self.requested, self.time_s = True, time.monotonic()
-
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {n: signal.signal(n, ask) for n in numbers}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
 @dataclass(frozen=True)
 class FitSettings:
-    """How long and how fast: `accumulate` batches make one optimiser step; an epoch's last step takes what is left."""
+    """How long and how fast: `accumulate` batches make one optimiser step; an epoch's last step takes what is left.
+
+    A checkpoint is due after every `checkpoint_epochs` epochs and after `checkpoint_minutes`, at a step's end.
+    """
 
     epochs: int
     learning_rate: float
@@ -88,6 +69,8 @@ class FitSettings:
     clip_norm: float | None = None
     ema_decay: float | None = None
     log_period: int = 50
+    checkpoint_epochs: int | None = None
+    checkpoint_minutes: float | None = None
 
 
 @dataclass
@@ -110,6 +93,13 @@ class Ema:
             else:
                 self.state[name] = value.detach().clone()
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"state": self.state, "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.state = {name: value.clone() for name, value in state["state"].items()}
+        self.updates = state["updates"]
+
     def load_into(self, model: nn.Module) -> None:
         """Put the average in place of the model's trained weights."""
         with torch.no_grad():
@@ -130,71 +120,136 @@ def _restore(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
                 parameter.copy_(state[name])
 
 
+class Fit:
+    """A training under way: weights, optimiser, averages, position and random states, which a checkpoint keeps."""
+
+    def __init__(self, method: Method, settings: FitSettings):
+        self.method, self.settings, self.model = method, settings, method.model
+        self.optimizer = torch.optim.Adam(method.param_groups(), lr=settings.learning_rate)
+        self.rates = [settings.learning_rate * group.get("lr_mult", 1.0) for group in self.optimizer.param_groups]
+        self.ema = Ema(settings.ema_decay) if settings.ema_decay else None
+        self.epoch = self.batch = self.step = 0  # the batch to come within the epoch; steps done
+        self.per_epoch = method.steps_per_epoch()
+        self.total = math.ceil(self.per_epoch / settings.accumulate) * settings.epochs
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the rest of the training depends on: tensors, numbers and dictionaries only."""
+        return {
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "ema": self.ema.state_dict() if self.ema else None,
+            "method": self.method.state_dict(),
+            "random": random_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint of a training with the same settings."""
+        self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.ema and state["ema"]:
+            self.ema.load_state_dict(state["ema"])
+        self.method.load_state_dict(state["method"])
+        set_random_state(state["random"])
+
+    def run(self, log: Log, stop: Stop, save: Callable[[dict[str, Any]], None] | None) -> None:
+        """Train to the end, or to the end of the step in which `stop` is requested; `save` gets checkpoints."""
+        meter, clock, good = Meter(), Clock(self.total, self.step), trained_state(self.model)
+        saved_s = time.monotonic()
+        self.model.train()
+        while self.epoch < self.settings.epochs and not stop.requested:
+            self._set_rates()
+            for batch in itertools.islice(self.method.batches(self.epoch), self.batch, None):
+                losses = self._backward(batch)
+                meter.add({**losses.terms, "total": losses.total})
+                self.batch += 1
+                if self.batch % self.settings.accumulate and self.batch < self.per_epoch:
+                    continue
+                self._step()
+                if self.step % self.settings.log_period == 0 or self.step == self.total or stop.requested:
+                    values = meter.read()
+                    if not math.isfinite(values["total"]):
+                        _restore(self.model, good)
+                        raise TrainingDiverged(
+                            f"the loss became {values['total']} by step {self.step} (epoch {self.epoch + 1}), "
+                            f"last batch: {self.method.describe(batch)}"
+                        )
+                    values["learning_rate"] = self.optimizer.param_groups[0]["lr"]
+                    log(self.step, values)
+                    logger.info("%s", clock.line(self.step, self.epoch, self.settings.epochs, values))
+                if stop.requested:
+                    break
+                if self._minutes_due(saved_s) and save:
+                    save(self.state_dict())
+                    saved_s = time.monotonic()
+            if self.batch >= self.per_epoch:
+                self.epoch, self.batch = self.epoch + 1, 0
+                if all(torch.isfinite(p).all() for p in self.model.parameters()):
+                    good = trained_state(self.model)
+            every = self.settings.checkpoint_epochs
+            due = stop.requested or (every and self.epoch % every == 0 and self.epoch < self.settings.epochs)
+            if due and save:
+                save(self.state_dict())
+                saved_s = time.monotonic()
+
+    def finish(self) -> None:
+        """Put the averaged weights in place, if there are any, and the model in evaluation mode."""
+        if self.ema:
+            self.ema.load_into(self.model)
+        self.model.eval()
+
+    def _set_rates(self) -> None:
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * self.method.lr_multiplier(self.epoch)
+
+    def _backward(self, batch: Any) -> Losses:
+        accumulate = self.settings.accumulate
+        group_size = min(accumulate, self.per_epoch - self.batch // accumulate * accumulate)
+        losses = self.method.loss(batch, progress=self.step / self.total)
+        (losses.total / group_size).backward()
+        return losses
+
+    def _step(self) -> None:
+        _decay_weights(self.optimizer, self.settings.weight_decay)
+        if self.settings.clip_norm:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        if self.ema:
+            self.ema.update(self.model)
+
+    def _minutes_due(self, saved_s: float) -> bool:
+        minutes = self.settings.checkpoint_minutes
+        return bool(minutes) and time.monotonic() - saved_s > 60 * minutes
+
+
 def fit(
     method: Method,
     settings: FitSettings,
     log: Log,
     stop: Stop | None = None,
-    on_epoch: Callable[[int, nn.Module], None] | None = None,
+    save: Callable[[dict[str, Any]], None] | None = None,
+    resume: dict[str, Any] | None = None,
 ) -> int:
     """Train `method.model` and return the number of optimiser steps done.
 
     The loss of an accumulated step is the mean over its batches. Ends early, at a step's end, when `stop` is requested.
-    With `ema_decay` the model ends up holding the moving average. `on_epoch(epoch, model)` is called after each epoch.
+    With `ema_decay` the model ends up holding the moving average. `save` is given checkpoints, of which `resume` takes
+    one to go on from; on the CPU the result is bit-equal to that of an uninterrupted training.
 
     Raises:
         TrainingDiverged: the loss became NaN or infinite; the model holds the last good epoch's weights.
     """
-    model, stop = method.model, stop or Stop()
-    optimizer = torch.optim.Adam(method.param_groups(), lr=settings.learning_rate)
-    rates = [settings.learning_rate * group.get("lr_mult", 1.0) for group in optimizer.param_groups]
-    per_epoch = method.steps_per_epoch()
-    steps_per_epoch = math.ceil(per_epoch / settings.accumulate)
-    total = steps_per_epoch * settings.epochs
-    ema = Ema(settings.ema_decay) if settings.ema_decay else None
-    meter, step, good = Meter(), 0, trained_state(model)
-    clock = Clock(total)
-    model.train()
-    for epoch in range(settings.epochs):
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * method.lr_multiplier(epoch)
-        for index, batch in enumerate(method.batches(epoch)):
-            group_size = min(settings.accumulate, per_epoch - index // settings.accumulate * settings.accumulate)
-            losses = method.loss(batch, progress=step / total)
-            (losses.total / group_size).backward()
-            meter.add({**losses.terms, "total": losses.total})
-            if (index + 1) % settings.accumulate and index + 1 < per_epoch:
-                continue
-            _decay_weights(optimizer, settings.weight_decay)
-            if settings.clip_norm:
-                nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            step += 1
-            if ema:
-                ema.update(model)
-            if step % settings.log_period == 0 or step == total or stop.requested:
-                values = meter.read()
-                if not math.isfinite(values["total"]):
-                    _restore(model, good)
-                    raise TrainingDiverged(
-                        f"the loss became {values['total']} around step {step} (epoch {epoch + 1}), with {method.describe(batch)}"
-                    )
-                values["learning_rate"] = optimizer.param_groups[0]["lr"]
-                log(step, values)
-                logger.info("%s", clock.line(step, epoch, settings.epochs, values))
-            if stop.requested:
-                break
-        if all(torch.isfinite(p).all() for p in model.parameters()):
-            good = trained_state(model)
-        if on_epoch:
-            on_epoch(epoch, model)
-        if stop.requested:
-            break
-    if ema:
-        ema.load_into(model)
-    model.eval()
-    return step
+    training = Fit(method, settings)
+    if resume:
+        training.load_state_dict(resume)
+    training.run(log, stop or Stop(), save)
+    training.finish()
+    return training.step
 
 
 def _decay_weights(optimizer: torch.optim.Optimizer, decay: float) -> None:
@@ -207,41 +262,3 @@ def _decay_weights(optimizer: torch.optim.Optimizer, decay: float) -> None:
                 for p in group["params"]:
                     if p.ndim > 1 and p.grad is not None:
                         p.mul_(1 - group["lr"] * decay)
-
-
-class Meter:
-    """Mean of every loss since the last reading. Sums stay on the device until read."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, torch.Tensor] = {}
-        self._count = 0
-
-    def add(self, terms: dict[str, torch.Tensor]) -> None:
-        for name, value in terms.items():
-            value = value.detach()
-            self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
-        self._count += 1
-
-    def read(self) -> dict[str, float]:
-        means = {name: float(value) / self._count for name, value in self._sums.items()}
-        self._sums, self._count = {}, 0
-        return means
-
-
-class Clock:
-    """Log lines with the speed and the time left."""
-
-    def __init__(self, total: int):
-        self.total, self.start = total, time.monotonic()
-
-    def line(self, step: int, epoch: int, epochs: int, values: dict[str, float]) -> str:
-        elapsed = time.monotonic() - self.start
-        left = elapsed / step * (self.total - step)
-        terms = "  ".join(f"{name} {value:.4g}" for name, value in values.items() if name != "learning_rate")
-        return f"epoch {epoch + 1}/{epochs}  step {step}/{self.total}  left {_duration(left)}  {terms}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(int(seconds + 0.5), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"

@@ -52,8 +52,20 @@ COMMANDS = {
     "train": Command(
         kind="Training",
         summary="Train a network and export it (workspace/output_train). Ctrl-C stops early and keeps the result.",
-        example="python run_train.py demo-regression",
+        example="python run_train.py demo-regression\n         python run_train.py demo-regression --resume",
         names={"config_name": CONFIG},
+        options=(
+            Option(
+                "--resume",
+                {
+                    "nargs": "?",
+                    "const": "latest",
+                    "metavar": "RUN",
+                    "help": "go on with an unfinished training run (default: the newest); write it after CONFIG_NAME",
+                },
+            ),
+            Option("--export", {"metavar": "RUN", "help": "do not train: export the weights of a training run again"}),
+        ),
     ),
     "deploy": Command(
         kind="Deploy",

@@ -29,7 +29,8 @@ def call_preproc(module: Any, args: Any) -> str:
 
 
 def call_train(module: Any, args: Any) -> str:
-    return module.run(args.config_name)
+    given = {name: getattr(args, name, None) for name in ("resume", "export")}
+    return module.run(args.config_name, **{name: value for name, value in given.items() if value})
 
 
 def call_deploy(module: Any, args: Any) -> str:

@@ -1,5 +1,6 @@
 """The training loop on problems whose answer is known."""
 
+import copy
 import math
 import os
 import signal
@@ -9,7 +10,9 @@ import torch
 from torch import nn
 
 from audio2face.losses import Losses
-from audio2face.training import FitSettings, Stop, TrainingDiverged, fit
+from audio2face.networks.checkpoints import checkpoint_files, load_checkpoint, save_checkpoint
+from audio2face.progress import Stop
+from audio2face.training import FitSettings, TrainingDiverged, fit
 
 
 class Line:
@@ -41,6 +44,12 @@ class Line:
 
     def describe(self, batch):
         return "the batch of the test"
+
+    def state_dict(self):
+        return {"calls": len(self.progress)}
+
+    def load_state_dict(self, state):
+        self.progress = [None] * state["calls"]
 
 
 def batch(x, y):
@@ -126,3 +135,56 @@ def test_weight_decay_shrinks():
     fit(plain, FitSettings(epochs=200, learning_rate=0.05), quiet)
     fit(decayed, FitSettings(epochs=200, learning_rate=0.05, weight_decay=0.5), quiet)
     assert decayed.model.weight.item() < plain.model.weight.item()
+
+
+def noisy(batches):
+    """A method whose loss draws from the global generator, as dropout does."""
+    method = Line(batches)
+    plain = method.loss
+
+    def loss(b, progress):
+        found = plain((b[0] + torch.randn(()) * 0.1, b[1]), progress)
+        return found
+
+    method.loss = loss
+    return method
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_resuming_from_any_checkpoint_ends_with_the_same_weights(accumulate):
+    data = [batch(1, 2), batch(2, 1), batch(3, 5)]
+    settings = FitSettings(4, 0.05, accumulate, ema_decay=0.9, checkpoint_epochs=1, checkpoint_minutes=1e-9)
+    torch.manual_seed(0)
+    states = []
+    whole = noisy(data)
+    fit(whole, settings, quiet, save=lambda state: states.append(copy.deepcopy(state)))
+    assert len(states) >= 4 and any(state["batch"] for state in states)
+    for state in states:
+        torch.manual_seed(99)
+        again = noisy(data)
+        steps = fit(again, settings, quiet, resume=copy.deepcopy(state))
+        assert torch.equal(again.model.weight, whole.model.weight)
+        assert steps == 4 * math.ceil(3 / accumulate)
+
+
+def test_an_interrupt_leaves_a_checkpoint():
+    method, stop, states = Line([batch(1, 2)] * 3), Stop(), []
+    plain = method.loss
+
+    def loss(b, progress):
+        stop.requested = len(method.progress) == 1
+        return plain(b, progress)
+
+    method.loss = loss
+    fit(method, FitSettings(epochs=5, learning_rate=0.1), quiet, stop, states.append)
+    assert [(s["epoch"], s["batch"], s["step"]) for s in states] == [(0, 2, 2)]
+
+
+def test_checkpoints_keep_the_newest_and_survive_a_damaged_one(tmp_path):
+    for step in (1, 2, 3):
+        save_checkpoint(tmp_path, {"step": step, "x": torch.ones(2) * step}, keep=2)
+    assert [p.name for p in checkpoint_files(tmp_path)] == ["step_00000002.pt", "step_00000003.pt"]
+    assert load_checkpoint(tmp_path)["step"] == 3
+    checkpoint_files(tmp_path)[-1].write_bytes(b"cut off")
+    assert load_checkpoint(tmp_path)["step"] == 2
+    assert load_checkpoint(tmp_path / "none") is None

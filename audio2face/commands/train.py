@@ -5,17 +5,31 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from audio2face import runtime as runtimes
-from audio2face.artifacts.run_dir import finish_run, new_run, write_provenance
-from audio2face.artifacts.train_run import write_train_run
+from audio2face.artifacts.run_dir import (
+    FULL_NAME,
+    LATEST,
+    check_name,
+    finish_run,
+    is_complete,
+    new_run,
+    read_config_json,
+    resolve_run,
+    write_provenance,
+)
+from audio2face.artifacts.train_run import TrainRun, load_train_run, write_train_run
 from audio2face.config import Section, load_config
 from audio2face.methods import diffusion_setup, regression_setup
 from audio2face.methods.setup import Inputs, Training, build_inputs
 from audio2face.networks import save_weights
+from audio2face.networks.checkpoints import load_checkpoint, save_checkpoint
 from audio2face.paths import external_path, local_path
+from audio2face.progress import Stop
 from audio2face.runtime import Runtime
-from audio2face.training import Stop, TrainingDiverged, fit
+from audio2face.training import TrainingDiverged, fit
+from audio2face.types import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -23,47 +37,145 @@ METHODS: dict[str, Callable[[Inputs, Runtime], Training]] = {
     "regression": regression_setup.build,
     "diffusion": diffusion_setup.build,
 }
+FREE_TO_CHANGE = {"RUN_INFO", "LOG_PERIOD", "CHECKPOINT_PERIOD", "CHECKPOINT_MINUTES", "CHECKPOINT_KEEP"}
 
 
-def run(config_name: str) -> str:
+def run(config_name: str, resume: str | None = None, export: str | None = None) -> str:
     """Train the project `config_name` and return the full name of the run in TRAIN_OUTPUT_ROOT.
+
+    `resume` is the full name of an unfinished run, or `latest`: training goes on from its newest checkpoint and, on the
+    CPU, ends with the very weights of an uninterrupted run.
+
+    `export` is the full name of a run whose weights are exported again, without training.
 
     Ctrl-C or SIGTERM ends training after the current step; what there is is saved and exported, then KeyboardInterrupt
     is raised with the run's name. Raises UserError for mistakes in the config or the data, before any folder is made.
     """
     sections = load_config(config_name, ("train", "dataset"), optional=("inference",))
     train, dataset = sections["train"], sections["dataset"]
+    root = local_path(train.TRAIN_OUTPUT_ROOT)
+    if export:
+        return export_again(root, export, train)
+    folder = find_unfinished(root, train, resume, config_name) if resume else None
     runtime = runtimes.start(train.RNG_SEED_TORCH, train.REPRODUCIBLE)
     inputs = build_inputs(config_name, train, dataset, sections.get("inference"))
     training = METHODS[train.NETWORK_TYPE](inputs, runtime)
-    folder = new_run(local_path(train.TRAIN_OUTPUT_ROOT), train.RUN_NAME)
+    if folder is None:
+        folder = new_run(root, train.RUN_NAME)
+        write_provenance(folder, sections, train.RUN_INFO, {"preproc_info": _preproc_info(inputs)})
     runtimes.setup_logging(folder / "log.log")
-    _write_settings(folder, sections, inputs)
-    run = write_train_run(folder, training.spec, inputs.runs)
+    training_run = write_train_run(folder, training.spec, inputs.runs)
     stop = Stop()
     with stop.on_signals(), _TensorBoard(folder) as board:
-        steps = _fit(training, board, stop, folder)
+        steps = _fit(training, board, stop, folder, train.CHECKPOINT_KEEP)
         save_weights(folder / "weights.pth", training.network)
         logger.info("weights after %d steps: %s", steps, external_path(folder / "weights.pth"))
-        training.export(run)
+        _export(training, training_run)
     finish_run(folder)
     logger.info("training run: %s", external_path(folder))
     if stop.requested:
+        logger.info("to go on with it later: python run_train.py %s --resume %s", config_name, folder.name)
         raise KeyboardInterrupt(folder.name)
     return folder.name
 
 
-def _fit(training: Training, board: _TensorBoard, stop: Stop, folder: Path) -> int:
+def find_unfinished(root: Path, train: Section, name: str, config_name: str) -> Path:
+    """The folder of a run to go on with. Raises UserError when there is none, or the config has changed since."""
+    if name != LATEST:
+        folder = root / check_name(name, "training run name")
+        if not folder.is_dir():
+            raise UserError(f"training run {name} not found in {external_path(root)}")
+    else:
+        folders = sorted(root.iterdir(), reverse=True) if root.is_dir() else []
+        found = [f for f in folders if (m := FULL_NAME.match(f.name)) and m[2] == train.RUN_NAME and not is_complete(f)]
+        if not found:
+            raise UserError(
+                f"no unfinished training run named {train.RUN_NAME} in {external_path(root)}; "
+                f"start one with: python run_train.py {config_name}"
+            )
+        folder = found[0]
+    before = read_config_json(folder, "train")
+    if before is None:
+        raise UserError(f"training run {folder.name} stopped before it had written its config; start again")
+    now = _as_json(train.values)
+    changed = sorted(k for k in now.keys() | before.keys() if k not in FREE_TO_CHANGE and now.get(k) != before.get(k))
+    if changed:
+        raise UserError(
+            [
+                f"training run {folder.name} cannot go on: config_train.py has changed since it began",
+                f"  {', '.join(changed)}",
+            ]
+        )
+    return folder
+
+
+def export_again(root: Path, name: str, train: Section) -> str:
+    """Export the saved weights of a run, finished or not, and mark it finished. Raises UserError without weights."""
+    from audio2face.inference.backends import load_network
+
+    folder = resolve_run(root, name, what="training", run_name=train.RUN_NAME) if name == LATEST else root / name
+    training_run = load_train_run(folder)
+    EXPORTERS[training_run.spec.network_type](
+        load_network(training_run, runtimes.choose_device("cpu")), training_run, train
+    )
+    finish_run(folder)
+    return folder.name
+
+
+def _export_regression(network: Any, training_run: TrainRun, train: Section) -> None:
+    from audio2face.export import export_regression
+
+    databases = {actor: training_run.emotion_db(actor) for actor in training_run.spec.actors}
+    export_regression(network, training_run, databases, None, train.ONNX_OPSET, train.ONNX_EXPORTER)
+
+
+def _export_diffusion(network: Any, training_run: TrainRun, train: Section) -> None:
+    from audio2face.export.diffusion import export_diffusion
+
+    export_diffusion(network, training_run, train.ONNX_OPSET, train.ONNX_EXPORTER)
+
+
+EXPORTERS: dict[str, Callable[[Any, TrainRun, Section], None]] = {
+    "regression": _export_regression,
+    "diffusion": _export_diffusion,
+}
+
+
+def _as_json(values: dict[str, Any]) -> Any:
+    import json
+
+    from audio2face.formats.json_file import dumps_json
+
+    return json.loads(dumps_json(values))
+
+
+def _preproc_info(inputs: Inputs) -> dict[str, Any]:
+    return {"preproc_run_name_full": {actor: run.name for actor, run in inputs.runs.items()}}
+
+
+def _fit(training: Training, board: _TensorBoard, stop: Stop, folder: Path, keep: int) -> int:
+    state = load_checkpoint(folder)
+    if state:
+        logger.info("going on after step %d (epoch %d)", state["step"], state["epoch"] + 1)
     try:
-        return fit(training.method, training.settings, board.log, stop)
-    except TrainingDiverged:
+        return fit(training.method, training.settings, board.log, stop, lambda s: _save(folder, s, keep), state)
+    except TrainingDiverged as error:
         save_weights(folder / "weights_last_good.pth", training.network)
+        logger.error("the last good weights: %s", external_path(folder / "weights_last_good.pth"))
+        raise UserError(f"{error}; lower LEARNING_RATE, or look at that shot's data") from error
+
+
+def _save(folder: Path, state: dict[str, Any], keep: int) -> None:
+    path = save_checkpoint(folder, state, keep)
+    logger.info("checkpoint: %s", external_path(path))
+
+
+def _export(training: Training, training_run: TrainRun) -> None:
+    try:
+        training.export(training_run)
+    except Exception:
+        logger.error("the export failed; the weights are kept in %s", external_path(training_run.weights))
         raise
-
-
-def _write_settings(folder: Path, sections: dict[str, Section], inputs: Inputs) -> None:
-    names = {actor: run.name for actor, run in inputs.runs.items()}
-    write_provenance(folder, sections, sections["train"].RUN_INFO, {"preproc_info": {"preproc_run_name_full": names}})
 
 
 class _TensorBoard:

@@ -123,6 +123,12 @@ class DiffusionMethod:
     def describe(self, batch: SegmentBatch) -> str:
         return self.data.describe(batch)
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.generator.set_state(state["generator"].cpu())
+
     def param_groups(self) -> list[dict[str, Any]]:
         return [{"params": [p for p in self.network.parameters() if p.requires_grad]}]
 

@@ -88,6 +88,8 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         clip_norm=train.GRADIENT_CLIP_NORM,
         ema_decay=train.EMA_DECAY,
         log_period=train.LOG_PERIOD,
+        checkpoint_epochs=train.CHECKPOINT_PERIOD,
+        checkpoint_minutes=train.CHECKPOINT_MINUTES,
     )
 
     def export(run: TrainRun) -> dict[str, Path]:

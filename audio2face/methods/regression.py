@@ -116,6 +116,12 @@ class RegressionMethod:
     def describe(self, batch: WindowBatch) -> str:
         return self.data.describe(batch)
 
+    def state_dict(self) -> dict[str, Any]:
+        return {"normaliser": self.normaliser.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.normaliser.load_state_dict(state["normaliser"])
+
     def param_groups(self) -> list[dict[str, Any]]:
         network = [p for p in self.model.network.parameters() if p.requires_grad]
         return [

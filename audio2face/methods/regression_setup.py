@@ -13,7 +13,6 @@ from torch import Tensor
 
 from audio2face.artifacts.emotion_db import EmotionDB, actor_databases, compact
 from audio2face.artifacts.train_run import NetworkSpec, TrainRun
-from audio2face.networks.phonemes import PhonemeModel, load_phoneme_model
 from audio2face.config import Section
 from audio2face.data.channels import CHANNELS
 from audio2face.data.window_dataset import WindowData, WindowParams, shift_grid
@@ -32,6 +31,7 @@ from audio2face.methods.shared import (
 )
 from audio2face.networks import NETWORKS
 from audio2face.networks.layers import num_steps
+from audio2face.networks.phonemes import PhonemeModel, load_phoneme_model
 from audio2face.paths import local_path
 from audio2face.runtime import Runtime, model_cache
 from audio2face.training import FitSettings
@@ -111,6 +111,8 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         weight_decay=train.WEIGHT_DECAY,
         ema_decay=train.EMA_DECAY,
         log_period=train.LOG_PERIOD,
+        checkpoint_epochs=train.CHECKPOINT_PERIOD,
+        checkpoint_minutes=train.CHECKPOINT_MINUTES,
     )
 
     def export(run: TrainRun) -> dict[str, Path]:
