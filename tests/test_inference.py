@@ -357,10 +357,10 @@ def test_infer_tells_every_mistake_and_makes_no_folder(run, project):
 
 
 def test_long_animations_go_through_files(run, project, monkeypatch):
-    from audio2face.commands import infer
+    from audio2face.commands import infer, infer_output
 
     plain = output_of(project, infer.run("tiny", run.name, OUTPUT_FORMATS=["npy"]))
-    monkeypatch.setattr(infer, "IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(infer_output, "IN_MEMORY_BYTES", 0)
     stored = output_of(project, infer.run("tiny", run.name, OUTPUT_FORMATS=["npy", "maya"]))
     name = "hello.world_ada_ada_neutral_offline_skin.npy"
     np.testing.assert_array_equal(np.load(plain / name), np.load(stored / name))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from audio2face.audio.windows import window_starts
-from audio2face.data.audio_tracks import AudioTracks, MutedNoise
+from audio2face.data.audio_tracks import AudioTracks, MutedNoise, standardized
 from audio2face.data.targets import ShotTargets, clip_times, sample_linear
 from audio2face.data.window_dataset import ClipConditions
 from audio2face.layout import ChannelLayout
@@ -180,8 +180,3 @@ class SegmentData:
     def describe(self, batch: SegmentBatch) -> str:
         """The shots a batch comes from, for an error message."""
         return ", ".join(f"{self.clips[c].shot.actor}/{self.clips[c].shot.name}" for c in batch.clips)
-
-
-def standardized(samples: np.ndarray) -> np.ndarray:
-    """A track (N,) at mean 0 and variance 1, as the speech encoders' own preprocessing does it."""
-    return ((samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)).astype(np.float32)

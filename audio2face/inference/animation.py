@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from audio2face.layout import ChannelLayout
 from audio2face.postprocess import chain
 from audio2face.types import FaceAnimation
 
-_BLOCK = 256  # frames decoded at once
+BLOCK = 256  # frames decoded at once
 
 
 def decode_mesh(coeffs: np.ndarray, components: np.ndarray, mean: np.ndarray, store: Path | None = None) -> np.ndarray:
@@ -20,11 +20,11 @@ def decode_mesh(coeffs: np.ndarray, components: np.ndarray, mean: np.ndarray, st
 
     With `store` the result is a memory-mapped .npy file of that name instead of memory.
     """
-    frames = _empty((len(coeffs), *mean.shape), store)
+    frames = empty_frames((len(coeffs), *mean.shape), store)
     basis = components.reshape(len(components), -1)
-    for first in range(0, len(coeffs), _BLOCK):
-        block = coeffs[first : first + _BLOCK] @ basis + mean.reshape(-1)
-        frames[first : first + _BLOCK] = block.reshape(-1, *mean.shape)
+    for first in range(0, len(coeffs), BLOCK):
+        block = coeffs[first : first + BLOCK] @ basis + mean.reshape(-1)
+        frames[first : first + BLOCK] = block.reshape(-1, *mean.shape)
     return frames
 
 
@@ -53,19 +53,27 @@ def postprocessed_animation(
     right then left, each about x, y, z.
     """
     built = chain.build(config, actor.network_data, float(np.float32(1) / np.float32(fps)))
-    count = len(result)
+    blocks = (result[first : first + BLOCK] for first in range(0, len(result), BLOCK))
+    return chain_animation(built, blocks, len(result), actor, fps, store)
+
+
+def chain_animation(
+    built: chain.Chain, blocks: Iterable[np.ndarray], count: int, actor: ActorData, fps: float, store: Path | None
+) -> FaceAnimation:
+    """All `count` network rows, given in blocks (n, C), through a post-processing chain."""
     channels = {
-        "skin": _empty((count, *actor.network_data["shapes_mean_skin"].shape), _file(store, "skin")),
-        "tongue": _empty((count, *actor.network_data["shapes_mean_tongue"].shape), _file(store, "tongue")),
+        "skin": empty_frames((count, *actor.network_data["shapes_mean_skin"].shape), _file(store, "skin")),
+        "tongue": empty_frames((count, *actor.network_data["shapes_mean_tongue"].shape), _file(store, "tongue")),
         "jaw": np.empty((count, 4, 4), np.float32),
         "eye": np.empty((count, 6), np.float32),
     }
-    state = None
-    for first in range(0, count, _BLOCK):
-        frames, state = chain.apply(built, result[first : first + _BLOCK], state)
+    state, first = None, 0
+    for block in blocks:
+        frames, state = chain.apply(built, block, state)
         parts = {"skin": frames.skin, "tongue": frames.tongue, "jaw": frames.jaw, "eye": frames.eyes}
         for name, values in parts.items():
-            channels[name][first : first + _BLOCK] = values
+            channels[name][first : first + len(block)] = values
+        first += len(block)
     return FaceAnimation(fps, channels)
 
 
@@ -73,7 +81,8 @@ def _file(store: Path | None, part: str) -> Path | None:
     return None if store is None else store / f"{part}.npy"
 
 
-def _empty(shape: tuple[int, ...], store: Path | None) -> np.ndarray:
+def empty_frames(shape: tuple[int, ...], store: Path | None) -> np.ndarray:
+    """An array to be filled: in memory, or in the file `store`."""
     if store is None:
         return np.empty(shape, np.float32)
     return np.lib.format.open_memmap(store, mode="w+", dtype=np.float32, shape=shape)

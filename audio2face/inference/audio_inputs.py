@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from audio2face.artifacts.train_run import EmotionLabel, NetworkSpec
+from audio2face.data.audio_tracks import standardized
 from audio2face.types import UserError, Waveform, raise_problems
 
 AUDIO_SUFFIXES = (".wav", ".flac")
@@ -48,9 +49,10 @@ def audio_files(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
     return list(by_stem.values())
 
 
-def normalized_samples(waveform: Waveform) -> np.ndarray:
-    """Samples (N,) float32 as the network was trained on them: divided by the track's peak."""
-    return (waveform.samples / np.float32(waveform.peak)).astype(np.float32)
+def normalized_samples(waveform: Waveform, standardize: bool = False) -> np.ndarray:
+    """Samples (N,) float32 as the network was trained on them: divided by the track's peak, or at mean 0 and variance 1."""
+    samples = (waveform.samples / np.float32(waveform.peak)).astype(np.float32)
+    return standardized(samples) if standardize else samples
 
 
 def is_timeline(label: Any) -> bool:

@@ -36,7 +36,10 @@ _EXPORTED = tuple(
     for backend in ("onnx", "trt")
 )
 MODES = {mode.name: mode for mode in _TORCH + _EXPORTED}
-SUPPORTED = {"regression": ("offline", "offline_onnx")}
+SUPPORTED = {
+    "regression": ("offline", "offline_onnx"),
+    "diffusion": tuple(name for name in MODES if not name.startswith("offline_")),
+}
 
 
 def parse_mode(name: str | None, network_type: str) -> Mode:
