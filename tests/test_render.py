@@ -6,7 +6,16 @@ import time
 import numpy as np
 import pytest
 
-from audio2face.render import Camera, Mesh, auto_camera, contact_sheet, render, render_animation, side_by_side, write_video
+from audio2face.render import (
+    Camera,
+    Mesh,
+    auto_camera,
+    contact_sheet,
+    render,
+    render_animation,
+    side_by_side,
+    write_video,
+)
 from audio2face.render.raster import vertex_normals
 from audio2face.types import UserError
 

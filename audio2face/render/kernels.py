@@ -42,8 +42,8 @@ def _compiled() -> Kernels | None:
         import numba
     except ImportError:
         return None
-    options = {"nogil": True, "error_model": "numpy"}
-    return Kernels(*(numba.njit(**options)(loop) for loop in (_rasterise_loop, _shade_loop, _develop_loop)))
+    compile_loop = numba.njit(nogil=True, error_model="numpy")
+    return Kernels(*(compile_loop(loop) for loop in (_rasterise_loop, _shade_loop, _develop_loop)))
 
 
 # ---------------------------------------------------------------- which face is seen

@@ -120,7 +120,9 @@ def contact_sheet(
     """
     image = _optional("PIL.Image", "pillow")
     if not pictures or len({p.shape for p in pictures}) != 1:
-        raise ValueError(f"{path}: a contact sheet needs pictures of one size, got {sorted({p.shape for p in pictures})}")
+        raise ValueError(
+            f"{path}: a contact sheet needs pictures of one size, got {sorted({p.shape for p in pictures})}"
+        )
     tiles = list(pictures)
     if labels is not None:
         tiles = [np.concatenate([_title(t, p.shape[1]), p]) for t, p in zip(labels, pictures, strict=True)]

@@ -170,9 +170,7 @@ def _drift(count: int, rng: np.random.Generator) -> np.ndarray:
     return np.interp(np.arange(count) / 40, np.arange(len(knots)), knots)
 
 
-def _add_emotion(
-    weights: dict[str, np.ndarray], emotion: str, track: dict[str, np.ndarray], level: np.ndarray
-) -> None:
+def _add_emotion(weights: dict[str, np.ndarray], emotion: str, track: dict[str, np.ndarray], level: np.ndarray) -> None:
     """Lay an expression over the speech weights (changed in place); rounded and sealed lips win over a smile."""
     rounded = np.clip(track["pucker"] + 0.6 * track["funnel"], 0, 1)
     for name, value in EMOTIONS[emotion].items():

@@ -11,10 +11,11 @@ import numpy as np
 from audio2face.formats.json_file import write_json
 from audio2face.formats.sound import write_sound
 from audio2face.paths import atomic
-from tools.demo.animate import BLINK, FPS, Motion, animate
+from tools.demo.animate import BLINK, Motion, animate
 from tools.demo.face import JAW_POINTS, Face, pose_jaw, pose_skin, pose_tongue, vertex_lists
 from tools.demo.shapes import ARKIT
 from tools.demo.speech import PAUSE, Phone, Speech, cached_speech, read_sentences
+from tools.demo.surface import IDENTITIES
 from tools.demo.tongue import TONGUE_POSES
 
 EMOTION_CYCLE = ("neutral", "joy", "neutral", "anger")
@@ -100,7 +101,9 @@ def write_dataset(root: Path, actor: str, face: Face, plans: list[ShotPlan], voi
     _save(home / "xform" / "eye_saccade_rotations.npy", _saccades(seed))
     _write_geometry(home, face)
     _write_blendshapes(home / "bs_data", face)
-    write_json(home / "demo.json", {"voice": voice, "seed": seed, "fps": FPS, "shots": about})
+    write_json(
+        home / "demo.json", {"identity": IDENTITIES.index(face.who), "voice": voice, "seed": seed, "shots": about}
+    )
 
 
 def _write_shot(home: Path, plan: ShotPlan, speech: Speech, motion: Motion, face: Face) -> np.ndarray:

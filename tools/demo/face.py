@@ -10,7 +10,7 @@ from audio2face.types import UserError
 from tools.demo.shapes import ARKIT, JAW_ANGLE, build_shapes, turn_jaw
 from tools.demo.surface import IDENTITIES, Proportions
 from tools.demo.tongue import TONGUE_POSES, Tongue, build_tongue
-from tools.demo.topology import CONTACT, EYE, LIP_GAP, MOUTH_COUNT, HeadMesh, build_mesh
+from tools.demo.topology import CONTACT, EYE, EYE_RADIUS, LIP_GAP, MOUTH_COUNT, HeadMesh, build_mesh
 
 JAW_POINTS = np.array([[0.0, -10.6, 7.4], [2.6, -9.2, 5.4], [-2.6, -9.2, 5.4], [4.4, -5.8, 0.8], [-4.4, -5.8, 0.8]])
 TONGUE_JAW = 0.85  # share of the jaw's turn that the tongue makes
@@ -36,7 +36,7 @@ class Face:
         """Touching vertices (n,) of the upper and the lower lip in pairs, from +x to -x, corners left out."""
         half = MOUTH_COUNT // 2
         ring = self.mesh.mouth[CONTACT]
-        return ring[1:half], ring[: half : -1]
+        return ring[1:half], ring[:half:-1]
 
 
 def build_face(identity: int = 0) -> Face:
@@ -60,16 +60,17 @@ def pose_skin(face: Face, weights: np.ndarray) -> np.ndarray:
     count, size = len(weights), face.neutral.size
     skin = (weights @ face.shapes.reshape(len(ARKIT), size)).reshape(count, -1, 3) + face.neutral
     for rings, sign in ((face.mesh.left_eye, 1.0), (face.mesh.right_eye, -1.0)):
-        _slide_lids(skin, rings[:5], EYE * [sign, 1.0, 1.0], face.neutral)
+        _slide_lids(skin, rings[:7], EYE * [sign, 1.0, 1.0], face.neutral)
     _part_lips(skin, face)
     return skin.astype(np.float32)
 
 
 def _slide_lids(skin: np.ndarray, lids: np.ndarray, centre: np.ndarray, neutral: np.ndarray) -> None:
-    """Push lid vertices of `skin` (in place; it is pose_skin's own) out to their distance from the eye at rest."""
+    """Push lid vertices of `skin` (in place; it is pose_skin's own) out of the eye: the inner rings to where they rest."""
     away = skin[:, lids] - centre
     radius = np.sqrt((away**2).sum(axis=-1, keepdims=True))
     rest = np.sqrt(((neutral[lids] - centre) ** 2).sum(axis=-1, keepdims=True))
+    rest[4:] = np.minimum(rest[4:], EYE_RADIUS + 0.16)
     skin[:, lids] = centre + away * np.maximum(1.0, rest / radius)
 
 
@@ -80,7 +81,7 @@ def _part_lips(skin: np.ndarray, face: Face) -> None:
     excess = np.maximum(0.6 * LIP_GAP - (skin[:, up, 1] - skin[:, low, 1]), 0.0) / 2  # (T, n)
     for ring, share in zip(face.mesh.mouth, LIP_FOLLOW, strict=False):
         skin[:, ring[1:half], 1] += share * excess
-        skin[:, ring[: half : -1], 1] -= share * excess
+        skin[:, ring[:half:-1], 1] -= share * excess
 
 
 def pose_tongue(face: Face, weights: np.ndarray, jaw_open: np.ndarray) -> np.ndarray:
@@ -114,7 +115,7 @@ def vertex_lists(face: Face) -> dict[str, dict]:
         "lip_dist_vertex_list": {"upper": numbers(up[chosen]), "lower": numbers(low[chosen])},
         "lip_size_vertex_list": {
             "upper_lip": {"top": numbers(border[1:half][chosen]), "bottom": numbers(up[chosen])},
-            "lower_lip": {"top": numbers(low[chosen]), "bottom": numbers(border[: half : -1][chosen])},
+            "lower_lip": {"top": numbers(low[chosen]), "bottom": numbers(border[:half:-1][chosen])},
         },
         "eye_dist_vertex_list": {
             "upper": [int(e[1, top]) for e in reversed(eyes)],

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from scipy.spatial import cKDTree
 
 from audio2face.render.raster import Camera, Mesh, auto_camera
 from tools.demo.face import JAW_POINTS, Face
-from tools.demo.surface import cast_from_centre, cast_from_front
+from tools.demo.surface import Proportions, cast_from_centre, cast_from_front
 from tools.demo.topology import EYE, EYE_RADIUS, ease
 
 LIP_TINT = np.array([0.90, 0.66, 0.65])
@@ -24,14 +26,14 @@ def figure_meshes(face: Face) -> list[Mesh]:
     """Skin, brows, two eyeballs, upper teeth, lower teeth, tongue: still parts for render_animation."""
     ball, iris = _eyeball(face)
     upper, lower = _teeth(1.0), _teeth(-1.0)
-    hair = _hair(face)
-    brow = _brows(face)
+    hair = _hair(face.who)
+    brow = _Brows(face)
     return [
         Mesh(hair[1], np.tile(np.array(face.who.hair), (len(hair[0]), 1)), gloss=0.06, inside=1.0),
         Mesh(face.mesh.triangles, skin_colours(face), gloss=0.10, inside=0.06),
         Mesh(brow.triangles, np.array(face.who.hair), gloss=0.02, inside=1.0),
-        Mesh(ball[1], iris, gloss=0.5),
-        Mesh(ball[1], iris, gloss=0.5),
+        Mesh(ball[1], iris, gloss=0.32),
+        Mesh(ball[1], iris, gloss=0.32),
         Mesh(upper[1], upper[2], gloss=0.25),
         Mesh(lower[1], lower[2], gloss=0.25),
         Mesh(face.tongue.triangles, np.array([0.76, 0.40, 0.40]), gloss=0.2),
@@ -51,7 +53,7 @@ def figure_frames(
     (T, 2, 2) degrees (right, left) x (x, y) or None.
     """
     count = len(skin)
-    brow = _brows(face)
+    brow = _Brows(face)
     moved = skin[:, brow.bound].astype(np.float64) - face.neutral[brow.bound]  # (T, n, 3 neighbours, 3)
     brow_frames = brow.anchor + (moved * brow.share[..., None]).sum(axis=2)
     looks = np.zeros((count, 2, 2)) if eyes is None else np.asarray(eyes, float).reshape(count, 2, 2)
@@ -59,7 +61,15 @@ def figure_frames(
     balls = [_turned_ball(ball, looks[:, side], sign) for side, sign in ((0, -1.0), (1, 1.0))]
     lower = _teeth(-1.0)[0]
     lowered = lower if jaw is None else _carry(lower, np.asarray(jaw, float))
-    return [_hair(face)[0], skin, brow_frames, *balls, _teeth(1.0)[0], lowered, face.tongue.neutral if tongue is None else tongue]
+    return [
+        _hair(face.who)[0],
+        skin,
+        brow_frames,
+        *balls,
+        _teeth(1.0)[0],
+        lowered,
+        face.tongue.neutral if tongue is None else tongue,
+    ]
 
 
 # ---------------------------------------------------------------- skin
@@ -96,12 +106,13 @@ def _hair_share(v: np.ndarray) -> np.ndarray:
     return np.maximum.reduce([top, temple, back]) * ease(ear, 0.95, 1.35)
 
 
-def _hair(face: Face) -> tuple[np.ndarray, np.ndarray]:
+@cache
+def _hair(who: Proportions) -> tuple[np.ndarray, np.ndarray]:
     """A cap of hair over the skull: vertices (n, 3) and triangles. It does not move."""
     polar, around = np.meshgrid(np.linspace(0.02, 2.3, 56), 2 * np.pi * np.arange(96) / 96, indexing="ij")
     flat = [np.sin(polar) * np.sin(around), np.cos(polar), np.sin(polar) * np.cos(around)]
     directions = np.stack(flat, axis=-1).reshape(-1, 3)
-    skull = cast_from_centre(directions, face.who)
+    skull = cast_from_centre(directions, who)
     share = _hair_share(skull)
     wave = 0.05 * np.sin(9 * around.ravel() + 3 * polar.ravel()) * np.sin(7 * polar.ravel())
     lifted = skull + directions * ((0.72 + wave) * share**0.7 - 0.16)[:, None]  # starts below the skin
@@ -138,10 +149,6 @@ class _Brows:
         self.share = share / share.sum(axis=1, keepdims=True)
 
 
-def _brows(face: Face) -> _Brows:
-    return _Brows(face)
-
-
 # ---------------------------------------------------------------- eyes and teeth
 
 
@@ -164,7 +171,9 @@ def _eyeball(face: Face) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     a, b, c, d = ring[:-1], ring[1:], after[1:], after[:-1]
     triangles = np.concatenate([np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)])
     degrees = np.repeat(np.degrees(polar), 36)[:, None]
-    spokes = 1 + 0.18 * np.cos(9 * np.tile(around, len(polar)))[:, None] * np.cos(5 * np.tile(around, len(polar)))[:, None]
+    spokes = (
+        1 + 0.18 * np.cos(9 * np.tile(around, len(polar)))[:, None] * np.cos(5 * np.tile(around, len(polar)))[:, None]
+    )
     white = np.array([0.93, 0.92, 0.90])
     iris = np.array(face.who.iris) * spokes * (0.8 + 0.5 * (degrees - 8) / 12)
     colours = np.where(degrees < 8.0, 0.02, np.where(degrees < 19.5, iris, white))
@@ -192,7 +201,14 @@ def _teeth(side: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     gap = ease(between, 0.72, 1.0)
     edge, root = (-6.55, -5.4) if side > 0 else (-6.62, -7.7)
     rows, tint = [], []
-    for t, out, shade in ((0.0, -0.25, 0.8), (0.0, 0.0, 1.0), (0.5, 0.08, 1.0), (0.85, 0.0, 1.0), (0.95, 0.02, 0.0), (1.5, 0.05, 0.0)):
+    for t, out, shade in (
+        (0.0, -0.25, 0.8),
+        (0.0, 0.0, 1.0),
+        (0.5, 0.08, 1.0),
+        (0.85, 0.0, 1.0),
+        (0.95, 0.02, 0.0),
+        (1.5, 0.05, 0.0),
+    ):
         y = edge + t * (root - edge) + side * 0.10 * gap * (t == 0) + side * 0.05 * np.abs(u)
         push = (out - 0.10 * gap * (t < 0.9))[:, None]
         rows.append(np.stack([x, y, z], axis=1) + push * np.stack([np.sin(angle), 0 * u, np.cos(angle)], axis=1))

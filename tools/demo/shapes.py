@@ -20,7 +20,7 @@ from tools.demo.topology import (
 
 JAW_AXIS = np.array([0.0, -1.3, -0.3])  # the joints are at (±x, this)
 JAW_ANGLE = np.radians(16.0)  # of jawOpen = 1
-EYES_FIRST = (
+_NAMES = (
     "eyeBlinkLeft eyeLookDownLeft eyeLookInLeft eyeLookOutLeft eyeLookUpLeft eyeSquintLeft eyeWideLeft "
     "eyeBlinkRight eyeLookDownRight eyeLookInRight eyeLookOutRight eyeLookUpRight eyeSquintRight eyeWideRight "
     "jawForward jawLeft jawRight jawOpen mouthClose mouthFunnel mouthPucker mouthLeft mouthRight "
@@ -30,7 +30,7 @@ EYES_FIRST = (
     "browDownLeft browDownRight browInnerUp browOuterUpLeft browOuterUpRight cheekPuff cheekSquintLeft "
     "cheekSquintRight noseSneerLeft noseSneerRight tongueOut"
 )
-ARKIT = tuple(EYES_FIRST.split())
+ARKIT = tuple(_NAMES.split())
 LID_FOLLOW = (1.0, 1.0, 1.0, 0.82, 0.45, 0.14, 0.04, 0.0)  # how much each ring around the eye follows the lid's edge
 # How much each ring around the mouth goes along when the open jaw's lips are closed, in the upper and the lower half.
 CLOSE_ABOVE = (0.8, 1.0, 1.0, 1.0, 0.95, 0.88, 0.78, 0.60, 0.42, 0.27, 0.14, 0.05)
@@ -145,19 +145,19 @@ def _mouth(f: _Fields) -> dict[str, np.ndarray]:
     lift = f.lips(2.6, 1.3, 9.0) * up * ease(np.abs(f.x), half, 0.7)
     drop = f.lips(2.6, 9.0, 1.6) * down * ease(np.abs(f.x), half, 0.7)
     # 0 in the middle, 1 at the left corner, falling off over the cheek
-    pull = np.clip(f.x / half, 0, 1.2) * np.exp(-((np.maximum(f.x, half) - half) / 1.5) ** 2)
+    pull = np.clip(f.x / half, 0, 1.2) * np.exp(-(((np.maximum(f.x, half) - half) / 1.5) ** 2))
     pull = pull * f.front * np.exp(-(((f.y + 6.4) / 1.9) ** 2))
     corner = pull**2
     cheek = f.bump(3.9, -4.0, 1.6, 1.5)
     within = np.clip(-f.t / f.red, 0, 1) * down  # 0 on the line between the lips … 1 on the lower border
     above = np.clip(f.t / f.red, 0, 1) * up
     shapes = {
-        "mouthFunnel": _stack(
-            f, -0.26 * f.x * around, bulge * (0.42 * up - 0.55 * down), 0.70 * bulge + 0.15 * around
-        ),
+        "mouthFunnel": _stack(f, -0.26 * f.x * around, bulge * (0.42 * up - 0.55 * down), 0.70 * bulge + 0.15 * around),
         "mouthPucker": _stack(f, -0.42 * f.x * around, -0.10 * f.t * around, 0.85 * bulge + 0.2 * around),
-        "mouthLeft": _stack(f, 0.85 * f.lips(3.8, 1.9, 2.3), 0.0, -0.25 * corner),
-        "mouthSmileLeft": _stack(f, 0.52 * pull + 0.12 * cheek, 0.72 * corner + 0.34 * cheek, -0.34 * corner + 0.3 * cheek),
+        "mouthLeft": _stack(f, 0.85 * f.lips(3.8, 1.9, 2.3), 0.12 * f.lips(3.0, 1.4, 1.8) * f.left, -0.25 * corner),
+        "mouthSmileLeft": _stack(
+            f, 0.52 * pull + 0.12 * cheek, 0.72 * corner + 0.34 * cheek, -0.34 * corner + 0.3 * cheek
+        ),
         "mouthFrownLeft": _stack(f, 0.06 * pull, -0.75 * corner, -0.12 * corner),
         "mouthDimpleLeft": _stack(f, 0.42 * pull, 0.06 * corner, -0.45 * corner),
         "mouthStretchLeft": _stack(f, 0.62 * pull, -0.30 * corner, -0.20 * corner),
@@ -215,8 +215,8 @@ def _eyes(mesh: HeadMesh) -> dict[str, np.ndarray]:
         "eyeBlinkLeft": _lids(mesh, 1.0, 1.0, 0.0),
         "eyeLookDownLeft": _lids(mesh, 0.42, -0.5, 0.0),
         "eyeLookUpLeft": _lids(mesh, -0.22, 0.35, 0.0),
-        "eyeLookInLeft": _lids(mesh, 0.0, 0.0, -0.10),
-        "eyeLookOutLeft": _lids(mesh, 0.0, 0.0, 0.10),
+        "eyeLookInLeft": _lids(mesh, 0.08, 0.0, -0.12),
+        "eyeLookOutLeft": _lids(mesh, 0.0, 0.12, 0.10),
         "eyeSquintLeft": _lids(mesh, 0.22, 1.6, 0.0),
         "eyeWideLeft": _lids(mesh, -0.36, -0.4, 0.0),
     }
@@ -224,6 +224,11 @@ def _eyes(mesh: HeadMesh) -> dict[str, np.ndarray]:
     cheek = np.exp(-(((x - 3.3) / 1.8) ** 2) - ((y + 1.9) / 0.9) ** 2) * ease(z, 2.0, 4.0)
     cheek[mesh.left_eye[:5]] = 0.0
     shapes["eyeSquintLeft"][:, 1] += 0.22 * cheek
+    fold = np.exp(-(((x - 3.2) / 1.7) ** 2) - ((y - 1.55) / 0.7) ** 2) * ease(z, 2.0, 4.0)
+    fold[mesh.left_eye[:4]] = 0.0
+    for name, lifted in (("eyeWideLeft", 0.20), ("eyeLookUpLeft", 0.10), ("eyeLookDownLeft", -0.08)):
+        shapes[name][:, 1] += lifted * fold * np.where(name == "eyeLookUpLeft", ease(x, 2.2, 4.2), 1.0)
+    shapes["eyeLookDownLeft"][:, 1] -= 0.10 * cheek
     return shapes
 
 

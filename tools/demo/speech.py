@@ -224,7 +224,9 @@ def _tracks(phones: list[Phone], times: np.ndarray) -> tuple[np.ndarray, ...]:
             level, noise, mid, band, formants = CONSONANTS[phone.symbol]
             table.append((level, noise, mid, band, *formants))
     values = np.array(table, float)
-    progress = np.array([(t - phones[i].start_s) / (phones[i].end_s - phones[i].start_s) for t, i in zip(times, index)])
+    progress = np.array(
+        [(t - phones[i].start_s) / (phones[i].end_s - phones[i].start_s) for t, i in zip(times, index, strict=True)]
+    )
     plosive = np.array([phones[i].symbol in PLOSIVES for i in index])
     values[plosive & (progress < 0.6), 1] = 0.0  # closure, then burst
     smooth = np.hanning(9)[1:-1] / np.hanning(9).sum()

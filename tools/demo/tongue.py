@@ -45,9 +45,9 @@ def build_tongue() -> Tongue:
     body[..., 1] -= groove * (1 - ease(along, 0.85, 1.0))[:, None]
     ends = np.stack([middle[0] - 0.3 * step[0], middle[-1] + 0.22 * step[-1]])
     neutral = np.concatenate([body.reshape(-1, 3), ends])
-    l = np.concatenate([np.repeat(along, AROUND), [0.0, 1.0]])
+    along = np.concatenate([np.repeat(along, AROUND), [0.0, 1.0]])
     side = np.concatenate([np.tile(across, ROWS), [0.0, 0.0]])
-    return Tongue(neutral, _triangles(), _shapes(l, side, neutral), np.flatnonzero(l < 0.12))
+    return Tongue(neutral, _triangles(), _shapes(along, side, neutral), np.flatnonzero(along < 0.12))
 
 
 def _curve(t: np.ndarray, values: list[float]) -> np.ndarray:
@@ -68,13 +68,13 @@ def _triangles() -> np.ndarray:
     return np.concatenate([walls, *caps])
 
 
-def _shapes(l: np.ndarray, side: np.ndarray, neutral: np.ndarray) -> dict[str, np.ndarray]:
-    free, tip = ease(l, 0.15, 0.6), ease(l, 0.55, 1.0) ** 1.3
-    body = free * np.exp(-(((l - 0.58) / 0.26) ** 2))
+def _shapes(along: np.ndarray, side: np.ndarray, neutral: np.ndarray) -> dict[str, np.ndarray]:
+    free, tip = ease(along, 0.15, 0.6), ease(along, 0.55, 1.0) ** 1.3
+    body = free * np.exp(-(((along - 0.58) / 0.26) ** 2))
     x = neutral[:, 0]
 
     def move(dx: object = 0.0, dy: object = 0.0, dz: object = 0.0) -> np.ndarray:
-        return np.stack([0 * l + dx, 0 * l + dy, 0 * l + dz], axis=1)
+        return np.stack([0 * along + dx, 0 * along + dy, 0 * along + dz], axis=1)
 
     return {
         "tongueTipUp": move(dy=1.25 * tip + 0.15 * body, dz=-0.30 * tip),

@@ -15,7 +15,7 @@ MOUTH_HALF_WIDTH = 2.45
 MOUTH_COUNT = 44  # vertices in a ring around the mouth; a multiple of 4
 LIP_RINGS = 12  # 0 deep inside … 2 where the lips touch … 6 border of the red … 11 skin
 CONTACT = 2
-LIP_GAP = 0.012  # between the closed lips
+LIP_GAP = 0.004  # between the closed lips
 EYE = np.array([3.2, 0.15, 6.2])  # centre of the left eyeball (+x is the person's left)
 EYE_RADIUS = 1.5
 EYE_HALF_WIDTH = 1.42
@@ -131,7 +131,9 @@ def eye_rings(who: Proportions) -> np.ndarray:
     rings.append(on_eyeball(wide * 1.03, edge + 0.07 * out, EYE_RADIUS + 0.13))
     rings.append(on_eyeball(wide * 1.08, edge + np.where(side > 0, 0.32, 0.24) * out, EYE_RADIUS + 0.17))
     skin = []
-    for k, (grow, up, down) in enumerate([(1.17, 0.60, 0.55), (1.32, 0.95, 0.95), (1.52, 1.25, 1.35), (1.74, 1.5, 1.8)]):
+    for k, (grow, up, down) in enumerate(
+        [(1.17, 0.60, 0.55), (1.32, 0.95, 0.95), (1.52, 1.25, 1.35), (1.74, 1.5, 1.8)]
+    ):
         x = EYE[0] + wide * np.where(u < 0, 1 + (grow - 1) * 0.62, grow)
         y = EYE[1] + edge * (1 - 0.2 * k) + np.where(side > 0, up, down) * out
         skin.append(cast_from_front(x, y, who))

@@ -31,7 +31,7 @@ def _vowel(**targets: float) -> Viseme:
 
 
 _BILABIAL = Viseme({"jaw": 0.13, "seal": 1.0, "press": 0.45}, jaw=0.9, lips=3.0, tongue=0.2)
-_LABIODENTAL = Viseme({"jaw": 0.12, "seal": 0.45, "tuck": 1.0, "upper": 0.30}, jaw=1.2, lips=2.6, tongue=0.2)
+_LABIODENTAL = Viseme({"jaw": 0.14, "seal": 0.35, "tuck": 1.0, "upper": 0.45}, jaw=1.2, lips=2.6, tongue=0.2)
 _ALVEOLAR_STOP = Viseme({"jaw": 0.12, "wide": 0.15, "tip": 1.0, "lower": 0.10}, jaw=1.0, lips=0.18, tongue=3.0)
 _HISS = Viseme({"jaw": 0.05, "wide": 0.35, "lower": 0.35, "upper": 0.10, "tip": 0.8}, jaw=2.2, lips=0.6, tongue=2.5)
 _HUSH = Viseme(
