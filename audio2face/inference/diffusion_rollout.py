@@ -127,7 +127,7 @@ def stateless(
     mean, scale = (identity @ x.cpu().numpy() for x in (space.mean, space.scale))
     for window in range(s.count(p.num_frames)):
         feeds = {
-            "window": cut_windows(*_around(p.samples, s, window), s.window)[0],
+            "window": cut_windows(*_around(p.samples, s, window), s.window),
             "identity": identity,
             "emotion": p.emotions(s.frame_of(window) + np.arange(s.centre))[None],
             "input_latents": latents,
