@@ -27,6 +27,7 @@ NO_TORCH = {
     "postprocess",
     "render",
     "preproc",
+    "doctor",
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -1,0 +1,127 @@
+"""Names: stray files, sounds without a shot and shots without a sound, names that differ by a letter."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from audio2face.artifacts.dataset_files import AUDIO_SUFFIXES, VOICES_FOLDER, shot_folders
+from audio2face.doctor.findings import Finding, Reporter
+from audio2face.doctor.subject import Subject
+from audio2face.formats import ANIMATION_READERS
+
+SYSTEM_FILES = {".ds_store", "thumbs.db", "desktop.ini", "__macosx"}
+OTHER_SOUNDS = {".mp3", ".m4a", ".aac", ".ogg", ".aif", ".aiff", ".wma", ".mp4", ".mov"}
+COMPANIONS = {".mc", ".mcx"}  # of .xml
+OPTIONAL = {  # what a data set may lack, and what its lack means
+    "skin_neutral_fpath": "the mean of the chosen poses stands for the face at rest",
+    "skin_lip_dist_vertex_list_fpath": "the lips' closing is not trained on its own, and the mouth is guessed here",
+    "skin_eye_dist_vertex_list_fpath": "closed eyes are not recognised",
+    "skin_eye_close_pose_delta_fpath": "the deployed model cannot blink",
+    "tongue_cache_root": "the deployed tongue does not move",
+    "jaw_anim_data_fpath": "the lower teeth do not move",
+    "eye_anim_data_fpath": "the gaze does not move",
+}
+
+
+def is_system_file(path: Path) -> bool:
+    """Whether an operating system left this beside the data (.DS_Store, Thumbs.db, ._name)."""
+    return path.name.lower() in SYSTEM_FILES or path.name.startswith("._")
+
+
+def simple_name(name: str) -> str:
+    """A name without what people mistype: case, spaces, and the choice of separator."""
+    return re.sub(r"[\s_.-]+", "_", name.strip().lower()).strip("_")
+
+
+def check_files(subject: Subject) -> Iterator[Finding]:
+    """Presence and names of everything that belongs to the actor."""
+    report = Reporter(subject.actor)
+    files = subject.files
+    for key, root in (("SKIN_CACHE_ROOT", files.skin_cache_root), ("TONGUE_CACHE_ROOT", files.tongue_cache_root)):
+        if root is not None:
+            yield from _cache_folder(report, key, root)
+    if files.audio_root is not None:
+        yield from _sounds(report, subject, files.audio_root, None)
+        for voice in files.voices():
+            yield from _sounds(report, subject, files.audio_root / VOICES_FOLDER / voice, voice)
+    yield from _tongue_shots(report, subject)
+    for name, consequence in OPTIONAL.items():
+        if getattr(files, name) is None:
+            yield report.info("files.optional", f"Not given or not found: {consequence}.", key=name.upper())
+    alike: dict[str, list[str]] = {}
+    for shot in subject.shots:
+        alike.setdefault(simple_name(shot.name), []).append(shot.name)
+    for names in alike.values():
+        if len(names) > 1:
+            what = f"The shots {' and '.join(names)} differ by letter case or separators only."
+            yield report.warning("files.similar_names", what, "Rename one, or their sounds will be mixed up.", shot=names[1])
+
+
+def _cache_folder(report: Reporter, key: str, root: Path) -> Iterator[Finding]:
+    for path in sorted(root.iterdir()):
+        if is_system_file(path):
+            yield _stray(report, key, path)
+        elif path.is_file():
+            what = "A file lies where only folders of shots belong; it is not read."
+            yield report.warning("files.stray", what, f"Move it into {root.name}/<shot>/.", file=path, key=key)
+    for shot in shot_folders(root):
+        for path in sorted((root / shot).iterdir()):
+            if is_system_file(path):
+                yield _stray(report, key, path)
+            elif path.suffix.lower() in ANIMATION_READERS and path.stem != shot:
+                what = f"An animation of another name lies in the folder of shot {shot}; it is not read."
+                yield report.warning("files.stray", what, "Move it away, or rename it.", shot=shot, file=path, key=key)
+
+
+def _stray(report: Reporter, key: str, path: Path) -> Finding:
+    what = f"{path.name} was left by an operating system; it is not read."
+    return report.warning("files.system_file", what, "Delete it.", file=path, key=key)
+
+
+def _sounds(report: Reporter, subject: Subject, folder: Path, voice: str | None) -> Iterator[Finding]:
+    shots = {shot.name for shot in subject.shots}
+    known = shots | {name for name in shot_folders(subject.files.skin_cache_root)} if subject.files.skin_cache_root else shots
+    free: dict[str, Path] = {}  # sounds that no shot asks for
+    for path in sorted(p for p in folder.iterdir() if p.is_file()):
+        if is_system_file(path):
+            yield _stray(report, "AUDIO_ROOT", path)
+        elif path.suffix.lower() in OTHER_SOUNDS:
+            what = f"{path.suffix} is not read as speech."
+            yield report.warning("files.sound_format", what, f"Convert it to {path.stem}.wav.", file=path, key="AUDIO_ROOT")
+        elif path.suffix in AUDIO_SUFFIXES and path.stem in known:
+            if path.suffix != AUDIO_SUFFIXES[0] and path.with_suffix(AUDIO_SUFFIXES[0]).is_file():
+                what = f"{path.stem} has a .wav and a {path.suffix}; only the .wav is read."
+                yield report.warning("files.two_sounds", what, "Keep one.", shot=path.stem, file=path, key="AUDIO_ROOT")
+        elif path.suffix.lower() in AUDIO_SUFFIXES:
+            free[simple_name(path.stem)] = path
+    missing = [] if voice else [s.name for s in subject.shots if subject.files.audio_file(s.name, voice) is None]
+    for shot in missing:
+        match = free.pop(simple_name(shot), None)
+        if match is not None:
+            what = f"The sound of shot {shot} is called {match.name}; names must be equal to the letter."
+            fix = f"Rename it to {shot}{match.suffix.lower()}."
+            yield report.error("files.sound_name", what, fix, shot=shot, file=match, key="AUDIO_ROOT")
+        elif len(missing) < len(subject.shots):
+            what = f"Shot {shot} is in the cache and has no sound {shot}.wav; it is not trained on."
+            yield report.warning("files.no_sound", what, "Add the sound, or leave the shot out.", shot=shot, key="AUDIO_ROOT")
+    for path in free.values():
+        what = f"{path.name} has no shot of its name in the skin cache; it is not used."
+        fix = f"Name it after its shot, or add the cache of shot {path.stem}."
+        yield report.warning("files.no_cache", what, fix, shot=path.stem, file=path, key="AUDIO_ROOT")
+
+
+def _tongue_shots(report: Reporter, subject: Subject) -> Iterator[Finding]:
+    if subject.files.tongue_cache_root is None:
+        return
+    skin = {shot.name for shot in subject.shots}
+    there = set(shot_folders(subject.files.tongue_cache_root))
+    without, alone = sorted(skin - there), sorted(there - set(shot_folders(subject.files.skin_cache_root or Path())))
+    key = "TONGUE_CACHE_ROOT"
+    for shot in without:
+        fix = "Add it, or accept that this shot does not train the tongue."
+        yield report.warning("files.no_tongue", "No tongue animation for this shot.", fix, shot=shot, key=key)
+    for shot in alone:
+        yield report.warning("files.tongue_alone", "A tongue without skin; it is not used.", "Check its name.", shot=shot, key=key)
+

@@ -1,0 +1,321 @@
+"""A corrected copy of a data set: names, lengths, rates, offsets. The original is only read.
+
+Mended are: stray files, names that differ in case or separators, sounds that are too long, late or early, at too low a
+rate or with a dead or opposed channel, animations longer than their sound, caches at another rate than CACHE_FPS, single
+lost frames. What needs a person (a missing sound, a wrong unit, an exchanged list) is copied as it is.
+"""
+
+from __future__ import annotations
+
+import pprint
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from audio2face.artifacts.dataset_files import AUDIO_SUFFIXES, VOICES_FOLDER, DatasetFiles
+from audio2face.audio.waveform import SAMPLE_RATE, resample
+from audio2face.doctor.audio import DEAD_CHANNEL
+from audio2face.doctor.check import ActorReport
+from audio2face.doctor.files import is_system_file, simple_name
+from audio2face.doctor.subject import Mesh, Subject, readable
+from audio2face.doctor.sync import deviating
+from audio2face.formats import read_animation
+from audio2face.formats.npy import read_npz, write_npy, write_npz
+from audio2face.formats.sound import read_sound, sound_info, write_sound
+from audio2face.paths import atomic, external_path, host_root
+from audio2face.preproc.caches import FPS_TOLERANCE, Cache
+from audio2face.types import UserError
+
+if TYPE_CHECKING:
+    from audio2face.config import Section
+
+LONGEST_GAP = 3  # lost frames in a row that are filled by a straight line
+PLACES = {  # field of DatasetFiles -> folder in the copy; single files by the beginning of their field
+    "audio_root": "audio",
+    "skin_cache_root": "cache/skin",
+    "tongue_cache_root": "cache/tongue",
+    "skin_": "geom/skin",
+    "tongue_": "geom/tongue",
+    "jaw_": "xform",
+    "eye_": "xform",
+    "blendshape_": "bs_data",
+}
+
+
+@dataclass
+class ShotPlan:
+    """What is done to a shot: `num_frames` to keep at CACHE_FPS, frames by which its sound is late, and its own rate."""
+
+    name: str
+    num_frames: int
+    late_frames: float = 0.0
+    own_fps: float | None = None  # of the caches, when it is not CACHE_FPS
+    trimmed: bool = False
+    changes: list[str] = field(default_factory=list)
+
+
+def write_fixed_copy(sections: Mapping[str, Section], reports: Sequence[ActorReport], out: Path) -> dict[str, list[str]]:
+    """Write <out>/<actor>/… in the usual layout and <out>/config_dataset.py; returns {actor: what was changed}.
+
+    Raises UserError when `out` is not an empty or new folder, or lies inside the data.
+    """
+    for report in reports:
+        if report.subject is not None:
+            _check_out(out, report.subject.files)
+    changes: dict[str, list[str]] = {}
+    copies: dict[str, DatasetFiles] = {}
+    for report in reports:
+        if report.subject is None:
+            changes[report.actor] = ["nothing could be read of this actor: not copied"]
+            continue
+        changes[report.actor], copies[report.actor] = _copy_actor(report, report.subject, out / report.actor)
+    with atomic(out / "config_dataset.py") as temporary:
+        temporary.write_text(build_config_text(sections["dataset"], copies), encoding="utf-8")
+    return changes
+
+
+def _check_out(out: Path, files: DatasetFiles) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"--fix {external_path(str(out))}: is there already; name a new or empty folder")
+    roots = [getattr(files, f.name) for f in fields(files)[1:] if getattr(files, f.name) is not None]
+    inside = next((root for root in roots if out.resolve().is_relative_to(root.resolve())), None)
+    if inside:
+        raise UserError(f"--fix {external_path(str(out))}: lies inside the data ({external_path(inside)})")
+
+
+def _copy_actor(report: ActorReport, subject: Subject, home: Path) -> tuple[list[str], DatasetFiles]:
+    files = subject.files
+    plans = _plan(report, subject)
+    placed: dict[str, Path] = {}
+    changes: list[str] = []
+    for item in fields(files)[1:]:
+        source = getattr(files, item.name)
+        if source is None:
+            continue
+        folder = next(place for start, place in PLACES.items() if item.name.startswith(start))
+        placed[item.name] = home / folder if item.name.endswith("_root") else home / folder / source.name
+        placed[item.name].parent.mkdir(parents=True, exist_ok=True)
+    for name, mesh in (("skin_cache_root", subject.skin), ("tongue_cache_root", subject.tongue)):
+        if name in placed:
+            _copy_caches(mesh, plans, placed[name], subject.fps)
+    if "audio_root" in placed and files.audio_root is not None:
+        changes += _copy_sounds(subject, plans, files.audio_root, placed["audio_root"])
+        for voice in files.voices():
+            place = Path(VOICES_FOLDER) / voice
+            changes += _copy_sounds(subject, plans, files.audio_root / place, placed["audio_root"] / place)
+    for name, path in placed.items():
+        source = getattr(files, name)
+        if name in ("jaw_anim_data_fpath", "eye_anim_data_fpath"):
+            changes += _copy_motion(subject, plans, source, path)
+        elif not name.endswith("_root"):
+            shutil.copy2(source, path)
+    told = [f"{plan.name}: {change}" for plan in plans.values() for change in plan.changes]
+    return told + changes, DatasetFiles(files.actor, **placed)
+
+
+def _plan(report: ActorReport, subject: Subject) -> dict[str, ShotPlan]:
+    """Trims and shifts of every shot. Lengths are left alone when CACHE_FPS itself seems wrong."""
+    lengths_count = not any(f.check == "cache.fps" for f in report.findings)
+    late = deviating(subject, report.lags)
+    plans = {}
+    for shot in subject.shots:
+        cache = subject.skin.caches[shot.name]
+        plan = ShotPlan(shot.name, shot.num_frames, late.get(shot.name, 0.0))
+        if cache.fps is not None and abs(cache.fps - subject.fps) > FPS_TOLERANCE * subject.fps:
+            plan.own_fps = cache.fps
+            plan.num_frames = resampled_length(cache.num_frames, cache.fps, subject.fps)
+            plan.changes.append(f"animation brought from {cache.fps:g} to {subject.fps:g} frames a second")
+        path = sound_of(subject, shot.name)
+        info = readable(sound_info, path) if path else None
+        sounding = info.duration_s * subject.fps - plan.late_frames if info else plan.num_frames
+        if info and lengths_count and abs(sounding - plan.num_frames) > 1:
+            if sounding < plan.num_frames:
+                plan.changes.append(f"animation cut from {plan.num_frames} to {int(sounding + 1e-6)} frames; check its CLIPS")
+                plan.num_frames = int(sounding + 1e-6)
+            plan.trimmed = True
+        plans[shot.name] = plan
+    return plans
+
+
+def sound_of(subject: Subject, shot: str, folder: Path | None = None) -> Path | None:
+    """The sound of a shot, also when its name differs in case or separators."""
+    folder = folder or subject.files.audio_root
+    if folder is None or not folder.is_dir():
+        return None
+    exact = next((p for s in AUDIO_SUFFIXES if (p := folder / f"{shot}{s}").is_file()), None)
+    names = {s.name for s in subject.shots}
+    alike = (
+        p
+        for p in sorted(folder.iterdir())
+        if p.is_file() and p.suffix.lower() in AUDIO_SUFFIXES and p.stem not in names and simple_name(p.stem) == simple_name(shot)
+    )
+    return exact or next(alike, None)
+
+
+# ---- animations
+
+
+def resampled_length(num_frames: int, from_fps: float, to_fps: float) -> int:
+    """Frames at another rate that lie within the same span of time."""
+    return int((num_frames - 1) / from_fps * to_fps + 1e-6) + 1
+
+
+def resample_frames(frames: np.ndarray, from_fps: float, to_fps: float) -> np.ndarray:
+    """Frames (T, …) at another rate, interpolated linearly in time: float32."""
+    count = resampled_length(len(frames), from_fps, to_fps)
+    position = np.minimum(np.arange(count) * from_fps / to_fps, len(frames) - 1)
+    first = np.minimum(position.astype(int), max(len(frames) - 2, 0))
+    after = np.minimum(first + 1, len(frames) - 1)
+    share = (position - first).reshape(-1, *[1] * (frames.ndim - 1)).astype(np.float32)
+    return ((1 - share) * frames[first] + share * frames[after]).astype(np.float32)
+
+
+def fill_lost_frames(frames: np.ndarray) -> tuple[np.ndarray, int]:
+    """Up to LONGEST_GAP frames (T, …) in a row that are not finite, between good ones, as a straight line; and how many."""
+    finite = np.isfinite(frames).reshape(len(frames), -1).all(axis=1)
+    good = np.flatnonzero(finite)
+    filled, count = frames.copy(), 0
+    for before, after in zip(good[:-1], good[1:], strict=True):
+        if 1 < after - before <= LONGEST_GAP + 1:
+            for index in range(before + 1, after):
+                share = (index - before) / (after - before)
+                filled[index] = (1 - share) * frames[before] + share * frames[after]
+                count += 1
+    return filled, count
+
+
+def _copy_caches(mesh: Mesh, plans: dict[str, ShotPlan], root: Path, fps: float) -> None:
+    for shot, cache in mesh.caches.items():
+        folder = root / shot
+        folder.mkdir(parents=True, exist_ok=True)
+        plan = plans.get(shot) or ShotPlan(shot, cache.num_frames)
+        changed = _mended(cache, plan, fps)
+        if changed is None:
+            for path in cache.path.parent.iterdir():
+                if path.is_file() and not is_system_file(path):
+                    shutil.copy2(path, folder / path.name)
+        else:
+            write_npy(folder / f"{shot}.npy", changed)
+
+
+def _mended(cache: Cache, plan: ShotPlan, fps: float) -> np.ndarray | None:
+    """The frames to write, or None when the file can be copied as it is."""
+    stored = read_animation(cache.path).frames
+    lost = any(not np.isfinite(stored[i : i + 64]).all() for i in range(0, len(stored), 64))
+    if not lost and plan.own_fps is None and len(stored) <= plan.num_frames:
+        return None
+    frames = np.array(stored, np.float32)
+    if lost:
+        frames, count = fill_lost_frames(frames)
+        if count:
+            plan.changes.append(f"{count} lost frame(s) of {cache.path.name} filled in")
+    if plan.own_fps is not None:
+        frames = resample_frames(frames, plan.own_fps, fps)
+    return frames[: plan.num_frames]
+
+
+def _copy_motion(subject: Subject, plans: dict[str, ShotPlan], source: Path, path: Path) -> list[str]:
+    """Jaw or eye motion with the shots' names, lengths and rate."""
+    motion = readable(read_npz, source)
+    if motion is None:
+        shutil.copy2(source, path)
+        return []
+    changes, result = [], {}
+    for name, frames in motion.items():
+        alike = [s for s in plans if simple_name(s) == simple_name(name) and s not in motion]
+        shot = name if name in plans else alike[0] if len(alike) == 1 else None
+        if shot is None:
+            changes.append(f"{source.name}: {name!r} left out: no such shot")
+            continue
+        if shot != name:
+            changes.append(f"{source.name}: {name!r} renamed to {shot!r}")
+        plan = plans[shot]
+        if plan.own_fps is not None and len(frames) == subject.skin.caches[shot].num_frames:
+            frames = resample_frames(np.asarray(frames, np.float32), plan.own_fps, subject.fps)
+        if len(frames) > plan.num_frames:
+            changes.append(f"{source.name}: {shot} cut from {len(frames)} to {plan.num_frames} frames")
+        result[shot] = frames[: plan.num_frames]
+    write_npz(path, result)
+    return changes
+
+
+# ---- sounds
+
+
+def _copy_sounds(subject: Subject, plans: dict[str, ShotPlan], source: Path, folder: Path) -> list[str]:
+    folder.mkdir(parents=True, exist_ok=True)
+    changes = []
+    for shot, plan in plans.items():
+        path = sound_of(subject, shot, source)
+        if path is None:
+            continue
+        sound = readable(read_sound, path)
+        if sound is None or not len(sound[0]):
+            changes.append(f"{path.name}: cannot be read, left out")
+            continue
+        samples, rate, done = mended_sound(*sound, plan, subject.fps)
+        target = folder / f"{shot}{path.suffix.lower()}"
+        if path.stem != shot:
+            changes.append(f"{path.name} renamed to {target.name}")
+        changes += [f"{target.name}: {what}" for what in done]
+        if done:
+            write_sound(target, samples, rate)
+        else:
+            shutil.copy2(path, target)
+    used = {sound_of(subject, shot, source) for shot in plans}
+    left = [p.name for p in sorted(source.iterdir()) if p.is_file() and p not in used]
+    return changes + [f"{name} left out" for name in left]
+
+
+def mended_sound(samples: np.ndarray, rate: int, plan: ShotPlan, fps: float) -> tuple[np.ndarray, int, list[str]]:
+    """Samples (N, C) as they should be, their rate, and what was done to them (nothing: copy the file)."""
+    done = []
+    levels = np.sqrt(np.mean(samples.astype(np.float64) ** 2, axis=0))
+    if samples.shape[1] > 1 and levels.max() > 0:
+        opposed = samples.shape[1] == 2 and levels.min() > 0 and float(np.corrcoef(samples.T)[0, 1]) < -0.5
+        if opposed or levels.min() < DEAD_CHANNEL * levels.max():
+            samples = samples[:, [int(levels.argmax())]]
+            done.append("one channel kept")
+    if rate < SAMPLE_RATE:
+        samples = resample(samples.T, rate, SAMPLE_RATE).T
+        done.append(f"resampled from {rate} to {SAMPLE_RATE} Hz")
+        rate = SAMPLE_RATE
+    shift = round(plan.late_frames / fps * rate)
+    if shift:
+        samples = samples[shift:] if shift > 0 else np.pad(samples, ((-shift, 0), (0, 0)))
+        done.append(f"moved by {-plan.late_frames:+.1f} frames")
+    wanted = round(plan.num_frames / fps * rate)
+    if (plan.trimmed or shift) and len(samples) > wanted:
+        samples = samples[:wanted]
+        done.append(f"cut to {plan.num_frames} frames")
+    if shift > 0 and not plan.trimmed and len(samples) < wanted:
+        samples = np.pad(samples, ((0, wanted - len(samples)), (0, 0)))
+    return samples, rate, done
+
+
+# ---- config
+
+
+def build_config_text(dataset: Section, copies: Mapping[str, DatasetFiles]) -> str:
+    """config_dataset.py of the copy: its paths, and what the project's own file says besides."""
+    values = {k: v for k, v in dataset.modifier.items() if k.lower() not in {f.name for f in fields(DatasetFiles)}}
+    values["CACHE_FPS"] = dict(dataset.CACHE_FPS)
+    values["ACTOR_NAMES"] = [actor for actor in dataset.ACTOR_NAMES if actor in copies]
+    for item in fields(DatasetFiles)[1:]:
+        paths = {a: container_path(path) for a, files in copies.items() if (path := getattr(files, item.name))}
+        if paths:
+            values[item.name.upper()] = paths
+    lines = [f"{key} = {pprint.pformat(value, width=110, sort_dicts=False)}" for key, value in sorted(values.items())]
+    return '"""The data set as corrected by the doctor."""\n\n' + "\n".join(lines) + "\n"
+
+
+def container_path(path: Path) -> str:
+    """A path as configs name it: below /datasets when it lies there."""
+    root = host_root("/datasets")
+    if root is not None and path.resolve().is_relative_to(root.resolve()):
+        return f"/datasets/{path.resolve().relative_to(root.resolve()).as_posix()}"
+    return str(path.resolve())

@@ -1,0 +1,172 @@
+"""Whether sound and mouth run together: the lag at which speech energy follows the opening of the mouth best.
+
+A mouth opens while sound comes out of it, so the slow changes of both agree. Their correlation over a range of lags peaks
+where they are in step. How far a voice leads its own mouth is a matter of language and capture and about the same in all
+shots of an actor: single shots are held against the median of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from audio2face.doctor.findings import Finding, Reporter
+from audio2face.doctor.subject import Subject, shot_names
+
+RANGE_S = 0.8  # lags looked at, to either side
+WINDOW_S = 0.05
+BANDS, TOP_HZ = 20, 7600.0
+SLOW_S = 1.5  # changes slower than this are not speech
+SHORTEST_S = 2.0
+CLEAR = 0.4  # correlation from which a peak is believed
+ALONE = 0.25  # correlation below which sound and mouth have nothing to do with each other
+ODD_S, WRONG_S = 0.05, 0.08  # deviation from the other shots: warning, error
+ALL_S = 0.12  # deviation of all shots together
+GAIN = 0.03  # by how much the peak must beat the usual lag
+MIN_SHOTS = 3  # for a usual lag
+
+
+@dataclass(frozen=True)
+class Lag:
+    """How a shot's sound lies against its mouth: `frames` > 0 when the sound comes late; correlation there, and by lag."""
+
+    shot: str
+    frames: float
+    correlation: float
+    curve: np.ndarray  # (2 margin + 1,) correlation at lags -margin … margin
+
+    @property
+    def margin(self) -> int:
+        return len(self.curve) // 2
+
+    def at(self, frames: float) -> float:
+        """Correlation at a lag."""
+        return float(np.interp(frames, np.arange(-self.margin, self.margin + 1), self.curve))
+
+
+def margin_frames(fps: float) -> int:
+    """Frames of sound needed before and after a shot."""
+    return int(round(RANGE_S * fps))
+
+
+def speech_energy(samples: np.ndarray, rate: int, fps: float, num_frames: int, margin: int) -> np.ndarray:
+    """Mean log energy over mel bands, around the middle of every frame: (num_frames + 2 margin,), frame 0 at `margin`."""
+    half = int(WINDOW_S / 2 * rate)
+    centres = ((np.arange(-margin, num_frames + margin) + 0.5) / fps * rate).round().astype(int)
+    window = np.hanning(2 * half)
+    frequencies = np.fft.rfftfreq(2 * half, 1 / rate)
+    bands = _mel_bands(frequencies, min(TOP_HZ, 0.475 * rate))
+    power = np.empty((len(centres), BANDS))
+    padded = np.pad(samples, half)
+    for index, centre in enumerate(centres):
+        inside = padded[centre : centre + 2 * half] if 0 <= centre <= len(samples) else padded[:0]
+        spectrum = np.abs(np.fft.rfft(np.pad(inside, (0, 2 * half - len(inside))) * window)) ** 2
+        power[index] = bands @ spectrum
+    return np.log(power + 1e-6 * power.mean() + 1e-12).mean(axis=1)
+
+
+def frame_levels(samples: np.ndarray, rate: int, fps: float, num_frames: int) -> np.ndarray:
+    """RMS of the sound of every frame, (num_frames,)."""
+    edges = np.clip((np.arange(num_frames + 1) / fps * rate).round().astype(int), 0, len(samples))
+    sums = np.concatenate([[0.0], np.cumsum(samples.astype(np.float64) ** 2)])[edges]
+    return np.sqrt(np.maximum(np.diff(sums), 0) / np.maximum(np.diff(edges), 1))
+
+
+def find_lag(shot: str, energy: np.ndarray, opening: np.ndarray, fps: float) -> Lag | None:
+    """The lag of energy (T + 2 margin,) against opening (T,); None for a shot that is too short or does not change."""
+    count = len(opening)
+    margin = (len(energy) - count) // 2
+    if count < SHORTEST_S * fps:
+        return None
+    width = 2 * int(SLOW_S * fps / 2) + 1
+    mouth, sound = _without_slow(opening, width), _without_slow(energy, width)
+    if mouth.std() < 1e-6 * (np.abs(opening).max() + 1e-12) or sound.std() < 1e-6:
+        return None
+    curve = np.array([_correlation(sound[lag : lag + count], mouth) for lag in range(2 * margin + 1)])
+    peak = int(curve.argmax())
+    return Lag(shot, peak - margin + _vertex(curve, peak), float(curve[peak]), curve)
+
+
+def usual_lag(lags: Mapping[str, Lag]) -> float:
+    """The median lag of the shots that agree clearly, in frames; 0 when they are too few to tell."""
+    clear = [lag.frames for lag in lags.values() if lag.correlation >= CLEAR]
+    return float(np.median(clear)) if len(clear) >= MIN_SHOTS else 0.0
+
+
+def check_sync(subject: Subject, lags: Mapping[str, Lag]) -> Iterator[Finding]:
+    """Shots whose sound is early, late or somebody else's, and a lag of all shots."""
+    report = Reporter(subject.actor)
+    usual = usual_lag(lags)
+    clear = [lag for lag in lags.values() if lag.correlation >= CLEAR]
+    if lags and len(clear) < len(lags) / 2:
+        what = f"Only in {len(clear)} of {len(lags)} shots the mouth follows the sound clearly: their sync cannot be judged."
+        fix = "Give SKIN_LIP_DIST_VERTEX_LIST_FPATH if it is missing; else look at the report's curves."
+        yield report.warning("sync.unclear", what, fix, key="AUDIO_ROOT")
+    if len(clear) >= MIN_SHOTS and abs(usual) > ALL_S * subject.fps:
+        what = f"In all shots the sound is {_words(usual, subject.fps)}."
+        fix = f"Set the audio offset of all CLIPS to {round(usual):+d} frames, or cut the sounds anew."
+        yield report.error("sync.all", what, fix, key="CLIPS")
+    enough = len(clear) >= MIN_SHOTS
+    alone = []
+    for lag in lags.values():
+        deviation = lag.frames - usual
+        limits = (ODD_S, WRONG_S) if enough else (ALL_S, ALL_S)
+        beats = lag.correlation - lag.at(usual) > GAIN
+        if lag.correlation >= CLEAR and abs(deviation) >= limits[0] * subject.fps and beats:
+            rest = " against the other shots" if enough else ""
+            what = f"The sound is {_words(deviation, subject.fps)}{rest} (correlation {lag.correlation:.2f})."
+            fix = f"Set its audio offset in CLIPS to {round(deviation):+d}, or let --fix shift the sound."
+            level = report.error if abs(deviation) >= limits[1] * subject.fps else report.warning
+            yield level("sync.shot", what, fix, shot=lag.shot, file=subject.files.audio_file(lag.shot) or "", key="AUDIO_ROOT")
+        elif lag.correlation < ALONE and len(clear) >= 0.6 * len(lags):
+            alone.append(lag.shot)
+    for shot in alone:
+        what = "The mouth does not follow this sound at any offset, as it does in the other shots."
+        fix = "Check that the sound belongs to this shot."
+        yield report.warning("sync.unrelated", what, fix, shot=shot, file=subject.files.audio_file(shot) or "", key="AUDIO_ROOT")
+
+
+def deviating(subject: Subject, lags: Mapping[str, Lag]) -> dict[str, float]:
+    """Shots whose sound must be shifted, and by how many frames it is late."""
+    shots = {f.where.shot for f in check_sync(subject, lags) if f.check == "sync.shot"}
+    return {shot: lags[shot].frames - usual_lag(lags) for shot in shots}
+
+
+def _words(frames: float, fps: float) -> str:
+    return f"{abs(frames):.1f} frames ({abs(frames) / fps * 1000:.0f} ms) {'late' if frames > 0 else 'early'}"
+
+
+def _without_slow(x: np.ndarray, width: int) -> np.ndarray:
+    padded = np.pad(np.asarray(x, np.float64), width // 2, mode="edge")
+    sums = np.cumsum(np.concatenate([[0.0], padded]))
+    return x - (sums[width:] - sums[:-width]) / width
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    a, b = a - a.mean(), b - b.mean()
+    return float(a @ b / max(np.sqrt((a @ a) * (b @ b)), 1e-12))
+
+
+def _vertex(curve: np.ndarray, peak: int) -> float:
+    """Where a parabola through the peak and its neighbours is highest, relative to the peak."""
+    if not 0 < peak < len(curve) - 1:
+        return 0.0
+    before, top, after = curve[peak - 1 : peak + 2]
+    bend = before - 2 * top + after
+    return float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) if bend < 0 else 0.0
+
+
+def _mel_bands(frequencies: np.ndarray, top: float) -> np.ndarray:
+    """Triangles over frequencies (F,), evenly wide in mel: (BANDS, F)."""
+    edges = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + top / 700), BANDS + 2) / 2595) - 1)
+    left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
+    return np.maximum(0, np.minimum((frequencies - left) / (centre - left), (right - frequencies) / (right - centre)))
+
+
+def standing_out(lags: Mapping[str, Lag], most: int = 6) -> str:
+    """The shots furthest from the usual lag, for a message."""
+    usual = usual_lag(lags)
+    ranked = sorted(lags.values(), key=lambda lag: -abs(lag.frames - usual))
+    return shot_names([f"{lag.shot} {lag.frames - usual:+.1f}" for lag in ranked], most)
