@@ -1,4 +1,4 @@
-"""Log-mel encoder: a spectrogram computed inside the graph, then trainable convolutions. Needs no download."""
+"""Log-mel encoder: a spectrogram computed inside the graph, then a trainable convolution. Needs no download."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ WINDOW = 480  # 30 ms
 HOP = 160  # 10 ms, so that a stride of 2 gives the 50 steps per second of the other encoders
 FFT = 512
 FLOOR = 1e-4  # mean power per bin under which peak-normalised audio counts as silence
+LEVEL_SIGMA, NOISE_SIGMA = 0.125, 0.15  # of the augmentation, in units of the features
 
 
 class MelSpectrogram(nn.Module):
@@ -28,11 +29,7 @@ class MelSpectrogram(nn.Module):
         super().__init__()
         self.register_buffer("kernel", stft_kernel(WINDOW, FFT)[:, None], persistent=False)
         self.register_buffer("mel", mel_filters(num_mels, FFT, SAMPLE_RATE), persistent=False)
-        self.convs = nn.Sequential(
-            ConvBlock(num_mels, self.channels, 3, 1, 1),
-            ConvBlock(self.channels, self.channels, 4, 2, 1),
-            ConvBlock(self.channels, self.channels, 3, 1, 1),
-        )
+        self.conv = ConvBlock(num_mels, self.channels, 4, 2, 1)
 
     @torch.no_grad()
     def features(self, audio: Tensor) -> Tensor:
@@ -41,7 +38,7 @@ class MelSpectrogram(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """features: (B, num_mels, 2 T) → (B, 256, T, 1)."""
-        return self.convs(features).unsqueeze(3)
+        return self.conv(augment(features) if self.training else features).unsqueeze(3)
 
 
 def log_mel(audio: Tensor, kernel: Tensor, mel: Tensor, hop: int) -> Tensor:
@@ -49,6 +46,19 @@ def log_mel(audio: Tensor, kernel: Tensor, mel: Tensor, hop: int) -> Tensor:
     real, imaginary = F.conv1d(audio.unsqueeze(1), kernel, stride=hop).chunk(2, 1)
     power = mel @ (real.square() + imaginary.square())
     return 0.25 * torch.log(power + FLOOR) + 1.0
+
+
+def augment(features: Tensor) -> Tensor:
+    """(B, mels, frames) log-mel with a random level, noise and two random bands blanked per row, for training."""
+    rows, mels, _ = features.shape
+    x = features + LEVEL_SIGMA * torch.randn(rows, 1, 1, device=features.device)
+    x = x + NOISE_SIGMA * torch.randn_like(x)
+    number = torch.arange(mels, device=features.device)
+    for _ in range(2):
+        width = torch.randint(0, mels * 3 // 10 + 1, (rows, 1), device=features.device)
+        first = (torch.rand(rows, 1, device=features.device) * (mels - width)).long()
+        x = x * ((number < first) | (number >= first + width))[:, :, None]
+    return x
 
 
 def stft_kernel(window: int, fft: int) -> Tensor:
