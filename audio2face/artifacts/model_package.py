@@ -15,13 +15,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from audio2face.artifacts.diffusion_readme import diffusion_readme
 from audio2face.artifacts.emotion_db import MEAN_SHOT, write_emotion_db
+from audio2face.artifacts.package_files import copy_blendshapes, copy_export, require_export, write_model_data
 from audio2face.artifacts.package_readme import regression_readme
-from audio2face.artifacts.train_run import EMOTION_DB_FILE, ActorData, NetworkSpec, TrainRun, float32_arrays
+from audio2face.artifacts.train_run import EMOTION_DB_FILE, ActorData, NetworkSpec, TrainRun
 from audio2face.formats.json_file import write_json
-from audio2face.paths import atomic, external_path
+from audio2face.paths import external_path
 from audio2face.types import UserError
 
 logger = logging.getLogger(__name__)
@@ -70,23 +70,23 @@ def actor_config(config: Mapping[str, Any], actor: str, actors: list[str]) -> di
 def write_model(
     folder: Path, run: TrainRun, configs: Mapping[str, Mapping[str, Any]], check: Check | None = None
 ) -> None:
-    """Write the deployed model of a regression run, replacing the folder if it exists.
+    """Write the deployed model of a training run, replacing the folder if it exists.
 
-    `configs` gives each actor's CONFIG (missing keys are not filled in). A single actor's model is `folder` itself,
-    several actors' models are `folder/<actor>`. `check(folder)` returns what is wrong with a written model.
+    `configs` gives each actor's CONFIG (missing keys are not filled in). The models of several actors of a regression run
+    are `folder/<actor>`; any other model is `folder` itself. `check(folder)` returns what is wrong with a written model.
     Raises UserError with every problem; `folder` is then as it was.
     """
-    if run.spec.network_type != "regression":
+    if run.spec.network_type not in WRITERS:
         raise UserError(f"training run {run.name}: cannot package a network of type {run.spec.network_type!r}")
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
     problems: list[str] = []
     try:
-        for actor in run.spec.actors:
-            parts = () if run.one_folder else (actor,)
-            model = temporary.joinpath(*parts)
-            _write_regression(model, run, actor, configs[actor])
-            _keep_engine(folder.joinpath(*parts), model)
-            problems += [f"{actor}: {problem}" for problem in (check(model) if check else ())]
+        for part in ("",) if run.one_folder else run.spec.actors:
+            actor = part or run.spec.actors[0]
+            model = temporary / part
+            WRITERS[run.spec.network_type](model, run, actor, configs)
+            _keep_engine(folder / part, model)
+            problems += [f"{part or run.name}: {problem}" for problem in (check(model) if check else ())]
         if problems:
             raise UserError(["the deployed model would not work:", *problems])
         _replace(temporary, folder)
@@ -94,18 +94,13 @@ def write_model(
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write_regression(folder: Path, run: TrainRun, actor: str, config: Mapping[str, Any]) -> None:
-    exported = run.export_folder(actor)
-    missing = [n for n in ("network.onnx", "network_info.json", "trt_info.json") if not (exported / n).is_file()]
-    if missing:
-        raise UserError(f"training run {run.name}: {external_path(exported)} lacks {', '.join(missing)}; train again")
+def _write_regression(folder: Path, run: TrainRun, actor: str, configs: Mapping[str, Mapping[str, Any]]) -> None:
+    config = configs[actor]
+    require_export(run, actor)
     database = run.emotion_db(actor)
     shot, row = database.locate(config.get("source_shot"), config.get("source_frame"))
     data = run.actor(actor)
-    folder.mkdir(parents=True)
-    for path in sorted(exported.iterdir()):
-        if path.is_file() and not path.name.startswith("."):
-            shutil.copyfile(path, folder / path.name)
+    copy_export(run, actor, folder)
     if shot == MEAN_SHOT and shot not in database.spans:
         write_emotion_db(folder / EMOTION_DB_FILE, database.with_mean())
     write_json(folder / "model_config.json", {"config": {**config, "source_shot": shot, "source_frame": row}})
@@ -122,61 +117,29 @@ def _write_regression(folder: Path, run: TrainRun, actor: str, config: Mapping[s
     (folder / "README.md").write_text(regression_readme(run, data, database, shot, row), encoding="utf-8")
 
 
-def write_model_data(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """model_data.npz: float32, C order, uncompressed. Raises UserError naming arrays that are not finite."""
-    bad = [name for name, array in arrays.items() if not np.isfinite(array).all()]
-    if bad:
-        raise UserError(f"network_data.npz: {', '.join(bad)} is not finite; preprocess and train again")
-    with atomic(path) as temporary:
-        np.savez(temporary, **float32_arrays(arrays))  # type: ignore[arg-type]
+def _write_diffusion(folder: Path, run: TrainRun, _: str, configs: Mapping[str, Mapping[str, Any]]) -> None:
+    """One network for all actors, and each actor's data beside it, in identity order."""
+    actors = [run.actor(name) for name in run.spec.actors]
+    require_export(run, run.spec.actors[0])
+    copy_export(run, run.spec.actors[0], folder)
+    for actor in actors:
+        write_json(folder / f"model_config_{actor.actor}.json", {"config": dict(configs[actor.actor])})
+        write_model_data(folder / f"model_data_{actor.actor}.npz", actor.network_data)
+    model = {
+        "networkInfoPath": "network_info.json",
+        "networkPath": ENGINE_FILE,
+        "modelConfigPaths": [f"model_config_{actor.actor}.json" for actor in actors],
+        "modelDataPaths": [f"model_data_{actor.actor}.npz" for actor in actors],
+        "blendshapePaths": [copy_blendshapes(folder, actor) for actor in actors],
+    }
+    write_json(folder / "model.json", model)
+    (folder / "README.md").write_text(diffusion_readme(run, actors), encoding="utf-8")
 
 
-def copy_blendshapes(folder: Path, actor: ActorData) -> dict[str, dict[str, str]]:
-    """Copy the actor's blendshape files; returns their entry of model.json: {part: {"config": name, "data": name}}.
-
-    A pose file whose array types the runtime would misread is rewritten with the right ones.
-    """
-    entries = {}
-    for part, files in actor.blendshapes.items():
-        shutil.copyfile(files["config"], folder / files["config"].name)
-        target = folder / files["data"].name
-        with np.load(files["data"], allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        fixed = {name: _runtime_type(array) for name, array in arrays.items()}
-        if all(fixed[name] is array for name, array in arrays.items()) and _is_stored(files["data"]):
-            shutil.copyfile(files["data"], target)
-        else:
-            logger.info("%s: array types changed to what the runtime reads", target.name)
-            with atomic(target) as temporary:
-                np.savez(temporary, **fixed)  # type: ignore[arg-type]
-        entries[part] = {"config": files["config"].name, "data": target.name}
-    if set(entries) != {"skin", "tongue"}:
-        lacking = " and ".join(part for part in ("skin", "tongue") if part not in entries)
-        logger.warning(
-            "actor %s has no %s blendshapes: the model gives geometry, but no blendshape weights", actor.actor, lacking
-        )
-    return entries
-
-
-def _runtime_type(array: np.ndarray) -> np.ndarray:
-    """The array itself when the runtime reads its type rightly, else a converted copy."""
-    if array.dtype.kind == "S":
-        return array
-    if array.dtype.kind == "U":
-        return np.char.encode(array, "utf-8") if array.size else array.astype("S1")
-    wanted = "<f4" if array.dtype.kind == "f" else "<i4"
-    if array.dtype == np.dtype(wanted) and array.flags.c_contiguous:
-        return array
-    if array.dtype.kind == "b" and array.ndim == 1:  # a mask over vertices: the runtime wants their indices
-        return np.flatnonzero(array).astype("<i4")
-    return np.require(array, dtype=wanted, requirements=["C"])
-
-
-def _is_stored(path: Path) -> bool:
-    import zipfile
-
-    with zipfile.ZipFile(path) as archive:
-        return all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
+WRITERS: dict[str, Callable[[Path, TrainRun, str, Mapping[str, Mapping[str, Any]]], None]] = {
+    "regression": _write_regression,
+    "diffusion": _write_diffusion,
+}
 
 
 def _keep_engine(old: Path, new: Path) -> None:

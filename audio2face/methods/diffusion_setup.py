@@ -160,7 +160,13 @@ def _spec(inputs: Inputs, sizes: dict[str, dict[str, int]], space: Space) -> Net
     train = inputs.train
     streaming = train.STREAMING_CFG.get(f"{train.TARGET_FPS:g}")
     if streaming is None:
-        raise UserError(f"STREAMING_CFG has no entry {train.TARGET_FPS:g!r} for TARGET_FPS")
+        raise UserError(f"STREAMING_CFG has no entry {f'{train.TARGET_FPS:g}'!r} for TARGET_FPS")
+    if not Streaming.of(streaming).lead.is_integer():
+        logger.warning(
+            "STREAMING_CFG/%g: left_truncate is no whole number of samples, so the runtime loses frame 0; 6, 15 and 9 frames "
+            "instead of 7, 15 and 8 would keep it",
+            train.TARGET_FPS,
+        )
     extra: dict[str, Any] = {
         "space": "vertices" if space.on_vertices else "coefficients",
         "diffusion_steps": train.DIFFUSION_STEPS,

@@ -1,0 +1,89 @@
+"""The files that every deployed model has: the exported network, an actor's geometry and blendshapes."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from audio2face.artifacts.train_run import ActorData, TrainRun, float32_arrays
+from audio2face.paths import atomic, external_path
+from audio2face.types import UserError
+
+logger = logging.getLogger(__name__)
+
+
+def require_export(run: TrainRun, actor: str) -> None:
+    """Raise UserError when the exported network that animates `actor` is not complete."""
+    exported = run.export_folder(actor)
+    missing = [n for n in ("network.onnx", "network_info.json", "trt_info.json") if not (exported / n).is_file()]
+    if missing:
+        raise UserError(f"training run {run.name}: {external_path(exported)} lacks {', '.join(missing)}; train again")
+
+
+def copy_export(run: TrainRun, actor: str, folder: Path) -> None:
+    """Copy the exported network that animates `actor`, and what lies beside it, into a new folder."""
+    folder.mkdir(parents=True)
+    for path in sorted(run.export_folder(actor).iterdir()):
+        if path.is_file() and not path.name.startswith("."):
+            shutil.copyfile(path, folder / path.name)
+
+
+def write_model_data(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """model_data.npz: float32, C order, uncompressed. Raises UserError naming arrays that are not finite."""
+    bad = [name for name, array in arrays.items() if not np.isfinite(array).all()]
+    if bad:
+        raise UserError(f"network_data.npz: {', '.join(bad)} is not finite; preprocess and train again")
+    with atomic(path) as temporary:
+        np.savez(temporary, **float32_arrays(arrays))  # type: ignore[arg-type]
+
+
+def copy_blendshapes(folder: Path, actor: ActorData) -> dict[str, dict[str, str]]:
+    """Copy the actor's blendshape files; returns their entry of model.json: {part: {"config": name, "data": name}}.
+
+    A pose file whose array types the runtime would misread is rewritten with the right ones.
+    """
+    entries = {}
+    for part, files in actor.blendshapes.items():
+        shutil.copyfile(files["config"], folder / files["config"].name)
+        target = folder / files["data"].name
+        with np.load(files["data"], allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        fixed = {name: _runtime_type(array) for name, array in arrays.items()}
+        if all(fixed[name] is array for name, array in arrays.items()) and _is_stored(files["data"]):
+            shutil.copyfile(files["data"], target)
+        else:
+            logger.info("%s: array types changed to what the runtime reads", target.name)
+            with atomic(target) as temporary:
+                np.savez(temporary, **fixed)  # type: ignore[arg-type]
+        entries[part] = {"config": files["config"].name, "data": target.name}
+    if set(entries) != {"skin", "tongue"}:
+        lacking = " and ".join(part for part in ("skin", "tongue") if part not in entries)
+        logger.warning(
+            "actor %s has no %s blendshapes: the model gives geometry, but no blendshape weights", actor.actor, lacking
+        )
+    return entries
+
+
+def _runtime_type(array: np.ndarray) -> np.ndarray:
+    """The array itself when the runtime reads its type rightly, else a converted copy."""
+    if array.dtype.kind == "S":
+        return array
+    if array.dtype.kind == "U":
+        return np.char.encode(array, "utf-8") if array.size else array.astype("S1")
+    wanted = "<f4" if array.dtype.kind == "f" else "<i4"
+    if array.dtype == np.dtype(wanted) and array.flags.c_contiguous:
+        return array
+    if array.dtype.kind == "b" and array.ndim == 1:  # a mask over vertices: the runtime wants their indices
+        return np.flatnonzero(array).astype("<i4")
+    return np.require(array, dtype=wanted, requirements=["C"])
+
+
+def _is_stored(path: Path) -> bool:
+    import zipfile
+
+    with zipfile.ZipFile(path) as archive:
+        return all(entry.compress_type == zipfile.ZIP_STORED for entry in archive.infolist())
