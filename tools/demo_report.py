@@ -25,12 +25,16 @@ from audio2face.config import load_config  # noqa: E402
 from audio2face.formats.json_file import read_json, write_json  # noqa: E402
 from audio2face.formats.sound import read_sound  # noqa: E402
 from audio2face.paths import local_path  # noqa: E402
-from audio2face.render import contact_sheet, render_animation, side_by_side, write_video  # noqa: E402
+from audio2face.render import auto_camera, contact_sheet, render_animation, side_by_side, write_video  # noqa: E402
 from audio2face.types import UserError  # noqa: E402
 from tools.demo.face import build_face  # noqa: E402
 from tools.demo.figure import figure_camera, figure_frames, figure_meshes  # noqa: E402
 
 SHEET_MOMENTS = 12
+FACE_ONLY = np.array([[-6.8, -12.2, 4.0], [6.8, 4.5, 4.0]])  # what the pictures of the sheet hold
+TELLING = {  # sounds whose mouth is easy to judge, and how to write them in plain letters
+    **{c: c for c in "mpbfvwuoail"}, "ɑ": "ah", "æ": "ae", "ɔ": "aw", "θ": "th", "ð": "dh", "ʃ": "sh",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,7 @@ def compare(truth: np.ndarray, prediction: np.ndarray, files: DatasetFiles) -> d
 def draw(out: Path, name: str, identity: int, takes: dict[str, Take], audio: Path, fps: float) -> list[Path]:
     """Write the film and the contact sheet of the takes side by side; returns their paths."""
     face = build_face(identity)
-    meshes, camera = figure_meshes(face), figure_camera((512, 576))
+    meshes, camera = figure_meshes(face), figure_camera((416, 464))
 
     def pictures(take: Take, chosen: slice | np.ndarray = slice(None)) -> list[np.ndarray]:
         parts = [a[chosen] for a in (take.skin, take.tongue, take.jaw, take.eyes)]
@@ -108,7 +112,7 @@ def draw(out: Path, name: str, identity: int, takes: dict[str, Take], audio: Pat
     moments = moments_of(
         audio.parent.parent / "phones" / f"{audio.stem}.json", fps, len(next(iter(takes.values())).skin)
     )
-    small = figure_camera((220, 248))
+    small = auto_camera(FACE_ONLY, (220, 260))
     rows = [
         list(render_animation(meshes, pictures(t, np.array(list(moments))), camera=small, supersample=2))
         for t in takes.values()
@@ -120,9 +124,9 @@ def draw(out: Path, name: str, identity: int, takes: dict[str, Take], audio: Pat
 
 def moments_of(phones: Path, fps: float, frames: int) -> dict[int, str]:
     """Frames worth showing and what is said there: the middles of SHEET_MOMENTS sounds spread over the sentence."""
-    spoken = [(s, (a + b) / 2) for s, a, b in read_json(phones) if s != "_"]
+    spoken = [(s, (a + b) / 2) for s, a, b in read_json(phones) if s in TELLING]
     chosen = [spoken[i] for i in np.linspace(0, len(spoken) - 1, SHEET_MOMENTS).round().astype(int)]
-    return {min(max(round(t * fps - 0.5), 0), frames - 1): f"[{symbol}] {t:.2f} s" for symbol, t in chosen}
+    return {min(max(round(t * fps - 0.5), 0), frames - 1): f"{TELLING[symbol]}  {t:.2f} s" for symbol, t in chosen}
 
 
 def report(config_name: str, run_name: str, out: Path) -> None:

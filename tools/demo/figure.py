@@ -13,7 +13,7 @@ from tools.demo.surface import Proportions, cast_from_centre, cast_from_front
 from tools.demo.topology import EYE, EYE_RADIUS, ease
 
 LIP_TINT = np.array([0.90, 0.66, 0.65])
-FRAME = np.array([[-8.8, -13.2, 0.0], [8.8, 12.6, 9.0]])  # what the camera holds
+FRAME = np.array([[-8.8, -13.0, 2.0], [8.8, 12.6, 2.0]])  # what the camera holds
 
 
 def figure_camera(size: tuple[int, int] = (512, 512), yaw: float = 0.0, zoom: float = 1.0) -> Camera:

@@ -30,6 +30,10 @@ def _vowel(**targets: float) -> Viseme:
     return Viseme(targets, vowel=True)
 
 
+def _rounded(**targets: float) -> Viseme:
+    return Viseme(targets, lips=1.6, vowel=True)
+
+
 _BILABIAL = Viseme({"jaw": 0.13, "seal": 1.0, "press": 0.45}, jaw=0.9, lips=3.0, tongue=0.2)
 _LABIODENTAL = Viseme({"jaw": 0.14, "seal": 0.35, "tuck": 1.0, "upper": 0.45}, jaw=1.2, lips=2.6, tongue=0.2)
 _ALVEOLAR_STOP = Viseme({"jaw": 0.12, "wide": 0.15, "tip": 1.0, "lower": 0.10}, jaw=1.0, lips=0.18, tongue=3.0)
@@ -66,10 +70,10 @@ VISEMES = {
     "a": _vowel(jaw=0.62, wide=0.20, lower=0.15, upper=0.05, down=0.5),
     "ɑ": _vowel(jaw=0.70, lower=0.15, funnel=0.08, down=0.6, back=0.3),
     "ɒ": _vowel(jaw=0.56, funnel=0.30, down=0.5, back=0.4),
-    "ɔ": _vowel(jaw=0.50, funnel=0.50, pucker=0.25, down=0.3, back=0.5),
-    "o": _vowel(jaw=0.36, funnel=0.45, pucker=0.50, body=0.2, back=0.6),
-    "ʊ": _vowel(jaw=0.22, funnel=0.30, pucker=0.55, body=0.4, back=0.6),
-    "u": _vowel(jaw=0.15, funnel=0.25, pucker=0.95, body=0.6, back=0.6),
+    "ɔ": _rounded(jaw=0.50, funnel=0.50, pucker=0.25, down=0.3, back=0.5),
+    "o": _rounded(jaw=0.36, funnel=0.45, pucker=0.50, body=0.2, back=0.6),
+    "ʊ": _rounded(jaw=0.22, funnel=0.30, pucker=0.55, body=0.4, back=0.6),
+    "u": _rounded(jaw=0.15, funnel=0.25, pucker=0.95, body=0.6, back=0.6),
     "ʌ": _vowel(jaw=0.42, wide=0.10, lower=0.12, down=0.2),
     "ɐ": _vowel(jaw=0.36, wide=0.10, lower=0.10, down=0.1),
     "ə": _vowel(jaw=0.26, wide=0.08, lower=0.06),
