@@ -234,6 +234,7 @@ class Train(Schema):
     BATCH_SIZE: Count
     NUM_EPOCHS: Count
     LEARNING_RATE: Positive
+    WEIGHT_DECAY: NotNegative
     EMA_DECAY: Annotated[float, Field(strict=True, gt=0, lt=1)] | None
     LOSS_MOTION_ALPHA: Weight
     LOSS_LIP_DIST_ALPHA: Weight
@@ -279,7 +280,6 @@ class TrainRegression(Train):
     EMO_LR_MULT: NotNegative
     LR_STEP_GAMMA: Share
     LR_SCHEDULE: Literal["step", "cosine"]
-    WEIGHT_DECAY: NotNegative
     LOSS_MSE_ALPHA: Weight
     LOSS_EMO_REG_ALPHA: Weight
     LOSS_LIP_SIZE_ALPHA: Weight
@@ -306,6 +306,7 @@ class TrainDiffusion(Train):
     AUGMENT: DiffusionAugment
     DIFFUSION_STEPS: Count
     DIFFUSION_NOISE_SCHEDULE: Literal["cosine", "linear"]
+    STEP_BIAS: NotNegative
     TIMESTEP_RESPACING: Text
     STREAMING_CFG: dict[str, Streaming]
     GRADIENT_ACCUMULATION_STEPS: Count

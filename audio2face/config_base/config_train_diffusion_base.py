@@ -296,6 +296,12 @@ DIFFUSION_STEPS = 1000
 # Change: seldom.
 DIFFUSION_NOISE_SCHEDULE = "cosine"
 
+# How much more often noisy steps are trained than clean ones: the chance of step t grows as t to this power. 0 trains all
+# alike. Only near pure noise must the face be read from the sound, which is what the first step of a deployed model does.
+# Type: number >= 0.
+# Change: 3 or so for short trainings, when the mouth follows the sound weakly.
+STEP_BIAS = 0.0
+
 # Which steps are used when a sequence is made during training. "" keeps all, "10" ten evenly spaced ones, "ddim5" five
 # at a fixed stride, "3,4" three of the first half and four of the second. config_inference.py has its own for deployed
 # models.
@@ -386,6 +392,11 @@ LR_WARMUP_EPOCHS = 10
 # Type: number > 0, or None for no limit.
 # Change: 1.0 when the loss jumps.
 GRADIENT_CLIP_NORM = None
+
+# Share by which Adam shrinks the weights in each step, times the learning rate.
+# Type: number >= 0; 0 is off.
+# Change: 0.01 or more when training frames are fitted well and new speech is not.
+WEIGHT_DECAY = 0.0
 
 # Decay per step of a running mean of the weights, which is then what is saved and exported.
 # Type: number, 0 < x < 1, or None for the weights as they are.

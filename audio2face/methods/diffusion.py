@@ -95,15 +95,17 @@ class DiffusionMethod:
         lip_dist: VertexDistances | None = None,
         smooth: Tensor | None = None,
         streaming: Streaming,
+        step_bias: float = 0.0,
     ):
         """`smooth` (A, K, K): squared upper-face motion as a quadratic form of coefficient differences, over 3V.
 
         `skin_scale` (A,) takes normalised skin to data units; `skin_size` is 3V.
+        The chance of training step t is proportional to t ** step_bias.
         """
         self.model: nn.Module = network
         self.network, self.data, self.space, self.settings = network, data, space, settings
         self.rate, self.skin_scale, self.skin_size = learning_rate_of_epoch, skin_scale, skin_size
-        self.lip_dist, self.smooth, self.streaming = lip_dist, smooth, streaming
+        self.lip_dist, self.smooth, self.streaming, self.step_bias = lip_dist, smooth, streaming, step_bias
         device = data.device
         self.generator = torch.Generator(device=device)
         self.alphas = torch.from_numpy(schedule.alphas_cumprod).float().to(device)
@@ -137,7 +139,8 @@ class DiffusionMethod:
         steps, noise = [], batch.target.new_zeros(*batch.valid.shape, size)
         for row, (seed, length) in enumerate(zip(batch.seeds, batch.lengths, strict=True)):
             generator = self.generator.manual_seed(seed)
-            steps.append(torch.randint(len(self.alphas), (1,), generator=generator, device=noise.device))
+            share = torch.rand(1, generator=generator, device=noise.device) ** (1 / (1 + self.step_bias))
+            steps.append((share * len(self.alphas)).long().clamp(max=len(self.alphas) - 1))
             noise[row, :length] = torch.randn(length, size, generator=generator, device=noise.device)
         return torch.cat(steps), noise * self.space.noised[batch.actor_ids].unsqueeze(1)
 

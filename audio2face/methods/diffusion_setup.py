@@ -80,11 +80,13 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         else None,
         smooth=_smooth(inputs, coeff_layout.sizes["skin_coeffs"], device) if train.LOSS_EXP_SMOOTH_ALPHA else None,
         streaming=Streaming.of(spec.extra["streaming"]),
+        step_bias=train.STEP_BIAS,
     )
     settings = FitSettings(
         epochs=train.NUM_EPOCHS,
         learning_rate=train.LEARNING_RATE,
         accumulate=train.GRADIENT_ACCUMULATION_STEPS,
+        weight_decay=train.WEIGHT_DECAY,
         clip_norm=train.GRADIENT_CLIP_NORM,
         ema_decay=train.EMA_DECAY,
         log_period=train.LOG_PERIOD,
@@ -163,8 +165,8 @@ def _spec(inputs: Inputs, sizes: dict[str, dict[str, int]], space: Space) -> Net
         raise UserError(f"STREAMING_CFG has no entry {f'{train.TARGET_FPS:g}'!r} for TARGET_FPS")
     if not Streaming.of(streaming).lead.is_integer():
         logger.warning(
-            "STREAMING_CFG/%g: left_truncate is no whole number of samples, so the runtime loses frame 0; 6, 15 and 9 frames "
-            "instead of 7, 15 and 8 would keep it",
+            "STREAMING_CFG/%g: left_truncate is no whole number of samples, so the runtime loses frame 0 (at 30 frames "
+            "a second, 6, 15 and 9 frames keep it)",
             train.TARGET_FPS,
         )
     extra: dict[str, Any] = {

@@ -25,7 +25,7 @@ HOP = 320
 SAMPLE_RATE = 16000
 STEP_DIM = 256
 SMALL_KERNEL = 9
-NEAR = 1600  # samples on either side that cover what a step of a local encoder hears
+NEAR = 3520  # samples on either side that cover what a step of a local encoder hears
 
 
 class MeshEmbedding(nn.Module):

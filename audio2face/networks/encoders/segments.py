@@ -1,7 +1,7 @@
 """Audio encoders of the diffusion networks: sound of any length -> features at 50 steps a second.
 
 `forward(audio (B, N)) -> (B, S, dim)`; step k is centred on sample `centre` + 320 k. `hearing` tells what a step depends
-on: "near" is less than 0.1 s on either side; "all" is everything that is given, trained on segments of any length;
+on: "near" is less than 0.2 s on either side; "all" is everything that is given, trained on segments of any length;
 "window" also is everything, by an encoder that must hear in training what it will hear when streaming.
 """
 
@@ -92,17 +92,26 @@ def build_model(class_name: str, settings: Mapping[str, Any]) -> nn.Module:
 
 
 class MelSteps(nn.Module):
-    """Log-mel and trainable convolutions."""
+    """Log-mel and trainable convolutions that hear 0.18 s on either side: the recurrent layers cannot look ahead."""
 
     centre, hearing = 320, "near"
+    dim = 256
 
     def __init__(self) -> None:
         super().__init__()
         self.mel = MelSpectrogram()
-        self.dim = self.mel.channels
+        self.around = nn.Sequential(
+            nn.Conv1d(self.mel.channels, 160, 5, padding=2),
+            nn.ReLU(),
+            nn.Conv1d(160, 160, 5, padding=2),
+            nn.ReLU(),
+            nn.Conv1d(160, self.dim, 3, padding=3, dilation=3),
+            nn.ReLU(),
+        )
 
     def forward(self, audio: Tensor) -> Tensor:
-        return self.mel(self.mel.features(audio)).squeeze(3).transpose(1, 2)
+        steps = self.mel(self.mel.features(audio)).squeeze(3)  # (B, 256, S)
+        return self.around(steps).transpose(1, 2)
 
     def rebuild_arguments(self) -> dict[str, Any]:
         return {}
