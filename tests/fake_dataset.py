@@ -154,7 +154,9 @@ class Face:
         grid = np.stack([x, y, 9 * np.sqrt(np.maximum(0, 1.02 - (x / 8) ** 2 - (y / 12) ** 2))], axis=-1).reshape(-1, 3)
         parts = {"upper": -3.98, "lower": -4.02, "rim_top": -3.2, "rim_bottom": -4.8}
         lips = {name: np.stack([LIPS_X, np.full(3, height), np.full(3, 9.0)], axis=1) for name, height in parts.items()}
-        lids = {name: np.array([[3.0, height, 7.5], [-3.0, height, 7.5]]) for name, height in (("up", 4.4), ("low", 3.6))}
+        lids = {
+            name: np.array([[3.0, height, 7.5], [-3.0, height, 7.5]]) for name, height in (("up", 4.4), ("low", 3.6))
+        }
         self.points = np.concatenate([grid, *lips.values(), *lids.values()])
         start = len(grid)
         self.place = {name: list(range(start + 3 * i, start + 3 * i + 3)) for i, name in enumerate(lips)}
@@ -184,7 +186,8 @@ class Face:
         frames[:, :, 1] -= 0.8 * opening[:, None]
         curl = np.convolve(rng.normal(size=len(opening)), np.ones(9) / 9, "same")
         free = np.clip((self.tongue[:, 2] - np.sort(self.tongue[:, 2])[8]) / 3, 0, 1)
-        frames[:, :, 1] += 0.5 * curl[:, None] * free
+        frames[:, :, 1] += curl[:, None] * free
+        frames[:, :, 0] *= 1 + 0.5 * curl[:, None] * free
         return frames
 
     def lists(self):

@@ -1,7 +1,7 @@
 """The data set doctor: finds what is wrong with an actor's data before hours are spent on it.
 
-    findings = quick_check(sections, ["claire"])     seconds: names, headers, small arrays, a few frames, CLIPS
-    reports = full_check(sections, ["claire"])       reads everything: frames, sounds, and whether they run together
+findings = quick_check(sections, ["claire"])     seconds: names, headers, small arrays, a few frames, CLIPS
+reports = full_check(sections, ["claire"])       reads everything: frames, sounds, and whether they run together
 """
 
 from audio2face.doctor.check import ActorReport, full_check, quick_check

@@ -177,11 +177,12 @@ def _implied_rate(fps: float, lengths: list[tuple[int, float]]) -> float | None:
     fitting = sum(abs(frames - seconds * fps) <= 2 for frames, seconds in spans)
     if len(spans) < 2 or fitting > len(spans) / 3:
         return None
-    for rate in COMMON_RATES:
-        close = sum(abs(frames - seconds * rate) <= max(1.5, 0.002 * frames) for frames, seconds in spans)
-        if abs(rate / fps - 1) > 0.005 and close >= 2 / 3 * len(spans):
-            return rate
-    return None
+
+    def misfit(rate: float) -> float:
+        return float(np.quantile([abs(frames / (seconds * rate) - 1) for frames, seconds in spans], 2 / 3))
+
+    rate = min(COMMON_RATES, key=misfit)
+    return rate if misfit(rate) < 0.01 and abs(rate / fps - 1) > 0.005 else None
 
 
 def _clipped_runs(samples: np.ndarray) -> int:
@@ -192,7 +193,9 @@ def _clipped_runs(samples: np.ndarray) -> int:
             continue
         for side in (channel, -channel):
             flat = side >= top * (1 - 1e-4)
-            count += sum(last - first + 1 >= CLIPPED_RUN for first, last in runs(flat)) if flat.sum() > CLIPPED_RUN else 0
+            count += (
+                sum(last - first + 1 >= CLIPPED_RUN for first, last in runs(flat)) if flat.sum() > CLIPPED_RUN else 0
+            )
     return count
 
 

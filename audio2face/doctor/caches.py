@@ -111,7 +111,9 @@ def _standstill(
         return
     if still.all():
         what = f"The {mesh.name} does not move: all {scan.num_frames} frames are equal."
-        yield report.error("cache.static", what, "Export the animation again, or leave the shot out.", shot=shot, **where)
+        yield report.error(
+            "cache.static", what, "Export the animation again, or leave the shot out.", shot=shot, **where
+        )
         return
     single = [a for a, b in runs(still) if a == b]
     if len(single) > HALVED_SHARE * scan.num_frames:

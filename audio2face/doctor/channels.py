@@ -17,7 +17,7 @@ from audio2face.geometry.rigid import fit_rigid
 LARGEST_GAZE = 60.0  # degrees
 RADIANS_BELOW = 0.9  # no gaze of a whole data set stays within this many degrees
 SACCADE_LIMIT = 30.0  # degrees
-RIGID_SHARE = 0.02  # of the tongue's size: how far rigid vertices may move against each other
+RIGID_SHARE = 0.01  # of the tongue's size: how far rigid vertices may move against each other
 LINE_SHARE = 0.02  # spread across, of the spread along, below which points lie on a line
 
 
@@ -68,7 +68,9 @@ def _jaw(
         return
     if neutral is None:
         what = "Jaw motion is given, and not where its key points rest."
-        yield report.warning("jaw.no_neutral", what, "Give JAW_KEYPOINTS_NEUTRAL_FPATH.", key="JAW_KEYPOINTS_NEUTRAL_FPATH")
+        yield report.warning(
+            "jaw.no_neutral", what, "Give JAW_KEYPOINTS_NEUTRAL_FPATH.", key="JAW_KEYPOINTS_NEUTRAL_FPATH"
+        )
     else:
         if _on_a_line(neutral):
             what = "The key points of the jaw lie on one line: its rotation cannot be found from them."
@@ -87,7 +89,9 @@ def _jaw(
     still = [shot for shot, m in motion.items() if float(np.ptp(m, axis=0).max()) == 0.0]
     if still:
         what = f"The jaw does not move in {len(still)} shot(s): {shot_names(still)}."
-        yield report.warning("jaw.static", what, "Export its motion, or leave these shots out of the file.", shot=still[0], key=key)
+        yield report.warning(
+            "jaw.static", what, "Export its motion, or leave these shots out of the file.", shot=still[0], key=key
+        )
 
 
 def _eyes(report: Reporter, motion: Mapping[str, np.ndarray]) -> Iterator[Finding]:
@@ -96,7 +100,9 @@ def _eyes(report: Reporter, motion: Mapping[str, np.ndarray]) -> Iterator[Findin
         return
     largest = {shot: float(np.abs(m).max()) for shot, m in motion.items()}
     if 1e-3 < max(largest.values()) < RADIANS_BELOW:
-        what = f"No eye turns by more than {max(largest.values()):.2f} degrees in the whole data set: these are radians."
+        what = (
+            f"No eye turns by more than {max(largest.values()):.2f} degrees in the whole data set: these are radians."
+        )
         yield report.error("eye.radians", what, "Multiply by 180 / pi.", key=key)
     for shot, angle in largest.items():
         if angle > LARGEST_GAZE:
@@ -105,7 +111,9 @@ def _eyes(report: Reporter, motion: Mapping[str, np.ndarray]) -> Iterator[Findin
     still = [shot for shot, m in motion.items() if float(np.ptp(m, axis=0).max()) == 0.0]
     if still:
         what = f"The eyes do not move in {len(still)} shot(s): {shot_names(still)}."
-        yield report.warning("eye.static", what, "Export their motion, or leave these shots out of the file.", shot=still[0], key=key)
+        yield report.warning(
+            "eye.static", what, "Export their motion, or leave these shots out of the file.", shot=still[0], key=key
+        )
 
 
 def _recordings(report: Reporter, subject: Subject) -> Iterator[Finding]:
@@ -150,7 +158,9 @@ def check_tongue(subject: Subject, scans: Mapping[str, Scan]) -> Iterator[Findin
             f"(the tongue measures {size:.3g}): {', '.join(map(str, loose[:8]))}."
         )
         fix = "Take vertices at the root of the tongue that only the jaw moves."
-        yield report.warning("tongue.not_rigid", what, fix, file=subject.files.tongue_rigid_vertex_list_fpath or "", key=key)
+        yield report.warning(
+            "tongue.not_rigid", what, fix, file=subject.files.tongue_rigid_vertex_list_fpath or "", key=key
+        )
 
 
 def _is_absolute(motion: np.ndarray, neutral: np.ndarray, size: float) -> bool:

@@ -20,7 +20,7 @@ from audio2face.doctor.geometry import check_geometry
 from audio2face.doctor.scan import Scan, combine, sample_cache, scan_cache
 from audio2face.doctor.subject import Mesh, Subject, build_subject, readable
 from audio2face.doctor.sync import Lag, check_sync, find_lag, margin_frames
-from audio2face.doctor.vertex_lists import check_vertex_lists, listed_vertices, mouth_opening, moving_vertices
+from audio2face.doctor.vertex_lists import KEYS, check_vertex_lists, listed_vertices, mouth_opening, moving_vertices
 from audio2face.types import UserError
 
 if TYPE_CHECKING:
@@ -108,10 +108,11 @@ def _full(sections: Mapping[str, Section], actor: str, progress: bool) -> ActorR
     good = {shot: scan for shot, scan in scans.items() if scan.num_frames > len(scan.bad_frames)}
     if good:
         stats = combine(good.values())
-        guess = moving_vertices(vertices, stats)
-        opening = {shot: mouth_opening(subject, vertices, scan.picked, guess) for shot, scan in good.items()}
         found += check_geometry(subject, stats)
         found += check_vertex_lists(subject, stats, vertices, stats.picked)
+        faulty = any(f.level == ERROR and f.where.key == KEYS["lip_dist"] for f in found)
+        guess = moving_vertices(vertices, stats) if faulty or "lip_dist" not in subject.pairs else None
+        opening = {shot: mouth_opening(subject, vertices, scan.picked, guess) for shot, scan in good.items()}
     for shot, sound in sounds.items():
         lag = find_lag(shot, sound.energy, opening[shot], subject.fps) if shot in opening else None
         if lag is not None:

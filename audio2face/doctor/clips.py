@@ -20,7 +20,9 @@ def check_shots(subject: Subject) -> Iterator[Finding]:
     """Emotion and language of every shot."""
     report = Reporter(subject.actor)
     silent = [s.name for s in subject.shots if s.emotion == NEUTRAL and not emotions_in(s.name, subject.emotions)]
-    mapped = [s.name for s in subject.shots if s.emotion != NEUTRAL and s.emotion not in emotions_in(s.name, subject.emotions)]
+    mapped = [
+        s.name for s in subject.shots if s.emotion != NEUTRAL and s.emotion not in emotions_in(s.name, subject.emotions)
+    ]
     if silent and len(subject.emotions) > 1:
         what = f"{len(silent)} shot(s) name no emotion and are taken as neutral: {shot_names(silent)}."
         fix = "Name it in the shot or in SHOT_EMOTION_MAP."
@@ -33,7 +35,9 @@ def check_shots(subject: Subject) -> Iterator[Finding]:
     for emotion in subject.emotions:
         if not counts[emotion]:
             what = f"No shot of {subject.actor} is acted in the emotion {emotion!r}."
-            yield report.warning("shots.no_emotion", what, "Remove it, or check the shots' names.", key="SHOT_EMOTION_NAMES")
+            yield report.warning(
+                "shots.no_emotion", what, "Remove it, or check the shots' names.", key="SHOT_EMOTION_NAMES"
+            )
     spoken = Counter(subject.languages[shot.name] for shot in subject.shots)
     for shot, language in subject.languages.items():
         if not language.isalpha() or not 2 <= len(language) <= 3 or not language.islower():
@@ -104,4 +108,6 @@ def check_muted(subject: Subject, opening: Mapping[str, np.ndarray]) -> Iterator
         if share > OPEN_MOUTH:
             best = int(np.argmin(curve))
             what = f"The mouth is open at frame {frame} of {shot} ({share:.0%} of its range), and this pose is to mean silence."
-            yield report.warning("clips.muted_open", what, f"Take frame {best}.", shot=shot, key=f"AUG_MUTED_SHOTS[{index}]")
+            yield report.warning(
+                "clips.muted_open", what, f"Take frame {best}.", shot=shot, key=f"AUG_MUTED_SHOTS[{index}]"
+            )

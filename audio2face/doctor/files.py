@@ -56,7 +56,9 @@ def check_files(subject: Subject) -> Iterator[Finding]:
     for names in alike.values():
         if len(names) > 1:
             what = f"The shots {' and '.join(names)} differ by letter case or separators only."
-            yield report.warning("files.similar_names", what, "Rename one, or their sounds will be mixed up.", shot=names[1])
+            yield report.warning(
+                "files.similar_names", what, "Rename one, or their sounds will be mixed up.", shot=names[1]
+            )
 
 
 def _cache_folder(report: Reporter, key: str, root: Path) -> Iterator[Finding]:
@@ -82,14 +84,20 @@ def _stray(report: Reporter, key: str, path: Path) -> Finding:
 
 def _sounds(report: Reporter, subject: Subject, folder: Path, voice: str | None) -> Iterator[Finding]:
     shots = {shot.name for shot in subject.shots}
-    known = shots | {name for name in shot_folders(subject.files.skin_cache_root)} if subject.files.skin_cache_root else shots
+    known = (
+        shots | {name for name in shot_folders(subject.files.skin_cache_root)}
+        if subject.files.skin_cache_root
+        else shots
+    )
     free: dict[str, Path] = {}  # sounds that no shot asks for
     for path in sorted(p for p in folder.iterdir() if p.is_file()):
         if is_system_file(path):
             yield _stray(report, "AUDIO_ROOT", path)
         elif path.suffix.lower() in OTHER_SOUNDS:
             what = f"{path.suffix} is not read as speech."
-            yield report.warning("files.sound_format", what, f"Convert it to {path.stem}.wav.", file=path, key="AUDIO_ROOT")
+            yield report.warning(
+                "files.sound_format", what, f"Convert it to {path.stem}.wav.", file=path, key="AUDIO_ROOT"
+            )
         elif path.suffix in AUDIO_SUFFIXES and path.stem in known:
             if path.suffix != AUDIO_SUFFIXES[0] and path.with_suffix(AUDIO_SUFFIXES[0]).is_file():
                 what = f"{path.stem} has a .wav and a {path.suffix}; only the .wav is read."
@@ -105,7 +113,9 @@ def _sounds(report: Reporter, subject: Subject, folder: Path, voice: str | None)
             yield report.error("files.sound_name", what, fix, shot=shot, file=match, key="AUDIO_ROOT")
         elif len(missing) < len(subject.shots):
             what = f"Shot {shot} is in the cache and has no sound {shot}.wav; it is not trained on."
-            yield report.warning("files.no_sound", what, "Add the sound, or leave the shot out.", shot=shot, key="AUDIO_ROOT")
+            yield report.warning(
+                "files.no_sound", what, "Add the sound, or leave the shot out.", shot=shot, key="AUDIO_ROOT"
+            )
     for path in free.values():
         what = f"{path.name} has no shot of its name in the skin cache; it is not used."
         fix = f"Name it after its shot, or add the cache of shot {path.stem}."
@@ -123,5 +133,6 @@ def _tongue_shots(report: Reporter, subject: Subject) -> Iterator[Finding]:
         fix = "Add it, or accept that this shot does not train the tongue."
         yield report.warning("files.no_tongue", "No tongue animation for this shot.", fix, shot=shot, key=key)
     for shot in alone:
-        yield report.warning("files.tongue_alone", "A tongue without skin; it is not used.", "Check its name.", shot=shot, key=key)
-
+        yield report.warning(
+            "files.tongue_alone", "A tongue without skin; it is not used.", "Check its name.", shot=shot, key=key
+        )

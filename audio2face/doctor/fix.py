@@ -58,7 +58,9 @@ class ShotPlan:
     changes: list[str] = field(default_factory=list)
 
 
-def write_fixed_copy(sections: Mapping[str, Section], reports: Sequence[ActorReport], out: Path) -> dict[str, list[str]]:
+def write_fixed_copy(
+    sections: Mapping[str, Section], reports: Sequence[ActorReport], out: Path
+) -> dict[str, list[str]]:
     """Write <out>/<actor>/… in the usual layout and <out>/config_dataset.py; returns {actor: what was changed}.
 
     Raises UserError when `out` is not an empty or new folder, or lies inside the data.
@@ -134,8 +136,10 @@ def _plan(report: ActorReport, subject: Subject) -> dict[str, ShotPlan]:
         sounding = info.duration_s * subject.fps - plan.late_frames if info else plan.num_frames
         if info and lengths_count and abs(sounding - plan.num_frames) > 1:
             if sounding < plan.num_frames:
-                plan.changes.append(f"animation cut from {plan.num_frames} to {int(sounding + 1e-6)} frames; check its CLIPS")
-                plan.num_frames = int(sounding + 1e-6)
+                plan.changes.append(
+                    f"animation cut from {plan.num_frames} to {int(sounding + 0.1)} frames; check its CLIPS"
+                )
+                plan.num_frames = int(sounding + 0.1)
             plan.trimmed = True
         plans[shot.name] = plan
     return plans
@@ -151,7 +155,10 @@ def sound_of(subject: Subject, shot: str, folder: Path | None = None) -> Path | 
     alike = (
         p
         for p in sorted(folder.iterdir())
-        if p.is_file() and p.suffix.lower() in AUDIO_SUFFIXES and p.stem not in names and simple_name(p.stem) == simple_name(shot)
+        if p.is_file()
+        and p.suffix.lower() in AUDIO_SUFFIXES
+        and p.stem not in names
+        and simple_name(p.stem) == simple_name(shot)
     )
     return exact or next(alike, None)
 

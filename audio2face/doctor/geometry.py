@@ -71,7 +71,9 @@ def _axes(report: Reporter, subject: Subject, rest: np.ndarray, stats: MeshStats
         yield report.error("geometry.up_axis", what, fix, key="SKIN_CACHE_ROOT")
     elif up[UP] < 0 and "eye_dist" in subject.pairs:
         what = "The eyes lie below the mouth: the face is upside down, or the vertex lists belong to another mesh."
-        yield report.error("geometry.upside_down", what, "Check lists and export.", key="SKIN_EYE_DIST_VERTEX_LIST_FPATH")
+        yield report.error(
+            "geometry.upside_down", what, "Check lists and export.", key="SKIN_EYE_DIST_VERTEX_LIST_FPATH"
+        )
     elif forward < 0:
         what = "The face looks along -z; the run time and the upper-face mask take +z as forward."
         yield report.warning("geometry.forward", what, "Turn it by 180 degrees about y.", key="SKIN_CACHE_ROOT")
@@ -200,7 +202,9 @@ def _tongue_place(report: Reporter, subject: Subject, rest: np.ndarray) -> Itera
     if ((centre < low - 0.1 * size) | (centre > high + 0.1 * size)).any() or not 0.05 < share < 0.8:
         what = f"The tongue at rest does not fit into the face at rest: it measures {share:.0%} of it, its centre is {centre.round(2).tolist()}."
         fix = "Export both in the same unit and place."
-        yield report.error("geometry.tongue", what, fix, file=_path(subject, "TONGUE_NEUTRAL_FPATH"), key="TONGUE_NEUTRAL_FPATH")
+        yield report.error(
+            "geometry.tongue", what, fix, file=_path(subject, "TONGUE_NEUTRAL_FPATH"), key="TONGUE_NEUTRAL_FPATH"
+        )
 
 
 def _path(subject: Subject, key: str) -> object:

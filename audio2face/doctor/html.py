@@ -43,7 +43,11 @@ def html_report(reports: Sequence[ActorReport], title: str) -> str:
         body += [f"<h2>Actor {escape(report.actor)}</h2>", _findings_table(report.findings)]
         body += _pictures(report)
     page = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
-    return f'<!doctype html>\n<html lang="en"><head>{page}<style>{STYLE}</style></head>\n<body>\n' + "\n".join(body) + "\n</body></html>\n"
+    return (
+        f'<!doctype html>\n<html lang="en"><head>{page}<style>{STYLE}</style></head>\n<body>\n'
+        + "\n".join(body)
+        + "\n</body></html>\n"
+    )
 
 
 def _findings_table(findings: Sequence[Finding]) -> str:
@@ -77,7 +81,9 @@ def _pictures(report: ActorReport) -> list[str]:
     if rest is not None and subject.pairs:
         upper = np.concatenate([pairs[0] for pairs in subject.pairs.values()])
         lower = np.concatenate([pairs[1] for pairs in subject.pairs.values()])
-        parts.append('<h3>Listed vertices</h3><p class="soft">Front view of the face at rest: <i class="key" style="background:var(--sound)"></i>upper or top, <i class="key" style="background:var(--bad)"></i>lower or bottom.</p>')
+        parts.append(
+            '<h3>Listed vertices</h3><p class="soft">Front view of the face at rest: <i class="key" style="background:var(--sound)"></i>upper or top, <i class="key" style="background:var(--bad)"></i>lower or bottom.</p>'
+        )
         parts.append(face_plot(rest, {"upper": upper, "lower": lower}))
     return [*parts, _shots_table(report), *_curves(report)]
 
@@ -89,7 +95,10 @@ def _shots_table(report: ActorReport) -> str:
     head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in rows[0])
     lines = []
     for row in rows:
-        cells = (f'<td class="{"n" if isinstance(v, int | float) else ""}">{"" if v is None else escape(str(v))}</td>' for v in row.values())
+        cells = (
+            f'<td class="{"n" if isinstance(v, int | float) else ""}">{"" if v is None else escape(str(v))}</td>'
+            for v in row.values()
+        )
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return f'<h3>Shots</h3><div class="wide"><table><tr>{head}</tr>{"".join(lines)}</table></div>'
 

@@ -37,7 +37,9 @@ def time_plot(curves: Sequence[Curve], fps: float, marked: Sequence[tuple[float,
         x = LEFT + (np.arange(len(values)) + 0.5) * len(curve.values) / len(values) / fps * scale
         y = HEIGHT - BOTTOM - (values - low) / max(high - low, 1e-12) * (HEIGHT - TOP - BOTTOM)
         points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
-        parts.append(f'<polyline class="{curve.style}" points="{points}"><title>{escape(curve.name)}</title></polyline>')
+        parts.append(
+            f'<polyline class="{curve.style}" points="{points}"><title>{escape(curve.name)}</title></polyline>'
+        )
     step = next(s for s in (0.5, 1, 2, 5, 10, 30, 60, 300, 1e9) if seconds / s <= 12)
     for tick in np.arange(0, seconds, step):
         parts.append(_label(LEFT + tick * scale, HEIGHT - 8, f"{tick:g} s"))
@@ -70,7 +72,9 @@ def dot_plot(values: dict[str, float], unit: str, limit: float, height: int = 19
     return _svg(parts, height)
 
 
-def face_plot(points: np.ndarray, groups: dict[str, np.ndarray], axes: tuple[int, int] = (0, 1), size: int = 420) -> str:
+def face_plot(
+    points: np.ndarray, groups: dict[str, np.ndarray], axes: tuple[int, int] = (0, 1), size: int = 420
+) -> str:
     """Vertices (V, 3) seen along the third axis, with groups {CSS class: vertices} drawn larger and numbered."""
     flat = points[:, axes]
     low, high = flat.min(axis=0), flat.max(axis=0)
@@ -87,7 +91,9 @@ def face_plot(points: np.ndarray, groups: dict[str, np.ndarray], axes: tuple[int
     for style, vertices in groups.items():
         for vertex in vertices:
             x, y = place(int(vertex))
-            parts.append(f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="2.5"><title>{style} {vertex}</title></circle>')
+            parts.append(
+                f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="2.5"><title>{style} {vertex}</title></circle>'
+            )
     return f'<svg viewBox="0 0 {width} {size}" style="max-width:{width}px">{"".join(parts)}</svg>'
 
 

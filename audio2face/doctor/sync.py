@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from audio2face.doctor.findings import Finding, Reporter
-from audio2face.doctor.subject import Subject, shot_names
+from audio2face.doctor.subject import Subject
 
 RANGE_S = 0.8  # lags looked at, to either side
 WINDOW_S = 0.05
@@ -21,9 +21,11 @@ BANDS, TOP_HZ = 20, 7600.0
 SLOW_S = 1.5  # changes slower than this are not speech
 SHORTEST_S = 2.0
 CLEAR = 0.4  # correlation from which a peak is believed
-ALONE = 0.25  # correlation below which sound and mouth have nothing to do with each other
+ALONE = 0.5  # of the other shots' correlation: below, sound and mouth have nothing to do with each other
 ODD_S, WRONG_S = 0.05, 0.08  # deviation from the other shots: warning, error
 ALL_S = 0.12  # deviation of all shots together
+AS_CLEAR = 0.6  # of the other shots' correlation: what a shifted sound reaches and a foreign one does not
+NEAR = 2  # frames around the usual lag
 GAIN = 0.03  # by how much the peak must beat the usual lag
 MIN_SHOTS = 3  # for a usual lag
 
@@ -44,6 +46,10 @@ class Lag:
     def at(self, frames: float) -> float:
         """Correlation at a lag."""
         return float(np.interp(frames, np.arange(-self.margin, self.margin + 1), self.curve))
+
+    def near(self, frames: float) -> float:
+        """Largest correlation within a few frames of a lag."""
+        return max(self.at(frames + step) for step in range(-NEAR, NEAR + 1))
 
 
 def margin_frames(fps: float) -> int:
@@ -109,23 +115,29 @@ def check_sync(subject: Subject, lags: Mapping[str, Lag]) -> Iterator[Finding]:
         fix = f"Set the audio offset of all CLIPS to {round(usual):+d} frames, or cut the sounds anew."
         yield report.error("sync.all", what, fix, key="CLIPS")
     enough = len(clear) >= MIN_SHOTS
+    typical = float(np.median([lag.correlation for lag in clear])) if enough else 0.0
+    believed = max(CLEAR, AS_CLEAR * typical)
     alone = []
     for lag in lags.values():
         deviation = lag.frames - usual
         limits = (ODD_S, WRONG_S) if enough else (ALL_S, ALL_S)
         beats = lag.correlation - lag.at(usual) > GAIN
-        if lag.correlation >= CLEAR and abs(deviation) >= limits[0] * subject.fps and beats:
+        if lag.correlation >= believed and abs(deviation) >= limits[0] * subject.fps and beats:
             rest = " against the other shots" if enough else ""
             what = f"The sound is {_words(deviation, subject.fps)}{rest} (correlation {lag.correlation:.2f})."
             fix = f"Set its audio offset in CLIPS to {round(deviation):+d}, or let --fix shift the sound."
             level = report.error if abs(deviation) >= limits[1] * subject.fps else report.warning
-            yield level("sync.shot", what, fix, shot=lag.shot, file=subject.files.audio_file(lag.shot) or "", key="AUDIO_ROOT")
-        elif lag.correlation < ALONE and len(clear) >= 0.6 * len(lags):
+            yield level(
+                "sync.shot", what, fix, shot=lag.shot, file=subject.files.audio_file(lag.shot) or "", key="AUDIO_ROOT"
+            )
+        elif enough and len(clear) >= 0.6 * len(lags) and lag.near(usual) < ALONE * typical:
             alone.append(lag.shot)
     for shot in alone:
         what = "The mouth does not follow this sound at any offset, as it does in the other shots."
         fix = "Check that the sound belongs to this shot."
-        yield report.warning("sync.unrelated", what, fix, shot=shot, file=subject.files.audio_file(shot) or "", key="AUDIO_ROOT")
+        yield report.warning(
+            "sync.unrelated", what, fix, shot=shot, file=subject.files.audio_file(shot) or "", key="AUDIO_ROOT"
+        )
 
 
 def deviating(subject: Subject, lags: Mapping[str, Lag]) -> dict[str, float]:
@@ -163,10 +175,3 @@ def _mel_bands(frequencies: np.ndarray, top: float) -> np.ndarray:
     edges = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + top / 700), BANDS + 2) / 2595) - 1)
     left, centre, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     return np.maximum(0, np.minimum((frequencies - left) / (centre - left), (right - frequencies) / (right - centre)))
-
-
-def standing_out(lags: Mapping[str, Lag], most: int = 6) -> str:
-    """The shots furthest from the usual lag, for a message."""
-    usual = usual_lag(lags)
-    ranked = sorted(lags.values(), key=lambda lag: -abs(lag.frames - usual))
-    return shot_names([f"{lag.shot} {lag.frames - usual:+.1f}" for lag in ranked], most)

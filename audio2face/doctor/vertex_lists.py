@@ -24,7 +24,9 @@ def listed_vertices(subject: Subject) -> np.ndarray:
     return np.unique(np.concatenate(named)) if named else np.empty(0, np.int64)
 
 
-def check_vertex_lists(subject: Subject, stats: MeshStats, vertices: np.ndarray, poses: np.ndarray) -> Iterator[Finding]:
+def check_vertex_lists(
+    subject: Subject, stats: MeshStats, vertices: np.ndarray, poses: np.ndarray
+) -> Iterator[Finding]:
     """Lists of lips and lids against rest and the captured `poses` (N, n, 3) of `vertices` (n,)."""
     report = Reporter(subject.actor)
     rest = subject.skin.neutral if subject.skin.neutral is not None else stats.mean
@@ -42,15 +44,15 @@ def check_vertex_lists(subject: Subject, stats: MeshStats, vertices: np.ndarray,
     yield from _regions(report, subject, rest, size)
 
 
-def mouth_opening(subject: Subject, vertices: np.ndarray, poses: np.ndarray, first_guess: np.ndarray) -> np.ndarray:
-    """How open the mouth is in poses (T, n, 3) of `vertices`: (T,), from the lip list, else from `first_guess` (n,) bool.
+def mouth_opening(subject: Subject, vertices: np.ndarray, poses: np.ndarray, guess: np.ndarray | None) -> np.ndarray:
+    """How open the mouth is in poses (T, n, 3) of `vertices`: (T,), from the lip list, or from `guess` (n,) bool.
 
     Those are the vertices that speech moves most, which sink when the mouth opens.
     """
-    if "lip_dist" in subject.pairs:
+    if guess is None:
         place = {int(v): i for i, v in enumerate(vertices)}
         return _heights(poses, place, *subject.pairs["lip_dist"]).mean(axis=1)
-    return -poses[:, first_guess, UP].mean(axis=1)
+    return -poses[:, guess, UP].mean(axis=1)
 
 
 def moving_vertices(vertices: np.ndarray, stats: MeshStats, share: float = 0.05) -> np.ndarray:
@@ -102,22 +104,33 @@ def _order(
         sideways = np.abs(gap[:, 0])
         width = float(np.ptp(rest[upper, 0]))
         if width > 0 and sideways.max() > 0.5 * width and sideways.max() > STEEP * 0.02 * size:
-            what = f"Upper and lower vertices do not lie above each other: up to {sideways.max():.3g} units to the side."
+            what = (
+                f"Upper and lower vertices do not lie above each other: up to {sideways.max():.3g} units to the side."
+            )
             fix = "List both sides in the same order, the n-th above the n-th."
             yield report.warning("lists.pairing", what, fix, **where)
 
 
 def _parting(report: Reporter, heights: np.ndarray, size: float, where: dict) -> Iterator[Finding]:
-    parting = np.quantile(heights, 0.98, axis=0) - np.quantile(heights, 0.02, axis=0)
+    low, high = np.quantile(heights, 0.02, axis=0), np.quantile(heights, 0.98, axis=0)
+    parting = high - low
+    if -low.mean() > max(PARTED_SHARE * size, 2 * abs(high.mean())):
+        what = f"The upper lip sinks below the lower one by {-low.mean():.3g} units when the mouth opens: the two lists are exchanged."
+        yield report.error("lists.exchanged", what, "Exchange the lists.", **where)
     if parting.max() < PARTED_SHARE * size:
-        what = f"The lips never part by more than {parting.max():.3g} units in the whole data set: these are not the lips."
+        what = (
+            f"The lips never part by more than {parting.max():.3g} units in the whole data set: these are not the lips."
+        )
         fix = "Take vertices of the inner lip line of this mesh."
         yield report.error("lists.lips_still", what, fix, **where)
 
 
 def _both_eyes(report: Reporter, rest: np.ndarray, upper: np.ndarray, size: float, where: dict) -> Iterator[Finding]:
     left, right = rest[upper]
-    if abs(left[0] - right[0]) < 0.05 * size or (left[0] - np.median(rest[:, 0])) * (right[0] - np.median(rest[:, 0])) > 0:
+    if (
+        abs(left[0] - right[0]) < 0.05 * size
+        or (left[0] - np.median(rest[:, 0])) * (right[0] - np.median(rest[:, 0])) > 0
+    ):
         what = "The two lids belong to the same eye."
         yield report.error("lists.one_eye", what, "List one vertex of each eye, left then right.", **where)
 
