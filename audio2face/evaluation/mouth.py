@@ -1,0 +1,86 @@
+"""The opening of the mouth over time, predicted against true. Pure NumPy.
+
+`truth` and `prediction` are openings (T,) in data units, as `geometry.regions.mean_opening` of the lips' pairs gives
+them; `mm` is millimetres per data unit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+CLOSED_SHARE = 0.1  # of the opening's range: below it a mouth counts as closed
+DTW_REACH_S = 0.25
+
+
+def mouth_opening_correlation(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Pearson's correlation over frames, -1 to 1; NaN when either does not change."""
+    a, b = (np.asarray(x, np.float64) - np.mean(x, dtype=np.float64) for x in (truth, prediction))
+    size = np.sqrt((a * a).sum() * (b * b).sum())
+    return float((a * b).sum() / size) if size > 0 else float("nan")
+
+
+def mouth_opening_error_mm(truth: np.ndarray, prediction: np.ndarray, mm: float) -> float:
+    """Mean absolute difference over frames; millimetres. mean_t |p_t - q_t|."""
+    return float(np.abs(_difference(truth, prediction)).mean() * mm)
+
+
+def mouth_opening_relative_error(truth: np.ndarray, prediction: np.ndarray, rest: float) -> float:
+    """Mean absolute difference as a share of that of a mouth that stays at `rest`, the mean pose's opening.
+
+    sum_t |p_t - q_t| / sum_t |p_t - rest|: 0 is perfect, 1 no better than the mean pose. NaN when the truth is at rest.
+    """
+    still = np.abs(np.asarray(truth, np.float64) - rest).sum()
+    return float(np.abs(_difference(truth, prediction)).sum() / still) if still > 0 else float("nan")
+
+
+def lip_closure_error_mm(truth: np.ndarray, prediction: np.ndarray, frames: np.ndarray, mm: float) -> float:
+    """How far the predicted lips stay apart, beyond the true ones, where the mouth closes; millimetres.
+
+    mean over `frames` (n,) of max(0, q_t - p_t); NaN without frames. The frames are those of m, b and p where phonemes
+    are known, else `closed_frames`.
+    """
+    if not len(frames):
+        return float("nan")
+    return float(np.maximum(-_difference(truth, prediction)[frames], 0).mean() * mm)
+
+
+def closed_frames(opening: np.ndarray, share: float = CLOSED_SHARE) -> np.ndarray:
+    """Frames (n,) in which a mouth comes to a close: local minima in the lowest `share` of the range of an opening (T,).
+
+    The range is that from the 1st to the 99th percentile. Nothing is returned for a mouth that does not move.
+    """
+    x = np.asarray(opening, np.float64)
+    low, high = np.percentile(x, [1, 99])
+    if len(x) < 3 or high <= low:
+        return np.zeros(0, np.int64)
+    inner = x[1:-1]
+    closed = (inner <= x[:-2]) & (inner < x[2:]) & (inner <= low + share * (high - low))
+    return np.flatnonzero(closed) + 1
+
+
+def lip_distance_dtw_mm(truth: np.ndarray, prediction: np.ndarray, fps: float, mm: float) -> float:
+    """Difference of the openings when each moment may be shifted a little; millimetres for each true frame.
+
+    Dynamic time warping (Sakoe & Chiba 1978): the least sum of |p_i - q_j| along a path of steps (1, 0), (0, 1), (1, 1)
+    from first to last frames with |i - j| within DTW_REACH_S, divided by the number of true frames.
+    """
+    a, b = np.asarray(truth, np.float64), np.asarray(prediction, np.float64)
+    reach = max(int(round(DTW_REACH_S * fps)), abs(len(a) - len(b)), 1)
+    before = np.full(len(b) + 1, np.inf)
+    before[0] = 0.0
+    for i, value in enumerate(a):
+        low, high = max(0, i - reach), min(len(b), i + reach + 1)
+        cost = np.abs(value - b[low:high]).tolist()
+        best = np.minimum(before[low:high], before[low + 1 : high + 1]).tolist()  # diagonal, from above
+        now, last = np.full(len(b) + 1, np.inf), np.inf
+        row = []
+        for step, entry in zip(cost, best, strict=True):
+            last = step + min(entry, last)
+            row.append(last)
+        now[low + 1 : high + 1] = row
+        before = now
+    return float(before[-1] / len(a) * mm)
+
+
+def _difference(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    return np.asarray(truth, np.float64) - np.asarray(prediction, np.float64)

@@ -1,0 +1,245 @@
+"""All metrics of one shot, and their pooling over shots with confidence intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from audio2face.evaluation import errors, motion, mouth, sync
+from audio2face.geometry.regions import mean_opening, upper_face_mask
+
+BLOCK = 256  # frames of the whole face at once
+RESAMPLES = 1000
+COVERAGE = 0.95
+UPPER_SHARE = 0.5  # of the soft mask: from here on a vertex belongs to the upper face
+FRECHET_DIMENSIONS = 16
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a number is. `best` is the value of a perfect animation, None where the truth's own value is the aim."""
+
+    label: str
+    unit: str
+    best: float | None = 0.0
+    pooled: str = "mean"
+
+
+METRICS = {
+    "lip_vertex_error_mm": Metric("lip vertex error, mean of the maximum", "mm"),
+    "lip_vertex_error_max_squared": Metric("lip vertex error, mean of the maximum squared", "unit²"),
+    "lip_vertex_error_rms": Metric("lip vertex error, RMS of the maximum", "unit", pooled="rms"),
+    "lip_vertex_error_squared_xyz": Metric("lip vertex error, squared, mean over x, y, z", "unit²"),
+    "mean_vertex_error_mm": Metric("mean vertex error", "mm"),
+    "upper_face_dynamics_deviation": Metric("upper-face dynamics deviation, signed", "unit²"),
+    "upper_face_dynamics_error_mm": Metric("upper-face dynamics error, absolute", "mm"),
+    "mouth_opening_correlation": Metric("mouth opening, correlation", "", 1.0, "correlation"),
+    "mouth_opening_error_mm": Metric("mouth opening, error", "mm"),
+    "mouth_opening_relative_error": Metric("mouth opening, error relative to the mean pose's", ""),
+    "lip_closure_error_mm": Metric("lip closure error", "mm"),
+    "lip_distance_dtw_mm": Metric("lip distance, time-warped", "mm"),
+    "lip_velocity_error_mm_s": Metric("lip velocity error", "mm/s"),
+    "lip_jerk_ratio": Metric("lip jerk, ratio to the truth", "", 1.0),
+    "lag_behind_truth_ms": Metric("lag of the mouth behind the true one", "ms"),
+    "audio_mouth_lag_ms": Metric("lag of the mouth behind the sound", "ms", None),
+    "beat_alignment": Metric("beat alignment", "", None),
+    "frechet_poses_mm2": Metric("Fréchet distance of poses", "mm²", pooled="shots"),
+    "frechet_differences_mm2": Metric("Fréchet distance of frame differences", "mm²", pooled="shots"),
+    "diversity_mm": Metric("diversity over takes", "mm", None),
+    "real_time_factor": Metric("real-time factor", "", None),
+}
+
+
+@dataclass(frozen=True)
+class Face:
+    """What the metrics know of an actor. Lists are None where the data set has none; `mm` is millimetres per data unit."""
+
+    neutral: np.ndarray  # (V, 3)
+    mm: float
+    lips: np.ndarray | None = None  # (n,)
+    lip_pairs: tuple[np.ndarray, np.ndarray] | None = None  # upper and lower (k,)
+    upper: np.ndarray | None = None  # (m,)
+    rest_opening: float = 0.0  # of the mean pose of the training data
+    axes: np.ndarray | None = None  # (K, V, 3) orthonormal directions for distances between distributions
+
+    def opening(self, frames: np.ndarray) -> np.ndarray | None:
+        """The mouth's opening (T,) of frames (T, V, 3)."""
+        return None if self.lip_pairs is None else np.asarray(mean_opening(frames, *self.lip_pairs), np.float64)
+
+
+def lip_vertices(*pairs: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray | None:
+    """Every vertex (n,) of the lips' lists, once; None without any list."""
+    found = [side for pair in pairs if pair is not None for side in pair]
+    return np.unique(np.concatenate(found)) if found else None
+
+
+def upper_vertices(neutral: np.ndarray, lids: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray | None:
+    """Vertices (m,) of the upper face, from the lids' pairs (left eye, right eye); None without them."""
+    if lids is None or len(lids[1]) < 2:
+        return None
+    lower = lids[1][[0, -1]]
+    return np.flatnonzero(upper_face_mask(neutral, lower) > UPPER_SHARE)
+
+
+@dataclass(frozen=True)
+class ShotScore:
+    """One animation of one shot against the truth: values by metric (absent: not measurable) and what pooling needs."""
+
+    shot: str
+    actor: str
+    emotion: str
+    seconds: float
+    values: dict[str, float]
+    weights: dict[str, float]
+    openings: tuple[np.ndarray, np.ndarray] | None = None  # true, predicted (T,), data units
+    error: np.ndarray | None = None  # (T,) largest lip vertex distance, millimetres
+    poses: tuple[np.ndarray, np.ndarray] | None = None  # true, predicted (T, K), millimetres
+    frame_rate: float = 0.0
+    extra: dict[str, str] = field(default_factory=dict)
+
+
+def score_shot(
+    name: tuple[str, str, str], truth: np.ndarray, prediction: np.ndarray, face: Face, fps: float, energy: np.ndarray | None
+) -> ShotScore:
+    """Every metric of frames (T, V, 3) against the true ones; `name` is (shot, actor, emotion), `energy` (T,) the sound's."""
+    count = len(truth)
+    if prediction.shape != truth.shape:
+        raise ValueError(f"shot {name[0]}: the prediction has shape {prediction.shape}, the truth {truth.shape}")
+    values: dict[str, float] = {"mean_vertex_error_mm": _blockwise_mean_error(truth, prediction, face.mm)}
+    weights: dict[str, float] = {}
+    lip_error = None
+    if face.lips is not None:
+        true, ours = truth[:, face.lips], prediction[:, face.lips]
+        every = np.arange(len(face.lips))
+        values["lip_vertex_error_mm"] = errors.lip_vertex_error_mm(true, ours, every, face.mm)
+        values["lip_vertex_error_max_squared"] = errors.lip_vertex_error_max_squared(true, ours, every)
+        values["lip_vertex_error_rms"] = errors.lip_vertex_error_rms(true, ours, every)
+        values["lip_vertex_error_squared_xyz"] = errors.lip_vertex_error_squared_xyz(true, ours, every)
+        values["lip_velocity_error_mm_s"] = motion.velocity_error_mm_s(true, ours, fps, face.mm)
+        values["lip_jerk_ratio"] = motion.jerk_ratio(true, ours)
+        weights["lip_jerk_ratio"] = motion.mean_jerk_mm_s3(true, fps, face.mm) * count
+        if energy is not None:
+            beats = sync.audio_beats(energy, fps), sync.motion_beats(ours, fps)
+            values["beat_alignment"] = sync.beat_alignment(*beats)
+        lip_error = errors.vertex_distances(true, ours).max(axis=1) * face.mm
+    if face.upper is not None:
+        parts = (truth[:, face.upper], prediction[:, face.upper], face.neutral[face.upper], np.arange(len(face.upper)))
+        values["upper_face_dynamics_deviation"] = errors.upper_face_dynamics_deviation(*parts)
+        values["upper_face_dynamics_error_mm"] = errors.upper_face_dynamics_error_mm(*parts, face.mm)
+    openings = None
+    if face.lip_pairs is not None:
+        openings = face.opening(truth), face.opening(prediction)
+        assert openings[0] is not None and openings[1] is not None
+        found, weighted = _mouth(openings[0], openings[1], face, fps, energy)
+        values |= found
+        weights |= weighted
+    return ShotScore(
+        *name,
+        seconds=count / fps,
+        values={key: value for key, value in values.items() if np.isfinite(value)},
+        weights={key: weights.get(key, float(count)) for key in METRICS},
+        openings=openings,
+        error=lip_error,
+        poses=None if face.axes is None else (_project(truth, face), _project(prediction, face)),
+        frame_rate=fps,
+    )
+
+
+def _mouth(
+    truth: np.ndarray, prediction: np.ndarray, face: Face, fps: float, energy: np.ndarray | None
+) -> tuple[dict[str, float], dict[str, float]]:
+    closed = mouth.closed_frames(truth)
+    values = {
+        "mouth_opening_correlation": mouth.mouth_opening_correlation(truth, prediction),
+        "mouth_opening_error_mm": mouth.mouth_opening_error_mm(truth, prediction, face.mm),
+        "mouth_opening_relative_error": mouth.mouth_opening_relative_error(truth, prediction, face.rest_opening),
+        "lip_closure_error_mm": mouth.lip_closure_error_mm(truth, prediction, closed, face.mm),
+        "lip_distance_dtw_mm": mouth.lip_distance_dtw_mm(truth, prediction, fps, face.mm),
+        "lag_behind_truth_ms": sync.lag_ms(truth, prediction, fps),
+    }
+    if energy is not None:
+        values["audio_mouth_lag_ms"] = sync.lag_ms(energy, prediction, fps)
+    weights = {
+        "mouth_opening_relative_error": float(np.abs(truth - face.rest_opening).sum()),
+        "lip_closure_error_mm": float(len(closed)),
+    }
+    return values, weights
+
+
+def pool(scores: Sequence[ShotScore], seed: int = 0, resamples: int = RESAMPLES) -> dict[str, dict[str, float | None]]:
+    """Every metric over several shots: {metric: {"value", "low", "high"}}, with a 95 % confidence interval.
+
+    Means are over all frames together, ratios are of sums, the correlation is that of all frames in one row. The interval
+    is from drawing whole shots anew, with replacement (Efron 1979, percentiles); None for a single shot and for
+    distances between distributions.
+    """
+    found: dict[str, dict[str, float | None]] = {}
+    if not scores:
+        return found
+    names = list(dict.fromkeys((s.actor, s.shot) for s in scores))
+    shot_of = np.array([names.index((s.actor, s.shot)) for s in scores])
+    rng = np.random.default_rng(seed)
+    drawn = np.stack([np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names)) for _ in range(resamples)])
+    counts = np.concatenate([np.ones((1, len(names))), drawn])[:, shot_of]  # (1 + R, S), the first is what there is
+    for key, metric in METRICS.items():
+        if metric.pooled == "shots":
+            value = _frechet(scores, differences=key.endswith("differences_mm2"))
+            if np.isfinite(value):
+                found[key] = {"value": value, "low": None, "high": None}
+            continue
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = _pooled(key, metric, scores, counts)
+        if values is None or not np.isfinite(values[0]):
+            continue
+        low, high = np.nanpercentile(values[1:], [50 * (1 - COVERAGE), 50 * (1 + COVERAGE)])
+        alone = len(names) < 2
+        found[key] = {"value": float(values[0]), "low": None if alone else float(low), "high": None if alone else float(high)}
+    return found
+
+
+def _pooled(key: str, metric: Metric, scores: Sequence[ShotScore], counts: np.ndarray) -> np.ndarray | None:
+    """The metric of each drawing (1 + R,)."""
+    if metric.pooled == "correlation":
+        moments = np.array([_moments(*s.openings) for s in scores if s.openings is not None])
+        if len(moments) != len(scores):
+            return None
+        n, x, y, xx, yy, xy = (counts @ moments).T
+        return (n * xy - x * y) / np.sqrt((n * xx - x * x) * (n * yy - y * y))
+    there = np.array([key in s.values for s in scores])
+    if not there.any():
+        return None
+    value = np.array([s.values.get(key, 0.0) for s in scores])
+    weight = np.array([s.weights.get(key, 0.0) for s in scores]) * there
+    if metric.pooled == "rms":
+        return np.sqrt(counts @ (value**2 * weight) / (counts @ weight))
+    return counts @ (value * weight) / (counts @ weight)
+
+
+def _moments(truth: np.ndarray, prediction: np.ndarray) -> tuple[float, ...]:
+    x, y = truth.astype(np.float64), prediction.astype(np.float64)
+    return len(x), x.sum(), y.sum(), (x * x).sum(), (y * y).sum(), (x * y).sum()
+
+
+def _frechet(scores: Sequence[ShotScore], differences: bool) -> float:
+    pairs = [s.poses for s in scores if s.poses is not None]
+    if not pairs or sum(len(p[0]) for p in pairs) < 2 * pairs[0][0].shape[1]:
+        return float("nan")
+    sides = [[p[side] for p in pairs] for side in (0, 1)]
+    rows = [motion.frame_differences(x) if differences else np.concatenate(x) for x in sides]
+    return motion.frechet_distance(rows[0], rows[1])
+
+
+def _project(frames: np.ndarray, face: Face) -> np.ndarray:
+    """Frames (T, V, 3) along the face's axes: (T, K), in millimetres of RMS over vertices."""
+    assert face.axes is not None
+    basis = face.axes.reshape(len(face.axes), -1)
+    scale = face.mm / np.sqrt(len(face.neutral))
+    blocks = range(0, len(frames), BLOCK)
+    return np.concatenate([(frames[i : i + BLOCK] - face.neutral).reshape(-1, basis.shape[1]) @ basis.T for i in blocks]) * scale
+
+
+def _blockwise_mean_error(truth: np.ndarray, prediction: np.ndarray, mm: float) -> float:
+    parts = [(truth[i : i + BLOCK], prediction[i : i + BLOCK]) for i in range(0, len(truth), BLOCK)]
+    return sum(errors.mean_vertex_error_mm(t, p, mm) * len(t) for t, p in parts) / len(truth)

@@ -1,0 +1,90 @@
+"""Whether face and sound go together in time. Pure NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+REACH_S = 0.4  # lags looked at, to either side
+SLOW_S = 1.5  # changes slower than this say nothing about a lag
+BEAT_SIGMA_S = 0.05
+WINDOW_S = 0.05
+FLOOR = 1e-3  # of the loudest frame: quieter is silence
+
+
+def speech_energy(samples: np.ndarray, rate: int, fps: float, num_frames: int) -> np.ndarray:
+    """Log of the sound's RMS in WINDOW_S around the middle of each frame: (num_frames,), frame i at (i + 0.5) / fps."""
+    centres = (np.arange(num_frames) + 0.5) / fps * rate
+    half = WINDOW_S / 2 * rate
+    edges = np.clip(np.round([centres - half, centres + half]), 0, len(samples)).astype(np.int64)
+    sums = np.concatenate([[0.0], np.cumsum(np.asarray(samples, np.float64) ** 2)])
+    power = np.maximum(sums[edges[1]] - sums[edges[0]], 0) / (2 * half)
+    rms = np.sqrt(power)
+    return np.log(np.maximum(rms, FLOOR * max(float(rms.max(initial=0.0)), 1e-9)))
+
+
+def lag_ms(reference: np.ndarray, signal: np.ndarray, fps: float) -> float:
+    """By how much a signal (T,) is later than a reference (T,), in milliseconds; NaN when either does not change.
+
+    The lag within ±REACH_S with the greatest correlation of the two over the frames that they share, both without
+    changes slower than SLOW_S; between frames by a parabola through the peak. Audio–mouth lag is that of the mouth's
+    opening behind `speech_energy`.
+    """
+    width = 2 * int(SLOW_S * fps / 2) + 1
+    a, b = _without_slow(reference, width), _without_slow(signal, width)
+    reach = min(int(round(REACH_S * fps)), len(a) // 2)
+    if reach < 1 or np.ptp(a) < 1e-12 or np.ptp(b) < 1e-12:
+        return float("nan")
+    curve = np.array([_shifted_correlation(a, b, lag) for lag in range(-reach, reach + 1)])
+    peak = int(curve.argmax())
+    shift = 0.0
+    if 0 < peak < len(curve) - 1:
+        left, middle, right = curve[peak - 1 : peak + 2]
+        bend = left - 2 * middle + right
+        shift = 0.5 * (left - right) / bend if bend < 0 else 0.0
+    return float((peak - reach + shift) * 1000 / fps)
+
+
+def beat_alignment(audio_beats_s: np.ndarray, motion_beats_s: np.ndarray, sigma_s: float = BEAT_SIGMA_S) -> float:
+    """How close every beat of the motion is to one of the sound, 0 to 1; NaN when either has none.
+
+    mean over motion beats m of exp(-min_a (m - a)^2 / (2 sigma^2)), as in AI Choreographer (Li et al., ICCV 2021), whose
+    sigma is 3 frames at 60 a second.
+    """
+    if not len(audio_beats_s) or not len(motion_beats_s):
+        return float("nan")
+    apart = np.abs(np.asarray(motion_beats_s)[:, None] - np.asarray(audio_beats_s)[None]).min(axis=1)
+    return float(np.exp(-(apart**2) / (2 * sigma_s**2)).mean())
+
+
+def audio_beats(energy: np.ndarray, fps: float) -> np.ndarray:
+    """Seconds (n,) at which sound sets in: peaks of the rise of `speech_energy` (T,) above its standard deviation."""
+    rise = np.maximum(np.diff(np.asarray(energy, np.float64)), 0)
+    return (_peaks(rise, rise.std()) + 1.0) / fps  # a difference lies between two frames
+
+
+def motion_beats(points: np.ndarray, fps: float) -> np.ndarray:
+    """Seconds (n,) at which points (T, V, 3) come to rest: local minima of their mean speed."""
+    speed = np.linalg.norm(np.diff(np.asarray(points, np.float64), axis=0), axis=-1).mean(axis=1)
+    return (_peaks(-speed, -np.inf) + 1.0) / fps
+
+
+def _peaks(x: np.ndarray, least: float) -> np.ndarray:
+    inner = x[1:-1]
+    return np.flatnonzero((inner > x[:-2]) & (inner >= x[2:]) & (inner > least)) + 1
+
+
+def _without_slow(x: np.ndarray, width: int) -> np.ndarray:
+    x = np.asarray(x, np.float64)
+    padded = np.pad(x, width // 2, mode="edge")
+    sums = np.concatenate([[0.0], np.cumsum(padded)])
+    return x - (sums[width:] - sums[:-width]) / width
+
+
+def _shifted_correlation(a: np.ndarray, b: np.ndarray, lag: int) -> float:
+    """Correlation of a_t with b_t+lag."""
+    count = len(a) - abs(lag)
+    x = a[max(0, -lag) : max(0, -lag) + count]
+    y = b[max(0, lag) : max(0, lag) + count]
+    x, y = x - x.mean(), y - y.mean()
+    size = np.sqrt((x * x).sum() * (y * y).sum())
+    return float((x * y).sum() / size) if size > 0 else 0.0
