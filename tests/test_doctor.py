@@ -12,8 +12,9 @@ from numpy.testing import assert_allclose
 
 from audio2face.config import section_from_values
 from audio2face.doctor import by_level, full_check, quick_check, raise_errors
-from audio2face.doctor.fix import fill_lost_frames, resample_frames, write_fixed_copy
+from audio2face.doctor.fix import write_fixed_copy
 from audio2face.doctor.html import html_report
+from audio2face.doctor.mend import fill_lost_frames, resample_frames
 from audio2face.doctor.report import as_json, text_table
 from audio2face.formats import ANIMATION_WRITERS
 from audio2face.types import UserError

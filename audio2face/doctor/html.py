@@ -20,10 +20,10 @@ STYLE = """
   --sound: #2e90fa; --mouth: #c4320a; --panel: #f6f8fb; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --soft: #98a2b3; --paper: #12161c; --line: #303846; --bad: #ff8a65;
   --odd: #fdb022; --sound: #53b1fd; --mouth: #ff8a65; --panel: #1a2029; } }
-body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 1000px; margin: 2em auto; padding: 0 1em; }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 1080px; margin: 2em auto; padding: 0 1em; }
 h1 { font-size: 1.5em } h2 { margin-top: 2em; border-bottom: 1px solid var(--line) } h3 { margin-bottom: .2em; font-size: 1em }
 table { border-collapse: collapse; width: 100%; font-size: .87em } .wide { overflow-x: auto }
-td, th { text-align: left; padding: .25em .6em; border-bottom: 1px solid var(--line); vertical-align: top } td.n { text-align: right }
+td, th { text-align: left; padding: .25em .45em; border-bottom: 1px solid var(--line); vertical-align: top } td.n { text-align: right }
 .error b { color: var(--bad) } .warning b { color: var(--odd) } .info b, .soft { color: var(--soft) }
 .where { color: var(--soft); font-size: .9em; overflow-wrap: anywhere } .fix { color: var(--soft) }
 svg { width: 100%; height: auto; background: var(--panel); border-radius: 4px } svg text { font: 11px system-ui; fill: var(--soft) }
