@@ -50,6 +50,7 @@ class FakePreproc:
     data_info: dict
     mean_geometry: np.ndarray
     blendshapes: dict
+    triangles: Path | None = None
 
 
 def make_preproc(folder: Path, actor: str, num_skin: int = 3, blendshapes: bool = True, seed: int = 0) -> FakePreproc:

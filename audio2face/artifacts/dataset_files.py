@@ -16,6 +16,8 @@ import numpy as np
 
 from audio2face.formats.json_file import read_json
 from audio2face.formats.npy import read_npy, read_npz
+from audio2face.formats.obj import read_obj_triangles
+from audio2face.formats.usd import read_usd_triangles
 from audio2face.paths import external_path, local_path
 from audio2face.types import UserError, raise_problems
 
@@ -150,11 +152,11 @@ class DatasetFiles:
         return self._pairs(self.skin_eye_dist_vertex_list_fpath, (("upper",), ("lower",)))
 
     def skin_triangles(self) -> np.ndarray | None:
-        """Triangles (F, 3) int of the skin mesh, from .npy."""
+        """Triangles (F, 3) int of the skin mesh, from .npy, .obj or .usd."""
         return self._triangles(self.skin_triangles_fpath, "SKIN_TRIANGLES_FPATH")
 
     def tongue_triangles(self) -> np.ndarray | None:
-        """Triangles (F, 3) int of the tongue mesh, from .npy."""
+        """Triangles (F, 3) int of the tongue mesh, from .npy, .obj or .usd."""
         return self._triangles(self.tongue_triangles_fpath, "TONGUE_TRIANGLES_FPATH")
 
     # ---- jaw and eyes
@@ -221,8 +223,13 @@ class DatasetFiles:
     def _triangles(self, path: Path | None, key: str) -> np.ndarray | None:
         if path is None:
             return None
-        if path.suffix.lower() != ".npy":
-            raise UserError(f"{key} {external_path(path)}: expected a .npy file of vertex indices (F, 3)")
+        suffix = path.suffix.lower()
+        if suffix == ".obj":
+            return read_obj_triangles(path)
+        if suffix in (".usd", ".usda", ".usdc"):
+            return read_usd_triangles(path)
+        if suffix != ".npy":
+            raise UserError(f"{key} {external_path(path)}: expected a .npy (F, 3), .obj or .usd file")
         faces = _npy(path)
         if faces.ndim != 2 or faces.shape[1] != 3 or faces.dtype.kind not in "iu":
             raise UserError(

@@ -17,7 +17,13 @@ from typing import Any
 
 from audio2face.artifacts.diffusion_readme import diffusion_readme
 from audio2face.artifacts.emotion_db import MEAN_SHOT, write_emotion_db
-from audio2face.artifacts.package_files import copy_blendshapes, copy_export, require_export, write_model_data
+from audio2face.artifacts.package_files import (
+    copy_blendshapes,
+    copy_export,
+    copy_topology,
+    require_export,
+    write_model_data,
+)
 from audio2face.artifacts.package_readme import regression_readme
 from audio2face.artifacts.train_run import EMOTION_DB_FILE, ActorData, NetworkSpec, TrainRun
 from audio2face.formats.json_file import write_json
@@ -105,6 +111,7 @@ def _write_regression(folder: Path, run: TrainRun, actor: str, configs: Mapping[
         write_emotion_db(folder / EMOTION_DB_FILE, database.with_mean())
     write_json(folder / "model_config.json", {"config": {**config, "source_shot": shot, "source_frame": row}})
     write_model_data(folder / "model_data.npz", data.network_data)
+    copy_topology(folder, data)
     model = {
         "networkInfoPath": "network_info.json",
         "networkPath": ENGINE_FILE,
@@ -125,6 +132,7 @@ def _write_diffusion(folder: Path, run: TrainRun, _: str, configs: Mapping[str, 
     for actor in actors:
         write_json(folder / f"model_config_{actor.actor}.json", {"config": dict(configs[actor.actor])})
         write_model_data(folder / f"model_data_{actor.actor}.npz", actor.network_data)
+        copy_topology(folder, actor)
     model = {
         "networkInfoPath": "network_info.json",
         "networkPath": ENGINE_FILE,

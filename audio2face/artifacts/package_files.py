@@ -41,6 +41,12 @@ def write_model_data(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         np.savez(temporary, **float32_arrays(arrays))  # type: ignore[arg-type]
 
 
+def copy_topology(folder: Path, actor: ActorData) -> None:
+    """Copy the faces of the actor's meshes as triangles_<actor>.npz, when they are known. The runtime does not read it."""
+    if actor.triangles is not None:
+        shutil.copyfile(actor.triangles, folder / f"triangles_{actor.actor}.npz")
+
+
 def copy_blendshapes(folder: Path, actor: ActorData) -> dict[str, dict[str, str]]:
     """Copy the actor's blendshape files; returns their entry of model.json: {part: {"config": name, "data": name}}.
 

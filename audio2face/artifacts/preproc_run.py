@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from audio2face.artifacts.topology import TRIANGLES_FILE
 from audio2face.formats.json_file import read_json, write_json
 from audio2face.formats.npy import read_npy, read_npz, write_npy, write_npz
 from audio2face.paths import atomic, external_path
@@ -79,6 +80,12 @@ class PreprocRun:
             for m in MESHES
         }
         return {mesh: files for mesh, files in found.items() if all(path.is_file() for path in files.values())}
+
+    @property
+    def triangles(self) -> Path | None:
+        """The file of the meshes' faces, when the data set has them."""
+        path = self.path / "deploy" / TRIANGLES_FILE
+        return path if path.is_file() else None
 
     def skin_coeffs(self, shot: str) -> np.ndarray:
         """Skin coefficients (T, K) of a shot. Raises UserError when the run has no such shot."""

@@ -23,6 +23,7 @@ import numpy as np
 
 from audio2face.artifacts.emotion_db import EmotionDB, read_emotion_db
 from audio2face.artifacts.run_dir import read_config_json
+from audio2face.artifacts.topology import TRIANGLES_FILE, Topology, read_topology
 from audio2face.formats.json_file import read_json, write_json
 from audio2face.paths import atomic, external_path
 from audio2face.types import UserError
@@ -120,6 +121,8 @@ class PreprocFiles(Protocol):
     def mean_geometry(self) -> np.ndarray: ...
     @property
     def blendshapes(self) -> dict[str, dict[str, Path]]: ...
+    @property
+    def triangles(self) -> Path | None: ...
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,8 @@ class ActorData:
     """One actor's geometry and scales.
 
     `network_data`: the arrays of network_data.npz, float32 in data units. `data_info`: its JSON. `mean_geometry`: (C,)
-    normalised. `blendshapes`: {"skin" or "tongue": {"config": path, "data": path}}, only what the actor has.
+    normalised. `blendshapes`: {"skin" or "tongue": {"config": path, "data": path}}, only what the actor has. `triangles`:
+    the file of the meshes' faces, when they are known.
     """
 
     actor: str
@@ -135,6 +139,15 @@ class ActorData:
     data_info: dict[str, Any]
     mean_geometry: np.ndarray
     blendshapes: dict[str, dict[str, Path]]
+    triangles: Path | None = None
+
+    @property
+    def topology(self) -> Topology:
+        """The faces of the meshes. Raises ValueError when the file does not belong to them."""
+        info = self.data_info
+        if self.triangles is None:
+            return Topology()
+        return read_topology(self.triangles, int(info["num_verts_skin"]), int(info["num_verts_tongue"]))
 
     @property
     def result_sizes(self) -> dict[str, int]:
@@ -249,6 +262,9 @@ def _write_actor(folder: Path, actor: str, preproc: PreprocFiles) -> None:
         for kind, name in _blendshape_names(part, actor).items():
             with atomic(folder / name) as temporary:
                 shutil.copyfile(files[kind], temporary)
+    if preproc.triangles is not None:
+        with atomic(folder / TRIANGLES_FILE) as temporary:
+            shutil.copyfile(preproc.triangles, temporary)
 
 
 def _read_actor(folder: Path, actor: str) -> ActorData:
@@ -264,7 +280,10 @@ def _read_actor(folder: Path, actor: str) -> ActorData:
         files = {kind: folder / name for kind, name in _blendshape_names(part, actor).items()}
         if all(path.is_file() for path in files.values()):
             blendshapes[part] = files
-    return ActorData(actor, network_data, data_info, mean_geometry, blendshapes)
+    triangles = folder / TRIANGLES_FILE
+    return ActorData(
+        actor, network_data, data_info, mean_geometry, blendshapes, triangles if triangles.is_file() else None
+    )
 
 
 def _blendshape_names(part: str, actor: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from audio2face.artifacts.preproc_run import clips_text, save_basis, save_blendshapes, save_deploy
 from audio2face.artifacts.run_dir import finish_run, new_run, write_provenance
+from audio2face.artifacts.topology import TRIANGLES_FILE, write_topology
 from audio2face.config import Section, load_config
 from audio2face.geometry.poses import GIB
 from audio2face.paths import external_path, local_path
@@ -65,6 +66,8 @@ def build_run(folder: Path, inputs: Inputs, dataset: Section, preproc: Section) 
     bundle = _build_bundle(inputs, skin, tongue, dataset, preproc)
     clips = clip_rows(inputs.shots, inputs.files, dataset.SHOT_LANGUAGE_MAP)
     save_deploy(folder, bundle.network_data, bundle.data_info, bundle.mean_geometry, inputs.shots, clips)
+    if inputs.topology:
+        write_topology(folder / "deploy" / TRIANGLES_FILE, inputs.topology)
     for mesh, (arrays, config) in inputs.blendshapes.items():
         save_blendshapes(folder, mesh, actor, arrays, config)
     logger.info("clips to paste into config_train.py, or leave CLIPS empty to use them all:\n%s", clips_text(clips))

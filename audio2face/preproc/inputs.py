@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from audio2face.artifacts.dataset_files import DatasetFiles, check_path
+from audio2face.artifacts.topology import Topology
 from audio2face.formats.json_file import read_json
 from audio2face.formats.npy import read_npy, read_npz
 from audio2face.formats.sound import sound_info
@@ -45,6 +46,7 @@ class Inputs:
     tongue_neutral: np.ndarray | None = None
     rest: RestData = field(default_factory=RestData)
     blendshapes: dict[str, tuple[dict[str, np.ndarray], Any]] = field(default_factory=dict)
+    topology: Topology = field(default_factory=Topology)
 
 
 def build_inputs(dataset: Section, preproc: Section, actor: str) -> Inputs:
@@ -73,6 +75,7 @@ def build_inputs(dataset: Section, preproc: Section, actor: str) -> Inputs:
     if mask is not None:
         inputs.prune_vertices = _prune_vertices(checks, local_path(mask), actor, num_vertices(choosing))
     _read_blendshapes(checks, inputs)
+    inputs.topology = _topology(checks, inputs, float(dataset.UNITS_PER_METRE))
     _check_motion(checks, inputs)
     _check_sound(checks, inputs)
     raise_problems(checks.problems)
@@ -207,6 +210,19 @@ def _read_blendshapes(checks: _Checks, inputs: Inputs) -> None:
             clean, problems = clean_blendshapes(arrays, count, f"{key}_FPATH {external_path(data)}")
             checks.problems += problems
             inputs.blendshapes[mesh] = clean, settings
+
+
+def _topology(checks: _Checks, inputs: Inputs, units_per_metre: float) -> Topology:
+    """The faces of the meshes, which must name their vertices."""
+    faces = {}
+    for mesh, load, caches in (
+        ("skin", inputs.files.skin_triangles, inputs.skin),
+        ("tongue", inputs.files.tongue_triangles, inputs.tongue),
+    ):
+        found = checks.read(load) if num_vertices(caches) is not None else None
+        if found is not None:
+            faces[mesh] = checks.indices(found, num_vertices(caches), f"{mesh.upper()}_TRIANGLES_FPATH")
+    return Topology(faces.get("skin"), faces.get("tongue"), units_per_metre)
 
 
 def _prune_vertices(checks: _Checks, path: Path, actor: str, count: int | None) -> np.ndarray | None:

@@ -1,0 +1,183 @@
+"""USD files: meshes with animated points, or with UsdSkel blend shapes, and the sound beside them. Needs usd-core."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from audio2face.formats.scene import MorphMesh, PointMesh, check_triangles
+from audio2face.paths import atomic
+from audio2face.types import UserError
+
+ROOT = "/Face"
+
+
+def require_usd() -> None:
+    """Raises UserError that says how to install usd-core when it is missing."""
+    try:
+        from pxr import Usd  # noqa: F401
+    except ImportError as error:
+        raise UserError("USD files need the package 'usd-core': pip install 'audio2face[usd]'") from error
+
+
+def write_usd_points(
+    path: str | os.PathLike[str],
+    meshes: Sequence[PointMesh],
+    fps: float,
+    units_per_metre: float = 100.0,
+    sound: str | None = None,
+) -> None:
+    """Write meshes with a sample of points per frame; frame t has time code t. `sound` is a path relative to the file.
+
+    Raises UserError without usd-core, ValueError for bad triangles or no frames.
+    """
+    num_frames = max((len(mesh.frames) for mesh in meshes), default=0)
+    stage = _new_stage(path, num_frames, fps, units_per_metre, "Xform")
+    for mesh in meshes:
+        prim = _add_mesh(stage, mesh.name, mesh.frames[0], mesh.triangles)
+        points, extent = prim.GetPointsAttr(), prim.GetExtentAttr()
+        for t, frame in enumerate(mesh.frames):
+            points.Set(_vectors(frame), t)
+            extent.Set(_extent(frame), t)
+    _add_sound(stage, sound)
+    _save(stage, path)
+
+
+def write_usd_blendshapes(
+    path: str | os.PathLike[str],
+    meshes: Sequence[MorphMesh],
+    fps: float,
+    units_per_metre: float = 100.0,
+    sound: str | None = None,
+) -> None:
+    """Write meshes with named blend shapes and one animation of their weights (UsdSkel); frame t has time code t.
+
+    A name that two meshes share is one shape of the animation: it moves both. Raises as `write_usd_points`, and
+    ValueError for weights of different lengths, or different ones of one name.
+    """
+    require_usd()
+    from pxr import Gf, UsdSkel, Vt
+
+    lengths = {len(mesh.weights) for mesh in meshes}
+    if len(lengths) > 1:
+        raise ValueError(f"{path}: the meshes have animations of different lengths {sorted(lengths)}")
+    num_frames = lengths.pop() if lengths else 0
+    stage = _new_stage(path, num_frames, fps, units_per_metre, "SkelRoot")
+    skeleton = UsdSkel.Skeleton.Define(stage, f"{ROOT}/Skeleton")
+    still = Vt.Matrix4dArray([Gf.Matrix4d(1)])
+    skeleton.CreateJointsAttr(["root"])
+    skeleton.CreateBindTransformsAttr(still)
+    skeleton.CreateRestTransformsAttr(still)
+    animation = UsdSkel.Animation.Define(stage, f"{ROOT}/Animation")
+    UsdSkel.BindingAPI.Apply(skeleton.GetPrim()).CreateAnimationSourceRel().SetTargets([animation.GetPath()])
+    shapes = {name: column for mesh in meshes for name, column in zip(mesh.target_names, mesh.weights.T, strict=True)}
+    for mesh in meshes:
+        _add_morph_mesh(stage, mesh, skeleton)
+        for name, column in zip(mesh.target_names, mesh.weights.T, strict=True):
+            if not np.array_equal(shapes[name], column):
+                raise ValueError(f"{path}: blend shape {name!r} has different weights in two meshes")
+    animation.CreateBlendShapesAttr(list(shapes))
+    weights = animation.CreateBlendShapeWeightsAttr()
+    table = np.stack(list(shapes.values()), axis=1) if shapes else np.zeros((num_frames, 0))
+    for t, row in enumerate(np.asarray(table, np.float32)):
+        weights.Set(Vt.FloatArray.FromNumpy(np.ascontiguousarray(row)), t)
+    _add_sound(stage, sound)
+    _save(stage, path)
+
+
+def read_usd_triangles(path: str | os.PathLike[str]) -> np.ndarray:
+    """Triangles (F, 3) int64 of the one mesh in a USD file; faces with more corners are cut into a fan.
+
+    Raises UserError without usd-core, ValueError when the file cannot be read or holds no mesh, or several.
+    """
+    require_usd()
+    from pxr import Tf, Usd, UsdGeom
+
+    try:
+        stage = Usd.Stage.Open(os.fspath(path))
+    except Tf.ErrorException as error:
+        raise ValueError(f"{path}: expected a USD file") from error
+    meshes = [UsdGeom.Mesh(prim) for prim in stage.Traverse() if prim.IsA(UsdGeom.Mesh)]
+    if len(meshes) != 1:
+        names = ", ".join(str(m.GetPath()) for m in meshes[:5])
+        raise ValueError(f"{path}: expected one mesh, found {len(meshes)}{': ' + names if names else ''}")
+    counts, corners = meshes[0].GetFaceVertexCountsAttr().Get(), meshes[0].GetFaceVertexIndicesAttr().Get()
+    faces = np.split(np.array(corners, np.int64), np.cumsum(np.array(counts, np.int64))[:-1])
+    return np.array([[f[0], f[i], f[i + 1]] for f in faces for i in range(1, len(f) - 1)], np.int64).reshape(-1, 3)
+
+
+def _new_stage(path: str | os.PathLike[str], num_frames: int, fps: float, units_per_metre: float, kind: str) -> Any:
+    require_usd()
+    from pxr import Usd, UsdGeom
+
+    if num_frames == 0:
+        raise ValueError(f"{path}: no frames to write")
+    stage = Usd.Stage.CreateInMemory()
+    stage.SetDefaultPrim(stage.DefinePrim(ROOT, kind))
+    UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.y)
+    UsdGeom.SetStageMetersPerUnit(stage, 1.0 / units_per_metre)
+    stage.SetStartTimeCode(0)
+    stage.SetEndTimeCode(num_frames - 1)
+    stage.SetTimeCodesPerSecond(fps)
+    stage.SetFramesPerSecond(fps)
+    return stage
+
+
+def _add_mesh(stage: Any, name: str, rest: np.ndarray, triangles: np.ndarray) -> Any:
+    from pxr import Tf, UsdGeom, Vt
+
+    triangles = check_triangles(name, triangles, len(rest))
+    mesh = UsdGeom.Mesh.Define(stage, f"{ROOT}/{Tf.MakeValidIdentifier(name)}")
+    mesh.CreateFaceVertexCountsAttr(Vt.IntArray.FromNumpy(np.full(len(triangles), 3, np.int32)))
+    mesh.CreateFaceVertexIndicesAttr(Vt.IntArray.FromNumpy(triangles.reshape(-1)))
+    mesh.CreatePointsAttr(_vectors(rest))
+    mesh.CreateExtentAttr(_extent(rest))
+    mesh.CreateSubdivisionSchemeAttr(UsdGeom.Tokens.none)
+    return mesh
+
+
+def _add_morph_mesh(stage: Any, mesh: MorphMesh, skeleton: Any) -> None:
+    from pxr import Gf, Tf, UsdSkel
+
+    prim = _add_mesh(stage, mesh.name, mesh.rest, mesh.triangles)
+    binding = UsdSkel.BindingAPI.Apply(prim.GetPrim())
+    binding.CreateSkeletonRel().SetTargets([skeleton.GetPath()])
+    binding.CreateGeomBindTransformAttr(Gf.Matrix4d(1))
+    paths = []
+    for name, offsets in zip(mesh.target_names, mesh.targets, strict=True):
+        shape = UsdSkel.BlendShape.Define(stage, prim.GetPath().AppendChild(Tf.MakeValidIdentifier(name)))
+        shape.CreateOffsetsAttr(_vectors(offsets))
+        shape.CreateNormalOffsetsAttr(_vectors(np.zeros_like(offsets)))
+        paths.append(shape.GetPath())
+    binding.CreateBlendShapesAttr(list(mesh.target_names))
+    binding.CreateBlendShapeTargetsRel().SetTargets(paths)
+
+
+def _add_sound(stage: Any, sound: str | None) -> None:
+    if sound is None:
+        return
+    from pxr import Sdf, UsdMedia
+
+    audio = UsdMedia.SpatialAudio.Define(stage, f"{ROOT}/Sound")
+    audio.CreateFilePathAttr(Sdf.AssetPath(f"./{sound}"))
+    audio.CreateAuralModeAttr(UsdMedia.Tokens.nonSpatial)
+    audio.CreatePlaybackModeAttr(UsdMedia.Tokens.onceFromStart)
+
+
+def _save(stage: Any, path: str | os.PathLike[str]) -> None:
+    with atomic(path) as temporary:
+        if not stage.GetRootLayer().Export(os.fspath(temporary)):
+            raise OSError(f"{path}: could not be written")
+
+
+def _vectors(points: np.ndarray) -> Any:
+    from pxr import Vt
+
+    return Vt.Vec3fArray.FromNumpy(np.ascontiguousarray(points, np.float32))
+
+
+def _extent(points: np.ndarray) -> Any:
+    return _vectors(np.stack([points.min(axis=0), points.max(axis=0)]))

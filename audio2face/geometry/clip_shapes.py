@@ -1,0 +1,46 @@
+"""The few shapes that a moving mesh is made of: a clip as morph targets and weights."""
+
+from __future__ import annotations
+
+import numpy as np
+
+MOST_FRAMES = 600  # the shapes of longer clips are found on this many of their frames, evenly spaced
+MOST_SHAPES = 200
+BLOCK = 256
+
+
+def clip_shapes(frames: np.ndarray, rest: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """Shapes (K, V, 3) and weights (T, K) with frames (T, V, 3) = rest (V, 3) + weights . shapes, and the largest error.
+
+    The error is the largest distance of a vertex from its place; K is doubled until it is at most `tolerance`, or K is
+    MOST_SHAPES. Shapes are the clip's principal components, scaled so that no weight exceeds 1.
+    """
+    count, rest = len(frames), np.asarray(rest, np.float32)
+    chosen = np.unique(np.linspace(0, count - 1, min(count, MOST_FRAMES)).round().astype(int))
+    motion = (np.asarray(frames[chosen], np.float32) - rest).reshape(len(chosen), -1)
+    variances, vectors = np.linalg.eigh((motion @ motion.T).astype(np.float64))
+    order = np.argsort(variances)[::-1]
+    order = order[variances[order] > 1e-10 * max(float(variances.max(initial=0)), 1e-30)]
+    if not len(order) or not motion.any():
+        return np.zeros((0, *rest.shape), np.float32), np.zeros((count, 0), np.float32), 0.0
+    basis = (vectors[:, order] / np.sqrt(variances[order])).T.astype(np.float32) @ motion  # (K, 3V), orthonormal
+    basis = basis[:MOST_SHAPES]
+    weights = np.concatenate([_flat(frames, i, rest) @ basis.T for i in range(0, count, BLOCK)])
+    shapes = 4
+    while True:
+        shapes = min(2 * shapes, len(basis))
+        error = max(_error(_flat(frames, i, rest), basis, weights[i : i + BLOCK], shapes) for i in range(0, count, BLOCK))
+        if error <= tolerance or shapes == len(basis):
+            break
+    size = np.maximum(np.abs(weights[:, :shapes]).max(axis=0), 1e-20)
+    return (basis[:shapes] * size[:, None]).reshape(shapes, *rest.shape), weights[:, :shapes] / size, error
+
+
+def _flat(frames: np.ndarray, first: int, rest: np.ndarray) -> np.ndarray:
+    block = np.asarray(frames[first : first + BLOCK], np.float32) - rest
+    return block.reshape(len(block), -1)
+
+
+def _error(motion: np.ndarray, basis: np.ndarray, weights: np.ndarray, shapes: int) -> float:
+    gap = motion - weights[:, :shapes] @ basis[:shapes]
+    return float(np.linalg.norm(gap.reshape(len(gap), -1, 3), axis=2).max(initial=0.0))
