@@ -18,7 +18,7 @@ from audio2face.audio.streaming import Streaming
 from audio2face.audio.windows import cut_windows
 from audio2face.export.streaming_graph import PoseSpace, StreamingGraph
 from audio2face.inference.backends import Step
-from audio2face.networks.diffusion_rnn import NEAR, SAMPLE_RATE, encode_windows
+from audio2face.networks.diffusion_rnn import HOP, NEAR, SAMPLE_RATE, encode_near, encode_windows
 
 PIECE_S = 20.0  # of sound that is animated at once offline
 PIECE_VALUES = 2e7  # of a piece's frames together, so that models on vertices get shorter pieces
@@ -179,7 +179,8 @@ def _hear(graph: StreamingGraph, samples: np.ndarray, first: int, count: int, de
         start = reach - round(early * SAMPLE_RATE / network.fps)
         return encode_windows(network, sound, start, count + early, s)[:, early:]
     if network.encoder.hearing == "near":
-        return network.encode(_tensor(_slice(samples, begin - NEAR, end + NEAR), device), count, NEAR)
+        reach = NEAR + HOP
+        return encode_near(network, _tensor(_slice(samples, begin - reach, end + reach), device), reach, count, s)
     low = max(0, begin - CONTEXT)
     high = min(max(len(samples), end), end + CONTEXT)
     return network.encode(_tensor(_slice(samples, low, high), device), count, begin - low)

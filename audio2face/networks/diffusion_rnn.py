@@ -25,7 +25,7 @@ HOP = 320
 SAMPLE_RATE = 16000
 STEP_DIM = 256
 SMALL_KERNEL = 9
-NEAR = 3520  # samples on either side that cover what a step of a local encoder hears
+NEAR = 3520  # samples on either side that cover what a step of a local encoder hears: whole steps
 
 
 class MeshEmbedding(nn.Module):
@@ -208,8 +208,7 @@ def encode_segments(
     """
     num_frames = max(lengths)
     if network.encoder.hearing == "near":
-        near = audio[:, context - NEAR : context + samples_of_frames(num_frames, network.fps) + NEAR]
-        return network.encode(near, num_frames, NEAR)
+        return encode_near(network, audio, context, num_frames, streaming)
     if network.encoder.hearing == "window":
         return encode_windows(network, audio, context, num_frames, streaming)
     rows = [
@@ -217,6 +216,18 @@ def encode_segments(
         for row, length in enumerate(lengths)
     ]
     return torch.cat([F.pad(x, (0, 0, 0, num_frames - x.shape[1])) for x in rows])
+
+
+def encode_near(
+    network: DiffusionRNN, audio: Tensor, first_sample: int, num_frames: int, streaming: Streaming
+) -> Tensor:
+    """Features (B, num_frames, dim) of an encoder that hears a step's surroundings; frame 0 begins at `first_sample`.
+
+    The encoder's steps lie on the frames as they do in the windows of the stream, which makes its features the same.
+    """
+    lead = NEAR + streaming.lead % HOP
+    end = first_sample + samples_of_frames(num_frames, network.fps) + NEAR
+    return network.encode(audio[:, first_sample - math.ceil(lead) : end], num_frames, lead)
 
 
 def encode_windows(
