@@ -6,6 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from audio2face.artifacts.dataset_files import DatasetFiles
 from audio2face.formats.sound import read_sound
 from audio2face.types import UserError
 from tools.demo.animate import EMOTIONS, FPS, animate, frame_count
@@ -15,6 +16,7 @@ from tools.demo.shapes import ARKIT
 from tools.demo.speech import PAUSE, Phone, Speech, formant_speech, parse_ipa, read_sentences
 from tools.demo.topology import EYE
 from tools.demo.visemes import SEALING, VISEMES
+from tools.demo_report import compare, moments_of, read_truth
 from tools.make_demo_dataset import main
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -307,3 +309,24 @@ def test_same_arguments_give_the_same_files(data_set, tmp_path):
                 assert one.files == two.files and all(np.array_equal(one[k], two[k]) for k in one.files)
         else:
             assert (data_set / name).read_bytes() == (out / name).read_bytes(), name
+
+
+def test_report_figures(data_set):
+    held, lists = data_set / "demo" / "heldout", data_set / "demo" / "geom" / "skin"
+    files = DatasetFiles(
+        "demo",
+        skin_lip_dist_vertex_list_fpath=lists / "lip_dist_vertex_list.json",
+        skin_lip_size_vertex_list_fpath=lists / "lip_size_vertex_list.json",
+    )
+    truth = read_truth(held, "heldout").skin
+    perfect = compare(truth, truth, files)
+    assert perfect["mouth_opening_correlation"] == 1.0 and perfect["lip_vertex_error_mm"] == 0.0
+    moved = compare(truth, truth + np.float32([0.0, 0.3, 0.4]), files)  # half a centimetre aside, opening unchanged
+    assert moved["lip_vertex_error_mm"] == pytest.approx(5.0, abs=0.01)
+    assert moved["mouth_opening_correlation"] > 0.999 and moved["mouth_opening_error_mm"] < 0.01
+    mean = compare(truth, np.repeat(truth.mean(axis=0, keepdims=True), len(truth), axis=0) + 1e-3 * truth, files)
+    assert mean["mouth_opening_error_share"] == pytest.approx(1.0, abs=0.15)
+    moments = moments_of(held / "phones" / "heldout.json", FPS, len(truth))
+    assert len(moments) > 8 and all(0 <= frame < len(truth) for frame in moments)
+    with pytest.raises(UserError, match="is missing"):
+        read_truth(held, "other")

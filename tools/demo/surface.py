@@ -128,9 +128,13 @@ def _ear(p: np.ndarray, d: np.ndarray) -> np.ndarray:
 def cast(origins: np.ndarray, directions: np.ndarray, reach: float, who: Proportions) -> np.ndarray:
     """Where rays (N, 3) coming in from origin + reach * direction towards the origin first meet the head -> (N, 3)."""
     t = np.full(len(origins), float(reach))
+    moving = np.arange(len(t))
     for _ in range(90):
-        t -= 0.6 * head_distance(origins + t[:, None] * directions, who)
-        t = np.clip(t, 0.0, reach)
+        step = 0.6 * head_distance(origins[moving] + t[moving, None] * directions[moving], who)
+        t[moving] = np.clip(t[moving] - step, 0.0, reach)
+        moving = moving[np.abs(step) > 1e-6]
+        if not len(moving):
+            break
     return origins + t[:, None] * directions
 
 
