@@ -150,6 +150,26 @@ def test_nan_is_a_difference(tmp_path):
         compare_onnx(tmp_path / "a.onnx", Log(), {"negative": {"x": -np.ones((1, 2), np.float32)}})
 
 
+def test_differences_are_judged_by_the_scale_of_all_cases(tmp_path):
+    class Slope(nn.Module):
+        def __init__(self, slope):
+            super().__init__()
+            self.slope = slope
+
+        def forward(self, x):
+            return x * self.slope
+
+    signature = Signature((TensorSpec("x", ("batch", 2)),), (TensorSpec("y", ("batch", 2)),))
+    export_onnx(Slope(1.0), signature, tmp_path / "a.onnx")
+    cases = {"rest": {"x": np.full((1, 2), 0.5, np.float32)}, "speech": {"x": np.full((1, 2), 50, np.float32)}}
+    rest, speech = compare_onnx(tmp_path / "a.onnx", Slope(1 + 5e-5), cases)
+    assert rest["ratio"] == pytest.approx(0.5 * 5e-5 / 50, rel=0.01) and speech["ratio"] == pytest.approx(
+        5e-5, rel=0.01
+    )
+    with pytest.raises(RuntimeError, match="speech"):
+        compare_onnx(tmp_path / "a.onnx", Slope(1 + 2e-4), cases)
+
+
 def test_a_baked_batch_is_refused(run, tmp_path):
     class Baked(nn.Module):
         def forward(self, x):

@@ -52,7 +52,7 @@ To animate more tracks at once than MAX_BATCH_SIZE, raise the number in `--maxSh
 - **Sound**: mono float32 samples at {rate} Hz, **divided by the largest absolute sample of the whole track** (leave a
   track that stays below 0.01 as it is). The network was trained on such sound and has no input for the level. The
   runtime does not do this; `input_strength` in `model_config.json` is a further gain, 1.0 being what was trained.
-- **Windows**: {length} samples, of which the {offset_ordinal} is the moment that the face belongs to (`audio_params` in
+- **Windows**: {length} samples; the face belongs to the moment of sample {offset}, counted from 0 (`audio_params` in
   `network_info.json`).
 - **Emotion**: {emotion_count} weights, 0 to 1, in this order: {emotions}.
   {zero_note}A host has to send at least one emotion key; `default_emotion` is only a suggestion to it.
@@ -78,7 +78,7 @@ def regression_readme(run: TrainRun, actor: ActorData, database: EmotionDB, shot
         blendshape_note=_blendshape_note(actor),
         rate=spec.audio_params["samplerate"],
         length=spec.audio_params["buffer_len"],
-        offset_ordinal=f"sample {spec.audio_params['buffer_ofs']} (counted from 0)",
+        offset=spec.audio_params["buffer_ofs"],
         emotion_count=len(spec.emotion_names),
         emotions=", ".join(spec.emotion_names),
         zero_note=f"All zeros mean {spec.zero_emotion}. " if spec.zero_emotion is not None else "",
