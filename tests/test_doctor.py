@@ -1006,3 +1006,36 @@ def test_help_shows_an_example(capsys):
     with pytest.raises(SystemExit):
         check_dataset.main(["--help"])
     assert "python -m runners.check_dataset demo-regression" in capsys.readouterr().out
+
+
+# ---- proposed vertex lists
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_lips_and_lids_are_proposed_from_rest_and_motion(clean, given):
+    from fake_dataset import Face
+
+    from audio2face.doctor.html import proposal_page
+    from audio2face.doctor.propose import propose_lists
+
+    rest = np.load(clean.home / "geom/skin/neutral_pose.npy")
+    motion = np.concatenate([np.load(clean.skin(shot)) for shot in SHOTS])
+    closed = np.load(clean.home / "geom/skin/eye_close_pose_delta.npy") if given else None
+    proposal = propose_lists(rest, motion, closed)
+    place = Face().place
+    assert not proposal.missing
+    assert set(proposal.pairs["lip_dist"][0]) == set(place["upper"])
+    assert set(proposal.pairs["lip_dist"][1]) == set(place["lower"])
+    assert proposal.pairs["eye_dist"][0].tolist() == place["lid_up"]
+    assert rest[proposal.pairs["eye_dist"][0][0], 0] > 0
+    page = proposal_page(rest, proposal, "tiny")
+    assert page.count("<svg") == 6 and "http" not in page
+    json.dumps(proposal.lists())
+
+
+def test_nothing_is_proposed_from_a_still_face(clean):
+    from audio2face.doctor.propose import propose_lists
+
+    rest = np.load(clean.home / "geom/skin/neutral_pose.npy")
+    proposal = propose_lists(rest, np.repeat(rest[None], 3, axis=0))
+    assert not proposal.pairs and len(proposal.missing) == 2

@@ -10,7 +10,8 @@ import numpy as np
 from audio2face.doctor.caches import HELD_S, runs
 from audio2face.doctor.check import ActorReport
 from audio2face.doctor.findings import LEVELS, Finding, by_level
-from audio2face.doctor.plots import Curve, dot_plot, face_plot, time_plot
+from audio2face.doctor.plots import Curve, dot_plot, face_plot, time_plot, zoom_plot
+from audio2face.doctor.propose import Proposal
 from audio2face.doctor.report import shot_table, summary
 from audio2face.doctor.sync import ODD_S, usual_lag
 
@@ -28,11 +29,16 @@ td, th { text-align: left; padding: .25em .45em; border-bottom: 1px solid var(--
 .where { color: var(--soft); font-size: .9em; overflow-wrap: anywhere } .fix { color: var(--soft) }
 svg { width: 100%; height: auto; background: var(--panel); border-radius: 4px } svg text { font: 11px system-ui; fill: var(--soft) }
 polyline { fill: none; stroke-width: 1.3 } .sound { stroke: var(--sound) } .mouth { stroke: var(--mouth) } .step { stroke: var(--soft) }
-.axis { stroke: var(--line) } .limit { stroke: var(--odd); stroke-dasharray: 4 4 } .marked { fill: var(--odd); opacity: .25 }
+.axis { stroke: var(--line) } .limit { stroke: var(--odd); stroke-dasharray: 4 4 } .marked { fill: var(--odd); opacity: .12 }
 .dot { fill: var(--sound) } .odd { fill: var(--bad) } .mesh { stroke: var(--soft); stroke-width: 1.4; stroke-linecap: round; opacity: .45 }
 .upper { fill: var(--sound) } .lower { fill: var(--bad) }
 .key { display: inline-block; width: 1.6em; height: 3px; vertical-align: middle; margin: 0 .4em 0 1em }
 """
+
+FRONT_VIEW = (
+    'Front view of the face at rest: <i class="key" style="background:var(--sound)"></i>upper or top, '
+    '<i class="key" style="background:var(--bad)"></i>lower or bottom. Hold the pointer over a dot for its number.'
+)
 
 
 def html_report(reports: Sequence[ActorReport], title: str) -> str:
@@ -42,6 +48,21 @@ def html_report(reports: Sequence[ActorReport], title: str) -> str:
     for report in reports:
         body += [f"<h2>Actor {escape(report.actor)}</h2>", _findings_table(report.findings)]
         body += _pictures(report)
+    return _page(body, title)
+
+
+def proposal_page(rest: np.ndarray, proposal: Proposal, title: str) -> str:
+    """Proposed vertex lists drawn on the face at rest (V, 3), whole and from near, for a person to confirm."""
+    body = [f"<h1>{escape(title)}</h1>", f'<p class="soft">{FRONT_VIEW}</p>']
+    body += [f'<p class="warning"><b>not found</b> {escape(what)}</p>' for what in proposal.missing]
+    for name, (upper, lower) in proposal.pairs.items():
+        pairs = ", ".join(f"{u}-{v}" for u, v in zip(upper, lower, strict=True))
+        groups = {"upper": upper, "lower": lower}
+        body += [f"<h2>{name}</h2><p>{pairs}</p>", face_plot(rest, groups), zoom_plot(rest, groups)]
+    return _page(body, title)
+
+
+def _page(body: Sequence[str], title: str) -> str:
     page = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
     return (
         f'<!doctype html>\n<html lang="en"><head>{page}<style>{STYLE}</style></head>\n<body>\n'
@@ -81,9 +102,7 @@ def _pictures(report: ActorReport) -> list[str]:
     if rest is not None and subject.pairs:
         upper = np.concatenate([pairs[0] for pairs in subject.pairs.values()])
         lower = np.concatenate([pairs[1] for pairs in subject.pairs.values()])
-        parts.append(
-            '<h3>Listed vertices</h3><p class="soft">Front view of the face at rest: <i class="key" style="background:var(--sound)"></i>upper or top, <i class="key" style="background:var(--bad)"></i>lower or bottom.</p>'
-        )
+        parts.append(f'<h3>Listed vertices</h3><p class="soft">{FRONT_VIEW}</p>')
         parts.append(face_plot(rest, {"upper": upper, "lower": lower}))
     return [*parts, _shots_table(report), *_curves(report)]
 

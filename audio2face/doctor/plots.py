@@ -97,6 +97,16 @@ def face_plot(
     return f'<svg viewBox="0 0 {width} {size}" style="max-width:{width}px">{"".join(parts)}</svg>'
 
 
+def zoom_plot(points: np.ndarray, groups: dict[str, np.ndarray], size: int = 420) -> str:
+    """As `face_plot`, of what lies around the groups only."""
+    listed = points[np.concatenate(list(groups.values()))]
+    low, high = listed.min(axis=0), listed.max(axis=0)
+    slack = 0.25 * float((high - low).max())
+    inside = ((points > low - slack) & (points < high + slack)).all(axis=1)
+    number = np.cumsum(inside) - 1
+    return face_plot(points[inside], {style: number[vertices] for style, vertices in groups.items()}, size=size)
+
+
 def _svg(parts: Sequence[str], height: int) -> str:
     return f'<svg viewBox="0 0 {WIDTH} {height}">{"".join(parts)}</svg>'
 

@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Propose the lip and lid vertex lists of an actor, and draw them for you to confirm.
+
+They are found from the face at rest and the captured motion: what touches in the closed mouth and parts when it opens,
+where the lips protrude most, what sinks in a blink. Needs SKIN_NEUTRAL_FPATH and SKIN_CACHE_ROOT; closed eyes are found
+best with SKIN_EYE_CLOSE_POSE_DELTA_FPATH. Existing files are never overwritten.
+
+    python tools/propose_vertex_lists.py demo-regression demo proposed_lists
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from audio2face.artifacts.dataset_files import DatasetFiles  # noqa: E402
+from audio2face.config import load_config  # noqa: E402
+from audio2face.doctor.html import proposal_page  # noqa: E402
+from audio2face.doctor.propose import propose_lists, sample_motion  # noqa: E402
+from audio2face.formats.json_file import write_json  # noqa: E402
+from audio2face.paths import atomic  # noqa: E402
+from audio2face.preproc.caches import find_caches  # noqa: E402
+from audio2face.types import UserError, raise_problems  # noqa: E402
+from runners.settings import read_settings  # noqa: E402
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config_name", metavar="CONFIG_NAME", help="a folder of configs/ (or of A2F_CONFIGS_ROOT)")
+    parser.add_argument("actor", metavar="ACTOR_NAME")
+    parser.add_argument("out", metavar="OUT", type=Path, help="folder for the lists and proposal.html")
+    args = parser.parse_args(argv)
+    for key, value in read_settings(os.environ).items():
+        os.environ.setdefault(key, value)
+    try:
+        written = propose(args.config_name, args.actor, args.out)
+    except UserError as error:
+        print("\n".join(f"error: {line}" for line in error.lines), file=sys.stderr)
+        return 2
+    print("\n".join(written))
+    return 0
+
+
+def propose(config_name: str, actor: str, out: Path) -> list[str]:
+    """Write the lists and the page; returns lines to print. Raises UserError when something needed is missing."""
+    files = DatasetFiles.from_config(load_config(config_name, ("dataset",))["dataset"], actor)
+    rest = files.skin_neutral()
+    if rest is None or files.skin_cache_root is None:
+        raise UserError(f"SKIN_NEUTRAL_FPATH: actor {actor!r} has none; a face at rest with closed lips is needed")
+    caches, problems = find_caches(files.skin_cache_root, "SKIN_CACHE_ROOT", None, "")
+    raise_problems(problems)
+    motion = sample_motion(caches.values())
+    if motion.shape[1:] != rest.shape:
+        raise UserError(f"SKIN_NEUTRAL_FPATH: {len(rest)} vertices, the caches have {motion.shape[1]}")
+    proposal = propose_lists(rest, motion, files.eye_close_pose_delta())
+    targets = {name: out / f"{name}_vertex_list.json" for name in proposal.pairs}
+    raise_problems([f"{path}: is there already; name another folder" for path in targets.values() if path.exists()])
+    for name, content in proposal.lists().items():
+        write_json(targets[name], content)
+    page = out / "proposal.html"
+    with atomic(page) as temporary:
+        temporary.write_text(proposal_page(rest, proposal, f"Proposed vertex lists of {actor}"), encoding="utf-8")
+    found = [f"SKIN_{name.upper()}_VERTEX_LIST_FPATH: {path}" for name, path in targets.items()]
+    return [*found, *(f"not found: {what}" for what in proposal.missing), f"look at {page} before you use them"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
