@@ -354,7 +354,7 @@ class RegressionPost(DiffusionPost):
     source_frame: Index | None
 
 
-OutputFormat = Literal["maya", "npy", "pc2"]
+OutputFormat = Literal["maya", "npy", "pc2", "arkit_csv", "json", "usd", "gltf", "mp4"]
 
 
 class Inference(Schema):

@@ -477,7 +477,7 @@ WRONG = [
     (
         "inference",
         {"OUTPUT_FORMATS": ["npz"]},
-        "OUTPUT_FORMATS/0: must be one of 'maya', 'npy' or 'pc2'; did you mean npy?",
+        "OUTPUT_FORMATS/0: must be one of 'maya', 'npy', 'pc2', 'arkit_csv', 'json', 'usd', 'gltf' or 'mp4'; did you mean npy?",
     ),
     ("inference", {"CONDITION": "amy"}, "CONDITION: unknown key: it exists only for NETWORK_TYPE 'diffusion'"),
 ]

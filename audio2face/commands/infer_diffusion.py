@@ -16,7 +16,7 @@ from tqdm import tqdm
 from audio2face.artifacts.train_run import ActorData, TrainRun
 from audio2face.audio.waveform import load_waveform
 from audio2face.audio.windows import frame_times
-from audio2face.commands.infer_output import Checks, actor_name, scratch, write_outputs
+from audio2face.commands.infer_output import Checks, actor_name, face_files, scratch, write_outputs
 from audio2face.config import Section
 from audio2face.diffusion.schedule import kept_steps
 from audio2face.export.streaming_graph import StreamingGraph
@@ -25,6 +25,7 @@ from audio2face.inference.audio_inputs import emotion_slug, emotion_track, norma
 from audio2face.inference.diffusion_animation import diffusion_animation, pose_layout, postprocessed
 from audio2face.inference.diffusion_model import load_graph, onnx_step, torch_step
 from audio2face.inference.diffusion_rollout import FrameNoise, Performance, offline, stateless, streaming
+from audio2face.inference.exports import FaceFiles
 from audio2face.inference.modes import Mode, parse_mode
 from audio2face.inference.rollout import frame_count
 from audio2face.paths import local_path
@@ -54,6 +55,7 @@ class DiffusionJob:
     seed: int
     takes: int
     noise: np.ndarray | None  # (S + 1, frames, C) of a window
+    face: FaceFiles
 
     def stem(self, path: Path, take: int) -> str:
         """The name of a take's outputs, without suffix."""
@@ -119,8 +121,9 @@ def build(section: Section, run: TrainRun, configs: dict[str, dict[str, Any]]) -
         noise = checks.attempt(
             lambda: _fixed_noise(local_path(section.DETERMINISTIC_NOISE_PATH), run, actor, len(steps))
         )
+    face = checks.attempt(lambda: face_files(actor, formats)) if actor else None
     raise_problems(checks.problems)
-    assert actor is not None
+    assert actor is not None and face is not None
     return DiffusionJob(
         run=run,
         actor=actor,
@@ -137,6 +140,7 @@ def build(section: Section, run: TrainRun, configs: dict[str, dict[str, Any]]) -
         seed=section.RNG_SEED_INFERENCE,
         takes=section.NUM_SAMPLES,
         noise=noise,
+        face=face,
     )
 
 
@@ -157,7 +161,7 @@ def animate_take(job: DiffusionJob, roll: Roll, noise: FrameNoise, path: Path, s
         computed = time.perf_counter() - started
         if job.postprocess:
             animation = postprocessed(values, job.actor, job.config, spec.fps, store)
-        write_outputs(stem, values, animation, job.formats)
+        write_outputs(stem, values, animation, job.formats, job.face, path)
     logger.info(
         "%s: %.1f s of sound, %d frames at %g fps, computed in %.1f s, written in %.1f s",
         *(stem.name, waveform.duration_s, count, spec.fps, computed, time.perf_counter() - started - computed),

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from audio2face.artifacts.train_run import TrainRun
+from audio2face.artifacts.blendshape_rig import read_rig
+from audio2face.artifacts.train_run import ActorData, TrainRun
 from audio2face.config import Section
 from audio2face.formats import ANIMATION_WRITERS
 from audio2face.formats.npy import write_npy
-from audio2face.formats.sound import sound_info
+from audio2face.formats.sound import read_sound, sound_info
 from audio2face.inference.audio_inputs import audio_files, emotion_track
+from audio2face.inference.exports import EXPORTERS, Clip, FaceFiles, check_exports, wants
 from audio2face.paths import local_path
 from audio2face.types import FaceAnimation, UserError
 
@@ -62,12 +64,34 @@ def scratch(folder: Path, num_bytes: float) -> Iterator[Path | None]:
         yield Path(path) if num_bytes > IN_MEMORY_BYTES else None
 
 
-def write_outputs(stem: Path, result: np.ndarray, animation: FaceAnimation, formats: tuple[str, ...]) -> None:
-    """Write one animation as `<stem>…`: skin and tongue in every format; with "npy" also the other arrays.
+def face_files(actor: ActorData, formats: tuple[str, ...]) -> FaceFiles:
+    """The actor's faces, and its blendshapes when a format uses them. Raises UserError when a format lacks something."""
+    try:
+        rigs = {mesh: read_rig(**files) for mesh, files in actor.blendshapes.items()} if wants(formats, "weights") else {}
+        face = FaceFiles(actor.topology, rigs)
+    except ValueError as error:
+        raise UserError(f"training run: {error}") from error
+    check_exports(formats, face, f"actor {actor.actor}")
+    return face
+
+
+def write_outputs(
+    stem: Path,
+    result: np.ndarray,
+    animation: FaceAnimation,
+    formats: tuple[str, ...],
+    face: FaceFiles,
+    sound_file: Path,
+) -> None:
+    """Write one animation as `<stem>…`: meshes or weights in every format; with "npy" also the other arrays.
 
     `result` (T, C) is the network's own output.
     """
+    clip = Clip(animation, face, read_sound(sound_file) if wants(formats, "sound") else None)
     for name in formats:
+        if name in EXPORTERS:
+            EXPORTERS[name].write(stem, clip)
+            continue
         for channel, mesh in MESHES.items():
             suffix = "" if channel == "skin" and name != "npy" else f"_{channel}"
             path = stem.with_name(stem.name + suffix)

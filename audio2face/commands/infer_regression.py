@@ -15,11 +15,12 @@ import torch
 from audio2face.artifacts.train_run import ActorData, TrainRun
 from audio2face.audio.waveform import load_waveform
 from audio2face.audio.windows import frame_times
-from audio2face.commands.infer_output import Checks, actor_name, scratch, write_outputs
+from audio2face.commands.infer_output import Checks, actor_name, face_files, scratch, write_outputs
 from audio2face.config import Section
 from audio2face.inference.animation import postprocessed_animation, regression_animation
 from audio2face.inference.audio_inputs import emotion_slug, emotion_track, normalized_samples
 from audio2face.inference.backends import BACKENDS, Step
+from audio2face.inference.exports import FaceFiles
 from audio2face.inference.modes import Mode, parse_mode
 from audio2face.inference.rollout import frame_count, regression_rollout
 from audio2face.types import raise_problems
@@ -40,6 +41,7 @@ class RegressionJob:
     config: dict[str, Any]
     formats: tuple[str, ...]
     postprocess: bool
+    face: FaceFiles
 
     def stem(self, path: Path) -> str:
         """The name of a sound file's outputs, without suffix."""
@@ -61,10 +63,11 @@ def build(section: Section, run: TrainRun, configs: dict[str, dict[str, Any]]) -
     config = configs.get(actor.actor, {}) if actor else {}
     chosen = (config.get("source_shot"), config.get("source_frame"))
     implicit = checks.attempt(lambda: run.emotion_db(actor.actor).row(*chosen)) if actor else None
+    face = checks.attempt(lambda: face_files(actor, formats)) if actor else None
     raise_problems(checks.problems)
-    assert actor is not None and implicit is not None
+    assert actor is not None and implicit is not None and face is not None
     return RegressionJob(
-        run, actor, mode, files, section.EMOTION_LABEL, implicit, config, formats, section.APPLY_POSTPROCESSING
+        run, actor, mode, files, section.EMOTION_LABEL, implicit, config, formats, section.APPLY_POSTPROCESSING, face
     )
 
 
@@ -87,7 +90,7 @@ def animate(job: RegressionJob, step: Step, path: Path, folder: Path) -> None:
             animation = postprocessed_animation(result, job.actor, job.config, spec.fps, store)
         else:
             animation = regression_animation(result, job.actor, spec.fps, store)
-        write_outputs(folder / job.stem(path), result, animation, job.formats)
+        write_outputs(folder / job.stem(path), result, animation, job.formats, job.face, path)
     logger.info(
         "%s: %.1f s of sound, %d frames at %g fps, computed in %.1f s, written in %.1f s",
         *(path.name, waveform.duration_s, len(times), spec.fps, computed, time.perf_counter() - started - computed),

@@ -152,11 +152,12 @@ OUTPUT_MAYA_CACHE = True
 OUTPUT_NPY_FILE = False
 
 # Formats to write, in place of the two keys above. None leaves it to them.
-# Type: list of "maya", "npy", "pc2", or None.
+# Type: list of "maya", "npy", "pc2", "arkit_csv", "json", "usd", "gltf", "mp4", or None. docs/exports.md tells what
+# each one needs.
 # Change: when you need another format than Maya's.
 OUTPUT_FORMATS = None
 
 # Whether the runtime's post-processing (CONFIG) is applied to what is written.
 # Type: True or False.
-# Change: True to see what the runtime will show, False for the network's own output.
-APPLY_POSTPROCESSING = False
+# Change: False for the network's own output, without smoothing, offsets and strengths.
+APPLY_POSTPROCESSING = True
