@@ -79,11 +79,11 @@ def face_plot(
     flat = points[:, axes]
     low, high = flat.min(axis=0), flat.max(axis=0)
     scale = (size - 20) / float((high - low).max())
-    width = int((high - low)[0] * scale) + 20
+    width, height = ((high - low) * scale).astype(int) + 20
 
     def place(vertex: int) -> tuple[float, float]:
         x, y = (flat[vertex] - low) * scale
-        return 10 + float(x), size - 10 - float(y)
+        return 10 + float(x), height - 10 - float(y)
 
     shown = np.unique(np.linspace(0, len(points) - 1, min(len(points), FACE_POINTS)).astype(int))
     path = "".join(f"M{x:.1f} {y:.1f}h.01" for x, y in map(place, shown))
@@ -94,7 +94,7 @@ def face_plot(
             parts.append(
                 f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="2.5"><title>{style} {vertex}</title></circle>'
             )
-    return f'<svg viewBox="0 0 {width} {size}" style="max-width:{width}px">{"".join(parts)}</svg>'
+    return f'<svg viewBox="0 0 {width} {height}" style="max-width:{width}px">{"".join(parts)}</svg>'
 
 
 def zoom_plot(points: np.ndarray, groups: dict[str, np.ndarray], size: int = 420) -> str:

@@ -25,6 +25,7 @@ RIM_SHARE = 0.055  # of the mesh's size: lips are not higher
 COLUMN_SHARE = 0.012  # of the mesh's size: half the width of a column of vertices
 LOWEST_PARTING = 0.01  # of the mesh's size: less is no open mouth
 LOWEST_BLINK = 0.008
+LID_SINKS = 0.85  # of the blink: the middle of the upper lid moves at least so far
 LID_STILL = 0.4  # of the blink: a lower lid moves less
 
 
@@ -166,8 +167,8 @@ def _lids(
         deepest = float(sink[vertices].max()) if len(vertices) else 0.0
         if deepest < LOWEST_BLINK * size:
             return None
-        lid = vertices[sink[vertices] > 0.9 * deepest]
-        upper = int(lid[np.argmax(rest[lid, FORWARD])])
+        lid = vertices[sink[vertices] > LID_SINKS * deepest]
+        upper = int(lid[np.argmin(rest[lid, UP])])  # the lid's edge is its lowest part
         closed = rest[upper] + (eye_close[upper] if eye_close is not None else [0, -sink[upper], 0])
         still = vertices[
             (sink[vertices] < LID_STILL * deepest) & (rest[vertices, UP] < rest[upper, UP] - 0.5 * deepest)
