@@ -1,4 +1,4 @@
-"""The four commands and their arguments, as the launcher and the runners both read them.
+"""The commands and their arguments, as the launcher and the runners both read them.
 
 Standard library and Python 3.8 only: the launcher must work on a machine that has nothing else.
 An option is listed here only when the command behind it implements it.
@@ -88,6 +88,17 @@ COMMANDS = {
             Option("--actor", {"metavar": "NAME", "help": "an actor of the run, instead of ACTOR_NAME"}),
         ),
     ),
+    "evaluate": Command(
+        kind="Evaluation",
+        summary="Measure a training run on shots that it was not trained on (workspace/output_evaluate).",
+        example="python run_evaluate.py demo-regression latest --videos 3",
+        names={"config_name": CONFIG, "training_run_name_full": RUN},
+        options=(
+            Option("--compare", {"nargs": "+", "metavar": "RUN", "help": "other training runs, in the same tables"}),
+            Option("--emotion", {"metavar": "NAME", "help": "animate every shot in this emotion, not in its own"}),
+            Option("--videos", {"type": int, "metavar": "N", "help": "film the N worst shots: truth, prediction and error"}),
+        ),
+    ),
 }
 
 
@@ -111,7 +122,7 @@ def parser(command: str) -> argparse.ArgumentParser:
     for dest, (placeholder, text) in about.names.items():
         result.add_argument(dest, metavar=placeholder, type=_name, help=text)
     for option in about.options:
-        result.add_argument(option.flag, type=str if option.is_path else _name, **option.settings)
+        result.add_argument(option.flag, **{"type": str if option.is_path else _name, **option.settings})
     where = result.add_mutually_exclusive_group()
     where.add_argument("--local", action="store_true", help="run in this Python, without Docker (A2F_RUNTIME=local)")
     where.add_argument("--docker", action="store_true", help="run in the container (A2F_RUNTIME=docker, the default)")
@@ -125,7 +136,7 @@ def runner_arguments(command: str, args: argparse.Namespace) -> list[str]:
     for option in about.options:
         value = getattr(args, option.dest, None)
         if value is not None:
-            result += [option.flag, *([value] if isinstance(value, str) else value)]
+            result += [option.flag, *(map(str, value) if isinstance(value, list) else [str(value)])]
     return result + where_flag(args)
 
 
@@ -141,6 +152,7 @@ def next_command(command: str, args: Any, run_name: str) -> str:
         "preproc": ["run_train.py", config],
         "train": ["run_deploy.py", config, run_name],
         "deploy": ["run_inference.py", config, run_name],
+        "evaluate": ["run_deploy.py", config, getattr(args, "training_run_name_full", run_name)],
         "inference": ["run_inference.py", config, getattr(args, "training_run_name_full", run_name), "--audio", "PATH"],
     }[command]
     return " ".join(["python", *words, *where_flag(args)])

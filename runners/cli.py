@@ -45,11 +45,17 @@ def call_inference(module: Any, args: Any) -> str:
     return module.run(args.config_name, args.training_run_name_full, **given)
 
 
+def call_evaluate(module: Any, args: Any) -> str:
+    given = {name: getattr(args, name, None) for name in ("compare", "emotion", "videos")}
+    return module.run(args.config_name, args.training_run_name_full, **{k: v for k, v in given.items() if v is not None})
+
+
 COMMANDS: dict[str, tuple[str, Callable[[Any, Any], str]]] = {
     "preproc": ("audio2face.commands.preproc", call_preproc),
     "train": ("audio2face.commands.train", call_train),
     "deploy": ("audio2face.commands.deploy", call_deploy),
     "inference": ("audio2face.commands.infer", call_inference),
+    "evaluate": ("audio2face.commands.evaluate", call_evaluate),
 }
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from audio2face.evaluation.sync import speech_energy
 
 CONTEXT_S = (-0.2, -0.1, 0.0, 0.1, 0.2)  # around a frame, at which loudness is compared
-BLOCK = 512
+BLOCK = 64
 
 
 def mean_pose(coeffs: np.ndarray, num_frames: int) -> np.ndarray:

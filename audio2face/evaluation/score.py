@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -96,8 +96,7 @@ class ShotScore:
     openings: tuple[np.ndarray, np.ndarray] | None = None  # true, predicted (T,), data units
     error: np.ndarray | None = None  # (T,) largest lip vertex distance, millimetres
     poses: tuple[np.ndarray, np.ndarray] | None = None  # true, predicted (T, K), millimetres
-    frame_rate: float = 0.0
-    extra: dict[str, str] = field(default_factory=dict)
+    fps: float = 0.0
 
 
 def score_shot(
@@ -128,11 +127,10 @@ def score_shot(
         parts = (truth[:, face.upper], prediction[:, face.upper], face.neutral[face.upper], np.arange(len(face.upper)))
         values["upper_face_dynamics_deviation"] = errors.upper_face_dynamics_deviation(*parts)
         values["upper_face_dynamics_error_mm"] = errors.upper_face_dynamics_error_mm(*parts, face.mm)
-    openings = None
-    if face.lip_pairs is not None:
-        openings = face.opening(truth), face.opening(prediction)
-        assert openings[0] is not None and openings[1] is not None
-        found, weighted = _mouth(openings[0], openings[1], face, fps, energy)
+    openings, true_opening, our_opening = None, face.opening(truth), face.opening(prediction)
+    if true_opening is not None and our_opening is not None:
+        openings = true_opening, our_opening
+        found, weighted = _mouth(*openings, face, fps, energy)
         values |= found
         weights |= weighted
     return ShotScore(
@@ -143,7 +141,7 @@ def score_shot(
         openings=openings,
         error=lip_error,
         poses=None if face.axes is None else (_project(truth, face), _project(prediction, face)),
-        frame_rate=fps,
+        fps=fps,
     )
 
 
@@ -202,11 +200,13 @@ def pool(scores: Sequence[ShotScore], seed: int = 0, resamples: int = RESAMPLES)
 def _pooled(key: str, metric: Metric, scores: Sequence[ShotScore], counts: np.ndarray) -> np.ndarray | None:
     """The metric of each drawing (1 + R,)."""
     if metric.pooled == "correlation":
-        moments = np.array([_moments(*s.openings) for s in scores if s.openings is not None])
-        if len(moments) != len(scores):
+        openings = [s.openings for s in scores if s.openings is not None]
+        if len(openings) != len(scores):
             return None
-        n, x, y, xx, yy, xy = (counts @ moments).T
-        return (n * xy - x * y) / np.sqrt((n * xx - x * x) * (n * yy - y * y))
+        middle = float(np.concatenate([o[0] for o in openings]).mean())
+        n, x, y, xx, yy, xy = (counts @ np.array([_moments(*(side - middle for side in o)) for o in openings])).T
+        spread = [np.where(b > sync.STILL**2 * n * middle**2, b, np.nan) for b in (n * xx - x * x, n * yy - y * y)]
+        return (n * xy - x * y) / np.sqrt(spread[0] * spread[1])
     there = np.array([key in s.values for s in scores])
     if not there.any():
         return None

@@ -8,6 +8,7 @@ REACH_S = 0.4  # lags looked at, to either side
 SLOW_S = 1.5  # changes slower than this say nothing about a lag
 BEAT_SIGMA_S = 0.05
 WINDOW_S = 0.05
+STILL = 1e-5  # a range that is this small a share of the values is rounding
 FLOOR = 1e-3  # of the loudest frame: quieter is silence
 
 
@@ -30,10 +31,10 @@ def lag_ms(reference: np.ndarray, signal: np.ndarray, fps: float) -> float:
     opening behind `speech_energy`.
     """
     width = 2 * int(SLOW_S * fps / 2) + 1
-    a, b = _without_slow(reference, width), _without_slow(signal, width)
-    reach = min(int(round(REACH_S * fps)), len(a) // 2)
-    if reach < 1 or np.ptp(a) < 1e-12 or np.ptp(b) < 1e-12:
+    reach = min(int(round(REACH_S * fps)), len(signal) // 2)
+    if reach < 1 or any(np.ptp(x) <= STILL * np.abs(x).max() for x in (reference, signal)):
         return float("nan")
+    a, b = _without_slow(reference, width), _without_slow(signal, width)
     curve = np.array([_shifted_correlation(a, b, lag) for lag in range(-reach, reach + 1)])
     peak = int(curve.argmax())
     shift = 0.0

@@ -1,0 +1,202 @@
+"""`run_evaluate.py`: measure training runs on shots that they never saw, through the whole inference path."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from audio2face import runtime as runtimes
+from audio2face.artifacts.run_dir import FULL_NAME, finish_run, new_run, write_provenance
+from audio2face.artifacts.train_run import TrainRun
+from audio2face.commands.evaluate_data import ActorSource, held_out_clips, sound_of, truth_at
+from audio2face.commands.evaluate_video import write_clip_video
+from audio2face.commands.find_run import find_training_run, post_configs, train_section
+from audio2face.commands.infer import METHODS
+from audio2face.config import load_config, section_from_values
+from audio2face.evaluation.motion import diversity_mm, real_time_factor
+from audio2face.evaluation.report import Evaluation, System, html_report, json_report, worst_shots
+from audio2face.evaluation.score import Face, ShotScore, score_shot
+from audio2face.evaluation.sync import speech_energy
+from audio2face.formats.json_file import write_json
+from audio2face.paths import atomic, external_path, local_path
+from audio2face.runtime import Runtime
+from audio2face.types import Clip, UserError
+
+logger = logging.getLogger(__name__)
+
+OUTPUT_ROOT = "/workspace/output_evaluate"
+TRUTH = "truth"
+Animate = Callable[[Path, Path], None]
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """One training run, ready to animate; networks are loaded once for each actor and emotion."""
+
+    config_name: str
+    run: TrainRun
+    emotion: str | None
+    runtime: Runtime
+    loaded: dict[tuple[str, str], Animate]
+
+    def check(self, clips: Sequence[Clip]) -> None:
+        """Raise UserError, before any work, when the run cannot animate the clips."""
+        for emotion in sorted({self.emotion or clip.shot.emotion for clip in clips}):
+            self.run.spec.emotion_vector(emotion)
+
+    def animate(self, clip: Clip, folder: Path) -> tuple[list[np.ndarray], float]:
+        """The skin (T, V, 3) of every take for the clip's whole sound, and the seconds that it took."""
+        assert clip.audio is not None
+        key = clip.shot.actor, self.emotion or clip.shot.emotion
+        if key not in self.loaded:
+            self.loaded[key] = self._start(*key, clip.audio)
+        started = time.perf_counter()
+        self.loaded[key](clip.audio, folder)
+        seconds = time.perf_counter() - started
+        return [np.load(path, mmap_mode="r") for path in sorted(folder.glob("*_skin.npy"))], seconds
+
+    def _start(self, actor: str, emotion: str, audio: Path) -> Animate:
+        network_type = self.run.spec.network_type
+        section = load_config(self.config_name, (), optional=("inference",), network_type=network_type)["inference"]
+        own = {"AUDIO_PATH": [str(audio)], "EMOTION_LABEL": emotion, "ACTOR_NAME": actor, "OUTPUT_FORMATS": ["npy"]}
+        configs = post_configs(section, self.run)
+        section = section_from_values("inference", {**section.modifier, **own}, network_type)
+        return METHODS[network_type](section, self.run, configs).start(self.runtime.device)
+
+
+def run(
+    config_name: str,
+    run_name: str,
+    compare: Sequence[str] = (),
+    emotion: str | None = None,
+    videos: int = 0,
+) -> str:
+    """Measure training run `run_name` (or `latest`), and those of `compare`, into output_evaluate; returns the new run's name.
+
+    Each shot is animated in its own emotion, or all in `emotion`. `videos` films that many of the worst clips. Raises
+    UserError for mistakes, and when there is no shot that was not trained on, before any folder is made.
+    """
+    train = train_section(config_name, run_name)
+    names = list(dict.fromkeys([run_name, *compare]))
+    training_runs = list({r.name: r for r in (find_training_run(config_name, name, train) for name in names)}.values())
+    dataset = load_config(config_name, ("dataset",))["dataset"]
+    clips, sources = held_out_clips(config_name, train, dataset, training_runs)
+    runtime = runtimes.start()
+    predictors = [Predictor(config_name, r, emotion, runtime, {}) for r in training_runs]
+    for predictor in predictors:
+        predictor.check(clips)
+    if videos and not any(source.files.skin_triangles_fpath for source in sources.values()):
+        raise UserError("--videos needs SKIN_TRIANGLES_FPATH in config_dataset.py: the triangles to draw")
+    match = FULL_NAME.match(training_runs[0].name)
+    folder = new_run(local_path(OUTPUT_ROOT), match[2] if match else training_runs[0].name)
+    runtimes.setup_logging(folder / "log.log")
+    made_with = {"training_run_info": {"training_run_name_full": [r.name for r in training_runs]}}
+    write_provenance(folder, {"train": train, "dataset": dataset}, "", made_with)
+    seconds = sum(c.num_frames / c.shot.fps for c in clips)
+    logger.info("%d held-out clips, %.0f s: %s", len(clips), seconds, ", ".join(c.shot.name for c in clips))
+    evaluation = _measure(config_name, predictors, clips, sources, emotion)
+    chosen = worst_shots(evaluation, videos)
+    films = _films(folder, predictors[0], [c for c in clips if (c.shot.actor, c.shot.name) in chosen], sources)
+    write_json(folder / "report.json", json_report(evaluation))
+    with atomic(folder / "report.html") as temporary:
+        temporary.write_text(html_report(evaluation, films), encoding="utf-8")
+    finish_run(folder)
+    for line in evaluation.summary():
+        logger.info("%s", line)
+    logger.info("report: %s", external_path(folder / "report.html"))
+    return folder.name
+
+
+def _measure(
+    config_name: str,
+    predictors: Sequence[Predictor],
+    clips: Sequence[Clip],
+    sources: dict[str, ActorSource],
+    emotion: str | None,
+) -> Evaluation:
+    scores: dict[str, list[ShotScore]] = {p.run.name: [] for p in predictors}
+    for clip in clips:
+        source = sources[clip.shot.actor]
+        for predictor in predictors:
+            with TemporaryDirectory() as folder:
+                takes, seconds = predictor.animate(clip, Path(folder))
+                found = _score_takes(clip, takes, seconds, source, predictor.run.spec.fps)
+            scores[predictor.run.name] += found
+        fps = predictors[0].run.spec.fps
+        count = len(takes[0]) if len(predictors) == 1 else _frames_of(clip, fps)
+        part, truth = truth_at(clip, source.files, fps, count)
+        energy = _energy(clip, fps, count, part)
+        others = {**source.baselines(clip, fps, count, part), TRUTH: truth}
+        for name, frames in others.items():
+            scores.setdefault(name, []).append(score_shot(_name(clip), truth, frames, source.face, fps, energy))
+    runs = [p.run.name for p in predictors]
+    systems = [System(name, "run" if name in runs else "reference", rows) for name, rows in scores.items()]
+    units = {actor: source.units_per_metre for actor, source in sources.items()}
+    return Evaluation(config_name, systems, emotion, units)
+
+
+def _score_takes(
+    clip: Clip, takes: Sequence[np.ndarray], seconds: float, source: ActorSource, fps: float
+) -> list[ShotScore]:
+    part, truth = truth_at(clip, source.files, fps, len(takes[0]))
+    energy = _energy(clip, fps, len(takes[0]), part)
+    face = source.face
+    scores = [score_shot(_name(clip), truth, np.asarray(take[part]), face, fps, energy) for take in takes]
+    extra = {"real_time_factor": real_time_factor(seconds / len(takes), sound_of(clip).duration_s)}
+    if len(takes) > 1:
+        extra["diversity_mm"] = diversity_mm(_seen(takes, part, face), face.mm)
+    for score in scores:
+        score.values.update(extra)
+    return scores
+
+
+def _seen(takes: Sequence[np.ndarray], part: slice, face: Face) -> np.ndarray:
+    """Lips (or else everything) of all takes: (S, T, n, 3)."""
+    chosen = np.arange(takes[0].shape[1]) if face.lips is None else face.lips
+    return np.stack([take[part][:, chosen] for take in takes])
+
+
+def _name(clip: Clip) -> tuple[str, str, str]:
+    return clip.shot.name, clip.shot.actor, clip.shot.emotion
+
+
+def _frames_of(clip: Clip, fps: float) -> int:
+    sound = sound_of(clip)
+    return max(1, int(np.ceil(len(sound.samples) * fps / sound.sample_rate - 1e-6)))
+
+
+def _energy(clip: Clip, fps: float, count: int, part: slice) -> np.ndarray:
+    sound = sound_of(clip)
+    return speech_energy(sound.samples, sound.sample_rate, fps, count)[part]
+
+
+def _films(
+    folder: Path, predictor: Predictor, clips: Sequence[Clip], sources: dict[str, ActorSource]
+) -> dict[tuple[str, str], str]:
+    """Film clips, truth beside prediction beside error: {(actor, shot): path inside the folder}."""
+    films: dict[tuple[str, str], str] = {}
+    for clip in clips:
+        source = sources[clip.shot.actor]
+        triangles = source.files.skin_triangles()
+        if triangles is None:
+            logger.warning("actor %s: no videos without SKIN_TRIANGLES_FPATH", clip.shot.actor)
+            continue
+        with TemporaryDirectory() as scratch:
+            takes, _ = predictor.animate(clip, Path(scratch))
+            fps = predictor.run.spec.fps
+            part, truth = truth_at(clip, source.files, fps, len(takes[0]))
+            path = folder / "videos" / f"{clip.shot.actor}_{clip.shot.name}.mp4"
+            sound = sound_of(clip)
+            begin = round(part.start / fps * sound.sample_rate)
+            write_clip_video(
+                path, truth, np.asarray(takes[0][part]), triangles, source.face.mm, fps, (sound.samples[begin:], sound.sample_rate)
+            )
+        films[clip.shot.actor, clip.shot.name] = f"videos/{path.name}"
+        logger.info("video: %s", external_path(path))
+    return films

@@ -1,0 +1,189 @@
+"""What an evaluation measures on: shots that no compared run was trained on, their truth, and training data for baselines."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+
+from audio2face.artifacts.dataset_files import DatasetFiles
+from audio2face.artifacts.preproc_run import PreprocRun, load_preproc_run
+from audio2face.artifacts.run_dir import resolve_run
+from audio2face.artifacts.train_run import TrainRun
+from audio2face.audio.waveform import load_waveform
+from audio2face.config import Section
+from audio2face.data.clips import build_clips, read_clips_template
+from audio2face.data.held_out import clip_rows, held_out_shots
+from audio2face.data.targets import sample_linear
+from audio2face.evaluation.baselines import energy_features, mean_pose, nearest_frames
+from audio2face.evaluation.score import FRECHET_DIMENSIONS, Face, lip_vertices, upper_vertices
+from audio2face.formats import find_animation, read_animation
+from audio2face.formats.json_file import read_json
+from audio2face.formats.sound import sound_info
+from audio2face.paths import local_path
+from audio2face.types import Clip, Shot, UserError, Waveform, raise_problems
+
+logger = logging.getLogger(__name__)
+
+SAMPLE_RATE = 16000
+
+
+@dataclass(frozen=True)
+class ActorSource:
+    """One actor's data: the preprocessing run that the training used, and the captured files."""
+
+    run: PreprocRun
+    files: DatasetFiles
+    units_per_metre: float
+    training: list[Clip] = field(default_factory=list)
+
+    @cached_property
+    def training_coeffs(self) -> np.ndarray:
+        """Skin coefficients (n, K) of all frames that were trained on."""
+        return np.concatenate([self.run.skin_coeffs(c.shot.name)[c.first : c.last + 1] for c in self.training])
+
+    @cached_property
+    def training_energy(self) -> np.ndarray:
+        """Loudness (n, F) at the frames of `training_coeffs`."""
+        rows = []
+        for clip in self.training:
+            sound, end = sound_of(clip), clip.last + 1 + clip.audio_offset
+            features = energy_features(sound.samples, sound.sample_rate, clip.shot.fps, end)
+            rows.append(features[clip.first + clip.audio_offset : end])
+        return np.concatenate(rows)
+
+    @cached_property
+    def face(self) -> Face:
+        """What the metrics know of the actor; logs which of them there will not be."""
+        files, skin = self.files, self.run.skin
+        neutral = files.skin_neutral()
+        neutral = skin.mean if neutral is None else neutral
+        lips, lids = files.lip_dist_pairs(), files.eye_dist_pairs()
+        face = Face(
+            neutral=neutral,
+            mm=1000 / self.units_per_metre,
+            lips=lip_vertices(lips, files.lip_size_pairs()),
+            lip_pairs=lips,
+            upper=upper_vertices(neutral, lids),
+            axes=skin.components[:FRECHET_DIMENSIONS],
+        )
+        for there, key, what in (
+            (lips, "SKIN_LIP_DIST_VERTEX_LIST_FPATH", "mouth opening"),
+            (face.lips, "SKIN_LIP_SIZE_VERTEX_LIST_FPATH", "lip vertex"),
+            (face.upper, "SKIN_EYE_DIST_VERTEX_LIST_FPATH", "upper face"),
+        ):
+            if there is None:
+                logger.warning("actor %s: no %s metrics without %s", self.run.actor, what, key)
+        opening = face.opening(self.decode(mean_pose(self.training_coeffs, 1)))
+        return face if opening is None else Face(**{**vars(face), "rest_opening": float(opening[0])})
+
+    def decode(self, coeffs: np.ndarray) -> np.ndarray:
+        """Skin coefficients (T, K) as vertices (T, V, 3)."""
+        skin = self.run.skin
+        return np.tensordot(coeffs.astype(np.float32), skin.components, 1) + skin.mean
+
+    def baselines(self, clip: Clip, fps: float, count: int, part: slice) -> dict[str, np.ndarray]:
+        """Frames `part` of the `count` at `fps` that cover the clip's sound, as each baseline shows them."""
+        coeffs, sound = self.training_coeffs, sound_of(clip)
+        features = energy_features(sound.samples, sound.sample_rate, fps, count)[part]
+        nearest = coeffs[nearest_frames(features, self.training_energy)]
+        still = mean_pose(coeffs, part.stop - part.start)
+        return {"mean pose": self.decode(still), "nearest training frame by loudness": self.decode(nearest)}
+
+
+def truth_at(clip: Clip, files: DatasetFiles, fps: float, count: int) -> tuple[slice, np.ndarray]:
+    """Which of the `count` frames at `fps` of the clip's sound lie in the clip, and the true skin (n, V, 3) at them.
+
+    Frame j of an animation stands for the time (j + 0.5) / fps of its sound, on both sides; the truth is interpolated where
+    the rates differ.
+    """
+    assert files.skin_cache_root is not None
+    shot = clip.shot
+    animation = read_animation(find_animation(files.skin_cache_root, shot.name))
+    times = (np.arange(count) + 0.5) / fps - clip.audio_offset / shot.fps
+    inside = np.flatnonzero((times >= clip.first / shot.fps) & (times < (clip.last + 1) / shot.fps))
+    part = slice(int(inside[0]), int(inside[-1]) + 1)
+    if fps == shot.fps:
+        first = part.start - clip.audio_offset
+        return part, animation.block(first, first + part.stop - part.start)
+    frames = animation.block()
+    values = sample_linear(frames.reshape(len(frames), -1), shot.fps, times[part])
+    return part, values.reshape(-1, *frames.shape[1:])
+
+
+def held_out_clips(
+    config_name: str, train: Section, dataset: Section, runs: Sequence[TrainRun]
+) -> tuple[list[Clip], dict[str, ActorSource]]:
+    """The clips to measure on, and every actor's data. Raises UserError when there is none or something is missing.
+
+    They are VALIDATION_CLIPS of config_train, or else every shot of the preprocessing run; in either case without the
+    shots that any of the runs was trained on, as the runs' own configs tell.
+    """
+    actors = [a for a in runs[0].spec.actors if all(a in run.spec.actors for run in runs)]
+    if not actors:
+        raise UserError("the training runs to compare have no actor in common")
+    preproc = {actor: _preproc_run(config_name, train, runs[0], actor) for actor in actors}
+    files = {actor: DatasetFiles.from_config(dataset, actor) for actor in actors}
+    shots = {actor: {shot.name: shot for shot in run.shots} for actor, run in preproc.items()}
+    template = [row for run in preproc.values() for row in read_clips_template(run.file("clips_template"))]
+    every = [shot for by_name in shots.values() for shot in by_name.values()]
+    choice = train.VALIDATION_CLIPS
+    wanted = held_out_shots(choice, every) if choice else {(row[0], row[1]) for row in template}
+    trained = {run.name: _trained_rows(run, template, every) for run in runs}
+    seen = {(row[0], row[1]) for rows in trained.values() for row in rows} | {k for run in runs for k in _muted_sources(run)}
+    if choice and wanted & seen:
+        names = ", ".join(sorted(shot for _, shot in wanted & seen))
+        logger.warning("VALIDATION_CLIPS: not measured on, since they were trained on: %s", names)
+    rows = clip_rows(choice) + [row for row in template if not any(row[:2] == own[:2] for own in map(tuple, clip_rows(choice)))]
+    rows = [row for row in rows if (row[0], row[1]) in wanted - seen]
+    if not rows:
+        raise UserError(
+            f"no shot is left to evaluate on: the training used all {len(template)} clips. Set VALIDATION_CLIPS = 0.1 in "
+            f"configs/{config_name}/config_train.py (a tenth of the shots is then never trained on) and train again, or "
+            "list fewer clips in CLIPS"
+        )
+    clips = _clips(rows, shots, files, "held-out clip")
+    trained_rows = [row for row in trained[runs[0].name] if row[0] in shots and row[1] in shots[row[0]]]
+    training = _clips(trained_rows, shots, files, "training clip")
+    units = float(dataset.UNITS_PER_METRE)
+    sources = {a: ActorSource(preproc[a], files[a], units, [c for c in training if c.shot.actor == a]) for a in actors}
+    return clips, sources
+
+
+def _trained_rows(run: TrainRun, template: list[Any], shots: list[Shot]) -> list[Any]:
+    values = run.config("train") or {}
+    held = held_out_shots(values.get("VALIDATION_CLIPS") or [], shots) if values.get("VALIDATION_CLIPS") else set()
+    return [row for row in (values.get("CLIPS") or template) if (row[0], row[1]) not in held]
+
+
+def _muted_sources(run: TrainRun) -> list[tuple[str, str]]:
+    """Shots of which a still pose was trained on."""
+    return [(row[0], row[1][0]) for row in (run.config("train") or {}).get("AUG_MUTED_SHOTS", [])]
+
+
+def _clips(rows: list[Any], shots: dict[str, dict[str, Shot]], files: dict[str, DatasetFiles], what: str) -> list[Clip]:
+    lengths = lru_cache(maxsize=None)(lambda path: sound_info(path).duration_s)
+    clips, problems, warnings = build_clips(rows, shots, {a: f.audio_root for a, f in files.items()}, lengths)
+    raise_problems([f"{what}: {problem}" for problem in problems])
+    for warning in warnings:
+        logger.warning("%s: %s", what, warning)
+    return clips
+
+
+def _preproc_run(config_name: str, train: Section, run: TrainRun, actor: str) -> PreprocRun:
+    info = run.path / "configs" / "preproc_info.json"
+    if not info.is_file():
+        raise UserError(f"training run {run.name} does not say which preprocessing run it used; train again")
+    name = read_json(info)["preproc_run_name_full"][actor]
+    hint = f"; make one with: python run_preproc.py {config_name} {actor}, and train again"
+    return load_preproc_run(resolve_run(local_path(train.PREPROC_ROOT), name, what="preprocessing", hint=hint))
+
+
+def sound_of(clip: Clip) -> Waveform:
+    """The clip's whole sound file."""
+    assert clip.audio is not None
+    return load_waveform(clip.audio, "w2v", SAMPLE_RATE)

@@ -1,0 +1,63 @@
+"""Which shots are kept from training, to measure on: VALIDATION_CLIPS in all its forms."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from audio2face.types import Shot, UserError, raise_problems
+
+Key = tuple[str, str]  # actor, shot
+
+
+def held_out_shots(choice: Any, shots: Iterable[Shot]) -> set[Key]:
+    """The (actor, shot) that VALIDATION_CLIPS keeps from training; whole shots, whatever a clip's range is.
+
+    `choice` is a share of the shots (0 to 1, drawn evenly from each actor's emotions and the same every time), a pattern
+    of shot names (`*_07_*`), or a list of patterns and clip rows. Raises UserError for what names no shot.
+    """
+    known = list(shots)
+    if isinstance(choice, float):
+        return _share(choice, known)
+    entries = [choice] if isinstance(choice, str) else list(choice)
+    found: set[Key] = set()
+    problems: list[str] = []
+    for index, entry in enumerate(entries):
+        pattern = entry if isinstance(entry, str) else None
+        if pattern is None:
+            matching = {(s.actor, s.name) for s in known if (s.actor, s.name) == tuple(entry[:2])}
+        else:
+            matching = {(s.actor, s.name) for s in known if fnmatchcase(s.name, pattern)}
+        if not matching:
+            what = f"no shot is called {pattern!r}" if pattern else f"actor {entry[0]!r} has no shot {entry[1]!r}"
+            problems.append(f"VALIDATION_CLIPS[{index}]: {what} in the preprocessing run(s)")
+        found |= matching
+    raise_problems(problems)
+    return found
+
+
+def clip_rows(choice: Any) -> list[Any]:
+    """The clip rows among the entries of VALIDATION_CLIPS."""
+    return [] if isinstance(choice, str | float) else [entry for entry in choice if not isinstance(entry, str)]
+
+
+def _share(share: float, shots: Sequence[Shot]) -> set[Key]:
+    """About `share` of the shots, at least one, each actor's emotions in proportion (largest remainders)."""
+    groups: dict[Key, list[Shot]] = {}
+    for shot in shots:
+        groups.setdefault((shot.actor, shot.emotion), []).append(shot)
+    total = max(1, round(share * len(shots)))
+    if total >= len(shots):
+        raise UserError(f"VALIDATION_CLIPS = {share}: that is every one of {len(shots)} shot(s); nothing is left to train on")
+    quota = {key: share * len(group) for key, group in groups.items()}
+    counts = {key: int(value) for key, value in quota.items()}
+    by_remainder = sorted(groups, key=lambda key: (counts[key] - quota[key], -len(groups[key]), key))
+    for key in by_remainder[: total - sum(counts.values())]:
+        counts[key] += 1
+    drawn: set[Key] = set()
+    for key, group in groups.items():
+        order = sorted(group, key=lambda s: hashlib.sha1(f"{s.actor}/{s.name}".encode()).hexdigest())
+        drawn |= {(s.actor, s.name) for s in order[: counts[key]]}
+    return drawn

@@ -1,0 +1,240 @@
+"""An evaluation as numbers for programs (JSON) and as a page for people (one HTML file, nothing loaded from elsewhere)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from audio2face.evaluation.plots import curves, shot_dots
+from audio2face.evaluation.score import METRICS, Metric, ShotScore, pool
+
+KEYS = ("mouth_opening_correlation", "mouth_opening_relative_error", "lip_vertex_error_mm", "lip_jerk_ratio", "lag_behind_truth_ms")
+WORST_BY = "lip_vertex_error_mm"
+MOST_CURVES = 8
+NUM_COLOURS = 6
+Pooled = dict[str, dict[str, float | None]]
+STYLE = """
+:root { color-scheme: light dark; --ink: #1c2430; --soft: #667085; --paper: #fff; --line: #d8dee8; --panel: #f6f8fb; --truth: #1c2430;
+  --c0: #2e77d0; --c1: #d9480f; --c2: #2b8a3e; --c3: #9c36b5; --c4: #b8860b; --c5: #0b7285; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --soft: #98a2b3; --paper: #12161c; --line: #303846; --panel: #1a2029;
+  --truth: #e6eaf0; --c0: #6cb0ff; --c1: #ff8a5c; --c2: #69c47a; --c3: #d68af0; --c4: #e8bd4a; --c5: #52c7d8; } }
+body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 1040px; margin: 2em auto; padding: 0 1em; }
+h1 { font-size: 1.5em } h2 { margin-top: 2em; border-bottom: 1px solid var(--line) } h3 { margin: 1.4em 0 .2em; font-size: 1em }
+table { border-collapse: collapse; font-size: .87em } .wide { overflow-x: auto }
+td, th { text-align: right; padding: .25em .7em; border-bottom: 1px solid var(--line); vertical-align: top }
+td:first-child, th:first-child { text-align: left } th { overflow-wrap: anywhere; max-width: 13em } .run { font-weight: 600 }
+.soft, small { color: var(--soft) } small { display: block; font-size: .85em; font-weight: 400 } tr.key td:first-child { font-weight: 600 }
+svg { width: 100%; height: auto; background: var(--panel); border-radius: 4px } svg text { font: 11px system-ui; fill: var(--soft) }
+polyline { fill: none; stroke-width: 1.5 } .axis { stroke: var(--line) } video { width: 100%; margin-top: .4em }
+circle { opacity: .85 } .key-line { display: inline-block; width: 1.6em; height: 4px; vertical-align: middle; margin: 0 .4em 0 1em; background: currentColor }
+""" + "".join(
+    f"polyline.c{i} {{ stroke: var(--c{i}) }} circle.c{i} {{ fill: var(--c{i}) }} .key-line.c{i} {{ color: var(--c{i}) }}\n"
+    for i in range(NUM_COLOURS)
+) + "polyline.truth { stroke: var(--truth) } circle.truth { fill: var(--truth) } .key-line.truth { color: var(--truth) }\n"
+
+
+@dataclass(frozen=True)
+class System:
+    """One thing that was measured: a training run (kind "run"), or a baseline or the truth (kind "reference")."""
+
+    name: str
+    kind: str
+    scores: list[ShotScore]
+
+    @cached_property
+    def all(self) -> Pooled:
+        """Every metric over all shots."""
+        return pool(self.scores)
+
+    def by(self, attribute: str) -> dict[str, Pooled]:
+        """Every metric for each "emotion" or "actor"."""
+        groups = sorted({getattr(s, attribute) for s in self.scores})
+        return {group: pool([s for s in self.scores if getattr(s, attribute) == group]) for group in groups}
+
+    @cached_property
+    def by_shot(self) -> dict[tuple[str, str], list[ShotScore]]:
+        """The scores of each (actor, shot), one for every take."""
+        found: dict[tuple[str, str], list[ShotScore]] = {}
+        for score in self.scores:
+            found.setdefault((score.actor, score.shot), []).append(score)
+        return found
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Runs first, then baselines and the truth. `emotion` is what all shots were animated in; None: each in its own."""
+
+    config_name: str
+    systems: list[System]
+    emotion: str | None
+    units_per_metre: dict[str, float]
+
+    @property
+    def runs(self) -> list[System]:
+        return [system for system in self.systems if system.kind == "run"]
+
+    def summary(self) -> list[str]:
+        """The main numbers of every system, a line each."""
+        lines = []
+        for system in self.systems:
+            shown = [f"{METRICS[key].label} {_cell(system.all, key, METRICS[key])}" for key in KEYS if key in system.all]
+            lines.append(f"{system.name}: {'; '.join(shown)}")
+        return lines
+
+
+def worst_shots(evaluation: Evaluation, count: int) -> list[tuple[str, str]]:
+    """The (actor, shot) with the largest lip error (or error of all vertices) of the first run, worst first."""
+    by_shot = evaluation.runs[0].by_shot
+
+    def error(key: tuple[str, str]) -> float:
+        values = by_shot[key][0].values
+        return values.get(WORST_BY, values["mean_vertex_error_mm"])
+
+    return sorted(by_shot, key=error, reverse=True)[:count]
+
+
+def json_report(evaluation: Evaluation) -> dict[str, Any]:
+    """Everything that was measured, as plain numbers."""
+    first = evaluation.systems[0]
+    return {
+        "config_name": evaluation.config_name,
+        "training_runs": [system.name for system in evaluation.runs],
+        "emotion": evaluation.emotion,
+        "units_per_metre": evaluation.units_per_metre,
+        "metrics": {key: {"label": m.label, "unit": m.unit, "best": m.best} for key, m in METRICS.items()},
+        "shots": [
+            {"actor": a, "shot": s, "emotion": rows[0].emotion, "seconds": round(rows[0].seconds, 3)}
+            for (a, s), rows in first.by_shot.items()
+        ],
+        "systems": {
+            system.name: {
+                "kind": system.kind,
+                "all": system.all,
+                "by_emotion": system.by("emotion"),
+                "by_actor": system.by("actor"),
+                "by_shot": [{"actor": s.actor, "shot": s.shot, **s.values} for s in system.scores],
+            }
+            for system in evaluation.systems
+        },
+    }
+
+
+def html_report(evaluation: Evaluation, films: Mapping[tuple[str, str], str] | None = None) -> str:
+    """The whole page; `films` {(actor, shot): path beside the page}. Names are escaped; there is no script."""
+    styles = _styles(evaluation.systems)
+    shots = evaluation.runs[0].by_shot
+    seconds = sum(rows[0].seconds for rows in shots.values())
+    condition = f"all animated as {evaluation.emotion!r}" if evaluation.emotion else "each animated in its own emotion"
+    title = f"Evaluation of {', '.join(s.name for s in evaluation.runs)}"
+    body = [
+        f"<h1>{escape(title)}</h1>",
+        f"<p>{len(shots)} held-out shots, {seconds:.0f} s, {escape(condition)}, through the whole inference path. No run was "
+        "trained on any of them. Below each number: the 95 % confidence interval over shots (bootstrap). "
+        f"{len(shots)} shots are what it rests on: with few, the interval itself is uncertain.</p>",
+        _summary_table(evaluation),
+        *_group_tables(evaluation),
+        *_per_shot(evaluation, styles),
+        *_worst(evaluation, styles, films or {}),
+    ]
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
+    return f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head>\n<body>\n' + "\n".join(body) + "\n</body></html>\n"
+
+
+def _styles(systems: Sequence[System]) -> dict[str, str]:
+    rest = [s.name for s in systems if s.name != "truth"]
+    return {**{name: f"c{i % NUM_COLOURS}" for i, name in enumerate(rest)}, "truth": "truth"}
+
+
+def _cell(pooled: Pooled, key: str, metric: Metric, interval: bool = False) -> str:
+    if key not in pooled:
+        return "–"
+    entry = pooled[key]
+    text = f"{_number(entry['value'])} {metric.unit}".strip()
+    if interval and entry["low"] is not None:
+        text += f"<small>{_number(entry['low'])} … {_number(entry['high'])}</small>"
+    return text
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "–"
+    return "0" if abs(value) < 1e-6 else f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+def _summary_table(evaluation: Evaluation) -> str:
+    head = "".join(f'<th class="{s.kind}">{escape(s.name)}</th>' for s in evaluation.systems)
+    lines = []
+    for key, metric in METRICS.items():
+        if not any(key in s.all for s in evaluation.systems):
+            continue
+        best = "" if metric.best is None else f"<small>best: {metric.best:g}</small>"
+        cells = "".join(f'<td class="{s.kind}">{_cell(s.all, key, metric, interval=True)}</td>' for s in evaluation.systems)
+        lines.append(f'<tr class="{"key" if key in KEYS else ""}"><td>{escape(metric.label)}{best}</td>{cells}</tr>')
+    return f'<h2>All shots</h2><div class="wide"><table><tr><th></th>{head}</tr>{"".join(lines)}</table></div>'
+
+
+def _group_tables(evaluation: Evaluation) -> list[str]:
+    parts = []
+    for attribute in ("emotion", "actor"):
+        pooled = {system.name: system.by(attribute) for system in evaluation.runs}
+        groups = list(next(iter(pooled.values())))
+        if attribute == "actor" and len(groups) < 2:
+            continue
+        keys = [key for key in KEYS if any(key in entry for by in pooled.values() for entry in by.values())]
+        head = "".join(f"<th>{escape(METRICS[key].label)}</th>" for key in keys)
+        lines = [
+            f"<tr><td>{escape(group)}<small>{escape(name) if len(pooled) > 1 else ''}</small></td>"
+            + "".join(f"<td>{_cell(by[group], key, METRICS[key], interval=True)}</td>" for key in keys)
+            + "</tr>"
+            for group in groups
+            for name, by in pooled.items()
+        ]
+        parts.append(f'<h2>By {attribute}</h2><div class="wide"><table><tr><th></th>{head}</tr>{"".join(lines)}</table></div>')
+    return parts
+
+
+def _per_shot(evaluation: Evaluation, styles: dict[str, str]) -> list[str]:
+    key = WORST_BY if WORST_BY in evaluation.systems[0].all else "mean_vertex_error_mm"
+    ordered = worst_shots(evaluation, len(evaluation.runs[0].by_shot))
+    shown = [s for s in evaluation.systems if s.name != "truth"]
+    dots = {
+        shot: {s.name: float(np.mean([r.values[key] for r in s.by_shot[actor, shot]])) for s in shown}
+        for actor, shot in ordered
+    }
+    legend = "".join(f'<i class="key-line {styles[s.name]}"></i>{escape(s.name)}' for s in shown)
+    keys = [k for k in KEYS if any(k in r.values for r in evaluation.runs[0].scores)]
+    head = "".join(f"<th>{escape(METRICS[k].label)}</th>" for k in keys)
+    lines = []
+    for actor, shot in ordered:
+        first = evaluation.runs[0].by_shot[actor, shot][0]
+        cells = "".join(f"<td>{_number(first.values.get(k))} {METRICS[k].unit}</td>" for k in keys)
+        lines.append(f"<tr><td>{escape(shot)}<small>{escape(actor)}, {escape(first.emotion)}, {first.seconds:.1f} s</small></td>{cells}</tr>")
+    table = f'<div class="wide"><table><tr><th>{escape(evaluation.runs[0].name)}</th>{head}</tr>{"".join(lines)}</table></div>'
+    label = f"<p>{escape(METRICS[key].label)}, worst shots first: {legend}</p>"
+    return ["<h2>Shot by shot</h2>", label, shot_dots(dots, styles, METRICS[key].unit), table]
+
+
+def _worst(evaluation: Evaluation, styles: dict[str, str], films: Mapping[tuple[str, str], str]) -> list[str]:
+    parts = ["<h2>Worst clips</h2>"]
+    names = "".join(f'<i class="key-line {styles[s.name]}"></i>{escape(s.name)}' for s in evaluation.runs)
+    parts.append(f'<p>Opening of the mouth, <i class="key-line truth"></i>truth {names}; below it the lip vertex error.</p>')
+    for actor, shot in worst_shots(evaluation, MOST_CURVES):
+        scores = {s.name: s.by_shot[actor, shot][0] for s in evaluation.runs}
+        first = next(iter(scores.values()))
+        mm = 1000 / evaluation.units_per_metre[actor]
+        parts.append(f'<h3>{escape(shot)} <span class="soft">{escape(actor)}, {escape(first.emotion)}</span></h3>')
+        if first.openings is not None:
+            rows = {"truth": first.openings[0] * mm}
+            rows |= {name: s.openings[1] * mm for name, s in scores.items() if s.openings is not None}
+            parts.append(curves(rows, styles, first.fps, "mm"))
+        wrong = {name: s.error for name, s in scores.items() if s.error is not None}
+        if wrong:
+            parts.append(curves(wrong, styles, first.fps, "mm", height=110))
+        if (actor, shot) in films:
+            parts.append(f'<video controls preload="metadata" src="{escape(films[actor, shot], quote=True)}"></video>')
+    return parts
