@@ -67,6 +67,8 @@ def read_prediction(folder: Path, stem: str) -> Take:
         raise UserError(f"{folder} has no animation of {stem}: set OUTPUT_NPY_FILE = True and run run_inference.py")
     base = found[-1].name.removesuffix("_skin.npy")
     skin, tongue, jaw, eyes = (np.load(folder / f"{base}_{part}.npy") for part in ("skin", "tongue", "jaw", "eye"))
+    if jaw[0].size != 15 or eyes[0].size != 4:
+        raise UserError(f"{folder} is post-processed for the runtime: set APPLY_POSTPROCESSING = False to compare it")
     return Take(skin, tongue, jaw.reshape(len(skin), 5, 3), eyes.reshape(len(skin), 2, 2))
 
 
