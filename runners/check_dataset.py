@@ -73,7 +73,7 @@ def check(arguments: argparse.Namespace) -> int:
     from audio2face import doctor
     from audio2face.config import load_config, project_folder
     from audio2face.doctor.check import build_actors
-    from audio2face.doctor.report import text_table
+    from audio2face.doctor.report import shot_lines, text_table
     from audio2face.types import UserError
 
     if arguments.fast and (arguments.html or arguments.fix):
@@ -90,6 +90,9 @@ def check(arguments: argparse.Namespace) -> int:
     else:
         reports = doctor.full_check(sections, actors, progress=sys.stderr.isatty())
     findings = [finding for report in reports for finding in report.findings]
+    for report in reports:
+        if report.sounds:
+            print(f"{shot_lines(report)}\n")
     print(text_table(findings))
     _write(arguments, sections, reports)
     return MISTAKE if doctor.by_level(findings, "error") else 0

@@ -15,7 +15,7 @@ from audio2face.doctor import by_level, full_check, quick_check, raise_errors
 from audio2face.doctor.fix import write_fixed_copy
 from audio2face.doctor.html import html_report
 from audio2face.doctor.mend import fill_lost_frames, resample_frames
-from audio2face.doctor.report import as_json, text_table
+from audio2face.doctor.report import as_json, shot_lines, text_table
 from audio2face.formats import ANIMATION_WRITERS
 from audio2face.types import UserError
 from runners import check_dataset
@@ -963,6 +963,8 @@ def test_reports_say_everything_and_load_nothing(data):
     reports = full_check(data.sections(), [ACTOR])
     text, page, content = text_table(reports[0].findings), html_report(reports, "<Tiny>"), as_json(reports)
     assert "sync.shot" in text and SHOT in text and "1 error" in text
+    line = next(line for line in shot_lines(reports[0]).splitlines() if line.startswith(SHOT))
+    assert "joy" in line and "en" in line and "16000" in line
     assert "sync.shot" in page and "<svg" in page and "&lt;Tiny&gt;" in page
     assert not any(word in page for word in ("http:", "https:", "<script", "@import", "url("))
     assert content["counts"]["error"] == 1

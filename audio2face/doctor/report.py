@@ -35,6 +35,23 @@ def summary(findings: Sequence[Finding]) -> str:
     return ("No errors: " if not by_level(findings, "error") else "") + ", ".join(counts)
 
 
+def shot_lines(report: ActorReport) -> str:
+    """The shots of an actor, one a line: length, emotion, language, sound, and how late it is against the other shots."""
+    rows = shot_table(report)
+    if not rows:
+        return ""
+    width = max(len("shot"), *(len(row["shot"]) for row in rows)) + 2
+    lines = [f"{'shot':{width}}{'frames':>7}{'emotion':>14}{'language':>10}{'sound':>10}{'rate':>8}{'late':>7}"]
+    for row in rows:
+        sound = "-" if row["sound_seconds"] is None else f"{row['sound_seconds']:.2f} s"
+        late = "-" if row["late_frames"] is None else f"{row['late_frames']:+.1f}"
+        rate = row["sample_rate"] or "-"
+        lines.append(
+            f"{row['shot']:{width}}{row['frames']:>7}{row['emotion']:>14}{row['language']:>10}{sound:>10}{rate:>8}{late:>7}"
+        )
+    return "\n".join(lines)
+
+
 def shot_table(report: ActorReport) -> list[dict[str, Any]]:
     """Facts of every shot, for tables: frames, seconds, emotion, language, sound, and how it lies against the mouth."""
     if report.subject is None:

@@ -20,7 +20,7 @@ WINDOW_S = 0.05
 BANDS, TOP_HZ = 20, 7600.0
 SLOW_S = 1.5  # changes slower than this are not speech
 SHORTEST_S = 2.0
-CLEAR = 0.4  # correlation from which a peak is believed
+CLEAR = 0.35  # correlation from which a peak is believed
 ALONE = 0.5  # of the other shots' correlation: below, sound and mouth have nothing to do with each other
 ODD_S, WRONG_S = 0.05, 0.08  # deviation from the other shots: warning, error
 ALL_S = 0.12  # deviation of all shots together
@@ -64,12 +64,14 @@ def speech_energy(samples: np.ndarray, rate: int, fps: float, num_frames: int, m
     window = np.hanning(2 * half)
     frequencies = np.fft.rfftfreq(2 * half, 1 / rate)
     bands = _mel_bands(frequencies, min(TOP_HZ, 0.475 * rate))
-    power = np.empty((len(centres), BANDS))
-    padded = np.pad(samples, half)
-    for index, centre in enumerate(centres):
-        inside = padded[centre : centre + 2 * half] if 0 <= centre <= len(samples) else padded[:0]
-        spectrum = np.abs(np.fft.rfft(np.pad(inside, (0, 2 * half - len(inside))) * window)) ** 2
-        power[index] = bands @ spectrum
+    heard = (centres >= 0) & (centres <= len(samples))
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(samples, half), 2 * half)
+    power = np.zeros((len(centres), BANDS))
+    for first in range(0, len(centres), 256):
+        part = slice(first, first + 256)
+        around = windows[np.clip(centres[part], 0, len(windows) - 1)] * window
+        power[part] = np.abs(np.fft.rfft(around, axis=1)) ** 2 @ bands.T
+    power[~heard] = 0
     return np.log(power + 1e-6 * power.mean() + 1e-12).mean(axis=1)
 
 
