@@ -10,7 +10,7 @@ from pathlib import Path
 from runners import arguments
 
 ROOT = Path(__file__).resolve().parent.parent
-HOST_FILES = ["run_preproc.py", "run_train.py", "run_deploy.py", "run_inference.py"]
+HOST_FILES = ["run_preproc.py", "run_train.py", "run_deploy.py", "run_inference.py", "run_evaluate.py"]
 HOST_FILES += [f"runners/{name}.py" for name in ("__init__", "launch", "docker", "settings", "arguments")]
 
 DOCKER = """#!{python} -S

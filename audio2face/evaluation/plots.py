@@ -40,10 +40,10 @@ def curves(rows: Mapping[str, np.ndarray], styles: Mapping[str, str], fps: float
     seconds = max(len(v) for v in rows.values()) / fps
     across, up = (WIDTH - LEFT - RIGHT) / seconds, (height - TOP - BOTTOM) / (high - low)
     parts = []
-    for tick in _ticks(high - low):
-        y = height - BOTTOM - tick * up
+    for tick in _ticks(high, low):
+        y = height - BOTTOM - (tick - low) * up
         parts.append(f'<line class="axis" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>')
-        parts.append(_text(LEFT - 6, y + 4, f"{low + tick:.3g} {unit}", "end"))
+        parts.append(_text(LEFT - 6, y + 4, f"{tick:g} {unit}", "end"))
     parts += [_text(LEFT + tick * across, height - 8, f"{tick:g} s") for tick in _ticks(seconds)]
     for name, values in rows.items():
         step = max(1, -(-len(values) // MOST_POINTS))
@@ -54,10 +54,12 @@ def curves(rows: Mapping[str, np.ndarray], styles: Mapping[str, str], fps: float
     return _svg(parts, height)
 
 
-def _ticks(reach: float, most: int = 7) -> list[float]:
-    size = 10 ** np.floor(np.log10(reach))
-    step = next((s * size for s in (0.1, 0.2, 0.5, 1, 2, 5) if reach / (s * size) <= most), size)
-    return [float(f"{i * step:.6g}") for i in range(int(reach / step + 1e-9) + 1)]
+def _ticks(high: float, low: float = 0.0, most: int = 7) -> list[float]:
+    """Round numbers from `low` to `high`."""
+    size = 10 ** np.floor(np.log10(high - low))
+    step = next((s * size for s in (0.1, 0.2, 0.5, 1, 2, 5) if (high - low) / (s * size) <= most), size)
+    first, last = int(np.ceil(low / step - 1e-9)), int(np.floor(high / step + 1e-9))
+    return [float(f"{i * step:.6g}") for i in range(first, last + 1)]
 
 
 def _text(x: float, y: float, text: str, anchor: str = "middle") -> str:
