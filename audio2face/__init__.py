@@ -1,6 +1,8 @@
 """Train, deploy and run models that animate a 3D face from speech."""
 
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 
 def _version() -> str:
@@ -17,3 +19,10 @@ def _version() -> str:
 
 
 __version__ = _version()
+
+
+def __getattr__(name: str) -> Any:
+    """`load_model`, `Model`, `Session` and `Animation` of `audio2face.standalone`, imported when first asked for."""
+    if name in ("load_model", "Model", "Session", "Animation"):
+        return getattr(import_module("audio2face.standalone"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

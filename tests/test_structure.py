@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "audio2face"
 LEVELS = [
     {"commands"},
-    {"preproc", "methods", "inference", "training", "doctor"},
+    {"preproc", "methods", "inference", "training", "doctor", "standalone"},
     {"export", "data", "losses", "evaluation", "render"},
     {"artifacts", "networks", "diffusion"},
     {"formats", "geometry", "audio", "postprocess"},
@@ -28,6 +28,7 @@ NO_TORCH = {
     "render",
     "preproc",
     "doctor",
+    "standalone",
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -38,11 +38,11 @@ def resample(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     from scipy.signal import resample_poly  # half a second to import, and most recordings are at the rate already
 
     # resample_poly multiplies the taps by `up`; sums run in double because the taps are double
-    return resample_poly(samples, up, down, axis=-1, window=_taps(up, down) / up).astype(np.float32)
+    return resample_poly(samples, up, down, axis=-1, window=filter_taps(up, down) / up).astype(np.float32)
 
 
 @lru_cache(maxsize=8)
-def _taps(up: int, down: int) -> np.ndarray:
+def filter_taps(up: int, down: int) -> np.ndarray:
     """Filter on the common grid of both rates: (2 · half + 1,) float64, tap k at k / (up · down) seconds of `down` samples.
 
     Output sample j (of each period of `up`) hears input sample i at distance k = j · down - i · up. torchaudio rounds that
