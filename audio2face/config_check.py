@@ -18,6 +18,7 @@ from audio2face.config_types import TUPLE_FORMS
 MOST_LINES = 20  # problems told for one key; a wrong column of CLIPS would fill screens
 
 HYPER_KEY = "NETWORK_HYPER_PARAMS"
+POST_KEY = "CONFIG"
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:
@@ -38,7 +39,15 @@ def check_section(
     is meant become tuples), or None when there are problems, and the problems. `networks` lists the parameters that
     each NETWORK_NAME takes, for networks that are not the framework's own.
     """
-    checked, problems = _validate(SCHEMAS[kind, method], values, (), kind, method)
+    schema = SCHEMAS[kind, method]
+    values, of_actors = _actor_configs(schema, values)
+    checked, problems = _validate(schema, values, (), kind, method)
+    for actor, own in of_actors.items():
+        model = schema.model_fields[POST_KEY].annotation
+        full, more = _validate(model, {**values[POST_KEY], **own}, (POST_KEY, actor), kind, method)
+        problems += [problem for problem in more if problem.path[2:3] and problem.path[2] in own]
+        if checked is not None and full is not None:
+            checked[POST_KEY][actor] = {key: full[key] for key in own}
     network, hyper_params = values.get("NETWORK_NAME"), values.get(HYPER_KEY)
     of_this_method = isinstance(network, str) and NETWORK_METHODS.get(network, method) == method
     if of_this_method and isinstance(hyper_params, dict):
@@ -47,6 +56,16 @@ def check_section(
         if checked is not None:
             checked[HYPER_KEY] = hyper_params
     return (None if problems else checked), _shorten(problems)
+
+
+def _actor_configs(schema: type[Schema], values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """The values without the dicts inside CONFIG, and these: an actor's own values, under the actor's name."""
+    config = values.get(POST_KEY)
+    if POST_KEY not in schema.model_fields or not isinstance(config, dict):
+        return values, {}
+    of_actors = {key: own for key, own in config.items() if isinstance(own, dict)}
+    common = {key: value for key, value in config.items() if key not in of_actors}
+    return {**values, POST_KEY: common}, of_actors
 
 
 def hyper_param_names(network: str, networks: Mapping[str, Collection[str]]) -> Collection[str] | None:

@@ -99,7 +99,8 @@ def write_project(
     for name, values in (("dataset", keys), ("train", settings), ("preproc", preproc)):
         (folder / f"config_{name}.py").write_text("".join(f"{k} = {v!r}\n" for k, v in values.items()))
     (folder / "config_inference.py").write_text(
-        f"AUDIO_PATH = '/datasets/{actors[0]}/audio/one_neutral.wav'\nACTOR_NAME = {actors[0]!r}\n{inference}"
+        f"AUDIO_PATH = '/datasets/{actors[0]}/audio/one_neutral.wav'\nACTOR_NAME = {actors[0]!r}\n"
+        f"APPLY_POSTPROCESSING = False\n{inference}"
     )
 
 

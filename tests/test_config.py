@@ -711,3 +711,12 @@ def test_explain_help_has_an_example(capsys):
 def test_config_needs_no_torch():
     code = "import sys, audio2face.config, runners.explain_config; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_an_actor_has_values_of_its_own_in_config():
+    section = section_from_values("inference", {"CONFIG": {"amy": {"skin_strength": 1}}}, "diffusion")
+    assert section.CONFIG["amy"] == {"skin_strength": 1.0} and section.CONFIG["skin_strength"] == 1.1
+    problems = problems_of("inference", {"CONFIG": {"amy": {"skin_strenght": 1.0, "tongue_strength": 9}}}, "diffusion")
+    assert any("CONFIG/amy/skin_strenght: unknown key; did you mean skin_strength?" in line for line in problems)
+    assert any("CONFIG/amy/tongue_strength: must be at most 3" in line for line in problems)
+    assert "unknown key" in problems_of("inference", {"CONFIG": {"bob": 1.0}}, "regression")[0]

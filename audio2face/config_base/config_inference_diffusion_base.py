@@ -3,7 +3,8 @@
 ## Post-processing of the deployed model
 
 # What the runtime does with the network's output. It is written into model_config.json of the deployed model, where it
-# can still be edited by hand. The ranges are those that the runtime accepts.
+# can still be edited by hand. The ranges are those that the runtime accepts. An entry with the name of an actor is a dict of
+# values for this actor alone, like "claire": {"skin_strength": 1.0}.
 CONFIG = {
     # Factor on the samples of the sound. The runtime ignores it in diffusion models unless the host sets it.
     # Type: number.

@@ -126,10 +126,10 @@ class DiffusionMethod:
         return self.data.describe(batch)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"generator": self.generator.get_state()}
+        return {}  # all that is drawn comes from the segments' own seeds
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.generator.set_state(state["generator"].cpu())
+        """Nothing to restore."""
 
     def param_groups(self) -> list[dict[str, Any]]:
         return [{"params": [p for p in self.network.parameters() if p.requires_grad]}]

@@ -1,0 +1,347 @@
+"""A diffusion project from training to every way of running it, on tiny actors."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from audio2face.artifacts.model_check import check_model
+from audio2face.artifacts.train_run import load_train_run
+from audio2face.commands import deploy, infer, preproc, train
+from audio2face.export.onnx import compare_onnx, open_session
+from audio2face.export.streaming_graph import graph_signature
+from audio2face.formats import read_animation
+from audio2face.formats.sound import write_sound
+from audio2face.inference.diffusion_model import load_graph, onnx_step, torch_step
+from audio2face.inference.diffusion_rollout import FrameNoise, Performance, offline, stateless, streaming
+from audio2face.types import UserError
+from tests import fake_diffusion
+from tests.test_diffusion_network import tiny_hubert
+
+CPU = torch.device("cpu")
+WINDOWED = ("streaming", "streaming_stateless", "streaming_stateless_output_delta")
+EXPORTED = ("streaming_stateless_onnx", "streaming_stateless_output_delta_onnx")
+LIVELY = {"LEARNING_RATE": 0.02, "LR_WARMUP_INIT": 0.02, "NUM_EPOCHS": 4}  # away from the mean geometry, fast
+
+
+def make_project(root, actors, network="diffusion_rnn_pca", **settings):
+    """Trains the project `tiny` under `root`; returns its training run."""
+    fake_diffusion.write_project(root, network, actors, **{**LIVELY, **settings})
+    with pytest.MonkeyPatch.context() as patch:
+        fake_diffusion.use_project(root, patch)
+        for actor in actors:
+            preproc.run("tiny", actor)
+        return load_train_run(root / "workspace" / "output_train" / train.run("tiny"))
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """Two actors, on coefficients."""
+    return make_project(tmp_path_factory.mktemp("two"), ("ann", "bob"), BATCH_SIZE=3)
+
+
+@pytest.fixture(scope="module")
+def vertices(tmp_path_factory):
+    return make_project(tmp_path_factory.mktemp("vertices"), ("ann",), "diffusion_rnn", TARGET_FPS=60.0)
+
+
+@pytest.fixture
+def project(two, monkeypatch):
+    """The commands work on the run of two actors."""
+    root = two.path.parents[2]
+    fake_diffusion.use_project(root, monkeypatch)
+    return root
+
+
+def output(root, name):
+    return root / "workspace" / "output_inference" / name
+
+
+def performance(graph, seconds=2.0, identity=0, seed=0):
+    samples = np.random.default_rng(seed).normal(size=round(seconds * 16000)).astype(np.float32) * 0.2
+    one_hot = np.eye(len(graph.space.mean), dtype=np.float32)[identity]
+    emotions = lambda frames: np.clip(frames / 60, 0, 1)[:, None].astype(np.float32)  # noqa: E731
+    return Performance(samples, round(seconds * graph.network.fps), one_hot, emotions)
+
+
+def frame_noise(graph, identity, seed=0, take=0):
+    mask = graph.space.noised(torch.from_numpy(identity)[None])[0].numpy()
+    return FrameNoise(graph.streaming, seed, take, mask)
+
+
+def ways(run, graph, show):
+    """Frames of a performance in every windowed way."""
+    noise, s = frame_noise(graph, show.identity), graph.schedule.num_steps
+    latents = graph.network.num_gru_layers, graph.network.gru_feature_dim
+    plain = load_graph(run, CPU, delta=False)
+    return {
+        "streaming": streaming(graph, show, noise),
+        "delta": stateless(torch_step(graph), graph.space, s, latents, show, noise),
+        "whole": stateless(torch_step(plain), plain.space, s, latents, show, noise, delta=False),
+        "onnx": stateless(onnx_step(run, CPU), graph.space, s, latents, show, noise),
+    }
+
+
+# The graph
+
+
+@pytest.mark.parametrize("which", ["two", "vertices"])
+def test_exported_graph_equals_torch_at_any_batch(which, request):
+    run = request.getfixturevalue(which)
+    graph = load_graph(run, CPU)
+    signature = graph_signature(graph, len(run.spec.emotion_names))
+    rng = np.random.default_rng(1)
+    cases = {str(batch): signature.dummy(batch, rng) for batch in (1, 3)}
+    for feeds in cases.values():
+        feeds["identity"] = np.eye(feeds["identity"].shape[1], dtype=np.float32)[[0] * len(feeds["window"])]
+    results = compare_onnx(run.path / "deploy" / "network.onnx", graph, cases)
+    assert max(case["ratio"] for case in results) < 1e-5
+    session = open_session(run.path / "deploy" / "network.onnx")
+    shapes = {t.name: t.shape for t in (*session.get_inputs(), *session.get_outputs())}
+    assert shapes["input_latents"] == [2, 2, "batch", 32] == shapes["output_latents"]
+    assert [shapes[n][0] for n in ("window", "identity", "emotion", "noise", "prediction")] == ["batch"] * 5
+
+
+def test_network_info_describes_the_graph(two):
+    info = json.loads((two.path / "deploy" / "network_info.json").read_text())
+    assert info["id"] == {"type": "diffusion", "actor": "multi", "version": "0.1", "output": "geometry"}
+    params = info["params"]
+    assert params["identities"] == ["ann", "bob"] and params["emotions"] == ["joy"] and params["default_emotion"] == [0]
+    assert (params["skin_size"], params["tongue_size"], params["jaw_size"], params["eyes_size"]) == (120, 36, 15, 4)
+    assert (params["num_diffusion_steps"], params["num_gru_layers"], params["gru_latent_dim"]) == (2, 2, 32)
+    frames = [params[f"num_frames_{name}"] for name in ("left_truncate", "center", "right_truncate")]
+    assert frames == [7, 15, 8]
+    trt = json.loads((two.path / "deploy" / "trt_info.json").read_text())
+    assert trt["estimated_trt_builder_time"] == 150 and trt["defaults"]["MAX_BATCH_SIZE"] == 8
+    assert "input_latents:2x2x{MAX_BATCH_SIZE}x32" in trt["trt_build_param"]["batch"][1]
+
+
+def test_noise_goes_up_to_vertices_and_back(two):
+    space = load_graph(two, CPU).space
+    identity = torch.eye(2)
+    drawn = torch.randn(2, 7, space.layout.size) * space.noised(identity)[:, None]
+    lifted = space.lift_noise(drawn, identity)
+    assert lifted.shape == (2, 7, space.pose_layout.size)
+    torch.testing.assert_close(space.project_noise(lifted[:, None], identity)[:, 0], drawn, atol=1e-5, rtol=0)
+    white = space.project_noise(torch.randn(2, 1, 4000, space.pose_layout.size), identity)[:, 0]
+    assert (white.std(dim=1) - space.noised(identity)).abs().max() < 0.08
+    assert not space.noised(identity)[1, space.layout.slices["tongue_coeffs"]].any()  # bob has no tongue
+
+
+def test_frames_around_the_centre_are_zeros(two):
+    graph = load_graph(two, CPU)
+    feeds = graph_signature(graph, 1).dummy(1, np.random.default_rng(0))
+    frames = torch_step(graph)(feeds)["prediction"][0]
+    s = graph.streaming
+    assert not frames[: s.left].any() and not frames[s.left + s.centre :].any()
+    assert frames[s.left : s.left + s.centre].any(axis=1).all()
+
+
+# The ways of running it
+
+
+@pytest.mark.parametrize("which", ["two", "vertices"])
+def test_every_windowed_way_gives_the_same_frames(which, request):
+    run = request.getfixturevalue(which)
+    graph = load_graph(run, CPU)
+    for identity in range(len(run.spec.actors)):
+        show = performance(graph, identity=identity)
+        found = {name: np.concatenate(list(blocks)) for name, blocks in ways(run, graph, show).items()}
+        scale = found["streaming"].std()
+        assert found["streaming"].shape == (show.num_frames, graph.space.pose_layout.size) and scale > 1e-3
+        for name, frames in found.items():
+            assert np.abs(frames - found["streaming"]).max() < 1e-4 * scale, name
+
+
+@pytest.mark.parametrize("which", ["two", "vertices"])
+def test_offline_is_streaming_once_the_state_has_settled(which, request, monkeypatch):
+    """Same hearing and same noise: only what the recurrent layers heard before the sound began differs."""
+    run = request.getfixturevalue(which)
+    graph = load_graph(run, CPU)
+    show = performance(graph, 6.0)
+    noise = frame_noise(graph, show.identity)
+    live, once = (np.concatenate(list(way(graph, show, noise))) for way in (streaming, offline))
+    difference = np.abs(live - once).max(axis=1)
+    assert difference[-30:].max() < 0.02 * live.std()
+    monkeypatch.setattr("audio2face.inference.diffusion_rollout.PIECE_S", 0.7)
+    pieces = list(offline(graph, show, noise))
+    assert len(pieces) > 5
+    np.testing.assert_allclose(np.concatenate(pieces), once, atol=2e-5 * np.abs(once).max())
+
+
+def test_rollouts_work_in_constant_memory_and_do_not_drift(two):
+    """Ten minutes: the frame that hears a click is the same distance from it at the end as at the beginning."""
+    graph = load_graph(two, CPU)
+    graph.network.encoder.forward = lambda audio: audio.unfold(1, 320, 320).abs().amax(2)[..., None].expand(-1, -1, 256)
+    graph.network.encoder.centre = 160
+    heard = []
+    graph.sample = lambda features, *rest: (
+        heard.append(features[0].norm(dim=1)),
+        torch.zeros(1, features.shape[1], graph.network.layout.size),
+        None,
+    )[1:]
+    torch.nn.init.eye_(graph.network.audio.weight)
+    torch.nn.init.zeros_(graph.network.audio.bias)
+    samples = np.zeros(600 * 16000, np.float32)
+    times = np.array([0.5, 123.4, 300.0, 599.5])
+    samples[np.round(times * 16000).astype(int)] = 1.0
+    show = Performance(
+        samples, 18000, np.eye(2, dtype=np.float32)[0], lambda frames: np.zeros((len(frames), 1), np.float32)
+    )
+    noise = frame_noise(graph, show.identity)
+    for way in (streaming, offline):
+        heard.clear()
+        count = sum(len(block) for block in way(graph, show, noise))
+        assert count == 18000
+        level = torch.cat(heard).numpy()
+        level = level[-graph.streaming.first_frame :] if way is streaming else level
+        for time in times:
+            near = slice(int(time * 30) - 3, int(time * 30) + 4)
+            centre = np.average(np.arange(18100)[near] + 0.5, weights=level[near]) / 30
+            assert centre == pytest.approx(time, abs=0.02)  # encoder steps and half frames are that coarse
+
+
+def test_noise_depends_on_seed_take_window_and_step_alone(two):
+    graph = load_graph(two, CPU)
+    identity = np.array([1, 0], np.float32)
+    noise = frame_noise(graph, identity)
+    s = graph.streaming
+    drawn = noise.frames(4, 40, -1)
+    first = s.window_of(4)
+    whole = np.concatenate([noise.window(w, -1) for w in range(first, first + 4)])
+    np.testing.assert_array_equal(drawn, whole[4 - s.frame_of(first) :][:40])
+    others = [frame_noise(graph, identity, seed=1), frame_noise(graph, identity, take=1)]
+    assert all(np.abs(other.window(2, 0) - noise.window(2, 0)).max() > 0.1 for other in others)
+    assert np.abs(noise.window(2, 1) - noise.window(2, 0)).max() > 0.1
+
+
+# The commands
+
+
+def test_deployed_folder(two, project):
+    name = deploy.run("tiny", "latest")
+    folder = project / "workspace" / "output_deploy" / name
+    model = json.loads((folder / "model.json").read_text())
+    assert model["modelConfigPaths"] == ["model_config_ann.json", "model_config_bob.json"]
+    assert model["modelDataPaths"] == ["model_data_ann.npz", "model_data_bob.npz"]
+    assert model["blendshapePaths"] == [{}, {}] and model["networkPath"] == "network.trt"
+    assert {p.rule for p in check_model(folder, geometry_only=True)} == {
+        "windows"
+    }  # 7, 15 and 8 frames: frame 0 is lost
+    assert "every frame one sample" in (folder / "README.md").read_text()
+    file = project / "configs/tiny/config_inference.py"
+    text = file.read_text()
+    file.write_text("CONFIG = {'bob': {'skin_strength': 0.5}}\n")
+    deploy.run("tiny", "latest")
+    file.write_text(text)
+    strengths = [
+        json.loads((folder / f"model_config_{a}.json").read_text())["config"]["skin_strength"] for a in ("ann", "bob")
+    ]
+    assert strengths == [1.1, 0.5]
+
+
+def test_infer_in_every_mode(two, project):
+    """The same frames in all windowed modes, in data units, as many as the sound lasts."""
+    write_sound(project / "a.b.wav", np.random.default_rng(0).normal(size=(20000, 1)).astype(np.float32) * 0.1, 16000)
+    options = {"AUDIO_PATH": str(project / "a.b.wav"), "ACTOR_NAME": "ann", "CONDITION": "bob", "OUTPUT_NPY_FILE": True}
+    options |= {"EMOTION_LABEL": [(0.0, {"neutral": 1.0}), (1.0, {"joy": 0.8})]}
+    results = {}
+    for mode in ("offline", *WINDOWED, *EXPORTED):
+        folder = output(project, infer.run("tiny", two.name, INFERENCE_MODE=mode, **options))
+        stem = folder / f"a.b_ann_bob_timeline_{mode}"
+        results[mode] = values = np.load(f"{stem}.npy")
+        skin, tongue = np.load(f"{stem}_skin.npy"), np.load(f"{stem}_tongue.npy")
+        assert values.shape == (38, 120 + 36 + 15 + 4)  # 1.25 s
+        np.testing.assert_array_equal(skin.reshape(38, -1), values[:, :120])
+        np.testing.assert_array_equal(tongue.reshape(38, -1), values[:, 120:156])
+        assert np.load(f"{stem}_jaw.npy").shape == (38, 5, 3) and np.load(f"{stem}_eye.npy").shape == (38, 4)
+        cache = read_animation(folder / f"{stem.name}.xml")
+        np.testing.assert_allclose(cache.frames, skin, atol=1e-5)
+        assert cache.fps == 30
+    rest = two.actor("ann").network_data["neutral_skin"].ravel()
+    moved = results["streaming"][:, :120] - rest
+    assert 1e-3 < np.abs(moved).max() < 20
+    for mode in (*WINDOWED, *EXPORTED):
+        assert np.abs(results[mode] - results["streaming"]).max() < 1e-4 * moved.std(), mode
+
+
+def test_takes_seeds_and_given_noise(two, project, tmp_path):
+    options = {"OUTPUT_FORMATS": ["npy"], "INFERENCE_MODE": "streaming"}
+    folder = output(project, infer.run("tiny", "latest", NUM_SAMPLES=2, **options))
+    takes = [np.load(folder / f"one_neutral_ann_ann_neutral_streaming_take{i}.npy") for i in (1, 2)]
+    assert np.abs(takes[0] - takes[1]).max() > 1e-4
+    name = "one_neutral_ann_ann_neutral_streaming.npy"
+    again = np.load(output(project, infer.run("tiny", "latest", **options)) / name)
+    np.testing.assert_array_equal(again, takes[0])
+    other = np.load(output(project, infer.run("tiny", "latest", RNG_SEED_INFERENCE=7, **options)) / name)
+    assert np.abs(other - again).max() > 1e-4
+    np.save(tmp_path / "noise.npy", np.random.default_rng(0).normal(size=(3, 30, 175)).astype(np.float32))
+    given = {"DETERMINISTIC_NOISE_PATH": str(tmp_path / "noise.npy"), "OUTPUT_FORMATS": ["npy"]}
+    fixed = {}
+    for mode in ("streaming", "streaming_stateless_output_delta_onnx"):
+        folder = output(project, infer.run("tiny", "latest", INFERENCE_MODE=mode, **given))
+        fixed[mode] = np.load(folder / f"one_neutral_ann_ann_neutral_{mode}.npy")
+    first, second = fixed.values()
+    assert np.abs(first - second).max() < 1e-4 * first.std() and np.abs(first - again).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"TIMESTEP_RESPACING": "1"},
+        {"TIMESTEP_RESPACING": "10", "SKIP_STEPS": 4},
+        {"TIMESTEP_RESPACING": "ddim5", "USE_DDIM": True, "INFERENCE_MODE": "streaming"},
+        {"NUM_DIFFUSION_STEPS": 3, "APPLY_POSTPROCESSING": True},
+    ],
+)
+def test_sampling_options(two, project, options):
+    folder = output(project, infer.run("tiny", "latest", OUTPUT_FORMATS=["npy"], **options))
+    mode = options.get("INFERENCE_MODE", "offline")
+    skin = np.load(folder / f"one_neutral_ann_ann_neutral_{mode}_skin.npy")
+    assert skin.shape == (60, 40, 3) and np.isfinite(skin).all()
+    jaw = np.load(folder / f"one_neutral_ann_ann_neutral_{mode}_jaw.npy")
+    assert jaw.shape == ((60, 4, 4) if options.get("APPLY_POSTPROCESSING") else (60, 5, 3))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"INFERENCE_MODE": "streaming_stateless_trt"}, "TensorRT"),
+        ({"INFERENCE_MODE": "offline_onnx"}, "does not exist for a diffusion network"),
+        (
+            {"INFERENCE_MODE": "streaming_stateless_onnx", "TIMESTEP_RESPACING": "5"},
+            "exported with TIMESTEP_RESPACING '2'",
+        ),
+        ({"INFERENCE_MODE": "streaming_stateless_onnx", "USE_DDIM": True}, "USE_DDIM False"),
+        ({"INFERENCE_MODE": "streaming_stateless", "SKIP_STEPS": 1}, "'offline' or 'streaming'"),
+        ({"CONDITION": "eve"}, "CONDITION 'eve': training run"),
+        ({"ACTOR_NAME": None}, "ACTOR_NAME is not set"),
+        ({"DETERMINISTIC_NOISE_PATH": "/nowhere.npy"}, "DETERMINISTIC_NOISE_PATH"),
+    ],
+)
+def test_mistakes_are_told_before_any_work(two, project, options, words):
+    with pytest.raises(UserError, match=words):
+        infer.run("tiny", "latest", **options)
+
+
+def test_noise_of_another_shape_is_refused(two, project, tmp_path):
+    np.save(tmp_path / "noise.npy", np.zeros((3, 60, 175), np.float32))
+    with pytest.raises(UserError, match=r"expected \(3, 30, 175\)"):
+        infer.run("tiny", "latest", DETERMINISTIC_NOISE_PATH=str(tmp_path / "noise.npy"))
+
+
+def test_hubert_goes_all_the_way(tmp_path, monkeypatch):
+    """Trained from a local folder, exported, and run in every mode after that folder is gone."""
+    hubert = tmp_path / "hubert"
+    hyper = {"audio_encoder": "hubert", "hubert_model": tiny_hubert(hubert), "hubert_feature_dim": 16}
+    run = make_project(tmp_path, ("ann",), hyper=hyper, NUM_EPOCHS=1)
+    hubert.rename(tmp_path / "gone")
+    fake_diffusion.use_project(tmp_path, monkeypatch)
+    results = {}
+    for mode in ("offline", *WINDOWED, *EXPORTED):
+        folder = output(tmp_path, infer.run("tiny", "latest", INFERENCE_MODE=mode, OUTPUT_FORMATS=["npy"]))
+        results[mode] = np.load(folder / f"one_neutral_ann_ann_neutral_{mode}.npy")
+    for mode in (*WINDOWED, *EXPORTED):
+        assert np.abs(results[mode] - results["streaming"]).max() < 1e-4 * results["streaming"].std(), mode
+    assert run.spec.extra["encoder"]["pretrained"] is False
