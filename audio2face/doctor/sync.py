@@ -143,9 +143,12 @@ def check_sync(subject: Subject, lags: Mapping[str, Lag]) -> Iterator[Finding]:
 
 
 def deviating(subject: Subject, lags: Mapping[str, Lag]) -> dict[str, float]:
-    """Shots whose sound must be shifted, and by how many frames it is late."""
-    shots = {f.where.shot for f in check_sync(subject, lags) if f.check == "sync.shot"}
-    return {shot: lags[shot].frames - usual_lag(lags) for shot in shots}
+    """Shots whose sound must be shifted, and by how many frames it is late: single ones, or all with the usual lag."""
+    found = list(check_sync(subject, lags))
+    usual = usual_lag(lags)
+    common = usual if any(f.check == "sync.all" for f in found) else 0.0
+    late = {shot.name: common for shot in subject.shots} if common else {}
+    return late | {f.where.shot: common + lags[f.where.shot].frames - usual for f in found if f.check == "sync.shot"}
 
 
 def _words(frames: float, fps: float) -> str:
