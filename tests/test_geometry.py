@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from audio2face.geometry import pca
-from audio2face.geometry.poses import PoseRows, PoseSequence, prune_similar, select_distinct
+from audio2face.geometry.distinct import select_distinct
+from audio2face.geometry.poses import PoseRows, PoseSequence, prune_similar
 from audio2face.geometry.regions import mean_opening, opening, upper_face_mask
 from audio2face.geometry.rigid import fit_rigid, stabilize
 

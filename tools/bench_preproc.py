@@ -23,8 +23,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from audio2face.geometry.pca import fit, project_sequence
-from audio2face.geometry.poses import GIB, PoseRows, PoseSequence, count_for_share, prune_similar, select_distinct
+from audio2face.geometry.distinct import select_distinct
+from audio2face.geometry.pca import count_for_share, fit, project_sequence
+from audio2face.geometry.poses import GIB, PoseRows, PoseSequence, prune_similar
 
 T = TypeVar("T")
 SHARE, SPAN_SHARE = 0.9995, 0.9999
@@ -77,16 +78,9 @@ def bench(sequences: list[PoseSequence], args: argparse.Namespace) -> dict[str, 
     """Run and time every stage, then the plain choice."""
     memory = args.memory_gb * GIB
     seconds: dict[str, float] = {}
-    kept = [np.arange(s.num_frames) for s in sequences]
+    kept: list[np.ndarray] = [np.arange(s.num_frames) for s in sequences]
     if args.distance:
-        kept = timed(
-            seconds,
-            "similar poses",
-            lambda: [
-                prune_similar(PoseRows([s], [f], memory=memory), args.distance)
-                for s, f in zip(sequences, kept, strict=True)
-            ],
-        )
+        kept = timed(seconds, "similar poses", lambda: [without_similar(s, args.distance, memory) for s in sequences])
     rows = PoseRows(sequences, kept, memory=memory)
     chosen = timed(seconds, "distinct poses", lambda: select_distinct(rows, args.rounds, SPAN_SHARE, progress=True))
     basis = timed(seconds, "PCA", lambda: fit(read_poses(sequences, rows, chosen), None, SHARE))
@@ -105,6 +99,11 @@ def bench(sequences: list[PoseSequence], args: argparse.Namespace) -> dict[str, 
     if args.plain != "0":
         result |= compare(sequences, rows, chosen, seconds, args)
     return result
+
+
+def without_similar(sequence: PoseSequence, distance: float, memory: float) -> np.ndarray:
+    """Frames of a shot that are left when similar ones are dropped."""
+    return prune_similar(PoseRows([sequence], [np.arange(sequence.num_frames)], memory=memory), distance)
 
 
 def compare(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audio2face.geometry.poses import GIB, PoseSequence, count_for_share
+from audio2face.geometry.poses import GIB, PoseSequence
 from audio2face.types import Pca
 
 logger = logging.getLogger(__name__)
@@ -71,6 +71,15 @@ def fit(poses: np.ndarray, centre: np.ndarray | None, share: float, num_componen
         (values / len(rows)).astype(np.float32),
     )
     return Fit(pca, float(values.sum() / total))
+
+
+def count_for_share(values: np.ndarray, share: float) -> int:
+    """How many of the descending variances `values` it takes for their sum to exceed `share` of the total."""
+    total = values.sum()
+    if total <= 0:
+        return 0
+    count = int(np.searchsorted(np.cumsum(values) / total, share, side="right")) + 1
+    return min(count, int(np.count_nonzero(values > total * np.finfo(np.float64).eps)))
 
 
 def _columns(rows: np.ndarray, mean: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
