@@ -147,8 +147,14 @@ def _learning_rates(lowest: float, rate: float) -> Found:
         yield "train.LR_MIN", f"must not exceed LEARNING_RATE ({rate:g})"
 
 
-def _clip_ranges(key: str, clips: Sequence[Any]) -> Found:
-    for index, clip in enumerate(clips):
+def _rows(clips: Any) -> Iterator[tuple[int, Any]]:
+    """Clip rows with their index; VALIDATION_CLIPS may be something else, or hold shot names."""
+    if isinstance(clips, list):
+        yield from ((index, clip) for index, clip in enumerate(clips) if not isinstance(clip, str))
+
+
+def _clip_ranges(key: str, clips: Any) -> Found:
+    for index, clip in _rows(clips):
         if clip[2][0] > clip[2][1]:
             yield f"train.{key}/{index}/2", f"first frame {clip[2][0]} comes after last frame {clip[2][1]}"
 
@@ -225,8 +231,8 @@ def _member(key: str, word: str, known: Sequence[str], where: str) -> Found:
         yield key, f"{word!r} is not in {where}{hint}"
 
 
-def _clip_actors(key: str, names: list[str], clips: Sequence[Any]) -> Found:
-    for index, clip in enumerate(clips):
+def _clip_actors(key: str, names: list[str], clips: Any) -> Found:
+    for index, clip in _rows(clips):
         yield from _member(f"train.{key}/{index}/0", clip[0], names, "ACTOR_NAMES")
 
 

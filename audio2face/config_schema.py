@@ -38,6 +38,7 @@ from audio2face.config_types import (
     Smoothing,
     Strength,
     Text,
+    ValidationClips,
     Weight,
     unique,
 )
@@ -221,7 +222,8 @@ class Train(Schema):
     RESCALE_TARGET_CHANNEL_DATA: Flag
     AUDIO_PREPROC_METHOD: Literal["w2v", "nva2f"]
     CLIPS: list[Clip]
-    VALIDATION_CLIPS: list[Clip]
+    VALIDATION_CLIPS: ValidationClips
+    VALIDATION_PERIOD: Count
     AUG_MUTED_SHOTS: list[MutedShot]
     AUG_MUTED_SKIN_IS_NEUTRAL_FOR_NEUTRAL_EMO: Flag
     AUG_MUTED_TONGUE_IS_NEUTRAL: Flag

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, PlainValidator, Strict
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, Strict, WrapValidator
 
 NAME_RULE = "only letters, digits, '_', '-' and '.', beginning and ending with a letter, digit or '_', without '..'"
 
@@ -127,8 +128,25 @@ def _saccade_row(value: Any) -> Any:
     raise ValueError("must be a number, 0 … 4999")
 
 
+def _clip_or_pattern(value: Any, check: Callable[[Any], Any]) -> Any:
+    return value if isinstance(value, str) and value else check(value)
+
+
+def _validation_clips(value: Any, check: Callable[[Any], Any]) -> Any:
+    if isinstance(value, str) and value:
+        return value
+    if _is_number(value) and 0 < value < 1:
+        return float(value)
+    if isinstance(value, list | tuple):
+        return check(list(value))
+    raise ValueError("must be a list of clips or shot names, a share of the shots like 0.1, or a pattern like '*_07_*'")
+
+
 LanguageMap = Annotated[Any, PlainValidator(_language_map)]
 AudioPath = Annotated[Any, PlainValidator(_audio_path)]
 Emotion = Annotated[Any, PlainValidator(_emotion)]
 EmotionOrTimeline = Annotated[Any, PlainValidator(_emotion_or_timeline)]
 SaccadeRow = Annotated[Any, PlainValidator(_saccade_row)]  # whole numbers stay whole
+AS_IT_IS = PlainSerializer(lambda value: value)
+ValidationClip = Annotated[Clip, WrapValidator(_clip_or_pattern), AS_IT_IS]
+ValidationClips = Annotated[list[ValidationClip], WrapValidator(_validation_clips), AS_IT_IS]

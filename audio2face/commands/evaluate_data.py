@@ -17,7 +17,7 @@ from audio2face.artifacts.train_run import TrainRun
 from audio2face.audio.waveform import load_waveform
 from audio2face.config import Section
 from audio2face.data.clips import build_clips, read_clips_template
-from audio2face.data.held_out import clip_rows, held_out_shots
+from audio2face.data.held_out import split_rows
 from audio2face.data.targets import sample_linear
 from audio2face.evaluation.baselines import energy_features, mean_pose, nearest_frames
 from audio2face.evaluation.score import FRECHET_DIMENSIONS, Face, lip_vertices, upper_vertices
@@ -131,15 +131,14 @@ def held_out_clips(
     shots = {actor: {shot.name: shot for shot in run.shots} for actor, run in preproc.items()}
     template = [row for run in preproc.values() for row in read_clips_template(run.file("clips_template"))]
     every = [shot for by_name in shots.values() for shot in by_name.values()]
-    choice = train.VALIDATION_CLIPS
-    wanted = held_out_shots(choice, every) if choice else {(row[0], row[1]) for row in template}
     trained = {run.name: _trained_rows(run, template, every) for run in runs}
-    seen = {(row[0], row[1]) for rows in trained.values() for row in rows} | {k for run in runs for k in _muted_sources(run)}
-    if choice and wanted & seen:
-        names = ", ".join(sorted(shot for _, shot in wanted & seen))
-        logger.warning("VALIDATION_CLIPS: not measured on, since they were trained on: %s", names)
-    rows = clip_rows(choice) + [row for row in template if not any(row[:2] == own[:2] for own in map(tuple, clip_rows(choice)))]
-    rows = [row for row in rows if (row[0], row[1]) in wanted - seen]
+    seen = {_key(row) for found in trained.values() for row in found} | {k for run in runs for k in _muted_sources(run)}
+    rows = template
+    if train.VALIDATION_CLIPS:
+        _, rows = split_rows(train.VALIDATION_CLIPS, train.CLIPS, template, every, train.AUG_MUTED_SHOTS)
+        if overlap := sorted({row[1] for row in rows if _key(row) in seen}):
+            logger.warning("VALIDATION_CLIPS: not measured on, since they were trained on: %s", ", ".join(overlap))
+    rows = [row for row in rows if _key(row) not in seen]
     if not rows:
         raise UserError(
             f"no shot is left to evaluate on: the training used all {len(template)} clips. Set VALIDATION_CLIPS = 0.1 in "
@@ -154,10 +153,14 @@ def held_out_clips(
     return clips, sources
 
 
+def _key(row: Any) -> tuple[str, str]:
+    return row[0], row[1]
+
+
 def _trained_rows(run: TrainRun, template: list[Any], shots: list[Shot]) -> list[Any]:
     values = run.config("train") or {}
-    held = held_out_shots(values.get("VALIDATION_CLIPS") or [], shots) if values.get("VALIDATION_CLIPS") else set()
-    return [row for row in (values.get("CLIPS") or template) if (row[0], row[1]) not in held]
+    choice, muted = values.get("VALIDATION_CLIPS"), values.get("AUG_MUTED_SHOTS", [])
+    return split_rows(choice, values.get("CLIPS") or [], template, shots, muted)[0]
 
 
 def _muted_sources(run: TrainRun) -> list[tuple[str, str]]:

@@ -122,10 +122,17 @@ AUDIO_PARAMS = {
 # Change: to leave out parts, keep shots for testing, add voices, or mend a shift between sound and face.
 CLIPS = []
 
-# Clips that are not to be trained on, in the form of CLIPS, for measuring. They are checked, and nothing reads them yet.
-# Type: list of clips.
-# Change: to keep a note of the clips that you leave out of CLIPS.
+# Shots that are never trained on, to measure on: during training (VALIDATION_PERIOD) and by run_evaluate.py. Whole shots
+# are kept out, also of other voices and ranges that CLIPS names.
+# Type: share of the shots between 0 and 1 (drawn evenly from each actor's emotions, the same every time), a pattern of
+#   shot names such as "*_07_*", or a list of shot names, patterns and clips in the form of CLIPS; [] for none.
+# Change: to 0.1 to know how well a model does on speech that it has not heard.
 VALIDATION_CLIPS = []
+
+# Epochs between two measurements on VALIDATION_CLIPS, which go to TensorBoard (validation/...) and metrics.jsonl.
+# Type: whole number >= 1, epochs.
+# Change: larger when measuring takes long beside training.
+VALIDATION_PERIOD = 5
 
 ## Augmentation
 

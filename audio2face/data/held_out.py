@@ -12,8 +12,31 @@ from audio2face.types import Shot, UserError, raise_problems
 Key = tuple[str, str]  # actor, shot
 
 
+def split_rows(
+    choice: Any, clips: Sequence[Any], template: Sequence[Any], shots: Sequence[Shot], muted: Sequence[Any]
+) -> tuple[list[Any], list[Any]]:
+    """Rows to train on and rows to measure on, given VALIDATION_CLIPS, CLIPS, a preprocessing run's clips and AUG_MUTED_SHOTS.
+
+    No shot is on both sides, whatever its ranges and voices. A share is drawn from what would be trained on, and leaves
+    out shots whose poses muted clips hold. Rows to measure on are those of VALIDATION_CLIPS, else of CLIPS, else of the
+    preprocessing run. Raises UserError for what names no shot.
+    """
+    rows = list(clips) or list(template)
+    if not choice:
+        return rows, []
+    if isinstance(choice, float):
+        drawn_from = {_key(row) for row in rows} - {(row[0], row[1][0]) for row in muted}
+        shots = [shot for shot in shots if (shot.actor, shot.name) in drawn_from]
+    held = held_out_shots(choice, shots)
+    measured = []
+    for key in sorted(held):
+        sources = ([row for row in source if _key(row) == key] for source in (clip_rows(choice), rows, template))
+        measured += next((found for found in sources if found), [])
+    return [row for row in rows if _key(row) not in held], measured
+
+
 def held_out_shots(choice: Any, shots: Iterable[Shot]) -> set[Key]:
-    """The (actor, shot) that VALIDATION_CLIPS keeps from training; whole shots, whatever a clip's range is.
+    """The (actor, shot) that VALIDATION_CLIPS names.
 
     `choice` is a share of the shots (0 to 1, drawn evenly from each actor's emotions and the same every time), a pattern
     of shot names (`*_07_*`), or a list of patterns and clip rows. Raises UserError for what names no shot.
@@ -21,17 +44,16 @@ def held_out_shots(choice: Any, shots: Iterable[Shot]) -> set[Key]:
     known = list(shots)
     if isinstance(choice, float):
         return _share(choice, known)
-    entries = [choice] if isinstance(choice, str) else list(choice)
     found: set[Key] = set()
     problems: list[str] = []
-    for index, entry in enumerate(entries):
-        pattern = entry if isinstance(entry, str) else None
-        if pattern is None:
-            matching = {(s.actor, s.name) for s in known if (s.actor, s.name) == tuple(entry[:2])}
+    for index, entry in enumerate([choice] if isinstance(choice, str) else choice):
+        if isinstance(entry, str):
+            matching = {(s.actor, s.name) for s in known if fnmatchcase(s.name, entry)}
+            what = f"no shot is called {entry!r}"
         else:
-            matching = {(s.actor, s.name) for s in known if fnmatchcase(s.name, pattern)}
+            matching = {_key(entry)} & {(s.actor, s.name) for s in known}
+            what = f"actor {entry[0]!r} has no shot {entry[1]!r}"
         if not matching:
-            what = f"no shot is called {pattern!r}" if pattern else f"actor {entry[0]!r} has no shot {entry[1]!r}"
             problems.append(f"VALIDATION_CLIPS[{index}]: {what} in the preprocessing run(s)")
         found |= matching
     raise_problems(problems)
@@ -41,6 +63,10 @@ def held_out_shots(choice: Any, shots: Iterable[Shot]) -> set[Key]:
 def clip_rows(choice: Any) -> list[Any]:
     """The clip rows among the entries of VALIDATION_CLIPS."""
     return [] if isinstance(choice, str | float) else [entry for entry in choice if not isinstance(entry, str)]
+
+
+def _key(row: Any) -> Key:
+    return row[0], row[1]
 
 
 def _share(share: float, shots: Sequence[Shot]) -> set[Key]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from audio2face.artifacts.train_run import NetworkSpec, TrainRun
 from audio2face.config import Section
 from audio2face.data.clips import build_clips, build_muted_clips, read_clips_template
 from audio2face.data.conditioning import network_emotions
+from audio2face.data.held_out import split_rows
 from audio2face.formats.sound import sound_info
 from audio2face.paths import local_path
 from audio2face.training import FitSettings, Method
@@ -46,6 +47,7 @@ class Inputs:
     runs: dict[str, PreprocRun]
     files: dict[str, DatasetFiles]
     clips: list[Clip]  # sounding clips, then muted ones
+    validation: list[Clip] = field(default_factory=list)  # of shots that are not among the clips
 
     @property
     def emotion_names(self) -> list[str]:
@@ -81,12 +83,14 @@ def build_inputs(config_name: str, train: Section, dataset: Section, inference: 
     if not actors:
         raise UserError(f"configs/{config_name}/config_dataset.py: ACTOR_NAMES is empty: name the actor(s) to train")
     shots = {actor: {shot.name: shot for shot in run.shots} for actor, run in runs.items()}
-    clips = _clips(train, dataset, runs, files, shots)
-    problems = _check_emotions(clips, dataset)
+    clips, validation = _clips(train, runs, files, shots)
+    problems = _check_emotions(clips + validation, dataset)
     raise_problems(problems)
     seconds = sum(c.num_frames / c.shot.fps for c in clips)
     logger.info("%d clips, %.1f minutes, actors %s", len(clips), seconds / 60, ", ".join(actors))
-    return Inputs(train, dataset, inference, actors, runs, files, clips)
+    if validation:
+        logger.info("never trained on: %s", ", ".join(dict.fromkeys(clip.shot.name for clip in validation)))
+    return Inputs(train, dataset, inference, actors, runs, files, clips, validation)
 
 
 def _preproc_run(config_name: str, train: Section, actor: str, name: str) -> PreprocRun:
@@ -119,24 +123,31 @@ def _actor_of(folder: Path) -> str | None:
 
 def _clips(
     train: Section,
-    dataset: Section,
     runs: dict[str, PreprocRun],
     files: dict[str, DatasetFiles],
     shots: dict[str, dict[str, Shot]],
-) -> list[Clip]:
-    rows = list(train.CLIPS)
-    if not rows:
-        rows = [row for run in runs.values() for row in read_clips_template(run.path / "deploy" / "clips_template.py")]
-        logger.info("CLIPS is empty: training on all %d clips of the preprocessing run(s)", len(rows))
+) -> tuple[list[Clip], list[Clip]]:
+    """The clips to train on, muted ones last, and the clips to measure on."""
+    template = [row for run in runs.values() for row in read_clips_template(run.path / "deploy" / "clips_template.py")]
+    every = [shot for by_name in shots.values() for shot in by_name.values()]
+    rows, held = split_rows(train.VALIDATION_CLIPS, train.CLIPS, template, every, train.AUG_MUTED_SHOTS)
+    if not train.CLIPS:
+        logger.info("CLIPS is empty: training on %d clips of the preprocessing run(s)", len(rows))
     lengths = lru_cache(maxsize=None)(lambda path: sound_info(path).duration_s)
-    clips, problems, warnings = build_clips(rows, shots, {a: f.audio_root for a, f in files.items()}, lengths)
+    roots = {a: f.audio_root for a, f in files.items()}
+    clips, problems, warnings = build_clips(rows, shots, roots, lengths)
+    validation, validation_problems, more = build_clips(held, shots, roots, lengths)
     muted, muted_problems = build_muted_clips(train.AUG_MUTED_SHOTS, shots)
-    raise_problems(problems + muted_problems)
-    for warning in warnings:
+    raise_problems(problems + [f"VALIDATION_CLIPS: {line}" for line in validation_problems] + muted_problems)
+    for warning in warnings + more:
         logger.warning("%s", warning)
     if not clips:
         raise UserError("CLIPS: no clip to train on")
-    return clips + muted
+    kept_out = {(clip.shot.actor, clip.shot.name) for clip in validation}
+    taught = [m for m in muted if m.held and (m.shot.actor, m.held[0]) not in kept_out]
+    if len(taught) < len(muted):
+        logger.warning("AUG_MUTED_SHOTS: %d left out, of VALIDATION_CLIPS", len(muted) - len(taught))
+    return clips + taught, validation
 
 
 def _check_emotions(clips: list[Clip], dataset: Section) -> list[str]:
