@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from runners.cli import MACHINE_ERRORS
 from runners.settings import SettingsError, read_settings
 
 EXAMPLES = """
@@ -44,6 +45,12 @@ def main(argv: list[str] | None = None) -> int:
         return check(arguments)
     except UserError as error:
         print("\n".join(f"error: {line}" for line in error.lines), file=sys.stderr)
+        return MISTAKE
+    except OSError as error:
+        if error.errno not in MACHINE_ERRORS:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"error: {where}{error.strerror}: free space there or correct its permissions", file=sys.stderr)
         return MISTAKE
     except KeyboardInterrupt:
         print("stopped on request", file=sys.stderr)
@@ -114,7 +121,6 @@ def _write(arguments: argparse.Namespace, sections: dict[str, Any], reports: lis
         print(f"HTML: {arguments.html}")
     if arguments.fix:
         changes = write_fixed_copy(sections, reports, arguments.fix)
-        write_json(arguments.fix / "changes.json", changes)
         for actor, lines in changes.items():
             print(f"{actor}: {len(lines)} change(s) in the copy {arguments.fix / actor}")
             print("\n".join(f"  {line}" for line in lines))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pprint
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -23,9 +24,10 @@ from audio2face.doctor.mend import ShotPlan, fill_lost_frames, mended_sound, res
 from audio2face.doctor.subject import Mesh, Subject, readable
 from audio2face.doctor.sync import deviating
 from audio2face.formats import read_animation
+from audio2face.formats.json_file import write_json
 from audio2face.formats.npy import read_npz, write_npy, write_npz
 from audio2face.formats.sound import read_sound, sound_info, write_sound
-from audio2face.paths import atomic, external_path, host_root
+from audio2face.paths import external_path, host_root
 from audio2face.preproc.caches import FPS_TOLERANCE, Cache
 from audio2face.types import UserError
 
@@ -47,22 +49,43 @@ PLACES = {  # field of DatasetFiles -> folder in the copy; single files by the b
 def write_fixed_copy(
     sections: Mapping[str, Section], reports: Sequence[ActorReport], out: Path
 ) -> dict[str, list[str]]:
-    """Write <out>/<actor>/… in the usual layout and <out>/config_dataset.py; returns {actor: what was changed}.
+    """Write <out>/<actor>/…, config_dataset.py and changes.json; returns {actor: what was changed}.
 
-    Raises UserError when `out` is not an empty or new folder, or lies inside the data.
+    The folder appears when it is complete. Raises UserError when `out` is not an empty or new folder, or lies inside the
+    data.
     """
     for report in reports:
         if report.subject is not None:
             _check_out(out, report.subject.files)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        changes = _write(sections, reports, partial, out)
+        partial.chmod(0o755)
+        if out.is_dir():
+            out.rmdir()
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return changes
+
+
+def _write(
+    sections: Mapping[str, Section], reports: Sequence[ActorReport], folder: Path, final: Path
+) -> dict[str, list[str]]:
+    """Fill `folder`, which will be renamed to `final`."""
     changes: dict[str, list[str]] = {}
     copies: dict[str, DatasetFiles] = {}
     for report in reports:
         if report.subject is None:
             changes[report.actor] = ["nothing could be read of this actor: not copied"]
             continue
-        changes[report.actor], copies[report.actor] = _copy_actor(report, report.subject, out / report.actor)
-    with atomic(out / "config_dataset.py") as temporary:
-        temporary.write_text(build_config_text(sections["dataset"], copies), encoding="utf-8")
+        changes[report.actor], placed = _copy_actor(report, report.subject, folder / report.actor)
+        there = {name: final / path.relative_to(folder) for name, path in placed.items()}
+        copies[report.actor] = DatasetFiles(report.actor, **there)
+    text = build_config_text(sections["dataset"], copies)
+    (folder / "config_dataset.py").write_text(text, encoding="utf-8")
+    write_json(folder / "changes.json", changes)
     return changes
 
 
@@ -75,7 +98,7 @@ def _check_out(out: Path, files: DatasetFiles) -> None:
         raise UserError(f"--fix {external_path(str(out))}: lies inside the data ({external_path(inside)})")
 
 
-def _copy_actor(report: ActorReport, subject: Subject, home: Path) -> tuple[list[str], DatasetFiles]:
+def _copy_actor(report: ActorReport, subject: Subject, home: Path) -> tuple[list[str], dict[str, Path]]:
     files = subject.files
     plans = _plan(report, subject)
     placed: dict[str, Path] = {}
@@ -102,7 +125,7 @@ def _copy_actor(report: ActorReport, subject: Subject, home: Path) -> tuple[list
         elif not name.endswith("_root"):
             shutil.copy2(source, path)
     told = [f"{plan.name}: {change}" for plan in plans.values() for change in plan.changes]
-    return told + changes, DatasetFiles(files.actor, **placed)
+    return told + changes, placed
 
 
 def _plan(report: ActorReport, subject: Subject) -> dict[str, ShotPlan]:
