@@ -8,6 +8,7 @@ import pytest
 
 from audio2face.artifacts import model_package
 from audio2face.artifacts.emotion_db import EmotionDB, actor_databases, compact, read_emotion_db, write_emotion_db
+from audio2face.artifacts.topology import Topology, write_topology
 from audio2face.artifacts.train_run import load_train_run, write_train_run
 from audio2face.types import UserError
 from tests import fake_run
@@ -94,8 +95,11 @@ def test_compact_keeps_the_frames_that_trained_and_their_numbers(tmp_path):
 def test_train_run_round_trip(tmp_path):
     spec = fake_run.make_spec(("ada", "bob"))
     preproc = {a: fake_run.make_preproc(tmp_path / "src", a, 3 + i) for i, a in enumerate(spec.actors)}
+    write_topology(tmp_path / "src" / "triangles.npz", Topology(np.array([[0, 1, 11]])))
+    preproc["bob"].triangles = tmp_path / "src" / "triangles.npz"
     write_train_run(tmp_path / "run", spec, preproc)
     run = load_train_run(tmp_path / "run")
+    assert not run.actor("ada").topology and run.actor("bob").topology.skin.tolist() == [[0, 1, 11]]
     assert run.spec == spec and run.name == "run"
     assert spec.max_sizes == {"skin_coeffs": 4, "tongue_coeffs": 2, "jaw": 15, "eye": 4} and spec.explicit_len == 4
     assert run.export_folder("bob") == tmp_path / "run" / "deploy" / "bob"
