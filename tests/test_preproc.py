@@ -309,6 +309,14 @@ def test_frames_that_are_not_finite_are_named_for_all_shots(project):
     assert "a2_joy: frame 7" in text and "file: frame 11" in text
 
 
+def test_a_disk_that_fails_leaves_nothing_behind(project, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(preproc, "save_deploy", full)
+    assert "No space left on device" in project.problems()
+
+
 def test_frame_rate_of_a_cache_that_contradicts(project):
     write_actor(project.path / "datasets/maya", "maya")
     text = project.problems(root="/datasets/maya", dataset={"CACHE_FPS": {"ann": 25}})
@@ -368,6 +376,7 @@ def test_emotion_of_a_shot(caplog):
     assert len(problems) == 1 and "c_joy_sad" in problems[0] and "SHOT_EMOTION_MAP" in problems[0]
     assert "taken as neutral: b" in caplog.text
     assert "b" in shot_emotions("ann", ["b"], ["joy", "sad"], [])[1][0]
+    assert shot_emotions("ann", ["b"], ["joy"], [("ann", "b", "joy"), ("ann", "c", "joy")], ["c"])[1] == []
     assert shot_emotions("ann", ["b"], ["neutral"], []) == ({"b": "neutral"}, [])
 
 
@@ -427,14 +436,14 @@ def test_triangles_travel_with_the_run(project):
     from audio2face.artifacts.topology import read_topology
 
     faces = np.array([[0, 1, 2], [2, 1, 3]], np.int32)
-    np.save(project.root / "skin.npy", faces)
     (project.root / "tongue.obj").write_text("v 0 0 0\n" * VT + "f 1 2 3\n")
     names = {"SKIN_TRIANGLES_FPATH": "skin.npy", "TONGUE_TRIANGLES_FPATH": "tongue.obj"}
     keys = {key: {"ann": f"/datasets/ann/{name}"} for key, name in names.items()}
+    np.save(project.root / "skin.npy", faces + V)
+    assert f"SKIN_TRIANGLES_FPATH: vertex {V + 3} does not exist" in project.problems(dataset=keys)
+    np.save(project.root / "skin.npy", faces)
     run = project.run(dataset=keys)
     topology = read_topology(run.triangles, V, VT)
     np.testing.assert_array_equal(topology.skin, faces)
     assert topology.tongue.tolist() == [[0, 1, 2]]
     assert project.run().triangles is None
-    np.save(project.root / "skin.npy", faces + V)
-    assert f"SKIN_TRIANGLES_FPATH: vertex {V + 3} does not exist" in project.problems(dataset=keys)
