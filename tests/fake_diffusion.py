@@ -89,7 +89,7 @@ def write_project(
         "NETWORK_NAME": network,
         "TARGET_FPS": 30.0,
         "NETWORK_HYPER_PARAMS": SMALL | (hyper or {}),
-        "NUM_EPOCHS": 2,
+        "NUM_EPOCHS": 1,
         "LR_WARMUP_EPOCHS": 0,
         "SUBSEGMENT_MIN_FRAME": 20,
     } | train

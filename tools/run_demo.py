@@ -3,7 +3,7 @@
 
 Everything goes to one folder (demo/ in the checkout): the data set, the runs, the model and the video.
 
-    python tools/run_demo.py [--out demo] [--config demo-regression]
+    python tools/run_demo.py [--out demo] [--config demo-regression demo-diffusion]
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ACTOR = "demo"
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "demo", help="folder for data set, runs and video")
-    parser.add_argument("--config", nargs="+", default=["demo-regression"], help="project(s) to train")
+    parser.add_argument("--config", nargs="+", default=["demo-regression", "demo-diffusion"], help="projects to train")
     args = parser.parse_args()
     out = args.out.resolve()
     datasets, workspace = out / "datasets", out / "workspace"
