@@ -18,6 +18,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -70,8 +71,14 @@ def write_shots(folder: Path, args: argparse.Namespace) -> list[PoseSequence]:
             frames += rng.standard_normal(frames.shape, dtype=np.float32) * np.float32(args.noise)
         path = folder / f"{shot}.npy"
         np.save(path, frames)
-        sequences.append(PoseSequence(str(shot), count, lambda f, path=path: np.load(path, mmap_mode="r")[f]))
+        sequences.append(PoseSequence(str(shot), count, partial(read_frames, path)))
     return sequences
+
+
+def read_frames(path: Path, frames: np.ndarray) -> np.ndarray:
+    """Frames (n,) of a shot: (n, V, 3)."""
+    stored = np.load(path, mmap_mode="r")
+    return stored[frames]
 
 
 def bench(sequences: list[PoseSequence], args: argparse.Namespace) -> dict[str, object]:

@@ -45,9 +45,12 @@ def run(config_name: str, actor: str) -> str:
     try:
         write_provenance(folder, sections, preproc.RUN_INFO, {"actor_info": {"actor_name": actor}})
         build_run(folder, inputs, dataset, preproc)
-    except (UserError, KeyboardInterrupt):
+    except (UserError, KeyboardInterrupt, OSError) as error:
         setup_logging()
         shutil.rmtree(folder, ignore_errors=True)
+        if isinstance(error, OSError):  # a full disk, a share that went away
+            place = external_path(error.filename or folder)
+            raise UserError(f"preprocessing stopped: {place}: {error.strerror or error}") from error
         raise
     finish_run(folder)
     logger.info("preprocessing run: %s", external_path(folder))

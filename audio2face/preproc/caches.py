@@ -106,7 +106,7 @@ def open_sequences(caches: dict[str, Cache], scratch: Path, what: str) -> list[P
     }
 
     def decode(cache: Cache) -> None:
-        write_npy(places[cache.shot], np.asarray(read_animation(cache.path).frames, np.float32))
+        write_npy(places[cache.shot], np.asarray(_frames(cache.path), np.float32))
 
     if slow:
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
@@ -114,9 +114,16 @@ def open_sequences(caches: dict[str, Cache], scratch: Path, what: str) -> list[P
     return [_sequence(shot, cache.num_frames, places[shot]) for shot, cache in caches.items()]
 
 
+def _frames(path: Path) -> np.ndarray:
+    try:
+        return read_animation(path).frames
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
 def _sequence(shot: str, num_frames: int, path: Path) -> PoseSequence:
     def read(frames: np.ndarray) -> np.ndarray:
-        stored = read_animation(path).frames
+        stored = _frames(path)
         ends = (int(frames[0]), int(frames[-1]) + 1) if len(frames) else (0, 0)
         part = stored[slice(*ends)] if ends[1] - ends[0] == len(frames) else stored[frames]
         return np.array(part, dtype=np.float32, order="C")

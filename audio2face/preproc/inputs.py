@@ -66,7 +66,9 @@ def build_inputs(dataset: Section, preproc: Section, actor: str) -> Inputs:
         tongue = _with_skin(checks, tongue, skin)
     fps, problems = frame_rate(skin, dataset.CACHE_FPS.get(actor), actor)
     checks.problems += problems + frame_rate(tongue, fps, actor)[1]
-    emotions, problems = shot_emotions(actor, list(skin), dataset.SHOT_EMOTION_NAMES, dataset.SHOT_EMOTION_MAP)
+    emotions, problems = shot_emotions(
+        actor, list(skin), dataset.SHOT_EMOTION_NAMES, dataset.SHOT_EMOTION_MAP, files.shots()
+    )
     checks.problems += problems
     shots = [Shot(actor, c.shot, c.num_frames, fps, emotions[c.shot]) for c in skin.values()]
     inputs = Inputs(files, skin, choosing, tongue, shots)

@@ -37,14 +37,21 @@ def emotions_in(shot: str, emotions: Iterable[str]) -> list[str]:
 
 
 def shot_emotions(
-    actor: str, shots: Sequence[str], emotions: Sequence[str], mapping: Sequence[tuple[str, str, str]]
+    actor: str,
+    shots: Sequence[str],
+    emotions: Sequence[str],
+    mapping: Sequence[tuple[str, str, str]],
+    unused: Sequence[str] = (),
 ) -> tuple[dict[str, str], list[str]]:
     """The emotion of every shot, and the problems: names that tell two emotions, map entries for unknown shots.
 
     `mapping` holds (actor, shot, emotion) and goes first; then what the shot's name says; else neutral, which is logged.
+    `unused` are shots that exist but are left out: the map may name them too.
     """
     mapped = {shot: emotion for name, shot, emotion in mapping if name == actor}
-    problems = [f"SHOT_EMOTION_MAP: actor {actor!r} has no shot {shot!r}" for shot in mapped if shot not in shots]
+    problems = [
+        f"SHOT_EMOTION_MAP: actor {actor!r} has no shot {shot!r}" for shot in mapped if shot not in (*shots, *unused)
+    ]
     result: dict[str, str] = {}
     silent = []
     for shot in shots:
