@@ -7,6 +7,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -155,8 +156,31 @@ class Fit:
         self.method.load_state_dict(state["method"])
         set_random_state(state["random"])
 
-    def run(self, log: Log, stop: Stop, save: Callable[[dict[str, Any]], None] | None) -> None:
-        """Train to the end, or to the end of the step in which `stop` is requested; `save` gets checkpoints."""
+    @contextmanager
+    def as_it_would_end(self) -> Iterator[None]:
+        """Within the block the model is as `finish` would leave it now; afterwards training goes on as if nothing was."""
+        weights, random = trained_state(self.model), random_state()
+        if self.ema:
+            self.ema.load_into(self.model)
+        self.model.eval()
+        try:
+            yield
+        finally:
+            _restore(self.model, weights)
+            set_random_state(random)
+            self.model.train()
+
+    def run(
+        self,
+        log: Log,
+        stop: Stop,
+        save: Callable[[dict[str, Any]], None] | None,
+        on_epoch: Callable[[Fit], None] | None = None,
+    ) -> None:
+        """Train to the end, or to the end of the step in which `stop` is requested; `save` gets checkpoints.
+
+        `on_epoch` is called after every whole epoch, before its checkpoint.
+        """
         meter, clock, good = Meter(), Clock(self.total, self.step), trained_state(self.model)
         saved_s = time.monotonic()
         self.model.train()
@@ -189,6 +213,8 @@ class Fit:
                 self.epoch, self.batch = self.epoch + 1, 0
                 if all(torch.isfinite(p).all() for p in self.model.parameters()):
                     good = trained_state(self.model)
+                if on_epoch:
+                    on_epoch(self)
             every = self.settings.checkpoint_epochs
             due = stop.requested or (every and self.epoch % every == 0 and self.epoch < self.settings.epochs)
             if due and save:
@@ -234,12 +260,14 @@ def fit(
     stop: Stop | None = None,
     save: Callable[[dict[str, Any]], None] | None = None,
     resume: dict[str, Any] | None = None,
+    on_epoch: Callable[[Fit], None] | None = None,
 ) -> int:
     """Train `method.model` and return the number of optimiser steps done.
 
     The loss of an accumulated step is the mean over its batches. Ends early, at a step's end, when `stop` is requested.
     With `ema_decay` the model ends up holding the moving average. `save` is given checkpoints, of which `resume` takes
-    one to go on from; on the CPU the result is bit-equal to that of an uninterrupted training.
+    one to go on from; on the CPU the result is bit-equal to that of an uninterrupted training. `on_epoch` is called after
+    every epoch; within `Fit.as_it_would_end` it may measure the model.
 
     Raises:
         TrainingDiverged: the loss became NaN or infinite; the model holds the last good epoch's weights.
@@ -247,7 +275,7 @@ def fit(
     training = Fit(method, settings)
     if resume:
         training.load_state_dict(resume)
-    training.run(log, stop or Stop(), save)
+    training.run(log, stop or Stop(), save, on_epoch)
     training.finish()
     return training.step
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,7 +30,7 @@ from audio2face.networks.checkpoints import load_checkpoint, save_checkpoint
 from audio2face.paths import external_path, local_path
 from audio2face.progress import Stop
 from audio2face.runtime import Runtime
-from audio2face.training import TrainingDiverged, fit
+from audio2face.training import Fit, TrainingDiverged, fit
 from audio2face.types import UserError
 
 logger = logging.getLogger(__name__)
@@ -37,7 +39,8 @@ METHODS: dict[str, Callable[[Inputs, Runtime], Training]] = {
     "regression": regression_setup.build,
     "diffusion": diffusion_setup.build,
 }
-FREE_TO_CHANGE = {"RUN_INFO", "LOG_PERIOD", "CHECKPOINT_PERIOD", "CHECKPOINT_MINUTES", "CHECKPOINT_KEEP"}
+METRICS_FILE = "metrics.jsonl"  # a line for each measurement on VALIDATION_CLIPS
+FREE_TO_CHANGE = {"RUN_INFO", "LOG_PERIOD", "CHECKPOINT_PERIOD", "CHECKPOINT_MINUTES", "CHECKPOINT_KEEP", "VALIDATION_PERIOD"}
 
 
 def run(config_name: str, resume: str | None = None, export: str | None = None) -> str:
@@ -67,7 +70,7 @@ def run(config_name: str, resume: str | None = None, export: str | None = None) 
     training_run = write_train_run(folder, training.spec, inputs.runs)
     stop = Stop()
     with stop.on_signals(), _TensorBoard(folder) as board:
-        steps = _fit(training, board, stop, folder, train.CHECKPOINT_KEEP)
+        steps = _fit(training, board, stop, folder, train)
         save_weights(folder / "weights.pth", training.network)
         logger.info("weights after %d steps: %s", steps, external_path(folder / "weights.pth"))
         _export(training, training_run)
@@ -142,8 +145,6 @@ EXPORTERS: dict[str, Callable[[Any, TrainRun, Section], None]] = {
 
 
 def _as_json(values: dict[str, Any]) -> Any:
-    import json
-
     from audio2face.formats.json_file import dumps_json
 
     return json.loads(dumps_json(values))
@@ -153,16 +154,37 @@ def _preproc_info(inputs: Inputs) -> dict[str, Any]:
     return {"preproc_run_name_full": {actor: run.name for actor, run in inputs.runs.items()}}
 
 
-def _fit(training: Training, board: _TensorBoard, stop: Stop, folder: Path, keep: int) -> int:
+def _fit(training: Training, board: _TensorBoard, stop: Stop, folder: Path, train: Section) -> int:
+    measure = _measure(training.validate, board, folder, train.VALIDATION_PERIOD) if training.validate else None
+    keep = train.CHECKPOINT_KEEP
     state = load_checkpoint(folder)
     if state:
         logger.info("going on after step %d (epoch %d)", state["step"], state["epoch"] + 1)
     try:
-        return fit(training.method, training.settings, board.log, stop, lambda s: _save(folder, s, keep), state)
+        return fit(training.method, training.settings, board.log, stop, lambda s: _save(folder, s, keep), state, measure)
     except TrainingDiverged as error:
         save_weights(folder / "weights_last_good.pth", training.network)
         logger.error("the last good weights: %s", external_path(folder / "weights_last_good.pth"))
         raise UserError(f"{error}; lower LEARNING_RATE, or look at that shot's data") from error
+
+
+def _measure(
+    validate: Callable[[], dict[str, float]], board: _TensorBoard, folder: Path, period: int
+) -> Callable[[Fit], None]:
+    """Measures on VALIDATION_CLIPS every `period` epochs and after the last, into TensorBoard and metrics.jsonl."""
+
+    def on_epoch(fit: Fit) -> None:
+        if fit.epoch % period and fit.epoch < fit.settings.epochs:
+            return
+        with fit.as_it_would_end():
+            values = {name: value for name, value in validate().items() if math.isfinite(value)}
+        board.log(fit.step, values, "validation")
+        with (folder / METRICS_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"epoch": fit.epoch, "step": fit.step, **values}) + "\n")
+        listed = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
+        logger.info("epoch %d, on VALIDATION_CLIPS: %s", fit.epoch, listed)
+
+    return on_epoch
 
 
 def _save(folder: Path, state: dict[str, Any], keep: int) -> None:
@@ -190,9 +212,9 @@ class _TensorBoard:
         self._writer = SummaryWriter(str(self._folder))
         return self
 
-    def log(self, step: int, values: dict[str, float]) -> None:
+    def log(self, step: int, values: dict[str, float], group: str = "train") -> None:
         for name, value in values.items():
-            self._writer.add_scalar(f"train/{name}", value, step)
+            self._writer.add_scalar(f"{group}/{name}", value, step)
 
     def __exit__(self, *_: object) -> None:
         self._writer.close()

@@ -31,6 +31,7 @@ from audio2face.methods.shared import (
     load_pretrained,
     skin_scales,
 )
+from audio2face.methods.validation import loss_validation
 from audio2face.networks import NETWORKS
 from audio2face.networks.diffusion_rnn import DiffusionRNN
 from audio2face.paths import local_path
@@ -99,7 +100,11 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
 
         return export_diffusion(network, run, train.ONNX_OPSET, train.ONNX_EXPORTER)
 
-    return Training(method, network, spec, settings, export)
+    validate = None
+    if inputs.validation:
+        held = _segment_data(replace(inputs, clips=inputs.validation), coeff_layout, spec, device)
+        validate = loss_validation(method.loss, lambda: held.batches(0))
+    return Training(method, network, spec, settings, export, validate)
 
 
 def _pose_layout(inputs: Inputs) -> ChannelLayout:

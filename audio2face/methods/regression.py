@@ -152,7 +152,7 @@ class RegressionMethod:
         scaled = self.normaliser(scaled, 1.0 - progress)
         return Losses(weighted_total({**terms, **scaled}, weights), terms)
 
-    def _skin(self, values: Tensor, actor_ids: Tensor) -> Tensor:
+    def skin(self, values: Tensor, actor_ids: Tensor) -> Tensor:
         """Skin coefficients in data units of (n, C)."""
         coeffs = values[:, self.layout.slices["skin_coeffs"]]
         return coeffs if self.skin_scale is None else coeffs * self.skin_scale[actor_ids][:, None]
@@ -161,7 +161,7 @@ class RegressionMethod:
         """The mask (n, C) with the skin left out where the true lids are closed; the lips still count in their own terms."""
         if self.eye_dist is None or self.settings.eye_threshold is None:
             return batch.mask
-        lids = self.eye_dist(self._skin(batch.target, batch.actor_ids), batch.actor_ids).mean(dim=1)
+        lids = self.eye_dist(self.skin(batch.target, batch.actor_ids), batch.actor_ids).mean(dim=1)
         items_open = (lids > self.settings.eye_threshold).unflatten(0, (-1, batch.seq_len)).all(dim=1)
         mask = batch.mask.clone()
         mask[:, self.layout.slices["skin_coeffs"]] *= items_open.repeat_interleave(batch.seq_len)[:, None]
@@ -178,8 +178,8 @@ class RegressionMethod:
             weight = prediction.new_ones(len(prediction), 1)
             if by_emotion is not None:
                 weight = prediction.new_tensor(by_emotion)[batch.emotion_ids][:, None]
-            ours = distances(self._skin(prediction, batch.actor_ids), batch.actor_ids)
-            true = distances(self._skin(batch.target, batch.actor_ids), batch.actor_ids)
+            ours = distances(self.skin(prediction, batch.actor_ids), batch.actor_ids)
+            true = distances(self.skin(batch.target, batch.actor_ids), batch.actor_ids)
             found[name] = weighted_distance(ours, true, weight, exponent)
         return found
 

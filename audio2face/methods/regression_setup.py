@@ -29,6 +29,7 @@ from audio2face.methods.shared import (
     load_pretrained,
     skin_scales,
 )
+from audio2face.methods.validation import Validate, regression_validation
 from audio2face.networks import NETWORKS
 from audio2face.networks.layers import num_steps
 from audio2face.networks.phonemes import PhonemeModel, load_phoneme_model
@@ -123,7 +124,20 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         return export_regression(network, run, databases, windows.cpu().numpy(), train.ONNX_OPSET, train.ONNX_EXPORTER)
 
     _report_closed_eyes(method, inputs)
-    return Training(method, network, spec, settings, export)
+    return Training(method, network, spec, settings, export, _validation(inputs, method, layout, spec, runtime.device))
+
+
+def _validation(
+    inputs: Inputs, method: RegressionMethod, layout: ChannelLayout, spec: NetworkSpec, device: torch.device
+) -> Validate | None:
+    """What measures the method on VALIDATION_CLIPS, or None without any."""
+    if not inputs.validation:
+        return None
+    held = replace(inputs, clips=inputs.validation)
+    data = _window_data(held, layout, spec, Spans.of(held.clips), device, for_training=False)
+    data.cache_features(method.model.network.features, inputs.train.FEATURE_CACHE_GB * 1e9)
+    lips = build_distances(inputs, layout.sizes["skin_coeffs"], device, "lip_dist")
+    return regression_validation(method, data, lips, inputs.dataset.UNITS_PER_METRE)
 
 
 def emotion_databases(inputs: Inputs, model: Regression, spans: Spans) -> dict[str, EmotionDB]:
@@ -162,8 +176,14 @@ def _spec(inputs: Inputs, sizes: dict[str, dict[str, int]]) -> NetworkSpec:
 
 
 def _window_data(
-    inputs: Inputs, layout: ChannelLayout, spec: NetworkSpec, spans: Spans, device: torch.device
+    inputs: Inputs,
+    layout: ChannelLayout,
+    spec: NetworkSpec,
+    spans: Spans,
+    device: torch.device,
+    for_training: bool = True,
 ) -> WindowData:
+    """The windows of the clips: for training in sequences and with augmentation, else frame by frame as they are."""
     train = inputs.train
     targets = build_targets(inputs, layout)
     conditions = build_conditions(inputs, spec, spans.start)
@@ -177,6 +197,8 @@ def _window_data(
         seq_stride=train.SEQ_STRIDE,
         shifts=shift_grid(train.AUGMENT.get("timeshift") or 0.0, train.TIMESHIFT_GRID),
     )
+    if not for_training:
+        params = replace(params, seq_len=1, seq_stride=1, shifts=(0.0,))
     tracks, noise, seed = build_tracks(train), build_noise(train), train.RNG_SEED_DATASET
     data = WindowData(inputs.clips, conditions, targets.of, layout, tracks, noise, params, seed=seed, device=device)
     if not data.num_items:
@@ -241,7 +263,7 @@ def _report_closed_eyes(method: RegressionMethod, inputs: Inputs) -> None:
     if method.eye_dist is None or method.settings.eye_threshold is None:
         return
     data = method.data
-    coeffs = method._skin(data.target[0], data.actor_id[data.clip_of_row])
+    coeffs = method.skin(data.target[0], data.actor_id[data.clip_of_row])
     lids = method.eye_dist(coeffs, data.actor_id[data.clip_of_row]).mean(dim=1)
     share = float((lids <= method.settings.eye_threshold).float().mean())
     logger.info("REMOVE_CLOSING_EYE: lids closed in %.1f %% of the frames", 100 * share)

@@ -57,13 +57,14 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Training:
-    """A method ready to fit, its network and what that is, and how to export it once its weights are saved."""
+    """A method ready to fit, its network and what that is, how to export it once its weights are saved, how to measure it."""
 
     method: Method
     network: nn.Module
     spec: NetworkSpec
     settings: FitSettings
     export: Callable[[TrainRun], dict[str, Path]]
+    validate: Callable[[], dict[str, float]] | None = None  # measures the network on VALIDATION_CLIPS, if there are any
 
 
 def build_inputs(config_name: str, train: Section, dataset: Section, inference: Section | None = None) -> Inputs:

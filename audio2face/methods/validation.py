@@ -1,0 +1,79 @@
+"""How a model under training does on clips that it never sees. Nothing here draws from a random source or changes a state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from audio2face.data.window_dataset import ENCODE_BATCH, WindowData
+from audio2face.evaluation.mouth import (
+    mouth_opening_correlation,
+    mouth_opening_error_mm,
+    mouth_opening_relative_error,
+)
+from audio2face.losses import Losses, mse
+from audio2face.methods.regression import RegressionMethod
+from audio2face.methods.vertex_distances import VertexDistances
+
+Validate = Callable[[], dict[str, float]]
+
+
+def regression_validation(
+    method: RegressionMethod, data: WindowData, lips: VertexDistances | None, units_per_metre: float
+) -> Validate:
+    """Measures on the rows of `data`: mean squared error, and the mouth's opening where `lips` tells it.
+
+    The implicit emotion of a frame that was not trained on is unknown: the mean of the trained ones takes its place.
+    """
+
+    @torch.no_grad()
+    def validate() -> dict[str, float]:
+        prediction = torch.cat([_predict(method, data, rows) for rows in torch.arange(data.num_rows).split(ENCODE_BATCH)])
+        target = data.target[0]
+        values = {"MSE": float(mse(prediction, target, data.mask))}
+        if lips is None:
+            return values
+        ids = data.actor_id[data.clip_of_row]
+        ours, true = (_opening(method, lips, x, ids) for x in (prediction, target))
+        trained = method.data
+        rest = float(_opening(method, lips, trained.target[0], trained.actor_id[trained.clip_of_row]).mean())
+        mm = 1000 / units_per_metre
+        return {
+            **values,
+            "mouth_opening_correlation": mouth_opening_correlation(true.numpy(), ours.numpy()),
+            "mouth_opening_error_mm": mouth_opening_error_mm(true.numpy(), ours.numpy(), mm),
+            "mouth_opening_relative_error": mouth_opening_relative_error(true.numpy(), ours.numpy(), rest),
+        }
+
+    return validate
+
+
+def loss_validation(loss: Callable[[Any, float], Losses], batches: Callable[[], Iterable[Any]]) -> Validate:
+    """Means of a method's loss terms over `batches()`, which must be the same at every call."""
+
+    @torch.no_grad()
+    def validate() -> dict[str, float]:
+        found = [loss(batch, 0.0) for batch in batches()]
+        terms = {name: sum(float(x.terms[name]) for x in found) / len(found) for name in found[0].terms}
+        return {**terms, "total": sum(float(x.total) for x in found) / len(found)}
+
+    return validate
+
+
+def _predict(method: RegressionMethod, data: WindowData, rows: Tensor) -> Tensor:
+    """The network's output (n, C) for rows (n,) of the data."""
+    network, rows = method.model.network, rows.to(data.device)
+    if data.features is not None:
+        features = {name: x[0, rows].float() for name, x in data.features.items()}
+    else:
+        features = network.features(data.windows(torch.zeros_like(rows), rows))
+    implicit = method.model.implicit.mean(dim=0).expand(len(rows), -1)
+    return network.decode(features, implicit, data.explicit[data.clip_of_row[rows]])[0]
+
+
+def _opening(method: RegressionMethod, lips: VertexDistances, values: Tensor, actor_ids: Tensor) -> Tensor:
+    """Mean opening of the lips (n,) in data units, on the CPU, of (n, C)."""
+    return lips(method.skin(values, actor_ids), actor_ids).mean(dim=1).cpu()
