@@ -14,5 +14,12 @@ NETWORK_HYPER_PARAMS = {
 LOSS_PHONEME_ALPHA = None
 LOSS_PHONEME_MOTION_ALPHA = None
 
+# A short training: large steps that shrink to nothing, half of the windows in each epoch.
 NUM_EPOCHS = 12
+LEARNING_RATE = 1e-3
+LR_SCHEDULE = "cosine"
 SEQ_STRIDE = 2
+TIMESHIFT_GRID = 2
+
+# Emotion is known here: what is left per frame (blinks, gaze) should not be learnt by heart.
+EMO_LR_MULT = 0.0

@@ -100,12 +100,12 @@ def articulate(speech: Speech, times: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _event(phones: tuple[Phone, ...], symbols: frozenset[str], times: np.ndarray) -> np.ndarray:
-    """1 while one of the symbols sounds, with soft edges of 65 ms: consonants that must be reached, however short."""
+    """1 while one of the symbols sounds, with soft edges of 45 ms: consonants that must be reached, however short."""
     level = np.zeros_like(times)
-    edge = 0.065
+    edge = 0.045
     for phone in phones:
         if phone.symbol in symbols:
-            begin, stop = phone.start_s - LEAD_S - 0.005, max(phone.end_s - LEAD_S, phone.start_s + 0.03)
+            begin, stop = phone.start_s, max(phone.end_s - LEAD_S, phone.start_s + 0.034)
             ramp = np.clip(1 - np.maximum(begin - times, times - stop) / edge, 0.0, 1.0)
             level = np.maximum(level, ramp * ramp * (3 - 2 * ramp))
     return level
