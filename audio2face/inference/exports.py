@@ -110,7 +110,7 @@ def _write_usd(stem: Path, clip: Clip) -> list[Path]:
     paths = [_beside(stem, ".usdc")]
     sound = None
     if clip.sound is not None:
-        paths.append(_beside(stem, ".wav"))
+        paths.append(_beside(stem, "_sound.wav"))
         write_sound(paths[-1], *clip.sound)
         sound = paths[-1].name
     fps, units = clip.animation.fps, clip.face.topology.units_per_metre
