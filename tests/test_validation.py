@@ -1,0 +1,185 @@
+"""Shots that are never trained on: which they are, measuring on them during training, and run_evaluate.py afterwards."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import torch
+from fake_dataset import ACTOR, SHOTS, make_dataset
+from test_training import batch, noisy, quiet
+
+from audio2face.commands import evaluate, preproc, train
+from audio2face.config import section_from_values
+from audio2face.data.held_out import held_out_shots, split_rows
+from audio2face.training import FitSettings, fit
+from audio2face.types import Shot, UserError
+
+
+def shots_of(**counts: int) -> list[Shot]:
+    return [Shot("amy", f"{emotion}_{i:02}", 100, 30.0, emotion) for emotion, n in counts.items() for i in range(n)]
+
+
+def rows_of(shots: list[Shot]) -> list[tuple]:
+    return [(s.actor, s.name, (0, 99), "amy", "en", f"{s.name}.wav", 0) for s in shots]
+
+
+def test_a_share_is_drawn_evenly_from_emotions_and_always_the_same() -> None:
+    shots = shots_of(neutral=60, joy=20, anger=20, fear=3)
+    held = held_out_shots(0.1, shots)
+    emotions = [name.split("_")[0] for _, name in held]
+    assert [emotions.count(e) for e in ("neutral", "joy", "anger")] == [6, 2, 2] and len(held) == 10
+    assert held_out_shots(0.1, shots[::-1]) == held
+    assert len(held_out_shots(0.01, shots)) == 1
+    with pytest.raises(UserError, match="nothing is left"):
+        held_out_shots(0.5, shots[:1])
+
+
+def test_patterns_names_and_rows() -> None:
+    shots = shots_of(neutral=12, joy=3)
+    assert {name for _, name in held_out_shots("*_02", shots)} == {"neutral_02", "joy_02"}
+    row = ("amy", "joy_00", (5, 50), "", "en", "x.wav", 0)
+    assert held_out_shots(["neutral_1?", row], shots) == {("amy", "neutral_10"), ("amy", "neutral_11"), ("amy", "joy_00")}
+    with pytest.raises(UserError) as error:
+        held_out_shots(["nothing*", ("amy", "joy_9", (0, 1), "", "", "", 0)], shots)
+    assert len(error.value.lines) == 2 and "VALIDATION_CLIPS[0]" in error.value.lines[0]
+
+
+def test_no_shot_is_on_both_sides() -> None:
+    shots = shots_of(neutral=10, joy=10)
+    template = rows_of(shots)
+    voices = [*template[:10], (*template[0][:3], "bob", "en", "aug/bob/neutral_00.wav", 0)]
+    taught, measured = split_rows("neutral_00", voices, template, shots, [])
+    assert len(taught) == 9 and {row[1] for row in measured} == {"neutral_00"} and len(measured) == 2
+    assert split_rows([], [], template, shots, []) == (template, [])
+    own = ("amy", "joy_03", (10, 20), "", "en", "y.wav", 2)
+    taught, measured = split_rows([own], [], template, shots, [])
+    assert measured == [own] and len(taught) == 19
+    muted = [("amy", (s.name, 0), 100, "neutral") for s in shots if s.name not in ("joy_07", "joy_08")]
+    taught, measured = split_rows(0.05, [], template, shots, muted)
+    assert len(measured) == 1 and measured[0][1] in ("joy_07", "joy_08") and len(taught) == 19
+    through_json = json.loads(json.dumps([template, [own]]))
+    assert len(split_rows(through_json[1], through_json[0], template, shots, [])[0]) == 19
+
+
+@pytest.mark.parametrize("value", [0.1, "*_07_*", ["a_neutral"], ["a*", ("amy", "s", (0, 2), "", "en", "s.wav", 0)], []])
+def test_every_form_is_accepted(value: object) -> None:
+    assert section_from_values("train", {"VALIDATION_CLIPS": value}).VALIDATION_CLIPS == value
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (1.5, "a share of the shots"),
+        ({"amy": 1}, "a share of the shots"),
+        ("", "a share of the shots"),
+        ([("amy", "s", (0, 2), "", "en")], "VALIDATION_CLIPS/0/5: is missing"),
+        ([("amy", "s", (9, 2), "", "en", "s.wav", 0)], "first frame 9 comes after last frame 2"),
+    ],
+)
+def test_other_forms_are_refused(value: object, words: str) -> None:
+    with pytest.raises(UserError) as error:
+        section_from_values("train", {"VALIDATION_CLIPS": value})
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_measuring_changes_nothing_and_sees_what_training_would_end_with(ema: float | None) -> None:
+    seen = []
+
+    def measure(training) -> None:
+        with training.as_it_would_end():
+            assert not training.model.training
+            torch.rand(3)
+            seen.append([p.detach().clone() for p in training.model.parameters()])
+        assert training.model.training
+
+    ends = []
+    for on_epoch in (None, measure):
+        torch.manual_seed(3)
+        method = noisy([batch(1, 2), batch(2, 5)])
+        fit(method, FitSettings(epochs=4, learning_rate=0.1, ema_decay=ema), quiet, on_epoch=on_epoch)
+        ends.append([*(p.detach() for p in method.model.parameters()), torch.rand(2)])
+    assert len(seen) == 4
+    assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(seen[-1], ends[0], strict=False))
+
+
+# ---- the commands, from data set to report
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A project that was preprocessed and trained for two epochs with two shots held out: (its root, training run)."""
+    root = tmp_path_factory.mktemp("evaluate")
+    data = make_dataset(root / "datasets/tiny")
+    small = {
+        "VALIDATION_CLIPS": ["a3_joy", "a6_*"],
+        "VALIDATION_PERIOD": 1,
+        "NUM_EPOCHS": 2,
+        "AUGMENT": {},
+        "TIMESHIFT_GRID": 1,
+        "CLIPS": [(*row[:2], (0, 39), *row[3:]) for row in data.train["CLIPS"]],
+        "NETWORK_HYPER_PARAMS": {"use_w2v_features": False, "use_autocorr_features": True},
+        "PHONEME_FORCING_LANGS": [],
+        "LOSS_PHONEME_ALPHA": None,
+        "LOSS_PHONEME_MOTION_ALPHA": None,
+    }
+    sections = {"dataset": data.dataset, "preproc": data.preproc, "train": {**data.train, **small}, "inference": {}}
+    folder = root / "configs/tiny"
+    folder.mkdir(parents=True)
+    for kind, values in sections.items():
+        (folder / f"config_{kind}.py").write_text("".join(f"{key} = {value!r}\n" for key, value in values.items()))
+    patch = pytest.MonkeyPatch()
+    for name in ("datasets", "workspace", "configs"):
+        patch.setenv(f"A2F_{name.upper()}_ROOT", str(root / name))
+    patch.delenv("A2F_IN_CONTAINER", raising=False)
+    patch.setenv("A2F_DEVICE", "cpu")
+    preproc.run("tiny", ACTOR)
+    yield root, train.run("tiny")
+    patch.undo()
+
+
+def test_training_measures_on_what_it_does_not_see(trained) -> None:
+    root, run = trained
+    folder = root / "workspace/output_train" / run
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+    assert lines[0].keys() >= {"step", "MSE", "mouth_opening_correlation", "mouth_opening_error_mm"}
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder)).Reload()
+    assert [e.value for e in events.Scalars("validation/MSE")] == pytest.approx([line["MSE"] for line in lines], rel=1e-5)
+
+
+def test_evaluate_writes_numbers_and_a_page(trained) -> None:
+    root, run = trained
+    name = evaluate.run("tiny", "latest", compare=[run])
+    folder = root / "workspace/output_evaluate" / name
+    report = json.loads((folder / "report.json").read_text())
+    assert {shot["shot"] for shot in report["shots"]} == {"a3_joy", "a6_neutral"}
+    assert list(report["systems"]) == [run, "mean pose", "nearest training frame by loudness", "truth"]
+    assert report["systems"]["mean pose"]["all"]["mouth_opening_relative_error"]["value"] == pytest.approx(1, abs=1e-3)
+    assert report["systems"]["truth"]["all"]["lip_vertex_error_mm"]["value"] == 0
+    assert set(report["systems"][run]["by_emotion"]) == {"joy", "neutral"}
+    assert {"real_time_factor", "lip_closure_error_mm", "audio_mouth_lag_ms"} <= report["systems"][run]["all"].keys()
+    page = (folder / "report.html").read_text()
+    assert "<script" not in page and not re.search(r"(src|href)=|https?://|url\(", page) and page.count("<svg") >= 3
+
+
+def test_evaluate_tells_when_nothing_is_held_out(trained) -> None:
+    root, run = trained
+    saved = root / "workspace/output_train" / run / "configs/config_train_full.json"
+    before = saved.read_text()
+    saved.write_text(json.dumps({**json.loads(before), "VALIDATION_CLIPS": []}))
+    runs = len(list((root / "workspace/output_evaluate").glob("*")))
+    try:
+        with pytest.raises(UserError, match=f"the training used all {len(SHOTS)} clips.*VALIDATION_CLIPS = 0.1"):
+            evaluate.run("tiny", run)
+        with pytest.raises(UserError, match="glee"):
+            saved.write_text(before)
+            evaluate.run("tiny", run, emotion="glee")
+    finally:
+        saved.write_text(before)
+    assert len(list((root / "workspace/output_evaluate").glob("*"))) == runs
