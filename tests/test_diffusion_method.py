@@ -223,7 +223,7 @@ def test_steps_are_drawn_evenly_or_towards_noise():
     m.step_bias = 3.0
     noisy, _ = m._draw(b, 1)
     assert even.float().mean() == pytest.approx(500, abs=50)
-    assert noisy.float().mean() == pytest.approx(800, abs=30)  # ∫ t · 4 t³ dt
+    assert noisy.float().mean() == pytest.approx(650, abs=50)  # half of them ∫ t · 4 t³ dt
     assert 0 <= min(even.min(), noisy.min()) and max(even.max(), noisy.max()) < 1000
 
 

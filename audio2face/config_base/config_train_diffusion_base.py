@@ -303,8 +303,8 @@ DIFFUSION_STEPS = 1000
 # Change: seldom.
 DIFFUSION_NOISE_SCHEDULE = "cosine"
 
-# How much more often noisy steps are trained than clean ones: the chance of step t grows as t to this power. 0 trains all
-# alike. Only near pure noise must the face be read from the sound, which is what the first step of a deployed model does.
+# How much more often noisy steps are trained than clean ones: in half of the items the chance of step t grows as t to this
+# power; in the other half all are alike. 0 trains all alike throughout. Only near pure noise must the face be read from the sound, which is what the first step of a deployed model does.
 # Type: number >= 0.
 # Change: 3 or so for short trainings, when the mouth follows the sound weakly.
 STEP_BIAS = 0.0

@@ -100,7 +100,7 @@ class DiffusionMethod:
         """`smooth` (A, K, K): squared upper-face motion as a quadratic form of coefficient differences, over 3V.
 
         `skin_scale` (A,) takes normalised skin to data units; `skin_size` is 3V.
-        The chance of training step t is proportional to t ** step_bias.
+        Half the segments get a step t at an even chance, half at one proportional to t ** step_bias.
         """
         self.model: nn.Module = network
         self.network, self.data, self.space, self.settings = network, data, space, settings
@@ -139,7 +139,8 @@ class DiffusionMethod:
         steps, noise = [], batch.target.new_zeros(*batch.valid.shape, size)
         for row, (seed, length) in enumerate(zip(batch.seeds, batch.lengths, strict=True)):
             generator = self.generator.manual_seed(seed)
-            share = torch.rand(1, generator=generator, device=noise.device) ** (1 / (1 + self.step_bias))
+            even, share = torch.rand(2, generator=generator, device=noise.device).split(1)
+            share = torch.where(even < 0.5, share, share ** (1 / (1 + self.step_bias)))
             steps.append((share * len(self.alphas)).long().clamp(max=len(self.alphas) - 1))
             noise[row, :length] = torch.randn(length, size, generator=generator, device=noise.device)
         return torch.cat(steps), noise * self.space.noised[batch.actor_ids].unsqueeze(1)

@@ -107,6 +107,7 @@ class MelSteps(nn.Module):
             nn.ReLU(),
             nn.Conv1d(160, self.dim, 3, padding=3, dilation=3),
             nn.ReLU(),
+            nn.Dropout1d(0.2),
         )
 
     def forward(self, audio: Tensor) -> Tensor:
