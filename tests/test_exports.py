@@ -146,7 +146,7 @@ def test_clip_shapes_reach_the_tolerance():
         shapes, weights, error = clip_shapes(frames, rest, tolerance)
         gap = np.linalg.norm(rest + np.tensordot(weights, shapes, 1) - frames, axis=2).max()
         assert gap <= tolerance + 1e-4 and gap == pytest.approx(error, abs=1e-4)
-        assert np.abs(weights).max() <= 1 + 1e-6
+        assert weights.min() >= 0 and weights.max() <= 1 + 1e-6
         counts.append(len(shapes))
     assert counts == sorted(counts) and counts[0] < counts[-1]
 

@@ -12,8 +12,8 @@ BLOCK = 256
 def clip_shapes(frames: np.ndarray, rest: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray, float]:
     """Shapes (K, V, 3) and weights (T, K) with frames (T, V, 3) = rest (V, 3) + weights . shapes, and the largest error.
 
-    The error is the largest distance of a vertex from its place; K is doubled until it is at most `tolerance`, or K is
-    MOST_SHAPES. Shapes are the clip's principal components, scaled so that no weight exceeds 1.
+    The error is the largest distance of a vertex from its place; components are doubled until it is at most `tolerance`,
+    or they are MOST_SHAPES. Shapes are the clip's principal components, each way by itself, so that weights are 0 to 1.
     """
     count, rest = len(frames), np.asarray(rest, np.float32)
     chosen = np.unique(np.linspace(0, count - 1, min(count, MOST_FRAMES)).round().astype(int))
@@ -29,11 +29,20 @@ def clip_shapes(frames: np.ndarray, rest: np.ndarray, tolerance: float) -> tuple
     shapes = 4
     while True:
         shapes = min(2 * shapes, len(basis))
-        error = max(_error(_flat(frames, i, rest), basis, weights[i : i + BLOCK], shapes) for i in range(0, count, BLOCK))
+        error = max(
+            _error(_flat(frames, i, rest), basis, weights[i : i + BLOCK], shapes) for i in range(0, count, BLOCK)
+        )
         if error <= tolerance or shapes == len(basis):
             break
-    size = np.maximum(np.abs(weights[:, :shapes]).max(axis=0), 1e-20)
-    return (basis[:shapes] * size[:, None]).reshape(shapes, *rest.shape), weights[:, :shapes] / size, error
+    return *_one_sided(basis[:shapes].reshape(shapes, *rest.shape), weights[:, :shapes]), error
+
+
+def _one_sided(shapes: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same motion with weights of 0 to 1: some programs cut others off. A shape that goes both ways becomes two."""
+    both = np.concatenate([shapes, -shapes]), np.maximum(np.concatenate([weights, -weights], axis=1), 0)
+    size = both[1].max(axis=0, initial=0.0)
+    used = size > 1e-6 * size.max(initial=0.0)
+    return both[0][used] * size[used, None, None], both[1][:, used] / size[used]
 
 
 def _flat(frames: np.ndarray, first: int, rest: np.ndarray) -> np.ndarray:
