@@ -96,7 +96,23 @@ COMMANDS = {
         options=(
             Option("--compare", {"nargs": "+", "metavar": "RUN", "help": "other training runs, in the same tables"}),
             Option("--emotion", {"metavar": "NAME", "help": "animate every shot in this emotion, not in its own"}),
-            Option("--videos", {"type": int, "metavar": "N", "help": "film the N worst shots: truth, prediction and error"}),
+            Option(
+                "--lips",
+                {"nargs": 1, "metavar": "FILE", "help": "JSON list of lip vertices, instead of those of the lip lists"},
+                is_path=True,
+            ),
+            Option(
+                "--upper-face",
+                {
+                    "nargs": 1,
+                    "metavar": "FILE",
+                    "help": "JSON list of upper-face vertices, instead of those above the lids",
+                },
+                is_path=True,
+            ),
+            Option(
+                "--videos", {"type": int, "metavar": "N", "help": "film the N worst shots: truth, prediction and error"}
+            ),
         ),
     ),
 }

@@ -47,7 +47,11 @@ def call_inference(module: Any, args: Any) -> str:
 
 def call_evaluate(module: Any, args: Any) -> str:
     given = {name: getattr(args, name, None) for name in ("compare", "emotion", "videos")}
-    return module.run(args.config_name, args.training_run_name_full, **{k: v for k, v in given.items() if v is not None})
+    regions = {name: getattr(args, name, None) for name in ("lips", "upper_face")}
+    given["regions"] = {name: paths[0] for name, paths in regions.items() if paths} or None
+    return module.run(
+        args.config_name, args.training_run_name_full, **{k: v for k, v in given.items() if v is not None}
+    )
 
 
 COMMANDS: dict[str, tuple[str, Callable[[Any, Any], str]]] = {

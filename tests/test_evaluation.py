@@ -37,15 +37,22 @@ def test_published_lip_and_upper_face_metrics_by_another_route() -> None:
     rng = np.random.default_rng(0)
     truth, prediction, neutral = rng.normal(size=(40, 9, 3)), rng.normal(size=(40, 9, 3)), rng.normal(size=(9, 3))
     upper = np.array([2, 5, 7])
-    by_vertex = [[sum((p - q) ** 2 for p, q in zip(a[v], b[v], strict=True)) for v in upper] for a, b in zip(truth, prediction, strict=True)]
-    assert errors.lip_vertex_error_max_squared(truth, prediction, upper) == pytest.approx(np.mean([max(row) for row in by_vertex]))
+    by_vertex = [
+        [sum((p - q) ** 2 for p, q in zip(a[v], b[v], strict=True)) for v in upper]
+        for a, b in zip(truth, prediction, strict=True)
+    ]
+    assert errors.lip_vertex_error_max_squared(truth, prediction, upper) == pytest.approx(
+        np.mean([max(row) for row in by_vertex])
+    )
     signed, absolute = [], []
     for v in upper:
         true, ours = (np.linalg.norm(x[:, v] - neutral[v], axis=1) for x in (truth, prediction))
         signed.append(np.std(true**2) - np.std(ours**2))
         absolute.append(abs(np.std(true) - np.std(ours)))
     assert errors.upper_face_dynamics_deviation(truth, prediction, neutral, upper) == pytest.approx(np.mean(signed))
-    assert errors.upper_face_dynamics_error_mm(truth, prediction, neutral, upper, MM) == pytest.approx(np.mean(absolute) * 10)
+    assert errors.upper_face_dynamics_error_mm(truth, prediction, neutral, upper, MM) == pytest.approx(
+        np.mean(absolute) * 10
+    )
 
 
 def test_mouth_opening() -> None:
@@ -53,7 +60,9 @@ def test_mouth_opening() -> None:
     assert mouth.mouth_opening_error_mm(truth, prediction, MM) == pytest.approx(5.0)
     assert mouth.mouth_opening_relative_error(truth, prediction, rest=1.5) == pytest.approx(2 / 4)
     assert mouth.mouth_opening_relative_error(truth, np.full(4, 1.5), rest=1.5) == pytest.approx(1.0)
-    assert mouth.mouth_opening_correlation(truth, prediction) == pytest.approx(scipy.stats.pearsonr(truth, prediction)[0])
+    assert mouth.mouth_opening_correlation(truth, prediction) == pytest.approx(
+        scipy.stats.pearsonr(truth, prediction)[0]
+    )
     assert np.isnan(mouth.mouth_opening_correlation(truth, np.ones(4)))
 
 
@@ -77,7 +86,9 @@ def test_time_warping_against_the_textbook_recursion() -> None:
     assert mouth.lip_distance_dtw_mm(a, b, fps=1000, mm=MM) == pytest.approx(table[-1, -1] / 12 * MM)
     assert mouth.lip_distance_dtw_mm(a, b, fps=1, mm=MM) >= table[-1, -1] / 12 * MM  # a narrow band can only cost
     late = np.concatenate([[0.0, 0.0], np.sin(np.arange(60) / 3)])
-    assert mouth.lip_distance_dtw_mm(late[2:], late[:-2], 30, MM) < 0.3 * mouth.mouth_opening_error_mm(late[2:], late[:-2], MM)
+    assert mouth.lip_distance_dtw_mm(late[2:], late[:-2], 30, MM) < 0.3 * mouth.mouth_opening_error_mm(
+        late[2:], late[:-2], MM
+    )
 
 
 def test_velocity_and_jerk() -> None:
@@ -89,7 +100,9 @@ def test_velocity_and_jerk() -> None:
     assert motion.mean_jerk_mm_s3(truth, 30.0, MM) == pytest.approx(6 * 30**3 * MM)
     assert motion.jerk_ratio(truth, prediction) == pytest.approx(2)
     assert motion.velocity_error_mm_s(truth, prediction, 30, MM) == pytest.approx(125 / 5 * 30 * MM)
-    assert np.isnan(motion.jerk_ratio(truth[:3], truth[:3])) and np.isnan(motion.velocity_error_mm_s(truth[:1], truth[:1], 30, MM))
+    assert np.isnan(motion.jerk_ratio(truth[:3], truth[:3])) and np.isnan(
+        motion.velocity_error_mm_s(truth[:1], truth[:1], 30, MM)
+    )
 
 
 def test_diversity() -> None:
@@ -151,7 +164,9 @@ FPS = 30.0
 
 def smooth(x: np.ndarray, width: int) -> np.ndarray:
     window = np.hanning(width + 2)[1:-1]
-    return np.apply_along_axis(lambda c: np.convolve(np.pad(c, width // 2, mode="edge"), window / window.sum(), "valid"), 0, x)
+    return np.apply_along_axis(
+        lambda c: np.convolve(np.pad(c, width // 2, mode="edge"), window / window.sum(), "valid"), 0, x
+    )
 
 
 def talking(seed: int, seconds: float = 12.0) -> tuple[np.ndarray, score.Face]:
@@ -177,7 +192,9 @@ def predicted(truth: np.ndarray, seed: int = 5) -> np.ndarray:
 
 
 def values_of(prediction: np.ndarray, truth: np.ndarray, face: score.Face) -> dict[str, float]:
-    one = score.score_shot(("a", "demo", "joy"), truth, prediction, face, FPS, face.opening(truth))  # sound follows the mouth
+    one = score.score_shot(
+        ("a", "demo", "joy"), truth, prediction, face, FPS, face.opening(truth)
+    )  # sound follows the mouth
     return {**one.values, "frechet_differences_mm2": motion.frechet_distance(*(np.diff(p, axis=0) for p in one.poses))}
 
 
@@ -248,7 +265,10 @@ def test_confidence_intervals_hold_the_mean_about_as_often_as_they_say() -> None
     rng, hits = np.random.default_rng(4), 0
     for _ in range(60):
         values = rng.normal(3, 1, size=25)
-        rows = [score.ShotScore(str(i), "a", "joy", 1, {"mean_vertex_error_mm": v}, {"mean_vertex_error_mm": 1}) for i, v in enumerate(values)]
+        rows = [
+            score.ShotScore(str(i), "a", "joy", 1, {"mean_vertex_error_mm": v}, {"mean_vertex_error_mm": 1})
+            for i, v in enumerate(values)
+        ]
         entry = score.pool(rows, resamples=300)["mean_vertex_error_mm"]
         hits += entry["low"] < 3 < entry["high"]
     assert 50 <= hits <= 60

@@ -40,7 +40,11 @@ def test_patterns_names_and_rows() -> None:
     shots = shots_of(neutral=12, joy=3)
     assert {name for _, name in held_out_shots("*_02", shots)} == {"neutral_02", "joy_02"}
     row = ("amy", "joy_00", (5, 50), "", "en", "x.wav", 0)
-    assert held_out_shots(["neutral_1?", row], shots) == {("amy", "neutral_10"), ("amy", "neutral_11"), ("amy", "joy_00")}
+    assert held_out_shots(["neutral_1?", row], shots) == {
+        ("amy", "neutral_10"),
+        ("amy", "neutral_11"),
+        ("amy", "joy_00"),
+    }
     with pytest.raises(UserError) as error:
         held_out_shots(["nothing*", ("amy", "joy_9", (0, 1), "", "", "", 0)], shots)
     assert len(error.value.lines) == 2 and "VALIDATION_CLIPS[0]" in error.value.lines[0]
@@ -63,7 +67,9 @@ def test_no_shot_is_on_both_sides() -> None:
     assert len(split_rows(through_json[1], through_json[0], template, shots, [])[0]) == 19
 
 
-@pytest.mark.parametrize("value", [0.1, "*_07_*", ["a_neutral"], ["a*", ("amy", "s", (0, 2), "", "en", "s.wav", 0)], []])
+@pytest.mark.parametrize(
+    "value", [0.1, "*_07_*", ["a_neutral"], ["a*", ("amy", "s", (0, 2), "", "en", "s.wav", 0)], []]
+)
 def test_every_form_is_accepted(value: object) -> None:
     assert section_from_values("train", {"VALIDATION_CLIPS": value}).VALIDATION_CLIPS == value
 
@@ -150,12 +156,15 @@ def test_training_measures_on_what_it_does_not_see(trained) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(folder)).Reload()
-    assert [e.value for e in events.Scalars("validation/MSE")] == pytest.approx([line["MSE"] for line in lines], rel=1e-5)
+    assert [e.value for e in events.Scalars("validation/MSE")] == pytest.approx(
+        [line["MSE"] for line in lines], rel=1e-5
+    )
 
 
 def test_evaluate_writes_numbers_and_a_page(trained) -> None:
     root, run = trained
-    name = evaluate.run("tiny", "latest", compare=[run])
+    (root / "lips.json").write_text("[440, 443]")
+    name = evaluate.run("tiny", "latest", compare=[run], regions={"lips": str(root / "lips.json")})
     folder = root / "workspace/output_evaluate" / name
     report = json.loads((folder / "report.json").read_text())
     assert {shot["shot"] for shot in report["shots"]} == {"a3_joy", "a6_neutral"}
@@ -177,8 +186,11 @@ def test_evaluate_tells_when_nothing_is_held_out(trained) -> None:
     try:
         with pytest.raises(UserError, match=f"the training used all {len(SHOTS)} clips.*VALIDATION_CLIPS = 0.1"):
             evaluate.run("tiny", run)
-        with pytest.raises(UserError, match="glee"):
+        (root / "odd.json").write_text("[1, 99999]")
+        with pytest.raises(UserError, match="names vertex 99999, the mesh has"):
             saved.write_text(before)
+            evaluate.run("tiny", run, regions={"upper_face": root / "odd.json"})
+        with pytest.raises(UserError, match="glee"):
             evaluate.run("tiny", run, emotion="glee")
     finally:
         saved.write_text(before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -76,17 +76,19 @@ def run(
     compare: Sequence[str] = (),
     emotion: str | None = None,
     videos: int = 0,
+    regions: Mapping[str, str] | None = None,
 ) -> str:
     """Measure training run `run_name` (or `latest`), and those of `compare`, into output_evaluate; returns the new run's name.
 
-    Each shot is animated in its own emotion, or all in `emotion`. `videos` films that many of the worst clips. Raises
+    Each shot is animated in its own emotion, or all in `emotion`. `videos` films that many of the worst clips. `regions`
+    {"lips" or "upper_face": JSON file} names vertices instead of the data set's lists. Raises
     UserError for mistakes, and when there is no shot that was not trained on, before any folder is made.
     """
     train = train_section(config_name, run_name)
     names = list(dict.fromkeys([run_name, *compare]))
     training_runs = list({r.name: r for r in (find_training_run(config_name, name, train) for name in names)}.values())
     dataset = load_config(config_name, ("dataset",))["dataset"]
-    clips, sources = held_out_clips(config_name, train, dataset, training_runs)
+    clips, sources = held_out_clips(config_name, train, dataset, training_runs, regions)
     runtime = runtimes.start()
     predictors = [Predictor(config_name, r, emotion, runtime, {}) for r in training_runs]
     for predictor in predictors:
@@ -195,7 +197,13 @@ def _films(
             sound = sound_of(clip)
             begin = round(part.start / fps * sound.sample_rate)
             write_clip_video(
-                path, truth, np.asarray(takes[0][part]), triangles, source.face.mm, fps, (sound.samples[begin:], sound.sample_rate)
+                path,
+                truth,
+                np.asarray(takes[0][part]),
+                triangles,
+                source.face.mm,
+                fps,
+                (sound.samples[begin:], sound.sample_rate),
             )
         films[clip.shot.actor, clip.shot.name] = f"videos/{path.name}"
         logger.info("video: %s", external_path(path))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from audio2face.evaluation.score import FRECHET_DIMENSIONS, Face, lip_vertices, 
 from audio2face.formats import find_animation, read_animation
 from audio2face.formats.json_file import read_json
 from audio2face.formats.sound import sound_info
-from audio2face.paths import local_path
+from audio2face.paths import external_path, local_path
 from audio2face.types import Clip, Shot, UserError, Waveform, raise_problems
 
 logger = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class ActorSource:
     files: DatasetFiles
     units_per_metre: float
     training: list[Clip] = field(default_factory=list)
+    regions: dict[str, np.ndarray] = field(default_factory=dict)  # "lips", "upper_face": vertices given by the user
 
     @cached_property
     def training_coeffs(self) -> np.ndarray:
@@ -66,9 +68,9 @@ class ActorSource:
         face = Face(
             neutral=neutral,
             mm=1000 / self.units_per_metre,
-            lips=lip_vertices(lips, files.lip_size_pairs()),
+            lips=self.regions.get("lips", lip_vertices(lips, files.lip_size_pairs())),
             lip_pairs=lips,
-            upper=upper_vertices(neutral, lids),
+            upper=self.regions.get("upper_face", upper_vertices(neutral, lids)),
             axes=skin.components[:FRECHET_DIMENSIONS],
         )
         for there, key, what in (
@@ -116,12 +118,17 @@ def truth_at(clip: Clip, files: DatasetFiles, fps: float, count: int) -> tuple[s
 
 
 def held_out_clips(
-    config_name: str, train: Section, dataset: Section, runs: Sequence[TrainRun]
+    config_name: str,
+    train: Section,
+    dataset: Section,
+    runs: Sequence[TrainRun],
+    regions: Mapping[str, str | Path] | None = None,
 ) -> tuple[list[Clip], dict[str, ActorSource]]:
     """The clips to measure on, and every actor's data. Raises UserError when there is none or something is missing.
 
     They are VALIDATION_CLIPS of config_train, or else every shot of the preprocessing run; in either case without the
-    shots that any of the runs was trained on, as the runs' own configs tell.
+    shots that any of the runs was trained on, as the runs' own configs tell. `regions` {"lips" or "upper_face": JSON file}
+    replaces the vertices that the data set's lists stand for.
     """
     actors = [a for a in runs[0].spec.actors if all(a in run.spec.actors for run in runs)]
     if not actors:
@@ -149,8 +156,27 @@ def held_out_clips(
     trained_rows = [row for row in trained[runs[0].name] if row[0] in shots and row[1] in shots[row[0]]]
     training = _clips(trained_rows, shots, files, "training clip")
     units = float(dataset.UNITS_PER_METRE)
-    sources = {a: ActorSource(preproc[a], files[a], units, [c for c in training if c.shot.actor == a]) for a in actors}
+    given = {
+        name: _read_vertices(path, min(len(p.skin.mean) for p in preproc.values()))
+        for name, path in (regions or {}).items()
+    }
+    sources = {
+        a: ActorSource(preproc[a], files[a], units, [c for c in training if c.shot.actor == a], given) for a in actors
+    }
     return clips, sources
+
+
+def _read_vertices(path: str | Path, num_vertices: int) -> np.ndarray:
+    """Vertex numbers (n,) of a JSON list. Raises UserError when it is none, or names vertices that the mesh lacks."""
+    try:
+        values = read_json(local_path(path))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{external_path(path)}: {error}") from error
+    if not isinstance(values, list) or not values or any(type(v) is not int or v < 0 for v in values):
+        raise UserError(f"{external_path(path)}: expected a list of vertices (whole numbers >= 0)")
+    if max(values) >= num_vertices:
+        raise UserError(f"{external_path(path)}: names vertex {max(values)}, the mesh has {num_vertices}")
+    return np.unique(values)
 
 
 def _key(row: Any) -> tuple[str, str]:

@@ -37,7 +37,9 @@ def write_clip_video(
     plain = [Mesh(triangles, np.array(SKIN))]
     streams = [render_animation(plain, [frames], camera=camera) for frames in (truth, prediction)]
     titles = ["truth", "prediction", f"error, dark red: {MOST_MM:g} mm"]
-    write_video(path, side_by_side(*streams, _heat(truth, prediction, triangles, mm, camera), titles=titles), fps, sound)
+    write_video(
+        path, side_by_side(*streams, _heat(truth, prediction, triangles, mm, camera), titles=titles), fps, sound
+    )
 
 
 def _heat(

@@ -28,7 +28,9 @@ def shot_dots(values: Mapping[str, Mapping[str, float]], styles: Mapping[str, st
         parts.append(_text(NAME_WIDTH - 8, y + 4, shot, "end"))
         for system, value in row.items():
             title = f"<title>{escape(shot)}, {escape(system)}: {value:.3g} {escape(unit)}</title>"
-            parts.append(f'<circle class="{styles[system]}" cx="{NAME_WIDTH + value * scale:.1f}" cy="{y:.1f}" r="4.5">{title}</circle>')
+            parts.append(
+                f'<circle class="{styles[system]}" cx="{NAME_WIDTH + value * scale:.1f}" cy="{y:.1f}" r="4.5">{title}</circle>'
+            )
     return _svg(parts, height)
 
 

@@ -13,12 +13,19 @@ import numpy as np
 from audio2face.evaluation.plots import curves, shot_dots
 from audio2face.evaluation.score import METRICS, Metric, ShotScore, pool
 
-KEYS = ("mouth_opening_correlation", "mouth_opening_relative_error", "lip_vertex_error_mm", "lip_jerk_ratio", "lag_behind_truth_ms")
+KEYS = (
+    "mouth_opening_correlation",
+    "mouth_opening_relative_error",
+    "lip_vertex_error_mm",
+    "lip_jerk_ratio",
+    "lag_behind_truth_ms",
+)
 WORST_BY = "lip_vertex_error_mm"
 MOST_CURVES = 8
 NUM_COLOURS = 6
 Pooled = dict[str, dict[str, float | None]]
-STYLE = """
+STYLE = (
+    """
 :root { color-scheme: light dark; --ink: #1c2430; --soft: #667085; --paper: #fff; --line: #d8dee8; --panel: #f6f8fb; --truth: #1c2430;
   --c0: #2e77d0; --c1: #d9480f; --c2: #2b8a3e; --c3: #9c36b5; --c4: #b8860b; --c5: #0b7285; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --soft: #98a2b3; --paper: #12161c; --line: #303846; --panel: #1a2029;
@@ -32,10 +39,13 @@ td:first-child, th:first-child { text-align: left } th { overflow-wrap: anywhere
 svg { width: 100%; height: auto; background: var(--panel); border-radius: 4px } svg text { font: 11px system-ui; fill: var(--soft) }
 polyline { fill: none; stroke-width: 1.5 } .axis { stroke: var(--line) } video { width: 100%; margin-top: .4em }
 circle { opacity: .85 } .key-line { display: inline-block; width: 1.6em; height: 4px; vertical-align: middle; margin: 0 .4em 0 1em; background: currentColor }
-""" + "".join(
-    f"polyline.c{i} {{ stroke: var(--c{i}) }} circle.c{i} {{ fill: var(--c{i}) }} .key-line.c{i} {{ color: var(--c{i}) }}\n"
-    for i in range(NUM_COLOURS)
-) + "polyline.truth { stroke: var(--truth) } circle.truth { fill: var(--truth) } .key-line.truth { color: var(--truth) }\n"
+"""
+    + "".join(
+        f"polyline.c{i} {{ stroke: var(--c{i}) }} circle.c{i} {{ fill: var(--c{i}) }} .key-line.c{i} {{ color: var(--c{i}) }}\n"
+        for i in range(NUM_COLOURS)
+    )
+    + "polyline.truth { stroke: var(--truth) } circle.truth { fill: var(--truth) } .key-line.truth { color: var(--truth) }\n"
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,9 @@ class Evaluation:
         """The main numbers of every system, a line each."""
         lines = []
         for system in self.systems:
-            shown = [f"{METRICS[key].label} {_cell(system.all, key, METRICS[key])}" for key in KEYS if key in system.all]
+            shown = [
+                f"{METRICS[key].label} {_cell(system.all, key, METRICS[key])}" for key in KEYS if key in system.all
+            ]
             lines.append(f"{system.name}: {'; '.join(shown)}")
         return lines
 
@@ -142,7 +154,11 @@ def html_report(evaluation: Evaluation, films: Mapping[tuple[str, str], str] | N
         *_worst(evaluation, styles, films or {}),
     ]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head>\n<body>\n' + "\n".join(body) + "\n</body></html>\n"
+    return (
+        f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head>\n<body>\n'
+        + "\n".join(body)
+        + "\n</body></html>\n"
+    )
 
 
 def _styles(systems: Sequence[System]) -> dict[str, str]:
@@ -173,7 +189,9 @@ def _summary_table(evaluation: Evaluation) -> str:
         if not any(key in s.all for s in evaluation.systems):
             continue
         best = "" if metric.best is None else f"<small>best: {metric.best:g}</small>"
-        cells = "".join(f'<td class="{s.kind}">{_cell(s.all, key, metric, interval=True)}</td>' for s in evaluation.systems)
+        cells = "".join(
+            f'<td class="{s.kind}">{_cell(s.all, key, metric, interval=True)}</td>' for s in evaluation.systems
+        )
         lines.append(f'<tr class="{"key" if key in KEYS else ""}"><td>{escape(metric.label)}{best}</td>{cells}</tr>')
     return f'<h2>All shots</h2><div class="wide"><table><tr><th></th>{head}</tr>{"".join(lines)}</table></div>'
 
@@ -194,7 +212,9 @@ def _group_tables(evaluation: Evaluation) -> list[str]:
             for group in groups
             for name, by in pooled.items()
         ]
-        parts.append(f'<h2>By {attribute}</h2><div class="wide"><table><tr><th></th>{head}</tr>{"".join(lines)}</table></div>')
+        parts.append(
+            f'<h2>By {attribute}</h2><div class="wide"><table><tr><th></th>{head}</tr>{"".join(lines)}</table></div>'
+        )
     return parts
 
 
@@ -213,7 +233,9 @@ def _per_shot(evaluation: Evaluation, styles: dict[str, str]) -> list[str]:
     for actor, shot in ordered:
         first = evaluation.runs[0].by_shot[actor, shot][0]
         cells = "".join(f"<td>{_number(first.values.get(k))} {METRICS[k].unit}</td>" for k in keys)
-        lines.append(f"<tr><td>{escape(shot)}<small>{escape(actor)}, {escape(first.emotion)}, {first.seconds:.1f} s</small></td>{cells}</tr>")
+        lines.append(
+            f"<tr><td>{escape(shot)}<small>{escape(actor)}, {escape(first.emotion)}, {first.seconds:.1f} s</small></td>{cells}</tr>"
+        )
     table = f'<div class="wide"><table><tr><th>{escape(evaluation.runs[0].name)}</th>{head}</tr>{"".join(lines)}</table></div>'
     label = f"<p>{escape(METRICS[key].label)}, worst shots first: {legend}</p>"
     return ["<h2>Shot by shot</h2>", label, shot_dots(dots, styles, METRICS[key].unit), table]
@@ -222,7 +244,9 @@ def _per_shot(evaluation: Evaluation, styles: dict[str, str]) -> list[str]:
 def _worst(evaluation: Evaluation, styles: dict[str, str], films: Mapping[tuple[str, str], str]) -> list[str]:
     parts = ["<h2>Worst clips</h2>"]
     names = "".join(f'<i class="key-line {styles[s.name]}"></i>{escape(s.name)}' for s in evaluation.runs)
-    parts.append(f'<p>Opening of the mouth, <i class="key-line truth"></i>truth {names}; below it the lip vertex error.</p>')
+    parts.append(
+        f'<p>Opening of the mouth, <i class="key-line truth"></i>truth {names}; below it the lip vertex error.</p>'
+    )
     for actor, shot in worst_shots(evaluation, MOST_CURVES):
         scores = {s.name: s.by_shot[actor, shot][0] for s in evaluation.runs}
         first = next(iter(scores.values()))

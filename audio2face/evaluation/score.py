@@ -100,7 +100,12 @@ class ShotScore:
 
 
 def score_shot(
-    name: tuple[str, str, str], truth: np.ndarray, prediction: np.ndarray, face: Face, fps: float, energy: np.ndarray | None
+    name: tuple[str, str, str],
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    face: Face,
+    fps: float,
+    energy: np.ndarray | None,
 ) -> ShotScore:
     """Every metric of frames (T, V, 3) against the true ones; `name` is (shot, actor, emotion), `energy` (T,) the sound's."""
     count = len(truth)
@@ -179,7 +184,9 @@ def pool(scores: Sequence[ShotScore], seed: int = 0, resamples: int = RESAMPLES)
     names = list(dict.fromkeys((s.actor, s.shot) for s in scores))
     shot_of = np.array([names.index((s.actor, s.shot)) for s in scores])
     rng = np.random.default_rng(seed)
-    drawn = np.stack([np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names)) for _ in range(resamples)])
+    drawn = np.stack(
+        [np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names)) for _ in range(resamples)]
+    )
     counts = np.concatenate([np.ones((1, len(names))), drawn])[:, shot_of]  # (1 + R, S), the first is what there is
     for key, metric in METRICS.items():
         if metric.pooled == "shots":
@@ -193,7 +200,11 @@ def pool(scores: Sequence[ShotScore], seed: int = 0, resamples: int = RESAMPLES)
             continue
         low, high = np.nanpercentile(values[1:], [50 * (1 - COVERAGE), 50 * (1 + COVERAGE)])
         alone = len(names) < 2
-        found[key] = {"value": float(values[0]), "low": None if alone else float(low), "high": None if alone else float(high)}
+        found[key] = {
+            "value": float(values[0]),
+            "low": None if alone else float(low),
+            "high": None if alone else float(high),
+        }
     return found
 
 
@@ -237,7 +248,10 @@ def _project(frames: np.ndarray, face: Face) -> np.ndarray:
     basis = face.axes.reshape(len(face.axes), -1)
     scale = face.mm / np.sqrt(len(face.neutral))
     blocks = range(0, len(frames), BLOCK)
-    return np.concatenate([(frames[i : i + BLOCK] - face.neutral).reshape(-1, basis.shape[1]) @ basis.T for i in blocks]) * scale
+    return (
+        np.concatenate([(frames[i : i + BLOCK] - face.neutral).reshape(-1, basis.shape[1]) @ basis.T for i in blocks])
+        * scale
+    )
 
 
 def _blockwise_mean_error(truth: np.ndarray, prediction: np.ndarray, mm: float) -> float:

@@ -31,7 +31,9 @@ def regression_validation(
 
     @torch.no_grad()
     def validate() -> dict[str, float]:
-        prediction = torch.cat([_predict(method, data, rows) for rows in torch.arange(data.num_rows).split(ENCODE_BATCH)])
+        prediction = torch.cat(
+            [_predict(method, data, rows) for rows in torch.arange(data.num_rows).split(ENCODE_BATCH)]
+        )
         target = data.target[0]
         values = {"MSE": float(mse(prediction, target, data.mask))}
         if lips is None:
