@@ -65,6 +65,7 @@ class Predictor:
         network_type = self.run.spec.network_type
         section = load_config(self.config_name, (), optional=("inference",), network_type=network_type)["inference"]
         own = {"AUDIO_PATH": [str(audio)], "EMOTION_LABEL": emotion, "ACTOR_NAME": actor, "OUTPUT_FORMATS": ["npy"]}
+        own |= {"APPLY_POSTPROCESSING": False}  # the truth has no smoothing and strengths
         configs = post_configs(section, self.run)
         section = section_from_values("inference", {**section.modifier, **own}, network_type)
         return METHODS[network_type](section, self.run, configs).start(self.runtime.device)
