@@ -11,6 +11,7 @@ from audio2face.artifacts.preproc_run import clips_text, save_basis, save_blends
 from audio2face.artifacts.run_dir import finish_run, new_run, write_provenance
 from audio2face.artifacts.topology import TRIANGLES_FILE, write_topology
 from audio2face.config import Section, load_config
+from audio2face.doctor import report_faults
 from audio2face.geometry.poses import GIB
 from audio2face.paths import external_path, local_path
 from audio2face.preproc.basis import BasisSettings, MeshBasis
@@ -39,6 +40,7 @@ def run(config_name: str, actor: str) -> str:
     if actor not in dataset.ACTOR_NAMES:
         raise UserError(f"actor {actor!r} is not in ACTOR_NAMES of {config_name}: {', '.join(dataset.ACTOR_NAMES)}")
     setup_logging(verbose=preproc.VERBOSE)
+    report_faults(sections, [actor])
     inputs = build_inputs(dataset, preproc, actor)
     folder = new_run(local_path(preproc.PREPROC_OUTPUT_ROOT), preproc.RUN_NAME)
     setup_logging(folder / "log.log", verbose=preproc.VERBOSE)

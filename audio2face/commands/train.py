@@ -23,6 +23,7 @@ from audio2face.artifacts.run_dir import (
 )
 from audio2face.artifacts.train_run import TrainRun, load_train_run, write_train_run
 from audio2face.config import Section, load_config
+from audio2face.doctor import report_faults
 from audio2face.methods import diffusion_setup, regression_setup
 from audio2face.methods.setup import Inputs, Training, build_inputs
 from audio2face.networks import save_weights
@@ -40,7 +41,14 @@ METHODS: dict[str, Callable[[Inputs, Runtime], Training]] = {
     "diffusion": diffusion_setup.build,
 }
 METRICS_FILE = "metrics.jsonl"  # a line for each measurement on VALIDATION_CLIPS
-FREE_TO_CHANGE = {"RUN_INFO", "LOG_PERIOD", "CHECKPOINT_PERIOD", "CHECKPOINT_MINUTES", "CHECKPOINT_KEEP", "VALIDATION_PERIOD"}
+FREE_TO_CHANGE = {
+    "RUN_INFO",
+    "LOG_PERIOD",
+    "CHECKPOINT_PERIOD",
+    "CHECKPOINT_MINUTES",
+    "CHECKPOINT_KEEP",
+    "VALIDATION_PERIOD",
+}
 
 
 def run(config_name: str, resume: str | None = None, export: str | None = None) -> str:
@@ -54,18 +62,20 @@ def run(config_name: str, resume: str | None = None, export: str | None = None) 
     Ctrl-C or SIGTERM ends training after the current step; what there is is saved and exported, then KeyboardInterrupt
     is raised with the run's name. Raises UserError for mistakes in the config or the data, before any folder is made.
     """
-    sections = load_config(config_name, ("train", "dataset"), optional=("inference",))
+    sections = load_config(config_name, ("train", "dataset"), optional=("inference", "preproc"))
     train, dataset = sections["train"], sections["dataset"]
     root = local_path(train.TRAIN_OUTPUT_ROOT)
     if export:
         return export_again(root, export, train)
     folder = find_unfinished(root, train, resume, config_name) if resume else None
+    report_faults(sections, list(dataset.ACTOR_NAMES))
     runtime = runtimes.start(train.RNG_SEED_TORCH, train.REPRODUCIBLE)
     inputs = build_inputs(config_name, train, dataset, sections.get("inference"))
     training = METHODS[train.NETWORK_TYPE](inputs, runtime)
     if folder is None:
         folder = new_run(root, train.RUN_NAME)
-        write_provenance(folder, sections, train.RUN_INFO, {"preproc_info": _preproc_info(inputs)})
+        made_with = {kind: sections[kind] for kind in ("train", "dataset", "inference") if sections[kind].file}
+        write_provenance(folder, made_with, train.RUN_INFO, {"preproc_info": _preproc_info(inputs)})
     runtimes.setup_logging(folder / "log.log")
     training_run = write_train_run(folder, training.spec, inputs.runs)
     stop = Stop()
@@ -161,7 +171,9 @@ def _fit(training: Training, board: _TensorBoard, stop: Stop, folder: Path, trai
     if state:
         logger.info("going on after step %d (epoch %d)", state["step"], state["epoch"] + 1)
     try:
-        return fit(training.method, training.settings, board.log, stop, lambda s: _save(folder, s, keep), state, measure)
+        return fit(
+            training.method, training.settings, board.log, stop, lambda s: _save(folder, s, keep), state, measure
+        )
     except TrainingDiverged as error:
         save_weights(folder / "weights_last_good.pth", training.network)
         logger.error("the last good weights: %s", external_path(folder / "weights_last_good.pth"))

@@ -62,7 +62,7 @@ def build_clips(
             problems.append(f"{where}: {error}")
             continue
         first = max(first, -offset)
-        end = int(frames_of_sound + 1e-6) - 1 - offset
+        end = int(frames_of_sound + 0.5) - 1 - offset  # a last frame that sounds for half its time counts
         if end < last:
             missing = last - end
             text = (

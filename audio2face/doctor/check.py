@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from audio2face.doctor.subject import Mesh, Subject, build_subject, readable
 from audio2face.doctor.sync import Lag, check_sync, find_lag, margin_frames
 from audio2face.doctor.vertex_lists import KEYS, check_vertex_lists, listed_vertices, mouth_opening, moving_vertices
 from audio2face.types import UserError
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from audio2face.config import Section
@@ -169,3 +172,14 @@ def build_actors(sections: Mapping[str, Section], actor: str | None) -> list[str
     if actor not in names:
         raise UserError(f"actor {actor!r} is not in ACTOR_NAMES: {', '.join(names)}")
     return [actor]
+
+
+def report_faults(sections: Mapping[str, Section], actors: Sequence[str]) -> None:
+    """The quick check as a command runs it at its start: what it finds is logged.
+
+    It does not stop the command, since an odd character may look wrong and be right; what cannot work is refused by the
+    command itself.
+    """
+    for finding in quick_check(sections, actors):
+        if finding.level != "info":
+            logger.warning("%s", finding)
