@@ -139,6 +139,17 @@ def test_sound_files_are_named_as_the_container_sees_them(machine: Machine) -> N
     assert result.returncode == 2 and "absent.wav: no such file" in result.stderr
 
 
+def test_options_of_every_kind_reach_the_evaluation(machine: Machine) -> None:
+    machine.write(machine.root / "other/lips.json", "[1]")
+    options = ["--videos", "2", "--compare", "one", "two", "--lips", "other/lips.json"]
+    result = machine.run("run_evaluate.py", "my-project", "latest", *options)
+    assert result.returncode == 0, result.stderr
+    told = ["runners.run_evaluate", "my-project", "latest", "--compare", "one", "two", "--lips", "/input/0/lips.json"]
+    assert machine.recorded()[-10:] == [*told, "--videos", "2"]
+    result = machine.run("run_evaluate.py", "my-project", "latest", "--videos", "many")
+    assert result.returncode == 2 and "invalid int value" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
