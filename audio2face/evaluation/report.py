@@ -145,7 +145,7 @@ def html_report(evaluation: Evaluation, films: Mapping[tuple[str, str], str] | N
     title = f"Evaluation of {', '.join(s.name for s in evaluation.runs)}"
     body = [
         f"<h1>{escape(title)}</h1>",
-        f"<p>{len(shots)} held-out shots, {seconds:.0f} s, {escape(condition)}, through the whole inference path. No run was "
+        f"<p>{len(shots)} held-out shots, {seconds:.0f} s, {escape(condition)}, through the whole inference path, without post-processing. No run was "
         "trained on any of them. Below each number: the 95 % confidence interval over shots (bootstrap). "
         f"{len(shots)} shots are what it rests on: with few, the interval itself is uncertain.</p>",
         _summary_table(evaluation),
