@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from audio2face.artifacts.train_run import ActorData, TrainRun
 from audio2face.audio.waveform import load_waveform
-from audio2face.audio.windows import frame_times
 from audio2face.commands.infer_output import Checks, actor_name, face_files, scratch, write_outputs
 from audio2face.config import Section
 from audio2face.diffusion.schedule import kept_steps
@@ -153,7 +152,7 @@ def animate_take(job: DiffusionJob, roll: Roll, noise: FrameNoise, path: Path, s
     count = frame_count(len(samples), waveform.sample_rate, spec.fps)
 
     def emotions(frames: np.ndarray) -> np.ndarray:
-        return emotion_track(spec, job.emotion, frame_times(1, spec.fps, frames))
+        return emotion_track(spec, job.emotion, (frames + 0.5) / spec.fps)
 
     blocks = roll(Performance(samples, count, job.identity, emotions), noise)
     with scratch(stem.parent, 4 * count * pose_layout(job.actor).size) as store:

@@ -72,14 +72,14 @@ def kept_steps(num_steps: int, respacing: str) -> np.ndarray:
         return np.array([num_steps - 1])
     size, extra = divmod(num_steps, len(counts))
     kept: list[int] = []
-    start = 0
+    first = 0
     for index, count in enumerate(counts):
         length = size + (index < extra)
         if not 1 <= count <= length:
             raise ValueError(f"{respacing!r}: {count} steps of a section of {length}")
-        stride = (length - 1) / (count - 1) if count > 1 else 1.0
-        kept += [start + round(i * stride) for i in range(count)]
-        start += length
+        spacing = (length - 1) / (count - 1) if count > 1 else 1.0
+        kept += [first + round(i * spacing) for i in range(count)]
+        first += length
     return np.array(kept)
 
 

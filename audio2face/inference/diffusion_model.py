@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -25,7 +27,8 @@ def build_network(run: TrainRun) -> DiffusionRNN:
     mean = torch.zeros(len(spec.actors), layout.size)
     if spec.extra["space"] == "vertices":
         mean = torch.from_numpy(np.stack([run.actor(name).mean_geometry for name in spec.actors]))
-    return NETWORKS[spec.network_name](
+    network: Any = NETWORKS[spec.network_name]
+    return network(
         layout=layout,
         mean=mean,
         fps=spec.fps,

@@ -146,8 +146,8 @@ def _window_noise(space: PoseSpace, noise: FrameNoise, window: int, steps: int, 
     with torch.inference_mode():
         device = space.mean.device
         lifted = space.lift_noise(_tensor(drawn.reshape(-1, drawn.shape[2]), device), _tensor(identity[0], device))
-    lifted = lifted[0].cpu().numpy().reshape(steps + 1, s.centre, -1)
-    return np.pad(lifted, ((0, 0), (s.left, s.right), (0, 0)))[None]
+    frames = lifted[0].cpu().numpy().reshape(steps + 1, s.centre, -1)
+    return np.pad(frames, ((0, 0), (s.left, s.right), (0, 0)))[None]
 
 
 def _tensor(x: np.ndarray, device: torch.device) -> Tensor:

@@ -166,7 +166,7 @@ class DiffusionMethod:
         if weights.get("VELOCITY"):
             difference = (self._skin(prediction) - self._skin(x_0)).diff(dim=1)
             terms["VELOCITY"] = over_frames((difference**2).sum(dim=2) / self.skin_size, moving)
-        if smooth:
+        if smooth and self.smooth is not None:
             moved = ours.diff(dim=1)
             energy = (torch.bmm(moved, self.smooth[batch.actor_ids]) * moved).sum(dim=2)
             terms["EXP_SMOOTH"] = over_frames(energy, moving)
@@ -186,11 +186,11 @@ class DiffusionMethod:
 
     def _lips(self, ours: Tensor, true: Tensor, batch: SegmentBatch) -> Tensor:
         """Squared error of lip distances in data units, closed lips weighing most."""
+        assert self.lip_dist is not None
         scale = self.skin_scale[batch.actor_ids][:, None, None]
         ids = batch.actor_ids.repeat_interleave(ours.shape[1])
-        predicted, target = (
-            self.lip_dist((c * scale).flatten(0, 1), ids).unflatten(0, ours.shape[:2]) for c in (ours, true)
-        )
+        distances = [self.lip_dist((c * scale).flatten(0, 1), ids).unflatten(0, ours.shape[:2]) for c in (ours, true)]
+        predicted, target = distances
         error = ((predicted - target) * torch.exp(-self.settings.lip_dist_exp * target.clamp(min=0.0))) ** 2
         weight = batch.valid
         if self.settings.lip_dist_emotion is not None:

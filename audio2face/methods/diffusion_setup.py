@@ -55,7 +55,8 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     full = _pose_layout(inputs)
     space = _space(inputs, coeff_layout, full, device)
     spec = _spec(inputs, sizes if not space.on_vertices else {a: dict(full.sizes) for a in inputs.actors}, space)
-    network: DiffusionRNN = NETWORKS[train.NETWORK_NAME](
+    network_class: Any = NETWORKS[train.NETWORK_NAME]
+    network: DiffusionRNN = network_class(
         layout=space.layout,
         mean=space.mean,
         fps=train.TARGET_FPS,

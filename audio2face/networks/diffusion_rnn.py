@@ -50,6 +50,7 @@ class DiffusionRNN(nn.Module):
     """
 
     mean: Tensor
+    encoder: Any  # a SegmentEncoder
 
     def __init__(
         self,
@@ -92,7 +93,7 @@ class DiffusionRNN(nn.Module):
             raise UserError(
                 f"NETWORK_HYPER_PARAMS: hubert_feature_dim is {hubert_feature_dim}, the audio encoder's is {self.encoder.dim}"
             )
-        self.pieces = max(1, round(STEPS_PER_SECOND / self.fps))  # encoder steps side by side in one frame
+        self.pieces: int = max(1, round(STEPS_PER_SECOND / self.fps))  # encoder steps side by side in one frame
         self.audio = nn.Linear(self.encoder.dim * self.pieces, feature_dim)
         self.embeddings = nn.ModuleDict(
             {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -30,10 +30,24 @@ WAYS_OUT = (
 )
 
 
+class SegmentEncoder(Protocol):
+    """What an encoder offers besides being a module: where its first step is centred, what it hears, values a step."""
+
+    centre: int
+    hearing: str
+    dim: int
+
+    def __call__(self, audio: Tensor) -> Tensor: ...
+
+    def rebuild_arguments(self) -> dict[str, Any]:
+        """Arguments that build the same module without its source: JSON values."""
+
+
 class SpeechTransformer(nn.Module):
     """HuBERT or wav2vec 2.0: the convolutions, projection and first `freeze_layers` layers frozen, the rest trained."""
 
     centre, hearing = 200, "all"
+    model: Any  # a transformers model
 
     def __init__(
         self,
@@ -122,6 +136,7 @@ class PhonemeSteps(nn.Module):
     """The frozen phoneme recogniser's hidden layer."""
 
     centre, hearing = 320, "window"
+    model: PhonemeCtc
     dim = PHONEME_WIDTH
 
     def __init__(self, pretrained: bool = True):
