@@ -487,18 +487,17 @@ RNG_SEED_DATASET = 43
 
 ## Checkpoints
 
-# Epochs between two checkpoints of the whole training state. Nothing reads it yet.
+# Epochs between two checkpoints of the whole training state, from which `run_train.py --resume` goes on.
 # Type: whole number >= 1.
 # Change: smaller for long epochs.
 CHECKPOINT_PERIOD = 10
 
-# Minutes after which a checkpoint is written at the end of an epoch even when CHECKPOINT_PERIOD has not passed. Nothing
-# reads it yet.
+# Minutes after which a checkpoint is written at the end of a step even when CHECKPOINT_PERIOD has not passed.
 # Type: number > 0, minutes.
 # Change: to the time you can bear to lose.
 CHECKPOINT_MINUTES = 10.0
 
-# Checkpoints that are kept, the newest ones. Nothing reads it yet.
+# Checkpoints that are kept, the newest ones.
 # Type: whole number >= 1.
 # Change: to go back further.
 CHECKPOINT_KEEP = 2
