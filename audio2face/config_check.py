@@ -43,7 +43,7 @@ def check_section(
     values, of_actors = _actor_configs(schema, values)
     checked, problems = _validate(schema, values, (), kind, method)
     for actor, own in of_actors.items():
-        model = schema.model_fields[POST_KEY].annotation
+        model: Any = schema.model_fields[POST_KEY].annotation
         full, more = _validate(model, {**values[POST_KEY], **own}, (POST_KEY, actor), kind, method)
         problems += [problem for problem in more if problem.path[2:3] and problem.path[2] in own]
         if checked is not None and full is not None:

@@ -26,7 +26,8 @@ Log = Callable[[int, dict[str, float]], None]
 class Method(Protocol):
     """What `fit` needs to know of a way of training: its weights, its batches and its loss."""
 
-    model: nn.Module
+    @property
+    def model(self) -> nn.Module: ...
 
     def batches(self, epoch: int) -> Iterator[Any]:
         """The batches of one epoch, in an order that depends on the epoch alone."""
@@ -250,7 +251,7 @@ class Fit:
 
     def _minutes_due(self, saved_s: float) -> bool:
         minutes = self.settings.checkpoint_minutes
-        return bool(minutes) and time.monotonic() - saved_s > 60 * minutes
+        return minutes is not None and minutes > 0 and time.monotonic() - saved_s > 60 * minutes
 
 
 def fit(

@@ -112,7 +112,8 @@ def test_muted_clips():
     clips, problems = build_muted_clips([("ann", ("take_joy", 4), 12, "joy")], shots)
     assert problems == [] and clips[0].held == ("take_joy", 4) and clips[0].num_frames == 12 and clips[0].audio is None
     _, problems = build_muted_clips(
-        [("ann", ("take_joy", 4), 12, "joy")] * 2 + [("ann", ("take_joy", 30), 12, "joy"), ("ann", ("x", 0), 1, "joy")], shots
+        [("ann", ("take_joy", 4), 12, "joy")] * 2 + [("ann", ("take_joy", 30), 12, "joy"), ("ann", ("x", 0), 1, "joy")],
+        shots,
     )
     assert len(problems) == 3 and "twice" in problems[0]
 

@@ -64,7 +64,9 @@ def test_imports_go_one_way(path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_the_accelerator_is_named_in_one_place(path):
-    text = path.read_text().lower().replace("target_objects_to_cuda", "").replace("cuda_in_graphics", "")  # fixed from outside
+    text = (
+        path.read_text().lower().replace("target_objects_to_cuda", "").replace("cuda_in_graphics", "")
+    )  # fixed from outside
     assert path.name == "runtime.py" or "cuda" not in text
 
 

@@ -63,5 +63,7 @@ class Resampler:
         top = index * self.down + self._half
         inputs = (top // self.up)[:, None] - np.arange(self._width) - self._start
         known = (inputs >= 0) & (inputs < len(self._tail))
-        heard = np.where(known, self._tail[np.clip(inputs, 0, len(self._tail) - 1)], 0) if len(self._tail) else known * 0.0
+        heard = (
+            np.where(known, self._tail[np.clip(inputs, 0, len(self._tail) - 1)], 0) if len(self._tail) else known * 0.0
+        )
         return np.einsum("ij,ij->i", heard.astype(np.float64), self._bank[top % self.up]).astype(np.float32)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -64,8 +65,13 @@ class Predictor:
     def _start(self, actor: str, emotion: str, audio: Path) -> Animate:
         network_type = self.run.spec.network_type
         section = load_config(self.config_name, (), optional=("inference",), network_type=network_type)["inference"]
-        own = {"AUDIO_PATH": [str(audio)], "EMOTION_LABEL": emotion, "ACTOR_NAME": actor, "OUTPUT_FORMATS": ["npy"]}
-        own |= {"APPLY_POSTPROCESSING": False}  # the truth has no smoothing and strengths
+        own: dict[str, Any] = {
+            "AUDIO_PATH": [str(audio)],
+            "EMOTION_LABEL": emotion,
+            "ACTOR_NAME": actor,
+            "OUTPUT_FORMATS": ["npy"],
+        }
+        own["APPLY_POSTPROCESSING"] = False  # the truth has no smoothing and strengths
         configs = post_configs(section, self.run)
         section = section_from_values("inference", {**section.modifier, **own}, network_type)
         return METHODS[network_type](section, self.run, configs).start(self.runtime.device)

@@ -67,7 +67,9 @@ def scratch(folder: Path, num_bytes: float) -> Iterator[Path | None]:
 def face_files(actor: ActorData, formats: tuple[str, ...]) -> FaceFiles:
     """The actor's faces, and its blendshapes when a format uses them. Raises UserError when a format lacks something."""
     try:
-        rigs = {mesh: read_rig(**files) for mesh, files in actor.blendshapes.items()} if wants(formats, "weights") else {}
+        rigs = (
+            {mesh: read_rig(**files) for mesh, files in actor.blendshapes.items()} if wants(formats, "weights") else {}
+        )
         face = FaceFiles(actor.topology, rigs)
     except ValueError as error:
         raise UserError(f"training run: {error}") from error

@@ -7,4 +7,14 @@ reports = full_check(sections, ["claire"])       reads everything: frames, sound
 from audio2face.doctor.check import ActorReport, full_check, quick_check, report_faults
 from audio2face.doctor.findings import Finding, Where, by_level, raise_errors, worst_first
 
-__all__ = ["ActorReport", "Finding", "Where", "by_level", "full_check", "quick_check", "raise_errors", "report_faults", "worst_first"]
+__all__ = [
+    "ActorReport",
+    "Finding",
+    "Where",
+    "by_level",
+    "full_check",
+    "quick_check",
+    "raise_errors",
+    "report_faults",
+    "worst_first",
+]

@@ -24,7 +24,9 @@ def read_obj_triangles(path: str | os.PathLike[str]) -> np.ndarray:
                 try:
                     corners = [int(field.split("/")[0]) for field in fields[1:]]
                 except ValueError as error:
-                    raise ValueError(f"{path}: line {number}: expected vertex numbers, found {line.strip()!r}") from error
+                    raise ValueError(
+                        f"{path}: line {number}: expected vertex numbers, found {line.strip()!r}"
+                    ) from error
                 corners = [corner - 1 if corner > 0 else num_vertices + corner for corner in corners]
                 if len(corners) < 3 or min(corners) < 0 or max(corners) >= num_vertices:
                     raise ValueError(f"{path}: line {number}: expected three or more vertices of 1 to {num_vertices}")

@@ -95,7 +95,9 @@ def _write_gltf(stem: Path, clip: Clip) -> list[Path]:
         rest = np.asarray(frames[0], np.float32)
         size = float(np.linalg.norm(np.ptp(rest, axis=0)))
         shapes, weights, error = clip_shapes(frames, rest, GLTF_TOLERANCE * size)
-        logger.info("%s: %s in %d shapes, largest error %.2g of its size", paths[0].name, name, len(shapes), error / size)
+        logger.info(
+            "%s: %s in %d shapes, largest error %.2g of its size", paths[0].name, name, len(shapes), error / size
+        )
         names = tuple(f"motion_{k}" for k in range(len(shapes)))
         meshes.append(MorphMesh(name, rest, triangles, shapes, names, weights))
     fps, units = clip.animation.fps, clip.face.topology.units_per_metre

@@ -30,6 +30,7 @@ from audio2face.losses import (
     weighted_total,
 )
 from audio2face.methods.vertex_distances import VertexDistances
+from audio2face.networks.conv_w2v_autocorr import ConvW2vAutocorr
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,11 @@ class Schedule:
 class Regression(nn.Module):
     """The network and the table of implicit emotions, one row per training frame."""
 
-    def __init__(self, network: nn.Module, num_rows: int, implicit_len: int, sigma: float, generator: torch.Generator):
+    network: ConvW2vAutocorr
+
+    def __init__(
+        self, network: ConvW2vAutocorr, num_rows: int, implicit_len: int, sigma: float, generator: torch.Generator
+    ):
         super().__init__()
         self.network = network
         self.implicit = nn.Parameter(torch.randn(num_rows, implicit_len, generator=generator) * sigma)
@@ -133,7 +138,10 @@ class RegressionMethod:
         """All terms of a batch; the normalised ones are raised to 1 - progress."""
         settings, weights = self.settings, self.settings.weights
         network, implicit = self.model.network, self.model.implicit[batch.frame_ids]
-        features = batch.features if batch.features is not None else network.features(batch.audio)
+        features = batch.features
+        if features is None:
+            assert batch.audio is not None, "a batch has features or sound"
+            features = network.features(batch.audio)
         prediction, logits = network.decode(features, implicit, batch.explicit)
         mask = self._without_closed_eyes(batch)
         seq_len = batch.seq_len

@@ -31,6 +31,7 @@ from audio2face.methods.shared import (
 )
 from audio2face.methods.validation import Validate, regression_validation
 from audio2face.networks import NETWORKS
+from audio2face.networks.conv_w2v_autocorr import ConvW2vAutocorr
 from audio2face.networks.layers import num_steps
 from audio2face.networks.phonemes import PhonemeModel, load_phoneme_model
 from audio2face.paths import local_path
@@ -76,7 +77,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     phonemes = _phoneme_models(inputs, runtime)
     spec = _spec(inputs, sizes)
     extra = {"phoneme_sizes": {language: model.num_classes for language, model in phonemes.items()}}
-    network = NETWORKS[train.NETWORK_NAME](
+    network: ConvW2vAutocorr = NETWORKS[train.NETWORK_NAME](  # type: ignore[assignment]
         output_sizes=layout.sizes,
         explicit_len=spec.explicit_len,
         phoneme_sizes=extra["phoneme_sizes"],
@@ -216,7 +217,7 @@ def _loss_settings(inputs: Inputs, phonemes: dict[str, PhonemeModel]) -> LossSet
         lip_dist_emotion=by_emotion(inputs, train.LOSS_LIP_DIST_EMO_WEIGHTS),
         lip_size_emotion=by_emotion(inputs, train.LOSS_LIP_SIZE_EMO_WEIGHTS),
         phoneme_silence_weight=train.LOSS_PHONEME_SIL_WEIGHT,
-        phoneme_silence={language: model.silence for language, model in phonemes.items()},
+        phoneme_silence={k: model.silence for k, model in phonemes.items() if model.silence is not None},
         eye_threshold=train.EYE_DIST_THRESHOLD if train.REMOVE_CLOSING_EYE else None,
     )
 

@@ -61,7 +61,9 @@ class Animation:
         stem = path.with_suffix("") if path.suffix else path
         if kind not in EXPORTERS and kind not in ANIMATION_WRITERS:
             known = ", ".join((*EXPORTERS, *ANIMATION_WRITERS))
-            raise UserError(f"{path}: unknown format; end the name in one of {', '.join(SUFFIXES)}, or give a kind: {known}")
+            raise UserError(
+                f"{path}: unknown format; end the name in one of {', '.join(SUFFIXES)}, or give a kind: {known}"
+            )
         if len(self.skin) != len(self):
             raise UserError(f"{path}: the animation was made without geometry")
         if kind in ANIMATION_WRITERS:

@@ -39,9 +39,7 @@ class Session:
         self._names = tuple(pose_names(rigs))
         skin_solver, tongue_solver = (rigs[mesh].solver if mesh in rigs else None for mesh in ("skin", "tongue"))
         dt = float(frame_duration_s(engine.fps.numerator, engine.fps.denominator))
-        self._chain = chain.build(
-            actor.config, actor.data, dt, skin_solver=skin_solver, tongue_solver=tongue_solver
-        )
+        self._chain = chain.build(actor.config, actor.data, dt, skin_solver=skin_solver, tongue_solver=tongue_solver)
         self._state: chain.ChainState | None = None
         self._heard = Heard()
 
