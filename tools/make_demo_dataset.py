@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder for the data set; the actor's folder is made in it")
     parser.add_argument("--actor", default="demo", help="the actor's name (default: %(default)s)")
-    parser.add_argument("--shots", type=int, default=36, help="how many shots (default: %(default)s)")
+    parser.add_argument("--shots", type=int, default=60, help="how many shots (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of blinks, gaze and accents (default: %(default)s)")
     parser.add_argument("--identity", type=int, default=0, help="0 or 1: whose proportions (default: %(default)s)")
     parser.add_argument("--voice", choices=sorted(VOICES), default="piper", help="who speaks (default: %(default)s)")

@@ -37,17 +37,19 @@ from audio2face.networks.diffusion_rnn import DiffusionRNN
 from audio2face.paths import local_path
 from audio2face.runtime import Runtime, model_cache
 from audio2face.training import FitSettings
-from audio2face.types import UserError
+from audio2face.types import UserError, raise_problems
 
 logger = logging.getLogger(__name__)
 
 PCA_NETWORKS = ("diffusion_rnn_pca",)
 LOSS_KEYS = ("LIP_DIST", "VELOCITY", "EXP_SMOOTH")
+EXPORT_KEYS = ("USE_PER_FRAME_EMO_LABEL", "USE_EXTERNAL_NOISE_INPUT", "USE_DELTA_OUTPUT")
 POSE_CHANNELS = ("skin_pose", "tongue_pose", "jaw", "eye")
 
 
 def build(inputs: Inputs, runtime: Runtime) -> Training:
     """The diffusion method of a config. Raises UserError listing what is wrong with the data."""
+    _check_export(inputs)
     train, device = inputs.train, runtime.device
     coeffs = {name: name.replace("_pose", "_coeffs") for name in POSE_CHANNELS}
     sizes = {a: {c: CHANNELS[c].size(run) for c in coeffs.values()} for a, run in inputs.runs.items()}
@@ -201,6 +203,14 @@ def _spec(inputs: Inputs, sizes: dict[str, dict[str, int]], space: Space) -> Net
         rescale=True,
         extra=extra,
     )
+
+
+def _check_export(inputs: Inputs) -> None:
+    """Raise UserError for export options that the runtime does not load."""
+    if inputs.inference is None:
+        return
+    off = [key for key in EXPORT_KEYS if not getattr(inputs.inference, key)]
+    raise_problems([f"config_inference.py: {key} must stay True: the runtime loads no other network" for key in off])
 
 
 def _respacing(inputs: Inputs) -> str:
