@@ -40,8 +40,8 @@ def run(config_name: str, actor: str) -> str:
     if actor not in dataset.ACTOR_NAMES:
         raise UserError(f"actor {actor!r} is not in ACTOR_NAMES of {config_name}: {', '.join(dataset.ACTOR_NAMES)}")
     setup_logging(verbose=preproc.VERBOSE)
-    report_faults(sections, [actor])
     inputs = build_inputs(dataset, preproc, actor)
+    report_faults(sections, [actor])
     folder = new_run(local_path(preproc.PREPROC_OUTPUT_ROOT), preproc.RUN_NAME)
     setup_logging(folder / "log.log", verbose=preproc.VERBOSE)
     try:

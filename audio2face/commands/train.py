@@ -68,9 +68,9 @@ def run(config_name: str, resume: str | None = None, export: str | None = None) 
     if export:
         return export_again(root, export, train)
     folder = find_unfinished(root, train, resume, config_name) if resume else None
-    report_faults(sections, list(dataset.ACTOR_NAMES))
     runtime = runtimes.start(train.RNG_SEED_TORCH, train.REPRODUCIBLE)
     inputs = build_inputs(config_name, train, dataset, sections.get("inference"))
+    report_faults(sections, inputs.actors)
     training = METHODS[train.NETWORK_TYPE](inputs, runtime)
     if folder is None:
         folder = new_run(root, train.RUN_NAME)
