@@ -1,7 +1,6 @@
 """The rasteriser against geometry that can be worked out by hand, and films that can be read back."""
 
 import importlib
-import time
 
 import numpy as np
 import pytest
@@ -175,16 +174,3 @@ def test_a_missing_package_is_said_to_the_user(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(UserError, match=r"audio2face\[video\]"):
         write_video(tmp_path / "film.mp4", [np.zeros((4, 4, 3), np.uint8)], 30)
-
-
-@pytest.mark.slow
-def test_ten_thousand_vertices_at_forty_frames_a_second():
-    pytest.importorskip("numba")
-    v, triangles = ball(71)
-    assert len(v) > 10_000
-    frames = np.stack([v] * 60)
-    mesh = Mesh(triangles, np.array([0.8, 0.6, 0.5]))
-    render([mesh], [v], auto_camera(v))  # compile
-    start = time.perf_counter()
-    list(render_animation([mesh], [frames]))
-    assert 60 / (time.perf_counter() - start) > 40

@@ -351,8 +351,8 @@ STREAMING_CFG = {
         "audio_pad_left": 16000,
         "audio_pad_right": 16000,
         "window_size": 16000,
-        "left_truncate": 7,
-        "right_truncate": 8,
+        "left_truncate": 6,  # a whole number of samples: frame 0 is kept
+        "right_truncate": 9,
         "block_frame_size": 15,
     },
 }
