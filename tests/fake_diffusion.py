@@ -88,6 +88,7 @@ def write_project(
         "NETWORK_TYPE": "diffusion",
         "NETWORK_NAME": network,
         "TARGET_FPS": 30.0,
+        "STREAMING_CFG": {"30": {"left_truncate": 7, "right_truncate": 8}},  # loses frame 0 in the runtime
         "NETWORK_HYPER_PARAMS": SMALL | (hyper or {}),
         "NUM_EPOCHS": 1,
         "LR_WARMUP_EPOCHS": 0,

@@ -164,8 +164,9 @@ def test_pipeline_in_containers_equals_local_runs(image: str, tmp_path: Path) ->
         assert {path.stat().st_uid for path in workspace.rglob("*")} == {os.getuid()}
         found[runtime] = _results(workspace)
     assert found["docker"].keys() == found["local"].keys()
-    for name, array in found["docker"].items():
-        np.testing.assert_allclose(array, found["local"][name], atol=1e-5, err_msg=name)
+    for name, array in found["docker"].items():  # equal but for the rounding of another build of the same libraries
+        scale = max(1.0, float(np.abs(array).max()))
+        np.testing.assert_allclose(array, found["local"][name], rtol=0, atol=1e-5 * scale, err_msg=name)
 
 
 def _results(workspace: Path) -> dict[str, np.ndarray]:
