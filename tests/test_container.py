@@ -164,9 +164,12 @@ def test_pipeline_in_containers_equals_local_runs(image: str, tmp_path: Path) ->
         assert {path.stat().st_uid for path in workspace.rglob("*")} == {os.getuid()}
         found[runtime] = _results(workspace)
     assert found["docker"].keys() == found["local"].keys()
-    for name, array in found["docker"].items():  # equal but for the rounding of another build of the same libraries
+    for name, array in found["docker"].items():
+        # Sums run in another order in another build of the libraries: 4e-7 in the coefficients, which an epoch of
+        # training makes 2e-4 in weights and animation.
+        share = 1e-5 if name.split()[0] in {Path(place).name for place in ARRAYS} else 1e-3
         scale = max(1.0, float(np.abs(array).max()))
-        np.testing.assert_allclose(array, found["local"][name], rtol=0, atol=1e-5 * scale, err_msg=name)
+        np.testing.assert_allclose(array, found["local"][name], rtol=0, atol=share * scale, err_msg=name)
 
 
 def _results(workspace: Path) -> dict[str, np.ndarray]:
