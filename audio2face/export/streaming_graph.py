@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from audio2face.artifacts.train_run import ActorData, TrainRun
+from audio2face.artifacts.train_run import ActorData, PreprocFiles, TrainRun
 from audio2face.audio.streaming import Streaming
 from audio2face.diffusion.sampling import SAMPLERS, Noise, Sampler, tensor_noise
 from audio2face.diffusion.schedule import Schedule, build_schedule
@@ -139,7 +139,7 @@ class StreamingGraph(nn.Module):
         return self.sampler(denoise, noise, self.schedule, states, skip)
 
 
-def pose_layout(actor: ActorData) -> ChannelLayout:
+def pose_layout(actor: ActorData | PreprocFiles) -> ChannelLayout:
     """Deployed frames: vertices of skin and tongue, jaw key points, eye angles."""
     info = actor.data_info
     return ChannelLayout(

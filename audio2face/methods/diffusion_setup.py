@@ -17,6 +17,7 @@ from audio2face.config import Section
 from audio2face.data.channels import CHANNELS
 from audio2face.data.segment_dataset import PitchShift, SegmentData, SegmentParams
 from audio2face.diffusion.schedule import build_schedule
+from audio2face.export.streaming_graph import pose_layout
 from audio2face.geometry.regions import upper_face_mask
 from audio2face.layout import ChannelLayout
 from audio2face.methods.diffusion import DiffusionLosses, DiffusionMethod, Space, smooth_form, warm_cosine
@@ -112,15 +113,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
 
 def _pose_layout(inputs: Inputs) -> ChannelLayout:
     """The layout of deployed frames; all actors must share it."""
-    layouts = {}
-    for actor, run in inputs.runs.items():
-        info = run.data_info
-        layouts[actor] = {
-            "skin_pose": 3 * int(info["num_verts_skin"]),
-            "tongue_pose": 3 * int(info["num_verts_tongue"]),
-            "jaw": 3 * int(info["num_keypoints_jaw"]),
-            "eye": 2 * int(info["num_angles_eye"]),
-        }
+    layouts = {actor: pose_layout(run).sizes for actor, run in inputs.runs.items()}
     first = next(iter(layouts.values()))
     if any(layout != first for layout in layouts.values()):
         listed = "; ".join(
