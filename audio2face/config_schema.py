@@ -224,6 +224,8 @@ class Train(Schema):
     CLIPS: list[Clip]
     VALIDATION_CLIPS: ValidationClips
     VALIDATION_PERIOD: Count
+    EARLY_STOPPING_PATIENCE: Count | None
+    EXPORT_WEIGHTS: Literal["last", "best"]
     AUG_MUTED_SHOTS: list[MutedShot]
     AUG_MUTED_SKIN_IS_NEUTRAL_FOR_NEUTRAL_EMO: Flag
     AUG_MUTED_TONGUE_IS_NEUTRAL: Flag
@@ -262,12 +264,21 @@ class Train(Schema):
     TARGET_OBJECTS_TO_CUDA: Flag
 
 
+RegressionMetric = Literal[
+    "lip_vertex_error_mm",
+    "mouth_opening_correlation",
+    "mouth_opening_error_mm",
+    "mouth_opening_relative_error",
+    "MSE",
+]
+DiffusionMetric = Literal["total", "MSE", "LIP_DIST", "VELOCITY", "EXP_SMOOTH"]
 RegressionChannel = Literal["skin_coeffs", "tongue_coeffs", "jaw", "eye"]
 DiffusionChannel = Literal["skin_pose", "tongue_pose", "jaw", "eye"]
 
 
 class TrainRegression(Train):
     NETWORK_TYPE: Literal["regression"]
+    BEST_METRIC: RegressionMetric | None
     TARGET_CHANNELS: Annotated[list[RegressionChannel], AfterValidator(unique)]
     AUDIO_PARAMS: RegressionAudio
     AUGMENT: RegressionAugment
@@ -298,6 +309,7 @@ class TrainRegression(Train):
 
 class TrainDiffusion(Train):
     NETWORK_TYPE: Literal["diffusion"]
+    BEST_METRIC: DiffusionMetric | None
     TARGET_CHANNELS: Annotated[list[DiffusionChannel], AfterValidator(unique)]
     MEAN_GEOMETRY_FPATH: Files
     AUDIO_PARAMS: DiffusionAudio

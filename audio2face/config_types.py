@@ -135,11 +135,15 @@ def _clip_or_pattern(value: Any, check: Callable[[Any], Any]) -> Any:
 def _validation_clips(value: Any, check: Callable[[Any], Any]) -> Any:
     if isinstance(value, str) and value:
         return value
+    if value is None or (_is_number(value) and value == 0):
+        return []
     if _is_number(value) and 0 < value < 1:
         return float(value)
     if isinstance(value, list | tuple):
         return check(list(value))
-    raise ValueError("must be a list of clips or shot names, a share of the shots like 0.1, or a pattern like '*_07_*'")
+    raise ValueError(
+        "must be a list of clips or shot names, a share of the shots like 0.1, a pattern like '*_07_*', or None for none"
+    )
 
 
 LanguageMap = Annotated[Any, PlainValidator(_language_map)]

@@ -176,11 +176,11 @@ class Fit:
         log: Log,
         stop: Stop,
         save: Callable[[dict[str, Any]], None] | None,
-        on_epoch: Callable[[Fit], None] | None = None,
+        on_epoch: Callable[[Fit], bool | None] | None = None,
     ) -> None:
         """Train to the end, or to the end of the step in which `stop` is requested; `save` gets checkpoints.
 
-        `on_epoch` is called after every whole epoch, before its checkpoint.
+        `on_epoch` is called after every whole epoch, before its checkpoint; when it returns True the training ends there.
         """
         meter, clock, good = Meter(), Clock(self.total, self.step), trained_state(self.model)
         saved_s = time.monotonic()
@@ -214,8 +214,8 @@ class Fit:
                 self.epoch, self.batch = self.epoch + 1, 0
                 if all(torch.isfinite(p).all() for p in self.model.parameters()):
                     good = trained_state(self.model)
-                if on_epoch:
-                    on_epoch(self)
+                if on_epoch and on_epoch(self):
+                    return
             every = self.settings.checkpoint_epochs
             due = stop.requested or (every and self.epoch % every == 0 and self.epoch < self.settings.epochs)
             if due and save:
@@ -261,14 +261,14 @@ def fit(
     stop: Stop | None = None,
     save: Callable[[dict[str, Any]], None] | None = None,
     resume: dict[str, Any] | None = None,
-    on_epoch: Callable[[Fit], None] | None = None,
+    on_epoch: Callable[[Fit], bool | None] | None = None,
 ) -> int:
     """Train `method.model` and return the number of optimiser steps done.
 
     The loss of an accumulated step is the mean over its batches. Ends early, at a step's end, when `stop` is requested.
     With `ema_decay` the model ends up holding the moving average. `save` is given checkpoints, of which `resume` takes
     one to go on from; on the CPU the result is bit-equal to that of an uninterrupted training. `on_epoch` is called after
-    every epoch; within `Fit.as_it_would_end` it may measure the model.
+    every epoch; within `Fit.as_it_would_end` it may measure the model, and by returning True it ends the training.
 
     Raises:
         TrainingDiverged: the loss became NaN or infinite; the model holds the last good epoch's weights.

@@ -125,6 +125,7 @@ def dataset_values(home):
 def train_values():
     return {
         "CLIPS": [(ACTOR, shot, (0, NUM_FRAMES - 1), ACTOR, "en", f"{shot}.wav", 0) for shot in SHOTS],
+        "VALIDATION_CLIPS": None,
         "AUG_MUTED_SHOTS": [],
         "PHONEME_FORCING_LANGS": ["en"],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 
@@ -11,8 +12,11 @@ from fake_dataset import ACTOR, SHOTS, make_dataset
 from test_training import batch, noisy, quiet
 
 from audio2face.commands import evaluate, preproc, train
+from audio2face.commands.train_watch import Watch, after_epoch
 from audio2face.config import section_from_values
-from audio2face.data.held_out import held_out_shots, split_rows
+from audio2face.data.held_out import held_out_shots, source_shots, split_rows
+from audio2face.methods.validation import Validation, choose_metric
+from audio2face.networks.checkpoints import load_best
 from audio2face.training import FitSettings, fit
 from audio2face.types import Shot, UserError
 
@@ -33,7 +37,18 @@ def test_a_share_is_drawn_evenly_from_emotions_and_always_the_same() -> None:
     assert held_out_shots(0.1, shots[::-1]) == held
     assert len(held_out_shots(0.01, shots)) == 1
     with pytest.raises(UserError, match="nothing is left"):
-        held_out_shots(0.5, shots[:1])
+        held_out_shots(0.9, shots[:1])
+    assert [len(held_out_shots(0.1, shots[:n])) for n in (1, 4, 5, 14, 16)] == [0, 0, 1, 1, 2]
+    assert len(held_out_shots(0.5, shots[:4])) == 2
+
+
+def test_shots_that_the_deployed_model_starts_from_are_never_held_out() -> None:
+    shots = shots_of(neutral=10)
+    first = {name for _, name in held_out_shots(0.1, shots)}
+    needed = source_shots({"source_shot": None, "amy": {"source_shot": first.pop()}}, ["amy", "bob"])
+    assert needed and needed[0][0] == "amy"
+    _, measured = split_rows(0.1, [], rows_of(shots), shots, [], needed)
+    assert len(measured) == 1 and (measured[0][0], measured[0][1]) not in needed
 
 
 def test_patterns_names_and_rows() -> None:
@@ -61,7 +76,7 @@ def test_no_shot_is_on_both_sides() -> None:
     taught, measured = split_rows([own], [], template, shots, [])
     assert measured == [own] and len(taught) == 19
     muted = [("amy", (s.name, 0), 100, "neutral") for s in shots if s.name not in ("joy_07", "joy_08")]
-    taught, measured = split_rows(0.05, [], template, shots, muted)
+    taught, measured = split_rows(0.5, [], template, shots, muted)
     assert len(measured) == 1 and measured[0][1] in ("joy_07", "joy_08") and len(taught) == 19
     through_json = json.loads(json.dumps([template, [own]]))
     assert len(split_rows(through_json[1], through_json[0], template, shots, [])[0]) == 19
@@ -112,6 +127,61 @@ def test_measuring_changes_nothing_and_sees_what_training_would_end_with(ema: fl
     assert all(torch.equal(a, b) for a, b in zip(seen[-1], ends[0], strict=False))
 
 
+def watched(folder, values: list[float], epochs: int, patience: int | None, resume=None, stop_after: int | None = None):
+    """Train with a scripted measurement per epoch: (method, watch, checkpoint after `stop_after`, weights of each epoch)."""
+    torch.manual_seed(3)
+    method = noisy([batch(1, 2), batch(2, 5)])
+    seen, saved = {}, []
+    epoch = iter(range(resume["training"]["epoch"] if resume else 0, 99))
+    watch = Watch(
+        Validation(lambda: {"MSE": values[next(epoch)]}, "MSE"), folder, lambda *_: None, "MSE", 1, patience
+    )
+    if resume:
+        watch.load_state_dict(resume["watch"])
+
+    def remember(training) -> bool:
+        seen[training.epoch] = [p.detach().clone() for p in training.model.parameters()]
+        saved.append({"training": copy.deepcopy(training.state_dict()), "watch": watch.state_dict()})
+        return training.epoch == stop_after
+
+    settings = FitSettings(epochs=epochs, learning_rate=0.1)
+    state = resume["training"] if resume else None
+    fit(method, settings, quiet, on_epoch=after_epoch([watch, remember]), resume=state)
+    return method, watch, saved[-1], seen
+
+
+def test_the_best_weights_are_kept_and_training_ends_when_nothing_improves(tmp_path) -> None:
+    values = [3.0, 2.0, float("nan"), 2.5, 2.1, 1.0]
+    method, watch, _, seen = watched(tmp_path, values, epochs=6, patience=3)
+    assert max(seen) == 5 and (watch.best, watch.best_epoch, watch.misses) == (2.0, 2, 3)
+    assert load_best(tmp_path)["epoch"] == 2 and len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 5
+    assert watch.take_best(method.model)
+    assert all(torch.equal(a, b) for a, b in zip(method.model.parameters(), seen[2], strict=True))
+    _, watch, _, seen = watched(tmp_path / "whole", values, epochs=6, patience=None)
+    assert max(seen) == 6 and watch.best_epoch == 6
+
+
+@pytest.mark.parametrize("interrupted", [1, 3, 4])
+def test_patience_and_the_best_survive_a_resume(tmp_path, interrupted: int) -> None:
+    values = [3.0, 2.0, 2.2, 2.5, 2.1, 1.0]
+    whole, watch, _, _ = watched(tmp_path / "a", values, epochs=6, patience=3)
+    _, _, checkpoint, _ = watched(tmp_path / "b", values, epochs=6, patience=3, stop_after=interrupted)
+    again, resumed, _, seen = watched(tmp_path / "b", values, epochs=6, patience=3, resume=checkpoint)
+    assert max(seen) == 5 and resumed.state_dict() == watch.state_dict()
+    assert all(torch.equal(a, b) for a, b in zip(whole.model.parameters(), again.model.parameters(), strict=True))
+    first, second = load_best(tmp_path / "a"), load_best(tmp_path / "b")
+    assert all(torch.equal(first["model"][name], second["model"][name]) for name in first["model"])
+
+
+def test_the_metric_that_tells_the_best_is_one_that_is_measured() -> None:
+    assert choose_metric(None, ["MSE", "other"]) == "MSE" and choose_metric("other", ["MSE", "other"]) == "other"
+    with pytest.raises(UserError, match="BEST_METRIC = 'lip_vertex_error_mm' is not measured"):
+        choose_metric("lip_vertex_error_mm", ["MSE"])
+    assert section_from_values("train", {"VALIDATION_CLIPS": None}).VALIDATION_CLIPS == []
+    assert section_from_values("train", {"VALIDATION_CLIPS": 0}).VALIDATION_CLIPS == []
+    assert section_from_values("train", {}).VALIDATION_CLIPS == 0.1
+
+
 # ---- the commands, from data set to report
 
 
@@ -123,6 +193,7 @@ def trained(tmp_path_factory):
     small = {
         "VALIDATION_CLIPS": ["a3_joy", "a6_*"],
         "VALIDATION_PERIOD": 1,
+        "EXPORT_WEIGHTS": "best",
         "NUM_EPOCHS": 2,
         "AUGMENT": {},
         "TIMESHIFT_GRID": 1,
@@ -152,7 +223,12 @@ def test_training_measures_on_what_it_does_not_see(trained) -> None:
     folder = root / "workspace/output_train" / run
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2]
-    assert lines[0].keys() >= {"step", "MSE", "mouth_opening_correlation", "mouth_opening_error_mm"}
+    assert lines[0].keys() >= {"step", "MSE", "mouth_opening_correlation", "lip_vertex_error_mm"}
+    best = min(lines, key=lambda line: line["lip_vertex_error_mm"])
+    saved, exported = load_best(folder), torch.load(folder / "weights.pth", weights_only=True)
+    assert saved["epoch"] == best["epoch"] and saved["value"] == best["lip_vertex_error_mm"]
+    named = {name.removeprefix("network."): value for name, value in saved["model"].items()}
+    assert all(torch.equal(named[name], value) for name, value in exported.items() if name in named)
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(folder)).Reload()

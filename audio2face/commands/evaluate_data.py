@@ -16,9 +16,9 @@ from audio2face.artifacts.preproc_run import PreprocRun, load_preproc_run
 from audio2face.artifacts.run_dir import resolve_run
 from audio2face.artifacts.train_run import TrainRun
 from audio2face.audio.waveform import load_waveform
-from audio2face.config import Section
+from audio2face.config import Section, load_config
 from audio2face.data.clips import build_clips, read_clips_template
-from audio2face.data.held_out import split_rows
+from audio2face.data.held_out import source_shots, split_rows
 from audio2face.data.targets import sample_linear
 from audio2face.evaluation.baselines import energy_features, mean_pose, nearest_frames
 from audio2face.evaluation.score import FRECHET_DIMENSIONS, Face, lip_vertices, upper_vertices
@@ -126,9 +126,9 @@ def held_out_clips(
 ) -> tuple[list[Clip], dict[str, ActorSource]]:
     """The clips to measure on, and every actor's data. Raises UserError when there is none or something is missing.
 
-    They are VALIDATION_CLIPS of config_train, or else every shot of the preprocessing run; in either case without the
-    shots that any of the runs was trained on, as the runs' own configs tell. `regions` {"lips" or "upper_face": JSON file}
-    replaces the vertices that the data set's lists stand for.
+    They are VALIDATION_CLIPS of config_train, or when those are none or trained on every shot of the preprocessing run;
+    in either case without the shots that any of the runs was trained on, as the runs' own configs tell. `regions` {"lips" or
+    "upper_face": JSON file} replaces the vertices that the data set's lists stand for.
     """
     actors = [a for a in runs[0].spec.actors if all(a in run.spec.actors for run in runs)]
     if not actors:
@@ -140,12 +140,14 @@ def held_out_clips(
     every = [shot for by_name in shots.values() for shot in by_name.values()]
     trained = {run.name: _trained_rows(run, template, every) for run in runs}
     seen = {_key(row) for found in trained.values() for row in found} | {k for run in runs for k in _muted_sources(run)}
-    rows = template
+    rows: list[Any] = []
     if train.VALIDATION_CLIPS:
-        _, rows = split_rows(train.VALIDATION_CLIPS, train.CLIPS, template, every, train.AUG_MUTED_SHOTS)
+        inference = load_config(config_name, (), optional=("inference",), network_type=train.NETWORK_TYPE)["inference"]
+        needed = source_shots(inference.CONFIG, actors)
+        _, rows = split_rows(train.VALIDATION_CLIPS, train.CLIPS, template, every, train.AUG_MUTED_SHOTS, needed)
         if overlap := sorted({row[1] for row in rows if _key(row) in seen}):
             logger.warning("VALIDATION_CLIPS: not measured on, since they were trained on: %s", ", ".join(overlap))
-    rows = [row for row in rows if _key(row) not in seen]
+    rows = [row for row in rows if _key(row) not in seen] or [row for row in template if _key(row) not in seen]
     if not rows:
         raise UserError(
             f"no shot is left to evaluate on: the training used all {len(template)} clips. Set VALIDATION_CLIPS = 0.1 in "
@@ -186,7 +188,8 @@ def _key(row: Any) -> tuple[str, str]:
 def _trained_rows(run: TrainRun, template: list[Any], shots: list[Shot]) -> list[Any]:
     values = run.config("train") or {}
     choice, muted = values.get("VALIDATION_CLIPS"), values.get("AUG_MUTED_SHOTS", [])
-    return split_rows(choice, values.get("CLIPS") or [], template, shots, muted)[0]
+    needed = source_shots((run.config("inference") or {}).get("CONFIG", {}), run.spec.actors)
+    return split_rows(choice, values.get("CLIPS") or [], template, shots, muted, needed)[0]
 
 
 def _muted_sources(run: TrainRun) -> list[tuple[str, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from audio2face.artifacts.run_dir import (
     write_provenance,
 )
 from audio2face.artifacts.train_run import TrainRun, load_train_run, write_train_run
+from audio2face.commands.train_watch import Watch, after_epoch
 from audio2face.config import Section, load_config
 from audio2face.doctor import report_faults
 from audio2face.methods import diffusion_setup, regression_setup
@@ -31,7 +31,7 @@ from audio2face.networks.checkpoints import load_checkpoint, save_checkpoint
 from audio2face.paths import external_path, local_path
 from audio2face.progress import Stop
 from audio2face.runtime import Runtime
-from audio2face.training import Fit, TrainingDiverged, fit
+from audio2face.training import TrainingDiverged, fit
 from audio2face.types import UserError
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,6 @@ METHODS: dict[str, Callable[[Inputs, Runtime], Training]] = {
     "regression": regression_setup.build,
     "diffusion": diffusion_setup.build,
 }
-METRICS_FILE = "metrics.jsonl"  # a line for each measurement on VALIDATION_CLIPS
 FREE_TO_CHANGE = {
     "RUN_INFO",
     "LOG_PERIOD",
@@ -48,6 +47,8 @@ FREE_TO_CHANGE = {
     "CHECKPOINT_MINUTES",
     "CHECKPOINT_KEEP",
     "VALIDATION_PERIOD",
+    "EARLY_STOPPING_PATIENCE",
+    "EXPORT_WEIGHTS",
 }
 
 
@@ -80,7 +81,10 @@ def run(config_name: str, resume: str | None = None, export: str | None = None) 
     training_run = write_train_run(folder, training.spec, inputs.runs)
     stop = Stop()
     with stop.on_signals(), _TensorBoard(folder) as board:
-        steps = _fit(training, board, stop, folder, train)
+        watch = Watch.from_config(train, training.validate, folder, board.log) if training.validate else None
+        steps = _fit(training, board, stop, folder, train, watch)
+        if watch and train.EXPORT_WEIGHTS == "best":
+            watch.take_best(training.method.model)
         save_weights(folder / "weights.pth", training.network)
         logger.info("weights after %d steps: %s", steps, external_path(folder / "weights.pth"))
         _export(training, training_run)
@@ -164,39 +168,26 @@ def _preproc_info(inputs: Inputs) -> dict[str, Any]:
     return {"preproc_run_name_full": {actor: run.name for actor, run in inputs.runs.items()}}
 
 
-def _fit(training: Training, board: _TensorBoard, stop: Stop, folder: Path, train: Section) -> int:
-    measure = _measure(training.validate, board, folder, train.VALIDATION_PERIOD) if training.validate else None
-    keep = train.CHECKPOINT_KEEP
+def _fit(
+    training: Training, board: _TensorBoard, stop: Stop, folder: Path, train: Section, watch: Watch | None
+) -> int:
     state = load_checkpoint(folder)
     if state:
         logger.info("going on after step %d (epoch %d)", state["step"], state["epoch"] + 1)
+        if watch and state.get("watch"):
+            watch.load_state_dict(state["watch"])
+
+    def save(state: dict[str, Any]) -> None:
+        _save(folder, {**state, "watch": watch.state_dict() if watch else None}, train.CHECKPOINT_KEEP)
+
     try:
         return fit(
-            training.method, training.settings, board.log, stop, lambda s: _save(folder, s, keep), state, measure
+            training.method, training.settings, board.log, stop, save, state, after_epoch([watch] if watch else [])
         )
     except TrainingDiverged as error:
         save_weights(folder / "weights_last_good.pth", training.network)
         logger.error("the last good weights: %s", external_path(folder / "weights_last_good.pth"))
         raise UserError(f"{error}; lower LEARNING_RATE, or look at that shot's data") from error
-
-
-def _measure(
-    validate: Callable[[], dict[str, float]], board: _TensorBoard, folder: Path, period: int
-) -> Callable[[Fit], None]:
-    """Measures on VALIDATION_CLIPS every `period` epochs and after the last, into TensorBoard and metrics.jsonl."""
-
-    def on_epoch(fit: Fit) -> None:
-        if fit.epoch % period and fit.epoch < fit.settings.epochs:
-            return
-        with fit.as_it_would_end():
-            values = {name: value for name, value in validate().items() if math.isfinite(value)}
-        board.log(fit.step, values, "validation")
-        with (folder / METRICS_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"epoch": fit.epoch, "step": fit.step, **values}) + "\n")
-        listed = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-        logger.info("epoch %d, on VALIDATION_CLIPS: %s", fit.epoch, listed)
-
-    return on_epoch
 
 
 def _save(folder: Path, state: dict[str, Any], keep: int) -> None:

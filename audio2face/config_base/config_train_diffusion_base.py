@@ -144,14 +144,31 @@ CLIPS = []
 # Shots that are never trained on, to measure on: during training (VALIDATION_PERIOD) and by run_evaluate.py. Whole shots
 # are kept out, also of other voices and ranges that CLIPS names.
 # Type: share of the shots between 0 and 1 (drawn evenly from each actor's emotions, the same every time), a pattern of
-#   shot names such as "*_07_*", or a list of shot names, patterns and clips in the form of CLIPS; [] for none.
-# Change: to 0.1 to know how well a model does on speech that it has not heard.
-VALIDATION_CLIPS = []
+#   shot names such as "*_07_*", or a list of shot names, patterns and clips in the form of CLIPS; None for none. Of
+#   fewer than 5 shots a tenth is none, too.
+# Change: to certain shots that speak for all, or to None when every shot is needed for training.
+VALIDATION_CLIPS = 0.1
 
 # Epochs between two measurements on VALIDATION_CLIPS, which go to TensorBoard (validation/...) and metrics.jsonl.
 # Type: whole number >= 1, epochs.
 # Change: larger when measuring takes long beside training.
 VALIDATION_PERIOD = 5
+
+# Which measurement on VALIDATION_CLIPS tells the best weights. They are kept in checkpoints/best.pt of the run.
+# Type: "total" (the loss), or a term of it: "MSE", "LIP_DIST", "VELOCITY", "EXP_SMOOTH"; None: "total".
+# Change: to judge by something else.
+BEST_METRIC = None
+
+# Ends the training when so many measurements in a row brought no better BEST_METRIC.
+# Type: whole number >= 1, measurements (VALIDATION_PERIOD epochs each); None: never.
+# Change: to 5 or so when you do not know how many epochs the data needs, together with EXPORT_WEIGHTS = "best".
+EARLY_STOPPING_PATIENCE = None
+
+# Which weights are saved as weights.pth and exported in the end. The last ones (averaged, with EMA_DECAY) do not depend
+# on the few shots of VALIDATION_CLIPS; the best ones are those of the best measurement on them.
+# Type: "last" or "best".
+# Change: to "best" when the measurements get worse towards the end of a training.
+EXPORT_WEIGHTS = "last"
 
 # Whether each item is a random part of a clip instead of the whole clip.
 # Type: True or False.

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 from audio2face.types import Shot, UserError, raise_problems
 
+logger = logging.getLogger(__name__)
+
 Key = tuple[str, str]  # actor, shot
+FEW = 5  # of fewer shots a small share is none
 
 
 def split_rows(
-    choice: Any, clips: Sequence[Any], template: Sequence[Any], shots: Sequence[Shot], muted: Sequence[Any]
+    choice: Any,
+    clips: Sequence[Any],
+    template: Sequence[Any],
+    shots: Sequence[Shot],
+    muted: Sequence[Any],
+    needed: Iterable[Key] = (),
 ) -> tuple[list[Any], list[Any]]:
     """Rows to train on and rows to measure on, given VALIDATION_CLIPS, CLIPS, a preprocessing run's clips and AUG_MUTED_SHOTS.
 
     No shot is on both sides, whatever its ranges and voices. A share is drawn from what would be trained on, and leaves
-    out shots whose poses muted clips hold. Rows to measure on are those of VALIDATION_CLIPS, else of CLIPS, else of the
+    out shots whose poses muted clips hold and those that are `needed`. Rows to measure on are those of VALIDATION_CLIPS, else of CLIPS, else of the
     preprocessing run. Raises UserError for what names no shot.
     """
     rows = list(clips) or list(template)
     if not choice:
         return rows, []
     if isinstance(choice, float):
-        drawn_from = {_key(row) for row in rows} - {(row[0], row[1][0]) for row in muted}
+        drawn_from = {_key(row) for row in rows} - {(row[0], row[1][0]) for row in muted} - set(needed)
         shots = [shot for shot in shots if (shot.actor, shot.name) in drawn_from]
     held = held_out_shots(choice, shots)
     measured = []
@@ -38,8 +47,8 @@ def split_rows(
 def held_out_shots(choice: Any, shots: Iterable[Shot]) -> set[Key]:
     """The (actor, shot) that VALIDATION_CLIPS names.
 
-    `choice` is a share of the shots (0 to 1, drawn evenly from each actor's emotions and the same every time), a pattern
-    of shot names (`*_07_*`), or a list of patterns and clip rows. Raises UserError for what names no shot.
+    `choice` is a share of the shots (0 to 1, drawn evenly from each actor's emotions and the same every time; what rounds
+    to no shot is one of FEW or more, else none), a pattern of shot names (`*_07_*`), or a list of patterns and clip rows. Raises UserError for what names no shot.
     """
     known = list(shots)
     if isinstance(choice, float):
@@ -60,6 +69,12 @@ def held_out_shots(choice: Any, shots: Iterable[Shot]) -> set[Key]:
     return found
 
 
+def source_shots(config: Mapping[str, Any], actors: Iterable[str]) -> list[Key]:
+    """The (actor, source_shot) that an inference CONFIG names: the deployed model needs them among the trained shots."""
+    found = ((actor, {**config, **(config.get(actor) or {})}.get("source_shot")) for actor in actors)
+    return [(actor, shot) for actor, shot in found if shot is not None]
+
+
 def clip_rows(choice: Any) -> list[Any]:
     """The clip rows among the entries of VALIDATION_CLIPS."""
     return [] if isinstance(choice, str | float) else [entry for entry in choice if not isinstance(entry, str)]
@@ -70,11 +85,16 @@ def _key(row: Any) -> Key:
 
 
 def _share(share: float, shots: Sequence[Shot]) -> set[Key]:
-    """About `share` of the shots, at least one, each actor's emotions in proportion (largest remainders)."""
+    """About `share` of the shots, each actor's emotions in proportion (largest remainders)."""
     groups: dict[Key, list[Shot]] = {}
     for shot in shots:
         groups.setdefault((shot.actor, shot.emotion), []).append(shot)
-    total = max(1, round(share * len(shots)))
+    total = round(share * len(shots)) or int(len(shots) >= FEW)
+    if not total:
+        logger.warning(
+            "VALIDATION_CLIPS = %g: no shot is held out of only %d, so nothing is measured while training", share, len(shots)
+        )
+        return set()
     if total >= len(shots):
         raise UserError(
             f"VALIDATION_CLIPS = {share}: that is every one of {len(shots)} shot(s); nothing is left to train on"

@@ -32,7 +32,7 @@ from audio2face.methods.shared import (
     load_pretrained,
     skin_scales,
 )
-from audio2face.methods.validation import loss_validation
+from audio2face.methods.validation import Validation, choose_metric, loss_validation
 from audio2face.networks import NETWORKS
 from audio2face.networks.diffusion_rnn import DiffusionRNN
 from audio2face.paths import local_path
@@ -107,7 +107,9 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     validate = None
     if inputs.validation:
         held = _segment_data(replace(inputs, clips=inputs.validation), coeff_layout, spec, device)
-        validate = loss_validation(method.loss, lambda: held.batches(0))
+        terms = ["total", "MSE", *(name for name in LOSS_KEYS if getattr(train, f"LOSS_{name}_ALPHA"))]
+        metric = choose_metric(train.BEST_METRIC, terms)
+        validate = Validation(loss_validation(method.loss, lambda: held.batches(0)), metric)
     return Training(method, network, spec, settings, export, validate)
 
 

@@ -16,6 +16,7 @@ from audio2face.artifacts.train_run import NetworkSpec, TrainRun
 from audio2face.config import Section
 from audio2face.data.channels import CHANNELS
 from audio2face.data.window_dataset import WindowData, WindowParams, shift_grid
+from audio2face.evaluation.score import lip_vertices
 from audio2face.layout import ChannelLayout
 from audio2face.methods.regression import LossSettings, Regression, RegressionMethod, Schedule
 from audio2face.methods.setup import Inputs, Training
@@ -29,7 +30,8 @@ from audio2face.methods.shared import (
     load_pretrained,
     skin_scales,
 )
-from audio2face.methods.validation import Validate, regression_validation
+from audio2face.methods.validation import Validation, choose_metric, regression_validation
+from audio2face.methods.vertex_distances import LargestDistance, largest_distance
 from audio2face.networks import NETWORKS
 from audio2face.networks.conv_w2v_autocorr import ConvW2vAutocorr
 from audio2face.networks.layers import num_steps
@@ -41,6 +43,7 @@ from audio2face.types import Clip, UserError
 
 logger = logging.getLogger(__name__)
 
+OF_THE_MOUTH = ["mouth_opening_correlation", "mouth_opening_error_mm", "mouth_opening_relative_error"]
 LOSS_KEYS = ("MSE", "MOTION", "EMO_REG", "LIP_DIST", "LIP_SIZE", "VOL_STAB_REG", "PHONEME", "PHONEME_MOTION")
 SPEECH_CHECK_WINDOWS = 256  # windows of training sound on which the exported network is compared
 
@@ -130,15 +133,28 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
 
 def _validation(
     inputs: Inputs, method: RegressionMethod, layout: ChannelLayout, spec: NetworkSpec, device: torch.device
-) -> Validate | None:
+) -> Validation | None:
     """What measures the method on VALIDATION_CLIPS, or None without any."""
     if not inputs.validation:
         return None
     held = replace(inputs, clips=inputs.validation)
     data = _window_data(held, layout, spec, Spans.of(held.clips), device, for_training=False)
     data.cache_features(method.model.network.features, inputs.train.FEATURE_CACHE_GB * 1e9)
-    lips = build_distances(inputs, layout.sizes["skin_coeffs"], device, "lip_dist")
-    return regression_validation(method, data, lips, inputs.dataset.UNITS_PER_METRE)
+    pairs, lips = None, None
+    if size := layout.sizes.get("skin_coeffs"):
+        pairs, lips = build_distances(inputs, size, device, "lip_dist"), _lips(inputs, size, device)
+    measured = [*(["lip_vertex_error_mm"] if lips else []), "MSE"] + (OF_THE_MOUTH if pairs else [])
+    metric = choose_metric(inputs.train.BEST_METRIC, measured)
+    return Validation(regression_validation(method, data, pairs, lips, inputs.dataset.UNITS_PER_METRE), metric)
+
+
+def _lips(inputs: Inputs, size: int, device: torch.device) -> LargestDistance | None:
+    """The largest error of all lip vertices, where every actor has a list of them."""
+    lists = [lip_vertices(f.lip_dist_pairs(), f.lip_size_pairs()) for f in (inputs.files[a] for a in inputs.actors)]
+    found = [vertices for vertices in lists if vertices is not None]
+    if len(found) < len(lists):
+        return None
+    return largest_distance([inputs.runs[a].skin.components for a in inputs.actors], found, size, device)
 
 
 def emotion_databases(inputs: Inputs, model: Regression, spans: Spans) -> dict[str, EmotionDB]:

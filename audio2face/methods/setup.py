@@ -17,8 +17,9 @@ from audio2face.artifacts.train_run import NetworkSpec, TrainRun
 from audio2face.config import Section
 from audio2face.data.clips import build_clips, build_muted_clips, read_clips_template
 from audio2face.data.conditioning import network_emotions
-from audio2face.data.held_out import split_rows
+from audio2face.data.held_out import source_shots, split_rows
 from audio2face.formats.sound import sound_info
+from audio2face.methods.validation import Validation
 from audio2face.paths import local_path
 from audio2face.training import FitSettings, Method
 from audio2face.types import Clip, Shot, UserError, raise_problems
@@ -64,7 +65,7 @@ class Training:
     spec: NetworkSpec
     settings: FitSettings
     export: Callable[[TrainRun], dict[str, Path]]
-    validate: Callable[[], dict[str, float]] | None = None  # measures the network on VALIDATION_CLIPS, if there are any
+    validate: Validation | None = None  # measures the network on VALIDATION_CLIPS, if there are any
 
 
 def build_inputs(config_name: str, train: Section, dataset: Section, inference: Section | None = None) -> Inputs:
@@ -84,7 +85,8 @@ def build_inputs(config_name: str, train: Section, dataset: Section, inference: 
     if not actors:
         raise UserError(f"configs/{config_name}/config_dataset.py: ACTOR_NAMES is empty: name the actor(s) to train")
     shots = {actor: {shot.name: shot for shot in run.shots} for actor, run in runs.items()}
-    clips, validation = _clips(train, runs, files, shots)
+    needed = source_shots(inference.CONFIG, actors) if inference else []
+    clips, validation = _clips(train, runs, files, shots, needed)
     problems = _check_emotions(clips + validation, dataset)
     raise_problems(problems)
     seconds = sum(c.num_frames / c.shot.fps for c in clips)
@@ -127,11 +129,12 @@ def _clips(
     runs: dict[str, PreprocRun],
     files: dict[str, DatasetFiles],
     shots: dict[str, dict[str, Shot]],
+    needed: list[tuple[str, str]],
 ) -> tuple[list[Clip], list[Clip]]:
     """The clips to train on, muted ones last, and the clips to measure on."""
     template = [row for run in runs.values() for row in read_clips_template(run.path / "deploy" / "clips_template.py")]
     every = [shot for by_name in shots.values() for shot in by_name.values()]
-    rows, held = split_rows(train.VALIDATION_CLIPS, train.CLIPS, template, every, train.AUG_MUTED_SHOTS)
+    rows, held = split_rows(train.VALIDATION_CLIPS, train.CLIPS, template, every, train.AUG_MUTED_SHOTS, needed)
     if not train.CLIPS:
         logger.info("CLIPS is empty: training on %d clips of the preprocessing run(s)", len(rows))
     lengths = lru_cache(maxsize=None)(lambda path: sound_info(path).duration_s)

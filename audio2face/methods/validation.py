@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,15 +17,35 @@ from audio2face.evaluation.mouth import (
 )
 from audio2face.losses import Losses, mse
 from audio2face.methods.regression import RegressionMethod
-from audio2face.methods.vertex_distances import VertexDistances
+from audio2face.methods.vertex_distances import LargestDistance, VertexDistances
+from audio2face.types import UserError
 
 Validate = Callable[[], dict[str, float]]
 
 
+@dataclass(frozen=True)
+class Validation:
+    """How to measure a model under training, and which of the measurements tells its best weights."""
+
+    measure: Validate
+    metric: str
+
+
+def choose_metric(chosen: str | None, measured: Sequence[str]) -> str:
+    """BEST_METRIC, or the first of what is measured. Raises UserError when it is not measured."""
+    if chosen is not None and chosen not in measured:
+        raise UserError(f"BEST_METRIC = {chosen!r} is not measured here, only {', '.join(measured)}: see the warnings above")
+    return chosen or measured[0]
+
+
 def regression_validation(
-    method: RegressionMethod, data: WindowData, lips: VertexDistances | None, units_per_metre: float
+    method: RegressionMethod,
+    data: WindowData,
+    pairs: VertexDistances | None,
+    lips: LargestDistance | None,
+    units_per_metre: float,
 ) -> Validate:
-    """Measures on the rows of `data`: mean squared error, and the mouth's opening where `lips` tells it.
+    """Measures on the rows of `data`: mean squared error, the error of `lips`, the mouth's opening between `pairs`.
 
     The implicit emotion of a frame that was not trained on is unknown: the mean of the trained ones takes its place.
     """
@@ -36,13 +57,15 @@ def regression_validation(
         )
         target = data.target[0]
         values = {"MSE": float(mse(prediction, target, data.mask))}
-        if lips is None:
+        ids, mm = data.actor_id[data.clip_of_row], 1000 / units_per_metre
+        if lips is not None:
+            apart = lips(method.skin(prediction, ids) - method.skin(target, ids), ids)
+            values["lip_vertex_error_mm"] = float(apart.mean()) * mm
+        if pairs is None:
             return values
-        ids = data.actor_id[data.clip_of_row]
-        ours, true = (_opening(method, lips, x, ids) for x in (prediction, target))
+        ours, true = (_opening(method, pairs, x, ids) for x in (prediction, target))
         trained = method.data
-        rest = float(_opening(method, lips, trained.target[0], trained.actor_id[trained.clip_of_row]).mean())
-        mm = 1000 / units_per_metre
+        rest = float(_opening(method, pairs, trained.target[0], trained.actor_id[trained.clip_of_row]).mean())
         return {
             **values,
             "mouth_opening_correlation": mouth_opening_correlation(true.numpy(), ours.numpy()),
@@ -76,6 +99,6 @@ def _predict(method: RegressionMethod, data: WindowData, rows: Tensor) -> Tensor
     return network.decode(features, implicit, data.explicit[data.clip_of_row[rows]])[0]
 
 
-def _opening(method: RegressionMethod, lips: VertexDistances, values: Tensor, actor_ids: Tensor) -> Tensor:
+def _opening(method: RegressionMethod, pairs: VertexDistances, values: Tensor, actor_ids: Tensor) -> Tensor:
     """Mean opening of the lips (n,) in data units, on the CPU, of (n, C)."""
-    return lips(method.skin(values, actor_ids), actor_ids).mean(dim=1).cpu()
+    return pairs(method.skin(values, actor_ids), actor_ids).mean(dim=1).cpu()

@@ -26,6 +26,37 @@ class VertexDistances:
         return torch.einsum("nk,nkp->np", coeffs, self.matrix[actor_ids]) + self.mean[actor_ids]
 
 
+@dataclass(frozen=True)
+class LargestDistance:
+    """The largest distance of a set of vertices between two poses, of the difference of their skin coefficients.
+
+    bases: each actor's components at the vertices, (K, n, 3), padded to one number of coefficients.
+    """
+
+    bases: list[Tensor]
+
+    def __call__(self, difference: Tensor, actor_ids: Tensor) -> Tensor:
+        """(n, K) differences for actors (n,) -> (n,) data units."""
+        found = difference.new_zeros(len(difference))
+        for actor, basis in enumerate(self.bases):
+            rows = (actor_ids == actor).nonzero()[:, 0]
+            moved = torch.einsum("nk,kvc->nvc", difference[rows], basis)
+            found[rows] = moved.norm(dim=2).amax(dim=1)
+        return found
+
+
+def largest_distance(
+    components: list[np.ndarray], vertices: list[np.ndarray], size: int, device: torch.device
+) -> LargestDistance:
+    """Per actor: components (K, V, 3) and vertex numbers (n,), padded to `size` coefficients."""
+    bases = []
+    for basis, chosen in zip(components, vertices, strict=True):
+        padded = np.zeros((size, len(chosen), 3), np.float32)
+        padded[: len(basis)] = basis[:, chosen]
+        bases.append(torch.from_numpy(padded).to(device))
+    return LargestDistance(bases)
+
+
 def pair_distances(
     components: list[np.ndarray],
     means: list[np.ndarray],
