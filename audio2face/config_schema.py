@@ -258,6 +258,7 @@ class Train(Schema):
     CHECKPOINT_PERIOD: Count
     CHECKPOINT_MINUTES: Positive
     CHECKPOINT_KEEP: Count
+    NUM_PROCESSES: Count | None
     AUDIO_DATA_CACHING: Flag
     PHONEME_DATA_CACHING: Flag
     TARGET_DATA_CACHING: Flag

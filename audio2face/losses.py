@@ -1,6 +1,7 @@
 """Loss terms as pure functions of tensors, their weighted total, and the running normaliser.
 
 Rows come in items of L consecutive frames: (B·L, C) is reshaped to (B, L, C) where a term looks at motion.
+A term is a `Mean` of one process's rows; `over_processes` makes the means of the whole batch of them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from audio2face.processes import Processes
+
+SMALLEST_WEIGHT = 1e-12
+
 
 @dataclass(frozen=True)
 class Losses:
@@ -22,13 +27,41 @@ class Losses:
     terms: dict[str, Tensor]
 
 
-def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class Mean:
+    """A weighted mean in two parts, scalars, so that parts of a batch can be put together before they are divided."""
+
+    total: Tensor
+    weight: Tensor
+
+    @property
+    def value(self) -> Tensor:
+        """The mean; 0 when nothing counts."""
+        return self.total / self.weight.clamp(min=SMALLEST_WEIGHT)
+
+
+def mean_of(x: Tensor) -> Mean:
+    """Mean of all values of x."""
+    return Mean(x.sum(), x.new_tensor(float(x.numel())))
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Mean:
     """Mean of x over the entries that count; the mask (1 or 0) broadcasts. 0 when none does."""
     mask = mask.expand_as(x)
-    return (x * mask).sum() / mask.sum().clamp(min=1.0)
+    return Mean((x * mask).sum(), mask.sum())
 
 
-def mse(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+def over_processes(terms: Mapping[str, Mean], processes: Processes, counts: bool = True) -> dict[str, Tensor]:
+    """The values of terms over the batches of all processes, in one exchange; `counts` is False for a stand-in batch.
+
+    Every process gets the same values, and of each the gradient of its own part.
+    """
+    parts = torch.stack([part for term in terms.values() for part in (term.total, term.weight)])
+    totals, weights = processes.sum(parts if counts else parts * 0.0).unflatten(0, (-1, 2)).unbind(1)
+    return dict(zip(terms, (totals / weights.clamp(min=SMALLEST_WEIGHT)).unbind(), strict=True))
+
+
+def mse(prediction: Tensor, target: Tensor, mask: Tensor) -> Mean:
     """Mean squared error over the values that are real data: all (B·L, C)."""
     return masked_mean((prediction - target) ** 2, mask)
 
@@ -38,54 +71,51 @@ def frame_differences(x: Tensor, seq_len: int) -> Tensor:
     return x.unflatten(0, (-1, seq_len)).diff(dim=1)
 
 
-def motion(prediction: Tensor, target: Tensor, mask: Tensor, seq_len: int) -> Tensor:
+def motion(prediction: Tensor, target: Tensor, mask: Tensor, seq_len: int) -> Mean:
     """Mean squared error of frame-to-frame differences."""
     both = mask.unflatten(0, (-1, seq_len))
     return masked_mean(frame_differences(prediction - target, seq_len) ** 2, both[:, 1:] * both[:, :-1])
 
 
-def emotion_regulariser(implicit: Tensor, seq_len: int) -> Tensor:
+def emotion_regulariser(implicit: Tensor, seq_len: int) -> Mean:
     """Mean squared change of the implicit emotion (B·L, I) over its mean square: keeps it slow at any size."""
-    return (frame_differences(implicit, seq_len) ** 2).mean() / (implicit**2).mean().clamp(min=1e-12)
+    values_per_change = seq_len / (seq_len - 1)
+    return Mean((frame_differences(implicit, seq_len) ** 2).sum() * values_per_change, (implicit**2).sum())
 
 
-def weighted_distance(prediction: Tensor, target: Tensor, weight: Tensor, exponent: float) -> Tensor:
+def weighted_distance(prediction: Tensor, target: Tensor, weight: Tensor, exponent: float) -> Mean:
     """Squared error of distances (n, pairs), both scaled by exp(-exponent * max(true distance, 0)): closed counts most.
 
     `weight` (n, 1) scales whole rows (emotion weights, missing data).
     """
     scale = torch.exp(-exponent * target.clamp(min=0.0))
-    return (((prediction - target) * scale) ** 2 * weight).mean()
+    return mean_of(((prediction - target) * scale) ** 2 * weight)
 
 
-def volume_stabiliser(prediction: Tensor, level: Tensor, mask: Tensor, seq_len: int, exponent: float) -> Tensor:
+def volume_stabiliser(prediction: Tensor, level: Tensor, mask: Tensor, seq_len: int, exponent: float) -> Mean:
     """Squared frame difference of the prediction where the sound is quiet: weighted by exp(-exponent * mean |audio|)."""
     quiet = torch.exp(-exponent * level).unflatten(0, (-1, seq_len)).mean(dim=1)  # (B,)
     moved = frame_differences(prediction * mask, seq_len) ** 2
-    return (quiet[:, None, None] * moved).mean()
+    return mean_of(quiet[:, None, None] * moved)
 
 
 def phoneme_cross_entropy(
     logits: Tensor, target: Tensor, silence: int | None = None, silence_weight: float = 1.0
-) -> Tensor:
+) -> Mean:
     """Cross-entropy of logits (n, T, P) with probabilities of the same shape; 0 when n is 0.
 
     Steps whose likeliest target is the class `silence` are weighted by `silence_weight`.
     """
-    if len(logits) == 0:
-        return logits.sum() * 0.0
     entropy = -(target * F.log_softmax(logits, dim=-1)).sum(dim=-1)
     if silence is None or silence_weight == 1.0:
-        return entropy.mean()
+        return mean_of(entropy)
     weight = torch.where(target.argmax(dim=-1) == silence, silence_weight, 1.0)
-    return (entropy * weight).sum() / weight.sum().clamp(min=1e-6)
+    return Mean((entropy * weight).sum(), weight.sum())
 
 
-def phoneme_motion(logits: Tensor, target: Tensor) -> Tensor:
+def phoneme_motion(logits: Tensor, target: Tensor) -> Mean:
     """Mean squared error of the probabilities' differences from step to step of (n, T, P); 0 when n is 0."""
-    if len(logits) == 0:
-        return logits.sum() * 0.0
-    return ((logits.softmax(dim=-1).diff(dim=1) - target.diff(dim=1)) ** 2).mean()
+    return mean_of((logits.softmax(dim=-1).diff(dim=1) - target.diff(dim=1)) ** 2)
 
 
 @dataclass

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from audio2face.processes import Processes, join, local_count, local_rank
 from audio2face.types import UserError
 
 logger = logging.getLogger(__name__)
@@ -19,10 +20,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where tensors live and in which precision weights are kept."""
+    """Where tensors live, in which precision weights are kept, and which processes train together."""
 
     device: torch.device
     dtype: torch.dtype = torch.float32
+    processes: Processes = Processes()
+
+    @property
+    def memory_sharers(self) -> int:
+        """How many processes keep their tensors in the memory of this device."""
+        return local_count() if self.device.type == "cpu" and self.processes.count > 1 else 1
 
 
 def choose_device(name: str | None = None) -> torch.device:
@@ -44,8 +51,32 @@ def choose_device(name: str | None = None) -> torch.device:
     return torch.device(name)
 
 
-def start(seed: int = 0, reproducible: bool = True, device: str | None = None) -> Runtime:
-    """Seed everything, set determinism and matmul precision, and pick the device. Called once by a command."""
+def num_devices() -> int:
+    """How many accelerators training can use here: all visible GPUs, or the one that A2F_DEVICE names; 0 on the CPU."""
+    device = choose_device()
+    return torch.cuda.device_count() if device.type == "cuda" and device.index is None else int(device.type != "cpu")
+
+
+def join_processes() -> tuple[torch.device, Processes]:
+    """The device of this process, and the processes that torchrun started together with it. Raises UserError."""
+    device = choose_device()
+    if device.type == "cuda":
+        if device.index is None and local_count() > 1:
+            device = torch.device("cuda", local_rank())
+            if local_rank() >= torch.cuda.device_count():
+                raise UserError(
+                    f"torchrun started {local_count()} processes here, but there are {torch.cuda.device_count()} GPUs: "
+                    "lower --nproc-per-node, or set A2F_DEVICE=cpu"
+                )
+        torch.cuda.set_device(device)
+    return device, join("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+
+
+def start(seed: int = 0, reproducible: bool = True, device: str | None = None, together: bool = False) -> Runtime:
+    """Seed everything, set determinism and matmul precision, and pick the device. Called once by a command.
+
+    `together`: with the other processes that torchrun has started, if it has.
+    """
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
@@ -56,13 +87,17 @@ def start(seed: int = 0, reproducible: bool = True, device: str | None = None) -
         torch.use_deterministic_algorithms(True, warn_only=True)
     else:
         torch.use_deterministic_algorithms(False)
-    runtime = Runtime(choose_device(device))
+    chosen, processes = join_processes() if together else (choose_device(device), Processes())
+    if not processes.first:
+        logging.getLogger().setLevel(logging.ERROR)  # the first one speaks for all
+    runtime = Runtime(chosen, processes=processes)
     logger.info(
-        "device %s (%d CPU threads), seed %d%s",
+        "device %s (%d CPU threads), seed %d%s%s",
         runtime.device,
         torch.get_num_threads(),
         seed,
         ", reproducible" if reproducible else "",
+        f", {processes.count} processes" if processes.count > 1 else "",
     )
     return runtime
 

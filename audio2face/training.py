@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from audio2face.losses import Losses
+from audio2face.processes import ALONE, Processes
 from audio2face.progress import Clock, Meter, Stop
 from audio2face.runtime import random_state, set_random_state
 
@@ -125,9 +126,11 @@ def _restore(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
 class Fit:
     """A training under way: weights, optimiser, averages, position and random states, which a checkpoint keeps."""
 
-    def __init__(self, method: Method, settings: FitSettings):
-        self.method, self.settings, self.model = method, settings, method.model
-        self.optimizer = torch.optim.Adam(method.param_groups(), lr=settings.learning_rate)
+    def __init__(self, method: Method, settings: FitSettings, processes: Processes = ALONE):
+        self.method, self.settings, self.model, self.processes = method, settings, method.model, processes
+        self.parameters = [p for p in self.model.parameters() if p.requires_grad]
+        self.ended = False  # by request, before its last epoch
+        self.optimizer = torch.optim.Adam(method.param_groups(), lr=settings.learning_rate, fused=True)
         self.rates = [settings.learning_rate * group.get("lr_mult", 1.0) for group in self.optimizer.param_groups]
         self.ema = Ema(settings.ema_decay) if settings.ema_decay else None
         self.epoch = self.batch = self.step = 0  # the batch to come within the epoch; steps done
@@ -184,8 +187,9 @@ class Fit:
         """
         meter, clock, good = Meter(), Clock(self.total, self.step), trained_state(self.model)
         saved_s = time.monotonic()
+        self.processes.of_first(self.model.state_dict().values())
         self.model.train()
-        while self.epoch < self.settings.epochs and not stop.requested:
+        while self.epoch < self.settings.epochs and not self.ended:
             self._set_rates()
             for batch in itertools.islice(self.method.batches(self.epoch), self.batch, None):
                 losses = self._backward(batch)
@@ -193,31 +197,22 @@ class Fit:
                 self.batch += 1
                 if self.batch % self.settings.accumulate and self.batch < self.per_epoch:
                     continue
-                self._step()
-                if self.step % self.settings.log_period == 0 or self.step == self.total or stop.requested:
-                    values = meter.read()
-                    if not math.isfinite(values["total"]):
-                        _restore(self.model, good)
-                        raise TrainingDiverged(
-                            f"the loss became {values['total']} by step {self.step} (epoch {self.epoch + 1}), "
-                            f"last batch: {self.method.describe(batch)}"
-                        )
-                    values["learning_rate"] = self.optimizer.param_groups[0]["lr"]
-                    log(self.step, values)
-                    logger.info("%s", clock.line(self.step, self.epoch, self.settings.epochs, values))
-                if stop.requested:
+                self.ended, saving = self._step(stop.requested, save is not None and self._minutes_due(saved_s))
+                if self.step % self.settings.log_period == 0 or self.step == self.total or self.ended:
+                    self._report(meter.read(), good, batch, log, clock)
+                if self.ended:
                     break
-                if self._minutes_due(saved_s) and save:
+                if saving and save:
                     save(self.state_dict())
                     saved_s = time.monotonic()
             if self.batch >= self.per_epoch:
                 self.epoch, self.batch = self.epoch + 1, 0
-                if all(torch.isfinite(p).all() for p in self.model.parameters()):
+                if torch.stack([torch.isfinite(p).all() for p in self.parameters]).all():
                     good = trained_state(self.model)
-                if on_epoch and on_epoch(self):
+                if self.processes.any([bool(on_epoch and on_epoch(self))])[0]:
                     return
             every = self.settings.checkpoint_epochs
-            due = stop.requested or (every and self.epoch % every == 0 and self.epoch < self.settings.epochs)
+            due = self.ended or (every and self.epoch % every == 0 and self.epoch < self.settings.epochs)
             if due and save:
                 save(self.state_dict())
                 saved_s = time.monotonic()
@@ -239,7 +234,26 @@ class Fit:
         (losses.total / group_size).backward()
         return losses
 
-    def _step(self) -> None:
+    def _report(
+        self, values: dict[str, float], good: dict[str, torch.Tensor], batch: Any, log: Log, clock: Clock
+    ) -> None:
+        """Log the means of the losses. Raises TrainingDiverged, with the weights `good` restored, if they are not finite."""
+        if not math.isfinite(values["total"]):
+            _restore(self.model, good)
+            batches = dict.fromkeys(self.processes.gather(self.method.describe(batch)))
+            raise TrainingDiverged(
+                f"the loss became {values['total']} by step {self.step} (epoch {self.epoch + 1}), "
+                f"last batch: {', '.join(batches)}"
+            )
+        values["learning_rate"] = self.optimizer.param_groups[0]["lr"]
+        log(self.step, values)
+        logger.info("%s", clock.line(self.step, self.epoch, self.settings.epochs, values))
+
+    def _step(self, *wishes: bool) -> list[bool]:
+        """One step of the optimiser, with the gradients of all processes; tells which wishes any of them has."""
+        flags = self.processes.any([*wishes, *(p.grad is not None for p in self.parameters)])
+        used = [p for p, flag in zip(self.parameters, flags[len(wishes) :], strict=True) if flag]
+        self.processes.sum_gradients(used)
         _decay_weights(self.optimizer, self.settings.weight_decay)
         if self.settings.clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
@@ -248,6 +262,7 @@ class Fit:
         self.step += 1
         if self.ema:
             self.ema.update(self.model)
+        return flags[: len(wishes)]
 
     def _minutes_due(self, saved_s: float) -> bool:
         minutes = self.settings.checkpoint_minutes
@@ -262,6 +277,7 @@ def fit(
     save: Callable[[dict[str, Any]], None] | None = None,
     resume: dict[str, Any] | None = None,
     on_epoch: Callable[[Fit], bool | None] | None = None,
+    processes: Processes = ALONE,
 ) -> int:
     """Train `method.model` and return the number of optimiser steps done.
 
@@ -270,10 +286,14 @@ def fit(
     one to go on from; on the CPU the result is bit-equal to that of an uninterrupted training. `on_epoch` is called after
     every epoch; within `Fit.as_it_would_end` it may measure the model, and by returning True it ends the training.
 
+    Several `processes` train one model when each calls this with its method, whose batches are shares of the same ones
+    and whose losses are over all shares. Only the first needs `log` and `save`. A checkpoint does not depend on how many
+    there are.
+
     Raises:
         TrainingDiverged: the loss became NaN or infinite; the model holds the last good epoch's weights.
     """
-    training = Fit(method, settings)
+    training = Fit(method, settings, processes)
     if resume:
         training.load_state_dict(resume)
     training.run(log, stop or Stop(), save, on_epoch)

@@ -11,6 +11,7 @@ from audio2face.layout import ChannelLayout
 from audio2face.methods.diffusion import DiffusionLosses, DiffusionMethod, Space, over_frames, smooth_form, warm_cosine
 from audio2face.methods.vertex_distances import pair_distances
 from audio2face.networks.diffusion_rnn import DiffusionRNN
+from audio2face.shares import Share
 from audio2face.training import FitSettings, fit
 
 V, VT, ACTORS = 20, 6, 2
@@ -122,6 +123,7 @@ def batch(lengths=(20,), actors=(0,), seed=0, absent=()):
         lengths=list(lengths),
         seeds=[100 + seed * 10 + row for row in range(count)],
         clips=list(range(count)),
+        share=Share(count),
     )
 
 
@@ -137,6 +139,7 @@ def row_of(b, row):
         lengths=[n],
         seeds=[b.seeds[row]],
         clips=[0],
+        share=Share(1),
     )
 
 
@@ -246,4 +249,4 @@ def test_learning_rate_warms_up_and_falls_along_a_cosine():
 
 def test_over_frames_weighs_segments_alike():
     x = torch.tensor([[1.0, 3.0, 99.0], [6.0, 99.0, 99.0]])
-    assert over_frames(x, torch.tensor([[1.0, 1, 0], [1.0, 0, 0]])).item() == 4.0
+    assert over_frames(x, torch.tensor([[1.0, 1, 0], [1.0, 0, 0]])).value.item() == 4.0

@@ -133,9 +133,7 @@ def watched(folder, values: list[float], epochs: int, patience: int | None, resu
     method = noisy([batch(1, 2), batch(2, 5)])
     seen, saved = {}, []
     epoch = iter(range(resume["training"]["epoch"] if resume else 0, 99))
-    watch = Watch(
-        Validation(lambda: {"MSE": values[next(epoch)]}, "MSE"), folder, lambda *_: None, "MSE", 1, patience
-    )
+    watch = Watch(Validation(lambda: {"MSE": values[next(epoch)]}, "MSE"), folder, lambda *_: None, "MSE", 1, patience)
     if resume:
         watch.load_state_dict(resume["watch"])
 

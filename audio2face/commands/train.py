@@ -21,6 +21,7 @@ from audio2face.artifacts.run_dir import (
     write_provenance,
 )
 from audio2face.artifacts.train_run import TrainRun, load_train_run, write_train_run
+from audio2face.commands.train_processes import train_together
 from audio2face.commands.train_watch import Watch, after_epoch
 from audio2face.config import Section, load_config
 from audio2face.doctor import report_faults
@@ -29,6 +30,7 @@ from audio2face.methods.setup import Inputs, Training, build_inputs
 from audio2face.networks import save_weights
 from audio2face.networks.checkpoints import load_checkpoint, save_checkpoint
 from audio2face.paths import external_path, local_path
+from audio2face.processes import Processes, local_count, num_cores, under_torchrun
 from audio2face.progress import Stop
 from audio2face.runtime import Runtime
 from audio2face.training import TrainingDiverged, fit
@@ -49,6 +51,7 @@ FREE_TO_CHANGE = {
     "VALIDATION_PERIOD",
     "EARLY_STOPPING_PATIENCE",
     "EXPORT_WEIGHTS",
+    "NUM_PROCESSES",
 }
 
 
@@ -61,39 +64,68 @@ def run(config_name: str, resume: str | None = None, export: str | None = None) 
     `export` is the full name of a run whose weights are exported again, without training.
 
     Ctrl-C or SIGTERM ends training after the current step; what there is is saved and exported, then KeyboardInterrupt
-    is raised with the run's name. Raises UserError for mistakes in the config or the data, before any folder is made.
+    is raised with the run's name. With NUM_PROCESSES, or when torchrun has started this, several processes train together.
+    Raises UserError for mistakes in the config or the data, before any folder is made.
     """
     sections = load_config(config_name, ("train", "dataset"), optional=("inference", "preproc"))
     train, dataset = sections["train"], sections["dataset"]
     root = local_path(train.TRAIN_OUTPUT_ROOT)
     if export:
         return export_again(root, export, train)
+    count = num_processes(train)
+    if count > 1:
+        return train_together(config_name, resume, count)
+    runtime = runtimes.start(train.RNG_SEED_TORCH, train.REPRODUCIBLE, together=True)
+    processes = runtime.processes
     folder = find_unfinished(root, train, resume, config_name) if resume else None
-    runtime = runtimes.start(train.RNG_SEED_TORCH, train.REPRODUCIBLE)
     inputs = build_inputs(config_name, train, dataset, sections.get("inference"))
     report_faults(sections, inputs.actors)
     training = METHODS[train.NETWORK_TYPE](inputs, runtime)
-    if folder is None:
+    if processes.first and folder is None:
         folder = new_run(root, train.RUN_NAME)
         made_with = {kind: sections[kind] for kind in ("train", "dataset", "inference") if sections[kind].file}
         write_provenance(folder, made_with, train.RUN_INFO, {"preproc_info": _preproc_info(inputs)})
-    runtimes.setup_logging(folder / "log.log")
-    training_run = write_train_run(folder, training.spec, inputs.runs)
+    if processes.first and folder:
+        runtimes.setup_logging(folder / "log.log")
+        write_train_run(folder, training.spec, inputs.runs)
+    folder = root / processes.gather(folder and folder.name)[0]
     stop = Stop()
-    with stop.on_signals(), _TensorBoard(folder) as board:
+    with stop.on_signals(), _TensorBoard(folder, processes.first) as board:
         watch = Watch.from_config(train, training.validate, folder, board.log) if training.validate else None
-        steps = _fit(training, board, stop, folder, train, watch)
-        if watch and train.EXPORT_WEIGHTS == "best":
-            watch.take_best(training.method.model)
-        save_weights(folder / "weights.pth", training.network)
-        logger.info("weights after %d steps: %s", steps, external_path(folder / "weights.pth"))
-        _export(training, training_run)
-    finish_run(folder)
+        if watch and not processes.first:
+            watch.writing = False
+        steps = _fit(training, board, stop, folder, train, watch, processes)
+        stop.requested = processes.any([stop.requested])[0]
+        processes.leave()
+        if processes.first:
+            if watch and train.EXPORT_WEIGHTS == "best":
+                watch.take_best(training.method.model)
+            save_weights(folder / "weights.pth", training.network)
+            logger.info("weights after %d steps: %s", steps, external_path(folder / "weights.pth"))
+            _export(training, load_train_run(folder))
+            finish_run(folder)
     logger.info("training run: %s", external_path(folder))
     if stop.requested:
         logger.info("to go on with it later: python run_train.py %s --resume %s", config_name, folder.name)
         raise KeyboardInterrupt(folder.name)
     return folder.name
+
+
+def num_processes(train: Section) -> int:
+    """How many processes to start: 1 when torchrun has started this one already. Raises UserError when they cannot be."""
+    wanted = train.NUM_PROCESSES
+    if under_torchrun():
+        if wanted not in (None, local_count()):
+            raise UserError(
+                f"config_train.py: NUM_PROCESSES = {wanted}, but torchrun has started {local_count()} process(es) on this "
+                "machine: leave NUM_PROCESSES out (None), or start without torchrun"
+            )
+        return 1
+    devices = runtimes.num_devices()
+    most, what = (devices, "GPU(s)") if devices else (num_cores(), "CPU core(s)")
+    if wanted is not None and wanted > most:
+        raise UserError(f"config_train.py: NUM_PROCESSES = {wanted}, but PyTorch can use {most} {what} here")
+    return wanted or max(devices, 1)
 
 
 def find_unfinished(root: Path, train: Section, name: str, config_name: str) -> Path:
@@ -169,8 +201,15 @@ def _preproc_info(inputs: Inputs) -> dict[str, Any]:
 
 
 def _fit(
-    training: Training, board: _TensorBoard, stop: Stop, folder: Path, train: Section, watch: Watch | None
+    training: Training,
+    board: _TensorBoard,
+    stop: Stop,
+    folder: Path,
+    train: Section,
+    watch: Watch | None,
+    processes: Processes,
 ) -> int:
+    """Train; the first of several processes writes what there is to write. Returns the number of steps done."""
     state = load_checkpoint(folder)
     if state:
         logger.info("going on after step %d (epoch %d)", state["step"], state["epoch"] + 1)
@@ -181,11 +220,20 @@ def _fit(
         _save(folder, {**state, "watch": watch.state_dict() if watch else None}, train.CHECKPOINT_KEEP)
 
     try:
+        tasks = after_epoch([watch] if watch else [])
         return fit(
-            training.method, training.settings, board.log, stop, save, state, after_epoch([watch] if watch else [])
+            training.method,
+            training.settings,
+            board.log,
+            stop,
+            save if processes.first else None,
+            state,
+            tasks,
+            processes,
         )
     except TrainingDiverged as error:
-        save_weights(folder / "weights_last_good.pth", training.network)
+        if processes.first:
+            save_weights(folder / "weights_last_good.pth", training.network)
         logger.error("the last good weights: %s", external_path(folder / "weights_last_good.pth"))
         raise UserError(f"{error}; lower LEARNING_RATE, or look at that shot's data") from error
 
@@ -204,20 +252,24 @@ def _export(training: Training, training_run: TrainRun) -> None:
 
 
 class _TensorBoard:
-    """Scalars of a run as TensorBoard events."""
+    """Scalars of a run as TensorBoard events; none when not `writing`."""
 
-    def __init__(self, folder: Path):
-        self._folder = folder
+    def __init__(self, folder: Path, writing: bool):
+        self._folder, self._writing = folder, writing
+        self._writer: Any = None
 
     def __enter__(self) -> _TensorBoard:
-        from torch.utils.tensorboard import SummaryWriter
+        if self._writing:
+            from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(self._folder))
+            self._writer = SummaryWriter(str(self._folder))
         return self
 
     def log(self, step: int, values: dict[str, float], group: str = "train") -> None:
-        for name, value in values.items():
-            self._writer.add_scalar(f"{group}/{name}", value, step)
+        if self._writer:
+            for name, value in values.items():
+                self._writer.add_scalar(f"{group}/{name}", value, step)
 
     def __exit__(self, *_: object) -> None:
-        self._writer.close()
+        if self._writer:
+            self._writer.close()

@@ -40,6 +40,7 @@ class Watch:
     best: float | None = None
     best_epoch: int = 0
     misses: int = 0
+    writing: bool = True  # one of several processes that train together writes; all measure, they may share the work
 
     @classmethod
     def from_config(cls, train: Section, validation: Validation, folder: Path, log: Log) -> Watch:
@@ -89,14 +90,21 @@ class Watch:
             self.misses += 1
             return
         self.best, self.best_epoch, self.misses = value, fit.epoch, 0
-        save_best(self.folder, fit.model, {"epoch": fit.epoch, "step": fit.step, "metric": self.metric, "value": value})
+        if self.writing:
+            save_best(
+                self.folder, fit.model, {"epoch": fit.epoch, "step": fit.step, "metric": self.metric, "value": value}
+            )
 
     def _write(self, fit: Fit, values: dict[str, float]) -> None:
+        if not self.writing:
+            return
         self.log(fit.step, values, "validation")
         with (self.folder / METRICS_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"epoch": fit.epoch, "step": fit.step, **values}) + "\n")
         listed = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-        logger.info("epoch %d, on VALIDATION_CLIPS: %s%s", fit.epoch, listed, "" if self.misses else " (the best so far)")
+        logger.info(
+            "epoch %d, on VALIDATION_CLIPS: %s%s", fit.epoch, listed, "" if self.misses else " (the best so far)"
+        )
 
 
 def after_epoch(tasks: Sequence[Callable[[Fit], bool | None]]) -> Callable[[Fit], bool] | None:

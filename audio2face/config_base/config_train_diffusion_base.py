@@ -549,6 +549,14 @@ CHECKPOINT_MINUTES = 10.0
 # Change: to go back further.
 CHECKPOINT_KEEP = 2
 
+## Speed
+
+# Processes that train together on this machine, one on each GPU (or on part of the CPU's cores). They share each batch:
+# BATCH_SIZE and everything else mean the same, and the losses differ by rounding only.
+# Type: None or a whole number >= 1; None is one for each visible GPU, and 1 without a GPU.
+# Change: to leave GPUs to others, or to use several CPU cores with small batches.
+NUM_PROCESSES = None
+
 ## Memory
 
 # Whether decoded sound stays in memory.

@@ -92,7 +92,9 @@ def _share(share: float, shots: Sequence[Shot]) -> set[Key]:
     total = round(share * len(shots)) or int(len(shots) >= FEW)
     if not total:
         logger.warning(
-            "VALIDATION_CLIPS = %g: no shot is held out of only %d, so nothing is measured while training", share, len(shots)
+            "VALIDATION_CLIPS = %g: no shot is held out of only %d, so nothing is measured while training",
+            share,
+            len(shots),
         )
         return set()
     if total >= len(shots):

@@ -18,6 +18,8 @@ from audio2face.data.audio_tracks import AudioTracks, MutedNoise, standardized
 from audio2face.data.targets import ShotTargets, clip_times, sample_linear
 from audio2face.data.window_dataset import ClipConditions
 from audio2face.layout import ChannelLayout
+from audio2face.processes import ALONE, Processes
+from audio2face.shares import Share
 from audio2face.types import Clip
 
 PitchShift = Callable[[np.ndarray, float], np.ndarray]
@@ -58,6 +60,7 @@ class SegmentBatch:
     lengths: list[int]
     seeds: list[int]
     clips: list[int]
+    share: Share  # what the segments are of the whole batch
 
 
 class SegmentData:
@@ -78,7 +81,9 @@ class SegmentData:
         seed: int,
         device: torch.device,
         pitch_shift: PitchShift | None = None,
+        processes: Processes = ALONE,
     ):
+        self.processes = processes
         self.clips, self.conditions, self.layout, self.params = list(clips), list(conditions), layout, params
         self.tracks, self.noise, self.seed, self.device = tracks, noise, seed, device
         self.num_actors, self.batch_size, self.pitch_shift = num_actors, batch_size, pitch_shift
@@ -119,16 +124,23 @@ class SegmentData:
             sound = self.pitch_shift(sound, float(rng.uniform(p.pitch[0], p.pitch[1])))
         return sound
 
-    def batch(self, clips: Sequence[int], rngs: Sequence[np.random.Generator]) -> SegmentBatch:
-        """A batch of one random segment of each clip, each drawn from its own generator."""
+    def batch(
+        self, clips: Sequence[int], rngs: Sequence[np.random.Generator], share: Share | None = None
+    ) -> SegmentBatch:
+        """A batch of one random segment of each clip, each drawn from its own generator; only `share` of it, if given.
+
+        The share is padded as the whole batch would be.
+        """
+        share = share or Share(len(clips))
         spans = [self.segment(c, rng) for c, rng in zip(clips, rngs, strict=True)]
         longest = max(count for _, count in spans)
+        clips, rngs, spans = share.of(clips), share.of(rngs), share.of(spans)
         shifts = [(rng.random() - 0.5) * self.params.timeshift for rng in rngs]  # in frames, sound and target alike
         sounds = [
             self._sound(c, first + shift, count, rng)
             for c, (first, count), shift, rng in zip(clips, spans, shifts, rngs, strict=True)
         ]
-        samples = max(len(sound) for sound in sounds)
+        samples = math.ceil(longest * self.params.sample_rate / self.params.fps - 1e-6) + 2 * CONTEXT
         target = np.zeros((len(clips), longest, self.layout.size), np.float32)
         valid = np.zeros((len(clips), longest), np.float32)
         for row, (clip, (first, count), shift) in enumerate(zip(clips, spans, shifts, strict=True)):
@@ -154,13 +166,17 @@ class SegmentData:
             lengths=[count for _, count in spans],
             seeds=[int(rng.integers(2**62)) for rng in rngs],
             clips=list(clips),
+            share=share,
         )
 
     def steps_per_epoch(self) -> int:
         return -(-len(self.clips) // self.batch_size)
 
     def batches(self, epoch: int) -> Iterator[SegmentBatch]:
-        """Every clip once. Clips of similar length share a batch; order and segments depend on seed and epoch alone."""
+        """Every clip once. Clips of similar length share a batch; order and segments depend on seed and epoch alone.
+
+        Of each batch this process gets its share.
+        """
         rng = np.random.default_rng([self.seed, 2, epoch])
         order = rng.permutation(len(self.clips))
         if self.batch_size > 1:  # buckets: sorted by length within groups of 8 batches, batches then shuffled
@@ -175,7 +191,8 @@ class SegmentData:
         if self.batch_size > 1:
             batches = [batches[i] for i in rng.permutation(len(batches))]
         for clips in batches:
-            yield self.batch(clips, [np.random.default_rng([self.seed, 3, epoch, clip]) for clip in clips])
+            rngs = [np.random.default_rng([self.seed, 3, epoch, clip]) for clip in clips]
+            yield self.batch(clips, rngs, self.processes.share(len(clips)))
 
     def describe(self, batch: SegmentBatch) -> str:
         """The shots a batch comes from, for an error message."""

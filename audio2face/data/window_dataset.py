@@ -19,6 +19,8 @@ from audio2face.audio.windows import window_starts
 from audio2face.data.audio_tracks import AudioTracks, MutedNoise
 from audio2face.data.targets import ShotTargets, clip_times, sample_linear
 from audio2face.layout import ChannelLayout
+from audio2face.processes import ALONE, Processes
+from audio2face.shares import Share
 from audio2face.types import Clip
 
 logger = logging.getLogger(__name__)
@@ -68,6 +70,7 @@ class WindowBatch:
     emotion_ids: Tensor  # (B·L,)
     phonemes: dict[str, tuple[Tensor, Tensor]]  # language -> rows (n,), index (n, steps) into its posteriors
     items: Tensor  # (B,) for messages
+    share: Share  # what the items are of the whole batch
 
 
 @dataclass(frozen=True)
@@ -189,8 +192,11 @@ class WindowData:
             level[shift, rows] = self.windows(shifts, rows).abs().mean(dim=1) * self.peak[rows]
         return level
 
-    def cache_features(self, encode: Encode, budget_bytes: float) -> None:
-        """Compute frozen features of every window once: float32 when they fit in the budget, else float16, else not at all."""
+    def cache_features(self, encode: Encode, budget_bytes: float, processes: Processes = ALONE) -> None:
+        """Compute frozen features of every window once: float32 when they fit in the budget, else float16, else not at all.
+
+        Several processes compute a part each.
+        """
         probe = encode(
             self.windows(torch.zeros(2, dtype=torch.long, device=self.device), torch.arange(2, device=self.device))
         )
@@ -204,14 +210,24 @@ class WindowData:
             return
         shape = (len(self.params.shifts), self.num_rows)
         self.features = {
-            k: torch.empty(*shape, *x.shape[1:], dtype=dtype, device=self.device) for k, x in probe.items()
+            k: torch.zeros(*shape, *x.shape[1:], dtype=dtype, device=self.device) for k, x in probe.items()
         }
         total = -(-self.num_rows // ENCODE_BATCH) * len(self.params.shifts)
-        for shift, rows, shifts in tqdm(
-            self._all_rows(), total=total, desc="audio features", unit="batch", mininterval=1
-        ):
-            for name, x in encode(self.windows(shifts, rows)).items():
-                self.features[name][shift, rows] = x.to(dtype)
+        bar = tqdm(
+            self._all_rows(),
+            total=total,
+            desc="audio features",
+            unit="batch",
+            mininterval=1,
+            disable=not processes.first,
+        )
+        for number, (shift, rows, shifts) in enumerate(bar):
+            if number % processes.count == processes.rank:
+                for name, x in encode(self.windows(shifts, rows)).items():
+                    self.features[name][shift, rows] = x.to(dtype)
+        for values_of_shifts in self.features.values():
+            for values_of_shift in values_of_shifts:
+                processes.add_up(values_of_shift)
         logger.info(
             "audio features cached: %d windows x %d shifts, %.2f GB",
             *shape[::-1],
@@ -244,8 +260,8 @@ class WindowData:
             found[language] = (chosen, offsets[clips][:, None] + step.clamp(min=0).minimum(lengths[clips][:, None] - 1))
         return found
 
-    def batch(self, items: Tensor, shift: Tensor) -> WindowBatch:
-        """The batch of items (B,) at shift numbers (B,)."""
+    def batch(self, items: Tensor, shift: Tensor, share: Share | None = None) -> WindowBatch:
+        """The batch of items (B,) at shift numbers (B,), which are `share` of a larger one, if given."""
         rows = self.items[items].flatten()
         shifts = shift.repeat_interleave(self.params.seq_len)
         clips = self.clip_of_row[rows]
@@ -265,18 +281,23 @@ class WindowData:
             emotion_ids=self.emotion_id[clips],
             phonemes=self._phonemes(shifts, rows),
             items=items,
+            share=share or Share(len(items)),
         )
 
     def steps_per_epoch(self, batch_size: int) -> int:
         return -(-self.num_items // batch_size)
 
-    def batches(self, epoch: int, batch_size: int) -> Iterator[WindowBatch]:
-        """Every item once, in an order and at shifts that depend on the seed and the epoch alone."""
+    def batches(self, epoch: int, batch_size: int, processes: Processes = ALONE) -> Iterator[WindowBatch]:
+        """Every item once, in an order and at shifts that depend on the seed and the epoch alone.
+
+        Of each batch this process gets its share.
+        """
         rng = np.random.default_rng([self.seed, 1, epoch])
         order = torch.from_numpy(rng.permutation(self.num_items)).to(self.device)
         shift = torch.from_numpy(rng.integers(len(self.params.shifts), size=self.num_items)).to(self.device)
         for part, shifts in zip(order.split(batch_size), shift.split(batch_size), strict=True):
-            yield self.batch(part, shifts)
+            share = processes.share(len(part))
+            yield self.batch(share.of(part), share.of(shifts), share)
 
     def describe(self, batch: WindowBatch) -> str:
         """The shots a batch comes from, for an error message."""

@@ -20,9 +20,11 @@ from audio2face.data.segment_dataset import CONTEXT, SegmentBatch, SegmentData
 from audio2face.diffusion.sampling import add_noise
 from audio2face.diffusion.schedule import Schedule
 from audio2face.layout import ChannelLayout
-from audio2face.losses import Losses, weighted_total
+from audio2face.losses import Losses, Mean, mean_of, over_processes, weighted_total
 from audio2face.methods.vertex_distances import VertexDistances
 from audio2face.networks.diffusion_rnn import DiffusionRNN, encode_segments
+from audio2face.processes import ALONE, Processes
+from audio2face.shares import drawing_for
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,14 @@ class DiffusionMethod:
         smooth: Tensor | None = None,
         streaming: Streaming,
         step_bias: float = 0.0,
+        processes: Processes = ALONE,
     ):
         """`smooth` (A, K, K): squared upper-face motion as a quadratic form of coefficient differences, over 3V.
 
         `skin_scale` (A,) takes normalised skin to data units; `skin_size` is 3V.
         Half the segments get a step t at an even chance, half at one proportional to t ** step_bias.
         """
+        self.processes = processes
         self.model: nn.Module = network
         self.network, self.data, self.space, self.settings = network, data, space, settings
         self.rate, self.skin_scale, self.skin_size = learning_rate_of_epoch, skin_scale, skin_size
@@ -154,22 +158,26 @@ class DiffusionMethod:
         x_0 = space.decode(batch.target, batch.actor_ids)
         t, noise = self._draw(batch, x_0.shape[2])
         x_t = add_noise(x_0, self.alphas[t][:, None, None], noise)
-        features = encode_segments(self.network, batch.audio, CONTEXT, batch.lengths, self.streaming)
-        prediction, _ = self.network(x_t, t, features, batch.actor, batch.emotion)
+        with drawing_for(batch.share):
+            features = encode_segments(
+                self.network, batch.audio, CONTEXT, batch.lengths, self.streaming, batch.valid.shape[1]
+            )
+            prediction, _ = self.network(x_t, t, features, batch.actor, batch.emotion)
         error = (prediction - x_0) * self.weight * self._present(batch)
-        terms = {"MSE": over_frames((error**2).sum(dim=2) / space.full_size, batch.valid)}
+        means = {"MSE": over_frames((error**2).sum(dim=2) / space.full_size, batch.valid)}
         lips, smooth = weights.get("LIP_DIST") and self.lip_dist, weights.get("EXP_SMOOTH") and self.smooth is not None
         ours = space.skin_coeffs(prediction, batch.actor_ids) if lips or smooth else prediction
         if lips:
-            terms["LIP_DIST"] = self._lips(ours, space.coeff_layout.split(batch.target)["skin_coeffs"], batch)
+            means["LIP_DIST"] = self._lips(ours, space.coeff_layout.split(batch.target)["skin_coeffs"], batch)
         moving = batch.valid[:, 1:] * batch.valid[:, :-1]
         if weights.get("VELOCITY"):
             difference = (self._skin(prediction) - self._skin(x_0)).diff(dim=1)
-            terms["VELOCITY"] = over_frames((difference**2).sum(dim=2) / self.skin_size, moving)
+            means["VELOCITY"] = over_frames((difference**2).sum(dim=2) / self.skin_size, moving)
         if smooth and self.smooth is not None:
             moved = ours.diff(dim=1)
             energy = (torch.bmm(moved, self.smooth[batch.actor_ids]) * moved).sum(dim=2)
-            terms["EXP_SMOOTH"] = over_frames(energy, moving)
+            means["EXP_SMOOTH"] = over_frames(energy, moving)
+        terms = over_processes(means, self.processes, batch.share.counts)
         return Losses(weighted_total(terms, {"MSE": 1.0, **weights}), terms)
 
     def _skin(self, frames: Tensor) -> Tensor:
@@ -184,7 +192,7 @@ class DiffusionMethod:
             flags.append(part[:, :1].expand(-1, size))
         return torch.cat(flags, dim=1).unsqueeze(1)
 
-    def _lips(self, ours: Tensor, true: Tensor, batch: SegmentBatch) -> Tensor:
+    def _lips(self, ours: Tensor, true: Tensor, batch: SegmentBatch) -> Mean:
         """Squared error of lip distances in data units, closed lips weighing most."""
         assert self.lip_dist is not None
         scale = self.skin_scale[batch.actor_ids][:, None, None]
@@ -199,9 +207,9 @@ class DiffusionMethod:
         return over_frames(error.mean(dim=2), weight)
 
 
-def over_frames(x: Tensor, valid: Tensor) -> Tensor:
-    """Mean of x (B, T) over each segment's real frames, then over segments: scalar."""
-    return ((x * valid).sum(dim=1) / valid.sum(dim=1).clamp(min=1.0)).mean()
+def over_frames(x: Tensor, valid: Tensor) -> Mean:
+    """Mean of x (B, T) over each segment's real frames, then over segments."""
+    return mean_of((x * valid).sum(dim=1) / valid.sum(dim=1).clamp(min=1.0))
 
 
 def warm_cosine(

@@ -70,7 +70,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     ).to(device)
     load_pretrained(network, train)
     spec = replace(spec, extra={**spec.extra, "encoder": network.encoder.rebuild_arguments()})
-    data = _segment_data(inputs, coeff_layout, spec, device)
+    data = _segment_data(inputs, coeff_layout, spec, runtime)
     method = DiffusionMethod(
         network,
         data,
@@ -86,6 +86,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         smooth=_smooth(inputs, coeff_layout.sizes["skin_coeffs"], device) if train.LOSS_EXP_SMOOTH_ALPHA else None,
         streaming=Streaming.of(spec.extra["streaming"]),
         step_bias=train.STEP_BIAS,
+        processes=runtime.processes,
     )
     settings = FitSettings(
         epochs=train.NUM_EPOCHS,
@@ -106,7 +107,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
 
     validate = None
     if inputs.validation:
-        held = _segment_data(replace(inputs, clips=inputs.validation), coeff_layout, spec, device)
+        held = _segment_data(replace(inputs, clips=inputs.validation), coeff_layout, spec, runtime)
         terms = ["total", "MSE", *(name for name in LOSS_KEYS if getattr(train, f"LOSS_{name}_ALPHA"))]
         metric = choose_metric(train.BEST_METRIC, terms)
         validate = Validation(loss_validation(method.loss, lambda: held.batches(0)), metric)
@@ -216,7 +217,7 @@ def _respacing(inputs: Inputs) -> str:
     return inference.TIMESTEP_RESPACING or str(inference.NUM_DIFFUSION_STEPS)
 
 
-def _segment_data(inputs: Inputs, layout: ChannelLayout, spec: NetworkSpec, device: torch.device) -> SegmentData:
+def _segment_data(inputs: Inputs, layout: ChannelLayout, spec: NetworkSpec, runtime: Runtime) -> SegmentData:
     train = inputs.train
     random = train.TRAIN_ON_RANDOM_SUBSEGMENT
     pitch, shift = _pitch(train)
@@ -241,8 +242,9 @@ def _segment_data(inputs: Inputs, layout: ChannelLayout, spec: NetworkSpec, devi
         num_actors=len(inputs.actors),
         batch_size=train.BATCH_SIZE,
         seed=train.RNG_SEED_DATASET,
-        device=device,
+        device=runtime.device,
         pitch_shift=shift,
+        processes=runtime.processes,
     )
 
 

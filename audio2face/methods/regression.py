@@ -19,10 +19,12 @@ from audio2face.data.window_dataset import WindowBatch, WindowData
 from audio2face.layout import ChannelLayout
 from audio2face.losses import (
     Losses,
+    Mean,
     RunningRms,
     emotion_regulariser,
     motion,
     mse,
+    over_processes,
     phoneme_cross_entropy,
     phoneme_motion,
     volume_stabiliser,
@@ -31,6 +33,8 @@ from audio2face.losses import (
 )
 from audio2face.methods.vertex_distances import VertexDistances
 from audio2face.networks.conv_w2v_autocorr import ConvW2vAutocorr
+from audio2face.processes import ALONE, Processes
+from audio2face.shares import drawing_for
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +104,9 @@ class RegressionMethod:
         lip_dist: VertexDistances | None = None,
         lip_size: VertexDistances | None = None,
         eye_dist: VertexDistances | None = None,
+        processes: Processes = ALONE,
     ):
+        self.processes = processes
         self.model, self.data, self.layout, self.settings = model, data, layout, settings
         self.schedule, self.batch_size, self.emo_lr_mult = schedule, batch_size, emo_lr_mult
         self.skin_scale, self.lip_dist, self.lip_size, self.eye_dist = skin_scale, lip_dist, lip_size, eye_dist
@@ -110,7 +116,7 @@ class RegressionMethod:
             self._not_eye[layout.slices["eye"]] = 0.0
 
     def batches(self, epoch: int) -> Iterator[WindowBatch]:
-        return self.data.batches(epoch, self.batch_size)
+        return self.data.batches(epoch, self.batch_size, self.processes)
 
     def steps_per_epoch(self) -> int:
         return self.data.steps_per_epoch(self.batch_size)
@@ -142,20 +148,22 @@ class RegressionMethod:
         if features is None:
             assert batch.audio is not None, "a batch has features or sound"
             features = network.features(batch.audio)
-        prediction, logits = network.decode(features, implicit, batch.explicit)
+        with drawing_for(batch.share):
+            prediction, logits = network.decode(features, implicit, batch.explicit)
         mask = self._without_closed_eyes(batch)
         seq_len = batch.seq_len
-        terms = {"MSE": mse(prediction, batch.target, mask)}
+        means = {"MSE": mse(prediction, batch.target, mask)}
         if seq_len > 1:
-            terms["MOTION"] = motion(prediction, batch.target, mask, seq_len)
+            means["MOTION"] = motion(prediction, batch.target, mask, seq_len)
             if implicit.shape[1]:
-                terms["EMO_REG"] = emotion_regulariser(implicit, seq_len)
+                means["EMO_REG"] = emotion_regulariser(implicit, seq_len)
             if weights.get("VOL_STAB_REG"):
-                terms["VOL_STAB_REG"] = volume_stabiliser(
+                means["VOL_STAB_REG"] = volume_stabiliser(
                     prediction, batch.level, mask * self._not_eye, seq_len, settings.vol_stab_exp
                 )
-        terms.update(self._lips(prediction, batch))
-        terms.update(self._phonemes(logits, batch))
+        means.update(self._lips(prediction, batch))
+        means.update(self._phonemes(logits, batch))
+        terms = _over_languages(over_processes(means, self.processes, batch.share.counts))
         scaled = {k: v for k, v in terms.items() if k in NORMALISED and weights.get(k)}
         scaled = self.normaliser(scaled, 1.0 - progress)
         return Losses(weighted_total({**terms, **scaled}, weights), terms)
@@ -175,7 +183,7 @@ class RegressionMethod:
         mask[:, self.layout.slices["skin_coeffs"]] *= items_open.repeat_interleave(batch.seq_len)[:, None]
         return mask
 
-    def _lips(self, prediction: Tensor, batch: WindowBatch) -> dict[str, Tensor]:
+    def _lips(self, prediction: Tensor, batch: WindowBatch) -> dict[str, Mean]:
         settings, found = self.settings, {}
         for name, distances, exponent, by_emotion in (
             ("LIP_DIST", self.lip_dist, settings.lip_dist_exp, settings.lip_dist_emotion),
@@ -191,15 +199,24 @@ class RegressionMethod:
             found[name] = weighted_distance(ours, true, weight, exponent)
         return found
 
-    def _phonemes(self, logits: dict[str, Tensor], batch: WindowBatch) -> dict[str, Tensor]:
+    def _phonemes(self, logits: dict[str, Tensor], batch: WindowBatch) -> dict[str, Mean]:
         weights = self.settings.weights
         if not logits or not (weights.get("PHONEME") or weights.get("PHONEME_MOTION")):
             return {}
-        entropy, moved = [], []
+        found = {}
         for language, values in logits.items():
             rows, index = batch.phonemes[language]
             target = self.data.phoneme_posteriors[language][index]  # (n, T, P)
-            silence = self.settings.phoneme_silence.get(language)
-            entropy.append(phoneme_cross_entropy(values[rows], target, silence, self.settings.phoneme_silence_weight))
-            moved.append(phoneme_motion(values[rows], target))
-        return {"PHONEME": torch.stack(entropy).sum(), "PHONEME_MOTION": torch.stack(moved).sum()}
+            silence, silence_weight = self.settings.phoneme_silence.get(language), self.settings.phoneme_silence_weight
+            found[f"PHONEME/{language}"] = phoneme_cross_entropy(values[rows], target, silence, silence_weight)
+            found[f"PHONEME_MOTION/{language}"] = phoneme_motion(values[rows], target)
+        return found
+
+
+def _over_languages(terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Terms named TERM/language summed to TERM."""
+    found: dict[str, Tensor] = {}
+    for name, value in terms.items():
+        term = name.split("/")[0]
+        found[term] = found[term] + value if term in found else value
+    return found

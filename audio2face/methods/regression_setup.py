@@ -95,7 +95,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     load_pretrained(network, train)
     data = _window_data(inputs, layout, spec, spans, runtime.device)
     _add_phonemes(data, inputs, phonemes)
-    data.cache_features(network.features, train.FEATURE_CACHE_GB * 1e9)
+    data.cache_features(network.features, _cache_bytes(train, runtime), runtime.processes)
     distances = partial(build_distances, inputs, layout.sizes["skin_coeffs"], runtime.device)
     method = RegressionMethod(
         model,
@@ -109,6 +109,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         lip_dist=distances("lip_dist") if train.LOSS_LIP_DIST_ALPHA else None,
         lip_size=distances("lip_size") if train.LOSS_LIP_SIZE_ALPHA else None,
         eye_dist=distances("eye_dist") if train.REMOVE_CLOSING_EYE else None,
+        processes=runtime.processes,
     )
     settings = FitSettings(
         epochs=train.NUM_EPOCHS,
@@ -128,18 +129,19 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         return export_regression(network, run, databases, windows.cpu().numpy(), train.ONNX_OPSET, train.ONNX_EXPORTER)
 
     _report_closed_eyes(method, inputs)
-    return Training(method, network, spec, settings, export, _validation(inputs, method, layout, spec, runtime.device))
+    return Training(method, network, spec, settings, export, _validation(inputs, method, layout, spec, runtime))
 
 
 def _validation(
-    inputs: Inputs, method: RegressionMethod, layout: ChannelLayout, spec: NetworkSpec, device: torch.device
+    inputs: Inputs, method: RegressionMethod, layout: ChannelLayout, spec: NetworkSpec, runtime: Runtime
 ) -> Validation | None:
     """What measures the method on VALIDATION_CLIPS, or None without any."""
     if not inputs.validation:
         return None
     held = replace(inputs, clips=inputs.validation)
+    device = runtime.device
     data = _window_data(held, layout, spec, Spans.of(held.clips), device, for_training=False)
-    data.cache_features(method.model.network.features, inputs.train.FEATURE_CACHE_GB * 1e9)
+    data.cache_features(method.model.network.features, _cache_bytes(inputs.train, runtime), runtime.processes)
     pairs, lips = None, None
     if size := layout.sizes.get("skin_coeffs"):
         pairs, lips = build_distances(inputs, size, device, "lip_dist"), _lips(inputs, size, device)
@@ -155,6 +157,11 @@ def _lips(inputs: Inputs, size: int, device: torch.device) -> LargestDistance | 
     if len(found) < len(lists):
         return None
     return largest_distance([inputs.runs[a].skin.components for a in inputs.actors], found, size, device)
+
+
+def _cache_bytes(train: Section, runtime: Runtime) -> float:
+    """How much the features of one process may take: processes on one machine's CPU share its memory."""
+    return train.FEATURE_CACHE_GB * 1e9 / runtime.memory_sharers
 
 
 def emotion_databases(inputs: Inputs, model: Regression, spans: Spans) -> dict[str, EmotionDB]:

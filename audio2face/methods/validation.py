@@ -34,7 +34,9 @@ class Validation:
 def choose_metric(chosen: str | None, measured: Sequence[str]) -> str:
     """BEST_METRIC, or the first of what is measured. Raises UserError when it is not measured."""
     if chosen is not None and chosen not in measured:
-        raise UserError(f"BEST_METRIC = {chosen!r} is not measured here, only {', '.join(measured)}: see the warnings above")
+        raise UserError(
+            f"BEST_METRIC = {chosen!r} is not measured here, only {', '.join(measured)}: see the warnings above"
+        )
     return chosen or measured[0]
 
 
@@ -56,7 +58,7 @@ def regression_validation(
             [_predict(method, data, rows) for rows in torch.arange(data.num_rows).split(ENCODE_BATCH)]
         )
         target = data.target[0]
-        values = {"MSE": float(mse(prediction, target, data.mask))}
+        values = {"MSE": float(mse(prediction, target, data.mask).value)}
         ids, mm = data.actor_id[data.clip_of_row], 1000 / units_per_metre
         if lips is not None:
             apart = lips(method.skin(prediction, ids) - method.skin(target, ids), ids)

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from audio2face.audio.streaming import Streaming
 from audio2face.layout import ChannelLayout
 from audio2face.networks.encoders.segments import build_segment_encoder
+from audio2face.networks.layers import drop_out
 from audio2face.types import UserError
 
 STEPS_PER_SECOND = 50  # of every audio encoder, 320 samples at 16 kHz
@@ -172,9 +173,23 @@ class DiffusionRNN(nn.Module):
         if self.emotion is not None:
             emotion = self.emotion(emotion)
             parts.append(emotion if emotion.ndim == 3 else _over(emotion, count))
-        hidden, state = self.gru(torch.cat(parts, dim=2), state)
+        hidden, state = self._recur(torch.cat(parts, dim=2), state)
         offset = torch.cat([head(hidden) for head in self.heads.values()], dim=2)
         return offset + (actor @ self.mean).unsqueeze(1), state
+
+    def _recur(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The recurrent layers; in training one by one, so that dropout between them is drawn by `draw_rows`."""
+        if not (self.training and self.gru.dropout):
+            return self.gru(x, state)
+        if state is None:
+            state = x.new_zeros(self.num_gru_layers, x.shape[0], self.gru_feature_dim)
+        last = []
+        for layer, (before, weights) in enumerate(zip(state.split(1), self.gru.all_weights, strict=True)):
+            if layer:
+                x = drop_out(x, self.gru.dropout)
+            x, after = torch.gru(x, before, tuple(weights), True, 1, 0.0, True, False, True)
+            last.append(after)
+        return x, torch.cat(last)
 
 
 def is_mesh(channel: str) -> bool:
@@ -199,15 +214,22 @@ def step_positions(num_frames: int, fps: float, pieces: int, centre: float, num_
 
 
 def encode_segments(
-    network: DiffusionRNN, audio: Tensor, context: int, lengths: Sequence[int], streaming: Streaming
+    network: DiffusionRNN,
+    audio: Tensor,
+    context: int,
+    lengths: Sequence[int],
+    streaming: Streaming,
+    num_frames: int | None = None,
 ) -> Tensor:
-    """Features (B, T, dim) of segments of `lengths` frames, the longest of T; rows of shorter ones mean nothing at the end.
+    """Features (B, T, dim) of segments of `lengths` frames; rows of shorter ones mean nothing at the end.
+
+    T is `num_frames`, by default that of the longest.
 
     Their sound (B, context + N + context) has `context` samples, at least a window's, at both ends. An encoder that hears
     a step's surroundings gets some of them; one that hears everything it is given gets each segment alone; one that is
     made for windows gets the segment in streaming windows, exactly as it will hear them later.
     """
-    num_frames = max(lengths)
+    num_frames = num_frames or max(lengths)
     if network.encoder.hearing == "near":
         return encode_near(network, audio, context, num_frames, streaming)
     if network.encoder.hearing == "window":

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from audio2face.shares import draw_rows
+
 GAIN_SIGMA = math.log(1.4)  # spread of the random gains, in nepers
 
 
@@ -27,9 +29,28 @@ class GainDropout(nn.Module):
         """x: (B · shared_rows, C, T) → the same shape; `shared_rows` neighbouring rows get the same gains."""
         if not self.training:
             return x
-        gain = torch.exp(GAIN_SIGMA * torch.randn(x.shape[0] // shared_rows, x.shape[1], 1, device=x.device))
+        noise = draw_rows(lambda n: torch.randn(n, x.shape[1], 1, device=x.device), x.shape[0] // shared_rows)
+        gain = torch.exp(GAIN_SIGMA * noise)
         gain = gain * torch.rsqrt(gain.square().mean(1, keepdim=True))
         return x * (gain if shared_rows == 1 else gain.repeat_interleave(shared_rows, 0))
+
+
+def drop_out(x: Tensor, p: float, whole_channels: bool = False) -> Tensor:
+    """x (B, C, T) with a share p of its values, or of its (row, channel) pairs, set to 0 and the others scaled up."""
+    shape = (x.shape[1], 1) if whole_channels else x.shape[1:]
+    keep = draw_rows(lambda n: torch.rand(n, *shape, device=x.device), x.shape[0]) >= p
+    return x * keep / (1.0 - p)
+
+
+class ChannelDropout(nn.Module):
+    """In training each (row, channel) of (B, C, T) is left out with probability p."""
+
+    def __init__(self, p: float):
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        return drop_out(x, self.p, whole_channels=True) if self.training else x
 
 
 class ConvBlock(nn.Module):

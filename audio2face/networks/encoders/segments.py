@@ -18,6 +18,7 @@ from audio2face.networks.encoders.melspec import MelSpectrogram
 from audio2face.networks.encoders.phoneme_ctc import WIDTH as PHONEME_WIDTH
 from audio2face.networks.encoders.phoneme_ctc import PhonemeCtc
 from audio2face.networks.encoders.pretrained import load_speech_model
+from audio2face.networks.layers import ChannelDropout
 from audio2face.types import UserError
 
 HUBERT_NAME = "facebook/hubert-base-ls960"
@@ -121,7 +122,7 @@ class MelSteps(nn.Module):
             nn.ReLU(),
             nn.Conv1d(160, self.dim, 3, padding=3, dilation=3),
             nn.ReLU(),
-            nn.Dropout1d(0.2),
+            ChannelDropout(0.2),
         )
 
     def forward(self, audio: Tensor) -> Tensor:
