@@ -14,8 +14,10 @@ from audio2face.networks.diffusion_rnn import (
     samples_of_frames,
     step_positions,
 )
+from audio2face.networks.encoders import segments
 from audio2face.networks.encoders.segments import build_segment_encoder
 from audio2face.types import UserError
+from tests.test_networks import torchaudio_weights
 
 LAYOUT = ChannelLayout({"skin_coeffs": 6, "tongue_coeffs": 2, "jaw": 15, "eye": 4})
 SMALL = {"feature_dim": 32, "gru_feature_dim": 24, "emo_embedding_dim": 4, "actor_embedding_dim": 4}
@@ -112,21 +114,31 @@ def test_a_lead_is_context_only():
     torch.testing.assert_close(late, early, atol=1e-5, rtol=0)
 
 
-def tiny_hubert(folder):
-    from transformers import HubertConfig, HubertModel
+TINY = {
+    "hidden_size": 16,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "conv_dim": (8,) * 7,
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 2,
+}
 
+
+def tiny_hubert(folder):
     torch.manual_seed(0)
-    config = HubertConfig(
-        hidden_size=16,
-        num_hidden_layers=3,
-        num_attention_heads=2,
-        intermediate_size=24,
-        conv_dim=(8,) * 7,
-        num_conv_pos_embeddings=8,
-        num_conv_pos_embedding_groups=2,
-    )
-    HubertModel(config).save_pretrained(folder)
+    segments.build_model("HubertModel", TINY).save_pretrained(folder)
     return str(folder)
+
+
+def tiny_checkpoint(path, class_name, monkeypatch):
+    """torchaudio's `.pth` of a tiny model, which passes for the base model."""
+    build = segments.build_model
+    monkeypatch.setattr(segments, "build_model", lambda name, settings: build(name, {**TINY, **settings}))
+    torch.manual_seed(0)
+    model = segments.build_model(class_name, segments.STEADY)
+    torch.save(torchaudio_weights(model), path)
+    return model
 
 
 def test_hubert_from_a_folder_freezes_its_lower_parts(tmp_path):
@@ -140,6 +152,39 @@ def test_hubert_from_a_folder_freezes_its_lower_parts(tmp_path):
     rebuilt.load_state_dict(encoder.state_dict())
     audio = torch.randn(1, 8000)
     torch.testing.assert_close(rebuilt.eval()(audio), encoder.eval()(audio))
+
+
+@pytest.mark.parametrize(("name", "class_name"), [("w2v", "Wav2Vec2Model"), ("hubert", "HubertModel")])
+def test_encoders_read_torchaudios_checkpoints(name, class_name, tmp_path, monkeypatch):
+    path = tmp_path / "base.pth"
+    model = tiny_checkpoint(path, class_name, monkeypatch).eval()
+    encoder = build_segment_encoder(name, {}, str(path)).eval()
+    audio = torch.randn(1, 8000, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(audio), model(audio).last_hidden_state)
+    assert not any(p.requires_grad for p in encoder.model.encoder.layers[1].parameters())
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "w2v_model: .* does not exist"),
+        (b"no weights", "could not be read as weights"),
+        ({"model": {}}, "holds no state dict"),
+        ({"a.weight": torch.zeros(1)}, "not hold the weights of a Wav2Vec2Model of base size"),
+    ],
+)
+def test_files_that_are_no_checkpoint_are_refused(content, words, tmp_path, monkeypatch):
+    path = tmp_path / "base.pth"
+    tiny_checkpoint(path, "Wav2Vec2Model", monkeypatch)
+    if content is None:
+        path.unlink()
+    elif isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(UserError, match=words):
+        build_segment_encoder("w2v", {}, str(path))
 
 
 def test_segments_that_hear_everything_are_encoded_alone(tmp_path):

@@ -150,24 +150,27 @@ def test_nan_is_a_difference(tmp_path):
         compare_onnx(tmp_path / "a.onnx", Log(), {"negative": {"x": -np.ones((1, 2), np.float32)}})
 
 
-def test_differences_are_judged_by_the_scale_of_all_cases(tmp_path):
-    class Slope(nn.Module):
-        def __init__(self, slope):
-            super().__init__()
-            self.slope = slope
+class Affine(nn.Module):
+    def __init__(self, slope, offset=0.0):
+        super().__init__()
+        self.slope, self.offset = slope, offset
 
-        def forward(self, x):
-            return x * self.slope
+    def forward(self, x):
+        return x * self.slope + self.offset
 
+
+def test_quiet_cases_are_judged_by_the_typical_scale_and_wild_ones_by_their_own(tmp_path):
     signature = Signature((TensorSpec("x", ("batch", 2)),), (TensorSpec("y", ("batch", 2)),))
-    export_onnx(Slope(1.0), signature, tmp_path / "a.onnx")
-    cases = {"rest": {"x": np.full((1, 2), 0.5, np.float32)}, "speech": {"x": np.full((1, 2), 50, np.float32)}}
-    rest, speech = compare_onnx(tmp_path / "a.onnx", Slope(1 + 5e-5), cases)
-    assert rest["ratio"] == pytest.approx(0.5 * 5e-5 / 50, rel=0.01) and speech["ratio"] == pytest.approx(
-        5e-5, rel=0.01
-    )
-    with pytest.raises(RuntimeError, match="speech"):
-        compare_onnx(tmp_path / "a.onnx", Slope(1 + 2e-4), cases)
+    export_onnx(Affine(1.0), signature, tmp_path / "a.onnx")
+    values = {"rest": 0.5, "speech": 50, "song": 60, "wild": 1e6}
+    cases = {name: {"x": np.full((1, 2), value, np.float32)} for name, value in values.items()}
+    ratios = [case["ratio"] for case in compare_onnx(tmp_path / "a.onnx", Affine(1 + 5e-5), cases)]
+    typical = 55 * (1 + 5e-5)
+    np.testing.assert_allclose(ratios, [0.5 * 5e-5 / typical, 50 * 5e-5 / typical, 5e-5, 5e-5], rtol=0.02)
+    with pytest.raises(RuntimeError, match="wild: y"):
+        compare_onnx(tmp_path / "a.onnx", Affine(1 + 2e-4), cases)
+    with pytest.raises(RuntimeError, match="rest: y by 0.02"):  # a wild case does not excuse it
+        compare_onnx(tmp_path / "a.onnx", Affine(1.0, 0.02), cases)
 
 
 def test_a_baked_batch_is_refused(run, tmp_path):

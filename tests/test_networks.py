@@ -174,11 +174,10 @@ def test_weights_round_trip_without_pretrained_sources(tmp_path):
         load_weights(network(), tmp_path / "network.pt")
 
 
-def test_torchaudio_names_and_training_behaviour(tmp_path, monkeypatch):
-    full = wav2vec2.build_model(3, TINY)
-    assert full.config.layerdrop == 0.0 and not full.config.apply_spec_augment
+def torchaudio_weights(model):
+    """The weights of a transformers speech model under torchaudio's names."""
     theirs = {}
-    for name, value in full.state_dict().items():
+    for name, value in model.state_dict().items():
         name = name.replace("parametrizations.weight.original0", "weight_g")
         name = name.replace("parametrizations.weight.original1", "weight_v")
         if name.startswith("encoder."):
@@ -187,6 +186,13 @@ def test_torchaudio_names_and_training_behaviour(tmp_path, monkeypatch):
             name = "encoder." + name
         if name != "masked_spec_embed":
             theirs[name] = value
+    return theirs
+
+
+def test_torchaudio_names_and_training_behaviour(tmp_path, monkeypatch):
+    full = wav2vec2.build_model(3, TINY)
+    assert full.config.layerdrop == 0.0 and not full.config.apply_spec_augment
+    theirs = torchaudio_weights(full)
     torch.save(theirs, tmp_path / "w2v.pth")
     build = wav2vec2.build_model
     monkeypatch.setattr(wav2vec2, "build_model", lambda layers, settings: build(layers, TINY))

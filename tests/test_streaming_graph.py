@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from onnxruntime import InferenceSession
 
 from audio2face.artifacts.model_check import check_model
 from audio2face.artifacts.train_run import load_train_run
@@ -14,12 +15,13 @@ from audio2face.export.onnx import compare_onnx, open_session
 from audio2face.export.streaming_graph import graph_signature
 from audio2face.formats import read_animation
 from audio2face.formats.sound import write_sound
-from audio2face.inference.diffusion_model import build_network, load_graph, onnx_step, torch_step
+from audio2face.inference.diffusion_model import build_network, exported_step, load_graph, torch_step
 from audio2face.inference.diffusion_rollout import FrameNoise, Performance, offline, stateless, streaming
+from audio2face.inference.tensorrt import PROVIDER
 from audio2face.networks import load_weights, save_weights
 from audio2face.types import UserError
 from tests import fake_diffusion
-from tests.test_diffusion_network import tiny_hubert
+from tests.test_diffusion_network import tiny_checkpoint, tiny_hubert
 
 CPU = torch.device("cpu")
 WINDOWED = ("streaming", "streaming_stateless", "streaming_stateless_output_delta")
@@ -96,7 +98,7 @@ def ways(run, graph, show):
         "streaming": streaming(graph, show, noise),
         "delta": stateless(torch_step(graph), graph.space, s, latents, show, noise),
         "whole": stateless(torch_step(plain), plain.space, s, latents, show, noise, delta=False),
-        "onnx": stateless(onnx_step(run, CPU), graph.space, s, latents, show, noise),
+        "onnx": stateless(exported_step(run, CPU, "onnx"), graph.space, s, latents, show, noise),
     }
 
 
@@ -324,7 +326,7 @@ def test_sampling_options(two, project, options):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"INFERENCE_MODE": "streaming_stateless_trt"}, "TensorRT"),
+        ({"INFERENCE_MODE": "streaming_stateless_trt"}, "install onnxruntime-gpu"),
         ({"INFERENCE_MODE": "offline_onnx"}, "must be one of 'offline'"),
         (
             {"INFERENCE_MODE": "streaming_stateless_onnx", "TIMESTEP_RESPACING": "5"},
@@ -348,6 +350,54 @@ def test_noise_of_another_shape_is_refused(two, project, tmp_path):
         infer.run("tiny", "latest", DETERMINISTIC_NOISE_PATH=str(tmp_path / "noise.npy"))
 
 
+class TensorrtSession:
+    """onnxruntime with TensorRT as far as it can be told without one: what it was asked for, computed on the CPU."""
+
+    asked: list = []
+    started = True
+
+    def __init__(self, path, options, providers):
+        TensorrtSession.asked = providers
+        self.session = InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+    def get_providers(self):
+        return [PROVIDER] * self.started + ["CPUExecutionProvider"]
+
+    def __getattr__(self, name):
+        return getattr(self.session, name)
+
+
+def test_tensorrt_gets_the_exported_network_and_its_shapes(two, project, monkeypatch):
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [PROVIDER, "CPUExecutionProvider"])
+    monkeypatch.setattr("onnxruntime.InferenceSession", TensorrtSession)
+    options = {"INFERENCE_MODE": "streaming_stateless_output_delta_trt", "OUTPUT_FORMATS": ["npy"]}
+    folder = output(project, infer.run("tiny", "latest", **options))
+    found = np.load(folder / "one_neutral_ann_ann_neutral_streaming_stateless_output_delta_trt.npy")
+    (name, asked), rest = TensorrtSession.asked
+    assert name == PROVIDER and rest == "CPUExecutionProvider"
+    shapes = "window:1x16000,identity:1x2,emotion:1x15x1,input_latents:2x2x1x32,noise:1x3x30x175"
+    assert {asked[f"trt_profile_{which}_shapes"] for which in ("min", "opt", "max")} == {shapes}
+    assert asked["trt_engine_cache_path"] == str(two.path / "trt_engines")
+    folder = output(project, infer.run("tiny", "latest", INFERENCE_MODE="streaming", OUTPUT_FORMATS=["npy"]))
+    torch_frames = np.load(folder / "one_neutral_ann_ann_neutral_streaming.npy")
+    assert np.abs(found - torch_frames).max() < 1e-4 * torch_frames.std()
+    monkeypatch.setattr(TensorrtSession, "started", False)
+    with pytest.raises(UserError, match="could not start TensorRT"):
+        infer.run("tiny", "latest", **options)
+
+
+def run_in_every_mode(run, root, tolerance=1e-4):
+    """Infer in every mode; all windowed ones must give the same frames."""
+    results = {}
+    for mode in ("offline", *WINDOWED, *EXPORTED):
+        folder = output(root, infer.run("tiny", "latest", INFERENCE_MODE=mode, OUTPUT_FORMATS=["npy"]))
+        results[mode] = np.load(folder / f"one_neutral_ann_ann_neutral_{mode}.npy")
+    for mode in (*WINDOWED, *EXPORTED):
+        assert np.abs(results[mode] - results["streaming"]).max() < tolerance * results["streaming"].std(), mode
+    assert np.isfinite(results["offline"]).all()
+    assert run.spec.extra["encoder"]["pretrained"] is False
+
+
 def test_hubert_goes_all_the_way(tmp_path, monkeypatch):
     """Trained from a local folder, exported, and run in every mode after that folder is gone."""
     hubert = tmp_path / "hubert"
@@ -355,10 +405,22 @@ def test_hubert_goes_all_the_way(tmp_path, monkeypatch):
     run = make_project(tmp_path, ("ann",), hyper=hyper)
     hubert.rename(tmp_path / "gone")
     fake_diffusion.use_project(tmp_path, monkeypatch)
-    results = {}
-    for mode in ("offline", *WINDOWED, *EXPORTED):
-        folder = output(tmp_path, infer.run("tiny", "latest", INFERENCE_MODE=mode, OUTPUT_FORMATS=["npy"]))
-        results[mode] = np.load(folder / f"one_neutral_ann_ann_neutral_{mode}.npy")
-    for mode in (*WINDOWED, *EXPORTED):
-        assert np.abs(results[mode] - results["streaming"]).max() < 1e-4 * results["streaming"].std(), mode
-    assert run.spec.extra["encoder"]["pretrained"] is False
+    run_in_every_mode(run, tmp_path)
+
+
+def test_wav2vec_from_a_checkpoint_goes_all_the_way(tmp_path, monkeypatch):
+    checkpoint = tmp_path / "base.pth"
+    tiny_checkpoint(checkpoint, "Wav2Vec2Model", monkeypatch)
+    hyper = {"audio_encoder": "w2v", "w2v_model": str(checkpoint), "hubert_feature_dim": 16}
+    run = make_project(tmp_path, ("ann",), hyper=hyper)
+    checkpoint.unlink()
+    fake_diffusion.use_project(tmp_path, monkeypatch)
+    run_in_every_mode(run, tmp_path)
+
+
+def test_phoneme_recogniser_goes_all_the_way(tmp_path, monkeypatch):
+    pytest.importorskip("hama")
+    run = make_project(tmp_path, ("ann",), hyper={"audio_encoder": "phoneme_ctc"})
+    fake_diffusion.use_project(tmp_path, monkeypatch)
+    monkeypatch.setattr("audio2face.networks.encoders.phoneme_ctc.package_folder", None)  # the run needs it no more
+    run_in_every_mode(run, tmp_path, 3e-4)  # its blocks amplify the last bits of sums

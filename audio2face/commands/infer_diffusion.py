@@ -22,11 +22,12 @@ from audio2face.export.streaming_graph import StreamingGraph
 from audio2face.formats.npy import read_npy
 from audio2face.inference.audio_inputs import emotion_slug, emotion_track, normalized_samples
 from audio2face.inference.diffusion_animation import diffusion_animation, pose_layout, postprocessed
-from audio2face.inference.diffusion_model import load_graph, onnx_step, torch_step
+from audio2face.inference.diffusion_model import exported_step, load_graph, torch_step
 from audio2face.inference.diffusion_rollout import FrameNoise, Performance, offline, stateless, streaming
 from audio2face.inference.exports import FaceFiles
 from audio2face.inference.modes import Mode, parse_mode
 from audio2face.inference.rollout import frame_count
+from audio2face.inference.tensorrt import require_tensorrt
 from audio2face.paths import local_path
 from audio2face.types import UserError, raise_problems
 
@@ -70,7 +71,7 @@ class DiffusionJob:
 
     def start(self, device: torch.device) -> Callable[[Path, Path], None]:
         """Load the network; returns animate(sound file, output folder)."""
-        delta = self.mode.delta or self.mode.backend == "onnx"
+        delta = self.mode.delta or self.mode.exported
         graph = load_graph(self.run, device, self.respacing, self.sampler, delta)
         roll = self._roll(graph, device)
         mask, fixed = self._noise(graph)
@@ -86,7 +87,7 @@ class DiffusionJob:
         if not self.mode.stateless:
             way = streaming if self.mode.windowed else offline
             return lambda performance, noise: way(graph, performance, noise, self.skip)
-        step = onnx_step(self.run, device) if self.mode.backend == "onnx" else torch_step(graph)
+        step = exported_step(self.run, device, self.mode.backend) if self.mode.exported else torch_step(graph)
         latents = graph.network.num_gru_layers, graph.network.gru_feature_dim
         count, delta = graph.schedule.num_steps, graph.delta
         return lambda performance, noise: stateless(step, graph.space, count, latents, performance, noise, delta)
@@ -183,17 +184,14 @@ def _steps(respacing: str, run: TrainRun) -> np.ndarray:
 
 def _check_mode(mode: Mode, steps: np.ndarray | None, sampler: str, skip: int, run: TrainRun) -> None:
     if mode.backend == "trt":
-        raise UserError(
-            f"INFERENCE_MODE {mode.name!r} needs a TensorRT engine and TensorRT's Python package, which this installation "
-            f"does not run; {mode.name.removesuffix('_trt') + '_onnx'!r} computes the same in onnxruntime"
-        )
+        require_tensorrt(mode.name)
     if steps is not None and skip >= len(steps):
         raise UserError(f"SKIP_STEPS {skip}: must be less than the number of steps ({len(steps)})")
     if mode.stateless and skip:
         raise UserError(
             f"SKIP_STEPS {skip}: INFERENCE_MODE {mode.name!r} takes every step; use 'offline' or 'streaming'"
         )
-    if mode.backend != "onnx" or steps is None:
+    if not mode.exported or steps is None:
         return
     extra = run.spec.extra
     exported = kept_steps(extra["diffusion_steps"], extra["respacing"])

@@ -258,7 +258,7 @@ NETWORK_HYPER_PARAMS = {
     # Change: for machines without internet or small models.
     "audio_encoder": "hubert",
     # Where HuBERT comes from. Hub models are kept under TORCH_CACHE_ROOT.
-    # Type: hub name or local folder.
+    # Type: hub name, local folder, or torchaudio's .pth of HUBERT_BASE.
     # Change: to a folder on machines without internet.
     "hubert_model": "facebook/hubert-base-ls960",
     # Where wav2vec 2.0 comes from.
@@ -566,15 +566,17 @@ AUDIO_DATA_CACHING = True
 
 # Has no effect in diffusion, which uses no phonemes. The key is kept so that existing configs load.
 # Type: True or False.
-# Change: never.
+# Change: no need.
 PHONEME_DATA_CACHING = True
 
-# Whether targets stay in memory.
+# Has no effect: targets are coefficients, some hundred values a frame, and always stay in memory. The key is kept so that
+# existing configs load.
 # Type: True or False.
-# Change: False when memory is short.
+# Change: no need.
 TARGET_DATA_CACHING = False
 
-# Whether cached targets live on the GPU.
+# Has no effect: each batch of targets goes to the device that trains when it is due. The key is kept so that existing
+# configs load.
 # Type: True or False.
-# Change: False when GPU memory is short; without a GPU it has no effect.
+# Change: no need.
 TARGET_OBJECTS_TO_CUDA = True

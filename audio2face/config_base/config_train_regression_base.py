@@ -535,19 +535,21 @@ NUM_PROCESSES = None
 # Change: False when memory is short.
 AUDIO_DATA_CACHING = True
 
-# Whether phoneme probabilities stay in memory.
+# Has no effect: phoneme probabilities, 50 rows a second, always stay in memory. The key is kept so that existing configs
+# load.
 # Type: True or False.
-# Change: False when memory is short.
+# Change: no need.
 PHONEME_DATA_CACHING = True
 
-# Whether targets stay in memory.
+# Has no effect: targets are coefficients, some hundred values a frame, and always stay in memory. The key is kept so that
+# existing configs load.
 # Type: True or False.
-# Change: False when memory is short.
+# Change: no need.
 TARGET_DATA_CACHING = True
 
-# Whether cached targets live on the GPU.
+# Has no effect: targets always lie on the device that trains. The key is kept so that existing configs load.
 # Type: True or False.
-# Change: False when GPU memory is short; without a GPU it has no effect.
+# Change: no need.
 TARGET_OBJECTS_TO_CUDA = True
 
 # Time shifts, evenly spaced over AUGMENT["timeshift"], for which the frozen audio features are computed and cached;

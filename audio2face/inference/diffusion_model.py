@@ -11,6 +11,7 @@ from audio2face.artifacts.train_run import TrainRun
 from audio2face.export.onnx import open_session
 from audio2face.export.streaming_graph import StreamingGraph, streaming_graph
 from audio2face.inference.backends import Feeds, Step
+from audio2face.inference.tensorrt import open_tensorrt
 from audio2face.layout import ChannelLayout
 from audio2face.networks import NETWORKS, load_weights
 from audio2face.networks.diffusion_rnn import DiffusionRNN
@@ -74,13 +75,16 @@ def torch_step(graph: StreamingGraph) -> Step:
     return step
 
 
-def onnx_step(run: TrainRun, device: torch.device) -> Step:
-    """A step that runs the run's network.onnx in onnxruntime. Raises UserError when either is missing."""
+def exported_step(run: TrainRun, device: torch.device, backend: str) -> Step:
+    """A step that runs the run's network.onnx: `backend` "onnx" in onnxruntime itself, "trt" in TensorRT through it.
+
+    Raises UserError when the file, onnxruntime or TensorRT is missing.
+    """
     path = run.export_folder(run.spec.actors[0]) / "network.onnx"
     if not path.is_file():
         raise UserError(f"training run {run.name}: {external_path(path)} is missing; use INFERENCE_MODE 'streaming'")
     try:
-        session = open_session(path, device.type)
+        session = open_tensorrt(path, run) if backend == "trt" else open_session(path, device.type)
     except ImportError as error:
         raise UserError("INFERENCE_MODE with _onnx needs onnxruntime: pip install onnxruntime") from error
     names = [tensor.name for tensor in session.get_outputs()]

@@ -22,6 +22,11 @@ class Mode:
     delta: bool = False
     backend: str = "torch"
 
+    @property
+    def exported(self) -> bool:
+        """Whether the exported graph runs, and not the network it was made from."""
+        return self.backend != "torch"
+
 
 _TORCH = (
     Mode("offline"),

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from audio2face.networks.encoders.melspec import MelSpectrogram
 from audio2face.networks.encoders.phoneme_ctc import WIDTH as PHONEME_WIDTH
 from audio2face.networks.encoders.phoneme_ctc import PhonemeCtc
-from audio2face.networks.encoders.pretrained import load_speech_model
+from audio2face.networks.encoders.pretrained import fill_from_checkpoint, is_checkpoint, load_speech_model
 from audio2face.networks.layers import ChannelDropout
 from audio2face.types import UserError
 
@@ -26,7 +26,8 @@ W2V_NAME = "facebook/wav2vec2-base"
 # no layer is dropped, and nothing is masked unless asked for: crops as short as half a second are trained on
 STEADY = {"layerdrop": 0.0, "apply_spec_augment": False}
 WAYS_OUT = (
-    "or give NETWORK_HYPER_PARAMS['hubert_model'] or ['w2v_model'] a local folder with config.json and the weights;",
+    "or give NETWORK_HYPER_PARAMS['hubert_model'] or ['w2v_model'] a local folder with config.json and the weights,",
+    "or torchaudio's .pth of the base model;",
     "or train without them: audio_encoder 'phoneme_ctc' (needs the package hama) or 'melspec' (needs nothing)",
 )
 
@@ -60,14 +61,18 @@ class SpeechTransformer(nn.Module):
         freeze_layers: int = 2,
         spec_augment: bool = False,
     ):
-        """`config` and `pretrained=False` rebuild the model for weights that are loaded afterwards.
+        """`source`: a name on the hub, a local folder, or torchaudio's `.pth` of the base model.
 
-        Raises UserError when the pretrained weights cannot be found.
+        `config` and `pretrained=False` rebuild the model for weights that are loaded afterwards. Raises UserError when
+        the pretrained weights cannot be found or do not fit.
         """
         super().__init__()
         settings = {**STEADY, "apply_spec_augment": spec_augment}
-        if pretrained:
-            key = "NETWORK_HYPER_PARAMS audio_encoder"
+        key = "NETWORK_HYPER_PARAMS " + ("hubert_model" if class_name == "HubertModel" else "w2v_model")
+        if pretrained and is_checkpoint(source, key):
+            self.model = build_model(class_name, settings)
+            fill_from_checkpoint(self.model, source, key)
+        elif pretrained:
             self.model = load_speech_model(class_name, source, settings, cache_root, key, WAYS_OUT)
         else:
             self.model = build_model(class_name, {**(config or {}), **settings})

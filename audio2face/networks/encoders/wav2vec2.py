@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from audio2face.networks.encoders.pretrained import fill_from_checkpoint, is_checkpoint
 from audio2face.types import UserError
 
 if TYPE_CHECKING:
@@ -113,12 +114,10 @@ def load_pretrained(source: str, num_layers: int, cache_root: Path | str | None)
     Raises:
         UserError: no such file, no connection and nothing cached, too few layers, or weights of another architecture.
     """
-    path = Path(source).expanduser()
-    if path.is_file():
+    key = "NETWORK_HYPER_PARAMS w2v_model"
+    if is_checkpoint(source, key):
         model = build_model(num_layers, {})
-        fill(model, rename_torchaudio(torch.load(path, map_location="cpu", weights_only=True)), source)
-    elif path.suffix in (".pth", ".pt") or (path.is_absolute() and not path.is_dir()):
-        raise UserError(f"NETWORK_HYPER_PARAMS w2v_model: {source} does not exist")
+        fill_from_checkpoint(model, source, key)
     else:
         model = load_transformers(source, num_layers, cache_root)
     log.info("wav2vec 2.0: %d layer(s) of %s", num_layers, source)
@@ -148,30 +147,3 @@ def load_transformers(source: str, num_layers: int, cache_root: Path | str | Non
                 "  use_phoneme_ctc_features True (needs the package hama) or use_melspec_features True (needs nothing)",
             ]
         ) from error
-
-
-def rename_torchaudio(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """torchaudio's names of the weights of WAV2VEC2_BASE → transformers' names."""
-    renamed = {}
-    for name, value in state.items():
-        name = name.removeprefix("model.")
-        name = name.replace("encoder.feature_projection.", "feature_projection.").replace(
-            "encoder.transformer.", "encoder."
-        )
-        for old, new in (("weight_g", "original0"), ("weight_v", "original1")):
-            name = name.replace(f"pos_conv_embed.conv.{old}", f"pos_conv_embed.conv.parametrizations.weight.{new}")
-        renamed[name] = value
-    return renamed
-
-
-def fill(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
-    """Load `state` into the model; layers beyond the kept ones are left out, everything else must be there."""
-    wanted = model.state_dict()
-    missing = [k for k in wanted if k not in state and k != "masked_spec_embed"]
-    wrong = [k for k in wanted if k in state and state[k].shape != wanted[k].shape]
-    if missing or wrong:
-        raise UserError(
-            f"{source}: not the weights of wav2vec 2.0 base ({len(missing)} tensors missing, {len(wrong)} of another "
-            f"shape, first {(missing + wrong)[0]})"
-        )
-    model.load_state_dict({k: v for k, v in state.items() if k in wanted}, strict=False)
