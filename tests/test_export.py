@@ -167,6 +167,8 @@ def test_quiet_cases_are_judged_by_the_typical_scale_and_wild_ones_by_their_own(
     ratios = [case["ratio"] for case in compare_onnx(tmp_path / "a.onnx", Affine(1 + 5e-5), cases)]
     typical = 55 * (1 + 5e-5)
     np.testing.assert_allclose(ratios, [0.5 * 5e-5 / typical, 50 * 5e-5 / typical, 5e-5, 5e-5], rtol=0.02)
+    known = compare_onnx(tmp_path / "a.onnx", Affine(1 + 5e-5), cases, {"y": 550.0})
+    np.testing.assert_allclose([case["ratio"] for case in known[:2]], np.array(ratios[:2]) / 10, rtol=0.01)
     with pytest.raises(RuntimeError, match="wild: y"):
         compare_onnx(tmp_path / "a.onnx", Affine(1 + 2e-4), cases)
     with pytest.raises(RuntimeError, match="rest: y by 0.02"):  # a wild case does not excuse it

@@ -115,7 +115,7 @@ def test_exported_graph_equals_torch_at_any_batch(which, request):
     for feeds in cases.values():
         feeds["identity"] = np.eye(feeds["identity"].shape[1], dtype=np.float32)[[0] * len(feeds["window"])]
     results = compare_onnx(run.path / "deploy" / "network.onnx", graph, cases)
-    assert max(case["ratio"] for case in results) < 1e-5
+    assert max(case["ratio"] for case in results) < 3e-5
     session = open_session(run.path / "deploy" / "network.onnx")
     shapes = {t.name: t.shape for t in (*session.get_inputs(), *session.get_outputs())}
     assert shapes["input_latents"] == [2, 2, "batch", 32] == shapes["output_latents"]

@@ -566,17 +566,17 @@ AUDIO_DATA_CACHING = True
 
 # Has no effect in diffusion, which uses no phonemes. The key is kept so that existing configs load.
 # Type: True or False.
-# Change: no need.
+# Change: never.
 PHONEME_DATA_CACHING = True
 
 # Has no effect: targets are coefficients, some hundred values a frame, and always stay in memory. The key is kept so that
 # existing configs load.
 # Type: True or False.
-# Change: no need.
+# Change: never.
 TARGET_DATA_CACHING = False
 
 # Has no effect: each batch of targets goes to the device that trains when it is due. The key is kept so that existing
 # configs load.
 # Type: True or False.
-# Change: no need.
+# Change: never.
 TARGET_OBJECTS_TO_CUDA = True

@@ -538,18 +538,18 @@ AUDIO_DATA_CACHING = True
 # Has no effect: phoneme probabilities, 50 rows a second, always stay in memory. The key is kept so that existing configs
 # load.
 # Type: True or False.
-# Change: no need.
+# Change: never.
 PHONEME_DATA_CACHING = True
 
 # Has no effect: targets are coefficients, some hundred values a frame, and always stay in memory. The key is kept so that
 # existing configs load.
 # Type: True or False.
-# Change: no need.
+# Change: never.
 TARGET_DATA_CACHING = True
 
 # Has no effect: targets always lie on the device that trains. The key is kept so that existing configs load.
 # Type: True or False.
-# Change: no need.
+# Change: never.
 TARGET_OBJECTS_TO_CUDA = True
 
 # Time shifts, evenly spaced over AUGMENT["timeshift"], for which the frozen audio features are computed and cached;

@@ -162,15 +162,19 @@ def open_session(path: str | os.PathLike[str], device_type: str = "cpu", provide
 
 
 def compare_onnx(
-    path: str | os.PathLike[str], module: nn.Module, inputs: Mapping[str, Feeds], tolerance: float = TOLERANCE
+    path: str | os.PathLike[str],
+    module: nn.Module,
+    inputs: Mapping[str, Feeds],
+    data_scales: Mapping[str, float] | None = None,
+    tolerance: float = TOLERANCE,
 ) -> list[dict[str, Any]]:
     """Run the file in onnxruntime and `module` in PyTorch on the same inputs.
 
-    `inputs` maps a case's name to {input: array}. Returns per case the batch, and of the output that differs most its
-    name, largest absolute difference, largest absolute value, and the ratio of the difference to its scale: the largest
-    value of this very case, but no less than that of the median case. (A face at rest has values near zero, but comes out
-    of the same sums as the others; one wild case must not excuse them.) Raises RuntimeError when a ratio is above
-    `tolerance`.
+    `inputs` maps a case's name to {input: array}, `data_scales` an output's name to what counts as large in its units.
+    Returns per case the batch, and of the output that differs most its name, largest absolute difference, largest absolute
+    value, and the ratio of the difference to its scale: the largest value of this very case, but no less than that of the
+    median case and the data's. (A face at rest has values near zero, but comes out of the same sums as the others; one
+    wild case must not excuse them.) Raises RuntimeError when a ratio is above `tolerance`.
     """
     session = open_session(path)
     input_names = [tensor.name for tensor in session.get_inputs()]
@@ -186,11 +190,13 @@ def compare_onnx(
                     raise RuntimeError(f"{path}: case {name}: shape {theirs.shape}, PyTorch gives {tuple(ours.shape)}")
                 rows.append((np.abs(ours.numpy() - theirs).max(), np.abs(ours.numpy()).max()))
             measured[name] = np.array(rows, np.float64)
-    typical = np.median(np.stack(list(measured.values()))[:, :, 1], axis=0)
+    least = [(data_scales or {}).get(name, float(np.finfo(np.float32).tiny)) for name in output_names]
+    least = np.maximum(least, np.median(np.stack(list(measured.values()))[:, :, 1], axis=0))
     cases = []
     for name, found in measured.items():
-        scale = np.maximum(np.maximum(found[:, 1], typical), np.finfo(np.float32).tiny)
-        ratio = found[:, 0] / scale * [STATE_SHARE if n in STATES else 1.0 for n in output_names]
+        ratio = (
+            found[:, 0] / np.maximum(found[:, 1], least) * [STATE_SHARE if n in STATES else 1.0 for n in output_names]
+        )
         worst = int(np.argmax(ratio))  # NaN counts as the largest
         case = {"case": name, "batch": len(inputs[name][input_names[0]]), "output": output_names[worst]}
         case |= {"largest_difference": float(found[worst, 0]), "largest_value": float(found[worst, 1])}
