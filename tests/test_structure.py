@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "audio2face"
 LEVELS = [
     {"commands"},
-    {"preproc", "methods", "inference", "training", "doctor", "standalone"},
+    {"preproc", "methods", "inference", "training", "doctor", "standalone", "importing"},
     {"export", "data", "losses", "evaluation", "render"},
     {"artifacts", "networks", "diffusion"},
     {"formats", "geometry", "audio", "postprocess"},
@@ -29,6 +29,7 @@ NO_TORCH = {
     "preproc",
     "doctor",
     "standalone",
+    "importing",
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -29,14 +29,24 @@ ROTATION_NAMES = tuple(
 )  # radians
 COLUMNS = (*ARKIT_NAMES, *ROTATION_NAMES)
 HEADER = ("Timecode", "BlendShapeCount", *COLUMNS)
+RATES = (24, 25, 30, 48, 50, 60, 100, 120)  # frames a second that time codes count
 
 
 @dataclass(frozen=True)
 class ArkitRecording:
-    """`values` (T, 61) float32 in the order of COLUMNS; `times_s` (T,) by the time codes, from the first row."""
+    """`values` (T, 61) float32 in the order of COLUMNS; `times_s` (T,) by the time codes, from the first of these rows.
+
+    `start_s` is the first row's time code in seconds since midnight, `lead_s` how long rows without a face came before
+    it. `columns` are those of COLUMNS that the file has, `unknown` its other columns; `fps` counts the time codes.
+    """
 
     values: np.ndarray
     times_s: np.ndarray
+    start_s: float = 0.0
+    lead_s: float = 0.0
+    columns: tuple[str, ...] = COLUMNS
+    unknown: tuple[str, ...] = ()
+    fps: float = 0.0
 
     def weight(self, name: str) -> np.ndarray:
         """The weights (T,) of an ARKit shape, whatever the case of its first letter. KeyError for an unknown name."""
@@ -83,40 +93,77 @@ def write_arkit_csv(
             writer.writerow([clock, len(COLUMNS), *(f"{v:.10g}" for v in row)])
 
 
-def read_arkit_csv(path: str | os.PathLike[str], fps: float) -> ArkitRecording:
-    """Read a recording whose time codes count `fps` frames a second; columns may be in any order, rows may be empty.
+def read_arkit_csv(path: str | os.PathLike[str], fps: float | None = None) -> ArkitRecording:
+    """Read a recording whose time codes count `fps` frames a second; None finds the rate in the codes themselves.
 
-    Raises ValueError naming file and line when it has another layout.
+    Columns may be in any order or missing (then 0), also BlendShapeCount; rows without a face are left out. Raises
+    ValueError naming file and line when it has another layout, and when the codes do not tell the rate.
     """
     path = Path(path)
     with path.open(newline="", encoding="utf-8-sig") as file:
         rows = csv.reader(file)
-        header = next(rows, [])
-        if header[:2] != ["Timecode", "BlendShapeCount"] and [h.lower() for h in header[:2]] != [
-            "timecode",
-            "blendshapecount",
-        ]:
+        header = [name.strip() for name in next(rows, [])]
+        if [h.lower() for h in header[:1]] != ["timecode"] or len(header) < 2:
             raise ValueError(f"{path}: line 1: expected Timecode,BlendShapeCount,…, found {','.join(header[:2])!r}")
-        columns = [_column(name) for name in header[2:]]
-        values, times = [], []
+        columns = [_column(name) for name in header]
+        count = next((i for i, name in enumerate(header) if name.lower() == "blendshapecount"), None)
+        values, codes, kept = [], [], []
         for row in rows:
-            if len(row) < 2 or row[1] in ("", "0"):
+            if not any(field.strip() for field in row):
+                continue
+            codes.append((rows.line_num, row[0].strip()))
+            if count is not None and (len(row) <= count or row[count].strip() in ("", "0")):
                 continue  # the app writes such rows for moments without a face
             if len(row) != len(header):
                 raise ValueError(f"{path}: line {rows.line_num}: expected {len(header)} values, found {len(row)}")
             line = np.zeros(len(COLUMNS), np.float32)
             try:
-                times.append(_seconds(row[0], fps))
-                for column, text in zip(columns, row[2:], strict=True):
+                for column, text in zip(columns, row, strict=True):
                     if column is not None:
                         line[column] = float(text)
             except ValueError as error:
                 raise ValueError(f"{path}: line {rows.line_num}: {error}") from error
+            if not np.isfinite(line).all():
+                raise ValueError(f"{path}: line {rows.line_num}: expected numbers, found NaN or infinity")
+            kept.append(len(codes) - 1)
             values.append(line)
-    stamps = np.array(times)
+    fps, stamps = _stamps(path, codes, fps)
+    times = stamps[kept] if kept else np.zeros(0)
+    start = float(times[0]) if kept else 0.0
     return ArkitRecording(
-        np.array(values, np.float32).reshape(-1, len(COLUMNS)), stamps - stamps[0] if len(stamps) else stamps
+        values=np.array(values, np.float32).reshape(-1, len(COLUMNS)),
+        times_s=times - start,
+        start_s=start,
+        lead_s=start - float(stamps[0]) if kept else 0.0,
+        columns=tuple(COLUMNS[column] for column in columns if column is not None),
+        unknown=tuple(n for n, c in zip(header[1:], columns[1:], strict=True) if c is None and n != header[count or 0]),
+        fps=fps,
     )
+
+
+def _stamps(path: Path, codes: list[tuple[int, str]], fps: float | None) -> tuple[float, np.ndarray]:
+    """The rate of time codes [(line, code)] and their seconds since midnight."""
+    parts = []
+    for line, code in codes:
+        try:
+            parts.append(_parts(code))
+        except ValueError as error:
+            raise ValueError(f"{path}: line {line}: {error}") from error
+    table = np.array(parts).reshape(-1, 2)
+    if fps is None:
+        highest = int(table[:, 1].max(initial=0))  # a whole second shows every frame number
+        rates = [rate for rate in RATES if rate > highest]
+        whole = len(table) and table[-1, 0] - table[0, 0] >= 2
+        if not rates or not whole or rates[0] - highest > 2:
+            raise ValueError(f"{path}: the rate of its time codes cannot be told; give it (--csv-fps)")
+        fps = float(rates[0])
+    seconds = (table[:, 0] * max(round(fps), 1) + table[:, 1]) / fps  # codes count whole frames: 29.97 runs slow
+    seconds = seconds + 86400.0 * np.concatenate([[0], np.cumsum(np.diff(seconds) < -43200)])  # past midnight
+    backwards = np.flatnonzero(np.diff(seconds) < 0)
+    if len(backwards):
+        line, code = codes[int(backwards[0]) + 1]
+        raise ValueError(f"{path}: line {line}: time code {code} lies before that of the line above; wrong rate?")
+    return fps, seconds
 
 
 _PLACES = {name.lower(): column for column, name in enumerate(COLUMNS)}
@@ -126,9 +173,10 @@ def _column(name: str) -> int | None:
     return _PLACES.get(name.lower())
 
 
-def _seconds(timecode: str, fps: float) -> float:
-    parts = timecode.split(":")
+def _parts(timecode: str) -> tuple[float, float]:
+    """Whole seconds and frames of HH:MM:SS:FF.fff."""
+    parts = timecode.replace(";", ":").split(":")
     if len(parts) != 4:
         raise ValueError(f"expected a time code HH:MM:SS:FF.fff, found {timecode!r}")
     hours, minutes, seconds, frames = map(float, parts)
-    return hours * 3600 + minutes * 60 + seconds + frames / fps
+    return hours * 3600 + minutes * 60 + seconds, frames

@@ -137,7 +137,7 @@ def _write(path: str | os.PathLike[str], root: dict[str, Any], blocks: list[byte
 def read_gltf(path: str | os.PathLike[str]) -> tuple[list[MorphMesh], float | None]:
     """Meshes and frame rate of a .glb as `write_gltf` writes them (None: no animation). Raises ValueError if malformed."""
     data = Path(path).read_bytes()
-    root, binary = _chunks(path, data)
+    root, binary = glb_chunks(path, data)
     try:
         arrays = [_array(root, accessor, binary) for accessor in root["accessors"]]
         weights: dict[int, np.ndarray] = {}
@@ -165,7 +165,8 @@ def read_gltf(path: str | os.PathLike[str]) -> tuple[list[MorphMesh], float | No
         raise ValueError(f"{path}: expected a mesh with morph targets as this program writes it: {error!r}") from error
 
 
-def _chunks(path: str | os.PathLike[str], data: bytes) -> tuple[dict[str, Any], bytes]:
+def glb_chunks(path: str | os.PathLike[str], data: bytes) -> tuple[dict[str, Any], bytes]:
+    """The JSON part and the binary part of a .glb. Raises ValueError naming the byte where it is none."""
     if len(data) < 20 or data[:4] != MAGIC or struct.unpack_from("<I", data, 4)[0] != VERSION:
         raise ValueError(f"{path}: byte 0: expected a binary glTF 2, found {data[:8]!r}")
     if struct.unpack_from("<I", data, 8)[0] != len(data):

@@ -88,6 +88,54 @@ def write_usd_blendshapes(
     _save(stage, path)
 
 
+def read_usd_rig(path: str | os.PathLike[str]) -> list[MorphMesh]:
+    """Every mesh in metres, y up, with its blend shapes (UsdSkel) and no animation (weights (0, K)).
+
+    In-betweens are left out. Raises UserError without usd-core, ValueError naming the file when it cannot be read.
+    """
+    require_usd()
+    from pxr import Tf, Usd, UsdGeom
+
+    try:
+        stage = Usd.Stage.Open(os.fspath(path))
+    except Tf.ErrorException as error:
+        raise ValueError(f"{path}: expected a USD file") from error
+    scale = UsdGeom.GetStageMetersPerUnit(stage)
+    stand = (
+        np.eye(3) if UsdGeom.GetStageUpAxis(stage) == UsdGeom.Tokens.y else np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]])
+    )
+    meshes = []
+    for prim in stage.Traverse():
+        if prim.IsA(UsdGeom.Mesh) and UsdGeom.Mesh(prim).GetPointsAttr().Get():
+            meshes.append(_read_morph_mesh(path, prim, scale * stand))
+    return meshes
+
+
+def _read_morph_mesh(path: str | os.PathLike[str], prim: Any, stand: np.ndarray) -> MorphMesh:
+    from pxr import UsdGeom, UsdSkel
+
+    mesh, binding = UsdGeom.Mesh(prim), UsdSkel.BindingAPI(prim)
+    world = np.array(UsdGeom.Xformable(prim).ComputeLocalToWorldTransform(0)).T  # USD multiplies rows
+    turn = stand @ world[:3, :3]
+    rest = np.array(mesh.GetPointsAttr().Get(), np.float64) @ turn.T + stand @ world[:3, 3]
+    names = [str(n) for n in binding.GetBlendShapesAttr().Get() or []]
+    paths = binding.GetBlendShapeTargetsRel().GetTargets()
+    if len(names) != len(paths):
+        raise ValueError(f"{path}: {prim.GetPath()} has {len(names)} names for {len(paths)} blend shapes")
+    targets = np.zeros((len(names), *rest.shape), np.float32)
+    for target, place in zip(targets, paths, strict=True):
+        shape = UsdSkel.BlendShape(prim.GetStage().GetPrimAtPath(place))
+        offsets = np.array(shape.GetOffsetsAttr().Get() if shape else [], np.float64).reshape(-1, 3)
+        points = shape.GetPointIndicesAttr().Get() if shape else None
+        rows = np.array(points, np.int64) if points else np.arange(len(rest))
+        if len(rows) != len(offsets) or (len(rows) and rows.max() >= len(rest)):
+            raise ValueError(f"{path}: blend shape {place} does not belong to {prim.GetPath()}: {len(offsets)} offsets")
+        target[rows] = offsets @ turn.T
+    counts, corners = mesh.GetFaceVertexCountsAttr().Get(), mesh.GetFaceVertexIndicesAttr().Get()
+    triangles, weights = _fan(counts, corners), np.zeros((0, len(names)), np.float32)
+    return MorphMesh(prim.GetName(), rest.astype(np.float32), triangles, targets, tuple(names), weights)
+
+
 def read_usd_triangles(path: str | os.PathLike[str]) -> np.ndarray:
     """Triangles (F, 3) int64 of the one mesh in a USD file; faces with more corners are cut into a fan.
 
@@ -105,6 +153,11 @@ def read_usd_triangles(path: str | os.PathLike[str]) -> np.ndarray:
         names = ", ".join(str(m.GetPath()) for m in meshes[:5])
         raise ValueError(f"{path}: expected one mesh, found {len(meshes)}{': ' + names if names else ''}")
     counts, corners = meshes[0].GetFaceVertexCountsAttr().Get(), meshes[0].GetFaceVertexIndicesAttr().Get()
+    return _fan(counts, corners)
+
+
+def _fan(counts: Any, corners: Any) -> np.ndarray:
+    """Triangles (F, 3) of faces with `counts` corners each."""
     faces = np.split(np.array(corners, np.int64), np.cumsum(np.array(counts, np.int64))[:-1])
     return np.array([[f[0], f[i], f[i + 1]] for f in faces for i in range(1, len(f) - 1)], np.int64).reshape(-1, 3)
 

@@ -1,0 +1,187 @@
+"""glTF 2.0 from any program (.glb, .gltf): meshes with morph targets, placed as the scene shows them. Needs no library."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+
+from audio2face.formats.gltf import glb_chunks
+from audio2face.formats.scene import MorphMesh
+
+TYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
+TRIANGLES = 4  # mode of a primitive
+PACKED = ("KHR_draco_mesh_compression", "EXT_meshopt_compression")
+
+
+def read_gltf_rig(path: str | os.PathLike[str]) -> list[MorphMesh]:
+    """Every mesh of the scene in metres, y up, with its morph targets and no animation (weights (0, K)).
+
+    Skinned meshes stand as their skeleton rests. A mesh's parts with materials of their own are one mesh again. Raises
+    ValueError naming the file when it is malformed, compressed, or refers to files outside its folder.
+    """
+    path = Path(path)
+    try:
+        scene = _Scene(*_open(path))
+        return [mesh for node, world in scene.nodes() for mesh in scene.meshes(node, world)]
+    except (KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path}: expected a glTF 2.0 scene: {error!r}") from error
+    except ValueError as error:
+        raise error if str(error).startswith(str(path)) else ValueError(f"{path}: {error}") from error
+
+
+def _open(path: Path) -> tuple[dict[str, Any], list[bytes]]:
+    """The JSON part and all buffers."""
+    data = path.read_bytes()
+    binary = b""
+    if data[:4] == b"glTF":
+        root, binary = glb_chunks(path, data)
+    else:
+        try:
+            root = json.loads(data)
+        except ValueError as error:
+            raise ValueError(f"{path}: expected glTF (JSON) or GLB: {error}") from error
+    used = [name for name in PACKED if name in root.get("extensionsRequired", [])]
+    if used:
+        raise ValueError(f"{path}: the meshes are compressed ({', '.join(used)}); export without compression")
+    return root, [_buffer(path, entry, binary) for entry in root.get("buffers", [])]
+
+
+def _buffer(path: Path, entry: dict[str, Any], binary: bytes) -> bytes:
+    uri = entry.get("uri")
+    if uri is None:
+        return binary
+    if uri.startswith("data:"):
+        return base64.b64decode(uri.partition(",")[2])
+    file = path.parent / unquote(uri)
+    if not file.resolve().is_relative_to(path.parent.resolve()):
+        raise ValueError(f"{path}: buffer {uri!r} lies outside the file's folder")
+    if not file.is_file():
+        raise ValueError(f"{path}: its buffer {uri!r} is missing; keep the files together")
+    return file.read_bytes()
+
+
+@dataclass
+class _Scene:
+    root: dict[str, Any]
+    buffers: list[bytes]
+
+    def nodes(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Every node of the scene with its world matrix (4, 4)."""
+        scenes = self.root.get("scenes")
+        start = scenes[self.root.get("scene", 0)].get("nodes", []) if scenes else range(len(self.root["nodes"]))
+        stack = [(number, np.eye(4)) for number in reversed(start)]
+        while stack:
+            number, above = stack.pop()
+            node = self.root["nodes"][number]
+            world = above @ _matrix(node)
+            yield number, world
+            stack += [(child, world) for child in reversed(node.get("children", []))]
+
+    def meshes(self, number: int, world: np.ndarray) -> Iterator[MorphMesh]:
+        """The mesh of a node, in the scene's space; nothing for a node without one."""
+        node = self.root["nodes"][number]
+        if "mesh" not in node:
+            return
+        mesh = self.root["meshes"][node["mesh"]]
+        parts = [
+            p for p in mesh["primitives"] if p.get("mode", TRIANGLES) == TRIANGLES and "POSITION" in p["attributes"]
+        ]
+        if not parts:
+            return
+        rest, targets, corners, first, seen = [], [], [], 0, {}
+        for part in parts:
+            accessor = part["attributes"]["POSITION"]
+            positions = self.array(accessor)
+            if accessor not in seen:  # materials often share one block of vertices
+                seen[accessor] = first
+                first += len(positions)
+                deltas = [self.array(t["POSITION"]) if "POSITION" in t else np.zeros_like(positions)
+                          for t in part.get("targets", [])]  # fmt: skip
+                shapes = np.stack(deltas) if deltas else np.zeros((0, *positions.shape))
+                turn, shift = self.placement(node, part, world, len(positions))
+                rest.append(np.einsum("vij,vj->vi", turn, positions) + shift)
+                targets.append(np.einsum("vij,kvj->kvi", turn, shapes))
+            indices = self.array(part["indices"]).reshape(-1) if "indices" in part else np.arange(len(positions))
+            corners.append(indices.astype(np.int64).reshape(-1, 3) + seen[accessor])
+        if len({len(t) for t in targets}) > 1:
+            raise ValueError(f"mesh {_name(node, mesh)!r}: its parts have different numbers of morph targets")
+        shapes = np.concatenate(targets, axis=1)
+        extras = mesh.get("extras") or parts[0].get("extras") or {}
+        names = tuple(str(n) for n in extras.get("targetNames", [])) or tuple(f"target_{k}" for k in range(len(shapes)))
+        yield MorphMesh(
+            _name(node, mesh), np.concatenate(rest).astype(np.float32), np.concatenate(corners),
+            shapes.astype(np.float32), names, np.zeros((0, len(shapes)), np.float32),
+        )  # fmt: skip
+
+    def placement(self, node: dict, part: dict, world: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """How a node or the skeleton at rest places vertices: matrices (V, 3, 3) and offsets (V, 3)."""
+        if "skin" not in node or "JOINTS_0" not in part["attributes"]:
+            return np.broadcast_to(world[:3, :3], (count, 3, 3)), np.broadcast_to(world[:3, 3], (count, 3))
+        skin = self.root["skins"][node["skin"]]
+        worlds = dict(self.nodes())
+        if "inverseBindMatrices" in skin:
+            inverse = self.array(skin["inverseBindMatrices"]).reshape(-1, 4, 4).transpose(0, 2, 1)
+        else:
+            inverse = np.broadcast_to(np.eye(4), (len(skin["joints"]), 4, 4))
+        bones = np.stack([worlds[j] @ m for j, m in zip(skin["joints"], inverse, strict=True)])
+        joints, weights = (self.array(part["attributes"][k]) for k in ("JOINTS_0", "WEIGHTS_0"))
+        weights = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
+        mixed = np.einsum("vj,vjab->vab", weights, bones[joints.astype(int)])
+        return mixed[:, :3, :3], mixed[:, :3, 3]
+
+    def array(self, number: int) -> np.ndarray:
+        """The numbers of an accessor: (count, width) float64; sparse and normalised ones as they are meant."""
+        accessor = self.root["accessors"][number]
+        width, count = WIDTHS[accessor["type"]], accessor["count"]
+        dtype = np.dtype(TYPES[accessor["componentType"]])
+        values = np.zeros((count, width), dtype)
+        if "bufferView" in accessor:
+            values = self.view(accessor["bufferView"], accessor.get("byteOffset", 0), dtype, count, width).copy()
+        if sparse := accessor.get("sparse"):
+            where, what = sparse["indices"], sparse["values"]
+            kind = np.dtype(TYPES[where["componentType"]])
+            rows = self.view(where["bufferView"], where.get("byteOffset", 0), kind, sparse["count"], 1)[:, 0]
+            values[rows] = self.view(what["bufferView"], what.get("byteOffset", 0), dtype, sparse["count"], width)
+        if not accessor.get("normalized"):
+            return values.astype(np.float64)
+        return np.maximum(values / np.iinfo(dtype).max, -1.0)
+
+    def view(self, number: int, offset: int, dtype: np.dtype, count: int, width: int) -> np.ndarray:
+        view = self.root["bufferViews"][number]
+        step = view.get("byteStride", dtype.itemsize * width)
+        start = view.get("byteOffset", 0) + offset
+        buffer = self.buffers[view["buffer"]]
+        if start < 0 or start + step * (count - 1) + dtype.itemsize * width > len(buffer):
+            raise ValueError(f"byte {len(buffer)}: buffer {view['buffer']} ends within accessor data")
+        return np.ndarray((count, width), dtype, buffer, start, (step, dtype.itemsize))
+
+
+def _matrix(node: dict[str, Any]) -> np.ndarray:
+    """The local matrix (4, 4) of a node."""
+    if "matrix" in node:
+        return np.array(node["matrix"], np.float64).reshape(4, 4).T
+    x, y, z, w = node.get("rotation", (0, 0, 0, 1))
+    turn = np.array(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+    matrix = np.eye(4)
+    matrix[:3, :3] = turn * np.array(node.get("scale", (1, 1, 1)), np.float64)
+    matrix[:3, 3] = node.get("translation", (0, 0, 0))
+    return matrix
+
+
+def _name(node: dict[str, Any], mesh: dict[str, Any]) -> str:
+    return str(node.get("name") or mesh.get("name") or f"mesh_{node['mesh']}")

@@ -1,0 +1,174 @@
+"""A project (`configs/<name>/config_*.py`) for an imported data set, ready for preprocessing and training."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from audio2face.importing.dataset import Written
+from audio2face.paths import atomic, host_root
+
+NEUTRAL = "neutral"
+EMOTIONS = (
+    "neutral joy happy happiness anger angry sadness sad fear disgust surprise amazement contempt grief pain cheekiness "
+    "outofbreath calm bored excited"
+).split()
+PRUNE_DISTANCE = 4.0  # the default of SKIN_PRUNE_SIM_DIST, for meshes of many thousand vertices
+PRUNE_SHARE = 1 / 5  # of the spread of poses
+MUTED_FRAMES = 120
+
+
+@dataclass(frozen=True)
+class Project:
+    """What the project's files say: the actor, where its data lies, its rate, and what is spoken in which emotions."""
+
+    actor: str
+    home: Path
+    fps: float
+    emotions: tuple[str, ...]
+    language: str
+    source: str
+
+
+def emotions_of(shots: list[str], given: list[str] | None = None) -> tuple[str, ...]:
+    """Emotions whose names are words of shots' names, neutral first; or those given."""
+    words = {word for shot in shots for word in re.split(r"[\W\d_]+", shot.lower())}
+    found = given or [name for name in EMOTIONS if name in words]
+    return tuple(dict.fromkeys([NEUTRAL, *found]))
+
+
+def config_path(home: Path) -> str:
+    """The folder as a config names it: below /datasets when it lies in A2F_DATASETS_ROOT."""
+    root, full = host_root("/datasets"), home.resolve()
+    if root is not None and full.is_relative_to(root.resolve()):
+        return str(PurePosixPath("/datasets") / full.relative_to(root.resolve()).as_posix())
+    return full.as_posix()
+
+
+def write_project(folder: Path, project: Project, written: Written) -> tuple[list[Path], list[Path]]:
+    """Write the config files that are not there yet; returns those written, and those that were kept as they were."""
+    texts = {
+        "config_dataset.py": _dataset(project, written),
+        "config_preproc.py": _preproc(folder.name, written),
+        "config_train.py": _train(folder.name, project, written),
+        "config_inference.py": _inference(project, written),
+    }
+    fresh: list[Path] = []
+    kept: list[Path] = []
+    for name, text in texts.items():
+        path = folder / name
+        (kept if path.exists() else fresh).append(path)
+        if not path.exists():
+            with atomic(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+    return fresh, kept
+
+
+def _quoted(value: object) -> str:
+    """Names, numbers and lists of them as Python writes them, in double quotes."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value).replace("'", '"')
+
+
+def _dataset(project: Project, written: Written) -> str:
+    actor = project.actor
+    lines = [
+        f'"""{actor}, imported from {project.source}."""',
+        "",
+        f"_home = {_quoted(config_path(project.home))}",
+        "",
+        f"ACTOR_NAMES = [{_quoted(actor)}]",
+        f"CACHE_FPS = {{{_quoted(actor)}: {_quoted(project.fps)}}}",
+        "",
+    ]
+    lines += [f'{key} = {{{_quoted(actor)}: f"{{_home}}/{place}"}}' for key, place in written.files.items()]
+    lines += ["", f"SHOT_EMOTION_NAMES = {_quoted(list(project.emotions))}"]
+    if project.language != "en":
+        spoken = {shot.name: project.language for shot in written.shots}
+        lines.append(f"SHOT_LANGUAGE_MAP = {{{_quoted(actor)}: {_quoted(spoken)}}}")
+    return "\n".join(lines) + "\n"
+
+
+def _preproc(name: str, written: Written) -> str:
+    lines = ['"""Preprocessing."""', "", f"RUN_NAME = {_quoted(name)}"]
+    if PRUNE_SHARE * written.spread < PRUNE_DISTANCE:
+        distance = float(f"{PRUNE_SHARE * written.spread:.2g}")
+        lines += ["", "# The mesh has few vertices or moves little: keep poses that are nearer to each other.",
+                  f"SKIN_PRUNE_SIM_DIST = {_quoted(distance)}"]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _train(name: str, project: Project, written: Written) -> str:
+    clips = "".join(
+        f"    ({_quoted(project.actor)}, {_quoted(s.name)}, {_quoted(span)}, {_quoted(project.actor)}, {_quoted(project.language)}, {_quoted(s.name + '.wav')}, 0),\n"
+        for s in written.shots
+        for span in s.spans
+    )
+    muted = "".join(f"    {_quoted(row)},\n" for row in _muted(project, written))
+    lips = "" if "SKIN_LIP_DIST_VERTEX_LIST_FPATH" in written.files else "None  # needs SKIN_LIP_DIST_VERTEX_LIST_FPATH"
+    return f'''"""Regression with a log-mel front end: nothing to download, trains on a CPU."""
+
+RUN_NAME = {_quoted(name)}
+NETWORK_TYPE = "regression"
+
+# (actor, shot, (first frame, last frame), speaker, language, sound, frames by which the sound is late)
+CLIPS = [
+{clips}]
+
+# A still face in silence: (actor, (shot, frame with closed lips), length, emotion). Look at these frames.
+AUG_MUTED_SHOTS = [
+{muted}]
+
+# Keep whole shots out of training to measure it on them (docs/evaluation.md).
+# VALIDATION_CLIPS = 0.1
+
+# Delete these three settings to listen through wav2vec 2.0 instead, which is downloaded on first use.
+NETWORK_HYPER_PARAMS = {{
+    "use_w2v_features": False,
+    "use_autocorr_features": False,
+    "use_melspec_features": True,
+}}
+LOSS_PHONEME_ALPHA = None
+LOSS_PHONEME_MOTION_ALPHA = None
+
+NUM_EPOCHS = 16
+BATCH_SIZE = 64
+LEARNING_RATE = 1e-3
+LR_SCHEDULE = "cosine"
+LR_STEP_GAMMA = 1.0
+WEIGHT_DECAY = 0.05
+EMA_DECAY = 0.998
+EMO_LR_MULT = 0.0
+LOSS_EMO_REG_ALPHA = None
+LOSS_MOTION_ALPHA = 1.0
+LOSS_LIP_DIST_ALPHA = {lips or "50.0"}
+
+# Blinks of the recordings are kept.
+REMOVE_CLOSING_EYE = False
+'''
+
+
+def _muted(project: Project, written: Written) -> list[tuple]:
+    """The quietest closed mouth of every emotion that shots' names tell."""
+    rows = []
+    for emotion in project.emotions:
+        words = {s.name: re.split(r"[\W\d_]+", s.name.lower()) for s in written.shots}
+        named = [s for s in written.shots if emotion in words[s.name]]
+        if emotion == NEUTRAL:
+            named = named or [s for s in written.shots if not set(words[s.name]) & set(project.emotions)]
+        if named:
+            best = min(named, key=lambda s: s.opening)
+            rows.append((project.actor, (best.name, best.silent), MUTED_FRAMES, emotion))
+    return rows
+
+
+def _inference(project: Project, written: Written) -> str:
+    sound = f"{config_path(project.home)}/{written.files['AUDIO_ROOT']}/{written.shots[0].name}.wav"
+    return f'''"""What run_inference.py animates."""
+
+ACTOR_NAME = {_quoted(project.actor)}
+EMOTION_LABEL = "neutral"
+AUDIO_PATH = {_quoted(sound)}
+OUTPUT_NPY_FILE = True
+'''

@@ -1,0 +1,399 @@
+"""Recordings and rigs of other programs become data sets: names, rates, sounds, units, and the way back."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+from fake_rig import FakeRig, write_take
+
+from audio2face.config import load_config
+from audio2face.doctor import full_check
+from audio2face.formats.arkit_csv import HEADER, read_arkit_csv, write_arkit_csv
+from audio2face.formats.gltf import write_gltf
+from audio2face.formats.gltf_rig import read_gltf_rig
+from audio2face.formats.json_file import read_json
+from audio2face.formats.rig import read_rig_file
+from audio2face.formats.scene import MorphMesh
+from audio2face.formats.sound import read_sound, write_sound
+from audio2face.importing import curves as curve
+from audio2face.importing.arkit_rig import CURVES, match_names
+from audio2face.importing.jaw import rigid_motion
+from audio2face.importing.sounds import begin_at, read_take_sound, time_code_offset
+from audio2face.importing.takes import find_takes
+from tools import import_live_link
+
+
+@pytest.fixture(scope="module")
+def rig():
+    return FakeRig()
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    for key in ("DATASETS", "WORKSPACE", "CONFIGS"):
+        monkeypatch.setenv(f"A2F_{key}_ROOT", str(tmp_path / key.lower()))
+    return tmp_path
+
+
+def write_npz(path, rig):
+    names = np.array(["neutral", *rig.shapes], "S")
+    np.savez(path, poseNames=names, neutral=rig.rest, **rig.shapes)
+
+
+def write_objs(folder, rig):
+    folder.mkdir()
+    faces = "".join(f"f {a} {b} {c}\n" for a, b, c in rig.triangles + 1)
+    for name, delta in {"Neutral": 0 * rig.rest, **rig.shapes}.items():
+        lines = "".join(f"v {x:.7f} {y:.7f} {z:.7f}\n" for x, y, z in rig.rest + delta)
+        (folder / f"{name}.obj").write_text(lines + faces)
+
+
+def same_skin(mesh, rig, scale=1.0):
+    np.testing.assert_allclose(mesh.rest * scale, rig.rest, atol=2e-5)
+    place = {name: k for k, name in enumerate(mesh.target_names)}
+    for name, delta in rig.shapes.items():
+        np.testing.assert_allclose(mesh.targets[place[name]] * scale, delta, atol=2e-5)
+
+
+# ---- rigs
+
+
+def test_every_kind_of_rig_is_the_same_rig(tmp_path, rig):
+    write_npz(tmp_path / "rig.npz", rig)
+    write_objs(tmp_path / "objs", rig)
+    write_gltf(tmp_path / "rig.glb", rig.meshes(), 30, units_per_metre=100)
+    same_skin(read_rig_file(tmp_path / "rig.npz").meshes[0], rig)
+    same_skin(read_rig_file(tmp_path / "objs").meshes[0], rig)
+    head, tongue = read_rig_file(tmp_path / "rig.glb").meshes
+    same_skin(head, rig, 100)
+    np.testing.assert_array_equal(head.triangles, rig.triangles)
+    np.testing.assert_allclose(tongue.targets[0] * 100, rig.tongue_open, atol=1e-5)
+
+
+def test_usd_rig(tmp_path, rig):
+    pytest.importorskip("pxr")
+    from pxr import Usd, UsdGeom
+
+    from audio2face.formats.usd import write_usd_blendshapes
+
+    meshes = [
+        MorphMesh(m.name, m.rest, m.triangles, m.targets, m.target_names, np.zeros((1, len(m.targets)), np.float32))
+        for m in rig.meshes()
+    ]
+    write_usd_blendshapes(tmp_path / "rig.usdc", meshes, 30, 100)
+    same_skin(read_rig_file(tmp_path / "rig.usdc").meshes[0], rig, 100)
+    stage = Usd.Stage.Open(str(tmp_path / "rig.usdc"))
+    UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.z)
+    stage.Export(str(tmp_path / "z.usda"))
+    turned = read_rig_file(tmp_path / "z.usda").meshes[0]
+    np.testing.assert_allclose(turned.rest * 100, rig.rest[:, [0, 2, 1]] * [1, 1, -1], atol=1e-4)
+
+
+def test_foreign_gltf(tmp_path):
+    """Interleaved and normalised vertices, a sparse target, two materials on one block, a turned and scaled node."""
+    floats = np.zeros((4, 4), "<f4")  # position and one number that is skipped
+    floats[:, :3] = [[0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]]
+    moved = np.array([[0, 0, 2]], "<f4")
+    blob = floats.tobytes() + struct.pack("<H2x", 3) + moved.tobytes() + struct.pack("<6H", 0, 1, 2, 1, 3, 2)
+    root = {
+        "asset": {"version": "2.0"},
+        "scenes": [{"nodes": [0]}],
+        "nodes": [
+            {"children": [1], "scale": [2, 2, 2]},
+            {"mesh": 0, "name": "Face", "rotation": [0.5**0.5, 0, 0, 0.5**0.5], "translation": [0, 5, 0]},
+        ],
+        "meshes": [
+            {
+                "extras": {"targetNames": ["jawOpen"]},
+                "primitives": [
+                    {"attributes": {"POSITION": 0}, "indices": i, "targets": [{"POSITION": 1}]} for i in (2, 3)
+                ],
+            }
+        ],
+        "accessors": [
+            {"bufferView": 0, "componentType": 5126, "count": 4, "type": "VEC3"},
+            {
+                "componentType": 5126, "count": 4, "type": "VEC3",
+                "sparse": {
+                    "count": 1,
+                    "indices": {"bufferView": 1, "componentType": 5123},
+                    "values": {"bufferView": 2},
+                },
+            },
+            {"bufferView": 3, "componentType": 5123, "count": 3, "type": "SCALAR"},
+            {"bufferView": 3, "byteOffset": 6, "componentType": 5123, "count": 3, "type": "SCALAR"},
+        ],
+        "bufferViews": [
+            {"buffer": 0, "byteOffset": 0, "byteLength": 64, "byteStride": 16},
+            {"buffer": 0, "byteOffset": 64, "byteLength": 2},
+            {"buffer": 0, "byteOffset": 68, "byteLength": 12},
+            {"buffer": 0, "byteOffset": 80, "byteLength": 12},
+        ],
+        "buffers": [{"uri": "face%20a.bin", "byteLength": len(blob)}],
+    }  # fmt: skip
+    (tmp_path / "face a.bin").write_bytes(blob)
+    (tmp_path / "face.gltf").write_text(json.dumps(root))
+    (mesh,) = read_gltf_rig(tmp_path / "face.gltf")
+    assert mesh.name == "Face" and mesh.target_names == ("jawOpen",)
+    np.testing.assert_allclose(mesh.rest, [[0, 10, 0], [2, 10, 0], [0, 10, 2], [2, 10, 2]], atol=1e-6)
+    np.testing.assert_allclose(mesh.targets[0, 3], [0, -4, 0], atol=1e-6)
+    assert mesh.triangles.tolist() == [[0, 1, 2], [1, 3, 2]]
+    root["buffers"][0]["uri"] = "../secret.bin"
+    (tmp_path / "face.gltf").write_text(json.dumps(root))
+    with pytest.raises(ValueError, match="outside"):
+        read_gltf_rig(tmp_path / "face.gltf")
+    root["extensionsRequired"] = ["KHR_draco_mesh_compression"]
+    (tmp_path / "face.gltf").write_text(json.dumps(root))
+    with pytest.raises(ValueError, match="without compression"):
+        read_gltf_rig(tmp_path / "face.gltf")
+    del root["extensionsRequired"], root["buffers"][0]["uri"]
+    (tmp_path / "face.gltf").write_text(json.dumps(root))
+    with pytest.raises(ValueError, match=r"face\.gltf.*ends within"):
+        read_gltf_rig(tmp_path / "face.gltf")
+
+
+@pytest.mark.parametrize(
+    ("shape", "name"),
+    [
+        ("jawOpen", "jawOpen"), ("JawOpen", "jawOpen"), ("jaw_open", "jawOpen"), ("face_bs.jawOpen", "jawOpen"),
+        ("eyeBlink_L", "eyeBlinkLeft"), ("EyeBlinkRight", "eyeBlinkRight"), ("arkit_mouthClose", "mouthClose"),
+        ("browInnerUp_L", "browInnerUp"), ("cheekPuff_R", "cheekPuff"), ("mouthLeft", "mouthLeft"),
+        ("head|mouth_Smile_l", "mouthSmileLeft"), ("TongueOut", "tongueOut"),
+    ],
+)  # fmt: skip
+def test_shape_names(shape, name):
+    assert match_names([shape]).shapes == {name: {shape: 1.0}}
+
+
+def test_all_names_of_arkit_are_found():
+    match = match_names(CURVES)
+    assert not match.missing and not match.unused and not match.problems
+
+
+def test_map_of_names_goes_first_and_is_checked():
+    match = match_names(["jawOpen", "Open2", "puff_a", "puff_b"], {"JawOpen": "Open2", "cheekPuff": {"puff_a": 0.5}})
+    assert match.shapes["jawOpen"] == {"Open2": 1.0} and match.shapes["cheekPuff"] == {"puff_a": 0.5}
+    assert match.unused == ("jawOpen", "puff_b")
+    match = match_names(["Mouth_Opn"], {"jawOpn": "x", "jawOpen": "Mouth_Open"})
+    assert len(match.problems) == 2 and "'jawOpen'" in match.problems[0] and "'Mouth_Opn'" in match.problems[1]
+    assert "both jawOpen" in match_names(["jawOpen", "Jaw_Open"]).problems[0]
+
+
+# ---- recordings
+
+
+def recording(tmp_path, rows, header=HEADER):
+    path = tmp_path / "r.csv"
+    path.write_text("\n".join([",".join(header), *rows]) + "\n")
+    return path
+
+
+def test_rates_of_time_codes(tmp_path):
+    for fps in (24, 25, 30, 60):
+        write_arkit_csv(tmp_path / "a.csv", {"jawOpen": np.linspace(0, 1, 3 * fps)}, fps)
+        assert read_arkit_csv(tmp_path / "a.csv").fps == fps
+    write_arkit_csv(tmp_path / "a.csv", {"jawOpen": np.linspace(0, 1, 20)}, 30)
+    with pytest.raises(ValueError, match="--csv-fps"):
+        read_arkit_csv(tmp_path / "a.csv")
+    write_arkit_csv(tmp_path / "a.csv", {"jawOpen": np.linspace(0, 1, 100)}, 29.97)
+    times = read_arkit_csv(tmp_path / "a.csv", 29.97).times_s
+    np.testing.assert_allclose(times, np.arange(100) / 29.97, atol=1e-9)
+
+
+def test_other_columns_rows_without_a_face_and_midnight(tmp_path):
+    header = ["Timecode", "JawOpen", "Unknown", "eyeBlinkLeft"]
+    read = read_arkit_csv(recording(tmp_path, ["23:59:59:29.500,0.25,7,1", "00:00:00:00.500,0.5,7,0"], header), 30)
+    np.testing.assert_allclose(read.times_s, [0, 1 / 30], atol=1e-6)
+    assert read.weight("jawOpen").tolist() == [0.25, 0.5] and read.unknown == ("Unknown",)
+    assert set(read.columns) == {"JawOpen", "EyeBlinkLeft"}
+    rows = ["00:00:01:00.000,0", "00:00:01:15.000," + ",".join(["61"] + ["0.5"] * 61)]
+    read = read_arkit_csv(recording(tmp_path, rows), 30)
+    assert read.lead_s == pytest.approx(0.5) and read.start_s == pytest.approx(1.5) and len(read.values) == 1
+    with pytest.raises(ValueError, match="line 3.*before"):
+        read_arkit_csv(recording(tmp_path, ["00:00:02:00.000,1,1,1", "00:00:01:00.000,1,1,1"], header), 30)
+
+
+def test_other_rates_are_interpolated_by_time(tmp_path):
+    write_arkit_csv(tmp_path / "a.csv", {"jawOpen": np.linspace(0, 1, 121)}, 60)
+    read = read_arkit_csv(tmp_path / "a.csv")
+    half = curve.at_rate(read, 30)[:, 17]
+    np.testing.assert_allclose(half, read.weight("jawOpen")[::2], atol=1e-6)
+    np.testing.assert_allclose(curve.at_rate(read, 25)[:, 17], np.arange(51) / 25 / 2, atol=1e-6)
+    lines = (tmp_path / "a.csv").read_text().splitlines()
+    (tmp_path / "b.csv").write_text("\n".join(lines[:31] + lines[61:]) + "\n")
+    holes = read_arkit_csv(tmp_path / "b.csv")
+    assert curve.spans(holes, 60) == [(0, 29), (60, 120)]
+    np.testing.assert_allclose(curve.at_rate(holes, 60)[:, 17], np.linspace(0, 1, 121), atol=1e-6)
+
+
+def test_gaze_from_look_curves_and_from_angles(tmp_path):
+    weights = {"eyeLookDownLeft": np.array([1.0]), "eyeLookOutLeft": np.array([0.5]), "eyeLookInRight": np.array([0.5])}
+    write_arkit_csv(tmp_path / "a.csv", weights, 30)
+    turns = curve.eye_rotations(read_arkit_csv(tmp_path / "a.csv", 30).values, 30.0)
+    np.testing.assert_allclose(turns[0], [[0, 15], [30, 15]])  # both look to the face's left, the left eye down
+    write_arkit_csv(tmp_path / "b.csv", weights, 30, np.array([[3.0, -4, 0, 5, -6, 0]]))
+    turns = curve.eye_rotations(read_arkit_csv(tmp_path / "b.csv", 30).values)
+    np.testing.assert_allclose(turns[0], [[3, -4], [5, -6]], atol=1e-4)
+
+
+def test_blinks_and_saccades(tmp_path):
+    write_take(tmp_path, "a", 1)
+    values = read_arkit_csv(tmp_path / "a.csv").values
+    keys = curve.blink_keys([values], 30)
+    assert keys.max() == 1 and keys[0] == keys[-1] == 0 and 5 <= len(keys) <= 12
+    assert curve.blink_keys([0 * values], 30) is None
+    table = curve.saccades([curve.eye_rotations(values)], 30)
+    assert table.shape == (90, 2) and abs(np.median(table)) < 1
+
+
+def test_takes_as_the_app_writes_them(tmp_path):
+    for name in (
+        "Slate_1.csv",
+        "Slate_1_cal.csv",
+        "Slate_1_neutral.csv",
+        "Slate_1.wav",
+        "b_neutral.csv",
+        "frame_log.csv",
+    ):
+        (tmp_path / name).write_bytes(b"")
+    takes, problems = find_takes([tmp_path])
+    assert [(t.name, t.curves.name, t.sound.name) for t in takes] == [("Slate_1", "Slate_1_cal.csv", "Slate_1.wav")]
+    assert len(problems) == 1 and "b_neutral.wav" in problems[0]
+
+
+# ---- sounds
+
+
+def test_broadcast_waves_are_laid_by_time_code(tmp_path):
+    write_sound(tmp_path / "a.wav", np.linspace(-0.5, 0.5, 32000).astype(np.float32), 16000)
+    data = (tmp_path / "a.wav").read_bytes()
+    body = bytes(338) + struct.pack("<Q", 16000 * 3600) + bytes(256)
+    chunk = b"bext" + struct.pack("<I", len(body)) + body
+    (tmp_path / "b.wav").write_bytes(
+        b"RIFF" + struct.pack("<I", len(data) - 8 + len(chunk)) + b"WAVE" + chunk + data[12:]
+    )
+    sound = read_take_sound(tmp_path / "b.wav")
+    assert sound.start_s == 3600 and read_take_sound(tmp_path / "a.wav").start_s is None
+    assert time_code_offset(sound, 3600.5) == pytest.approx(0.5)
+    assert time_code_offset(sound, 7200) is None  # the codes are of different clocks
+    samples, rate = begin_at(sound, 0.5, 1.0)
+    np.testing.assert_array_equal(samples, sound.samples[8000:24000])
+    samples, _ = begin_at(sound, -0.25, 1.0)
+    assert not samples[:4000].any() and len(samples) == 16000
+    assert begin_at(sound, 0, 1.0, 48000)[0].shape == (48000, 1)
+
+
+def test_sound_of_a_film(tmp_path):
+    av = pytest.importorskip("av")
+    tone = (0.3 * np.sin(np.arange(48000) / 20)).astype(np.float32)
+    with av.open(str(tmp_path / "a.mov"), "w") as film:
+        stream = film.add_stream("pcm_s16le", rate=48000, layout="mono")
+        frame = av.AudioFrame.from_ndarray((tone * 32767).astype(np.int16)[None], "s16", "mono")
+        frame.sample_rate = 48000
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            film.mux(packet)
+    sound = read_take_sound(tmp_path / "a.mov")
+    assert sound.rate == 48000
+    np.testing.assert_allclose(sound.samples[:, 0], tone, atol=1e-4)
+
+
+def test_rigid_motion():
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(9, 3))
+    turn, _ = np.linalg.qr(rng.normal(size=(4, 3, 3)))
+    turn *= np.sign(np.linalg.det(turn))[:, None, None]
+    shift = rng.normal(size=(4, 3))
+    turns, shifts = rigid_motion(points, np.einsum("tij,pj->tpi", turn, points) + shift[:, None])
+    np.testing.assert_allclose(turns, turn, atol=1e-9)
+    np.testing.assert_allclose(shifts, shift, atol=1e-9)
+
+
+# ---- the importer
+
+
+def live_link(place, *more):
+    write_gltf(place / "rig.glb", FakeRig().meshes(), 30, units_per_metre=100)
+    return import_live_link.main([str(place / "takes"), "--rig", str(place / "rig.glb"), "--actor", "anna", *more])
+
+
+def test_from_recordings_to_a_clean_data_set(place, rig, capsys):
+    written = {name: write_take(place / "takes", name, i, 150) for i, name in enumerate(["a_neutral", "b_joy", "c d"])}
+    assert live_link(place) == 0
+    told = capsys.readouterr().out
+    assert "6 of 52 curves" in told and "shapes without a curve: wrinkle" in told and "run_preproc.py anna anna" in told
+    home = place / "datasets/anna"
+    weights = written["b_joy"]
+    expected = rig.rest + sum(
+        weights[name][:, None, None] * sum(d for n, d in rig.shapes.items() if match_names([n]).shapes.get(name))
+        for name in weights
+    )
+    np.testing.assert_allclose(np.load(home / "cache/skin/b_joy/b_joy.npy"), expected, atol=2e-5)
+    tongue = np.load(home / "cache/tongue/b_joy/b_joy.npy")
+    moved = rig.tongue + weights["jawOpen"][:, None, None] * rig.tongue_open
+    np.testing.assert_allclose(tongue, moved, atol=2e-5)
+    np.testing.assert_allclose(read_sound(home / "audio/c_d.wav")[0], read_sound(place / "takes/c d.wav")[0])
+    sections = load_config("anna", ("dataset", "preproc", "train"))
+    assert sections["dataset"].SHOT_EMOTION_NAMES == ["neutral", "joy"]
+    assert {clip[1] for clip in sections["train"].CLIPS} == {"a_neutral", "b_joy", "c_d"}
+    findings = full_check(sections, ["anna"])[0].findings
+    assert not [f for f in findings if f.level == "error"], [f.what for f in findings]
+    assert read_json(home / "import.json")["shots"][0]["by"] == "common start"
+    assert live_link(place) == 2 and "--replace" in capsys.readouterr().err
+    config = place / "configs/anna/config_train.py"
+    config.write_text("# mine\n")
+    assert live_link(place, "--replace") == 0 and config.read_text() == "# mine\n"
+
+
+def test_all_problems_are_told_at_once(place, capsys):
+    write_take(place / "takes", "a", 0)
+    weights = {"mouthFunnel": np.ones(90), "cheekPuff": np.ones(90), "tongueOut": np.ones(90)}
+    write_arkit_csv(place / "takes/b.csv", weights, 30)
+    (place / "takes/c.csv").write_text("x,y\n")
+    write_sound(place / "takes/c.wav", np.zeros(8000, np.float32), 8000)
+    assert live_link(place) == 2
+    told = capsys.readouterr().err
+    for part in ("b.csv: no sound b.wav", "c.csv: line 1", "8000 Hz is too little"):
+        assert part in told
+    write_sound(place / "takes/b.wav", np.zeros(48000, np.float32), 16000)
+    assert live_link(place) == 2
+    told = capsys.readouterr().err
+    assert "curve mouthFunnel" in told and "curve cheekPuff" in told and "tongueOut" not in told
+    assert "wrinkle" in told and not (place / "datasets").exists()
+    (place / "takes/c.csv").unlink()
+    assert live_link(place, "--allow-missing") == 0
+
+
+def test_round_trip_with_our_own_export(place, rig):
+    """Weights written by the arkit_csv export and imported with the same rig give the vertices that were exported."""
+    from audio2face.artifacts.blendshape_rig import read_rig
+
+    write_take(place / "takes", "a", 3)
+    assert live_link(place) == 0
+    poses = place / "datasets/anna/bs_data"
+    shapes = read_rig(poses / "bs_skin_config.json", poses / "bs_skin.npz")
+    rng = np.random.default_rng(1)
+    weights = dict(zip(shapes.names, rng.uniform(0, 1, (len(shapes.names), 75)), strict=True))
+    frames = shapes.neutral + np.tensordot(np.stack(list(weights.values()), axis=1), shapes.deltas, 1)
+    write_arkit_csv(place / "again/x.csv", weights, 30, rng.normal(0, 5, (75, 6)))
+    write_sound(place / "again/x.wav", np.zeros(40000, np.float32), 16000)
+    rigs = ["--rig", str(poses / "bs_skin.npz"), "--tongue", str(poses / "bs_tongue.npz"), "--units", "cm"]
+    assert import_live_link.main([str(place / "again"), *rigs, "--actor", "again"]) == 0
+    again = np.load(place / "datasets/again/cache/skin/x/x.npy")
+    np.testing.assert_allclose(again, frames, atol=2e-6 * np.abs(frames).max())
+    with np.load(place / "datasets/again/xform/eye_rotations_all.npz") as eyes:
+        assert eyes["x"].shape == (75, 2, 2)
+
+
+@pytest.mark.slow
+def test_three_commands_to_a_trained_model(place):
+    from audio2face.commands import preproc, train
+
+    for i in range(3):
+        write_take(place / "takes", f"a{i}", i)
+    assert live_link(place) == 0
+    config = place / "configs/anna/config_train.py"
+    config.write_text(config.read_text().replace("NUM_EPOCHS = 16", "NUM_EPOCHS = 1"))
+    preproc.run("anna", "anna")
+    run = train.run("anna")
+    assert (place / f"workspace/output_train/{run}/deploy/network.onnx").is_file()

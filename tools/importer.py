@@ -1,0 +1,93 @@
+"""What the importers have in common: where the data set and the project go, and what is told at the end."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from audio2face.artifacts.run_dir import check_name
+from audio2face.importing.dataset import Written
+from audio2face.importing.project import Project, config_path, emotions_of, write_project
+from audio2face.paths import configs_roots, host_root
+from audio2face.types import UserError
+from runners.settings import read_settings
+
+
+@dataclass(frozen=True)
+class Target:
+    """Folders of the data set and of the project, and what the project says of all shots."""
+
+    actor: str
+    home: Path
+    project: Path
+    emotions: list[str] | None
+    language: str
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """The arguments of all importers."""
+    group = parser.add_argument_group("output")
+    group.add_argument("--actor", required=True, help="name of the actor")
+    group.add_argument("--config", help="name of the project (default: the actor's)")
+    group.add_argument("--out", type=Path, help="folder of the data set (default: A2F_DATASETS_ROOT/ACTOR)")
+    group.add_argument("--emotions", nargs="+", help="emotions besides neutral (default: those in shots' names)")
+    group.add_argument("--language", default="en", help="spoken in all shots (default: %(default)s)")
+    group.add_argument("--replace", action="store_true", help="replace a data set that an importer wrote")
+
+
+def read_env(environ: MutableMapping[str, str]) -> None:
+    """Add the settings of `.env` that the process lacks."""
+    for key, value in read_settings(environ).items():
+        environ.setdefault(key, value)
+
+
+def output(args: argparse.Namespace) -> Target:
+    """Where to write. Raises UserError for names that are no names, and when there is no folder for data sets."""
+    actor = check_name(args.actor, "--actor")
+    name = check_name(args.config or actor, "--config")
+    root = host_root("/datasets")
+    if args.out is None and root is None:
+        raise UserError("A2F_DATASETS_ROOT is not set (in .env or the environment); set it, or say --out")
+    home = args.out if args.out is not None else root / actor  # type: ignore[operator]
+    return Target(actor, home.absolute(), configs_roots()[0] / name, args.emotions, args.language)
+
+
+def finish(target: Target, written: Written, fps: float, source: str) -> list[str]:
+    """Write the project; returns lines to print."""
+    shots = [shot.name for shot in written.shots]
+    emotions = emotions_of(shots, target.emotions)
+    project = Project(target.actor, target.home, fps, emotions, target.language, source)
+    fresh, kept = write_project(target.project, project, written)
+    frames = sum(shot.num_frames for shot in written.shots)
+    lines = [f"{len(shots)} shots, {frames} frames at {fps:g} a second ({frames / fps:.0f} s) -> {target.home}"]
+    lines += [f"not proposed: {what}" for what in written.missing]
+    lines += [f"kept as it is: {path}" for path in kept]
+    if fresh:
+        lines.append(f"project -> {target.project} ({', '.join(path.name for path in fresh)})")
+    if not config_path(target.home).startswith("/datasets"):
+        lines.append("the data set lies outside A2F_DATASETS_ROOT: it can be used with --local only")
+    name = target.project.name
+    lines += [
+        f"look at {target.home / 'geom/skin/proposed_lists.html'}: are these lips and lids?",
+        "next:",
+        f"    python -m runners.check_dataset {name} {target.actor}",
+        f"    python run_preproc.py {name} {target.actor}",
+        f"    python run_train.py {name}",
+    ]
+    return lines
+
+
+def run(convert: Callable[[], list[str]]) -> int:
+    """Print what `convert` returns; a user's mistake becomes lines and status 2."""
+    try:
+        print("\n".join(convert()))
+    except UserError as error:
+        print("\n".join(f"error: {line}" for line in error.lines), file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    return 0
