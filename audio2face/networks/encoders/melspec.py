@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audio2face.networks.layers import ConvBlock
+from audio2face.shares import draw_rows
 
 SAMPLE_RATE = 16000
 WINDOW = 480  # 30 ms
@@ -50,13 +51,14 @@ def log_mel(audio: Tensor, kernel: Tensor, mel: Tensor, hop: int) -> Tensor:
 
 def augment(features: Tensor) -> Tensor:
     """(B, mels, frames) log-mel with a random level, noise and two random bands blanked per row, for training."""
-    rows, mels, _ = features.shape
-    x = features + LEVEL_SIGMA * torch.randn(rows, 1, 1, device=features.device)
-    x = x + NOISE_SIGMA * torch.randn_like(x)
-    number = torch.arange(mels, device=features.device)
+    rows, mels, frames = features.shape
+    device = features.device
+    x = features + LEVEL_SIGMA * draw_rows(lambda n: torch.randn(n, 1, 1, device=device), rows)
+    x = x + NOISE_SIGMA * draw_rows(lambda n: torch.randn(n, mels, frames, device=device), rows)
+    number = torch.arange(mels, device=device)
     for _ in range(2):
-        width = torch.randint(0, mels * 3 // 10 + 1, (rows, 1), device=features.device)
-        first = (torch.rand(rows, 1, device=features.device) * (mels - width)).long()
+        width = draw_rows(lambda n: torch.randint(0, mels * 3 // 10 + 1, (n, 1), device=device), rows)
+        first = (draw_rows(lambda n: torch.rand(n, 1, device=device), rows) * (mels - width)).long()
         x = x * ((number < first) | (number >= first + width))[:, :, None]
     return x
 
