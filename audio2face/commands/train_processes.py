@@ -46,7 +46,9 @@ def train_together(config_name: str, resume: str | None, count: int) -> str:
     if interrupted:
         raise KeyboardInterrupt
     if process.returncode or "run" not in first:
-        raise RuntimeError("a training process failed: its message is above")
+        raise RuntimeError(
+            "a training process failed: its message is above; one that was killed without a message had too little memory"
+        )
     return first["run"]
 
 
