@@ -65,6 +65,7 @@ class Dataset(Schema):
     CACHE_FPS: Annotated[dict[Name, Positive], BY_ACTOR]
     UNITS_PER_METRE: Positive
     AUDIO_ROOT: Files
+    PHONEME_ROOT: Files
     SKIN_CACHE_ROOT: Files
     SKIN_NEUTRAL_FPATH: Files
     SKIN_NEUTRAL_INFERENCE_FPATH: Files
@@ -224,6 +225,7 @@ class Train(Schema):
     CLIPS: list[Clip]
     VALIDATION_CLIPS: ValidationClips
     VALIDATION_PERIOD: Count
+    PREVIEW_PERIOD: Count | None
     EARLY_STOPPING_PATIENCE: Count | None
     EXPORT_WEIGHTS: Literal["last", "best"]
     AUG_MUTED_SHOTS: list[MutedShot]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import numpy as np
 import pytest
 import scipy.linalg
 import scipy.stats
 
 from audio2face.evaluation import baselines, errors, motion, mouth, score, sync
+from audio2face.evaluation.report import MEAN_POSE, TRUTH, Evaluation, Film, System, html_report, json_report
 
 MM = 10.0  # data in centimetres
 LIPS = np.array([0, 1])
@@ -238,6 +241,55 @@ def test_planted_faults_move_the_metric_meant_for_them() -> None:
     other = values_of(fair + np.random.default_rng(8).normal(size=(16, 3)), truth, face)  # another person's face
     assert other["mean_vertex_error_mm"] > 5 * base["mean_vertex_error_mm"]
     assert other["mouth_opening_correlation"] == pytest.approx(base["mouth_opening_correlation"])
+
+
+def faulty(fair: np.ndarray) -> dict[str, np.ndarray]:
+    """A fair prediction (T, V, 3) with each fault planted in it."""
+    flat = fair.reshape(len(fair), -1)
+    return {
+        "fair": fair,
+        "two frames late": np.concatenate([fair[:1], fair[:1], fair[:-2]]),
+        "over-smoothed": smooth(flat, 13).reshape(fair.shape),
+        "jitter": fair + 0.05 * np.random.default_rng(7).normal(size=fair.shape),
+        "another person": fair + 1.5 * np.random.default_rng(8).normal(size=(16, 3)),
+    }
+
+
+def test_the_report_names_planted_faults_and_shows_their_numbers() -> None:
+    rows: dict[str, list[score.ShotScore]] = {}
+    bilabials = [(1.0, 1.1), (2.0, 2.1)]
+    for seed in (1, 2, 3):
+        truth, face = talking(seed)
+        still = np.repeat(truth.mean(axis=0)[None], len(truth), axis=0)
+        for name, frames in {**faulty(predicted(truth)), MEAN_POSE: still, TRUTH: truth}.items():
+            found = score.score_shot(
+                (f"s{seed}", "demo", "joy"), truth, frames, face, FPS, face.opening(truth), bilabials
+            )
+            rows.setdefault(name, []).append(found)
+    systems = [System(n, "reference" if n in (MEAN_POSE, TRUTH) else "run", scores) for n, scores in rows.items()]
+    evaluation = Evaluation("demo", systems, None, {"demo": 1000 / MM}, ["m, b and p: times from <nobody>"])
+
+    found = evaluation.findings
+    assert [line for line in found["fair"] if not line.startswith("Upper face")] == []
+    assert [line.split(":")[0] for line in found["two frames late"]][0] == "Timing"
+    assert "(2.0 frames) late" in found["two frames late"][0]
+    assert any(line.startswith("Motion: too smooth") for line in found["over-smoothed"])
+    assert [line.split(":")[0] for line in found["jitter"]] == ["Motion"] and "jitters" in found["jitter"][0]
+    assert any(line.startswith("Face: all of it is") for line in found["another person"])
+    assert not any(line.startswith(("Timing", "Motion")) for line in found["another person"])
+
+    page = html_report(evaluation, {("demo", "s1"): Film("data:video/mp4;base64,AA", "data:image/jpeg;base64,AA")})
+    for lines in found.values():
+        assert all(escape(line) in page for line in lines)
+    for name in ("two frames late", "over-smoothed", "jitter", "another person"):  # side by side, in one table
+        assert page.count(f">{name}</th>") >= 1
+    for key in ("lag_behind_truth_ms", "lip_jerk_ratio", "lip_closure_mbp_error_mm", "mean_vertex_error_mm"):
+        assert score.METRICS[key].label in page
+    assert "&lt;nobody&gt;" in page and page.count("<video") == 1 and "https" not in page
+    numbers = json_report(evaluation)
+    assert numbers["findings"] == found
+    late = numbers["systems"]["two frames late"]["all"]["lag_behind_truth_ms"]
+    assert late["low"] < late["value"] < late["high"] and late["value"] == pytest.approx(2000 / FPS, abs=6)
 
 
 def test_pooling_is_over_all_frames_together() -> None:

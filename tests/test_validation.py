@@ -230,6 +230,8 @@ def test_training_measures_on_what_it_does_not_see(trained) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(folder)).Reload()
+    assert events.Tags()["images"] == ["preview/mouth_opening"]  # no triangles: no faces
+    assert [p.name for p in (folder / "previews").iterdir()] == ["epoch_002.png"]
     assert [e.value for e in events.Scalars("validation/MSE")] == pytest.approx(
         [line["MSE"] for line in lines], rel=1e-5
     )

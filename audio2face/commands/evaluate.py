@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,12 +17,13 @@ from audio2face import runtime as runtimes
 from audio2face.artifacts.run_dir import FULL_NAME, finish_run, new_run, write_provenance
 from audio2face.artifacts.train_run import TrainRun
 from audio2face.commands.evaluate_data import ActorSource, held_out_clips, sound_of, truth_at
+from audio2face.commands.evaluate_phonemes import Bilabials, Spans
 from audio2face.commands.evaluate_video import write_clip_video
 from audio2face.commands.find_run import find_training_run, post_configs, train_section
 from audio2face.commands.infer import METHODS
 from audio2face.config import load_config, section_from_values
 from audio2face.evaluation.motion import diversity_mm, real_time_factor
-from audio2face.evaluation.report import Evaluation, System, html_report, json_report, worst_shots
+from audio2face.evaluation.report import TRUTH, Evaluation, Film, System, html_report, json_report, worst_shots
 from audio2face.evaluation.score import Face, ShotScore, score_shot
 from audio2face.evaluation.sync import speech_energy
 from audio2face.formats.json_file import write_json
@@ -32,7 +34,7 @@ from audio2face.types import Clip, UserError
 logger = logging.getLogger(__name__)
 
 OUTPUT_ROOT = "/workspace/output_evaluate"
-TRUTH = "truth"
+DEFAULT_VIDEOS = 2
 Animate = Callable[[Path, Path], None]
 
 
@@ -82,12 +84,13 @@ def run(
     run_name: str,
     compare: Sequence[str] = (),
     emotion: str | None = None,
-    videos: int = 0,
+    videos: int | None = None,
     regions: Mapping[str, str] | None = None,
 ) -> str:
     """Measure training run `run_name` (or `latest`), and those of `compare`, into output_evaluate; returns the new run's name.
 
-    Each shot is animated in its own emotion, or all in `emotion`. `videos` films that many of the worst clips. `regions`
+    Each shot is animated in its own emotion, or all in `emotion`. `videos` films that many of the worst clips (None: DEFAULT_VIDEOS
+    where they can be drawn). `regions`
     {"lips" or "upper_face": JSON file} names vertices instead of the data set's lists. Raises
     UserError for mistakes, and when there is no shot that was not trained on, before any folder is made.
     """
@@ -97,11 +100,11 @@ def run(
     dataset = load_config(config_name, ("dataset",))["dataset"]
     clips, sources = held_out_clips(config_name, train, dataset, training_runs, regions)
     runtime = runtimes.start()
+    bilabials = Bilabials.from_config(dataset)
     predictors = [Predictor(config_name, r, emotion, runtime, {}) for r in training_runs]
     for predictor in predictors:
         predictor.check(clips)
-    if videos and not any(source.files.skin_triangles_fpath for source in sources.values()):
-        raise UserError("--videos needs SKIN_TRIANGLES_FPATH in config_dataset.py: the triangles to draw")
+    count = _number_of_films(videos, sources)
     match = FULL_NAME.match(training_runs[0].name)
     folder = new_run(local_path(OUTPUT_ROOT), match[2] if match else training_runs[0].name)
     runtimes.setup_logging(folder / "log.log")
@@ -109,8 +112,8 @@ def run(
     write_provenance(folder, {"train": train, "dataset": dataset}, "", made_with)
     seconds = sum(c.num_frames / c.shot.fps for c in clips)
     logger.info("%d held-out clips, %.0f s: %s", len(clips), seconds, ", ".join(c.shot.name for c in clips))
-    evaluation = _measure(config_name, predictors, clips, sources, emotion)
-    chosen = worst_shots(evaluation, videos)
+    evaluation = _measure(config_name, predictors, clips, sources, emotion, bilabials)
+    chosen = worst_shots(evaluation, count)
     films = _films(folder, predictors[0], [c for c in clips if (c.shot.actor, c.shot.name) in chosen], sources)
     write_json(folder / "report.json", json_report(evaluation))
     with atomic(folder / "report.html") as temporary:
@@ -122,47 +125,68 @@ def run(
     return folder.name
 
 
+def _number_of_films(asked: int | None, sources: Mapping[str, ActorSource]) -> int:
+    """How many clips to film. Raises UserError when films are asked for and cannot be drawn."""
+    missing = []
+    if not any(source.files.skin_triangles_fpath for source in sources.values()):
+        missing.append("SKIN_TRIANGLES_FPATH in config_dataset.py: the triangles to draw")
+    if not all(find_spec(module) for module in ("av", "PIL")):
+        missing.append("the extra `video`: pip install 'audio2face[video]'")
+    if missing and asked:
+        raise UserError(f"--videos needs {' and '.join(missing)}")
+    if missing and asked is None:
+        logger.warning("no videos: they need %s", " and ".join(missing))
+    return 0 if missing else DEFAULT_VIDEOS if asked is None else asked
+
+
 def _measure(
     config_name: str,
     predictors: Sequence[Predictor],
     clips: Sequence[Clip],
     sources: dict[str, ActorSource],
     emotion: str | None,
+    bilabials: Bilabials,
 ) -> Evaluation:
     scores: dict[str, list[ShotScore]] = {p.run.name: [] for p in predictors}
     for clip in clips:
-        source = sources[clip.shot.actor]
+        source, spoken = sources[clip.shot.actor], bilabials.of(clip)
         for predictor in predictors:
             with TemporaryDirectory() as folder:
                 takes, seconds = predictor.animate(clip, Path(folder))
-                found = _score_takes(clip, takes, seconds, source, predictor.run.spec.fps)
+                found = _score_takes(clip, takes, seconds, source, predictor.run.spec.fps, spoken)
             scores[predictor.run.name] += found
         fps = predictors[0].run.spec.fps
         count = len(takes[0]) if len(predictors) == 1 else _frames_of(clip, fps)
         part, truth = truth_at(clip, source.files, fps, count)
         energy = _energy(clip, fps, count, part)
+        heard = _shifted(spoken, part, fps)
         others = {**source.baselines(clip, fps, count, part), TRUTH: truth}
         for name, frames in others.items():
-            scores.setdefault(name, []).append(score_shot(_name(clip), truth, frames, source.face, fps, energy))
+            scores.setdefault(name, []).append(score_shot(_name(clip), truth, frames, source.face, fps, energy, heard))
     runs = [p.run.name for p in predictors]
     systems = [System(name, "run" if name in runs else "reference", rows) for name, rows in scores.items()]
     units = {actor: source.units_per_metre for actor, source in sources.items()}
-    return Evaluation(config_name, systems, emotion, units)
+    return Evaluation(config_name, systems, emotion, units, notes=[bilabials.source()])
 
 
 def _score_takes(
-    clip: Clip, takes: Sequence[np.ndarray], seconds: float, source: ActorSource, fps: float
+    clip: Clip, takes: Sequence[np.ndarray], seconds: float, source: ActorSource, fps: float, spoken: Spans | None
 ) -> list[ShotScore]:
     part, truth = truth_at(clip, source.files, fps, len(takes[0]))
     energy = _energy(clip, fps, len(takes[0]), part)
-    face = source.face
-    scores = [score_shot(_name(clip), truth, np.asarray(take[part]), face, fps, energy) for take in takes]
+    face, heard = source.face, _shifted(spoken, part, fps)
+    scores = [score_shot(_name(clip), truth, np.asarray(take[part]), face, fps, energy, heard) for take in takes]
     extra = {"real_time_factor": real_time_factor(seconds / len(takes), sound_of(clip).duration_s)}
     if len(takes) > 1:
         extra["diversity_mm"] = diversity_mm(_seen(takes, part, face), face.mm)
     for score in scores:
         score.values.update(extra)
     return scores
+
+
+def _shifted(spans: Spans | None, part: slice, fps: float) -> Spans | None:
+    """Seconds of the sound as seconds from the first of the frames `part`."""
+    return spans and [(start - part.start / fps, end - part.start / fps) for start, end in spans]
 
 
 def _seen(takes: Sequence[np.ndarray], part: slice, face: Face) -> np.ndarray:
@@ -187,9 +211,9 @@ def _energy(clip: Clip, fps: float, count: int, part: slice) -> np.ndarray:
 
 def _films(
     folder: Path, predictor: Predictor, clips: Sequence[Clip], sources: dict[str, ActorSource]
-) -> dict[tuple[str, str], str]:
-    """Film clips, truth beside prediction beside error: {(actor, shot): path inside the folder}."""
-    films: dict[tuple[str, str], str] = {}
+) -> dict[tuple[str, str], Film]:
+    """Film clips, truth beside prediction beside error, into folder/videos: {(actor, shot): film}."""
+    films: dict[tuple[str, str], Film] = {}
     for clip in clips:
         source = sources[clip.shot.actor]
         triangles = source.files.skin_triangles()
@@ -203,7 +227,7 @@ def _films(
             path = folder / "videos" / f"{clip.shot.actor}_{clip.shot.name}.mp4"
             sound = sound_of(clip)
             begin = round(part.start / fps * sound.sample_rate)
-            write_clip_video(
+            films[clip.shot.actor, clip.shot.name] = write_clip_video(
                 path,
                 truth,
                 np.asarray(takes[0][part]),
@@ -212,6 +236,5 @@ def _films(
                 fps,
                 (sound.samples[begin:], sound.sample_rate),
             )
-        films[clip.shot.actor, clip.shot.name] = f"videos/{path.name}"
         logger.info("video: %s", external_path(path))
     return films

@@ -21,6 +21,7 @@ from audio2face.data.clips import build_clips, read_clips_template
 from audio2face.data.held_out import source_shots, split_rows
 from audio2face.data.targets import sample_linear
 from audio2face.evaluation.baselines import energy_features, mean_pose, nearest_frames
+from audio2face.evaluation.report import MEAN_POSE
 from audio2face.evaluation.score import FRECHET_DIMENSIONS, Face, lip_vertices, upper_vertices
 from audio2face.formats import find_animation, read_animation
 from audio2face.formats.json_file import read_json
@@ -94,7 +95,7 @@ class ActorSource:
         features = energy_features(sound.samples, sound.sample_rate, fps, count)[part]
         nearest = coeffs[nearest_frames(features, self.training_energy)]
         still = mean_pose(coeffs, part.stop - part.start)
-        return {"mean pose": self.decode(still), "nearest training frame by loudness": self.decode(nearest)}
+        return {MEAN_POSE: self.decode(still), "nearest training frame by loudness": self.decode(nearest)}
 
 
 def truth_at(clip: Clip, files: DatasetFiles, fps: float, count: int) -> tuple[slice, np.ndarray]:

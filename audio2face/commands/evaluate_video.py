@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
-from audio2face.render.raster import Camera, Mesh, auto_camera, render, render_animation
-from audio2face.render.video import side_by_side, write_video
+from audio2face.evaluation.report import Film
+from audio2face.render.raster import Mesh, auto_camera, render, render_animation
+from audio2face.render.video import optional_module, side_by_side, write_video
 
 SIZE = (320, 400)
 SKIN = (0.78, 0.66, 0.60)
 MOST_MM = 6.0  # shown as the hottest colour
 HEAT = np.array([[0.80, 0.82, 0.85], [0.98, 0.85, 0.35], [0.93, 0.35, 0.15], [0.55, 0.0, 0.15]])  # none to MOST_MM
+EMBEDDED_BYTES = 6_000_000  # larger films stay beside the page
 
 
 def heat_colours(distances_mm: np.ndarray) -> np.ndarray:
-    """Colours (V, 3) sRGB of distances (V,), grey for none to dark red for MOST_MM and more."""
+    """Colours (…, 3) sRGB of distances (…), grey for none to dark red for MOST_MM and more."""
     place = np.clip(distances_mm / MOST_MM, 0, 1) * (len(HEAT) - 1)
-    return np.stack([np.interp(place, np.arange(len(HEAT)), channel) for channel in HEAT.T], axis=1)
+    return np.stack([np.interp(place, np.arange(len(HEAT)), channel) for channel in HEAT.T], axis=-1)
 
 
 def write_clip_video(
@@ -30,21 +34,40 @@ def write_clip_video(
     mm: float,
     fps: float,
     sound: tuple[np.ndarray, int],
-) -> None:
-    """Film frames (T, V, 3) beside each other with the error in colours. Raises UserError without the extra `video`."""
+) -> Film:
+    """Film frames (T, V, 3) beside each other with the error in colours; returns what the report needs to show it.
+
+    Raises UserError without the extra `video`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     camera = auto_camera(truth[0][np.unique(triangles)], SIZE)
     plain = [Mesh(triangles, np.array(SKIN))]
     streams = [render_animation(plain, [frames], camera=camera) for frames in (truth, prediction)]
-    titles = ["truth", "prediction", f"error, dark red: {MOST_MM:g} mm"]
-    write_video(
-        path, side_by_side(*streams, _heat(truth, prediction, triangles, mm, camera), titles=titles), fps, sound
-    )
+    worst = (0.0, 0)
+
+    def heat(t: int) -> np.ndarray:
+        nonlocal worst
+        distances = np.linalg.norm(truth[t] - prediction[t], axis=-1) * mm
+        worst = max(worst, (float(distances.max()), -t))
+        return render([Mesh(triangles, heat_colours(distances))], [prediction[t]], camera)
+
+    def panes(*pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        titles = ["truth", "prediction", f"error, dark red: {MOST_MM:g} mm"]
+        return side_by_side(*pictures, titles=titles)
+
+    write_video(path, panes(*streams, map(heat, range(len(truth)))), fps, sound)
+    t = -worst[1]
+    still = next(panes(*([render(plain, [x[t]], camera)] for x in (truth, prediction)), [heat(t)]))
+    content = path.read_bytes()
+    source = _data(content, "video/mp4") if len(content) <= EMBEDDED_BYTES else f"videos/{path.name}"
+    return Film(source, _data(_jpeg(still), "image/jpeg"))
 
 
-def _heat(
-    truth: np.ndarray, prediction: np.ndarray, triangles: np.ndarray, mm: float, camera: Camera
-) -> Iterator[np.ndarray]:
-    for true, ours in zip(truth, prediction, strict=True):
-        distances = np.linalg.norm(true - ours, axis=-1) * mm
-        yield render([Mesh(triangles, heat_colours(distances))], [ours], camera)
+def _jpeg(picture: np.ndarray) -> bytes:
+    found = BytesIO()
+    optional_module("PIL.Image", "pillow").fromarray(picture).save(found, format="JPEG", quality=85)
+    return found.getvalue()
+
+
+def _data(content: bytes, kind: str) -> str:
+    return f"data:{kind};base64,{b64encode(content).decode('ascii')}"

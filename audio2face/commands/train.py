@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from audio2face import runtime as runtimes
 from audio2face.artifacts.run_dir import (
@@ -21,6 +21,7 @@ from audio2face.artifacts.run_dir import (
     write_provenance,
 )
 from audio2face.artifacts.train_run import TrainRun, load_train_run, write_train_run
+from audio2face.commands.train_preview import Previews
 from audio2face.commands.train_processes import train_together
 from audio2face.commands.train_watch import Watch, after_epoch
 from audio2face.config import Section, load_config
@@ -33,8 +34,11 @@ from audio2face.paths import external_path, local_path
 from audio2face.processes import Processes, local_count, num_cores, under_torchrun
 from audio2face.progress import Stop
 from audio2face.runtime import Runtime
-from audio2face.training import TrainingDiverged, fit
+from audio2face.training import Fit, TrainingDiverged, fit
 from audio2face.types import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +53,7 @@ FREE_TO_CHANGE = {
     "CHECKPOINT_MINUTES",
     "CHECKPOINT_KEEP",
     "VALIDATION_PERIOD",
+    "PREVIEW_PERIOD",
     "EARLY_STOPPING_PATIENCE",
     "EXPORT_WEIGHTS",
     "NUM_PROCESSES",
@@ -216,11 +221,14 @@ def _fit(
         if watch and state.get("watch"):
             watch.load_state_dict(state["watch"])
 
+    tasks: list[Callable[[Fit], bool | None]] = [watch] if watch else []
+    if training.preview and processes.first:
+        tasks.append(Previews.from_config(train, training.preview, folder, board.show))
+
     def save(state: dict[str, Any]) -> None:
         _save(folder, {**state, "watch": watch.state_dict() if watch else None}, train.CHECKPOINT_KEEP)
 
     try:
-        tasks = after_epoch([watch] if watch else [])
         return fit(
             training.method,
             training.settings,
@@ -228,7 +236,7 @@ def _fit(
             stop,
             save if processes.first else None,
             state,
-            tasks,
+            after_epoch(tasks),
             processes,
         )
     except TrainingDiverged as error:
@@ -252,7 +260,7 @@ def _export(training: Training, training_run: TrainRun) -> None:
 
 
 class _TensorBoard:
-    """Scalars of a run as TensorBoard events; none when not `writing`."""
+    """Scalars and pictures of a run as TensorBoard events; none when not `writing`."""
 
     def __init__(self, folder: Path, writing: bool):
         self._folder, self._writing = folder, writing
@@ -269,6 +277,10 @@ class _TensorBoard:
         if self._writer:
             for name, value in values.items():
                 self._writer.add_scalar(f"{group}/{name}", value, step)
+
+    def show(self, step: int, name: str, picture: np.ndarray) -> None:
+        if self._writer:
+            self._writer.add_image(name, picture, step, dataformats="HWC")
 
     def __exit__(self, *_: object) -> None:
         if self._writer:

@@ -33,6 +33,13 @@ UNITS_PER_METRE = 100.0
 # Change: always.
 AUDIO_ROOT = {}
 
+# Folder with the times of the phonemes in each shot's sound, `<folder>/<shot>.json` or `<folder>/<shot>.TextGrid` as
+# forced aligners write it. `run_evaluate.py` measures with it whether lips close on m, b and p. Without it, or for shots
+# that have no file there, the recogniser of the extra `speech` listens.
+# Type: {actor: folder}; a JSON file is [[symbol, start, end], …] in seconds, symbols in IPA or ARPAbet.
+# Change: when you have aligned the text.
+PHONEME_ROOT = {}
+
 ## Skin
 
 # Folder of the captured skin: `<folder>/<shot>/<shot>.npy` (float32, frames x vertices x 3), `.pc2`, or a Maya nCache

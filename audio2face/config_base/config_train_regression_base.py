@@ -135,6 +135,13 @@ VALIDATION_CLIPS = 0.1
 # Change: larger when measuring takes long beside training.
 VALIDATION_PERIOD = 5
 
+# Epochs between two previews: four seconds of a held-out clip, truth beside prediction with sound, as previews/*.mp4 and
+# pictures in the run, and as images in TensorBoard. What would take more than a twentieth of the training's time is left
+# out, except after the last epoch. Films need SKIN_TRIANGLES_FPATH and the extra `video`.
+# Type: whole number >= 1, epochs; None for none.
+# Change: smaller to see the first epochs, None when nobody looks.
+PREVIEW_PERIOD = 10
+
 # Which measurement on VALIDATION_CLIPS tells the best weights. They are kept in checkpoints/best.pt of the run.
 # Type: "lip_vertex_error_mm", "mouth_opening_correlation", "mouth_opening_error_mm", "mouth_opening_relative_error",
 #   "MSE"; None: the lip vertex error, or without lip vertex lists the MSE.

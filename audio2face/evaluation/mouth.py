@@ -6,6 +6,8 @@ them; `mm` is millimetres per data unit.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 CLOSED_SHARE = 0.1  # of the opening's range: below it a mouth counts as closed
@@ -37,7 +39,7 @@ def lip_closure_error_mm(truth: np.ndarray, prediction: np.ndarray, frames: np.n
     """How far the predicted lips stay apart, beyond the true ones, where the mouth closes; millimetres.
 
     mean over `frames` (n,) of max(0, q_t - p_t); NaN without frames. The frames are those of m, b and p where phonemes
-    are known, else `closed_frames`.
+    are known (`spoken_closures`), else `closed_frames`.
     """
     if not len(frames):
         return float("nan")
@@ -56,6 +58,23 @@ def closed_frames(opening: np.ndarray, share: float = CLOSED_SHARE) -> np.ndarra
     inner = x[1:-1]
     closed = (inner <= x[:-2]) & (inner < x[2:]) & (inner <= low + share * (high - low))
     return np.flatnonzero(closed) + 1
+
+
+def spoken_closures(opening: np.ndarray, spans_s: Sequence[tuple[float, float]], fps: float) -> np.ndarray:
+    """Frames (n,) in which a mouth of opening (T,) is closed for m, b and p, spoken during `spans_s` (start, end).
+
+    Of each sound the frame with the smallest opening, since boundaries of phonemes are only known to a frame or two; frame
+    i is at (i + 0.5) / fps. Sounds outside of the T frames are left out.
+    """
+    found = []
+    for start, end in spans_s:
+        first, last = int(np.ceil(start * fps - 0.5)), int(np.floor(end * fps - 0.5))
+        if last < first:  # shorter than a frame: the nearest one
+            first = last = int((start + end) / 2 * fps)
+        if last >= 0 and first < len(opening):
+            first, last = max(first, 0), min(last, len(opening) - 1)
+            found.append(first + int(np.argmin(opening[first : last + 1])))
+    return np.unique(np.array(found, np.int64))
 
 
 def lip_distance_dtw_mm(truth: np.ndarray, prediction: np.ndarray, fps: float, mm: float) -> float:

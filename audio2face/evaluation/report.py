@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from typing import Any
 
 import numpy as np
 
+from audio2face.evaluation.findings import findings
 from audio2face.evaluation.plots import curves, shot_dots
 from audio2face.evaluation.score import METRICS, Metric, ShotScore, pool
 
@@ -20,6 +21,7 @@ KEYS = (
     "lip_jerk_ratio",
     "lag_behind_truth_ms",
 )
+MEAN_POSE, TRUTH = "mean pose", "truth"  # names of references
 WORST_BY = "lip_vertex_error_mm"
 MOST_CURVES = 8
 NUM_COLOURS = 6
@@ -46,6 +48,14 @@ circle { opacity: .85 } .key-line { display: inline-block; white-space: nowrap; 
     )
     + "polyline.truth { stroke: var(--truth) } circle.truth { fill: var(--truth) } .key-line.truth { color: var(--truth) }\n"
 )
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film and a picture to show before it plays, as addresses: `data:` or a path beside the page."""
+
+    source: str
+    poster: str
 
 
 @dataclass(frozen=True)
@@ -83,10 +93,17 @@ class Evaluation:
     systems: list[System]
     emotion: str | None
     units_per_metre: dict[str, float]
+    notes: list[str] = field(default_factory=list)  # how something was measured
 
     @property
     def runs(self) -> list[System]:
         return [system for system in self.systems if system.kind == "run"]
+
+    @cached_property
+    def findings(self) -> dict[str, list[str]]:
+        """What stands out in each run, in words; nothing without the mean pose to compare with."""
+        still = next((s.all for s in self.systems if s.name == MEAN_POSE), None)
+        return {run.name: findings(run.all, still, run.scores[0].fps) if still else [] for run in self.runs}
 
     def summary(self) -> list[str]:
         """The main numbers of every system, a line each."""
@@ -96,6 +113,7 @@ class Evaluation:
                 f"{METRICS[key].label} {_cell(system.all, key, METRICS[key])}" for key in KEYS if key in system.all
             ]
             lines.append(f"{system.name}: {'; '.join(shown)}")
+        lines += [f"{name}: {line}" for name, found in self.findings.items() for line in found]
         return lines
 
 
@@ -118,11 +136,13 @@ def json_report(evaluation: Evaluation) -> dict[str, Any]:
         "training_runs": [system.name for system in evaluation.runs],
         "emotion": evaluation.emotion,
         "units_per_metre": evaluation.units_per_metre,
+        "notes": evaluation.notes,
         "metrics": {key: {"label": m.label, "unit": m.unit, "best": m.best} for key, m in METRICS.items()},
         "shots": [
             {"actor": a, "shot": s, "emotion": rows[0].emotion, "seconds": round(rows[0].seconds, 3)}
             for (a, s), rows in first.by_shot.items()
         ],
+        "findings": evaluation.findings,
         "systems": {
             system.name: {
                 "kind": system.kind,
@@ -136,8 +156,8 @@ def json_report(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def html_report(evaluation: Evaluation, films: Mapping[tuple[str, str], str] | None = None) -> str:
-    """The whole page; `films` {(actor, shot): path beside the page}. Names are escaped; there is no script."""
+def html_report(evaluation: Evaluation, films: Mapping[tuple[str, str], Film] | None = None) -> str:
+    """The whole page; `films` of (actor, shot). Names are escaped; there is no script."""
     styles = _styles(evaluation.systems)
     shots = evaluation.runs[0].by_shot
     seconds = sum(rows[0].seconds for rows in shots.values())
@@ -147,7 +167,9 @@ def html_report(evaluation: Evaluation, films: Mapping[tuple[str, str], str] | N
         f"<h1>{escape(title)}</h1>",
         f"<p>{len(shots)} held-out shots, {seconds:.0f} s, {escape(condition)}, through the whole inference path, without post-processing. No run was "
         "trained on any of them. Below each number: the 95 % confidence interval over shots (bootstrap). "
-        f"{len(shots)} shots are what it rests on: with few, the interval itself is uncertain.</p>",
+        f"{len(shots)} shots are what it rests on: with few, the interval itself is uncertain. "
+        f"{escape('; '.join(evaluation.notes))}</p>",
+        *_findings(evaluation),
         _summary_table(evaluation),
         *_group_tables(evaluation),
         *_per_shot(evaluation, styles),
@@ -161,9 +183,18 @@ def html_report(evaluation: Evaluation, films: Mapping[tuple[str, str], str] | N
     )
 
 
+def _findings(evaluation: Evaluation) -> list[str]:
+    parts = ["<h2>What stands out</h2>"]
+    for name, found in evaluation.findings.items():
+        title = f"<h3>{escape(name)}</h3>" if len(evaluation.runs) > 1 else ""
+        lines = "".join(f"<li>{escape(line)}</li>" for line in found)
+        parts.append(title + (f"<ul>{lines}</ul>" if found else "<p>Nothing: see the numbers.</p>"))
+    return parts
+
+
 def _styles(systems: Sequence[System]) -> dict[str, str]:
-    rest = [s.name for s in systems if s.name != "truth"]
-    return {**{name: f"c{i % NUM_COLOURS}" for i, name in enumerate(rest)}, "truth": "truth"}
+    rest = [s.name for s in systems if s.name != TRUTH]
+    return {**{name: f"c{i % NUM_COLOURS}" for i, name in enumerate(rest)}, TRUTH: "truth"}
 
 
 def _cell(pooled: Pooled, key: str, metric: Metric, interval: bool = False) -> str:
@@ -241,7 +272,7 @@ def _per_shot(evaluation: Evaluation, styles: dict[str, str]) -> list[str]:
     return ["<h2>Shot by shot</h2>", label, shot_dots(dots, styles, METRICS[key].unit), table]
 
 
-def _worst(evaluation: Evaluation, styles: dict[str, str], films: Mapping[tuple[str, str], str]) -> list[str]:
+def _worst(evaluation: Evaluation, styles: dict[str, str], films: Mapping[tuple[str, str], Film]) -> list[str]:
     parts = ["<h2>Worst clips</h2>"]
     names = "".join(f'<i class="key-line {styles[s.name]}"></i>{escape(s.name)}' for s in evaluation.runs)
     parts.append(
@@ -260,5 +291,7 @@ def _worst(evaluation: Evaluation, styles: dict[str, str], films: Mapping[tuple[
         if wrong:
             parts.append(curves(wrong, styles, first.fps, "mm", height=110))
         if (actor, shot) in films:
-            parts.append(f'<video controls preload="metadata" src="{escape(films[actor, shot], quote=True)}"></video>')
+            film = films[actor, shot]
+            source, poster = escape(film.source, quote=True), escape(film.poster, quote=True)
+            parts.append(f'<video controls preload="metadata" poster="{poster}" src="{source}"></video>')
     return parts

@@ -39,6 +39,7 @@ METRICS = {
     "mouth_opening_error_mm": Metric("mouth opening, error", "mm"),
     "mouth_opening_relative_error": Metric("mouth opening, error relative to the mean pose's", ""),
     "lip_closure_error_mm": Metric("lip closure error", "mm"),
+    "lip_closure_mbp_error_mm": Metric("lip closure error on m, b, p", "mm"),
     "lip_distance_dtw_mm": Metric("lip distance, time-warped", "mm"),
     "lip_velocity_error_mm_s": Metric("lip velocity error", "mm/s"),
     "lip_jerk_ratio": Metric("lip jerk, ratio to the truth", "", 1.0),
@@ -106,8 +107,12 @@ def score_shot(
     face: Face,
     fps: float,
     energy: np.ndarray | None,
+    bilabials_s: Sequence[tuple[float, float]] | None = None,
 ) -> ShotScore:
-    """Every metric of frames (T, V, 3) against the true ones; `name` is (shot, actor, emotion), `energy` (T,) the sound's."""
+    """Every metric of frames (T, V, 3) against the true ones; `name` is (shot, actor, emotion), `energy` (T,) the sound's.
+
+    `bilabials_s` tells when m, b and p are spoken, in seconds from the first frame's begin; None when it is not known.
+    """
     count = len(truth)
     if prediction.shape != truth.shape:
         raise ValueError(f"shot {name[0]}: the prediction has shape {prediction.shape}, the truth {truth.shape}")
@@ -135,7 +140,7 @@ def score_shot(
     openings, true_opening, our_opening = None, face.opening(truth), face.opening(prediction)
     if true_opening is not None and our_opening is not None:
         openings = true_opening, our_opening
-        found, weighted = _mouth(*openings, face, fps, energy)
+        found, weighted = _mouth(*openings, face, fps, energy, bilabials_s)
         values |= found
         weights |= weighted
     return ShotScore(
@@ -151,7 +156,12 @@ def score_shot(
 
 
 def _mouth(
-    truth: np.ndarray, prediction: np.ndarray, face: Face, fps: float, energy: np.ndarray | None
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    face: Face,
+    fps: float,
+    energy: np.ndarray | None,
+    bilabials_s: Sequence[tuple[float, float]] | None,
 ) -> tuple[dict[str, float], dict[str, float]]:
     closed = mouth.closed_frames(truth)
     values = {
@@ -168,6 +178,10 @@ def _mouth(
         "mouth_opening_relative_error": float(np.abs(truth - face.rest_opening).sum()),
         "lip_closure_error_mm": float(len(closed)),
     }
+    if bilabials_s is not None:
+        spoken = mouth.spoken_closures(truth, bilabials_s, fps)
+        values["lip_closure_mbp_error_mm"] = mouth.lip_closure_error_mm(truth, prediction, spoken, face.mm)
+        weights["lip_closure_mbp_error_mm"] = float(len(spoken))
     return values, weights
 
 

@@ -21,6 +21,7 @@ from audio2face.export.streaming_graph import pose_layout
 from audio2face.geometry.regions import upper_face_mask
 from audio2face.layout import ChannelLayout
 from audio2face.methods.diffusion import DiffusionLosses, DiffusionMethod, Space, smooth_form, warm_cosine
+from audio2face.methods.preview import build_preview, diffusion_coeffs, preview_inputs
 from audio2face.methods.setup import Inputs, Training
 from audio2face.methods.shared import (
     build_conditions,
@@ -111,7 +112,12 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         terms = ["total", "MSE", *(name for name in LOSS_KEYS if getattr(train, f"LOSS_{name}_ALPHA"))]
         metric = choose_metric(train.BEST_METRIC, terms)
         validate = Validation(loss_validation(method.loss, lambda: held.batches(0)), metric)
-    return Training(method, network, spec, settings, export, validate)
+    preview = None
+    if shown := preview_inputs(inputs):
+        schedule = build_schedule(train.DIFFUSION_NOISE_SCHEDULE, train.DIFFUSION_STEPS, spec.extra["respacing"])
+        piece = _segment_data(shown, coeff_layout, spec, runtime)
+        preview = build_preview(shown, *diffusion_coeffs(method, piece, schedule, spec.extra["sampler"]))
+    return Training(method, network, spec, settings, export, validate, preview)
 
 
 def _pose_layout(inputs: Inputs) -> ChannelLayout:

@@ -18,6 +18,7 @@ from audio2face.data.channels import CHANNELS
 from audio2face.data.window_dataset import WindowData, WindowParams, shift_grid
 from audio2face.evaluation.score import lip_vertices
 from audio2face.layout import ChannelLayout
+from audio2face.methods.preview import build_preview, preview_inputs, regression_coeffs
 from audio2face.methods.regression import LossSettings, Regression, RegressionMethod, Schedule
 from audio2face.methods.setup import Inputs, Training
 from audio2face.methods.shared import (
@@ -129,7 +130,12 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         return export_regression(network, run, databases, windows.cpu().numpy(), train.ONNX_OPSET, train.ONNX_EXPORTER)
 
     _report_closed_eyes(method, inputs)
-    return Training(method, network, spec, settings, export, _validation(inputs, method, layout, spec, runtime))
+    validation = _validation(inputs, method, layout, spec, runtime)
+    preview = None
+    if "skin_coeffs" in layout.sizes and (shown := preview_inputs(inputs)):
+        piece = _window_data(shown, layout, spec, Spans.of(shown.clips), runtime.device, for_training=False)
+        preview = build_preview(shown, *regression_coeffs(method, piece))
+    return Training(method, network, spec, settings, export, validation, preview)
 
 
 def _validation(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -23,6 +24,9 @@ from audio2face.methods.validation import Validation
 from audio2face.paths import local_path
 from audio2face.training import FitSettings, Method
 from audio2face.types import Clip, Shot, UserError, raise_problems
+
+if TYPE_CHECKING:
+    from audio2face.methods.preview import Preview
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +70,7 @@ class Training:
     settings: FitSettings
     export: Callable[[TrainRun], dict[str, Path]]
     validate: Validation | None = None  # measures the network on VALIDATION_CLIPS, if there are any
+    preview: Preview | None = None
 
 
 def build_inputs(config_name: str, train: Section, dataset: Section, inference: Section | None = None) -> Inputs:

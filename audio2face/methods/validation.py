@@ -54,9 +54,7 @@ def regression_validation(
 
     @torch.no_grad()
     def validate() -> dict[str, float]:
-        prediction = torch.cat(
-            [_predict(method, data, rows) for rows in torch.arange(data.num_rows).split(ENCODE_BATCH)]
-        )
+        prediction = predict_rows(method, data)
         target = data.target[0]
         values = {"MSE": float(mse(prediction, target, data.mask).value)}
         ids, mm = data.actor_id[data.clip_of_row], 1000 / units_per_metre
@@ -88,6 +86,12 @@ def loss_validation(loss: Callable[[Any, float], Losses], batches: Callable[[], 
         return {**terms, "total": sum(float(x.total) for x in found) / len(found)}
 
     return validate
+
+
+@torch.no_grad()
+def predict_rows(method: RegressionMethod, data: WindowData) -> Tensor:
+    """The network's output (n, C) for all rows of the data, with the mean implicit emotion."""
+    return torch.cat([_predict(method, data, rows) for rows in torch.arange(data.num_rows).split(ENCODE_BATCH)])
 
 
 def _predict(method: RegressionMethod, data: WindowData, rows: Tensor) -> Tensor:

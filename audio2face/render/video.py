@@ -19,7 +19,7 @@ AUDIO_BITS_PER_S = 128_000
 LENGTH_OF_PACKET = 1024  # samples handed to the audio encoder together
 
 
-def _optional(module: str, package: str) -> Any:
+def optional_module(module: str, package: str) -> Any:
     """Import a module of the extra `video`. Raises UserError that says how to install it."""
     import importlib
 
@@ -44,7 +44,7 @@ def write_video(
     Odd sizes are padded by one pixel. Written whole or not at all. Raises UserError without PyAV, ValueError for no
     frames or frames of different sizes.
     """
-    av = _optional("av", "av")
+    av = optional_module("av", "av")
     rest = iter(frames)
     first = next(rest, None)
     if first is None:
@@ -105,7 +105,7 @@ def side_by_side(*streams: Iterable[np.ndarray], titles: Sequence[str] | None = 
 
 def _title(text: str, width: int) -> np.ndarray:
     """A bar (TITLE_HEIGHT, width, 3) uint8 with centred text."""
-    image, draw_on = _optional("PIL.Image", "pillow"), _optional("PIL.ImageDraw", "pillow")
+    image, draw_on = optional_module("PIL.Image", "pillow"), optional_module("PIL.ImageDraw", "pillow")
     bar = image.new("RGB", (width, TITLE_HEIGHT), TITLE_PAPER)
     draw_on.Draw(bar).text((width / 2, TITLE_HEIGHT / 2), text, fill=TITLE_INK, anchor="mm", font_size=15)
     return np.asarray(bar)
@@ -118,7 +118,7 @@ def contact_sheet(
 
     Raises UserError without Pillow, ValueError for no pictures or different sizes.
     """
-    image = _optional("PIL.Image", "pillow")
+    image = optional_module("PIL.Image", "pillow")
     if not pictures or len({p.shape for p in pictures}) != 1:
         raise ValueError(
             f"{path}: a contact sheet needs pictures of one size, got {sorted({p.shape for p in pictures})}"

@@ -6,6 +6,7 @@ ACTOR_NAMES = ["demo"]
 CACHE_FPS = {"demo": 30.0}
 
 AUDIO_ROOT = {"demo": f"{_home}/audio"}
+PHONEME_ROOT = {"demo": f"{_home}/phones"}
 
 SKIN_CACHE_ROOT = {"demo": f"{_home}/cache/skin"}
 SKIN_NEUTRAL_FPATH = {"demo": f"{_home}/geom/skin/neutral_pose.npy"}

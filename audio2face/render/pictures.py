@@ -1,0 +1,73 @@
+"""Curves as pictures, and pictures to PNG files (Pillow)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from audio2face.paths import atomic
+from audio2face.render.video import optional_module
+
+PAPER, INK, LINE = (255, 255, 255), (102, 112, 133), (222, 226, 233)
+LEFT, RIGHT, TOP, BOTTOM = 46, 10, 24, 22
+STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Values (T,) under a name, in a colour (red, green, blue) 0 … 255."""
+
+    name: str
+    values: np.ndarray
+    colour: tuple[int, int, int]
+
+
+def draw_curves(
+    rows: Sequence[Curve], fps: float, unit: str, size: tuple[int, int], title: str, scale: int = 2
+) -> np.ndarray:
+    """Curves over seconds on one axis: (height, width, 3) uint8 of `size` (width, height). Raises UserError without Pillow."""
+    image, draw_on = optional_module("PIL.Image", "pillow"), optional_module("PIL.ImageDraw", "pillow")
+    width, height = size[0] * scale, size[1] * scale
+    picture = image.new("RGB", (width, height), PAPER)
+    pen = draw_on.Draw(picture)
+    low = min(0.0, *(float(c.values.min()) for c in rows))
+    high = max(low + 1e-6, *(float(c.values.max()) for c in rows))
+    seconds = max(len(c.values) for c in rows) / fps
+    left, right, top, bottom = (x * scale for x in (LEFT, RIGHT, TOP, BOTTOM))
+
+    def place(moment: float, value: float) -> tuple[float, float]:
+        x = left + moment / seconds * (width - left - right)
+        return x, height - bottom - (value - low) / (high - low) * (height - top - bottom)
+
+    for value in _ticks(low, high, 5):
+        pen.line([place(0, value), place(seconds, value)], fill=LINE, width=scale)
+        pen.text(
+            (left - 4 * scale, place(0, value)[1]), f"{value:g} {unit}", fill=INK, anchor="rm", font_size=11 * scale
+        )
+    for moment in _ticks(0, seconds, 8):
+        x = place(moment, low)[0]
+        pen.text((x, height - 6 * scale), f"{moment:g} s", fill=INK, anchor="ms", font_size=11 * scale)
+    at = left
+    for text, colour in [(title, INK), *((c.name, c.colour) for c in rows)]:
+        pen.text((at, 4 * scale), text, fill=colour, anchor="la", font_size=12 * scale)
+        at += pen.textlength(text, font_size=12 * scale) + 16 * scale
+    for curve in rows:
+        points = [place((i + 0.5) / fps, float(v)) for i, v in enumerate(curve.values)]
+        pen.line(points, fill=curve.colour, width=round(1.5 * scale), joint="curve")
+    return np.asarray(picture.resize(size, image.Resampling.LANCZOS))
+
+
+def write_png(path: str | os.PathLike[str], picture: np.ndarray) -> None:
+    """Write a picture (H, W, 3) uint8. Raises UserError without Pillow."""
+    image = optional_module("PIL.Image", "pillow")
+    with atomic(path) as partial:
+        image.fromarray(picture).save(partial, format="PNG", optimize=True)
+
+
+def _ticks(low: float, high: float, most: int) -> list[float]:
+    """Round numbers from `low` to `high`."""
+    step = next((s for s in STEPS if (high - low) / s <= most), STEPS[-1])
+    return [float(f"{i * step:.6g}") for i in range(int(np.ceil(low / step - 1e-9)), int(high / step + 1e-9) + 1)]
