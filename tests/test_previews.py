@@ -21,6 +21,7 @@ from audio2face.evaluation.mouth import spoken_closures
 from audio2face.formats.phoneme_times import PhonemeTime, find_phoneme_times, is_bilabial, read_phoneme_times
 from audio2face.methods.preview import Preview, diffusion_coeffs
 from audio2face.render.pictures import Curve, draw_curves
+from audio2face.shares import Share
 from audio2face.types import Clip, Pca, Shot, UserError
 
 FRAMES, FPS = 20, 30.0
@@ -97,6 +98,7 @@ class OneClip(Data):
             lengths=[count],
             seeds=[0],
             clips=[0],
+            share=Share(1),
         )
 
 
