@@ -155,6 +155,7 @@ class DiffusionRnn(Schema):
     emo_embedding_dim: Count
     actor_embedding_dim: Count
     hubert_feature_dim: Count
+    freeze_audio_encoder: Flag
 
 
 # NETWORK_HYPER_PARAMS of the networks that come with the framework, and the method of each.
@@ -265,6 +266,8 @@ class Train(Schema):
     PHONEME_DATA_CACHING: Flag
     TARGET_DATA_CACHING: Flag
     TARGET_OBJECTS_TO_CUDA: Flag
+    TIMESHIFT_GRID: Count
+    FEATURE_CACHE_GB: NotNegative
 
 
 RegressionMetric = Literal[
@@ -306,8 +309,6 @@ class TrainRegression(Train):
     LOSS_PHONEME_SIL_WEIGHT: NotNegative
     LOSS_PHONEME_MOTION_ALPHA: Weight
     COMPACTIFY_IMPLICIT_EMO_DB: Flag
-    TIMESHIFT_GRID: Count
-    FEATURE_CACHE_GB: NotNegative
 
 
 class TrainDiffusion(Train):

@@ -12,7 +12,7 @@ import torch
 from audio2face.networks import NETWORKS, load_weights, save_weights
 from audio2face.networks.conv_w2v_autocorr import ConvW2vAutocorr
 from audio2face.networks.encoders import autocorr, melspec, phoneme_ctc, wav2vec2
-from audio2face.networks.layers import GainDropout
+from audio2face.networks.layers import ConvBlock, GainDropout
 from audio2face.types import UserError
 
 SIZES = {"skin_coeffs": 7, "tongue_coeffs": 3, "jaw": 15, "eye": 4}
@@ -289,3 +289,12 @@ def test_onnx_export_agrees_for_any_batch(chosen):
         (frame,) = session.run(None, {name: x.numpy() for name, x in zip(names, inputs, strict=True)})
         with torch.no_grad():
             np.testing.assert_allclose(frame, model(*inputs).numpy(), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "channels, length, kernel, stride, padding", [(1, 32, 3, 2, 1), (1, 9, 4, 3, 2), (5, 2, 2, 2, 0), (5, 8, 3, 2, 1)]
+)
+def test_a_convolution_as_a_matrix_product_is_a_convolution(channels, length, kernel, stride, padding):
+    block = ConvBlock(channels, 7, kernel, stride, padding)
+    x = torch.randn(4, channels, length)
+    torch.testing.assert_close(block._convolve(x), block.conv(x), atol=1e-5, rtol=1e-5)

@@ -272,6 +272,12 @@ NETWORK_HYPER_PARAMS = {
     # Type: hub name, local folder, or torchaudio's .pth of WAV2VEC2_BASE.
     # Change: to a folder on machines without internet.
     "w2v_model": "facebook/wav2vec2-base",
+    # Whether HuBERT or wav2vec 2.0 keeps all its pretrained weights; otherwise all but its first two layers adapt. A
+    # frozen encoder hears windows of sound in training as it will when streaming, and what it hears is computed once
+    # and cached, which makes training many times faster. (phoneme_ctc is always frozen, melspec never.)
+    # Type: True or False.
+    # Change: True for little data or little time.
+    "freeze_audio_encoder": False,
     # Size of the audio, geometry and step features.
     # Type: whole number >= 1.
     # Change: seldom.
@@ -587,3 +593,14 @@ TARGET_DATA_CACHING = False
 # Type: True or False.
 # Change: never.
 TARGET_OBJECTS_TO_CUDA = True
+
+# Takes of every clip of which a frozen encoder's features are computed and cached; segments draw one of them. Takes
+# spread over AUGMENT["timeshift"] and over where the encoder's windows begin, and draw pitch shift and noise once each.
+# Type: whole number >= 1.
+# Change: 1 or 2 when the cache gets too large, more with pitch shift.
+TIMESHIFT_GRID = 4
+
+# Memory for these cached features. When they need more they are computed anew in every step.
+# Type: number >= 0, gigabytes; 0 never caches.
+# Change: to what the machine can spare; without a frozen encoder it has no effect.
+FEATURE_CACHE_GB = 4.0

@@ -1,10 +1,12 @@
 """The diffusion training set: whole clips, of which each epoch takes random segments, batched by padding.
 
-Targets are kept as coefficients; whoever needs vertices decodes the segment, not the clip.
+Targets are kept as coefficients; whoever needs vertices decodes the segment, not the clip. What a frozen encoder hears in
+each clip can be kept, for a few takes of it that differ in time shift, pitch and noise.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from audio2face.audio.windows import window_starts
 from audio2face.data.audio_tracks import AudioTracks, MutedNoise, standardized
@@ -22,6 +25,9 @@ from audio2face.processes import ALONE, Processes
 from audio2face.shares import Share
 from audio2face.types import Clip
 
+logger = logging.getLogger(__name__)
+
+Hear = Callable[[Tensor, int, int], Tensor]  # sound (1, CONTEXT + N + CONTEXT), frames, take -> (1, frames, values)
 PitchShift = Callable[[np.ndarray, float], np.ndarray]
 CONTEXT = 16000  # samples of sound kept around a segment for encoders that hear windows
 
@@ -49,7 +55,7 @@ class SegmentBatch:
     `seeds` are for what is drawn about each segment later on: a segment meets the same noise alone and in a batch.
     """
 
-    audio: Tensor  # (B, CONTEXT + N + CONTEXT) peak-normalised
+    audio: Tensor | None  # (B, CONTEXT + N + CONTEXT) peak-normalised; None when there are features
     target: Tensor  # (B, T, C)
     valid: Tensor  # (B, T) 1 for real frames
     present: Tensor  # (B, C) 1 where the shot has the channel
@@ -61,6 +67,7 @@ class SegmentBatch:
     seeds: list[int]
     clips: list[int]
     share: Share  # what the segments are of the whole batch
+    features: Tensor | None = None  # (B, T, values) what the frozen encoder heard
 
 
 class SegmentData:
@@ -87,6 +94,8 @@ class SegmentData:
         self.clips, self.conditions, self.layout, self.params = list(clips), list(conditions), layout, params
         self.tracks, self.noise, self.seed, self.device = tracks, noise, seed, device
         self.num_actors, self.batch_size, self.pitch_shift = num_actors, batch_size, pitch_shift
+        self._heard: list[Tensor] = []  # of every clip: (takes, T, values)
+        self._take_shifts: tuple[float, ...] = (0.0,)
         self._targets: list[np.ndarray] = []
         self._present: list[np.ndarray] = []
         for clip in self.clips:
@@ -135,12 +144,17 @@ class SegmentData:
         spans = [self.segment(c, rng) for c, rng in zip(clips, rngs, strict=True)]
         longest = max(count for _, count in spans)
         clips, rngs, spans = share.of(clips), share.of(rngs), share.of(spans)
-        shifts = [(rng.random() - 0.5) * self.params.timeshift for rng in rngs]  # in frames, sound and target alike
-        sounds = [
-            self._sound(c, first + shift, count, rng)
-            for c, (first, count), shift, rng in zip(clips, spans, shifts, rngs, strict=True)
-        ]
-        samples = math.ceil(longest * self.params.sample_rate / self.params.fps - 1e-6) + 2 * CONTEXT
+        if self._heard:
+            takes = [int(rng.integers(len(self._take_shifts))) for rng in rngs]
+            shifts = [self._take_shifts[take] for take in takes]
+            features = self._features(clips, spans, takes, longest)
+        else:
+            shifts = [(rng.random() - 0.5) * self.params.timeshift for rng in rngs]  # in frames, sound and target alike
+            sounds = [
+                self._sound(c, first + shift, count, rng)
+                for c, (first, count), shift, rng in zip(clips, spans, shifts, rngs, strict=True)
+            ]
+            samples = math.ceil(longest * self.params.sample_rate / self.params.fps - 1e-6) + 2 * CONTEXT
         target = np.zeros((len(clips), longest, self.layout.size), np.float32)
         valid = np.zeros((len(clips), longest), np.float32)
         for row, (clip, (first, count), shift) in enumerate(zip(clips, spans, shifts, strict=True)):
@@ -155,7 +169,9 @@ class SegmentData:
             return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
 
         return SegmentBatch(
-            audio=put(np.stack([np.pad(sound, (0, samples - len(sound))) for sound in sounds])),
+            audio=None
+            if self._heard
+            else put(np.stack([np.pad(sound, (0, samples - len(sound))) for sound in sounds])),
             target=put(target),
             valid=put(valid),
             present=put(np.stack([self._present[c] for c in clips])),
@@ -167,7 +183,44 @@ class SegmentData:
             seeds=[int(rng.integers(2**62)) for rng in rngs],
             clips=list(clips),
             share=share,
+            features=features if self._heard else None,
         )
+
+    def _features(
+        self, clips: Sequence[int], spans: Sequence[tuple[int, int]], takes: Sequence[int], longest: int
+    ) -> Tensor:
+        """(B, longest, values) float32 of segments, zeros after the end of shorter ones."""
+        out = torch.zeros(len(clips), longest, self._heard[0].shape[2], device=self.device)
+        for row, (clip, (first, count), take) in enumerate(zip(clips, spans, takes, strict=True)):
+            out[row, :count] = self._heard[clip][take, first : first + count]
+        return out
+
+    def cache_features(self, hear: Hear, shifts: Sequence[float], budget_bytes: float) -> None:
+        """Keep what a frozen encoder hears in every clip, in one take per time shift; segments then come without sound.
+
+        A take has its own pitch and noise, drawn as for a segment. float32 when it fits in the budget, else float16,
+        else nothing is kept.
+        """
+        total = sum(self.num_frames(clip) for clip in range(len(self.clips))) * len(shifts)
+        heard: list[Tensor] = []
+        for clip in tqdm(range(len(self.clips)), desc="audio features", unit="clip", mininterval=1):
+            takes = []
+            for take, shift in enumerate(shifts):
+                sound = self._sound(
+                    clip, shift, self.num_frames(clip), np.random.default_rng([self.seed, 4, clip, take])
+                )
+                takes.append(hear(torch.from_numpy(sound)[None].to(self.device), self.num_frames(clip), take)[0])
+                size = total * takes[0].shape[1]
+                if 2 * size > budget_bytes:
+                    logger.info(
+                        "audio features of all clips need %.1f GB, more than FEATURE_CACHE_GB: computed anew in every epoch",
+                        2 * size / 1e9,
+                    )
+                    return
+            heard.append(torch.stack(takes).to(torch.float32 if 4 * size <= budget_bytes else torch.float16))
+        self._heard, self._take_shifts = heard, tuple(shifts)
+        kept = sum(x.numel() * x.element_size() for x in heard) / 1e9
+        logger.info("audio features cached: %d frames x %d takes, %.2f GB", total // len(shifts), len(shifts), kept)
 
     def steps_per_epoch(self) -> int:
         return -(-len(self.clips) // self.batch_size)

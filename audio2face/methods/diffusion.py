@@ -66,7 +66,7 @@ class Space:
         for name in self.layout.sizes:
             mesh = name.removesuffix("_pose")
             if mesh in self.bases:
-                frames.append(torch.bmm(parts[f"{mesh}_coeffs"], self.bases[mesh][actor_ids]))
+                frames.append(torch.matmul(parts[f"{mesh}_coeffs"], self._basis(mesh, actor_ids)))
             else:
                 frames.append(parts[name])
         return torch.cat(frames, dim=2) + self.mean[actor_ids].unsqueeze(1)
@@ -77,7 +77,12 @@ class Space:
             return self.layout.split(frames)["skin_coeffs"]
         skin = self.layout.slices["skin_pose"]
         offset = frames[..., skin] - self.mean[actor_ids][:, None, skin]
-        return torch.bmm(offset, self.bases["skin"][actor_ids].transpose(1, 2))
+        return torch.matmul(offset, self._basis("skin", actor_ids).transpose(-1, -2))
+
+    def _basis(self, mesh: str, actor_ids: Tensor) -> Tensor:
+        """(B, K, 3V), or (K, 3V) of the only actor: a basis is large, and choosing rows copies it."""
+        bases = self.bases[mesh]
+        return bases[0] if len(bases) == 1 else bases[actor_ids]
 
 
 class DiffusionMethod:
@@ -146,8 +151,10 @@ class DiffusionMethod:
             even, share = torch.rand(2, generator=generator, device=noise.device).split(1)
             share = torch.where(even < 0.5, share, share ** (1 / (1 + self.step_bias)))
             steps.append((share * len(self.alphas)).long().clamp(max=len(self.alphas) - 1))
-            noise[row, :length] = torch.randn(length, size, generator=generator, device=noise.device)
-        return torch.cat(steps), noise * self.space.noised[batch.actor_ids].unsqueeze(1)
+            torch.randn(length, size, generator=generator, device=noise.device, out=noise[row, :length])
+        if not self.space.on_vertices:  # where noise is added to everything
+            noise = noise * self.space.noised[batch.actor_ids].unsqueeze(1)
+        return torch.cat(steps), noise
 
     def loss(self, batch: SegmentBatch, progress: float) -> Losses:
         """Denoise the segments at a random step each. Padded frames and absent channels do not count.
@@ -159,11 +166,9 @@ class DiffusionMethod:
         t, noise = self._draw(batch, x_0.shape[2])
         x_t = add_noise(x_0, self.alphas[t][:, None, None], noise)
         with drawing_for(batch.share):
-            features = encode_segments(
-                self.network, batch.audio, CONTEXT, batch.lengths, self.streaming, batch.valid.shape[1]
-            )
+            features = self._encoded(batch)
             prediction, _ = self.network(x_t, t, features, batch.actor, batch.emotion)
-        error = (prediction - x_0) * self.weight * self._present(batch)
+        error = (prediction - x_0) * (self.weight * self._present(batch))
         means = {"MSE": over_frames((error**2).sum(dim=2) / space.full_size, batch.valid)}
         lips, smooth = weights.get("LIP_DIST") and self.lip_dist, weights.get("EXP_SMOOTH") and self.smooth is not None
         ours = space.skin_coeffs(prediction, batch.actor_ids) if lips or smooth else prediction
@@ -179,6 +184,14 @@ class DiffusionMethod:
             means["EXP_SMOOTH"] = over_frames(energy, moving)
         terms = over_processes(means, self.processes, batch.share.counts)
         return Losses(weighted_total(terms, {"MSE": 1.0, **weights}), terms)
+
+    def _encoded(self, batch: SegmentBatch) -> Tensor:
+        """What the network hears in each frame (B, T, dim)."""
+        if batch.features is not None:
+            return self.network.audio(batch.features)
+        assert batch.audio is not None, "a batch has features or sound"
+        frames = batch.valid.shape[1]
+        return encode_segments(self.network, batch.audio, CONTEXT, batch.lengths, self.streaming, frames)
 
     def _skin(self, frames: Tensor) -> Tensor:
         return frames[..., self.space.layout.slices["skin_pose" if self.space.on_vertices else "skin_coeffs"]]

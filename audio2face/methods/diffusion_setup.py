@@ -15,7 +15,8 @@ from audio2face.artifacts.train_run import NetworkSpec, TrainRun
 from audio2face.audio.streaming import Streaming
 from audio2face.config import Section
 from audio2face.data.channels import CHANNELS
-from audio2face.data.segment_dataset import PitchShift, SegmentData, SegmentParams
+from audio2face.data.segment_dataset import CONTEXT, PitchShift, SegmentData, SegmentParams
+from audio2face.data.window_dataset import shift_grid
 from audio2face.diffusion.schedule import build_schedule
 from audio2face.export.streaming_graph import pose_layout
 from audio2face.geometry.regions import upper_face_mask
@@ -35,7 +36,7 @@ from audio2face.methods.shared import (
 )
 from audio2face.methods.validation import Validation, choose_metric, loss_validation
 from audio2face.networks import NETWORKS
-from audio2face.networks.diffusion_rnn import DiffusionRNN
+from audio2face.networks.diffusion_rnn import DiffusionRNN, hear_windows
 from audio2face.paths import local_path
 from audio2face.runtime import Runtime, model_cache
 from audio2face.training import FitSettings
@@ -72,6 +73,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     load_pretrained(network, train)
     spec = replace(spec, extra={**spec.extra, "encoder": network.encoder.rebuild_arguments()})
     data = _segment_data(inputs, coeff_layout, spec, runtime)
+    _cache_features(data, network, train, spec)
     method = DiffusionMethod(
         network,
         data,
@@ -109,6 +111,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     validate = None
     if inputs.validation:
         held = _segment_data(replace(inputs, clips=inputs.validation), coeff_layout, spec, runtime)
+        _cache_features(held, network, train, spec, takes=1)
         terms = ["total", "MSE", *(name for name in LOSS_KEYS if getattr(train, f"LOSS_{name}_ALPHA"))]
         metric = choose_metric(train.BEST_METRIC, terms)
         validate = Validation(loss_validation(method.loss, lambda: held.batches(0)), metric)
@@ -252,6 +255,27 @@ def _segment_data(inputs: Inputs, layout: ChannelLayout, spec: NetworkSpec, runt
         pitch_shift=shift,
         processes=runtime.processes,
     )
+
+
+def _cache_features(
+    data: SegmentData, network: DiffusionRNN, train: Section, spec: NetworkSpec, takes: int | None = None
+) -> None:
+    """Keep what a frozen encoder hears in every clip, window by window as when streaming.
+
+    The takes of a clip spread over the time shifts, and over where the windows begin.
+    """
+    takes = takes or train.TIMESHIFT_GRID
+    if not network.encoder.frozen or not train.FEATURE_CACHE_GB:
+        return
+    streaming = Streaming.of(spec.extra["streaming"])
+    shift = train.AUGMENT.get("timeshift") or 0.0
+    shifts = shift_grid(shift, takes) if shift else (0.0,) * takes
+
+    def hear(sound: Tensor, num_frames: int, take: int) -> Tensor:
+        with torch.no_grad():
+            return hear_windows(network, sound, CONTEXT, num_frames, streaming, take * streaming.centre // takes)
+
+    data.cache_features(hear, shifts, train.FEATURE_CACHE_GB * 1e9)
 
 
 def _pitch(train: Section) -> tuple[tuple[float, float, float] | None, PitchShift | None]:

@@ -72,6 +72,7 @@ class DiffusionRNN(nn.Module):
         audio_encoder: str = "hubert",
         hubert_model: str | None = None,
         w2v_model: str | None = None,
+        freeze_audio_encoder: bool = False,
         dropout: float = 0.3,
         encoder_arguments: Mapping[str, Any] | None = None,
     ):
@@ -88,7 +89,10 @@ class DiffusionRNN(nn.Module):
         geometry_dim = sum(latent.values())
 
         self.encoder = build_segment_encoder(
-            audio_encoder, encoder_arguments or {}, {"hubert": hubert_model, "w2v": w2v_model}.get(audio_encoder)
+            audio_encoder,
+            encoder_arguments or {},
+            {"hubert": hubert_model, "w2v": w2v_model}.get(audio_encoder),
+            freeze_audio_encoder,
         )
         if audio_encoder in ("hubert", "w2v") and self.encoder.dim != hubert_feature_dim:
             raise UserError(
@@ -132,8 +136,15 @@ class DiffusionRNN(nn.Module):
         """Sound (B, N) at 16 kHz -> what the denoiser hears in each of its frames (B, num_frames, feature_dim).
 
         Frame j is the time (j + 0.5) / fps, `lead` samples after the first one: what is heard before and after the frames
-        is context. The encoder's steps are read at those times, linearly interpolated; features and frames are matched
-        by time, never stretched to fit each other.
+        is context.
+        """
+        return self.audio(self.hear(audio, num_frames, lead))
+
+    def hear(self, audio: Tensor, num_frames: int, lead: float = 0.0) -> Tensor:
+        """What the audio encoder says of each frame (B, num_frames, dim * pieces), before anything that is always trained.
+
+        The encoder's steps are read at the frames' times, linearly interpolated; features and frames are matched by
+        time, never stretched to fit each other.
         """
         steps = self.encoder(audio)  # (B, S, dim)
         centre = self.encoder.centre - lead
@@ -141,7 +152,7 @@ class DiffusionRNN(nn.Module):
         weight = weight.to(steps)[:, None]
         high = (index + 1).clamp(max=steps.shape[1] - 1)
         x = torch.lerp(steps[:, index.to(steps.device)], steps[:, high.to(steps.device)], weight)
-        return self.audio(x.unflatten(1, (num_frames, self.pieces)).flatten(2))
+        return x.unflatten(1, (num_frames, self.pieces)).flatten(2)
 
     def forward(
         self,
@@ -257,14 +268,26 @@ def encode_windows(
     network: DiffusionRNN, audio: Tensor, first_sample: int, num_frames: int, streaming: Streaming
 ) -> Tensor:
     """Features (B, num_frames, dim) heard window by window; frame 0 begins at `first_sample` of the sound (B, N)."""
+    return network.audio(hear_windows(network, audio, first_sample, num_frames, streaming))
+
+
+def hear_windows(
+    network: DiffusionRNN, audio: Tensor, first_sample: int, num_frames: int, streaming: Streaming, phase: int = 0
+) -> Tensor:
+    """As `encode_windows`, before the layer that is always trained: (B, num_frames, dim * pieces).
+
+    The first window's centre begins `phase` frames before frame 0.
+    """
     s = streaming
+    num_frames += phase
+    first_sample -= phase * s.window // s.frames
     count = math.ceil(num_frames / s.centre)
     starts = [first_sample + (i * s.centre - s.left) * s.window // s.frames for i in range(count)]
     before, after = max(0, -starts[0]), max(0, starts[-1] + s.window - audio.shape[1])
     audio = F.pad(audio, (before, after))
     windows = torch.stack([audio[:, start + before : start + before + s.window] for start in starts], dim=1)
-    features = network.encode(windows.flatten(0, 1), s.centre, s.lead)
-    return features.unflatten(0, windows.shape[:2]).flatten(1, 2)[:, :num_frames]
+    heard = network.hear(windows.flatten(0, 1), s.centre, s.lead)
+    return heard.unflatten(0, windows.shape[:2]).flatten(1, 2)[:, phase:num_frames]
 
 
 def samples_of_frames(num_frames: int, fps: float) -> int:

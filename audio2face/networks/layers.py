@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from audio2face.shares import draw_rows
 
@@ -32,7 +33,7 @@ class GainDropout(nn.Module):
         noise = draw_rows(lambda n: torch.randn(n, x.shape[1], 1, device=x.device), x.shape[0] // shared_rows)
         gain = torch.exp(GAIN_SIGMA * noise)
         gain = gain * torch.rsqrt(gain.square().mean(1, keepdim=True))
-        return x * (gain if shared_rows == 1 else gain.repeat_interleave(shared_rows, 0))
+        return (x.unflatten(0, (-1, shared_rows)) * gain.unsqueeze(1)).flatten(0, 1)
 
 
 def drop_out(x: Tensor, p: float, whole_channels: bool = False) -> Tensor:
@@ -62,7 +63,20 @@ class ConvBlock(nn.Module):
         self.gain = GainDropout()
 
     def forward(self, x: Tensor, shared_rows: int = 1) -> Tensor:
-        return self.gain(scaled_relu(self.conv(x)), shared_rows)
+        return self.gain(scaled_relu(self._convolve(x)), shared_rows)
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        """`self.conv(x)`, as a matrix product in the two cases for which convolution kernels are several times slower."""
+        conv = self.conv
+        kernel, stride, padding = (int(sizes[0]) for sizes in (conv.kernel_size, conv.stride, conv.padding))
+        if x.shape[2] == kernel and not padding:  # a single output
+            return F.linear(x.flatten(1), conv.weight.flatten(1), conv.bias).unsqueeze(2)
+        if conv.in_channels > 1:
+            return conv(x)
+        row = F.pad(x.squeeze(1), (padding, padding))
+        last = row.shape[1] - kernel + 1
+        taps = torch.stack([row[:, i : last + i : stride] for i in range(kernel)], 2)
+        return F.linear(taps, conv.weight.squeeze(1), conv.bias).transpose(1, 2)
 
 
 class ConditionedTimeConvs(nn.Module):

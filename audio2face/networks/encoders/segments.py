@@ -33,11 +33,15 @@ WAYS_OUT = (
 
 
 class SegmentEncoder(Protocol):
-    """What an encoder offers besides being a module: where its first step is centred, what it hears, values a step."""
+    """What an encoder offers besides being a module: where its first step is centred, what it hears, values a step.
+
+    `frozen` tells that nothing in it is trained, so that what it makes of a sound can be kept.
+    """
 
     centre: int
     hearing: str
     dim: int
+    frozen: bool
 
     def __call__(self, audio: Tensor) -> Tensor: ...
 
@@ -46,9 +50,12 @@ class SegmentEncoder(Protocol):
 
 
 class SpeechTransformer(nn.Module):
-    """HuBERT or wav2vec 2.0: the convolutions, projection and first `freeze_layers` layers frozen, the rest trained."""
+    """HuBERT or wav2vec 2.0: the convolutions, projection and first `freeze_layers` layers frozen, the rest trained.
 
-    centre, hearing = 200, "all"
+    With `frozen` nothing is trained; it then hears windows, in training as when streaming.
+    """
+
+    centre = 200
     model: Any  # a transformers model
 
     def __init__(
@@ -60,6 +67,7 @@ class SpeechTransformer(nn.Module):
         pretrained: bool = True,
         freeze_layers: int = 2,
         spec_augment: bool = False,
+        frozen: bool = False,
     ):
         """`source`: a name on the hub, a local folder, or torchaudio's `.pth` of the base model.
 
@@ -77,12 +85,15 @@ class SpeechTransformer(nn.Module):
         else:
             self.model = build_model(class_name, {**(config or {}), **settings})
         self.dim = int(self.model.config.hidden_size)
-        self.freeze_layers = freeze_layers
+        self.freeze_layers, self.frozen = freeze_layers, frozen
+        self.hearing = "window" if frozen else "all"
         for part in self._frozen():
-            part.requires_grad_(False)
+            part.requires_grad_(False).eval()
 
     def _frozen(self) -> list[nn.Module]:
         model = self.model
+        if self.frozen:
+            return [model]
         return [model.feature_extractor, model.feature_projection, *model.encoder.layers[: self.freeze_layers]]
 
     def train(self, mode: bool = True) -> SpeechTransformer:
@@ -93,7 +104,8 @@ class SpeechTransformer(nn.Module):
         return self
 
     def forward(self, audio: Tensor) -> Tensor:
-        return self.model(audio).last_hidden_state
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            return self.model(audio).last_hidden_state
 
     def rebuild_arguments(self) -> dict[str, Any]:
         """Arguments that build the same module without its source: JSON values."""
@@ -115,7 +127,7 @@ class MelSteps(nn.Module):
     """Log-mel and trainable convolutions that hear 0.18 s on either side: the recurrent layers cannot look ahead."""
 
     centre, hearing = 320, "near"
-    dim = 256
+    dim, frozen = 256, False
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,11 +155,12 @@ class PhonemeSteps(nn.Module):
 
     centre, hearing = 320, "window"
     model: PhonemeCtc
-    dim = PHONEME_WIDTH
+    dim, frozen = PHONEME_WIDTH, True
 
     def __init__(self, pretrained: bool = True):
         super().__init__()
         self.model = PhonemeCtc.from_package() if pretrained else PhonemeCtc().requires_grad_(False)
+        self.model.eval()
 
     def train(self, mode: bool = True) -> PhonemeSteps:
         super().train(mode)
@@ -162,15 +175,18 @@ class PhonemeSteps(nn.Module):
         return {"pretrained": False}
 
 
-def build_segment_encoder(name: str, arguments: Mapping[str, Any], source: str | None = None) -> nn.Module:
+def build_segment_encoder(
+    name: str, arguments: Mapping[str, Any], source: str | None = None, frozen: bool = False
+) -> nn.Module:
     """The audio encoder `name`. `arguments` come from `rebuild_arguments`, or hold `cache_root` for a first build.
 
-    Raises UserError on an unknown name or when weights cannot be found.
+    `frozen` trains nothing of a HuBERT or wav2vec 2.0; of the others it changes nothing. Raises UserError on an unknown
+    name or when weights cannot be found.
     """
     transformer_names = {"hubert": ("HubertModel", HUBERT_NAME), "w2v": ("Wav2Vec2Model", W2V_NAME)}
     if name in transformer_names:
         class_name, default = transformer_names[name]
-        return SpeechTransformer(class_name, source or default, **arguments)
+        return SpeechTransformer(class_name, source or default, frozen=frozen, **arguments)
     arguments = {k: v for k, v in arguments.items() if k != "cache_root"}
     if name == "melspec":
         return MelSteps()
