@@ -203,7 +203,7 @@ def test_given_times_come_before_the_recogniser(tmp_path: Path) -> None:
     known = Bilabials({"amy": tmp_path}, lambda samples: [(0.0, len(samples) / 16000)])
     shots = {name: Clip(Shot("amy", name, 30, 30.0, "joy"), 0, 29, tmp_path / f"{name}.wav") for name in "ab"}
     assert known.of(shots["a"]) == [(0.1, 0.2)] and known.of(shots["b"]) == [(0.0, 1.0)]
-    assert known.source() == "m, b and p: times from PHONEME_ROOT (1 shots) and the recogniser hama (1 shots)"
+    assert known.source() == "m, b and p: times from PHONEME_ROOT (1) and the recogniser hama (1)"
     assert Bilabials({}, None).of(shots["a"]) is None
     with pytest.raises(UserError, match="PHONEME_ROOT of amy: no folder"):
         Bilabials.from_config(section_from_values("dataset", {"PHONEME_ROOT": {"amy": str(tmp_path / "no")}}))

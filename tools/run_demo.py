@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Make the demo data set, train on it, deploy the model and animate a sentence it has not heard. `make demo` runs this.
+"""Make the demo data set, train on it, deploy, evaluate, and animate a sentence not heard before. `make demo` runs this.
 
-Everything goes to one folder (demo/ in the checkout): the data set, the runs, the model and the video.
+Everything goes to one folder (demo/ in the checkout): the data set, the runs, the models, the reports and the videos.
 
     python tools/run_demo.py [--out demo] [--config demo-regression demo-diffusion]
 """
@@ -35,9 +35,17 @@ def main() -> int:
         step(["run_train.py", config, "--local"], environment)
         step(["run_deploy.py", config, "latest", "--local"], environment)
         step(["run_inference.py", config, "latest", "--local"], environment)
+        step(["run_evaluate.py", config, "latest", "--local"], environment)
         step(["tools/demo_report.py", config, "--out", str(out)], environment)
-    print(f"demo finished in {(time.monotonic() - start) / 60:.1f} minutes: look into {out}")
+    print(f"\ndemo finished in {(time.monotonic() - start) / 60:.1f} minutes. To look at, in a browser:")
+    for config, report in zip(args.config, newest_reports(workspace, len(args.config)), strict=False):
+        print(f"  {config}\n    report  {report}\n    video   {out / f'{config}.mp4'}")
     return 0
+
+
+def newest_reports(workspace: Path, count: int) -> list[Path]:
+    """The last `count` pages of run_evaluate.py, oldest first."""
+    return sorted((workspace / "output_evaluate").glob("*/report.html"))[-count:]
 
 
 def step(arguments: list[str], environment: dict[str, str]) -> None:

@@ -235,6 +235,7 @@ def _films(
                 source.face.mm,
                 fps,
                 (sound.samples[begin:], sound.sample_rate),
+                source.face.lips,
             )
         logger.info("video: %s", external_path(path))
     return films

@@ -71,8 +71,8 @@ class Bilabials:
 
     def source(self) -> str:
         """Where the times came from, for the report."""
-        parts = [f"PHONEME_ROOT ({self.given} shots)"] if self.given else []
-        parts += [f"the recogniser hama ({self.heard} shots)"] if self.heard else []
+        parts = [f"PHONEME_ROOT ({self.given})"] if self.given else []
+        parts += [f"the recogniser hama ({self.heard})"] if self.heard else []
         return "m, b and p: times from " + " and ".join(parts) if parts else "m, b and p: times not known"
 
 

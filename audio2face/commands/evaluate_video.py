@@ -34,21 +34,22 @@ def write_clip_video(
     mm: float,
     fps: float,
     sound: tuple[np.ndarray, int],
+    lips: np.ndarray | None = None,
 ) -> Film:
     """Film frames (T, V, 3) beside each other with the error in colours; returns what the report needs to show it.
 
-    Raises UserError without the extra `video`.
+    The still picture is the worst moment, of the vertices `lips` (n,) where they are given. Raises UserError without the extra `video`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     camera = auto_camera(truth[0][np.unique(triangles)], SIZE)
     plain = [Mesh(triangles, np.array(SKIN))]
     streams = [render_animation(plain, [frames], camera=camera) for frames in (truth, prediction)]
-    worst = (0.0, 0)
+    worst, chosen = (0.0, 0), slice(None) if lips is None else lips
 
     def heat(t: int) -> np.ndarray:
         nonlocal worst
         distances = np.linalg.norm(truth[t] - prediction[t], axis=-1) * mm
-        worst = max(worst, (float(distances.max()), -t))
+        worst = max(worst, (float(distances[chosen].max()), -t))
         return render([Mesh(triangles, heat_colours(distances))], [prediction[t]], camera)
 
     def panes(*pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

@@ -165,9 +165,9 @@ def html_report(evaluation: Evaluation, films: Mapping[tuple[str, str], Film] | 
     title = f"Evaluation of {', '.join(s.name for s in evaluation.runs)}"
     body = [
         f"<h1>{escape(title)}</h1>",
-        f"<p>{len(shots)} held-out shots, {seconds:.0f} s, {escape(condition)}, through the whole inference path, without post-processing. No run was "
+        f"<p>{_count(shots)}, {seconds:.0f} s, {escape(condition)}, through the whole inference path, without post-processing. No run was "
         "trained on any of them. Below each number: the 95 % confidence interval over shots (bootstrap). "
-        f"{len(shots)} shots are what it rests on: with few, the interval itself is uncertain. "
+        f"It rests on {_count(shots)}: with few, the interval itself is uncertain. "
         f"{escape('; '.join(evaluation.notes))}</p>",
         *_findings(evaluation),
         _summary_table(evaluation),
@@ -181,6 +181,10 @@ def html_report(evaluation: Evaluation, films: Mapping[tuple[str, str], Film] | 
         + "\n".join(body)
         + "\n</body></html>\n"
     )
+
+
+def _count(shots: Mapping[tuple[str, str], list[ShotScore]]) -> str:
+    return f"{len(shots)} held-out shot{'s' if len(shots) != 1 else ''}"
 
 
 def _findings(evaluation: Evaluation) -> list[str]:
