@@ -91,11 +91,13 @@ def diffusion_coeffs(
     data.params = replace(data.params, min_frames=None, max_frames=None, pitch=None, timeshift=0.0)
     batch = data.batch([0], [np.random.default_rng(0)])
     scale = float(method.skin_scale[batch.actor_ids[0]])
+    audio = batch.audio
+    assert audio is not None, "only `cache_features` leaves the sound out"
     truth = method.space.coeff_layout.split(batch.target)["skin_coeffs"][0] * scale
 
     @torch.no_grad()
     def predict() -> np.ndarray:
-        features = encode_segments(method.network, batch.audio, CONTEXT, batch.lengths, method.streaming)
+        features = encode_segments(method.network, audio, CONTEXT, batch.lengths, method.streaming)
         generator = torch.Generator().manual_seed(0)
         drawn = generated_noise((1, len(truth), method.space.layout.size), generator, data.device)
         noised = method.space.noised[batch.actor_ids].unsqueeze(1)
