@@ -30,12 +30,16 @@ PIECE_S = 10.0  # of sound that `animate` feeds at once
 
 
 class Model:
-    """All actors of a deployed model: `actors` their names, `emotions` the names of the emotions it knows, in order."""
+    """All actors of a deployed model: `actors` their names, `emotions` the names of the emotions it knows, in order.
+
+    `default_emotion`: the weights of those emotions that it takes when none are given.
+    """
 
     def __init__(self, packages: Sequence[Package], runs: Sequence[Run]):
         self._places = {a.name: (p, a, r) for p, r in zip(packages, runs, strict=True) for a in p.actors}
         self.actors = tuple(self._places)
         self.emotions = packages[0].emotions
+        self.default_emotion = tuple(float(w) for w in packages[0].params["default_emotion"])
         self.sample_rate = int(packages[0].audio["samplerate"])
 
     def animate(
@@ -111,6 +115,10 @@ class Model:
                 raise UserError(f"fps {fps}: this diffusion model runs at {float(engine.fps):g} frames a second")
         resampler = _resampler(sample_rate or self.sample_rate, self.sample_rate)
         return Session(who, engine, resampler, self.sample_rate, gain, geometry)
+
+    def details(self, actor: str | None = None) -> Actor:
+        """An actor's CONFIG, arrays, meshes' faces and blendshapes. Raises UserError when the model does not know it."""
+        return self._place(actor)[1]
 
     def _place(self, actor: str | None) -> tuple[Package, Actor, Run]:
         if actor is None and len(self._places) == 1:

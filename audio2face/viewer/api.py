@@ -1,0 +1,186 @@
+"""What the page may ask: addresses below the secret, and what a library answers to them."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from audio2face.types import UserError
+from audio2face.viewer.library import Library, ShotView, peaks
+from audio2face.viewer.tracks import Track
+
+BINARY, JSON, WAV = "application/octet-stream", "application/json", "audio/wav"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The body of an answer. `ranged` ones may be asked for in parts."""
+
+    body: bytes
+    kind: str = JSON
+    status: int = 200
+    ranged: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def as_json(value: Any, status: int = 200) -> Reply:
+    """A value as JSON."""
+    return Reply(json.dumps(value, allow_nan=False).encode(), JSON, status)
+
+
+def answer(library: Library, address: str) -> Reply | None:
+    """The reply to a GET; None when there is nothing of that address. Raises UserError for data that cannot be read."""
+    for pattern, function in GETS:
+        if found := pattern.fullmatch(address):
+            return function(library, *map(_number, found.groups()))
+    return None
+
+
+def post(library: Library, address: str, body: bytes, name: str) -> Reply | None:
+    """The reply to a POST. Raises UserError for what is wrong with it."""
+    if address == "api/sounds":
+        return as_json(_listed(library, library.upload(name, body)))
+    if address == "api/animate":
+        return as_json(_animate(library, body))
+    return None
+
+
+def _number(text: str) -> Any:
+    return int(text) if text.isdigit() else text
+
+
+def _scene(library: Library) -> Reply:
+    actors = [
+        {
+            "name": actor.name,
+            "mm": actor.mm,
+            "eyes": actor.eyes,
+            "triangles": {mesh: len(faces) for mesh, faces in actor.triangles.items()},
+        }
+        for actor in library.actors
+    ]
+    return as_json(
+        {
+            "title": library.title,
+            "notices": library.notices,
+            "actors": actors,
+            "shots": [_listed(library, number) for number in range(len(library.shots))],
+            "model": _model(library),
+        }
+    )
+
+
+def _listed(library: Library, number: int) -> dict[str, Any]:
+    shot: ShotView = library.shots[number]
+    sides = {side: getattr(shot, side) is not None for side in ("truth", "prediction")}
+    about = {"name": shot.name, "actor": shot.actor, "emotion": shot.emotion, "note": shot.note}
+    return {"id": number, **about, "sound": shot.sound is not None, "start": shot.start, **sides}
+
+
+def _model(library: Library) -> dict[str, Any] | None:
+    model = library.model
+    if model is None:
+        return None
+    names = {"actors": model.actors, "emotions": model.emotions, "default": model.default}
+    return {"state": model.state, "error": model.error, **names}
+
+
+def _shot(library: Library, number: int) -> Reply | None:
+    if not number < len(library.shots):
+        return None
+    about: dict[str, Any] = {"id": number, "problems": [], "duration_s": 0.0, "peaks": []}
+    for side in ("truth", "prediction"):
+        try:
+            opened = library.open(number, side)
+            about[side] = None if opened is None else _about(library, opened)
+        except UserError as error:
+            about[side] = None
+            about["problems"] += error.lines
+    if library.shots[number].sound is not None:
+        try:
+            about["duration_s"], about["peaks"] = peaks(library.sound(number))
+        except UserError as error:
+            about["problems"] += error.lines
+    return as_json(about)
+
+
+def _about(library: Library, number: int) -> dict[str, Any]:
+    track = library.track(number)
+    assert track is not None
+    keys = ("num_frames", "fps", "start_s", "chunk_frames", "ready", "finished", "error", "compute_s", "has_curves")
+    channels = [{"name": channel.name, "points": channel.points} for channel in track.channels]
+    return {"id": number, "channels": channels, **{key: getattr(track, key) for key in keys}}
+
+
+def _track(library: Library, number: int) -> Reply | None:
+    return None if library.track(number) is None else as_json(_about(library, number))
+
+
+def _chunk(library: Library, number: int, index: int) -> Reply | None:
+    track: Track | None = library.track(number)
+    try:
+        if track is None:
+            return None
+        count, body = track.chunk(index)
+        return Reply(body, BINARY, headers={"X-Frames": str(count)})
+    except IndexError:
+        return None
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _triangles(library: Library, actor: int, mesh: str) -> Reply | None:
+    if not actor < len(library.actors) or mesh not in library.actors[actor].triangles:
+        return None
+    return Reply(np.ascontiguousarray(library.actors[actor].triangles[mesh], "<u4").tobytes(), BINARY)
+
+
+def _curves(library: Library, number: int) -> Reply | None:
+    track = library.track(number)
+    curves = track.curves() if track else None
+    if curves is None:
+        return None
+    return as_json({"names": curves.names, "weights": np.round(curves.weights.T.astype(float), 4).tolist()})
+
+
+def _sound(library: Library, number: int) -> Reply | None:
+    if not number < len(library.shots) or library.shots[number].sound is None:
+        return None
+    return Reply(library.sound(number), WAV, ranged=True)
+
+
+def _animate(library: Library, body: bytes) -> dict[str, Any]:
+    try:
+        wish = json.loads(body)
+        shot, emotion, actor = wish["shot"], wish.get("emotion"), wish.get("actor")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError("expected JSON with shot, emotion and actor") from error
+    if type(shot) is not int or not 0 <= shot < len(library.shots):
+        raise UserError(f"there is no shot {shot!r}")
+    if emotion is not None and not (isinstance(emotion, dict) and all(map(_is_weight, emotion.values()))):
+        raise UserError("emotion: expected {name: weight}")
+    if actor is not None and not isinstance(actor, str):
+        raise UserError("actor: expected a name")
+    return _about(library, library.animate(shot, emotion, actor))
+
+
+def _is_weight(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value) and abs(value) <= 10
+
+
+GETS: list[tuple[re.Pattern[str], Callable[..., Reply | None]]] = [
+    (re.compile(r"api/scene"), _scene),
+    (re.compile(r"api/model"), lambda library: as_json(_model(library))),
+    (re.compile(r"api/shots/(\d{1,9})"), _shot),
+    (re.compile(r"api/tracks/(\d{1,9})"), _track),
+    (re.compile(r"api/curves/(\d{1,9})"), _curves),
+    (re.compile(r"data/(\d{1,9})/(\d{1,9})"), _chunk),
+    (re.compile(r"triangles/(\d{1,9})/(skin|tongue)"), _triangles),
+    (re.compile(r"sound/(\d{1,9})\.wav"), _sound),
+]

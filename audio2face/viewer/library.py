@@ -1,0 +1,194 @@
+"""What there is to see: actors with their meshes, shots with their sound, truth and prediction, opened when looked at."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import re
+import struct
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from audio2face.formats.sound import read_sound
+from audio2face.types import UserError
+from audio2face.viewer.live import LiveModel
+from audio2face.viewer.tracks import Track
+
+PEAKS = 800  # columns of a shot's waveform
+KEPT_SOUNDS = 4
+LONGEST_SOUND_S = 1800
+MESHES = ("skin", "tongue")
+Eye = tuple[list[float], float]  # centre, radius
+
+
+@dataclass(frozen=True)
+class Actor:
+    """What does not move: triangles (F, 3) of the meshes where known, millimetres a unit, and the eyeballs' places."""
+
+    name: str
+    triangles: Mapping[str, np.ndarray] = field(default_factory=dict)
+    mm: float = 10.0
+    eyes: tuple[Eye, Eye] | None = None  # right, left
+
+
+@dataclass(frozen=True)
+class ShotView:
+    """One entry of the list. `truth` and `prediction` open its animations; `start` is an emotion for a live model."""
+
+    name: str
+    actor: str
+    emotion: str = ""
+    sound: Path | None = None
+    truth: Callable[[], Track] | None = None
+    prediction: Callable[[], Track] | None = None
+    start: Mapping[str, float] | None = None
+    note: str = ""
+
+
+class Library:
+    """Everything that one page shows. Tracks are opened once and then known by a number."""
+
+    def __init__(
+        self,
+        title: str,
+        actors: list[Actor],
+        shots: list[ShotView],
+        model: LiveModel | None = None,
+        notices: list[str] | None = None,
+    ):
+        self.title, self.actors, self.shots, self.model = title, actors, list(shots), model
+        self.notices = list(notices or [])
+        self._tracks: dict[int, Track] = {}
+        self._live: dict[int, Track] = {}
+        self._numbers = itertools.count(1)
+        self._opened: dict[tuple[int, str], int] = {}
+        self._sounds: OrderedDict[int, bytes] = OrderedDict()
+        self._lock = threading.RLock()
+        self._uploads = TemporaryDirectory(prefix="audio2face-view-")
+
+    def close(self) -> None:
+        """Stop what is being computed and remove uploaded sounds."""
+        if self.model is not None:
+            self.model.close()
+        self._uploads.cleanup()
+
+    def actor(self, name: str) -> Actor:
+        return next(actor for actor in self.actors if actor.name == name)
+
+    def open(self, shot: int, side: str) -> int | None:
+        """The number of a shot's "truth" or "prediction", None when it has none. Raises UserError when it cannot be read."""
+        opener = getattr(self.shots[shot], side)
+        if opener is None:
+            return None
+        with self._lock:
+            if (shot, side) not in self._opened:
+                try:
+                    track = opener()
+                except (OSError, ValueError) as error:
+                    raise UserError(f"{self.shots[shot].name}: {error}") from error
+                number = self._opened[shot, side] = next(self._numbers)
+                self._tracks[number] = track
+            return self._opened[shot, side]
+
+    def track(self, number: int) -> Track | None:
+        """The track of a number, None when it is not there (any more)."""
+        return self._tracks.get(number) or self._live.get(number)
+
+    def animate(self, shot: int, emotion: Any, actor: str | None) -> int:
+        """Begin to animate a shot's sound with the live model; returns the track's number. Raises UserError."""
+        if self.model is None:
+            raise UserError("there is no model to animate with")
+        sound = self.shots[shot].sound
+        if sound is None:
+            raise UserError(f"{self.shots[shot].name} has no sound to animate")
+        with self._lock:
+            track = self.model.animate(sound, emotion, actor)
+            self._live = {number: live for number, live in self._live.items() if live in self.model.tracks()}
+            number = next(self._numbers)
+            self._live[number] = track
+            return number
+
+    def upload(self, name: str, data: bytes) -> int:
+        """Add a sound file's bytes as a shot; returns its number. Raises UserError when they are no sound."""
+        shown = re.sub(r"[^\w .()-]", "_", name)[:80].strip() or "sound"
+        with self._lock:
+            path = Path(self._uploads.name) / f"{len(self.shots)}.sound"  # never the client's own name
+            path.write_bytes(data)
+            try:
+                samples, rate = read_sound(path)
+            except (ValueError, OSError) as error:
+                path.unlink()
+                reason = str(error).removeprefix(f"{path}: ")
+                raise UserError(f"{shown}: {reason}; give a .wav, .flac, .ogg or .mp3 file") from error
+            if not 0 < len(samples) <= LONGEST_SOUND_S * rate:
+                path.unlink()
+                raise UserError(f"{shown}: expected between one sample and {LONGEST_SOUND_S // 60} minutes of sound")
+            actor = self.model.actors[0] if self.model and self.model.actors else self.actors[0].name
+            self.shots.append(ShotView(shown, actor, sound=path, note="yours"))
+            return len(self.shots) - 1
+
+    def sound(self, shot: int) -> bytes:
+        """A shot's sound as a 16-bit wav file, which every browser plays. Raises UserError when it cannot be read."""
+        path = self.shots[shot].sound
+        if path is None:
+            raise UserError(f"{self.shots[shot].name} has no sound")
+        with self._lock:
+            if shot not in self._sounds:
+                try:
+                    self._sounds[shot] = wav_bytes(*read_sound(path))
+                except (OSError, ValueError) as error:
+                    raise UserError(str(error)) from error
+                while len(self._sounds) > KEPT_SOUNDS:
+                    self._sounds.popitem(last=False)
+            self._sounds.move_to_end(shot)
+            return self._sounds[shot]
+
+
+def wav_bytes(samples: np.ndarray, rate: int) -> bytes:
+    """Samples (N, C) float32 as a wav file of at most two channels."""
+    import soundfile
+
+    file = io.BytesIO()
+    soundfile.write(file, np.clip(samples[:, :2], -1, 1), rate, format="WAV", subtype="PCM_16")
+    return file.getvalue()
+
+
+def peaks(wav: bytes, columns: int = PEAKS) -> tuple[float, list[int]]:
+    """Seconds of a wav file of `wav_bytes`, and its loudest sample (0 … 100) in each of so many equal parts."""
+    channels, rate = struct.unpack_from("<HI", wav, 22)
+    samples = np.frombuffer(wav, "<i2", offset=44)
+    samples = np.abs(samples[: len(samples) // channels * channels].reshape(-1, channels).astype(np.int32)).max(axis=1)
+    if not len(samples):
+        return 0.0, []
+    edges = np.unique(np.linspace(0, len(samples), columns, endpoint=False).astype(np.int64))
+    loud = np.maximum.reduceat(samples, edges)
+    return len(samples) / rate, (100 * loud // max(int(loud.max()), 1)).astype(int).tolist()
+
+
+def find_eyes(neutral: np.ndarray | None, close_delta: np.ndarray | None) -> tuple[Eye, Eye] | None:
+    """Where eyeballs would be, right then left: behind the vertices that move when the lids close; None when unknown.
+
+    `neutral` (V, 3) and `close_delta` (V, 3) in data units, x to the face's left.
+    """
+    if neutral is None or close_delta is None or neutral.shape != close_delta.shape:
+        return None
+    moved = np.linalg.norm(close_delta, axis=1)
+    lids = moved > 0.5 * moved.max() if moved.max() > 0 else np.zeros(len(moved), bool)
+    middle = neutral[:, 0].mean()
+    found: list[Eye] = []
+    for side in (neutral[:, 0] < middle, neutral[:, 0] >= middle):
+        points = (neutral + 0.5 * close_delta)[lids & side]
+        if len(points) < 3:
+            return None
+        low, high = points.min(axis=0), points.max(axis=0)
+        radius = 0.45 * float(high[0] - low[0])
+        centre = [float(c) for c in (*(low + high)[:2] / 2, high[2] - 1.1 * radius)]
+        found.append((centre, radius))
+    return found[0], found[1]

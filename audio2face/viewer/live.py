@@ -1,0 +1,184 @@
+"""A deployed model that animates while one watches: frames can be seen as soon as they are computed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from audio2face.audio.waveform import resample, track_peak
+from audio2face.formats.sound import read_sound
+from audio2face.types import UserError
+from audio2face.viewer.tracks import Curves, Spool, Track, eye_turns, jaw_points
+
+if TYPE_CHECKING:
+    from audio2face.standalone import Animation, Model
+    from audio2face.standalone.package import Actor as ActorData
+
+logger = logging.getLogger(__name__)
+
+FIRST_PIECE_S, PIECE_S = 0.5, 2.0  # of sound that is animated before its frames are shown
+KEPT = 2  # finished tracks: the one on the page, and the one before it
+
+
+class LiveModel:
+    """A model that is loaded in the background. `state` is "loading", "ready" or "failed", `error` tells why."""
+
+    def __init__(self, load: Callable[[], Model]):
+        self.state, self.error = "loading", ""
+        self.actors: tuple[str, ...] = ()
+        self.emotions: tuple[str, ...] = ()
+        self.default: dict[str, float] = {}
+        self._load = load
+        self._model: Model | None = None
+        self._folder = TemporaryDirectory(prefix="audio2face-live-")
+        self._jobs: list[_Job] = []
+        self._loader = threading.Thread(target=self._start, daemon=True)
+        self._loader.start()
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Until the model is loaded or has failed."""
+        self._loader.join(timeout_s)
+
+    def _start(self) -> None:
+        try:
+            model = self._load()
+        except Exception as error:  # whatever it is, the page has to say it
+            if not isinstance(error, UserError):
+                logger.exception("the model cannot be loaded")
+            self.error, self.state = str(error).splitlines()[0] if str(error) else type(error).__name__, "failed"
+            return
+        self._model, self.actors, self.emotions = model, model.actors, model.emotions
+        self.default = {n: v for n, v in zip(model.emotions, model.default_emotion, strict=True) if v}
+        self.state = "ready"
+
+    def details(self, actor: str | None) -> ActorData:
+        """An actor of the model that is ready. Raises UserError."""
+        self.wait()
+        if self._model is None:
+            raise UserError(self.error)
+        return self._model.details(actor)
+
+    def animate(self, sound: Path, emotion: Mapping[str, float] | None, actor: str | None) -> Track:
+        """Begin to animate a sound file, stopping whatever was being animated. Raises UserError for mistakes."""
+        self.details(actor)
+        assert self._model is not None
+        try:
+            samples, rate = read_sound(sound)
+        except (OSError, ValueError) as error:
+            raise UserError(str(error)) from error
+        self._tidy()
+        job = _Job(self._model, samples, rate, emotion, actor, Path(self._folder.name))
+        self._jobs.append(job)
+        return job.track
+
+    def tracks(self) -> list[Track]:
+        """The tracks that can still be read."""
+        return [job.track for job in self._jobs]
+
+    def _tidy(self) -> None:
+        """Stop what is under way, and forget that and all but the last finished tracks."""
+        unfinished = [job for job in self._jobs if not job.track.finished]
+        finished = [job for job in self._jobs if job.track.finished]
+        for job in unfinished + finished[:-KEPT]:
+            job.remove()
+        self._jobs = finished[-KEPT:]
+
+    def close(self) -> None:
+        """Stop, and remove all files."""
+        for job in self._jobs:
+            job.stop.set()
+        for job in self._jobs:
+            job.thread.join(5)
+        self._folder.cleanup()
+
+
+class _Job:
+    """One track on its way, computed by a thread of its own."""
+
+    def __init__(
+        self,
+        model: Model,
+        samples: np.ndarray,
+        rate: int,
+        emotion: Mapping[str, float] | None,
+        actor: str | None,
+        folder: Path,
+    ):
+        from audio2face.standalone.session import mono
+
+        self.stop = threading.Event()
+        heard = mono(samples)
+        peak = track_peak(resample(heard, rate, model.sample_rate))
+        self._session = model.stream(rate, peak=peak, emotion=None if emotion is None else dict(emotion), actor=actor)
+        data = model.details(actor).data
+        self._jaw = data["neutral_jaw"]
+        skin, tongue = (len(data[_rest(data, mesh)]) for mesh in ("skin", "tongue"))
+        sizes = {"skin": skin, "tongue": tongue, "jaw": len(self._jaw), "eyes": 2}
+        self._spools = [Spool(folder / f"{uuid.uuid4().hex}_{n}", n, points) for n, points in sizes.items() if points]
+        fps = Fraction(self._session.fps).limit_denominator(1001)
+        count = max(1, ceil(Fraction(len(heard), rate) * fps))
+        self._names: tuple[str, ...] = ()
+        self._weights: list[np.ndarray] = []
+        solve = self._curves if model.details(actor).face.rigs else None
+        self.track = Track([s.channel() for s in self._spools], count, self._session.fps, 0.0, solve)
+        self.track.ready, self.track.finished = 0, False
+        self.thread = threading.Thread(target=self._run, args=(heard, rate), daemon=True)
+        self.thread.start()
+
+    def _run(self, heard: np.ndarray, rate: int) -> None:
+        track = self.track
+        try:
+            first = 0
+            for seconds in (FIRST_PIECE_S, *[PIECE_S] * ceil(len(heard) / rate / PIECE_S)):
+                if self.stop.is_set():
+                    return
+                self._take(self._session.feed(heard[first : (first := first + round(seconds * rate))]))
+            self._take(self._session.finish())
+            track.num_frames = track.ready
+        except Exception as error:  # the page has to say it
+            logger.exception("the model failed")
+            track.error = str(error) or type(error).__name__
+        finally:
+            track.compute_s = self._session.compute_s
+            for spool in self._spools:
+                spool.close()
+            track.finished = True
+
+    def _take(self, piece: Animation) -> None:
+        if not len(piece):
+            return
+        if not self.track.ready:
+            self.track.start_s = float(piece.times_s[0])
+        values = {"skin": piece.skin, "tongue": piece.tongue, "eyes": eye_turns(piece.eyes)}
+        values["jaw"] = jaw_points(piece.jaw, self._jaw)
+        for spool in self._spools:
+            spool.append(values[spool.name])
+        self._names = piece.names
+        self._weights.append(piece.weights)
+        self.track.compute_s = self._session.compute_s
+        self.track.ready += len(piece)
+        self.track.num_frames = max(self.track.num_frames, self.track.ready)
+
+    def _curves(self) -> Curves | None:
+        return Curves(self._names, np.concatenate(self._weights)) if self._names else None
+
+    def remove(self) -> None:
+        """Stop, and delete the frames."""
+        self.stop.set()
+        self.thread.join(5)
+        for spool in self._spools:
+            spool.remove()
+
+
+def _rest(data: Mapping[str, np.ndarray], mesh: str) -> str:
+    """The name of a mesh's rest pose: diffusion models keep it as neutral, regression models as the mean."""
+    return f"neutral_{mesh}" if f"neutral_{mesh}" in data else f"shapes_mean_{mesh}"

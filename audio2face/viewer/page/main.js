@@ -1,0 +1,465 @@
+// The page: shots, playback and display. `window.viewer` tells what is shown, for tests and the curious.
+
+import { Clock } from "./clock.js";
+import { Curves } from "./curves.js";
+import { getJson, getTriangles, postJson, Track } from "./data.js";
+import { LivePanel } from "./model.js";
+import { Recorder, soundBytes } from "./sound.js";
+import { HEAT, paintErrors, Stage } from "./stage.js";
+
+const $ = (id) => document.getElementById(id);
+const SIDES = ["truth", "prediction"];
+
+let scene = null; // what the server has: actors, shots, model
+let shot = null; // the open one
+let opening = 0; // requests for shots that are not the newest are dropped
+let mode = "both";
+let framed = null; // actor that the camera was last put in front of
+let dirty = true;
+let drawn = 0, times = [], firstDrawn = 0;
+const tracks = { truth: null, prediction: null };
+const built = { truth: null, prediction: null }; // the track that each pane's meshes are for
+const faces = new Map(); // triangles by actor
+const problems = [];
+
+const redraw = () => { dirty = true; };
+const clock = new Clock(() => { redraw(); controls(); });
+const stage = new Stage($("canvas"), redraw);
+const curves = new Curves($("curves"), $("curve-names"), $("curve-hover"), (time) => clock.seek(time));
+const recorder = new Recorder();
+const live = new LivePanel(showLive, (text) => say(text, true));
+let incoming = null; // a live track that is not on the stage yet
+
+function say(text, bad = false) {
+  $("notice").textContent = $("notice").title = text;
+  $("notice").classList.toggle("bad", bad);
+  if (bad) problems.push(text);
+}
+
+// ---- shots
+
+function listShots() {
+  const word = $("filter").value.toLowerCase(), actor = $("actor").value;
+  const items = scene.shots.filter((s) => (!actor || s.actor === actor) && `${s.name} ${s.emotion} ${s.note}`.toLowerCase().includes(word));
+  $("shots").replaceChildren(...items.map((s) => {
+    const item = document.createElement("li"), button = document.createElement("button");
+    const name = document.createElement("span"), about = document.createElement("small");
+    name.textContent = name.title = s.name;
+    about.textContent = [scene.actors.length > 1 ? s.actor : "", s.emotion, s.note].filter(Boolean).join(" · ");
+    button.type = "button";
+    button.dataset.shot = s.id;
+    button.append(name, about);
+    button.setAttribute("aria-current", String(shot !== null && s.id === shot.id));
+    button.onclick = () => openShot(s.id);
+    item.append(button);
+    return item;
+  }));
+}
+
+function neighbour(step) {
+  const all = [...$("shots").querySelectorAll("button")].map((b) => Number(b.dataset.shot));
+  const next = all[all.indexOf(shot ? shot.id : -1) + step];
+  if (next !== undefined) openShot(next);
+}
+
+async function openShot(id) {
+  const asked = ++opening, item = scene.shots[id];
+  clock.pause();
+  try {
+    const about = await getJson(`api/shots/${id}`);
+    if (asked !== opening) return;
+    shot = { ...item, ...about, name: item.name };
+    incoming = null;
+    for (const side of SIDES) tracks[side] = about[side] ? new Track(about[side], redraw) : null;
+    const ends = SIDES.map((side) => (tracks[side] ? tracks[side].end_s : 0));
+    clock.open(item.sound && about.duration_s ? `sound/${id}.wav` : "", about.duration_s || Math.max(...ends));
+    curves.clear();
+    curves.duration = clock.duration || 1;
+    say(about.problems.join("; "), about.problems.length > 0);
+    live.to(item);
+    await arrange();
+    listShots();
+    drawWave();
+    facts();
+    if (!tracks.prediction && item.sound) live.run();
+    loadCurves();
+    dirty = true;
+  } catch (error) {
+    if (asked === opening) say(error.message, true);
+  }
+}
+
+async function trianglesOf(name) {
+  if (!faces.has(name)) {
+    const at = scene.actors.findIndex((a) => a.name === name), found = {};
+    const known = at < 0 ? {} : scene.actors[at].triangles;
+    for (const mesh of Object.keys(known)) found[mesh] = await getTriangles(at, mesh);
+    faces.set(name, found);
+  }
+  return Object.fromEntries(Object.entries(faces.get(name)).map(([mesh, t]) => [mesh, t.slice()]));
+}
+
+// Makes the panes fit the tracks, and shows those that there are.
+async function arrange() {
+  for (const side of SIDES) {
+    const track = tracks[side];
+    if (track === built[side]) continue;
+    const actor = (track && track.actor) || (shot && shot.actor), eyes = (scene.actors.find((a) => a.name === actor) || {}).eyes;
+    const triangles = track ? await trianglesOf(actor) : {};
+    if (track !== tracks[side]) return;
+    const points = track ? Object.fromEntries(track.info.channels.map((c) => [c.name, c.points])) : {};
+    stage.panes[side].open(triangles, points, eyes);
+    stage.panes[side].known = null;
+    built[side] = track;
+  }
+  choosePanes();
+  applyDisplay();
+}
+
+function choosePanes() {
+  const there = SIDES.filter((side) => tracks[side]);
+  const wanted = there.filter((side) => mode === "both" || mode === side);
+  stage.shown = wanted.length ? wanted : there.length ? there : ["prediction"];
+  for (const button of $("mode").children) {
+    button.setAttribute("aria-pressed", String(button.dataset.mode === (there.length === 2 ? mode : there[0])));
+    button.disabled = there.length < 2;
+  }
+  const parts = new Set(SIDES.flatMap((side) => Object.keys(stage.panes[side].meshes)));
+  for (const row of document.querySelectorAll("[data-part]")) row.hidden = !parts.has(row.dataset.part);
+  $("errors-row").hidden = !comparable();
+  $("curves-row").hidden = !SIDES.some((side) => tracks[side] && tracks[side].info.has_curves);
+  labels();
+  redraw();
+}
+
+function comparable() {
+  const { truth, prediction } = tracks;
+  return Boolean(truth && prediction && truth.points("skin") === prediction.points("skin"));
+}
+
+function labels() {
+  const areas = stage.areas();
+  for (const side of SIDES) {
+    const at = stage.shown.indexOf(side), label = $(`label-${side}`);
+    label.hidden = at < 0 || !tracks[side];
+    if (at < 0) continue;
+    const [x, y, width, height] = areas[at];
+    label.style.left = `${x + width / 2}px`;
+    label.style.top = `${stage.height - y - height + 10}px`;
+  }
+  $("label-prediction").textContent = tracks.prediction && tracks.prediction.live ? "prediction, live" : "prediction";
+}
+
+function facts() {
+  const rows = shot ? [["name", shot.name], ["actor", shot.actor], ["emotion", shot.emotion], ["sound", shot.duration_s ? `${shot.duration_s.toFixed(2)} s` : "none"]] : [];
+  for (const side of SIDES) {
+    const info = tracks[side] && tracks[side].info;
+    if (info) rows.push([side, `${info.num_frames} frames at ${+info.fps.toFixed(3)} fps, ${info.channels.find((c) => c.name === "skin").points} vertices`]);
+  }
+  $("facts").replaceChildren(...rows.filter(([, v]) => v).flatMap(([k, v]) => [Object.assign(document.createElement("dt"), { textContent: k }), Object.assign(document.createElement("dd"), { textContent: v })]));
+}
+
+// ---- live model
+
+function showLive(info, first, actor, asked) {
+  if (first) incoming = Object.assign(new Track(info, redraw), { live: true, actor, asked });
+  const track = incoming && incoming.info.id === info.id ? incoming : tracks.prediction;
+  if (!track || track.info.id !== info.id) return;
+  track.learn(info);
+  if (!clock.sounding) clock.duration = Math.max(clock.duration, track.end_s);
+  takeIncoming();
+  if (info.finished) { facts(); loadCurves(); }
+  redraw();
+}
+
+// The new animation takes the stage when it has reached the moment that is shown.
+function takeIncoming() {
+  if (!incoming || !incoming.ready(Math.min(clock.time, clock.duration))) return;
+  const track = incoming;
+  incoming = null;
+  tracks.prediction = track;
+  arrange().then(() => { track.shown_after_ms = performance.now() - track.asked; facts(); redraw(); });
+}
+
+async function loadCurves() {
+  if (!$("curves-on").checked) return;
+  for (const side of SIDES) {
+    const track = tracks[side];
+    if (!track || !track.info.has_curves || !track.info.finished) continue;
+    if ((curves.sides[side] || {}).track === track) continue;
+    const found = await getJson(`api/curves/${track.info.id}`).catch((error) => say(error.message, true));
+    if (track === tracks[side]) curves.set(side, found, track);
+  }
+  redraw();
+}
+
+async function addSound(file, name) {
+  if (!live.ready) return say("there is no model to animate a sound with", true);
+  say(`reading ${name}…`);
+  try {
+    const added = await postJson("api/sounds", await soundBytes(file), name);
+    scene.shots.push(added);
+    $("filter").value = "";
+    await openShot(added.id);
+  } catch (error) {
+    say(error.message, true);
+  }
+}
+
+async function record() {
+  try {
+    if (recorder.on) {
+      const blob = await recorder.stop();
+      await addSound(blob, `recording ${new Date().toLocaleTimeString()}`);
+    } else {
+      clock.pause();
+      await recorder.start();
+      say("recording; press again to stop");
+    }
+  } catch (error) {
+    say(error.message, true);
+  }
+  $("record").classList.toggle("on", recorder.on);
+  $("record-label").textContent = recorder.on ? "Stop" : "Record";
+}
+
+// ---- drawing
+
+function tick() {
+  requestAnimationFrame(tick);
+  if (!scene) return;
+  if (incoming) takeIncoming();
+  const moving = clock.running && !clock.waiting;
+  if (!dirty && !moving) return;
+  dirty = false;
+  draw(Math.min(clock.time, clock.duration));
+}
+
+function draw(time) {
+  const needed = stage.shown.filter((side) => tracks[side] && tracks[side] === built[side]);
+  const both = needed.length === 1 && $("errors").checked && comparable() ? SIDES : needed;
+  const ready = both.map((side) => tracks[side].ready(time)).every(Boolean);
+  const problem = SIDES.map((side) => tracks[side] && tracks[side].problem).find(Boolean);
+  if (problem && problem !== $("notice").textContent) say(problem, true);
+  clock.wait(!ready && !problem && clock.running);
+  $("busy").hidden = ready || Boolean(problem) || !needed.length;
+  $("busy-text").textContent = live.computing ? "computing…" : "loading…";
+  $("empty").hidden = needed.length > 0 || live.computing;
+  if (!needed.length && !live.computing) $("empty").textContent = emptyText();
+  if (ready) {
+    for (const side of both) stage.panes[side].show(tracks[side], time);
+    if (needed.length) aim();
+    errors();
+  }
+  stage.render();
+  position(time);
+  count(ready && needed.length > 0);
+}
+
+function emptyText() {
+  if (!shot) return live.ready ? "Drop a sound file here, or record one,\nto animate it." : scene.model ? "Loading the model…" : "";
+  return live.about && live.about.state === "loading" ? "Loading the model…" : problems[problems.length - 1] || "";
+}
+
+function aim() {
+  const side = stage.shown[0], pane = stage.panes[side];
+  const key = `${tracks[side].actor || shot.actor}/${pane.skin.values.length}`;
+  if (framed === key) return;
+  framed = key;
+  stage.frame(used(pane), "front");
+  stage.controls.saveState();
+}
+
+// The positions that triangles use: stray points of a mesh do not decide the picture.
+function used(pane) {
+  const { values, triangles } = pane.skin;
+  if (!triangles) return values;
+  const points = new Float32Array(triangles.length * 3);
+  triangles.forEach((v, i) => { for (let c = 0; c < 3; c++) points[3 * i + c] = values[3 * v + c]; });
+  return points;
+}
+
+function errors() {
+  const on = $("errors").checked && comparable(), ours = stage.panes.prediction.skin, truth = stage.panes.truth.skin;
+  $("legend").hidden = !on;
+  $("most-row").hidden = !on;
+  if (ours) ours.paint(on);
+  if (!on || !truth) return;
+  const { mm } = scene.actors.find((a) => a.name === shot.actor), most = Number($("most").value);
+  const found = paintErrors(truth.values, ours.values, mm, most, ours.colours);
+  $("legend-most").textContent = `${most} mm`;
+  $("legend-values").textContent = `mean ${found.mean.toFixed(2)} mm, largest ${found.worst.toFixed(1)} mm`;
+  stage.error = found;
+}
+
+function position(time) {
+  $("scrub").value = time;
+  $("clock").textContent = `${time.toFixed(2)} / ${clock.duration.toFixed(2)} s`;
+  $("scrub").setAttribute("aria-valuetext", `${time.toFixed(2)} seconds`);
+  if (!$("curves-panel").hidden) curves.draw(time);
+}
+
+function count(shown) {
+  const now = performance.now();
+  if (shown) { drawn++; if (!firstDrawn) firstDrawn = now; }
+  times.push(now);
+  while (times[0] < now - 1000) times.shift();
+  const track = tracks[stage.shown[0]];
+  if (track) $("stats").textContent = `frame ${Math.round(track.place(clock.time))} of ${track.info.num_frames}${clock.running && times.length > 2 ? ` · ${times.length} pictures a second` : ""}`;
+}
+
+function drawWave() {
+  const canvas = $("wave"), ratio = Math.min(devicePixelRatio, 2);
+  [canvas.width, canvas.height] = [canvas.clientWidth * ratio, canvas.clientHeight * ratio];
+  const g = canvas.getContext("2d"), peaks = (shot && shot.peaks) || [];
+  g.fillStyle = "#4d5664";
+  const middle = canvas.height / 2;
+  if (!peaks.length) g.fillRect(0, middle - 1, canvas.width, 2);
+  peaks.forEach((p, i) => {
+    const height = Math.max(1, (p / 100) * (canvas.height - 6));
+    g.fillRect((i * canvas.width) / peaks.length, middle - height / 2, Math.max(1, canvas.width / peaks.length - 0.5), height);
+  });
+}
+
+// ---- controls
+
+function controls() {
+  $("play").textContent = clock.running ? "❚❚" : "▶";
+  $("play").setAttribute("aria-label", clock.running ? "Pause" : "Play");
+  $("scrub").max = clock.duration || 1;
+}
+
+function applyDisplay() {
+  for (const side of SIDES) {
+    const { meshes } = stage.panes[side];
+    if (meshes.skin) meshes.skin.wireframe($("wireframe").checked);
+    for (const part of ["tongue", "eyes", "jaw"]) if (meshes[part]) meshes[part].group.visible = $(part).checked;
+  }
+  $("most-value").textContent = `${$("most").value} mm`;
+  redraw();
+}
+
+function toggle(id) {
+  $(id).checked = !$(id).checked;
+  $(id).dispatchEvent(new Event("change"));
+}
+
+function step(frames) {
+  const track = tracks[stage.shown[0]];
+  if (!track) return;
+  clock.pause();
+  clock.seek(track.info.start_s + (Math.round(track.place(clock.time)) + frames + 0.001) / track.info.fps);
+}
+
+function speed(by) {
+  const at = Math.min(Math.max($("speed").selectedIndex + by, 0), $("speed").length - 1);
+  $("speed").selectedIndex = at;
+  clock.setSpeed(Number($("speed").value));
+}
+
+function look(view) {
+  if (view === "reset") framed = null;
+  else stage.frame(null, view);
+  redraw();
+}
+
+const play = () => (clock.running ? clock.pause() : clock.play().catch((error) => say(`the sound does not play: ${error.message}`, true)));
+
+const KEYS = {
+  " ": play, ArrowLeft: (e) => (e.shiftKey ? clock.seek(clock.time - 1) : step(-1)), ArrowRight: (e) => (e.shiftKey ? clock.seek(clock.time + 1) : step(1)),
+  Home: () => clock.seek(0), End: () => clock.seek(clock.duration), ArrowUp: () => neighbour(-1), ArrowDown: () => neighbour(1),
+  "[": () => speed(-1), "]": () => speed(1), l: () => $("loop").click(), e: () => toggle("errors"), w: () => toggle("wireframe"), j: () => toggle("jaw"),
+  c: () => toggle("curves-on"), r: () => look("reset"), 1: () => look("front"), 2: () => look("quarter"), 3: () => look("side"),
+  m: () => { if (!$("record").hidden) record(); }, "?": () => $("help").showModal(),
+};
+
+function wire() {
+  $("play").onclick = play;
+  $("loop").onclick = () => { clock.setLoop(!clock.looping); $("loop").setAttribute("aria-pressed", String(clock.looping)); };
+  $("scrub").oninput = () => clock.seek(Number($("scrub").value));
+  $("speed").onchange = () => speed(0);
+  $("volume").oninput = () => { clock.audio.volume = Number($("volume").value); };
+  $("filter").oninput = $("actor").onchange = listShots;
+  for (const id of ["errors", "wireframe", "tongue", "eyes", "jaw"]) $(id).onchange = applyDisplay;
+  $("most").oninput = applyDisplay;
+  $("curves-on").onchange = () => { $("curves-panel").hidden = !$("curves-on").checked; resize(); loadCurves(); };
+  for (const button of $("mode").children) button.onclick = () => { mode = button.dataset.mode; choosePanes(); framed = null; };
+  for (const button of document.querySelectorAll("[data-view]")) button.onclick = () => look(button.dataset.view);
+  $("help-open").onclick = () => $("help").showModal();
+  $("record").onclick = record;
+  $("upload").onchange = () => { if ($("upload").files[0]) addSound($("upload").files[0], $("upload").files[0].name); $("upload").value = ""; };
+  addEventListener("keydown", (event) => {
+    const at = event.target;
+    if (event.ctrlKey || event.metaKey || event.altKey || $("help").open) return;
+    if (at.matches("input[type=search], select, textarea") || (at.matches("button, input[type=checkbox]") && event.key === " ")) return;
+    if (at.matches("input[type=range]") && at.id !== "scrub" && event.key.startsWith("Arrow")) return;
+    const act = KEYS[event.key] || KEYS[event.key.toLowerCase()];
+    if (act) { event.preventDefault(); act(event); }
+  });
+  let over = 0;
+  addEventListener("dragenter", () => { over++; $("drop").hidden = !live.ready; });
+  addEventListener("dragleave", () => { if (--over <= 0) { over = 0; $("drop").hidden = true; } });
+  addEventListener("dragover", (event) => event.preventDefault());
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    over = 0;
+    $("drop").hidden = true;
+    const file = event.dataTransfer.files[0];
+    if (file) addSound(file, file.name);
+  });
+  new ResizeObserver(resize).observe($("stage"));
+  new ResizeObserver(drawWave).observe($("wave"));
+}
+
+function resize() {
+  stage.resize($("stage").clientWidth, $("stage").clientHeight);
+  labels();
+  drawWave();
+  redraw();
+}
+
+function legendBar() {
+  const g = $("legend-bar").getContext("2d"), gradient = g.createLinearGradient(0, 0, 160, 0);
+  HEAT.forEach((c, i) => gradient.addColorStop(i / (HEAT.length - 1), `rgb(${c.map((v) => Math.round(v * 255))})`));
+  g.fillStyle = gradient;
+  g.fillRect(0, 0, 160, 10);
+}
+
+async function start() {
+  wire();
+  legendBar();
+  resize();
+  requestAnimationFrame(tick);
+  scene = await getJson("api/scene");
+  document.title = $("title").textContent = scene.title;
+  say(scene.notices.join(" "));
+  const names = [...new Set(scene.shots.map((s) => s.actor))];
+  $("actor").hidden = names.length < 2;
+  $("actor").replaceChildren(new Option("all actors", ""), ...names.map((name) => new Option(name, name)));
+  listShots();
+  if (scene.shots.length) await openShot(0);
+  if (scene.notices.length && !problems.length) say(scene.notices.join(" "));
+  await live.open(scene.model);
+  $("record").hidden = $("upload-label").hidden = !live.ready;
+  if (live.ready && shot) { live.to(shot); if (!tracks.prediction) live.run(); }
+  redraw();
+}
+
+function checksum(side) {
+  const skin = stage.panes[side].skin;
+  return skin ? skin.values.reduce((sum, v, i) => sum + v * ((i % 97) + 1), 0) : 0;
+}
+
+window.viewer = {
+  state: () => ({
+    shot: shot && shot.name, shots: scene ? scene.shots.length : 0, time: clock.time, audio: clock.sounding ? clock.audio.currentTime : null,
+    duration: clock.duration, playing: clock.running && !clock.waiting, waiting: clock.waiting, drawn, firstDrawn, picturesPerSecond: times.length,
+    frame: Object.fromEntries(SIDES.map((side) => [side, tracks[side] ? tracks[side].place(clock.time) : null])),
+    track: Object.fromEntries(SIDES.map((side) => [side, tracks[side] ? tracks[side].info : null])),
+    checksum: Object.fromEntries(SIDES.map((side) => [side, checksum(side)])), shownAfter: tracks.prediction ? tracks.prediction.shown_after_ms : null,
+    model: live.about && live.about.state, computing: live.computing, error: stage.error || null, problems: [...problems], curves: curves.names.length,
+    panes: [...stage.shown], busy: !$("busy").hidden,
+  }),
+};
+
+start().catch((error) => say(error.message, true));

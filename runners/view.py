@@ -1,0 +1,113 @@
+"""The viewer: shows animations in a browser of this machine, with their sound, the truth beside them, and live models.
+
+python -m runners.view demo-regression latest
+python -m runners.view demo-regression
+python -m runners.view animation.npy --audio speech.wav --triangles face.obj
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import webbrowser
+from pathlib import Path
+
+from runners.settings import SettingsError, read_settings
+
+EXAMPLES = """
+examples:
+  python -m runners.view demo-regression                     the data set: truth and sound
+  python -m runners.view demo-regression demo                one actor of it
+  python -m runners.view demo-regression latest              the newest training run: truth | live prediction
+  python -m runners.view demo-regression 261121_143912_demo  any run: inference, evaluation, training, deployment
+  python -m runners.view demo-regression latest --kind inference
+  python -m runners.view workspace/output_deploy/261121_143912_demo            a model alone: drop a sound on the page
+  python -m runners.view shot.npy --audio shot.wav --triangles face.obj        any animation file or folder
+
+It runs without Docker, needs no network, and answers this machine only. From another machine: `ssh -L 8123:127.0.0.1:8123`,
+and --port 8123 --no-browser. Ctrl-C ends it. Exit status: 0 ended, 2 a mistake in what was asked for.
+"""
+MISTAKE = 2
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run from the command line; returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        if os.environ.get("A2F_IN_CONTAINER") != "1":
+            for name, value in read_settings(os.environ).items():
+                os.environ.setdefault(name, value)
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return MISTAKE
+    from audio2face.types import UserError
+
+    try:
+        return view(arguments)
+    except UserError as error:
+        print("\n".join(f"error: {line}" for line in error.lines), file=sys.stderr)
+        return MISTAKE
+    except KeyboardInterrupt:
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m runners.view",
+        description="Show animations in the browser: with sound, truth beside prediction, errors in colours, live models.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("what", metavar="WHAT", help="a project of configs/, an animation file or folder, or a deployed model's folder")
+    add("name", metavar="RUN_OR_ACTOR", nargs="?", help="with a project: a full run name, `latest`, or an actor")
+    add("--kind", choices=("inference", "evaluate", "train", "deploy"), help="which kind of run the name is of")
+    add("--audio", metavar="PATH", type=Path, help="sound of animation files: a file, or a folder of equal names")
+    add("--triangles", metavar="FILE", type=Path, help="faces of animation files: .npy (F, 3), .obj or .usd")
+    add("--fps", type=float, help="frames a second of animation files that do not say it (default: 30)")
+    add("--port", type=int, default=0, help="port to listen on (default: any free one)")
+    add("--no-browser", action="store_true", help="only print the address")
+    return parser
+
+
+def view(arguments: argparse.Namespace) -> int:
+    """Find what to show, and serve it until Ctrl-C."""
+    from audio2face import runtime
+    from audio2face.commands.view import Wish, build_library
+    from audio2face.types import UserError
+    from audio2face.viewer.server import ViewServer
+
+    runtime.setup_logging()
+    problems = [
+        f"{path}: no such file" for path in (arguments.audio, arguments.triangles) if path and not path.exists()
+    ]
+    if arguments.fps is not None and not 0 < arguments.fps <= 1000:
+        problems.append(f"--fps {arguments.fps:g}: expected a number between 0 and 1000")
+    if not 0 <= arguments.port <= 65535:
+        problems.append(f"--port {arguments.port}: expected a number up to 65535")
+    if problems:
+        raise UserError(problems)
+    fields = ("what", "name", "kind", "audio", "triangles", "fps")
+    library = build_library(Wish(**{name: getattr(arguments, name) for name in fields}))
+    try:
+        server = ViewServer(library, arguments.port)
+    except OSError as error:
+        raise UserError(
+            f"--port {arguments.port}: {error.strerror}; choose another, or none for any free one"
+        ) from error
+    try:
+        for notice in library.notices:
+            print(f"note: {notice}")
+        print(f"{library.title}: {len(library.shots)} shot(s)\nOpen {server.url}\nCtrl-C ends the viewer.", flush=True)
+        if not arguments.no_browser:
+            webbrowser.open(server.url)
+        server.serve_forever()
+    finally:
+        server.server_close()
+        library.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
