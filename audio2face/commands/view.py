@@ -62,10 +62,9 @@ def _is_config(name: str) -> bool:
 
 
 def _of_path(place: Path, wish: Wish) -> Library:
-    models = [f for f in model_folders(place) if (f / "model.json").is_file()] if place.is_dir() else []
-    if models:
+    clips = [] if (place / "model.json").is_file() else find_clips(place)
+    if not clips and place.is_dir() and any((f / "model.json").is_file() for f in model_folders(place)):
         return _of_model(place)
-    clips = find_clips(place)
     if not clips:
         raise UserError(
             f"{place} holds no animation: expected .npy (frames, vertices, 3), .xml or .pc2 files, or a deployed model"

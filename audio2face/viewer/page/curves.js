@@ -15,28 +15,31 @@ export class Curves {
     this.time = 0;
   }
 
-  get names() { return (this.sides.prediction || this.sides.truth || { names: [] }).names; }
+  // All poses, the liveliest first.
+  get names() { return this.sorted || []; }
 
   set(side, curves, track) {
     if (curves) this.sides[side] = { ...curves, track };
     else delete this.sides[side];
+    this.sorted = this.liveliest();
     this.chosen = this.chosen.filter((name) => this.names.includes(name));
-    if (!this.chosen.length) this.chosen = this.liveliest(5);
+    if (!this.chosen.length) this.chosen = this.sorted.slice(0, 5);
     this.fill();
     this.draw(this.time);
   }
 
   clear() {
     this.sides = {};
+    this.sorted = [];
     this.fill();
     this.draw(0);
   }
 
-  liveliest(count) {
+  liveliest() {
     const side = this.sides.prediction || this.sides.truth;
     if (!side) return [];
     const spread = side.weights.map((w) => Math.max(...w) - Math.min(...w));
-    return side.names.map((name, i) => [spread[i], name]).sort((a, b) => b[0] - a[0]).slice(0, count).map(([, name]) => name);
+    return side.names.map((name, i) => [spread[i], name]).sort((a, b) => b[0] - a[0]).map(([, name]) => name);
   }
 
   fill() {
@@ -44,7 +47,8 @@ export class Curves {
       const item = document.createElement("li"), button = document.createElement("button");
       const chip = document.createElement("i"), value = document.createElement("b");
       button.type = "button";
-      button.append(chip, name, value);
+      button.title = name;
+      button.append(chip, Object.assign(document.createElement("span"), { textContent: name }), value);
       button.onclick = () => {
         this.chosen = this.chosen.includes(name) ? this.chosen.filter((n) => n !== name) : [...this.chosen, name].slice(-MOST);
         this.mark();
@@ -81,8 +85,8 @@ export class Curves {
     const g = canvas.getContext("2d");
     g.setTransform(ratio, 0, 0, ratio, 0, 0);
     g.clearRect(0, 0, width, height);
-    const low = 0, high = Math.max(1, ...this.chosen.map((name) => this.highest(name)));
-    const y = (value) => height - 8 - ((value - low) / (high - low)) * (height - 16);
+    const high = Math.max(1, ...this.chosen.map((name) => this.highest(name)));
+    const y = (value) => height - 8 - (value / high) * (height - 24);
     g.strokeStyle = "#2c313a";
     g.fillStyle = "#7d8694";
     g.font = "10px system-ui";

@@ -267,7 +267,6 @@ function aim() {
   if (framed === key) return;
   framed = key;
   stage.frame(used(pane), "front");
-  stage.controls.saveState();
 }
 
 // The positions that triangles use: stray points of a mesh do not decide the picture.

@@ -33,7 +33,7 @@ export class LivePanel {
       about = await getJson("api/model");
     }
     if (!this.ready) return;
-    $("model-state").textContent = "Move a slider: the shot is animated again.";
+    $("model-state").textContent = "Move a slider: the shot is animated again, with the post-processing of the runtime.";
     $("rerun").hidden = $("calm").hidden = false;
     const choice = $("model-actor");
     choice.replaceChildren(...about.actors.map((name) => new Option(name, name)));

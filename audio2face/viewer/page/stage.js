@@ -3,7 +3,7 @@
 import * as THREE from "./vendor/three.module.min.js";
 import { OrbitControls } from "./vendor/OrbitControls.js";
 
-const SKIN = 0xd8a48c, TONGUE = 0xb4525a, INSIDE = 0x2a1613;
+const SKIN = 0xd8a48c, TONGUE = 0xb4525a, INSIDE = "0.11, 0.05, 0.05";
 const VIEW_ANGLE = 24;
 export const HEAT = [[0.80, 0.82, 0.85], [0.98, 0.85, 0.35], [0.93, 0.35, 0.15], [0.55, 0.0, 0.15]];
 
@@ -124,11 +124,11 @@ class Surface {
     if (triangles) {
       geometry.setAttribute("normal", attribute(this.normals));
       geometry.setIndex(new THREE.BufferAttribute(triangles, 1));
-      this.material = new THREE.MeshStandardMaterial({ color: colour, roughness: 0.55, metalness: 0 });
-      this.inside = new THREE.MeshBasicMaterial({ color: INSIDE, side: THREE.BackSide });
+      this.material = new THREE.MeshPhongMaterial({ color: colour, shininess: 22, specular: 0x2b2523, side: THREE.DoubleSide });
+      this.material.onBeforeCompile = darkInside;
       this.lines = new THREE.MeshBasicMaterial({ color: 0x10131a, wireframe: true, transparent: true, opacity: 0.35, depthWrite: false, polygonOffset: true, polygonOffsetFactor: -1, polygonOffsetUnits: -1 });
-      parts.push(new THREE.Mesh(geometry, this.material), new THREE.Mesh(geometry, this.inside), new THREE.Mesh(geometry, this.lines));
-      parts[2].visible = false;
+      parts.push(new THREE.Mesh(geometry, this.material), new THREE.Mesh(geometry, this.lines));
+      parts[1].visible = false;
     } else {
       this.material = new THREE.PointsMaterial({ color: colour, size: 2.5, sizeAttenuation: false });
       parts.push(new THREE.Points(geometry, this.material));
@@ -141,7 +141,7 @@ class Surface {
     this.scene = scene;
   }
 
-  wireframe(on) { if (this.triangles) this.parts[2].visible = on; }
+  wireframe(on) { if (this.triangles) this.parts[1].visible = on; }
 
   // Colours (3 for each vertex) instead of the skin's own; null goes back to it.
   paint(on) {
@@ -184,7 +184,7 @@ class Surface {
   remove() {
     this.scene.remove(this.group);
     this.geometry.dispose();
-    for (const material of [this.material, this.inside, this.lines]) if (material) material.dispose();
+    for (const material of [this.material, this.lines]) if (material) material.dispose();
   }
 }
 
@@ -213,11 +213,11 @@ class Eyeballs {
     this.values = new Float32Array(6); // degrees about x, y and z, right eye then left
     this.group = new THREE.Group();
     this.balls = eyes.map(([centre, radius]) => {
-      const white = new THREE.Mesh(new THREE.SphereGeometry(radius, 32, 24), new THREE.MeshStandardMaterial({ color: 0xe9e4df, roughness: 0.25 }));
+      const white = new THREE.Mesh(new THREE.SphereGeometry(radius, 32, 24), new THREE.MeshPhongMaterial({ color: 0xe9e4df, shininess: 60 }));
       for (const [share, colour] of [[0.46, 0x5b7f95], [0.2, 0x0a0a0c]]) {
         const height = radius * (1 - Math.sqrt(1 - share * share));
         const cap = new THREE.SphereGeometry(radius * (colour === 0x0a0a0c ? 1.012 : 1.006), 32, 12, 0, Math.PI * 2, 0, Math.acos(1 - height / radius));
-        white.add(new THREE.Mesh(cap.rotateX(Math.PI / 2), new THREE.MeshStandardMaterial({ color: colour, roughness: 0.2 })));
+        white.add(new THREE.Mesh(cap.rotateX(Math.PI / 2), new THREE.MeshPhongMaterial({ color: colour, shininess: 80 })));
       }
       white.position.set(...centre);
       this.group.add(white);
@@ -230,6 +230,12 @@ class Eyeballs {
     this.balls.forEach((ball, i) => ball.rotation.set(...[0, 1, 2].map((axis) => (this.values[3 * i + axis] * Math.PI) / 180)));
   }
   remove() { this.scene.remove(this.group); }
+}
+
+// A surface seen from behind is dark: heads have a mouth without a cavity.
+function darkInside(shader) {
+  const last = "#include <dithering_fragment>";
+  shader.fragmentShader = shader.fragmentShader.replace(last, `${last}\nif (!gl_FrontFacing) gl_FragColor.rgb = vec3(${INSIDE});`);
 }
 
 function attribute(array) {

@@ -1,0 +1,407 @@
+"""The viewer's server and library: data as in the files, the secret, refusals, and what each name on the command line shows."""
+
+import http.client
+import io
+import json
+import struct
+import threading
+import time
+
+import fake_dataset
+import fake_model
+import fake_run
+import numpy as np
+import pytest
+import soundfile
+
+from audio2face.commands.view import Wish, build_library
+from audio2face.formats.json_file import write_json
+from audio2face.standalone import load_model
+from audio2face.viewer import server as server_module
+from audio2face.viewer.library import Actor, Library, ShotView, find_eyes, peaks, wav_bytes
+from audio2face.viewer.live import LiveModel
+from audio2face.viewer.server import ViewServer
+from audio2face.viewer.tracks import Channel, Track, array_channel, eye_turns, jaw_points, pack
+from runners import view
+
+V, T = fake_model.V, 90
+RATE = 16000
+FACES = np.array([[0, 1, 2], [2, 1, 3], [3, 4, 5]])
+
+
+def unpack(data, sizes, count):
+    """{channel: frames (n, points, 3)} of a piece, as the page reads it."""
+    found, at = {}, 0
+    for name, points in sizes.items():
+        low, step = np.array(struct.unpack_from("<6f", data, at)).reshape(2, 3)
+        values = np.frombuffer(data, "<u2", count * points * 3, at + 24).reshape(count, points, 3)
+        found[name], at = low + step * values, at + 24 + -(-values.nbytes // 4) * 4
+    assert at == len(data)
+    return found
+
+
+class Client:
+    """Requests to a server, with the headers of a browser."""
+
+    def __init__(self, server):
+        self.server, self.secret = server, server.secret
+
+    def ask(self, path, method="GET", body=None, secret=None, **headers):
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.server_address[1], timeout=20)
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, f"/{self.secret if secret is None else secret}/{path}", body, names)
+        answer = connection.getresponse()
+        self.headers, data = answer.headers, answer.read()
+        connection.close()
+        return answer.status, data
+
+    def json(self, path, **more):
+        status, data = self.ask(path, **more)
+        assert status == 200, data
+        return json.loads(data)
+
+    def piece(self, track, index=0):
+        status, data = self.ask(f"data/{track['id']}/{index}")
+        assert status == 200, data
+        return unpack(data, {c["name"]: c["points"] for c in track["channels"]}, int(self.headers["X-Frames"]))
+
+    def finished(self, track):
+        end = time.monotonic() + 30
+        while not track["finished"]:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+            track = self.json(f"api/tracks/{track['id']}")
+        return track
+
+
+def serve(library):
+    server = ViewServer(library)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    return Client(server)
+
+
+def end(client):
+    client.server.shutdown()
+    client.server.server_close()
+    client.server.library.close()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A sound and an animation of 3 s, and a small deployed model."""
+    folder = tmp_path_factory.mktemp("viewer")
+    rng = np.random.default_rng(0)
+    np.save(folder / "a_skin.npy", rng.normal(size=(T, V, 3)).cumsum(axis=0).astype(np.float32))
+    np.save(folder / "a_eye.npy", rng.normal(size=(T, 4)).astype(np.float32))
+    np.save(folder / "a.npy", rng.normal(size=(T, 9)).astype(np.float32))  # a network's rows: no mesh
+    soundfile.write(folder / "a.wav", rng.uniform(-0.5, 0.5, T * RATE // 30), RATE)
+    np.save(folder / "faces.npy", FACES)
+    fake_model.regression_model(folder / "model")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(place):
+    """A page with a truth, a prediction that differs by a known distance, and a live model."""
+    skin = np.load(place / "a_skin.npy")
+    tracks = [Track([array_channel("skin", frames)], T, 30.0) for frames in (skin, skin + np.float32(0.1))]
+    shot = ShotView("a", "demo", "joy", place / "a.wav", lambda: tracks[0], lambda: tracks[1], {"joy": 1.0})
+    model = LiveModel(lambda: load_model(place / "model", threads=1))
+    model.wait()
+    client = serve(Library("test", [Actor("demo", {"skin": FACES})], [shot], model))
+    yield client
+    end(client)
+
+
+# ---- data
+
+
+def test_a_piece_is_exact_to_half_a_step():
+    frames = np.random.default_rng(1).normal(size=(5, 7, 3)).astype(np.float32) * [1, 10, 0]
+    back = unpack(pack(frames), {"skin": 7}, 5)["skin"]
+    np.testing.assert_allclose(back, frames, atol=1e-6 + 0.51 * np.ptp(frames[..., 1]) / 65535)
+    assert unpack(pack(np.zeros((5, 0, 3))), {"tongue": 0}, 5)["tongue"].shape == (5, 0, 3)
+    with pytest.raises(ValueError, match="finite"):
+        pack(np.full((1, 1, 3), np.nan))
+
+
+def test_all_pieces_are_the_file(client, place):
+    frames = np.load(place / "a_skin.npy")
+    track = client.json("api/shots/0")["truth"]
+    assert (track["num_frames"], track["fps"], track["channels"]) == (T, 30.0, [{"name": "skin", "points": V}])
+    pieces = [client.piece(track, k)["skin"] for k in range(-(-T // track["chunk_frames"]))]
+    np.testing.assert_allclose(np.concatenate(pieces), frames, atol=np.ptp(frames) / 65535)
+    assert client.ask(f"data/{track['id']}/{len(pieces)}")[0] == 404
+    status, data = client.ask("triangles/0/skin")
+    np.testing.assert_array_equal(np.frombuffer(data, "<u4").reshape(-1, 3), FACES)
+    assert status == 200 and client.ask("triangles/0/tongue")[0] == 404
+
+
+def test_pieces_of_large_meshes_are_small():
+    many = Track([Channel("skin", 100_000, lambda first, end: np.zeros((end - first, 100_000, 3)))], 10, 30.0)
+    assert many.chunk_frames == 1
+    assert Track([Channel("skin", 6706, lambda a, b: np.zeros((b - a, 6706, 3)))], 1800, 30.0).chunk_frames == 26
+
+
+def test_the_sound_comes_in_parts(client, place):
+    whole = client.ask("sound/0.wav")[1]
+    samples, rate = soundfile.read(io.BytesIO(whole))
+    np.testing.assert_allclose(samples, soundfile.read(place / "a.wav")[0], atol=1e-4)
+    assert rate == RATE
+    status, part = client.ask("sound/0.wav", Range="bytes=100-199")
+    assert (status, part, client.headers["Content-Range"]) == (206, whole[100:200], f"bytes 100-199/{len(whole)}")
+    assert client.ask("sound/0.wav", Range="bytes=-7") == (206, whole[-7:])
+    assert client.ask("sound/0.wav", Range="bytes=99999999-") == (200, whole)
+    assert client.ask("sound/0.wav", Range="bytes=0-1,4-5") == (200, whole)
+
+
+def test_peaks_follow_the_loudness():
+    rise = np.repeat([0.1, 0.2, 0.4, 0.8], 4000)[:, None].astype(np.float32)
+    seconds, columns = peaks(wav_bytes(rise, 8000), 4)
+    assert seconds == 2.0 and columns == pytest.approx([12.5, 25, 50, 100], abs=1.1)
+    assert peaks(wav_bytes(np.zeros((0, 1), np.float32), 8000)) == (0.0, [])
+
+
+def test_jaw_and_eyes():
+    rest = np.array([[0, 0, 1], [1, 0, 0]], np.float32)
+    turn = np.eye(4, dtype=np.float32)[None]
+    turn[0, :3, 3] = [1, 2, 3]
+    np.testing.assert_array_equal(jaw_points(turn, rest)[0], rest + [1, 2, 3])
+    np.testing.assert_array_equal(jaw_points(np.full((1, 2, 3), 0.5), rest)[0], rest + 0.5)
+    np.testing.assert_array_equal(eye_turns(np.array([[1, 2, 3, 4]])), [[[1, 2, 0], [3, 4, 0]]])
+    lids = np.array([[x, 0, 5] for x in (-3, -2.5, -2, 2, 2.5, 3)] + [[0, -9, 0]], float)
+    move = np.where(lids[:, 2:] == 5, [[0, -1.0, 0]], 0)
+    right, left = find_eyes(lids, move)
+    assert right[0][0] == -2.5 and left[0][0] == 2.5 and right[1] == pytest.approx(0.45) and right[0][2] < 5
+    assert find_eyes(lids, np.zeros_like(lids)) is None and find_eyes(None, move) is None
+
+
+# ---- the live model
+
+
+def test_live_animation_is_the_models_own(client, place):
+    wish = {"shot": 0, "emotion": {"joy": 0.7}, "actor": None}
+    track = client.finished(client.json("api/animate", method="POST", body=json.dumps(wish)))
+    expected = load_model(place / "model", threads=1).animate(place / "a.wav", emotion={"joy": 0.7})
+    assert track["num_frames"] == len(expected) and not track["error"]
+    piece = client.piece(track)
+    assert set(piece) == {"skin", "tongue", "jaw", "eyes"}
+    shown = expected.skin[: track["chunk_frames"]]
+    np.testing.assert_allclose(piece["skin"], shown, atol=np.ptp(shown) / 65535 + 2e-4)
+    curves = client.json(f"api/curves/{track['id']}")
+    assert curves["names"] == list(expected.names)
+    np.testing.assert_allclose(np.transpose(curves["weights"]), expected.weights, atol=2e-4)
+
+
+def test_another_emotion_gives_another_face_and_old_ones_are_forgotten(client):
+    faces, tracks = [], []
+    for emotion in ({}, {"anger": 1.0}, {"joy": 1.0}, None):
+        body = json.dumps({"shot": 0, "emotion": emotion, "actor": None})
+        tracks.append(client.finished(client.json("api/animate", method="POST", body=body)))
+        faces.append(client.piece(tracks[-1])["skin"])
+    assert np.abs(faces[0] - faces[1]).max() > 1e-3 and np.abs(faces[0] - faces[3]).max() < 1e-3
+    assert client.ask(f"api/tracks/{tracks[0]['id']}")[0] == 404
+    assert client.ask(f"api/tracks/{tracks[-2]['id']}")[0] == 200
+
+
+def test_wrong_wishes_are_told(client):
+    for wish, word in (
+        ({"shot": 99}, "no shot"),
+        ({"shot": "0"}, "no shot"),
+        ({"shot": 0, "emotion": {"joy": "x"}}, "weight"),
+        ({"shot": 0, "emotion": {"jof": 1}}, "did you mean 'joy'"),
+        ({"shot": 0, "actor": "nobody"}, "the model knows"),
+        ([], "JSON"),
+    ):
+        status, data = client.ask("api/animate", method="POST", body=json.dumps(wish))
+        assert status == 422 and word in data.decode(), data
+
+
+def test_a_sound_of_the_user(client, place):
+    data = (place / "a.wav").read_bytes()
+    name = "..%2F..%2Fetc%2Fpasswd%00 <b>.wav"
+    shot = client.json("api/sounds", method="POST", body=data, X_Name=name)
+    assert "/" not in shot["name"] and shot["sound"] and client.json("api/scene")["shots"][-1] == shot
+    assert client.ask(f"sound/{shot['id']}.wav")[0] == 200
+    status, reply = client.ask("api/sounds", method="POST", body=b"no sound", X_Name="x.wav")
+    assert status == 422 and b".flac" in reply and b"/tmp" not in reply
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server_module, "MOST_UPLOAD_BYTES", 1000)
+        assert client.ask("api/sounds", method="POST", body=data)[0] == 413
+
+
+# ---- who may ask
+
+
+def test_only_the_secret_address_answers(client):
+    for secret in ("", "wrong", client.secret[:-1], "api"):
+        assert client.ask("api/scene", secret=secret)[0] == 403
+    assert client.ask("")[0] == 200 and client.ask("api/scene")[0] == 200
+    assert len(client.secret) > 20 and client.server.server_address[0] == "127.0.0.1"
+
+
+def test_other_hosts_and_other_pages_are_refused(client):
+    port = client.server.server_address[1]
+    for host in ("evil.example", f"evil.example:{port}", "127.0.0.1.evil.example", ""):
+        assert client.ask("api/scene", Host=host)[0] == 403
+    assert client.ask("api/scene", Host=f"localhost:{port}")[0] == 200
+    wish = json.dumps({"shot": 0})
+    for origin in ("http://evil.example", "null", f"http://127.0.0.1:{port + 1}"):
+        assert client.ask("api/animate", method="POST", body=wish, Origin=origin)[0] == 403
+    assert client.ask("api/animate", method="POST", body=wish, Origin=f"http://127.0.0.1:{port}")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../server.py",
+        "vendor/../../server.py",
+        "%2e%2e/server.py",
+        "/etc/passwd",
+        "vendor/",
+        "data/1/../../x",
+        "vendor",
+    ],
+)
+def test_no_path_leads_out_of_the_page(client, path):
+    assert client.ask(path)[0] == 404
+
+
+def test_the_page_needs_no_network(client):
+    page = client.ask("")[1].decode()
+    assert "Content-Security-Policy" in client.headers and client.headers["X-Content-Type-Options"] == "nosniff"
+    for name in ("main.js", "style.css", "vendor/three.module.min.js", "vendor/OrbitControls.js"):
+        assert client.ask(name)[0] == 200
+    assert b"three.js authors" in client.ask("vendor/LICENSE-three.txt")[1]
+    scripts = [p.read_text() for p in server_module.PAGE.glob("*.*") if p.suffix in (".js", ".css", ".html")]
+    assert "https://" not in "".join([page, *scripts])
+    assert all(line.count("http://www.w3.org") for text in scripts for line in text.splitlines() if "http://" in line)
+
+
+# ---- what a name shows
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project with a data set, a training run that is not deployed, an inference and an evaluation."""
+    home = tmp_path_factory.mktemp("project")
+    data = fake_dataset.make_dataset(home / "tiny")
+    workspace = home / "workspace"
+    run = fake_run.make_train_run(workspace / "output_train", fake_run.make_spec((fake_dataset.ACTOR,)))
+    config = home / "configs" / "fake"
+    config.mkdir(parents=True)
+    dataset = {**data.dataset, "SHOT_EMOTION_NAMES": ["neutral", "joy"]}
+    (config / "config_dataset.py").write_text("".join(f"{key} = {value!r}\n" for key, value in dataset.items()))
+    clips = [(fake_dataset.ACTOR, "a1_neutral", (0, 99), "x", "en", "a1_neutral.wav", 2)]
+    (config / "config_train.py").write_text(f"RUN_NAME = 'fake'\nCLIPS = {clips!r}\n")
+    shot, name = "a1_neutral", f"a1_neutral_{fake_dataset.ACTOR}_{fake_dataset.ACTOR}_neutral_offline"
+    inference = workspace / "output_inference" / "251121_130000_fake"
+    inference.mkdir(parents=True)
+    np.save(inference / f"{name}_skin.npy", np.load(data.skin(shot)) + 1)
+    np.save(inference / f"{name}_jaw.npy", np.zeros((150, 5, 3), np.float32))
+    np.save(inference / f"{name}.npy", np.zeros((150, 9), np.float32))
+    write_json(inference / "configs/training_run_info.json", {"training_run_name_full": run.name})
+    write_json(inference / "configs/config_inference_full.json", {"AUDIO_PATH": [str(data.sound(shot))]})
+    evaluation = workspace / "output_evaluate" / "251121_140000_fake"
+    rows = [{"actor": fake_dataset.ACTOR, "shot": "a3_joy", "emotion": "joy", "seconds": 5.0}]
+    report = {"training_runs": [run.name], "emotion": None, "shots": rows, "systems": {}}
+    write_json(evaluation / "report.json", report)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("A2F_CONFIGS_ROOT", str(home / "configs"))
+        patch.setenv("A2F_WORKSPACE_ROOT", str(workspace))
+        patch.setenv("A2F_DATASETS_ROOT", str(home))
+        yield data
+
+
+def opened(wish, shot=0):
+    """A library, and the details of one of its shots."""
+    library = build_library(wish)
+    client = serve(library)
+    about = client.json(f"api/shots/{shot}")
+    pieces = {side: client.piece(about[side]) for side in ("truth", "prediction") if about[side]}
+    if library.model:
+        library.model.wait()
+    end(client)
+    assert not about["problems"]
+    return library, about, pieces
+
+
+def test_a_data_set(project):
+    library, about, pieces = opened(Wish("fake"))
+    assert [shot.name for shot in library.shots] == list(fake_dataset.SHOTS)
+    assert {shot.emotion for shot in library.shots} == {"neutral", "joy"} and library.model is None
+    assert about["truth"]["start_s"] == pytest.approx(2.5 / 30)  # the offset of its clip, and half a frame
+    assert set(pieces["truth"]) == {"skin", "tongue", "jaw", "eyes"} and about["duration_s"] == pytest.approx(5)
+    skin = np.load(project.skin())[: len(pieces["truth"]["skin"])]
+    np.testing.assert_allclose(pieces["truth"]["skin"], skin, atol=np.ptp(skin) / 65535)
+    assert "SKIN_TRIANGLES_FPATH" in library.notices[0]
+    assert [shot.name for shot in build_library(Wish("fake", fake_dataset.ACTOR)).shots] == list(fake_dataset.SHOTS)
+
+
+def test_an_inference_run(project):
+    library, about, pieces = opened(Wish("fake", "251121_130000_fake"))
+    assert [shot.name for shot in library.shots] == ["a1_neutral"] and library.shots[0].note.endswith("offline")
+    assert {"skin", "jaw"} <= set(pieces["prediction"]) and about["prediction"]["start_s"] == pytest.approx(0.5 / 30)
+    difference = pieces["prediction"]["skin"][:20] - pieces["truth"]["skin"][:20]
+    np.testing.assert_allclose(difference, 1, atol=1e-2)
+    assert library.model.state == "ready", library.model.error
+    assert build_library(Wish("fake", "latest", "inference")).title == library.title
+
+
+def test_a_training_run_that_was_never_deployed(project):
+    library, about, pieces = opened(Wish("fake", "251121_120000_fake"), 2)
+    assert about["prediction"] is None and library.shots[2].start == {"joy": 1.0}
+    assert library.model.state == "ready", library.model.error
+    assert library.model.emotions == ("joy", "anger") and library.model.actors == (fake_dataset.ACTOR,)
+
+
+def test_an_evaluation(project):
+    library, about, pieces = opened(Wish("fake", "251121_140000_fake"))
+    assert [(s.name, s.note, s.start) for s in library.shots] == [("a3_joy", "held out", {"joy": 1.0})]
+    assert library.model.state == "ready", library.model.error
+
+
+def test_files_and_folders(place):
+    library, about, pieces = opened(Wish(str(place / "a_skin.npy"), triangles=place / "faces.npy", fps=60.0))
+    assert about["prediction"]["fps"] == 60.0 and about["duration_s"] == pytest.approx(3) and not library.notices
+    assert set(pieces["prediction"]) == {"skin", "eyes"}
+    library, about, pieces = opened(Wish(str(place)))
+    assert [shot.name for shot in library.shots] == ["a"] and "--triangles" in library.notices[0]
+    library = build_library(Wish(str(place / "model")))
+    assert not library.shots and library.model.state in ("loading", "ready")
+    library.close()
+
+
+def test_a_file_that_is_broken_later_is_told(place, tmp_path):
+    frames = np.load(place / "a_skin.npy")
+    frames[3, 1] = np.nan
+    np.save(tmp_path / "b.npy", frames)
+    client = serve(build_library(Wish(str(tmp_path / "b.npy"))))
+    track = client.json("api/shots/0")["prediction"]
+    status, data = client.ask(f"data/{track['id']}/0")
+    assert status == 422 and b"finite" in data
+    end(client)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["no/such.npy"], "no such file"),
+        (["fake", "nobody"], "no finished run"),
+        (["unknown"], "unknown"),
+        (["PLACE/a.wav"], "no animation"),
+        (["PLACE/a_skin.npy", "--audio", "no.wav"], "no such file"),
+        (["PLACE/a_skin.npy", "--fps", "0"], "--fps"),
+        (["PLACE/a_skin.npy", "--port", "99999"], "--port"),
+    ],
+)
+def test_mistakes_end_with_status_2(project, place, capsys, arguments, words):
+    assert view.main([a.replace("PLACE", str(place)) for a in arguments] + ["--no-browser"]) == 2
+    error = capsys.readouterr().err
+    assert words in error and "Traceback" not in error and error.startswith("error: ")
+
+
+def test_a_taken_port_is_told(place, client, capsys):
+    port = client.server.server_address[1]
+    assert view.main([str(place / "a_skin.npy"), "--port", str(port), "--no-browser"]) == 2
+    assert "choose another" in capsys.readouterr().err
