@@ -19,7 +19,7 @@ from audio2face.formats.json_file import write_json
 from audio2face.standalone import load_model
 from audio2face.viewer import server as server_module
 from audio2face.viewer.library import Actor, Library, ShotView, find_eyes, peaks, wav_bytes
-from audio2face.viewer.live import LiveModel
+from audio2face.viewer.live import AS_TRAINED, LiveModel
 from audio2face.viewer.server import ViewServer
 from audio2face.viewer.tracks import Channel, Track, array_channel, eye_turns, jaw_points, pack
 from runners import view
@@ -191,6 +191,17 @@ def test_live_animation_is_the_models_own(client, place):
     curves = client.json(f"api/curves/{track['id']}")
     assert curves["names"] == list(expected.names)
     np.testing.assert_allclose(np.transpose(curves["weights"]), expected.weights, atol=2e-4)
+
+
+def test_without_postprocessing_it_is_the_networks_output(client, place):
+    package = load_model(place / "model", threads=1)
+    plain = package.with_config(**AS_TRAINED)
+    assert package.details().config["tongue_strength"] == 1.5 and plain.details().config["tongue_strength"] == 1.0
+    body = json.dumps({"shot": 0, "emotion": {}, "postprocess": False})
+    track = client.finished(client.json("api/animate", method="POST", body=body))
+    expected = plain.animate(place / "a.wav", emotion={}).skin[: track["chunk_frames"]]
+    np.testing.assert_allclose(client.piece(track)["skin"], expected, atol=np.ptp(expected) / 65535 + 2e-4)
+    assert np.abs(expected - package.animate(place / "a.wav", emotion={}).skin[: len(expected)]).max() > 0.01
 
 
 def test_another_emotion_gives_another_face_and_old_ones_are_forgotten(client):

@@ -129,16 +129,17 @@ def _of_inference(project: Project, folder: Path) -> Library:
         sound = max(fitting, key=lambda s: len(s.stem), default=None)
         actor = project.actor_of(clip.name.removeprefix(sound.stem) if sound else clip.name, run)
         shot = project.shot_of(actor, sound) if sound else None
+        name = sound.stem if sound else clip.name
         open_it = partial(_inferred, project, run, actor, clip)
         shots.append(
             ShotView(
-                clip.name if shot is None else shot.name,
+                name,
                 actor,
                 "" if shot is None else shot.emotion,
                 sound,
                 None if shot is None else shot.truth,
                 open_it,
-                note="" if shot is None else clip.name.removeprefix(shot.name).strip("_").replace("_", " "),
+                note=clip.name.removeprefix(name).strip("_").replace("_", " "),
             )
         )
     if not shots:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -119,6 +121,15 @@ class Model:
     def details(self, actor: str | None = None) -> Actor:
         """An actor's CONFIG, arrays, meshes' faces and blendshapes. Raises UserError when the model does not know it."""
         return self._place(actor)[1]
+
+    def with_config(self, **values: float) -> Model:
+        """This model with other CONFIG values for all its actors; the networks are shared."""
+        changed = copy.copy(self)
+        changed._places = {
+            name: (package, replace(who, config={**who.config, **values}), run)
+            for name, (package, who, run) in self._places.items()
+        }
+        return changed
 
     def _place(self, actor: str | None) -> tuple[Package, Actor, Run]:
         if actor is None and len(self._places) == 1:

@@ -159,6 +159,7 @@ def _animate(library: Library, body: bytes) -> dict[str, Any]:
     try:
         wish = json.loads(body)
         shot, emotion, actor = wish["shot"], wish.get("emotion"), wish.get("actor")
+        postprocess = wish.get("postprocess", True) is True
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError("expected JSON with shot, emotion and actor") from error
     if type(shot) is not int or not 0 <= shot < len(library.shots):
@@ -167,7 +168,7 @@ def _animate(library: Library, body: bytes) -> dict[str, Any]:
         raise UserError("emotion: expected {name: weight}")
     if actor is not None and not isinstance(actor, str):
         raise UserError("actor: expected a name")
-    return _about(library, library.animate(shot, emotion, actor))
+    return _about(library, library.animate(shot, emotion, actor, postprocess))
 
 
 def _is_weight(value: Any) -> bool:

@@ -101,7 +101,7 @@ class Library:
         """The track of a number, None when it is not there (any more)."""
         return self._tracks.get(number) or self._live.get(number)
 
-    def animate(self, shot: int, emotion: Any, actor: str | None) -> int:
+    def animate(self, shot: int, emotion: Any, actor: str | None, postprocess: bool = True) -> int:
         """Begin to animate a shot's sound with the live model; returns the track's number. Raises UserError."""
         if self.model is None:
             raise UserError("there is no model to animate with")
@@ -109,7 +109,7 @@ class Library:
         if sound is None:
             raise UserError(f"{self.shots[shot].name} has no sound to animate")
         with self._lock:
-            track = self.model.animate(sound, emotion, actor)
+            track = self.model.animate(sound, emotion, actor, postprocess)
             self._live = {number: live for number, live in self._live.items() if live in self.model.tracks()}
             number = next(self._numbers)
             self._live[number] = track
@@ -180,15 +180,18 @@ def find_eyes(neutral: np.ndarray | None, close_delta: np.ndarray | None) -> tup
     if neutral is None or close_delta is None or neutral.shape != close_delta.shape:
         return None
     moved = np.linalg.norm(close_delta, axis=1)
-    lids = moved > 0.5 * moved.max() if moved.max() > 0 else np.zeros(len(moved), bool)
+    lids = moved > 0.3 * moved.max() if moved.max() > 0 else np.zeros(len(moved), bool)
     middle = neutral[:, 0].mean()
     found: list[Eye] = []
     for side in (neutral[:, 0] < middle, neutral[:, 0] >= middle):
-        points = (neutral + 0.5 * close_delta)[lids & side]
-        if len(points) < 3:
+        if (lids & side).sum() < 3:
             return None
+        way = neutral[lids & side] + np.linspace(0, 1, 5)[:, None, None] * close_delta[lids & side]
+        points = way.reshape(-1, 3)
         low, high = points.min(axis=0), points.max(axis=0)
         radius = 0.45 * float(high[0] - low[0])
-        centre = [float(c) for c in (*(low + high)[:2] / 2, high[2] - 1.1 * radius)]
-        found.append((centre, radius))
+        across = ((points[:, :2] - (low + high)[:2] / 2) ** 2).sum(axis=1)
+        reach = np.sqrt(np.clip((1.03 * radius) ** 2 - across, 0, None))
+        depth = float((points[:, 2] - reach)[reach > 0].min(initial=high[2] - radius))  # the lids slide over it
+        found.append(([*map(float, (low + high)[:2] / 2), depth], radius))
     return found[0], found[1]

@@ -25,7 +25,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FIRST_PIECE_S, PIECE_S = 0.5, 2.0  # of sound that is animated before its frames are shown
+FIRST_PIECE_S, PIECE_S = 0.5, 1.0  # of sound that is animated before its frames are shown
+AS_TRAINED = {  # CONFIG with which the post-processing does nothing, as evaluation and the truth are
+    **dict.fromkeys(("input_strength", "skin_strength", "upper_face_strength", "lower_face_strength"), 1.0),
+    **dict.fromkeys(("tongue_strength", "lower_teeth_strength", "eyeballs_strength"), 1.0),
+    **dict.fromkeys(("upper_face_smoothing", "lower_face_smoothing", "saccade_strength"), 0.0),
+    **dict.fromkeys(("eyelid_open_offset", "lip_open_offset", "tongue_height_offset", "tongue_depth_offset"), 0.0),
+    **dict.fromkeys(("lower_teeth_height_offset", "lower_teeth_depth_offset"), 0.0),
+    **dict.fromkeys((f"{side}_eye_rot_{axis}_offset" for side in ("right", "left") for axis in "xy"), 0.0),
+}
 KEPT = 2  # finished tracks: the one on the page, and the one before it
 
 
@@ -67,7 +75,9 @@ class LiveModel:
             raise UserError(self.error)
         return self._model.details(actor)
 
-    def animate(self, sound: Path, emotion: Mapping[str, float] | None, actor: str | None) -> Track:
+    def animate(
+        self, sound: Path, emotion: Mapping[str, float] | None, actor: str | None, postprocess: bool = True
+    ) -> Track:
         """Begin to animate a sound file, stopping whatever was being animated. Raises UserError for mistakes."""
         self.details(actor)
         assert self._model is not None
@@ -76,7 +86,8 @@ class LiveModel:
         except (OSError, ValueError) as error:
             raise UserError(str(error)) from error
         self._tidy()
-        job = _Job(self._model, samples, rate, emotion, actor, Path(self._folder.name))
+        model = self._model if postprocess else self._model.with_config(**AS_TRAINED)
+        job = _Job(model, samples, rate, emotion, actor, Path(self._folder.name))
         self._jobs.append(job)
         return job.track
 

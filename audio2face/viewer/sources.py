@@ -142,12 +142,10 @@ def find_clips(place: Path) -> list[ClipFiles]:
 
 def _flat(paths: list[Path]) -> list[ClipFiles]:
     found = [_with_parts(p) for p in paths if _is_mesh(p)]
-    parts = {path for clip in found for part, path in clip.files.items() if part != "skin"}
     best: dict[str, ClipFiles] = {}
     for clip in found:
-        if clip.files["skin"] not in parts:
-            best.setdefault(clip.name, clip)  # one of several formats is enough
-    return list(best.values())
+        best.setdefault(clip.name, clip)  # one of several formats is enough
+    return [clip for name, clip in best.items() if not name.endswith("_tongue") or name[: -len("_tongue")] not in best]
 
 
 def _with_parts(path: Path) -> ClipFiles:

@@ -8,6 +8,7 @@ export class Curves {
     Object.assign(this, { canvas, list, hover });
     this.sides = {}; // {prediction, truth}: {names, weights, track}
     this.chosen = [];
+    this.touched = false; // by the user; until then the liveliest are shown
     canvas.addEventListener("pointermove", (event) => this.point(event));
     canvas.addEventListener("pointerleave", () => { hover.hidden = true; });
     canvas.addEventListener("click", (event) => seek((event.offsetX / canvas.clientWidth) * this.duration));
@@ -23,7 +24,7 @@ export class Curves {
     else delete this.sides[side];
     this.sorted = this.liveliest();
     this.chosen = this.chosen.filter((name) => this.names.includes(name));
-    if (!this.chosen.length) this.chosen = this.sorted.slice(0, 5);
+    if (!this.touched || !this.chosen.length) this.chosen = this.sorted.slice(0, 5);
     this.fill();
     this.draw(this.time);
   }
@@ -50,6 +51,7 @@ export class Curves {
       button.title = name;
       button.append(chip, Object.assign(document.createElement("span"), { textContent: name }), value);
       button.onclick = () => {
+        this.touched = true;
         this.chosen = this.chosen.includes(name) ? this.chosen.filter((n) => n !== name) : [...this.chosen, name].slice(-MOST);
         this.mark();
         this.draw(this.time);

@@ -435,6 +435,7 @@ async function start() {
   const names = [...new Set(scene.shots.map((s) => s.actor))];
   $("actor").hidden = names.length < 2;
   $("actor").replaceChildren(new Option("all actors", ""), ...names.map((name) => new Option(name, name)));
+  $("post").checked = !scene.shots.some((s) => s.truth);
   listShots();
   if (scene.shots.length) await openShot(0);
   if (scene.notices.length && !problems.length) say(scene.notices.join(" "));

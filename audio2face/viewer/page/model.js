@@ -16,7 +16,7 @@ export class LivePanel {
     this.computing = false;
     $("rerun").onclick = () => this.run();
     $("calm").onclick = () => { this.set({}); this.run(); };
-    $("model-actor").onchange = () => this.run();
+    $("model-actor").onchange = $("post").onchange = () => this.run();
   }
 
   get ready() { return this.about !== null && this.about.state === "ready"; }
@@ -33,8 +33,8 @@ export class LivePanel {
       about = await getJson("api/model");
     }
     if (!this.ready) return;
-    $("model-state").textContent = "Move a slider: the shot is animated again, with the post-processing of the runtime.";
-    $("rerun").hidden = $("calm").hidden = false;
+    $("model-state").textContent = "Move a slider: the shot is animated again.";
+    $("rerun").hidden = $("calm").hidden = $("post-row").hidden = false;
     const choice = $("model-actor");
     choice.replaceChildren(...about.actors.map((name) => new Option(name, name)));
     $("model-actor-row").hidden = about.actors.length < 2;
@@ -88,7 +88,7 @@ export class LivePanel {
     const actor = $("model-actor").value || this.about.actors[0];
     this.progress(0);
     try {
-      let info = await postJson("api/animate", JSON.stringify({ shot: this.shot.id, emotion: this.weights, actor }));
+      let info = await postJson("api/animate", JSON.stringify({ shot: this.shot.id, emotion: this.weights, actor, postprocess: $("post").checked }));
       let first = true;
       while (wish === this.wish) {
         if (info.error) throw new Error(info.error);
