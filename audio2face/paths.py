@@ -7,12 +7,14 @@ mounted; elsewhere they mean A2F_DATASETS_ROOT, A2F_WORKSPACE_ROOT and the check
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 FRAMEWORK_ROOT = Path(__file__).resolve().parent.parent
+RUN_IN_THE_MAKING = re.compile(r"(?<=[/\\])\.(\d{6}_\d{6}_[^/\\]+)\.partial(?=$|[/\\])")
 CONTAINER_ROOTS = {"/framework": "FRAMEWORK", "/datasets": "DATASETS", "/workspace": "WORKSPACE"}
 
 
@@ -49,13 +51,17 @@ def local_path(path: str | os.PathLike[str]) -> Path:
 
 
 def external_path(path: str | os.PathLike[str]) -> str:
-    """A path as the user's own machine names it, for messages: the inverse of the container's mounts."""
+    """A path as the user's own machine names it, for messages: the inverse of the container's mounts.
+
+    A run that is still written under a temporary name is told under the name that it will have.
+    """
+    path = RUN_IN_THE_MAKING.sub(r"\1", os.fspath(path))
     if in_container() and (found := _split(path)):
         root, rest = found
         base = os.environ.get(f"EXTERNAL_{CONTAINER_ROOTS[root]}_ROOT")
         if base:
             return str(PurePosixPath(base) / rest)
-    return os.fspath(path)
+    return path
 
 
 def path_mapping() -> dict[str, str]:

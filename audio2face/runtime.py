@@ -125,6 +125,19 @@ def model_cache(root: Path) -> Path:
     return root
 
 
+class LogFile(logging.FileHandler):
+    """A run's log. When the disk refuses a line that is said once, and the run goes on without the file."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        logging.getLogger().removeHandler(self)
+        try:
+            self.close()
+        except OSError:
+            pass  # the same fault, met again
+        logger.warning("%s is not written any more: %s", self.baseFilename, error)
+
+
 def setup_logging(log_file: Path | None = None, verbose: bool = False) -> None:
     """Log to stdout, and to `log_file` as well when given. Calling again moves the file."""
     root = logging.getLogger()
@@ -136,7 +149,7 @@ def setup_logging(log_file: Path | None = None, verbose: bool = False) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log_file, encoding="utf-8"))
+        handlers.append(LogFile(log_file, encoding="utf-8"))
     for handler in handlers:
         handler.audio2face = True  # type: ignore[attr-defined]
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(message)s", "%H:%M:%S"))

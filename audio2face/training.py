@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from audio2face.divergence import Guard, TrainingDiverged
 from audio2face.losses import Losses
 from audio2face.processes import ALONE, Processes
 from audio2face.progress import Clock, Meter, Stop
@@ -52,10 +53,6 @@ class Method(Protocol):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a state that `state_dict` gave."""
-
-
-class TrainingDiverged(RuntimeError):
-    """The loss is not finite any more. The model has been put back to its last good state."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +130,7 @@ class Fit:
         self.optimizer = torch.optim.Adam(method.param_groups(), lr=settings.learning_rate, fused=True)
         self.rates = [settings.learning_rate * group.get("lr_mult", 1.0) for group in self.optimizer.param_groups]
         self.ema = Ema(settings.ema_decay) if settings.ema_decay else None
+        self.good: dict[str, torch.Tensor] = {}  # trained weights after the last epoch
         self.epoch = self.batch = self.step = 0  # the batch to come within the epoch; steps done
         self.per_epoch = method.steps_per_epoch()
         self.total = math.ceil(self.per_epoch / settings.accumulate) * settings.epochs
@@ -185,7 +183,8 @@ class Fit:
 
         `on_epoch` is called after every whole epoch, before its checkpoint; when it returns True the training ends there.
         """
-        meter, clock, good = Meter(), Clock(self.total, self.step), trained_state(self.model)
+        meter, clock, guard = Meter(), Clock(self.total, self.step), Guard(self.method, self.processes)
+        self.good = trained_state(self.model)
         saved_s = time.monotonic()
         self.processes.of_first(self.model.state_dict().values())
         self.model.train()
@@ -194,27 +193,29 @@ class Fit:
             for batch in itertools.islice(self.method.batches(self.epoch), self.batch, None):
                 losses = self._backward(batch)
                 meter.add({**losses.terms, "total": losses.total})
+                guard.saw(self.epoch, self.batch, losses.total)
                 self.batch += 1
                 if self.batch % self.settings.accumulate and self.batch < self.per_epoch:
                     continue
                 self.ended, saving = self._step(stop.requested, save is not None and self._minutes_due(saved_s))
                 if self.step % self.settings.log_period == 0 or self.step == self.total or self.ended:
-                    self._report(meter.read(), good, batch, log, clock)
+                    self._check(guard, weights=False)
+                    self._report(meter.read(), log, clock)
                 if self.ended:
                     break
-                if saving and save:
-                    save(self.state_dict())
+                if saving:
+                    self._save(guard, save)
                     saved_s = time.monotonic()
             if self.batch >= self.per_epoch:
                 self.epoch, self.batch = self.epoch + 1, 0
-                if torch.stack([torch.isfinite(p).all() for p in self.parameters]).all():
-                    good = trained_state(self.model)
+                self._check(guard)
+                self.good = trained_state(self.model)
                 if self.processes.any([bool(on_epoch and on_epoch(self))])[0]:
                     return
             every = self.settings.checkpoint_epochs
-            due = self.ended or (every and self.epoch % every == 0 and self.epoch < self.settings.epochs)
-            if due and save:
-                save(self.state_dict())
+            last = self.epoch == self.settings.epochs  # so that a process killed while it exports has nothing to repeat
+            if self.ended or last or (every and self.epoch % every == 0):
+                self._save(guard, save)
                 saved_s = time.monotonic()
 
     def finish(self) -> None:
@@ -234,17 +235,21 @@ class Fit:
         (losses.total / group_size).backward()
         return losses
 
-    def _report(
-        self, values: dict[str, float], good: dict[str, torch.Tensor], batch: Any, log: Log, clock: Clock
-    ) -> None:
-        """Log the means of the losses. Raises TrainingDiverged, with the weights `good` restored, if they are not finite."""
-        if not math.isfinite(values["total"]):
-            _restore(self.model, good)
-            batches = dict.fromkeys(self.processes.gather(self.method.describe(batch)))
-            raise TrainingDiverged(
-                f"the loss became {values['total']} by step {self.step} (epoch {self.epoch + 1}), "
-                f"last batch: {', '.join(batches)}"
-            )
+    def _check(self, guard: Guard, weights: bool = True) -> None:
+        """Raise TrainingDiverged, the last good weights in place, when a loss or (`weights`) a weight is not finite."""
+        place = guard.first_fault(self.parameters if weights else [])
+        if place is not None:
+            _restore(self.model, self.good)
+            raise TrainingDiverged(guard.explain(place, self.step))
+
+    def _save(self, guard: Guard, save: Callable[[dict[str, Any]], None] | None) -> None:
+        """A checkpoint of a state that is known to be good."""
+        self._check(guard)
+        if save:
+            save(self.state_dict())
+
+    def _report(self, values: dict[str, float], log: Log, clock: Clock) -> None:
+        """Log the means of the losses."""
         values["learning_rate"] = self.optimizer.param_groups[0]["lr"]
         log(self.step, values)
         logger.info("%s", clock.line(self.step, self.epoch, self.settings.epochs, values))

@@ -19,6 +19,7 @@ from audio2face.data.segment_dataset import SegmentData, SegmentParams
 from audio2face.data.targets import ShotTargets
 from audio2face.data.window_dataset import ClipConditions, WindowData, WindowParams, shift_grid
 from audio2face.diffusion.schedule import build_schedule
+from audio2face.divergence import TrainingDiverged
 from audio2face.layout import ChannelLayout
 from audio2face.losses import Losses
 from audio2face.methods.diffusion import DiffusionLosses, DiffusionMethod, Space
@@ -28,7 +29,7 @@ from audio2face.networks.conv_w2v_autocorr import ConvW2vAutocorr
 from audio2face.networks.diffusion_rnn import DiffusionRNN
 from audio2face.processes import Processes, join
 from audio2face.progress import Stop
-from audio2face.training import FitSettings, TrainingDiverged, fit
+from audio2face.training import FitSettings, fit
 from audio2face.types import Clip, Shot
 
 CPU = torch.device("cpu")

@@ -206,6 +206,15 @@ def test_deploying_again_replaces_and_keeps_a_matching_engine(train_run, tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == [train_run.name]
 
 
+def test_a_model_that_a_killed_process_moved_aside_is_put_back(train_run, tmp_path):
+    folder = tmp_path / "deploy" / train_run.name
+    model_package.write_model(folder, train_run, {"ada": CONFIG})
+    folder.rename(folder.with_name(f".{folder.name}.0123abcd.old"))
+    with pytest.raises(UserError, match="refused"):
+        model_package.write_model(folder, train_run, {"ada": CONFIG}, check=lambda _: ["refused"])
+    assert (folder / "model.json").is_file() and len(list(folder.parent.iterdir())) == 1
+
+
 def test_a_refused_model_leaves_the_old_one(train_run, tmp_path):
     folder = tmp_path / train_run.name
     model_package.write_model(folder, train_run, {"ada": CONFIG})

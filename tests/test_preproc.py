@@ -314,7 +314,7 @@ def test_a_disk_that_fails_leaves_nothing_behind(project, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(preproc, "save_deploy", full)
-    assert "No space left on device" in project.problems()
+    assert "preprocessing stopped: no space left in" in project.problems()
 
 
 def test_frame_rate_of_a_cache_that_contradicts(project):

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import nn
 
+from audio2face.divergence import TrainingDiverged
 from audio2face.losses import Losses
 from audio2face.networks.checkpoints import checkpoint_files, load_checkpoint, save_checkpoint
 from audio2face.progress import Stop
-from audio2face.training import FitSettings, TrainingDiverged, fit
+from audio2face.training import FitSettings, fit
 
 
 class Line:
@@ -188,3 +189,42 @@ def test_checkpoints_keep_the_newest_and_survive_a_damaged_one(tmp_path):
     checkpoint_files(tmp_path)[-1].write_bytes(b"cut off")
     assert load_checkpoint(tmp_path)["step"] == 2
     assert load_checkpoint(tmp_path / "none") is None
+
+
+class Named(Line):
+    """Batches know where they come from."""
+
+    def describe(self, batch):
+        return f"clip {float(batch[0]):g}"
+
+
+@pytest.mark.parametrize("log_period", [1, 50])
+def test_the_clip_whose_loss_is_not_finite_is_named_whatever_is_logged(log_period):
+    method = Named([batch(1, 2), batch(2, math.nan), batch(3, 6)])
+    with pytest.raises(TrainingDiverged, match=r"epoch 1, batch 2, of clip 2; .*look at the data"):
+        fit(method, FitSettings(epochs=20, learning_rate=0.01, log_period=log_period), quiet)
+    assert method.model.weight.item() == 0  # no epoch was whole
+
+
+def test_a_training_out_of_hand_is_told_apart_and_never_saved():
+    method, states = Named([batch(1, 2), batch(1e18, 1)]), []
+    plain, limit = method.loss, 3
+
+    def loss(b, progress):
+        return plain((b[0] if len(method.progress) > limit else b[0].clamp(max=2), b[1]), progress)
+
+    method.loss = loss
+    settings = FitSettings(epochs=9, learning_rate=1e30, checkpoint_minutes=1e-9, log_period=100)
+    with pytest.raises(TrainingDiverged, match="lower LEARNING_RATE"):
+        fit(method, settings, quiet, save=lambda state: states.append(copy.deepcopy(state)))
+    assert all(torch.isfinite(state["model"]["weight"]).all() for state in states)
+    assert torch.isfinite(method.model.weight).all()
+
+
+def test_the_last_checkpoint_is_the_end():
+    method, states = Line([batch(1, 2)] * 2), []
+    fit(method, FitSettings(epochs=3, learning_rate=0.1), quiet, save=lambda s: states.append(copy.deepcopy(s)))
+    assert [(s["epoch"], s["batch"], s["step"]) for s in states] == [(3, 0, 6)]
+    again = Line([batch(9, 9)] * 2)
+    assert fit(again, FitSettings(epochs=3, learning_rate=0.1), quiet, resume=states[0]) == 6
+    assert torch.equal(again.model.weight, method.model.weight) and not again.progress[6:]

@@ -10,6 +10,7 @@ import filecmp
 import logging
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ from audio2face.types import UserError
 logger = logging.getLogger(__name__)
 
 ENGINE_FILE = "network.trt"
+KILLED_AGE_S = 3600.0  # nobody takes so long to write one model
 Check = Callable[[Path], list[str]]
 
 
@@ -84,6 +86,7 @@ def write_model(
     """
     if run.spec.network_type not in WRITERS:
         raise UserError(f"training run {run.name}: cannot package a network of type {run.spec.network_type!r}")
+    _mend(folder)
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
     problems: list[str] = []
     try:
@@ -161,7 +164,10 @@ def _keep_engine(old: Path, new: Path) -> None:
 
 
 def _replace(new: Path, target: Path) -> None:
-    """Put folder `new` in the place of `target`; `target` is untouched or complete at every moment."""
+    """Put folder `new` in the place of `target`, which is untouched when that fails.
+
+    A process that is killed between the two renames leaves the old model under its temporary name: see `_mend`.
+    """
     old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
     existed = target.exists()
     if existed:
@@ -173,3 +179,15 @@ def _replace(new: Path, target: Path) -> None:
             os.replace(old, target)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _mend(target: Path) -> None:
+    """Put right what a process that was killed while it deployed the same run has left."""
+    for old in sorted(target.parent.glob(f".{target.name}.????????.old")):
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.replace(old, target)
+    for partial in target.parent.glob(f".{target.name}.????????.partial"):
+        if time.time() - partial.stat().st_mtime > KILLED_AGE_S:
+            shutil.rmtree(partial, ignore_errors=True)

@@ -1,7 +1,8 @@
 """Run folders: names, creation, completion, `latest`, and where a run came from.
 
-A run folder that is being written carries the file `.incomplete`; it is removed when the run is complete. `latest` and
-every command that reads a run ignore incomplete ones.
+A run is written in `.<name>.partial` and renamed to its name when it is complete. Until then it carries the file
+`.incomplete`, which its process keeps locked. A training gets its name at its start, so that it can be watched and resumed,
+and keeps that file until it is done. `latest` and every command that reads a run ignore incomplete ones.
 """
 
 from __future__ import annotations
@@ -10,14 +11,18 @@ import getpass
 import logging
 import os
 import re
+import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from audio2face import __version__
+from audio2face.artifacts import run_lock
+from audio2face.artifacts.disk import disk_faults
 from audio2face.formats.json_file import read_json, write_json
 from audio2face.paths import FRAMEWORK_ROOT, external_path, path_mapping
 from audio2face.types import UserError
@@ -26,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 NAME = re.compile(r"\w([\w.-]*\w)?", re.ASCII)
 FULL_NAME = re.compile(r"^(\d{6}_\d{6}(?:_\d+)?)_(.+)$")
+PARTIAL = re.compile(r"^\.(\d{6}_\d{6}_.+)\.partial$")
+SWEEP_AGE_S = 60.0  # a younger one may be about to be locked
 LATEST = "latest"
 INCOMPLETE = ".incomplete"
 
@@ -39,29 +46,113 @@ def check_name(name: str, what: str) -> str:
     return name
 
 
-def new_run(root: Path, run_name: str) -> Path:
-    """Create `<root>/YYMMDD_HHMMSS_<run_name>`, marked incomplete. Two runs in one second get different names."""
-    check_name(run_name, "RUN_NAME")
+@contextmanager
+def writing_run(root: Path, run_name: str, what: str, *, keep: bool = False, needed: float = 0) -> Iterator[Path]:
+    """A new run's folder to write within the block; it gets its name and counts when the block is done.
+
+    When the block fails the folder is removed, or with `keep` left under its name, marked incomplete. What a disk refuses
+    becomes a UserError. `what` is doing that, and `needed` how many bytes it takes, if that is known.
+    """
+    folder = new_run(root, run_name, keep=keep)
     try:
+        with disk_faults(root, what, needed=needed):
+            yield folder
+            finish_run(folder)
+    except BaseException:
+        if keep and any(path.name not in ("configs", "log.log") for path in folder.glob("[!.]*")):
+            logger.warning("what was finished is in %s", external_path(publish_run(folder)))
+        else:
+            discard_run(folder)
+        raise
+
+
+def new_run(root: Path, run_name: str, *, keep: bool = False) -> Path:
+    """Create the folder of a new run `YYMMDD_HHMMSS_<run_name>`, under a temporary name, held by this process.
+
+    Two runs in one second get different names. Folders of processes that were killed are removed, or with `keep` named.
+    Raises UserError when nothing can be written there.
+    """
+    check_name(run_name, "RUN_NAME")
+    with disk_faults(root, "the run", "check A2F_WORKSPACE_ROOT"):
         root.mkdir(parents=True, exist_ok=True)
+        _sweep(root, keep)
         while True:
-            folder = root / f"{time.strftime('%y%m%d_%H%M%S')}_{run_name}"
+            name = f"{time.strftime('%y%m%d_%H%M%S')}_{run_name}"
+            folder = root / f".{name}.partial"
             try:
                 folder.mkdir()
-                break
             except FileExistsError:
                 time.sleep(0.2)
-        (folder / INCOMPLETE).touch()
-    except OSError as error:
-        raise UserError(
-            f"cannot create a run folder in {external_path(root)}: {error.strerror}; check A2F_WORKSPACE_ROOT"
-        ) from error
+                continue
+            if not (root / name).exists():
+                break
+            folder.rmdir()
+            time.sleep(0.2)
+        try:
+            run_lock.hold(folder / INCOMPLETE)
+        except OSError:
+            folder.rmdir()
+            raise
     return folder
 
 
-def finish_run(folder: Path) -> None:
-    """Mark a run complete: from here on it can be found and read."""
-    (folder / INCOMPLETE).unlink(missing_ok=True)
+def final_path(folder: Path) -> Path:
+    """Where a run will be, or is, under its own name."""
+    match = PARTIAL.match(folder.name)
+    return folder.with_name(match[1]) if match else folder
+
+
+def publish_run(folder: Path) -> Path:
+    """Give a run its name though it is not complete; returns the folder's path from now on."""
+    path = final_path(folder)
+    if path != folder:
+        os.rename(folder, path)
+        run_lock.moved(folder / INCOMPLETE, path / INCOMPLETE)
+    return path
+
+
+def finish_run(folder: Path) -> Path:
+    """Mark a run complete and give it its name: from here on it can be found and read. Returns its path."""
+    run_lock.release(folder / INCOMPLETE)
+    path = final_path(folder)
+    if path != folder:
+        os.rename(folder, path)
+    return path
+
+
+def discard_run(folder: Path) -> None:
+    """Remove a run that failed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    run_lock.release(folder / INCOMPLETE)
+
+
+def resume_run(folder: Path) -> None:
+    """Take hold of an unfinished run again. Raises UserError when another process is writing it."""
+    with disk_faults(folder, "the run"):
+        if not run_lock.hold(folder / INCOMPLETE):
+            raise UserError(f"run {folder.name} is being written by another process; wait for it, or stop it first")
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process is known to be writing a run."""
+    return run_lock.is_held(folder / INCOMPLETE) is True
+
+
+def _sweep(root: Path, keep: bool) -> None:
+    """Remove, or with `keep` name, the temporary folders of processes that were killed."""
+    for folder in root.glob(".*.partial"):
+        marker = folder / INCOMPLETE
+        try:
+            young = time.time() - marker.stat().st_mtime < SWEEP_AGE_S
+        except OSError:
+            continue
+        if young or not PARTIAL.match(folder.name) or run_lock.is_held(marker) is not False:
+            continue
+        if keep and not final_path(folder).exists():
+            logger.warning("what a killed command had finished is in %s", external_path(publish_run(folder)))
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+            logger.info("removed what a killed command left of %s", external_path(folder))
 
 
 def is_complete(folder: Path) -> bool:

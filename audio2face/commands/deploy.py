@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from audio2face.artifacts.disk import disk_faults
 from audio2face.artifacts.model_check import check_model
 from audio2face.artifacts.model_package import write_model
 from audio2face.artifacts.run_dir import check_name
@@ -13,7 +14,7 @@ from audio2face.config import load_config
 from audio2face.formats.json_file import read_json
 from audio2face.paths import external_path, local_path
 from audio2face.postprocess.limits import config_problems
-from audio2face.types import UserError, raise_problems
+from audio2face.types import raise_problems
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +34,9 @@ def run(config_name: str, run_name: str) -> str:
         [f"CONFIG of {actor}: {line}" for actor, values in configs.items() for line in config_problems(values)]
     )
     folder = local_path(train.FINAL_DEPLOY_ROOT) / check_name(training_run.name, "training run name")
-    try:
+    with disk_faults(folder.parent, "deployment"):
         folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"FINAL_DEPLOY_ROOT {external_path(folder.parent)}: {error.strerror}") from error
-    write_model(folder, training_run, configs, check=_problems)
+        write_model(folder, training_run, configs, check=_problems)
     logger.info("deployed model: %s", external_path(folder))
     if not next(folder.rglob("network.trt"), None):
         logger.info("the TensorRT engine is built where it will run: see README.md there")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from audio2face import runtime as runtimes
-from audio2face.artifacts.run_dir import FULL_NAME, finish_run, new_run, write_provenance
+from audio2face.artifacts.run_dir import FULL_NAME, final_path, write_provenance, writing_run
 from audio2face.artifacts.train_run import TrainRun
 from audio2face.commands.evaluate_data import ActorSource, held_out_clips, sound_of, truth_at
 from audio2face.commands.evaluate_phonemes import Bilabials, Spans
@@ -106,19 +106,20 @@ def run(
         predictor.check(clips)
     count = _number_of_films(videos, sources)
     match = FULL_NAME.match(training_runs[0].name)
-    folder = new_run(local_path(OUTPUT_ROOT), match[2] if match else training_runs[0].name)
-    runtimes.setup_logging(folder / "log.log")
-    made_with = {"training_run_info": {"training_run_name_full": [r.name for r in training_runs]}}
-    write_provenance(folder, {"train": train, "dataset": dataset}, "", made_with)
-    seconds = sum(c.num_frames / c.shot.fps for c in clips)
-    logger.info("%d held-out clips, %.0f s: %s", len(clips), seconds, ", ".join(c.shot.name for c in clips))
-    evaluation = _measure(config_name, predictors, clips, sources, emotion, bilabials)
-    chosen = worst_shots(evaluation, count)
-    films = _films(folder, predictors[0], [c for c in clips if (c.shot.actor, c.shot.name) in chosen], sources)
-    write_json(folder / "report.json", json_report(evaluation))
-    with atomic(folder / "report.html") as temporary:
-        temporary.write_text(html_report(evaluation, films), encoding="utf-8")
-    finish_run(folder)
+    name = match[2] if match else training_runs[0].name
+    with writing_run(local_path(OUTPUT_ROOT), name, "evaluation") as folder:
+        runtimes.setup_logging(folder / "log.log")
+        made_with = {"training_run_info": {"training_run_name_full": [r.name for r in training_runs]}}
+        write_provenance(folder, {"train": train, "dataset": dataset}, "", made_with)
+        seconds = sum(c.num_frames / c.shot.fps for c in clips)
+        logger.info("%d held-out clips, %.0f s: %s", len(clips), seconds, ", ".join(c.shot.name for c in clips))
+        evaluation = _measure(config_name, predictors, clips, sources, emotion, bilabials, folder)
+        chosen = worst_shots(evaluation, count)
+        films = _films(folder, predictors[0], [c for c in clips if (c.shot.actor, c.shot.name) in chosen], sources)
+        write_json(folder / "report.json", json_report(evaluation))
+        with atomic(folder / "report.html") as temporary:
+            temporary.write_text(html_report(evaluation, films), encoding="utf-8")
+    folder = final_path(folder)
     for line in evaluation.summary():
         logger.info("%s", line)
     logger.info("report: %s", external_path(folder / "report.html"))
@@ -146,12 +147,13 @@ def _measure(
     sources: dict[str, ActorSource],
     emotion: str | None,
     bilabials: Bilabials,
+    scratch: Path,
 ) -> Evaluation:
     scores: dict[str, list[ShotScore]] = {p.run.name: [] for p in predictors}
     for clip in clips:
         source, spoken = sources[clip.shot.actor], bilabials.of(clip)
         for predictor in predictors:
-            with TemporaryDirectory() as folder:
+            with TemporaryDirectory(dir=scratch) as folder:
                 takes, seconds = predictor.animate(clip, Path(folder))
                 found = _score_takes(clip, takes, seconds, source, predictor.run.spec.fps, spoken)
             scores[predictor.run.name] += found
@@ -220,7 +222,7 @@ def _films(
         if triangles is None:
             logger.warning("actor %s: no videos without SKIN_TRIANGLES_FPATH", clip.shot.actor)
             continue
-        with TemporaryDirectory() as scratch:
+        with TemporaryDirectory(dir=folder) as scratch:
             takes, _ = predictor.animate(clip, Path(scratch))
             fps = predictor.run.spec.fps
             part, truth = truth_at(clip, source.files, fps, len(takes[0]))

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 
 from audio2face import runtime as runtimes
-from audio2face.artifacts.run_dir import FULL_NAME, finish_run, new_run, write_provenance
+from audio2face.artifacts.run_dir import FULL_NAME, final_path, write_provenance, writing_run
 from audio2face.artifacts.train_run import TrainRun
 from audio2face.commands import infer_diffusion, infer_regression
 from audio2face.commands.find_run import find_training_run, post_configs, train_section
@@ -53,13 +53,14 @@ def run(config_name: str, run_name: str, **overrides: Any) -> str:
     job = METHODS[network_type](section, training_run, configs)
     runtime = runtimes.start()
     match = FULL_NAME.match(training_run.name)
-    folder = new_run(local_path(section.INFERENCE_OUTPUT_ROOT), match[2] if match else training_run.name)
-    runtimes.setup_logging(folder / "log.log")
-    made_with = {"training_run_info": {"training_run_name_full": training_run.name}}
-    write_provenance(folder, {"inference": section}, "", made_with)
-    animate = job.start(runtime.device)
-    for path in job.files:
-        animate(path, folder)
-    finish_run(folder)
+    root, name = local_path(section.INFERENCE_OUTPUT_ROOT), match[2] if match else training_run.name
+    with writing_run(root, name, "inference", keep=True) as folder:
+        runtimes.setup_logging(folder / "log.log")
+        made_with = {"training_run_info": {"training_run_name_full": training_run.name}}
+        write_provenance(folder, {"inference": section}, "", made_with)
+        animate = job.start(runtime.device)
+        for path in job.files:
+            animate(path, folder)
+    folder = final_path(folder)
     logger.info("animations: %s", external_path(folder))
     return folder.name

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import tempfile
 from pathlib import Path
 
+from audio2face.artifacts.disk import require_space
 from audio2face.artifacts.preproc_run import clips_text, save_basis, save_blendshapes, save_deploy
-from audio2face.artifacts.run_dir import finish_run, new_run, write_provenance
+from audio2face.artifacts.run_dir import final_path, write_provenance, writing_run
 from audio2face.artifacts.topology import TRIANGLES_FILE, write_topology
 from audio2face.config import Section, load_config
 from audio2face.doctor import report_faults
@@ -16,7 +16,7 @@ from audio2face.geometry.poses import GIB
 from audio2face.paths import external_path, local_path
 from audio2face.preproc.basis import BasisSettings, MeshBasis
 from audio2face.preproc.bundle import Bundle, Placeholders, build_bundle
-from audio2face.preproc.caches import open_sequences
+from audio2face.preproc.caches import decoded_bytes, open_sequences
 from audio2face.preproc.inputs import Inputs, build_inputs, num_vertices
 from audio2face.preproc.report import summary
 from audio2face.preproc.shots import clip_rows
@@ -42,19 +42,18 @@ def run(config_name: str, actor: str) -> str:
     setup_logging(verbose=preproc.VERBOSE)
     inputs = build_inputs(dataset, preproc, actor)
     report_faults(sections, [actor])
-    folder = new_run(local_path(preproc.PREPROC_OUTPUT_ROOT), preproc.RUN_NAME)
-    setup_logging(folder / "log.log", verbose=preproc.VERBOSE)
+    root = local_path(preproc.PREPROC_OUTPUT_ROOT)
+    needed = decoded_bytes([*inputs.skin.values(), *inputs.tongue.values()])
+    require_space(root, needed, "decoding the caches")
     try:
-        write_provenance(folder, sections, preproc.RUN_INFO, {"actor_info": {"actor_name": actor}})
-        build_run(folder, inputs, dataset, preproc)
-    except (UserError, KeyboardInterrupt, OSError) as error:
+        with writing_run(root, preproc.RUN_NAME, "preprocessing", needed=needed) as folder:
+            setup_logging(folder / "log.log", verbose=preproc.VERBOSE)
+            write_provenance(folder, sections, preproc.RUN_INFO, {"actor_info": {"actor_name": actor}})
+            build_run(folder, inputs, dataset, preproc)
+    except BaseException:
         setup_logging()
-        shutil.rmtree(folder, ignore_errors=True)
-        if isinstance(error, OSError):  # a full disk, a share that went away
-            place = external_path(error.filename or folder)
-            raise UserError(f"preprocessing stopped: {place}: {error.strerror or error}") from error
         raise
-    finish_run(folder)
+    folder = final_path(folder)
     logger.info("preprocessing run: %s", external_path(folder))
     return folder.name
 
@@ -91,12 +90,13 @@ def _build_bundle(inputs: Inputs, skin: MeshBasis, tongue: MeshBasis, dataset: S
     return build_bundle(skin.fit.pca, tongue.fit.pca, inputs.rest, placeholders, factors, units)
 
 
-def _build_settings(preproc: Section, mesh: str, actor: str) -> BasisSettings:
+def _build_settings(preproc: Section, mesh: str, actor: str, scratch: Path) -> BasisSettings:
     return BasisSettings(
         float(getattr(preproc, f"{mesh}_PRUNE_SIM_DIST")),
         float(getattr(preproc, f"{mesh}_PCA_VARIANCE_THRESHOLD")),
         getattr(preproc, f"{mesh}_FORCE_COMPONENTS").get(actor),
         float(preproc.PREPROC_MEMORY_GB) * GIB,
+        scratch,
     )
 
 
@@ -110,7 +110,7 @@ def _build_skin(inputs: Inputs, preproc: Section, scratch: Path) -> MeshBasis:
     )
     frames = sum(cache.num_frames for cache in inputs.skin.values())
     logger.info("skin: %d shots, %d frames of %d vertices", len(sequences), frames, num_vertices(inputs.skin))
-    settings = _build_settings(preproc, "SKIN", inputs.files.actor)
+    settings = _build_settings(preproc, "SKIN", inputs.files.actor, scratch)
     return build_skin(
         sequences, choosing, inputs.prune_vertices, inputs.skin_neutral, settings, preproc.SKIN_SELECT_DISTINCT_MAX_ITER
     )
@@ -124,9 +124,8 @@ def _build_tongue(inputs: Inputs, preproc: Section, scratch: Path) -> MeshBasis:
     if inputs.rigid_vertices is None:
         logger.warning("no TONGUE_RIGID_VERTEX_LIST_FPATH: the tongue's basis will contain the motion of the jaw")
     sequences = open_sequences(inputs.tongue, scratch, "tongue")
-    return build_tongue(
-        sequences, inputs.rigid_vertices, inputs.tongue_neutral, _build_settings(preproc, "TONGUE", inputs.files.actor)
-    )
+    settings = _build_settings(preproc, "TONGUE", inputs.files.actor, scratch)
+    return build_tongue(sequences, inputs.rigid_vertices, inputs.tongue_neutral, settings)
 
 
 def _log_missing(inputs: Inputs) -> None:

@@ -2,39 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audio2face import runtime as runtimes
-from audio2face.artifacts.run_dir import (
-    FULL_NAME,
-    LATEST,
-    check_name,
-    finish_run,
-    is_complete,
-    new_run,
-    read_config_json,
-    resolve_run,
-    write_provenance,
-)
+from audio2face.artifacts.disk import disk_faults, require_space
+from audio2face.artifacts.run_dir import LATEST, finish_run, is_complete, is_running, resolve_run, resume_run
 from audio2face.artifacts.train_run import TrainRun, load_train_run, write_train_run
+from audio2face.commands.resume import began_with, find_unfinished, mark_stopped, start_folder
 from audio2face.commands.train_preview import Previews
 from audio2face.commands.train_processes import train_together
-from audio2face.commands.train_watch import Watch, after_epoch
+from audio2face.commands.train_watch import Watch, after_epoch, rewind
 from audio2face.config import Section, load_config
+from audio2face.divergence import TrainingDiverged
 from audio2face.doctor import report_faults
 from audio2face.methods import diffusion_setup, regression_setup
 from audio2face.methods.setup import Inputs, Training, build_inputs
 from audio2face.networks import save_weights
-from audio2face.networks.checkpoints import load_checkpoint, save_checkpoint
+from audio2face.networks.checkpoints import checkpoint_files, load_checkpoint, save_checkpoint, space_needed
 from audio2face.paths import external_path, local_path
 from audio2face.processes import Processes, local_count, num_cores, under_torchrun
 from audio2face.progress import Stop
 from audio2face.runtime import Runtime
-from audio2face.training import Fit, TrainingDiverged, fit
+from audio2face.training import Fit, fit
 from audio2face.types import UserError
 
 if TYPE_CHECKING:
@@ -45,18 +37,6 @@ logger = logging.getLogger(__name__)
 METHODS: dict[str, Callable[[Inputs, Runtime], Training]] = {
     "regression": regression_setup.build,
     "diffusion": diffusion_setup.build,
-}
-FREE_TO_CHANGE = {
-    "RUN_INFO",
-    "LOG_PERIOD",
-    "CHECKPOINT_PERIOD",
-    "CHECKPOINT_MINUTES",
-    "CHECKPOINT_KEEP",
-    "VALIDATION_PERIOD",
-    "PREVIEW_PERIOD",
-    "EARLY_STOPPING_PATIENCE",
-    "EXPORT_WEIGHTS",
-    "NUM_PROCESSES",
 }
 
 
@@ -77,29 +57,44 @@ def run(config_name: str, resume: str | None = None, export: str | None = None) 
     root = local_path(train.TRAIN_OUTPUT_ROOT)
     if export:
         return export_again(root, export, train)
+    folder = find_unfinished(root, sections, resume, config_name) if resume else None
     count = num_processes(train)
     if count > 1:
-        return train_together(config_name, resume, count)
+        return train_together(config_name, folder and folder.name, count)
     runtime = runtimes.start(train.RNG_SEED_TORCH, train.REPRODUCIBLE, together=True)
-    processes = runtime.processes
-    folder = find_unfinished(root, train, resume, config_name) if resume else None
-    inputs = build_inputs(config_name, train, dataset, sections.get("inference"))
+    inputs = build_inputs(config_name, train, dataset, sections.get("inference"), began_with(folder))
     report_faults(sections, inputs.actors)
     training = METHODS[train.NETWORK_TYPE](inputs, runtime)
-    if processes.first and folder is None:
-        folder = new_run(root, train.RUN_NAME)
-        made_with = {kind: sections[kind] for kind in ("train", "dataset", "inference") if sections[kind].file}
-        write_provenance(folder, made_with, train.RUN_INFO, {"preproc_info": _preproc_info(inputs)})
-    if processes.first and folder:
-        runtimes.setup_logging(folder / "log.log")
-        write_train_run(folder, training.spec, inputs.runs)
-    folder = root / processes.gather(folder and folder.name)[0]
-    stop = Stop()
-    with stop.on_signals(), _TensorBoard(folder, processes.first) as board:
+    needed = space_needed(training.network, training.settings.ema_decay is not None, train.CHECKPOINT_KEEP)
+    require_space(root, needed, f"training, with CHECKPOINT_KEEP = {train.CHECKPOINT_KEEP},")
+    then = f"free space there, then go on with: python run_train.py {config_name} --resume"
+    with disk_faults(root, "training", then, needed):
+        runtime.processes.gather(None)  # all have found the folder: from here on it is taken
+        if runtime.processes.first:
+            folder = folder or start_folder(root, sections, {"preproc_info": _preproc_info(inputs)})
+            resume_run(folder)
+            runtimes.setup_logging(folder / "log.log")
+            write_train_run(folder, training.spec, inputs.runs)
+        folder = root / runtime.processes.gather(folder and folder.name)[0]
+        stop = _train(folder, training, train, runtime.processes)
+    logger.info("training run: %s", external_path(folder))
+    if stop.requested:
+        logger.info("to go on with it later: python run_train.py %s --resume %s", config_name, folder.name)
+        raise KeyboardInterrupt(folder.name)
+    return folder.name
+
+
+def _train(folder: Path, training: Training, train: Section, processes: Processes) -> Stop:
+    """Train, save and export; the first of several processes writes what there is to write."""
+    stop, state = Stop(), load_checkpoint(folder)
+    step = state["step"] if state else 0
+    if processes.first:
+        rewind(folder, step)
+    with stop.on_signals(), _TensorBoard(folder, processes.first, step) as board:
         watch = Watch.from_config(train, training.validate, folder, board.log) if training.validate else None
         if watch and not processes.first:
             watch.writing = False
-        steps = _fit(training, board, stop, folder, train, watch, processes)
+        steps = _fit(training, board, stop, folder, train, watch, processes, state)
         stop.requested = processes.any([stop.requested])[0]
         processes.leave()
         if processes.first:
@@ -108,12 +103,9 @@ def run(config_name: str, resume: str | None = None, export: str | None = None) 
             save_weights(folder / "weights.pth", training.network)
             logger.info("weights after %d steps: %s", steps, external_path(folder / "weights.pth"))
             _export(training, load_train_run(folder))
+            mark_stopped(folder, stop.requested)
             finish_run(folder)
-    logger.info("training run: %s", external_path(folder))
-    if stop.requested:
-        logger.info("to go on with it later: python run_train.py %s --resume %s", config_name, folder.name)
-        raise KeyboardInterrupt(folder.name)
-    return folder.name
+    return stop
 
 
 def num_processes(train: Section) -> int:
@@ -133,45 +125,19 @@ def num_processes(train: Section) -> int:
     return wanted or max(devices, 1)
 
 
-def find_unfinished(root: Path, train: Section, name: str, config_name: str) -> Path:
-    """The folder of a run to go on with. Raises UserError when there is none, or the config has changed since."""
-    if name != LATEST:
-        folder = root / check_name(name, "training run name")
-        if not folder.is_dir():
-            raise UserError(f"training run {name} not found in {external_path(root)}")
-    else:
-        folders = sorted(root.iterdir(), reverse=True) if root.is_dir() else []
-        found = [f for f in folders if (m := FULL_NAME.match(f.name)) and m[2] == train.RUN_NAME and not is_complete(f)]
-        if not found:
-            raise UserError(
-                f"no unfinished training run named {train.RUN_NAME} in {external_path(root)}; "
-                f"start one with: python run_train.py {config_name}"
-            )
-        folder = found[0]
-    before = read_config_json(folder, "train")
-    if before is None:
-        raise UserError(f"training run {folder.name} stopped before it had written its config; start again")
-    now = _as_json(train.values)
-    changed = sorted(k for k in now.keys() | before.keys() if k not in FREE_TO_CHANGE and now.get(k) != before.get(k))
-    if changed:
-        raise UserError(
-            [
-                f"training run {folder.name} cannot go on: config_train.py has changed since it began",
-                f"  {', '.join(changed)}",
-            ]
-        )
-    return folder
-
-
 def export_again(root: Path, name: str, train: Section) -> str:
     """Export the saved weights of a run, finished or not, and mark it finished. Raises UserError without weights."""
     from audio2face.inference.backends import load_network
 
     folder = resolve_run(root, name, what="training", run_name=train.RUN_NAME) if name == LATEST else root / name
+    if is_running(folder):
+        raise UserError(f"training run {name} is still being trained by another process")
     training_run = load_train_run(folder)
     EXPORTERS[training_run.spec.network_type](
         load_network(training_run, runtimes.choose_device("cpu")), training_run, train
     )
+    if not is_complete(folder):
+        mark_stopped(folder, True)  # it may yet be gone on with
     finish_run(folder)
     return folder.name
 
@@ -195,12 +161,6 @@ EXPORTERS: dict[str, Callable[[Any, TrainRun, Section], None]] = {
 }
 
 
-def _as_json(values: dict[str, Any]) -> Any:
-    from audio2face.formats.json_file import dumps_json
-
-    return json.loads(dumps_json(values))
-
-
 def _preproc_info(inputs: Inputs) -> dict[str, Any]:
     return {"preproc_run_name_full": {actor: run.name for actor, run in inputs.runs.items()}}
 
@@ -213,9 +173,9 @@ def _fit(
     train: Section,
     watch: Watch | None,
     processes: Processes,
+    state: dict[str, Any] | None,
 ) -> int:
-    """Train; the first of several processes writes what there is to write. Returns the number of steps done."""
-    state = load_checkpoint(folder)
+    """Train, from the checkpoint `state` on when there is one. Returns the number of steps done."""
     if state:
         logger.info("going on after step %d (epoch %d)", state["step"], state["epoch"] + 1)
         if watch and state.get("watch"):
@@ -240,10 +200,11 @@ def _fit(
             processes,
         )
     except TrainingDiverged as error:
+        good = folder / "weights_last_good.pth"
         if processes.first:
-            save_weights(folder / "weights_last_good.pth", training.network)
-        logger.error("the last good weights: %s", external_path(folder / "weights_last_good.pth"))
-        raise UserError(f"{error}; lower LEARNING_RATE, or look at that shot's data") from error
+            save_weights(good, training.network)
+        then = "go on from its newest checkpoint with --resume" if checkpoint_files(folder) else "start again"
+        raise UserError(f"{error}. The last good weights are in {external_path(good)}; {then}") from error
 
 
 def _save(folder: Path, state: dict[str, Any], keep: int) -> None:
@@ -262,15 +223,16 @@ def _export(training: Training, training_run: TrainRun) -> None:
 class _TensorBoard:
     """Scalars and pictures of a run as TensorBoard events; none when not `writing`."""
 
-    def __init__(self, folder: Path, writing: bool):
-        self._folder, self._writing = folder, writing
+    def __init__(self, folder: Path, writing: bool, step: int = 0):
+        self._folder, self._writing, self._step = folder, writing, step
         self._writer: Any = None
 
     def __enter__(self) -> _TensorBoard:
         if self._writing:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(self._folder))
+            anew = self._step + 1 if self._step else None  # what came after the checkpoint is written again
+            self._writer = SummaryWriter(str(self._folder), purge_step=anew)
         return self
 
     def log(self, step: int, values: dict[str, float], group: str = "train") -> None:

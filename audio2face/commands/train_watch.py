@@ -15,6 +15,7 @@ from torch import nn
 from audio2face.config import Section
 from audio2face.methods.validation import Validation
 from audio2face.networks.checkpoints import load_best, save_best
+from audio2face.paths import atomic
 from audio2face.training import Fit
 
 logger = logging.getLogger(__name__)
@@ -105,6 +106,22 @@ class Watch:
         logger.info(
             "epoch %d, on VALIDATION_CLIPS: %s%s", fit.epoch, listed, "" if self.misses else " (the best so far)"
         )
+
+
+def rewind(folder: Path, step: int) -> None:
+    """Drop the measurements after a step, which a training that goes on from there makes again, and half a line."""
+    path = folder / METRICS_FILE
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line)
+        except (ValueError, KeyError, TypeError):
+            continue  # the process was killed while it wrote this one
+    with atomic(path) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
 
 def after_epoch(tasks: Sequence[Callable[[Fit], bool | None]]) -> Callable[[Fit], bool] | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from audio2face.artifacts.disk import reserve
 from audio2face.artifacts.train_run import ActorData
 from audio2face.layout import ChannelLayout
 from audio2face.postprocess import chain
@@ -85,4 +86,7 @@ def empty_frames(shape: tuple[int, ...], store: Path | None) -> np.ndarray:
     """An array to be filled: in memory, or in the file `store`."""
     if store is None:
         return np.empty(shape, np.float32)
-    return np.lib.format.open_memmap(store, mode="w+", dtype=np.float32, shape=shape)
+    frames = np.lib.format.open_memmap(store, mode="w+", dtype=np.float32, shape=shape)
+    with store.open("r+b") as file:
+        reserve(file, store.stat().st_size)
+    return frames

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -73,9 +73,18 @@ class Training:
     preview: Preview | None = None
 
 
-def build_inputs(config_name: str, train: Section, dataset: Section, inference: Section | None = None) -> Inputs:
-    """Find the preprocessing runs and read the clips. Raises UserError listing everything that is wrong."""
-    named = train.PREPROC_RUN_NAME_FULL
+def build_inputs(
+    config_name: str,
+    train: Section,
+    dataset: Section,
+    inference: Section | None = None,
+    runs_named: Mapping[str, str] | None = None,
+) -> Inputs:
+    """Find the preprocessing runs and read the clips. Raises UserError listing everything that is wrong.
+
+    `runs_named` {actor: full name of its run} goes before PREPROC_RUN_NAME_FULL.
+    """
+    named = runs_named or train.PREPROC_RUN_NAME_FULL
     actors = list(dataset.ACTOR_NAMES) or list(named)
     problems: list[str] = []
     runs: dict[str, PreprocRun] = {}

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from audio2face.networks.checkpoints import save_durably
 from audio2face.networks.conv_w2v_autocorr import ConvW2vAutocorr
 from audio2face.networks.diffusion_rnn import DiffusionRNN
-from audio2face.paths import atomic
 
 NETWORKS: dict[str, type[nn.Module]] = {
     "conv_w2v_autocorr": ConvW2vAutocorr,
@@ -20,8 +20,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
 
 def save_weights(path: Path, module: nn.Module) -> None:
     """Write the whole state dict, frozen encoders included, so that a run needs no download again; atomic."""
-    with atomic(path) as partial:
-        torch.save({name: value.detach().cpu() for name, value in module.state_dict().items()}, partial)
+    save_durably(path, {name: value.detach().cpu() for name, value in module.state_dict().items()})
 
 
 def load_weights(module: nn.Module, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,36 @@ def checkpoint_files(run: Path) -> list[Path]:
     return sorted((run / FOLDER).glob("step_*.pt"))
 
 
+def space_needed(model: nn.Module, averaged: bool, keep: int) -> int:
+    """About the bytes that a training writes: `keep` checkpoints and one in the making, weights, best weights and export."""
+    weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    checkpoint = weights + (3 if averaged else 2) * trained  # Adam's two averages, and that of the weights
+    return (keep + 1) * checkpoint + 3 * weights
+
+
 def save_checkpoint(run: Path, state: dict[str, Any], keep: int) -> Path:
     """Write a training's state and remove all but the newest `keep`."""
     path = run / FOLDER / f"step_{state['step']:08d}.pt"
-    with atomic(path) as partial:
-        torch.save(state, partial)
+    remove_left_overs(run)
+    save_durably(path, state)
     for old in checkpoint_files(run)[: -max(keep, 1)]:
         old.unlink()
-    for left_over in (run / FOLDER).glob(".*.partial.pt"):  # of a process that was killed while writing
-        left_over.unlink(missing_ok=True)
     return path
+
+
+def remove_left_overs(run: Path) -> None:
+    """Remove what a process that was killed while writing has left."""
+    for left_over in (run / FOLDER).glob(".*.partial.pt"):
+        left_over.unlink(missing_ok=True)
+
+
+def save_durably(path: Path, state: Any) -> None:
+    """Write with torch.save, whole or not at all, also when the power is cut."""
+    with atomic(path) as partial, partial.open("wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())  # else the name could be on the disk before the content
 
 
 def load_checkpoint(run: Path) -> dict[str, Any] | None:
@@ -49,9 +70,7 @@ def save_best(run: Path, model: nn.Module, about: dict[str, Any]) -> Path:
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     state = {name: value.detach().cpu() for name, value in model.state_dict().items() if name not in frozen}
     path = run / FOLDER / BEST
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as partial:
-        torch.save({**about, "model": state}, partial)
+    save_durably(path, {**about, "model": state})
     return path
 
 

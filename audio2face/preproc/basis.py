@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from audio2face.artifacts.disk import reserve
 from audio2face.geometry.pca import Fit, ShotError, fit, project_sequence
 from audio2face.geometry.poses import PoseRows, PoseSequence, prune_similar
 from audio2face.types import UserError
@@ -22,12 +23,16 @@ Frames = dict[str, list[int]]
 
 @dataclass(frozen=True)
 class BasisSettings:
-    """How finely a mesh is described. Distances are in units of the mesh, over all coordinates at once; memory in bytes."""
+    """How finely a mesh is described. Distances are in units of the mesh, over all coordinates at once; memory in bytes.
+
+    `scratch` is the folder for what does not fit in memory; the system's own when None.
+    """
 
     similar_distance: float
     variance_share: float
     num_components: int | None
     memory: float
+    scratch: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -73,8 +78,10 @@ def fit_basis(
         raise UserError(
             f"{key}: {settings.num_components} components need as many distinct poses, the data has {count}"
         )
-    with tempfile.TemporaryFile() as spill:
-        large = 4 * np.prod(shape, dtype=np.int64) > settings.memory / 4
+    with tempfile.TemporaryFile(dir=settings.scratch) as spill:
+        size = 4 * int(np.prod(shape, dtype=np.int64))
+        large = size > settings.memory / 4
+        reserve(spill, size if large else 0)
         poses = np.memmap(spill, np.float32, "w+", shape=shape) if large else np.empty(shape, np.float32)
         place = 0
         for sequence in chosen:

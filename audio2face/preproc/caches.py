@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,11 @@ def frame_rate(caches: dict[str, Cache], configured: float | None, actor: str) -
         f"CACHE_FPS says {configured:g} for actor {actor!r}, but the cache of shot {shot} is at {fps:g} frames a second"
         for shot, fps in wrong.items()
     ]
+
+
+def decoded_bytes(caches: Iterable[Cache]) -> int:
+    """What `open_sequences` writes into its scratch folder."""
+    return sum(12 * c.num_frames * c.num_vertices for c in caches if c.path.suffix.lower() not in MAPPED)
 
 
 def open_sequences(caches: dict[str, Cache], scratch: Path, what: str) -> list[PoseSequence]:

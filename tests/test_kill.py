@@ -1,0 +1,179 @@
+"""kill -9 at any moment of a training, then --resume: the weights of an uninterrupted run, bit by bit."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+
+import fake_diffusion
+import pytest
+import torch
+from fake_project import write_project
+
+from audio2face.artifacts.run_dir import resolve_run
+from audio2face.networks.checkpoints import checkpoint_files
+from audio2face.types import UserError
+
+KILLS = 10
+CONTEXT = multiprocessing.get_context("forkserver")
+OFTEN = {"CHECKPOINT_MINUTES": 1e-9}  # a checkpoint after every step
+
+
+def die(*_: object, **__: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def half_written(state: object, file: object, save: object = torch.save) -> None:
+    """torch.save that dies in the middle of the file."""
+    import io
+
+    buffer = io.BytesIO()
+    save(state, buffer)  # type: ignore[operator]
+    file.write(buffer.getvalue()[: len(buffer.getvalue()) // 2])  # type: ignore[attr-defined]
+    file.flush()  # type: ignore[attr-defined]
+    die()
+
+
+def third_time(function: object) -> object:
+    """Dies when it is called for the third time."""
+    calls: list[int] = []
+
+    def counted(*arguments: object, **more: object) -> object:
+        calls.append(1)
+        return die() if len(calls) == 3 else function(*arguments, **more)  # type: ignore[operator]
+
+    return counted
+
+
+MOMENTS = {  # where the process kills itself: module, name, what takes its place
+    "before the folder has its name": ("audio2face.commands.resume", "publish_run", die),
+    "before the first checkpoint": ("audio2face.commands.train", "_save", die),
+    "while writing the first checkpoint": ("torch", "save", half_written),
+    "after the third checkpoint": ("audio2face.networks.checkpoints", "remove_left_overs", None),
+    "between the weights and the export": ("audio2face.commands.train", "_export", die),
+    "while exporting": ("audio2face.export.onnx", "compare_onnx", die),
+    "before it is marked complete": ("audio2face.commands.train", "finish_run", die),
+}
+
+
+def child(environment: dict[str, str], resume: bool, moment: str | None, log: str) -> None:
+    """One life of a training, in a process of its own."""
+    os.environ.update(environment)
+    out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    torch.set_num_threads(1)
+    import importlib
+
+    from audio2face.commands import train
+
+    if moment:
+        module_name, name, function = MOMENTS[moment]
+        module = importlib.import_module(module_name)
+        setattr(module, name, function or third_time(getattr(module, name)))
+    train.run("tiny", resume="latest" if resume else None)
+
+
+class Lives:
+    """Trainings of one project in workspaces of their own."""
+
+    def __init__(self, root: Path):
+        self.root, self.workspace = root, root / "workspace"
+        CONTEXT.set_forkserver_preload(["audio2face.commands.train", "audio2face.export", "torch.utils.tensorboard"])
+
+    def start(self, workspace: str, resume: bool = False, moment: str | None = None) -> multiprocessing.Process:
+        paths = {"DATASETS": "datasets", "CONFIGS": "configs", "WORKSPACE": workspace}
+        environment = {f"A2F_{name}_ROOT": str(self.root / place) for name, place in paths.items()}
+        environment |= {"A2F_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
+        process = CONTEXT.Process(target=child, args=(environment, resume, moment, str(self.root / "log")))
+        process.start()
+        return process
+
+    def finish(self, workspace: str, resume: bool) -> dict[str, torch.Tensor]:
+        """Train to the end; returns the weights."""
+        process = self.start(workspace, resume)
+        process.join()
+        assert process.exitcode == 0, (self.root / "log").read_text()[-3000:]
+        run = resolve_run(self.root / workspace / "output_train", "latest", what="training")
+        assert (run / "deploy/network.onnx").is_file() and not list(run.rglob("*.partial*"))
+        return torch.load(run / "weights.pth", weights_only=True)
+
+    def copy(self, name: str) -> str:
+        """A workspace that knows the preprocessing run."""
+        (self.root / name).mkdir()
+        (self.root / name / "output_preproc").symlink_to(self.workspace / "output_preproc")
+        return name
+
+
+@pytest.fixture(scope="module", params=["regression", "diffusion"])
+def lives(request, tmp_path_factory):
+    """A preprocessed project, how long a training takes, and the weights that it ends with."""
+    from audio2face.commands import preproc
+
+    root = tmp_path_factory.mktemp(request.param)
+    if request.param == "regression":
+        write_project(root, frames=30, NUM_EPOCHS=4, VALIDATION_PERIOD=2, **OFTEN)
+        actor = "tiny"
+    else:
+        fake_diffusion.write_project(root, NUM_EPOCHS=6, VALIDATION_CLIPS=None, EMA_DECAY=0.9, **OFTEN)
+        actor = "ann"
+    with pytest.MonkeyPatch.context() as patch:
+        fake_diffusion.use_project(root, patch)
+        preproc.run("tiny", actor)
+    found = Lives(root)
+    found.finish(found.copy("warm"), resume=False)
+    started = time.monotonic()
+    weights = found.finish(found.copy("whole"), resume=False)
+    return found, time.monotonic() - started, weights
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.slow
+def test_ten_kills_at_random_moments(lives):
+    found, seconds, weights = lives
+    rng, workspace, kills = random.Random(8), found.copy("killed"), 0
+    runs = found.root / workspace / "output_train"
+    while kills < KILLS:
+        begun = any(not path.name.startswith(".") for path in runs.glob("*"))
+        process = found.start(workspace, resume=begun)
+        process.join(rng.uniform(0.1, 0.6) * seconds)
+        if process.exitcode is not None:
+            break  # it came to its end between the kills
+        process.kill()
+        process.join()
+        kills += 1
+        with pytest.raises(UserError):
+            resolve_run(runs, "latest", what="training")
+    assert kills >= 3
+    assert kills == KILLS or process.exitcode == 0
+    assert equal(found.finish(workspace, resume=kills == KILLS) if kills == KILLS else latest(runs), weights)
+    assert len([path for path in runs.iterdir() if not path.name.startswith(".")]) == 1
+
+
+def latest(runs: Path) -> dict[str, torch.Tensor]:
+    return torch.load(resolve_run(runs, "latest", what="training") / "weights.pth", weights_only=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_kill_at_a_chosen_moment(lives, moment):
+    found, _, weights = lives
+    workspace = found.copy(moment.replace(" ", "_"))
+    process = found.start(workspace, moment=moment)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL, (found.root / "log").read_text()[-3000:]
+    runs = found.root / workspace / "output_train"
+    with pytest.raises(UserError, match="no finished"):
+        resolve_run(runs, "latest", what="training")
+    named = [path for path in runs.iterdir() if not path.name.startswith(".")]
+    assert len(named) == (moment != "before the folder has its name")
+    if named and "first" in moment:
+        assert not checkpoint_files(named[0])
+    assert equal(found.finish(workspace, resume=bool(named)), weights)
