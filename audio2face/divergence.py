@@ -60,7 +60,8 @@ class Guard:
             if sound
             else "with the last good weights its loss is not finite either: look at the data of these clips"
         )
-        where = f"first in epoch {epoch + 1}, batch {index + 1}, of {', '.join(dict.fromkeys(described))}"
+        clips = dict.fromkeys(name for part in described for name in part.split(", "))
+        where = f"first in epoch {epoch + 1}, batch {index + 1}, of {', '.join(clips)}"
         return f"the loss is not finite by step {step}, {where}; {advice}"
 
     def _first_loss(self) -> Place | None:

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parent.parent / "audio2face"
 LEVELS = [
     {"commands"},
-    {"preproc", "methods", "inference", "training", "doctor", "standalone", "importing", "viewer"},
+    {"preproc", "methods", "inference", "training", "divergence", "doctor", "standalone", "importing", "viewer"},
     {"export", "data", "losses", "evaluation", "render"},
     {"artifacts", "networks", "diffusion"},
     {"formats", "geometry", "audio", "postprocess"},

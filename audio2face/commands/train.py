@@ -60,7 +60,7 @@ def run(config_name: str, resume: str | None = None, export: str | None = None) 
     folder = find_unfinished(root, sections, resume, config_name) if resume else None
     count = num_processes(train)
     if count > 1:
-        return train_together(config_name, folder and folder.name, count)
+        return train_together(config_name, folder.name if folder else None, count)
     runtime = runtimes.start(train.RNG_SEED_TORCH, train.REPRODUCIBLE, together=True)
     inputs = build_inputs(config_name, train, dataset, sections.get("inference"), began_with(folder))
     report_faults(sections, inputs.actors)
