@@ -6,7 +6,8 @@ import multiprocessing
 import os
 import random
 import signal
-import time
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import fake_diffusion
@@ -60,8 +61,25 @@ MOMENTS = {  # where the process kills itself: module, name, what takes its plac
 }
 
 
-def child(environment: dict[str, str], resume: bool, moment: str | None, log: str) -> None:
-    """One life of a training, in a process of its own."""
+def count_calls(limit: int | None) -> Callable[[], int]:
+    """Die at the call of any function with number `limit`; the result tells how many there were."""
+    number = 0
+
+    def called(frame: object, event: str, argument: object) -> None:
+        nonlocal number
+        if event in ("call", "c_call"):
+            number += 1
+            if number == limit:
+                die()
+
+    sys.setprofile(called)
+    return lambda: number
+
+
+def child(
+    environment: dict[str, str], resume: bool, moment: str | None, calls: int | None, log: str, report: str
+) -> None:
+    """One life of a training, in a process of its own: to its end, to a named moment, or for a number of calls."""
     os.environ.update(environment)
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(out, 1)
@@ -75,7 +93,10 @@ def child(environment: dict[str, str], resume: bool, moment: str | None, log: st
         module_name, name, function = MOMENTS[moment]
         module = importlib.import_module(module_name)
         setattr(module, name, function or third_time(getattr(module, name)))
+    number = count_calls(calls)
     train.run("tiny", resume="latest" if resume else None)
+    sys.setprofile(None)
+    Path(report).write_text(str(number()))
 
 
 class Lives:
@@ -85,20 +106,28 @@ class Lives:
         self.root, self.workspace = root, root / "workspace"
         CONTEXT.set_forkserver_preload(["audio2face.commands.train", "audio2face.export", "torch.utils.tensorboard"])
 
-    def start(self, workspace: str, resume: bool = False, moment: str | None = None) -> multiprocessing.Process:
+    def live(self, workspace: str, resume: bool = False, moment: str | None = None, calls: int | None = None) -> int:
+        """One life of a training; returns the exit code."""
         paths = {"DATASETS": "datasets", "CONFIGS": "configs", "WORKSPACE": workspace}
         environment = {f"A2F_{name}_ROOT": str(self.root / place) for name, place in paths.items()}
         environment |= {"A2F_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
-        process = CONTEXT.Process(target=child, args=(environment, resume, moment, str(self.root / "log")))
+        files = str(self.root / "log"), str(self.root / "calls")
+        process = CONTEXT.Process(target=child, args=(environment, resume, moment, calls, *files))
         process.start()
-        return process
+        process.join()
+        assert process.exitcode in (0, -signal.SIGKILL), (self.root / "log").read_text()[-3000:]
+        return process.exitcode
 
     def finish(self, workspace: str, resume: bool) -> dict[str, torch.Tensor]:
         """Train to the end; returns the weights."""
-        process = self.start(workspace, resume)
-        process.join()
-        assert process.exitcode == 0, (self.root / "log").read_text()[-3000:]
-        run = resolve_run(self.root / workspace / "output_train", "latest", what="training")
+        assert self.live(workspace, resume) == 0
+        return self.result(workspace)
+
+    def result(self, workspace: str) -> dict[str, torch.Tensor]:
+        """The weights of the one run that there is, which is complete."""
+        runs = self.root / workspace / "output_train"
+        run = resolve_run(runs, "latest", what="training")
+        assert [path for path in runs.iterdir() if not path.name.startswith(".")] == [run]
         assert (run / "deploy/network.onnx").is_file() and not list(run.rglob("*.partial*"))
         return torch.load(run / "weights.pth", weights_only=True)
 
@@ -111,24 +140,22 @@ class Lives:
 
 @pytest.fixture(scope="module", params=["regression", "diffusion"])
 def lives(request, tmp_path_factory):
-    """A preprocessed project, how long a training takes, and the weights that it ends with."""
+    """A preprocessed project, how many functions a training calls, and the weights that it ends with."""
     from audio2face.commands import preproc
 
     root = tmp_path_factory.mktemp(request.param)
     if request.param == "regression":
-        write_project(root, frames=30, NUM_EPOCHS=4, VALIDATION_PERIOD=2, **OFTEN)
+        write_project(root, frames=30, NUM_EPOCHS=2, VALIDATION_PERIOD=1, **OFTEN)
         actor = "tiny"
     else:
-        fake_diffusion.write_project(root, NUM_EPOCHS=6, VALIDATION_CLIPS=None, EMA_DECAY=0.9, **OFTEN)
+        fake_diffusion.write_project(root, NUM_EPOCHS=4, VALIDATION_CLIPS=None, EMA_DECAY=0.9, **OFTEN)
         actor = "ann"
     with pytest.MonkeyPatch.context() as patch:
         fake_diffusion.use_project(root, patch)
         preproc.run("tiny", actor)
     found = Lives(root)
-    found.finish(found.copy("warm"), resume=False)
-    started = time.monotonic()
     weights = found.finish(found.copy("whole"), resume=False)
-    return found, time.monotonic() - started, weights
+    return found, int((root / "calls").read_text()), weights
 
 
 def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -137,28 +164,19 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 @pytest.mark.slow
 def test_ten_kills_at_random_moments(lives):
-    found, seconds, weights = lives
-    rng, workspace, kills = random.Random(8), found.copy("killed"), 0
-    runs = found.root / workspace / "output_train"
+    found, calls, weights = lives
+    rng, kills, runs = random.Random(8), 0, 0
     while kills < KILLS:
-        begun = any(not path.name.startswith(".") for path in runs.glob("*"))
-        process = found.start(workspace, resume=begun)
-        process.join(rng.uniform(0.1, 0.6) * seconds)
-        if process.exitcode is not None:
-            break  # it came to its end between the kills
-        process.kill()
-        process.join()
-        kills += 1
-        with pytest.raises(UserError):
-            resolve_run(runs, "latest", what="training")
-    assert kills >= 3
-    assert kills == KILLS or process.exitcode == 0
-    assert equal(found.finish(workspace, resume=kills == KILLS) if kills == KILLS else latest(runs), weights)
-    assert len([path for path in runs.iterdir() if not path.name.startswith(".")]) == 1
-
-
-def latest(runs: Path) -> dict[str, torch.Tensor]:
-    return torch.load(resolve_run(runs, "latest", what="training") / "weights.pth", weights_only=True)
+        workspace, runs, resume = found.copy(f"killed_{runs}"), runs + 1, False
+        while kills < KILLS and found.live(workspace, resume, calls=rng.randrange(1, int(0.6 * calls))):
+            kills += 1
+            output = found.root / workspace / "output_train"
+            with pytest.raises(UserError):
+                resolve_run(output, "latest", what="training")
+            resume = any(not path.name.startswith(".") for path in output.glob("*"))
+        if kills == KILLS:
+            found.live(workspace, resume)
+        assert equal(found.result(workspace), weights)
 
 
 @pytest.mark.slow
@@ -166,9 +184,7 @@ def latest(runs: Path) -> dict[str, torch.Tensor]:
 def test_a_kill_at_a_chosen_moment(lives, moment):
     found, _, weights = lives
     workspace = found.copy(moment.replace(" ", "_"))
-    process = found.start(workspace, moment=moment)
-    process.join()
-    assert process.exitcode == -signal.SIGKILL, (found.root / "log").read_text()[-3000:]
+    assert found.live(workspace, moment=moment) == -signal.SIGKILL
     runs = found.root / workspace / "output_train"
     with pytest.raises(UserError, match="no finished"):
         resolve_run(runs, "latest", what="training")
