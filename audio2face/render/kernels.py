@@ -42,8 +42,11 @@ def _compiled() -> Kernels | None:
         import numba
     except ImportError:
         return None
-    compile_loop = numba.njit(nogil=True, error_model="numpy")
-    return Kernels(*(compile_loop(loop) for loop in (_rasterise_loop, _shade_loop, _develop_loop)))
+    loops = (_rasterise_loop, _shade_loop, _develop_loop)
+    try:  # compiling takes seconds: keep the result for other processes
+        return Kernels(*(numba.njit(nogil=True, error_model="numpy", cache=True)(loop) for loop in loops))
+    except RuntimeError:  # no folder to keep it in
+        return Kernels(*(numba.njit(nogil=True, error_model="numpy")(loop) for loop in loops))
 
 
 # ---------------------------------------------------------------- which face is seen
