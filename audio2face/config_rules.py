@@ -159,6 +159,14 @@ def _clip_ranges(key: str, clips: Any) -> Found:
             yield f"train.{key}/{index}/2", f"first frame {clip[2][0]} comes after last frame {clip[2][1]}"
 
 
+def _measured(clips: Any, patience: int | None, export: str) -> Found:
+    """What follows the measurements needs shots to measure on."""
+    if not clips and patience is not None:
+        yield "train.EARLY_STOPPING_PATIENCE", "needs VALIDATION_CLIPS: without them nothing is measured; set None"
+    if not clips and export == "best":
+        yield "train.EXPORT_WEIGHTS", 'needs VALIDATION_CLIPS: without them there are no best weights; set "last"'
+
+
 def _streaming(fps: float, entries: dict[str, dict[str, int]], audio: dict[str, int]) -> Found:
     """The entry for TARGET_FPS: present, whole windows, context within the padding, in agreement with AUDIO_PARAMS."""
     key = f"{fps:g}"
@@ -314,6 +322,7 @@ SECTION_RULES: tuple[Rule, ...] = (
     Rule("train.LR_MIN train.LEARNING_RATE", _learning_rates),
     Rule("train.CLIPS", partial(_clip_ranges, "CLIPS")),
     Rule("train.VALIDATION_CLIPS", partial(_clip_ranges, "VALIDATION_CLIPS")),
+    Rule("train.VALIDATION_CLIPS train.EARLY_STOPPING_PATIENCE train.EXPORT_WEIGHTS", _measured),
     Rule("train.TARGET_FPS train.STREAMING_CFG train.AUDIO_PARAMS", _streaming),
     Rule("train.TIMESTEP_RESPACING train.DIFFUSION_STEPS", partial(_respacing, "train.TIMESTEP_RESPACING")),
     Rule("inference.TIMESTEP_RESPACING", partial(_respacing, "inference.TIMESTEP_RESPACING")),

@@ -178,6 +178,10 @@ def test_the_metric_that_tells_the_best_is_one_that_is_measured() -> None:
     assert section_from_values("train", {"VALIDATION_CLIPS": None}).VALIDATION_CLIPS == []
     assert section_from_values("train", {"VALIDATION_CLIPS": 0}).VALIDATION_CLIPS == []
     assert section_from_values("train", {}).VALIDATION_CLIPS == 0.1
+    with pytest.raises(UserError) as error:
+        none = {"VALIDATION_CLIPS": None, "EARLY_STOPPING_PATIENCE": 3, "EXPORT_WEIGHTS": "best"}
+        section_from_values("train", none)
+    assert "EARLY_STOPPING_PATIENCE" in str(error.value) and "EXPORT_WEIGHTS" in str(error.value)
 
 
 # ---- the commands, from data set to report

@@ -92,6 +92,8 @@ def _train(folder: Path, training: Training, train: Section, processes: Processe
         rewind(folder, step)
     with stop.on_signals(), _TensorBoard(folder, processes.first, step) as board:
         watch = Watch.from_config(train, training.validate, folder, board.log) if training.validate else None
+        if not watch and (train.EARLY_STOPPING_PATIENCE or train.EXPORT_WEIGHTS == "best"):
+            logger.warning("nothing is measured: EARLY_STOPPING_PATIENCE and EXPORT_WEIGHTS have no effect")
         if watch and not processes.first:
             watch.writing = False
         steps = _fit(training, board, stop, folder, train, watch, processes, state)
