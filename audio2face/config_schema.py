@@ -262,6 +262,8 @@ class Train(Schema):
     CHECKPOINT_MINUTES: Positive
     CHECKPOINT_KEEP: Count
     NUM_PROCESSES: Count | None
+    PRECISION: Literal["fp32", "bf16"]
+    COMPILE: Flag
     AUDIO_DATA_CACHING: Flag
     PHONEME_DATA_CACHING: Flag
     TARGET_DATA_CACHING: Flag

@@ -111,7 +111,8 @@ COMMANDS = {
                 is_path=True,
             ),
             Option(
-                "--videos", {"type": int, "metavar": "N", "help": "film the N worst shots (2): truth, prediction and error"}
+                "--videos",
+                {"type": int, "metavar": "N", "help": "film the N worst shots (2): truth, prediction and error"},
             ),
         ),
     ),

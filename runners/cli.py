@@ -133,6 +133,8 @@ def execute(command: str, args: Any, stop: Stop | None = None) -> str:
 
 def finish(command: str, args: Any, run_name: str) -> None:
     """Print the path mapping, the next command and, last of all, the run's name."""
+    if command == "train" and os.environ.get("RANK", "0") != "0":
+        return  # one of several processes under torchrun: the first one speaks
     from audio2face import paths
 
     sys.stderr.flush()

@@ -39,6 +39,7 @@ FREE_TO_CHANGE = {  # between the parts of a training; LEARNING_RATE for one tha
     "EXPORT_WEIGHTS",
     "PREVIEW_PERIOD",
     "NUM_PROCESSES",
+    "COMPILE",
     "LEARNING_RATE",
     "PREPROC_RUN_NAME_FULL",  # the run goes on with the preprocessing runs that it began with
     "SKIP_DATA_CHECKS",

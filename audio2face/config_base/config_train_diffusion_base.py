@@ -570,6 +570,16 @@ CHECKPOINT_KEEP = 2
 # Change: to leave GPUs to others, or to use several CPU cores with small batches.
 NUM_PROCESSES = None
 
+# Precision of the network's matrix products and convolutions in training; weights and losses are always float32.
+# Type: "fp32" or "bf16".
+# Change: "bf16" on a GPU for speed and memory; on a CPU it is slower.
+PRECISION = "fp32"
+
+# Whether the network is compiled (torch.compile). The first steps then take minutes, and it needs a C++ compiler.
+# Type: True or False.
+# Change: True for long trainings on a GPU.
+COMPILE = False
+
 ## Memory
 
 # Whether decoded sound stays in memory.

@@ -21,6 +21,7 @@ from audio2face.diffusion.sampling import add_noise
 from audio2face.diffusion.schedule import Schedule
 from audio2face.layout import ChannelLayout
 from audio2face.losses import Losses, Mean, mean_of, over_processes, weighted_total
+from audio2face.methods.speed import IN_FULL, Speed
 from audio2face.methods.vertex_distances import VertexDistances
 from audio2face.networks.diffusion_rnn import DiffusionRNN, encode_segments
 from audio2face.processes import ALONE, Processes
@@ -104,13 +105,14 @@ class DiffusionMethod:
         streaming: Streaming,
         step_bias: float = 0.0,
         processes: Processes = ALONE,
+        speed: Speed = IN_FULL,
     ):
         """`smooth` (A, K, K): squared upper-face motion as a quadratic form of coefficient differences, over 3V.
 
         `skin_scale` (A,) takes normalised skin to data units; `skin_size` is 3V.
         Half the segments get a step t at an even chance, half at one proportional to t ** step_bias.
         """
-        self.processes = processes
+        self.processes, self.speed, self.denoise = processes, speed, speed.compiled(network)
         self.model: nn.Module = network
         self.network, self.data, self.space, self.settings = network, data, space, settings
         self.rate, self.skin_scale, self.skin_size = learning_rate_of_epoch, skin_scale, skin_size
@@ -165,9 +167,9 @@ class DiffusionMethod:
         x_0 = space.decode(batch.target, batch.actor_ids)
         t, noise = self._draw(batch, x_0.shape[2])
         x_t = add_noise(x_0, self.alphas[t][:, None, None], noise)
-        with drawing_for(batch.share):
-            features = self._encoded(batch)
-            prediction, _ = self.network(x_t, t, features, batch.actor, batch.emotion)
+        with drawing_for(batch.share), self.speed.autocast(x_t.device):
+            prediction, _ = self.denoise(x_t, t, self._encoded(batch), batch.actor, batch.emotion)
+        prediction = prediction.to(x_0.dtype)
         error = (prediction - x_0) * (self.weight * self._present(batch))
         means = {"MSE": over_frames((error**2).sum(dim=2) / space.full_size, batch.valid)}
         lips, smooth = weights.get("LIP_DIST") and self.lip_dist, weights.get("EXP_SMOOTH") and self.smooth is not None

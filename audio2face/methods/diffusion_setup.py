@@ -34,6 +34,7 @@ from audio2face.methods.shared import (
     load_pretrained,
     skin_scales,
 )
+from audio2face.methods.speed import build_speed
 from audio2face.methods.validation import Validation, choose_metric, loss_validation
 from audio2face.networks import NETWORKS
 from audio2face.networks.diffusion_rnn import DiffusionRNN, hear_windows
@@ -53,7 +54,7 @@ POSE_CHANNELS = ("skin_pose", "tongue_pose", "jaw", "eye")
 def build(inputs: Inputs, runtime: Runtime) -> Training:
     """The diffusion method of a config. Raises UserError listing what is wrong with the data."""
     _check_export(inputs)
-    train, device = inputs.train, runtime.device
+    train, device, speed = inputs.train, runtime.device, build_speed(inputs.train)
     coeffs = {name: name.replace("_pose", "_coeffs") for name in POSE_CHANNELS}
     sizes = {a: {c: CHANNELS[c].size(run) for c in coeffs.values()} for a, run in inputs.runs.items()}
     coeff_layout = ChannelLayout({c: max(s[c] for s in sizes.values()) for c in coeffs.values()})
@@ -90,6 +91,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         streaming=Streaming.of(spec.extra["streaming"]),
         step_bias=train.STEP_BIAS,
         processes=runtime.processes,
+        speed=speed,
     )
     settings = FitSettings(
         epochs=train.NUM_EPOCHS,

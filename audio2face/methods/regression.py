@@ -31,6 +31,7 @@ from audio2face.losses import (
     weighted_distance,
     weighted_total,
 )
+from audio2face.methods.speed import IN_FULL, Speed
 from audio2face.methods.vertex_distances import VertexDistances
 from audio2face.networks.conv_w2v_autocorr import ConvW2vAutocorr
 from audio2face.processes import ALONE, Processes
@@ -105,8 +106,9 @@ class RegressionMethod:
         lip_size: VertexDistances | None = None,
         eye_dist: VertexDistances | None = None,
         processes: Processes = ALONE,
+        speed: Speed = IN_FULL,
     ):
-        self.processes = processes
+        self.processes, self.speed, self.decode = processes, speed, speed.compiled(model.network.decode)
         self.model, self.data, self.layout, self.settings = model, data, layout, settings
         self.schedule, self.batch_size, self.emo_lr_mult = schedule, batch_size, emo_lr_mult
         self.skin_scale, self.lip_dist, self.lip_size, self.eye_dist = skin_scale, lip_dist, lip_size, eye_dist
@@ -148,8 +150,10 @@ class RegressionMethod:
         if features is None:
             assert batch.audio is not None, "a batch has features or sound"
             features = network.features(batch.audio)
-        with drawing_for(batch.share):
-            prediction, logits = network.decode(features, implicit, batch.explicit)
+        with drawing_for(batch.share), self.speed.autocast(implicit.device):
+            prediction, logits = self.decode(features, implicit, batch.explicit)
+        prediction = prediction.to(batch.target.dtype)
+        logits = {language: values.to(batch.target.dtype) for language, values in logits.items()}
         mask = self._without_closed_eyes(batch)
         seq_len = batch.seq_len
         means = {"MSE": mse(prediction, batch.target, mask)}

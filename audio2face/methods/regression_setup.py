@@ -31,6 +31,7 @@ from audio2face.methods.shared import (
     load_pretrained,
     skin_scales,
 )
+from audio2face.methods.speed import build_speed
 from audio2face.methods.validation import Validation, choose_metric, regression_validation
 from audio2face.methods.vertex_distances import LargestDistance, largest_distance
 from audio2face.networks import NETWORKS
@@ -74,7 +75,7 @@ class Spans:
 
 def build(inputs: Inputs, runtime: Runtime) -> Training:
     """The regression method of a config. Raises UserError listing what is wrong with the data."""
-    train = inputs.train
+    train, speed = inputs.train, build_speed(inputs.train)
     sizes = {a: {name: CHANNELS[name].size(run) for name in train.TARGET_CHANNELS} for a, run in inputs.runs.items()}
     layout = ChannelLayout({name: max(s[name] for s in sizes.values()) for name in train.TARGET_CHANNELS})
     spans = Spans.of(inputs.clips)
@@ -111,6 +112,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         lip_size=distances("lip_size") if train.LOSS_LIP_SIZE_ALPHA else None,
         eye_dist=distances("eye_dist") if train.REMOVE_CLOSING_EYE else None,
         processes=runtime.processes,
+        speed=speed,
     )
     settings = FitSettings(
         epochs=train.NUM_EPOCHS,
