@@ -26,6 +26,8 @@ COLUMN_SHARE = 0.012  # of the mesh's size: half the width of a column of vertic
 LOWEST_PARTING = 0.01  # of the mesh's size: less is no open mouth
 LOWEST_BLINK = 0.008
 LID_SINKS = 0.85  # of the blink: the middle of the upper lid moves at least so far
+LID_MOVES = 0.5  # of the blink: so far moves the lid from corner to corner
+LID_MIDDLE = 0.2  # of half the lid's width: its middle is so wide
 LID_STILL = 0.4  # of the blink: a lower lid moves less
 
 
@@ -167,7 +169,11 @@ def _lids(
         deepest = float(sink[vertices].max()) if len(vertices) else 0.0
         if deepest < LOWEST_BLINK * size:
             return None
+        whole = rest[vertices[sink[vertices] > LID_MOVES * deepest], 0]
+        centre, half = 0.5 * (whole.min() + whole.max()), 0.5 * float(np.ptp(whole))
         lid = vertices[sink[vertices] > LID_SINKS * deepest]
+        away = np.abs(rest[lid, 0] - centre)
+        lid = lid[away <= max(LID_MIDDLE * half, float(away.min()) + 1e-9)]
         upper = int(lid[np.argmin(rest[lid, UP])])  # the lid's edge is its lowest part
         closed = rest[upper] + (eye_close[upper] if eye_close is not None else [0, -sink[upper], 0])
         still = vertices[
@@ -175,7 +181,8 @@ def _lids(
         ]
         if not len(still):
             return None
-        lower = int(still[np.argmin(np.linalg.norm(rest[still] - closed, axis=1))])
+        aside = np.abs(rest[still, 0] - rest[upper, 0])
+        lower = int(still[np.argmin(np.linalg.norm(rest[still] - closed, axis=1) + aside)])
         pairs.append((upper, lower))
     chosen = np.array(pairs)
     return chosen[:, 0], chosen[:, 1]
