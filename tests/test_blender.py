@@ -46,10 +46,7 @@ def test_a_scene_of_known_motion(tmp_path):
     np.testing.assert_allclose(skin, rest + share * opening, atol=2e-3)
     swaying = read_animation(home / "cache/skin/swaying/swaying.pc2").frames
     assert len(swaying) == 12 and np.abs(swaying[-1] - skin[-1]).max() > 0.5
-    assert (
-        np.load(home / "geom/skin/triangles.npy").tolist() == [[0, 1, 2], [0, 2, 3], [4, 5, 6]]
-        or len(np.load(home / "geom/skin/triangles.npy")) == 3
-    )
+    assert np.load(home / "geom/skin/triangles.npy").shape == (3, 3)
     lists = json.loads((home / "geom/skin/lip_dist_vertex_list.json").read_text())
     assert set(lists["upper"]) == {0, 1} and rest[lists["upper"][0], 0] >= rest[lists["upper"][1], 0]
     assert np.load(home / "geom/skin/prune_mask.npy").tolist() == [4, 5]

@@ -1,0 +1,83 @@
+"""Stanford .ply meshes (ASCII or binary): vertices and faces."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+_TYPES = {
+    "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2",
+    "uint16": "u2", "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4", "float": "f4", "float32": "f4",
+    "double": "f8", "float64": "f8",
+}  # fmt: skip
+_ORDERS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
+
+
+def read_ply(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Vertices (V, 3) float32 and triangles (F, 3) int64 (F is 0 without faces); larger faces are cut into fans.
+
+    Raises ValueError naming the file when it is malformed or cut short.
+    """
+    data = Path(path).read_bytes()
+    head, mark, body = data.partition(b"end_header")
+    if not data.startswith(b"ply") or not mark:
+        raise ValueError(f"{path}: byte 0: expected a .ply file")
+    body = body[body.index(b"\n") + 1 :]
+    order = ""
+    elements: list[tuple[str, int, list[list[str]]]] = []
+    for line in head.decode("ascii", "replace").splitlines():
+        words = line.split()
+        if words[:1] == ["format"] and words[1] in _ORDERS:
+            order = words[1]
+        elif words[:1] == ["element"]:
+            elements.append((words[1], int(words[2]), []))
+        elif words[:1] == ["property"]:
+            elements[-1][2].append(words[1:])
+    try:
+        read = _ascii if order == "ascii" else _binary
+        points, faces = read(body, elements, _ORDERS[order])
+    except (KeyError, IndexError, ValueError) as error:
+        raise ValueError(f"{path}: expected vertices x, y, z and faces as its header says: {error!r}") from error
+    triangles = [(f[0], f[i], f[i + 1]) for f in faces for i in range(1, len(f) - 1)]
+    found = np.array(triangles, np.int64).reshape(-1, 3)
+    if len(found) and (found.min() < 0 or found.max() >= len(points)):
+        raise ValueError(f"{path}: faces name vertices {found.min()} to {found.max()}, there are {len(points)}")
+    return points.astype(np.float32), found
+
+
+def _ascii(body: bytes, elements: list, order: str) -> tuple[np.ndarray, list]:
+    lines = body.decode("ascii").splitlines()
+    points, faces, at = np.zeros((0, 3)), [], 0
+    for name, count, properties in elements:
+        rows = [line.split() for line in lines[at : at + count]]
+        if len(rows) < count:
+            raise ValueError(f"{count} lines of {name}, found {len(rows)}")
+        at += count
+        if name == "vertex":
+            names = [p[-1] for p in properties]
+            points = np.array([[float(row[names.index(axis)]) for axis in "xyz"] for row in rows]).reshape(-1, 3)
+        elif name == "face":
+            faces = [[int(v) for v in row[1 : 1 + int(row[0])]] for row in rows]
+    return points, faces
+
+
+def _binary(body: bytes, elements: list, order: str) -> tuple[np.ndarray, list]:
+    points, faces, at = np.zeros((0, 3)), [], 0
+    for name, count, properties in elements:
+        if any(p[0] == "list" for p in properties):
+            if name != "face" or len(properties) != 1:
+                raise ValueError(f"lists in element {name}")
+            size, index = (np.dtype(order + _TYPES[t]) for t in properties[0][1:3])
+            for _ in range(count):
+                corners = int(np.frombuffer(body, size, 1, at)[0])
+                faces.append(np.frombuffer(body, index, corners, at + size.itemsize).tolist())
+                at += size.itemsize + corners * index.itemsize
+            continue
+        table = np.dtype([(p[1], order + _TYPES[p[0]]) for p in properties])
+        rows = np.frombuffer(body, table, count, at)
+        at += count * table.itemsize
+        if name == "vertex":
+            points = np.stack([rows[axis] for axis in "xyz"], axis=1)
+    return points, faces

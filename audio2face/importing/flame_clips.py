@@ -1,0 +1,219 @@
+"""Clips of FLAME heads (vertices as VOCASET has them, or parameters) become a data set."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from audio2face.doctor.mend import resample_frames
+from audio2face.formats.npy import npy_header, read_npy, read_npz
+from audio2face.formats.obj import read_obj
+from audio2face.formats.ply import read_ply
+from audio2face.importing import flame
+from audio2face.importing.dataset import ActorParts, MeshParts, ShotParts, Written, check_target, write_dataset
+from audio2face.importing.sounds import SOUND_SUFFIXES, begin_at, read_take_sound, sound_problems
+from audio2face.importing.takes import shot_name
+from audio2face.importing.units import to_centimetres
+from audio2face.types import UserError, raise_problems
+
+PADDED_S = 0.25  # that may lack at the end of a sound
+MESHES = {".obj": read_obj, ".ply": read_ply}
+PICKLES = (".pkl", ".pickle", ".pt", ".pth")
+NO_PICKLE = (
+    "is a pickle, which can run any program when it is opened and is never read here; convert it once where you trust it "
+    "(docs/preparing_animation_data.md, FLAME and VOCASET)"
+)
+
+
+@dataclass(frozen=True)
+class FlameOptions:
+    """Where clips, sounds, the basis (for parameters), the face at rest and its faces are; rates and unit."""
+
+    clips: Path
+    sounds: Path
+    fps: float
+    out_fps: float | None = None
+    subject: str | None = None
+    template: Path | None = None
+    basis: Path | None = None
+    units: str | None = None
+    sample_rate: int | None = None
+
+
+@dataclass(frozen=True)
+class FlameClip:
+    """A clip and its sound; `path` is an .npy of vertices, an .npz or folder of parameters, or a folder of meshes."""
+
+    name: str
+    path: Path
+    sound: Path
+
+
+def import_flame(out: Path, options: FlameOptions, replace: bool = False) -> tuple[Written, float, list[str]]:
+    """Write the data set of one person to `out`: what was written, its rate, and lines of what was decided.
+
+    Raises UserError with everything that is wrong at once.
+    """
+    check_target(out, replace)
+    _refuse_pickles(options)
+    clips, problems = find_clips(options)
+    for clip in clips:
+        problems += sound_problems(clip.sound)
+    raise_problems(problems)
+    try:
+        model = flame.read_flame(options.basis) if options.basis else None
+        rest, faces, notes = _rest(clips, model, options)
+        scale = to_centimetres(rest, options.units, True, str(options.clips))
+        shots = _shots(clips, model, rest, scale, options, notes)
+        jaw = None
+        if model is not None:
+            jaw = scale * flame.jaw_motion(model, rest, _still())[0]
+        actor = ActorParts(MeshParts((scale * rest).astype(np.float32), faces), jaw_rest=jaw)
+        fps = options.out_fps or options.fps
+        written = write_dataset(out, actor, shots, fps, {"importer": "flame", "clips": str(options.clips)}, replace)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return written, fps, notes
+
+
+def find_clips(options: FlameOptions) -> tuple[list[FlameClip], list[str]]:
+    """Clips of one person with their sounds, and a line for each that cannot be used."""
+    root = options.clips
+    if not root.is_dir():
+        return [], [f"{root}: no such folder"]
+    if not options.sounds.is_dir():
+        return [], [f"{options.sounds}: no such folder"]
+    paths = [p for p in sorted(root.iterdir()) if p.is_dir() or p.suffix.lower() in (".npy", ".npz")]
+    paths = [p for p in paths if not p.name.startswith(".") and (options.subject or "") in p.name]
+    if not paths:
+        which = f" with {options.subject!r} in its name" if options.subject else ""
+        return [], [f"{root}: no .npy, .npz or folder{which}"]
+    persons = sorted({re.sub(r"_?sentence.*$", "", p.stem if p.is_file() else p.name) for p in paths})
+    if len(persons) > 1 and options.subject is None and any("sentence" in p.name for p in paths):
+        return [], [f"clips of {len(persons)} persons; choose one with --subject: {', '.join(persons)}"]
+    sounds = {p.stem: p for p in sorted(options.sounds.rglob("*")) if p.suffix.lower() in SOUND_SUFFIXES}
+    clips, problems = [], []
+    for path in paths:
+        stem = path.stem if path.is_file() else path.name
+        if stem in sounds:
+            clips.append(FlameClip(shot_name(stem), path, sounds[stem]))
+        else:
+            problems.append(f"{path}: no sound {stem}.wav in {options.sounds}")
+    return clips, problems
+
+
+def _refuse_pickles(options: FlameOptions) -> None:
+    named = [p for p in (options.template, options.basis) if p is not None and p.suffix.lower() in PICKLES]
+    raise_problems([f"{path}: {NO_PICKLE}" for path in named])
+    if (options.clips / "data_verts.npy").is_file():
+        raise UserError(f"{options.clips}: VOCASET as it is downloaded; its index {NO_PICKLE}")
+
+
+def _rest(
+    clips: Sequence[FlameClip], model: flame.Flame | None, options: FlameOptions
+) -> tuple[np.ndarray, np.ndarray | None, list[str]]:
+    """The face at rest (V, 3) in the clips' unit, its faces if known, and how it was found."""
+    faces = None if model is None or model.triangles is None else np.asarray(model.triangles, np.int64)
+    if options.template is not None:
+        rest, own = read_template(options.template, options.subject)
+        return rest, own if own is not None else faces, [f"rest: {options.template}"]
+    if model is not None and _is_parameters(clips[0].path):
+        shapes = [flame.flame_motion(flame.read_parameters(c.path), str(c.path)).shape for c in clips]
+        size = max(len(shape) for shape in shapes)
+        shape = np.median([np.pad(s, (0, size - len(s))) for s in shapes], axis=0)
+        return flame.rest_of(model, shape), faces, ["rest: the basis with the median shape of all clips"]
+    first = np.median([_vertices(clip, None, None, 1)[0][0] for clip in clips], axis=0)
+    note = "rest: the median of the clips' first frames, since no --template was given; its mouth must be closed"
+    return first, faces if faces is not None else _mesh_faces(clips[0].path), [note]
+
+
+def read_template(path: Path, subject: str | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """A face at rest (V, 3) and its faces: .obj, .ply, .npy, or .npz with the subject's name. Raises UserError."""
+    if not path.is_file():
+        raise UserError(f"--template {path}: no such file")
+    if reader := MESHES.get(path.suffix.lower()):
+        rest, faces = reader(path)
+        return rest.astype(np.float64), faces
+    if path.suffix.lower() == ".npy":
+        rest = np.array(read_npy(path), np.float64)
+    else:
+        arrays = read_npz(path)
+        name = next((n for n in arrays if subject and (n in subject or subject in n)), None)
+        if name is None and len(arrays) == 1:
+            name = next(iter(arrays))
+        if name is None:
+            raise UserError(f"--template {path}: whose face? It has {', '.join(arrays)}; say --subject")
+        rest = np.asarray(arrays[name], np.float64)
+    if rest.ndim != 2 or rest.shape[1] != 3:
+        raise UserError(f"--template {path}: expected (V, 3), found {rest.shape}")
+    return rest, None
+
+
+def _is_parameters(path: Path) -> bool:
+    return path.suffix.lower() == ".npz" or (path.is_dir() and any(path.glob("*.npy")))
+
+
+def _mesh_faces(path: Path) -> np.ndarray | None:
+    if not path.is_dir():
+        return None
+    file = next((p for p in sorted(path.iterdir()) if p.suffix.lower() in MESHES), None)
+    return None if file is None else MESHES[file.suffix.lower()](file)[1]
+
+
+def _vertices(
+    clip: FlameClip, model: flame.Flame | None, rest: np.ndarray | None, most: int | None = None
+) -> tuple[np.ndarray, flame.FlameMotion | None]:
+    """Frames (T, V, 3) of a clip, the first `most` only, and its parameters if it has any."""
+    path = clip.path
+    if _is_parameters(path):
+        if model is None or rest is None:
+            raise UserError(f"{path}: parameters need FLAME's basis; give it with --basis")
+        motion = flame.flame_motion(flame.read_parameters(path), str(path))
+        return flame.skin(model, rest, motion), motion
+    if path.is_dir():
+        files = [p for p in sorted(path.iterdir()) if p.suffix.lower() in MESHES][:most]
+        if not files:
+            raise UserError(f"{path}: expected .ply, .obj or .npy files")
+        frames = [MESHES[p.suffix.lower()](p)[0] for p in files]
+        if len({f.shape for f in frames}) > 1:
+            raise UserError(f"{path}: its meshes have different numbers of vertices")
+        return np.stack(frames), None
+    shape = npy_header(path)[0]
+    if len(shape) == 2 and shape[1] % 3 == 0:
+        shape = (shape[0], shape[1] // 3, 3)  # as most programs that train on VOCASET keep it
+    if len(shape) != 3 or shape[2] != 3:
+        raise UserError(f"{path}: expected frames (T, V, 3) or (T, 3 V), found {shape}")
+    return np.array(read_npy(path)[:most], np.float32).reshape(-1, *shape[1:]), None
+
+
+def _shots(
+    clips: Sequence[FlameClip], model: flame.Flame | None, rest: np.ndarray, scale: float, options: FlameOptions,
+    notes: list[str],
+) -> Iterator[ShotParts]:  # fmt: skip
+    fps = options.out_fps or options.fps
+    for clip in clips:
+        skin, motion = _vertices(clip, model, rest)
+        if skin.shape[1:] != rest.shape:
+            raise UserError(f"{clip.path}: {skin.shape[1]} vertices, the face at rest has {len(rest)}")
+        jaw = None if motion is None or model is None else scale * flame.jaw_motion(model, rest, motion)[1]
+        eyes = None if motion is None else flame.gaze(motion)
+        if fps != options.fps:
+            skin = resample_frames(skin, options.fps, fps)
+            jaw, eyes = (x if x is None else resample_frames(x, options.fps, fps) for x in (jaw, eyes))
+        samples, rate = begin_at(read_take_sound(clip.sound), 0.0, len(skin) / fps, options.sample_rate)
+        heard = min(int((len(samples) / rate + PADDED_S) * fps), len(skin))
+        if heard < len(skin):
+            notes.append(f"{clip.name}: the sound ends at frame {heard} of {len(skin)}; cut there")
+        wanted = round(heard / fps * rate)
+        samples = np.pad(samples, ((0, max(wanted - len(samples), 0)), (0, 0)))[:wanted]
+        about = {"clip": str(clip.path), "sound": str(clip.sound)}
+        jaw, eyes = (x if x is None else x[:heard] for x in (jaw, eyes))
+        yield ShotParts(clip.name, scale * skin[:heard], samples, rate, jaw=jaw, eyes=eyes, about=about)
+
+
+def _still() -> flame.FlameMotion:
+    return flame.FlameMotion(np.zeros((1, 1)), np.zeros((1, 3)), np.zeros((1, 2, 3)), np.zeros(0))
