@@ -13,7 +13,7 @@ from audio2face.evaluation.report import Film
 from audio2face.render.raster import Mesh, auto_camera, render, render_animation
 from audio2face.render.video import optional_module, side_by_side, write_video
 
-SIZE = (320, 400)
+SIZE = (288, 400)
 SKIN = (0.78, 0.66, 0.60)
 MOST_MM = 6.0  # shown as the hottest colour
 HEAT = np.array([[0.80, 0.82, 0.85], [0.98, 0.85, 0.35], [0.93, 0.35, 0.15], [0.55, 0.0, 0.15]])  # none to MOST_MM

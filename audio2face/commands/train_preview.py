@@ -23,9 +23,9 @@ from audio2face.types import UserError
 logger = logging.getLogger(__name__)
 
 FOLDER = "previews"
-SIZE = (288, 352)
+SIZE = (224, 352)
 SKIN = (0.78, 0.66, 0.60)
-STILLS = 6
+STILLS = 7
 MOST_FPS = 30.0  # of the film: every other frame of a faster model is enough to judge it
 MOST_SHARE = 0.05  # of the training's time: what would take more is left out, except after the last epoch
 TRUTH, PREDICTION = (60, 66, 76), (46, 119, 208)

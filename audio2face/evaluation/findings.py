@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from audio2face.evaluation.sync import REACH_S
+
 Pooled = Mapping[str, Mapping[str, float | None]]
 
 LATE_FRAMES = 0.75
@@ -33,7 +35,8 @@ def findings(run: Pooled, mean_pose: Pooled, fps: float) -> list[str]:
             f"follows (correlation {correlation:.2g}). It is another person's face, or another neutral pose."
         )
     lag = _of(run, "lag_behind_truth_ms")
-    if lag is not None and abs(lag) * fps / 1000 >= LATE_FRAMES:
+    at_the_edge = 1000 * REACH_S - 500 / fps  # a lag that was not found, but where the search ended
+    if lag is not None and LATE_FRAMES <= abs(lag) * fps / 1000 and abs(lag) < at_the_edge:
         found.append(
             f"Timing: the mouth is {abs(lag):.0f} ms ({abs(lag) * fps / 1000:.1f} frames) {'late' if lag > 0 else 'early'}. "
             "Look at the offset of the sound in CLIPS and at the frame rate of the caches."
