@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 import json
 import re
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
-from fake_dataset import ACTOR, SHOTS, make_dataset
+from fake_dataset import ACTOR, FACE_SIZE, SHOTS, make_dataset
 from test_training import batch, noisy, quiet
 
 from audio2face.commands import evaluate, preproc, train
@@ -205,6 +207,11 @@ def trained(tmp_path_factory):
         "LOSS_PHONEME_ALPHA": None,
         "LOSS_PHONEME_MOTION_ALPHA": None,
     }
+    triangles = root / "triangles.npy"
+    across, up = FACE_SIZE
+    corner = (np.arange(up - 1)[:, None] * across + np.arange(across - 1)).reshape(-1, 1)
+    np.save(triangles, np.concatenate([corner + [0, 1, across + 1], corner + [0, across + 1, across]]))
+    data.dataset["SKIN_TRIANGLES_FPATH"] = {ACTOR: str(triangles)}
     sections = {"dataset": data.dataset, "preproc": data.preproc, "train": {**data.train, **small}, "inference": {}}
     folder = root / "configs/tiny"
     folder.mkdir(parents=True)
@@ -234,8 +241,8 @@ def test_training_measures_on_what_it_does_not_see(trained) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(folder)).Reload()
-    assert events.Tags()["images"] == ["preview/mouth_opening"]  # no triangles: no faces
-    assert [p.name for p in (folder / "previews").iterdir()] == ["epoch_002.png"]
+    assert events.Tags()["images"] == ["preview/face", "preview/mouth_opening"]
+    assert sorted(p.name for p in (folder / "previews").iterdir()) == ["epoch_002.mp4", "epoch_002.png"]
     assert [e.value for e in events.Scalars("validation/MSE")] == pytest.approx(
         [line["MSE"] for line in lines], rel=1e-5
     )
@@ -254,7 +261,23 @@ def test_evaluate_writes_numbers_and_a_page(trained) -> None:
     assert set(report["systems"][run]["by_emotion"]) == {"joy", "neutral"}
     assert {"real_time_factor", "lip_closure_error_mm", "audio_mouth_lag_ms"} <= report["systems"][run]["all"].keys()
     page = (folder / "report.html").read_text()
-    assert "<script" not in page and not re.search(r"(src|href)=|https?://|url\(", page) and page.count("<svg") >= 3
+    assert "<script" not in page and page.count("<svg") >= 3
+    assert not re.search(r"""href=|https?://|url\(|src=(?!"data:video/mp4;base64,)""", page)
+    assert page.count("<video") == 2 and len(list((folder / "videos").glob("*.mp4"))) == 2
+
+
+def test_films_are_made_where_they_can_be(monkeypatch) -> None:
+    def source(triangles):
+        return SimpleNamespace(files=SimpleNamespace(skin_triangles_fpath=triangles))
+
+    drawn, bare = {"a": source("x.npy")}, {"a": source(None)}
+    assert [evaluate._number_of_films(n, drawn) for n in (None, 0, 5)] == [2, 0, 5]
+    assert evaluate._number_of_films(None, bare) == evaluate._number_of_films(0, bare) == 0
+    with pytest.raises(UserError, match="--videos needs SKIN_TRIANGLES_FPATH"):
+        evaluate._number_of_films(1, bare)
+    monkeypatch.setattr(evaluate, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="--videos needs the extra `video`"):
+        evaluate._number_of_films(1, drawn)
 
 
 def test_evaluate_tells_when_nothing_is_held_out(trained) -> None:
