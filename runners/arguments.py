@@ -48,6 +48,15 @@ COMMANDS = {
         summary="Turn one actor's captured data into what training reads (workspace/output_preproc).",
         example="python run_preproc.py demo-regression demo",
         names={"config_name": CONFIG, "actor_name": ("ACTOR_NAME", "an actor of the config's ACTOR_NAMES")},
+        options=(
+            Option(
+                "--no-cache",
+                {
+                    "action": "store_true",
+                    "help": "compute everything, also what earlier runs found from the same data, settings and code",
+                },
+            ),
+        ),
     ),
     "train": Command(
         kind="Training",
@@ -139,7 +148,8 @@ def parser(command: str) -> argparse.ArgumentParser:
     for dest, (placeholder, text) in about.names.items():
         result.add_argument(dest, metavar=placeholder, type=_name, help=text)
     for option in about.options:
-        result.add_argument(option.flag, **{"type": str if option.is_path else _name, **option.settings})
+        kind = {} if "action" in option.settings else {"type": str if option.is_path else _name}
+        result.add_argument(option.flag, **{**kind, **option.settings})
     where = result.add_mutually_exclusive_group()
     where.add_argument("--local", action="store_true", help="run in this Python, without Docker (A2F_RUNTIME=local)")
     where.add_argument("--docker", action="store_true", help="run in the container (A2F_RUNTIME=docker, the default)")
@@ -152,7 +162,9 @@ def runner_arguments(command: str, args: argparse.Namespace) -> list[str]:
     result = [getattr(args, dest) for dest in about.names]
     for option in about.options:
         value = getattr(args, option.dest, None)
-        if value is not None:
+        if value is True:
+            result.append(option.flag)
+        elif value is not None and value is not False:
             result += [option.flag, *(map(str, value) if isinstance(value, list) else [str(value)])]
     return result + where_flag(args)
 

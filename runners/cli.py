@@ -25,7 +25,9 @@ MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.E
 
 
 def call_preproc(module: Any, args: Any) -> str:
-    return module.run(args.config_name, args.actor_name)
+    return module.run(
+        args.config_name, args.actor_name, **({"cache": False} if getattr(args, "no_cache", False) else {})
+    )
 
 
 def call_train(module: Any, args: Any) -> str:

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import shutil
 import wave
 
@@ -15,8 +16,10 @@ from audio2face.config import section_from_values
 from audio2face.formats import ANIMATION_WRITERS
 from audio2face.formats.npy import read_npz
 from audio2face.preproc.bundle import Placeholders, RestData, affine_of, build_bundle, clean_blendshapes, spread_points
+from audio2face.preproc.reuse import digest
 from audio2face.preproc.shots import emotions_in, shot_emotions, shot_language
 from audio2face.types import Pca, UserError
+from runners import arguments, cli
 
 V, VT, FPS = 40, 14, 30.0
 SHOTS = {"a1_neutral": 45, "a2_joy": 38, "file": 30}
@@ -447,3 +450,115 @@ def test_triangles_travel_with_the_run(project):
     np.testing.assert_array_equal(topology.skin, faces)
     assert topology.tongue.tolist() == [[0, 1, 2]]
     assert project.run().triangles is None
+
+
+# ---- what earlier runs found
+
+
+def files_of(run):
+    """Content of everything that training reads."""
+    paths = sorted(p for part in ("pca", "deploy") for p in (run.path / part).rglob("*") if p.is_file())
+    return {str(p.relative_to(run.path)): p.read_bytes() for p in paths}
+
+
+def taken_over(caplog):
+    """The meshes that the last run took over, and what it says has changed for the others; forgets the log."""
+    lines = [record.getMessage() for record in caplog.records if record.name.endswith("reuse")]
+    caplog.clear()
+    return {line.split(":")[0]: line.split("changed: ")[-1] if "computed" in line else "taken" for line in lines}
+
+
+def test_a_second_run_takes_over_what_still_holds_bit_by_bit(project, caplog):
+    caplog.set_level("INFO")
+    first = project.run()
+    assert taken_over(caplog) == {}
+    again = project.run()
+    assert taken_over(caplog) == {"skin": "taken", "tongue": "taken"}
+    assert files_of(again) == files_of(first) and again.path != first.path
+    shutil.rmtree(first.path)
+    assert files_of(project.run()) == files_of(again)
+    assert taken_over(caplog) == {"skin": "taken", "tongue": "taken"}
+
+
+@pytest.mark.parametrize(
+    ("change", "skin", "tongue"),
+    [
+        ({"SKIN_PRUNE_SIM_DIST": 0.3}, "SKIN_PRUNE_SIM_DIST", "taken"),
+        ({"TONGUE_FORCE_COMPONENTS": {"ann": 1}}, "taken", "TONGUE_FORCE_COMPONENTS"),
+        ({"SKIN_SELECT_DISTINCT_MAX_ITER": 9}, "SKIN_SELECT_DISTINCT_MAX_ITER", "taken"),
+        ({"SKIN_PRUNE_CACHE_SHOTS": {"ann": ["file"]}}, "SKIN_PRUNE_CACHE_SHOTS", "taken"),
+        ({"SKIN_CACHE_SHOTS": {"ann": ["a1_neutral", "file"]}}, "SKIN_PRUNE_CACHE_SHOTS, cache of a2_joy, shots", None),
+        ({"PREPROC_MEMORY_GB": 3.0, "RUN_INFO": "x", "RUN_NAME": "other"}, "taken", "taken"),
+    ],
+)
+def test_a_changed_key_spoils_exactly_the_stages_that_it_bears_on(project, caplog, change, skin, tongue):
+    caplog.set_level("INFO")
+    project.run()
+    taken_over(caplog)
+    run = project.run(preproc_keys=change)
+    said = taken_over(caplog)
+    assert said["skin"] == skin and (tongue is None or said["tongue"] == tongue)
+    for path in (run.path / "configs/stages.json", *project.workspace.glob("*/configs/stages.json")):
+        path.unlink(missing_ok=True)
+    assert files_of(project.run(preproc_keys=change)) == files_of(run) and not taken_over(caplog)
+
+
+def test_changed_files_spoil_their_stage_and_touched_ones_do_not(project, caplog, monkeypatch):
+    caplog.set_level("INFO")
+    project.run()
+    taken_over(caplog)
+    cache = project.root / "cache/skin/a2_joy/a2_joy.npy"
+    cache.touch()
+    project.run()
+    assert taken_over(caplog) == {"skin": "taken", "tongue": "taken"}
+    poses = np.load(cache)
+    poses[3] *= 1.01
+    np.save(cache, poses)
+    np.save(project.root / "geom/tongue/neutral_pose.npy", np.load(project.root / "geom/tongue/neutral_pose.npy") + 1)
+    project.run()
+    assert taken_over(caplog) == {"skin": "cache of a2_joy", "tongue": "TONGUE_NEUTRAL_FPATH"}
+    monkeypatch.setattr("audio2face.preproc.reuse.__version__", "99.0")
+    project.run()
+    assert taken_over(caplog) == {"skin": "framework", "tongue": "framework"}
+    monkeypatch.setattr("audio2face.preproc.reuse.code_digest", lambda: "another")
+    project.run()
+    assert taken_over(caplog) == {"skin": "code", "tongue": "code"}
+
+
+def test_old_files_are_known_by_size_and_time(project, caplog, monkeypatch):
+    caplog.set_level("INFO")
+    for path in project.root.rglob("*.npy"):
+        os.utime(path, (1e9, 1e9))
+    project.run()
+    read = []
+    monkeypatch.setattr("audio2face.preproc.reuse.digest", lambda content: read.append(content) or digest(content))
+    project.run()
+    assert taken_over(caplog)["skin"] == "taken"
+    assert not [path for path in read if hasattr(path, "suffix") and "cache" in path.parts]
+
+
+def test_damaged_results_and_no_cache_are_computed_anew(project, caplog):
+    caplog.set_level("INFO")
+    run = project.run()
+    before = files_of(run)
+    with (run.path / FILES["skin_coeffs"]).open("r+b") as file:
+        file.seek(300)
+        file.write(b"\0\0\0\0")
+    again = project.run()
+    said = " ".join(record.getMessage() for record in caplog.records)
+    assert "files of its skin basis have been changed" in said and files_of(again) == before
+    (again.path / "configs/stages.json").write_text('{"stages": {"skin": 3}, "files": []}')
+    (run.path / "configs/stages.json").unlink()
+    caplog.clear()
+    preproc.run(f"p{project.count}", "ann", cache=False)
+    assert not taken_over(caplog)
+
+
+def test_no_cache_reaches_the_command():
+    args = arguments.parser("preproc").parse_args(["tiny", "ann", "--no-cache", "--local"])
+    assert arguments.runner_arguments("preproc", args) == ["tiny", "ann", "--no-cache", "--local"]
+    given = []
+    module = type("module", (), {"run": staticmethod(lambda *names, **options: given.append((names, options)))})
+    cli.call_preproc(module, args)
+    cli.call_preproc(module, arguments.parser("preproc").parse_args(["tiny", "ann"]))
+    assert given == [(("tiny", "ann"), {"cache": False}), (("tiny", "ann"), {})]

@@ -19,6 +19,7 @@ from audio2face.preproc.bundle import Bundle, Placeholders, build_bundle
 from audio2face.preproc.caches import decoded_bytes, open_sequences
 from audio2face.preproc.inputs import Inputs, build_inputs, num_vertices
 from audio2face.preproc.report import summary
+from audio2face.preproc.reuse import Reuse
 from audio2face.preproc.shots import clip_rows
 from audio2face.preproc.skin import build_skin
 from audio2face.preproc.tongue import build_tongue, still_tongue
@@ -27,9 +28,10 @@ from audio2face.types import UserError
 logger = logging.getLogger(__name__)
 
 
-def run(config_name: str, actor: str) -> str:
+def run(config_name: str, actor: str, cache: bool = True) -> str:
     """Preprocess `actor` of the project `config_name`; returns the full name of the run in PREPROC_OUTPUT_ROOT.
 
+    Bases of earlier runs that were made of the same data, settings and code are taken over; not without `cache`.
     Raises UserError listing everything that is wrong with the config and the data, before any folder is made; only
     frames that are not finite are found later, and the run's folder is removed again then.
     """
@@ -49,7 +51,7 @@ def run(config_name: str, actor: str) -> str:
         with writing_run(root, preproc.RUN_NAME, "preprocessing", needed=needed) as folder:
             setup_logging(folder / "log.log", verbose=preproc.VERBOSE)
             write_provenance(folder, sections, preproc.RUN_INFO, {"actor_info": {"actor_name": actor}})
-            build_run(folder, inputs, dataset, preproc)
+            build_run(folder, inputs, dataset, preproc, Reuse(root, cache))
     except BaseException:
         setup_logging()
         raise
@@ -58,14 +60,15 @@ def run(config_name: str, actor: str) -> str:
     return folder.name
 
 
-def build_run(folder: Path, inputs: Inputs, dataset: Section, preproc: Section) -> None:
-    """Compute everything and write the run into `folder`."""
+def build_run(folder: Path, inputs: Inputs, dataset: Section, preproc: Section, reuse: Reuse) -> None:
+    """Compute everything, or take over from earlier runs what still holds, and write the run into `folder`."""
     actor = inputs.files.actor
     with tempfile.TemporaryDirectory(dir=folder, prefix=".decoded_") as scratch:
-        skin = _build_skin(inputs, preproc, Path(scratch))
-        tongue = _build_tongue(inputs, preproc, Path(scratch))
+        skin = _build_skin(inputs, preproc, Path(scratch), reuse)
+        tongue = _build_tongue(inputs, preproc, Path(scratch), reuse)
     for mesh, basis in (("skin", skin), ("tongue", tongue)):
         save_basis(folder, mesh, basis.fit.pca, basis.coeffs, basis.stages)
+    reuse.write(folder)
     _log_missing(inputs)
     bundle = _build_bundle(inputs, skin, tongue, dataset, preproc)
     clips = clip_rows(inputs.shots, inputs.files, dataset.SHOT_LANGUAGE_MAP)
@@ -100,32 +103,44 @@ def _build_settings(preproc: Section, mesh: str, actor: str, scratch: Path) -> B
     )
 
 
-def _build_skin(inputs: Inputs, preproc: Section, scratch: Path) -> MeshBasis:
-    sequences = open_sequences(inputs.skin, scratch, "skin")
-    same = all(inputs.skin[shot] == cache for shot, cache in inputs.choosing.items())
-    choosing = (
-        [s for s in sequences if s.name in inputs.choosing]
-        if same
-        else open_sequences(inputs.choosing, scratch, "coarse skin")
-    )
-    frames = sum(cache.num_frames for cache in inputs.skin.values())
-    logger.info("skin: %d shots, %d frames of %d vertices", len(sequences), frames, num_vertices(inputs.skin))
+def _build_skin(inputs: Inputs, preproc: Section, scratch: Path, reuse: Reuse) -> MeshBasis:
     settings = _build_settings(preproc, "SKIN", inputs.files.actor, scratch)
-    return build_skin(
-        sequences, choosing, inputs.prune_vertices, inputs.skin_neutral, settings, preproc.SKIN_SELECT_DISTINCT_MAX_ITER
-    )
+    rounds = preproc.SKIN_SELECT_DISTINCT_MAX_ITER
+    same = all(inputs.skin[shot] == cache for shot, cache in inputs.choosing.items())
+    frames = sum(cache.num_frames for cache in inputs.skin.values())
+    logger.info("skin: %d shots, %d frames of %d vertices", len(inputs.skin), frames, num_vertices(inputs.skin))
+
+    def compute() -> MeshBasis:
+        sequences = open_sequences(inputs.skin, scratch, "skin")
+        choosing = (
+            [s for s in sequences if s.name in inputs.choosing]
+            if same
+            else open_sequences(inputs.choosing, scratch, "coarse skin")
+        )
+        return build_skin(sequences, choosing, inputs.prune_vertices, inputs.skin_neutral, settings, rounds)
+
+    arrays = {"SKIN_PRUNE_MESH_MASK_FPATH": inputs.prune_vertices, "SKIN_NEUTRAL_FPATH": inputs.skin_neutral}
+    caches = {"cache": inputs.skin.values(), "coarse cache": () if same else inputs.choosing.values()}
+    more = {"SKIN_SELECT_DISTINCT_MAX_ITER": rounds, "SKIN_PRUNE_CACHE_SHOTS": list(inputs.choosing)}
+    parts = reuse.parts("SKIN", settings, arrays, caches, **more)
+    return reuse.stage("skin", parts, compute)
 
 
-def _build_tongue(inputs: Inputs, preproc: Section, scratch: Path) -> MeshBasis:
+def _build_tongue(inputs: Inputs, preproc: Section, scratch: Path, reuse: Reuse) -> MeshBasis:
     if not inputs.tongue:
         shape = tuple(preproc.DEFAULT_TONGUE_PCA_SHAPE)
         logger.warning("actor %s has no tongue data: a still tongue of zeros %s stands in", inputs.files.actor, shape)
         return still_tongue(shape, {shot.name: shot.num_frames for shot in inputs.shots})
     if inputs.rigid_vertices is None:
         logger.warning("no TONGUE_RIGID_VERTEX_LIST_FPATH: the tongue's basis will contain the motion of the jaw")
-    sequences = open_sequences(inputs.tongue, scratch, "tongue")
     settings = _build_settings(preproc, "TONGUE", inputs.files.actor, scratch)
-    return build_tongue(sequences, inputs.rigid_vertices, inputs.tongue_neutral, settings)
+
+    def compute() -> MeshBasis:
+        sequences = open_sequences(inputs.tongue, scratch, "tongue")
+        return build_tongue(sequences, inputs.rigid_vertices, inputs.tongue_neutral, settings)
+
+    arrays = {"TONGUE_RIGID_VERTEX_LIST_FPATH": inputs.rigid_vertices, "TONGUE_NEUTRAL_FPATH": inputs.tongue_neutral}
+    return reuse.stage("tongue", reuse.parts("TONGUE", settings, arrays, {"cache": inputs.tongue.values()}), compute)
 
 
 def _log_missing(inputs: Inputs) -> None:
