@@ -364,6 +364,17 @@ def test_all_problems_are_told_at_once(place, capsys):
     assert live_link(place, "--allow-missing") == 0
 
 
+def test_maps_are_checked(place, capsys):
+    write_take(place / "takes", "a", 0)
+    (place / "map.json").write_text('{"jawOpen": 5, "mouthFunnel": "wrinkle"}')
+    assert live_link(place, "--map", str(place / "map.json")) == 2
+    assert "jawOpen" in capsys.readouterr().err
+    (place / "map.json").write_text('{"jawOpn": "wrinkle", "mouthFunnel": "wrinkl"}')
+    assert live_link(place, "--map", str(place / "map.json")) == 2
+    told = capsys.readouterr().err
+    assert "like 'jawOpen'" in told and "like 'wrinkle'" in told
+
+
 def test_round_trip_with_our_own_export(place, rig):
     """Weights written by the arkit_csv export and imported with the same rig give the vertices that were exported."""
     from audio2face.artifacts.blendshape_rig import read_rig

@@ -94,7 +94,16 @@ def _map(path: Path) -> dict:
         raise UserError(f"--map {path}: {error}") from error
     if not isinstance(content, dict):
         raise UserError(f"--map {path}: expected an object {{curve: shape}}")
+    odd = [curve for curve, shapes in content.items() if not _is_target(shapes)]
+    if odd:
+        raise UserError(f"--map {path}: expected a shape, [shapes] or {{shape: factor}} for {', '.join(odd)}")
     return content
+
+
+def _is_target(shapes: object) -> bool:
+    if isinstance(shapes, dict):
+        return all(type(factor) in (int, float) for factor in shapes.values())
+    return isinstance(shapes, str) or (isinstance(shapes, list) and all(isinstance(s, str) for s in shapes))
 
 
 if __name__ == "__main__":

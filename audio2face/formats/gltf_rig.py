@@ -79,8 +79,12 @@ class _Scene:
         scenes = self.root.get("scenes")
         start = scenes[self.root.get("scene", 0)].get("nodes", []) if scenes else range(len(self.root["nodes"]))
         stack = [(number, np.eye(4)) for number in reversed(start)]
+        seen: set[int] = set()
         while stack:
             number, above = stack.pop()
+            if number in seen:
+                raise ValueError(f"node {number} hangs below itself, or below two others")
+            seen.add(number)
             node = self.root["nodes"][number]
             world = above @ _matrix(node)
             yield number, world
