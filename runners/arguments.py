@@ -30,13 +30,17 @@ class Option:
 
 @dataclass(frozen=True)
 class Command:
-    """What a command is called, takes and says. `names` maps an argument's attribute to (placeholder, help)."""
+    """What a command is called, takes and says. `names` maps an argument's attribute to (placeholder, help).
+
+    `many` is the last of them when it may be given any number of times: its attribute is a list.
+    """
 
     kind: str
     summary: str
     example: str
     names: dict[str, tuple[str, str]]
     options: tuple[Option, ...] = field(default=())
+    many: str | None = None
 
 
 CONFIG = ("CONFIG_NAME", "a folder of configs/ (or of A2F_CONFIGS_ROOT)")
@@ -45,9 +49,13 @@ RUN = ("TRAINING_RUN_NAME_FULL", "a training run as run_train.py printed it, or 
 COMMANDS = {
     "preproc": Command(
         kind="Preproc",
-        summary="Turn one actor's captured data into what training reads (workspace/output_preproc).",
+        summary="Turn an actor's captured data into what training reads (workspace/output_preproc).",
         example="python run_preproc.py demo-regression demo",
-        names={"config_name": CONFIG, "actor_name": ("ACTOR_NAME", "an actor of the config's ACTOR_NAMES")},
+        names={
+            "config_name": CONFIG,
+            "actor_name": ("ACTOR_NAME", "an actor of the config's ACTOR_NAMES; several, or none for all of them"),
+        },
+        many="actor_name",
         options=(
             Option(
                 "--no-cache",
@@ -146,7 +154,8 @@ def parser(command: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     for dest, (placeholder, text) in about.names.items():
-        result.add_argument(dest, metavar=placeholder, type=_name, help=text)
+        repeated: dict[str, Any] = {"nargs": "*"} if dest == about.many else {}
+        result.add_argument(dest, metavar=placeholder, type=_name, help=text, **repeated)
     for option in about.options:
         kind = {} if "action" in option.settings else {"type": str if option.is_path else _name}
         result.add_argument(option.flag, **{**kind, **option.settings})
@@ -156,10 +165,19 @@ def parser(command: str) -> argparse.ArgumentParser:
     return result
 
 
+def parse(command: str, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The arguments of a command line; names may come before and after options."""
+    reader = parser(command)
+    return reader.parse_intermixed_args(argv) if COMMANDS[command].many else reader.parse_args(argv)
+
+
 def runner_arguments(command: str, args: argparse.Namespace) -> list[str]:
     """The command line of the runner that does what `args` asks: every argument that was given, in a fixed order."""
     about = COMMANDS[command]
-    result = [getattr(args, dest) for dest in about.names]
+    result = []
+    for dest in about.names:
+        value = getattr(args, dest)
+        result += value if isinstance(value, list) else [value]
     for option in about.options:
         value = getattr(args, option.dest, None)
         if value is True:

@@ -24,10 +24,12 @@ SAME_STOP_S = 2.0  # a second signal within this time is the same key press, del
 MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
-def call_preproc(module: Any, args: Any) -> str:
-    return module.run(
-        args.config_name, args.actor_name, **({"cache": False} if getattr(args, "no_cache", False) else {})
-    )
+def call_preproc(module: Any, args: Any) -> str | list[str]:
+    actors = [args.actor_name] if isinstance(args.actor_name, str) else args.actor_name
+    given = {"cache": False} if getattr(args, "no_cache", False) else {}
+    if len(actors) == 1:
+        return module.run(args.config_name, actors[0], **given)
+    return importlib.import_module("audio2face.commands.preproc_actors").run(args.config_name, actors, **given)
 
 
 def call_train(module: Any, args: Any) -> str:
@@ -56,7 +58,7 @@ def call_evaluate(module: Any, args: Any) -> str:
     )
 
 
-COMMANDS: dict[str, tuple[str, Callable[[Any, Any], str]]] = {
+COMMANDS: dict[str, tuple[str, Callable[[Any, Any], str | list[str]]]] = {
     "preproc": ("audio2face.commands.preproc", call_preproc),
     "train": ("audio2face.commands.train", call_train),
     "deploy": ("audio2face.commands.deploy", call_deploy),
@@ -100,7 +102,7 @@ class Stop:
 
 def main(command: str, argv: list[str] | None = None) -> int:
     """Run a command from its command line; returns the exit status."""
-    args = arguments.parser(command).parse_args(argv)
+    args = arguments.parse(command, argv)
     stop = Stop().listen()
     try:
         execute(command, args, stop)
@@ -128,13 +130,14 @@ def execute(command: str, args: Any, stop: Stop | None = None) -> str:
 
     runtime.setup_logging()
     module_name, call = COMMANDS[command]
-    run_name = call(importlib.import_module(module_name), args)
-    finish(command, args, run_name)
-    return run_name
+    made = call(importlib.import_module(module_name), args)
+    run_names = [made] if isinstance(made, str) else made
+    finish(command, args, *run_names)
+    return run_names[-1]
 
 
-def finish(command: str, args: Any, run_name: str) -> None:
-    """Print the path mapping, the next command and, last of all, the run's name."""
+def finish(command: str, args: Any, *run_names: str) -> None:
+    """Print the path mapping, the next command and, last of all, the run's name (the runs' names)."""
     if command == "train" and os.environ.get("RANK", "0") != "0":
         return  # one of several processes under torchrun: the first one speaks
     from audio2face import paths
@@ -143,8 +146,9 @@ def finish(command: str, args: Any, run_name: str) -> None:
     print("Path mapping:")
     for inside, outside in paths.path_mapping().items():
         print(f"  {inside} = {outside}")
-    print(f"Next: {arguments.next_command(command, args, run_name)}")
-    print(f"{arguments.COMMANDS[command].kind} Run Name Full: {run_name}", flush=True)
+    print(f"Next: {arguments.next_command(command, args, run_names[-1])}")
+    for run_name in run_names:
+        print(f"{arguments.COMMANDS[command].kind} Run Name Full: {run_name}", flush=True)
 
 
 def report(command: str, error: Exception) -> int:

@@ -41,7 +41,7 @@ def main(command: str, argv: list[str] | None = None) -> NoReturn:
 
 def start(command: str, argv: list[str]) -> NoReturn:
     """Check the arguments, the settings and the project, then hand over to the runner."""
-    args = arguments.parser(command).parse_args(argv)
+    args = arguments.parse(command, argv)
     inside = os.environ.get("A2F_IN_CONTAINER") == "1"
     settings = dict(os.environ) if inside else settings_of_this_machine()
     check_config(args.config_name, settings)

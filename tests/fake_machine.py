@@ -99,7 +99,7 @@ class Machine:
         self.write(package / "__init__.py", "")
         self.write(package / "runtime.py", "def setup_logging(): pass\n")
         self.write(package / "commands/__init__.py", "")
-        for name in ("preproc", "train", "deploy", "infer"):
+        for name in ("preproc", "preproc_actors", "train", "deploy", "infer"):
             self.write(package / f"commands/{name}.py", COMMAND)
 
     def start(self, *argv: str, python: tuple[str, ...] = (), **options: object) -> subprocess.Popen[str]:

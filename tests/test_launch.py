@@ -319,6 +319,30 @@ def test_local_run_falls_back_to_the_checkouts_environment(machine: Machine) -> 
     assert result.stdout == "venv -m runners.run_train my-project --local\n"
 
 
+def test_preproc_takes_any_number_of_actors(local: Machine) -> None:
+    for argv, words in (
+        (["my-project", "claire", "--local"], "claire"),
+        (["my-project", "--local", "claire"], "claire"),
+        (["my-project", "--local"], "[]"),
+        (["my-project", "ann", "--local", "bob"], "['ann', 'bob']"),
+    ):
+        result = local.run("run_preproc.py", *argv)
+        assert result.returncode == 0 and f"ran my-project {words} {{}}" in result.stdout, result.stderr
+    local.environ["A2F_RUNTIME"] = "docker"
+    assert local.run("run_preproc.py", "my-project", "ann", "bob").returncode == 0
+    assert local.recorded()[-5:] == ["-m", "runners.run_preproc", "my-project", "ann", "bob"]
+    assert local.run("run_preproc.py", "my-project", "ann", "$(id)").returncode == 2
+
+
+def test_a_container_has_what_several_training_processes_need(machine: Machine) -> None:
+    machine.environ |= {"OMP_NUM_THREADS": "4", "CUDA_VISIBLE_DEVICES": "0,1"}
+    assert machine.run("run_train.py", "my-project").returncode == 0
+    argv = machine.recorded()
+    assert values(argv, "--shm-size") == ["8g"] and "--init" in argv and int(values(argv, "--stop-timeout")[0]) >= 600
+    assert {"OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"} <= set(values(argv, "--env"))
+    assert not any("network" in word or "pids" in word or "cpus" in word for word in argv)  # no limits, own localhost
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_build_script_tags_labels_and_passes_arguments_on(machine: Machine) -> None:
     machine.environ["PATH"] += f":{os.path.dirname(sys.executable)}:/usr/bin:/bin"

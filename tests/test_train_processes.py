@@ -1,0 +1,168 @@
+"""Processes that the commands start: command lines, what they leave word of, many actors at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from audio2face import runtime
+from audio2face.artifacts.preproc_run import load_preproc_run
+from audio2face.commands import preproc_actors, train, train_processes
+from audio2face.config import section_from_values
+from audio2face.methods import speed
+from audio2face.types import UserError
+from tests import fake_diffusion
+
+STARTER = """
+import json, os, signal, sys, time
+folder, kind = sys.argv[1], sys.argv[2]
+def say(rank, **outcome):
+    json.dump(outcome, open(f"{folder}/outcome_{rank}.json", "w"))
+if kind == "done":
+    say(0, run="one"), say(1, run="one")
+elif kind == "mistake":
+    say(1, error=["a", "b"]), sys.exit(2)
+elif kind == "dead":
+    say(1, run="one"), sys.exit(1)
+elif kind == "waits":
+    signal.signal(signal.SIGINT, lambda *_: (say(0, stopped="one"), os._exit(0)))
+    open(f"{folder}/0.pid", "w").write(str(os.getpid()))
+    time.sleep(30)
+"""
+
+
+@pytest.fixture
+def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchrun is a small script; the config's name says what its processes do."""
+    argv = lambda folder, config, resume, count: [sys.executable, "-c", STARTER, str(folder), config]  # noqa: E731
+    monkeypatch.setattr(train_processes, "torchrun_arguments", argv)
+
+
+def test_outcomes_of_processes_become_those_of_the_command(pretend: None) -> None:
+    assert train_processes.train_together("done", None, 2) == "one"
+    with pytest.raises(UserError) as error:
+        train_processes.train_together("mistake", None, 2)
+    assert list(error.value.lines) == ["a", "b"]
+    with pytest.raises(RuntimeError, match="a training process failed"):
+        train_processes.train_together("dead", None, 2)
+
+
+def test_an_interrupt_reaches_the_first_process(pretend: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Path] = []
+    plain = train_processes._wait
+
+    def wait(process: Any, folder: Path) -> bool:
+        def interrupt() -> None:
+            while not (folder / "0.pid").exists() or not (folder / "0.pid").read_text():
+                time.sleep(0.02)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=interrupt).start()
+        found.append(folder)
+        return plain(process, folder)
+
+    monkeypatch.setattr(train_processes, "_wait", wait)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        train_processes.train_together("waits", None, 2)
+    assert stopped.value.args == ("one",) and not found[0].exists()
+
+
+def test_torchrun_gets_the_processes_and_their_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    argv = train_processes.torchrun_arguments(Path("/tmp/x"), "my-project", "latest", 3)
+    assert argv[:3] == [sys.executable, "-m", "torch.distributed.run"] and "--nproc-per-node=3" in argv
+    assert argv[-4:] == ["audio2face.commands.train_processes", "/tmp/x", "my-project", "latest"]
+    monkeypatch.setattr(train_processes, "num_cores", lambda: 8)
+    assert train_processes.environment(3, {})["OMP_NUM_THREADS"] == "2"
+    assert train_processes.environment(3, {"OMP_NUM_THREADS": "5"})["OMP_NUM_THREADS"] == "5"
+
+
+def test_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def chosen(wanted: int | None, devices: int, **environ: str) -> int:
+        with monkeypatch.context() as patch:
+            patch.setattr(runtime, "num_devices", lambda: devices)
+            patch.setattr(train, "num_cores", lambda: 4)
+            for key, value in environ.items():
+                patch.setenv(key, value)
+            return train.num_processes(SimpleNamespace(NUM_PROCESSES=wanted))  # type: ignore[arg-type]
+
+    assert (chosen(None, 0), chosen(None, 1), chosen(None, 8), chosen(2, 8), chosen(3, 0)) == (1, 1, 8, 2, 3)
+    with pytest.raises(UserError, match=r"NUM_PROCESSES = 5, but PyTorch can use 4 CPU core"):
+        chosen(5, 0)
+    with pytest.raises(UserError, match=r"NUM_PROCESSES = 5, but PyTorch can use 2 GPU"):
+        chosen(5, 2)
+    there = {"RANK": "0", "WORLD_SIZE": "4", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}
+    there |= {"MASTER_ADDR": "here", "MASTER_PORT": "1", "TORCHELASTIC_RUN_ID": "x"}
+    assert chosen(None, 8, **there) == chosen(2, 8, **there) == 1
+    with pytest.raises(UserError, match=r"torchrun has started 2 process"):
+        chosen(4, 8, **there)
+
+
+def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    section = section_from_values("train", {"COMPILE": True, "PRECISION": "bf16"})
+    monkeypatch.setattr(speed, "has_compiler", lambda: True)
+    assert speed.build_speed(section) == speed.Speed(bf16=True, compile=True)
+    monkeypatch.setattr(speed, "has_compiler", lambda: False)
+    with pytest.raises(UserError, match="COMPILE needs a C[+][+] compiler"):
+        speed.build_speed(section)
+    assert speed.build_speed(section_from_values("train", {})) == speed.IN_FULL
+
+
+def test_as_many_actors_at_once_as_cores_and_memory_allow() -> None:
+    count = preproc_actors.how_many_at_once
+    assert [count(5, 8, 100.0, 2.0), count(9, 4, 100.0, 2.0), count(9, 8, 7.0, 2.0)] == [5, 4, 3]
+    assert count(3, 2, 0.5, 2.0) == 1 and count(3, 2, None, 2.0) == 2
+
+
+def test_every_actor_is_tried_and_all_that_is_wrong_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_diffusion.write_project(tmp_path, "diffusion_rnn_pca", ("ann", "bob"))
+    fake_diffusion.use_project(tmp_path, monkeypatch)
+    (tmp_path / "datasets/bob/audio").rename(tmp_path / "datasets/bob/elsewhere")
+    with pytest.raises(UserError) as error:
+        preproc_actors.run("tiny", [])
+    assert error.value.lines and all(line.startswith("bob: AUDIO_ROOT") for line in error.value.lines)
+    (run,) = (tmp_path / "workspace/output_preproc").iterdir()
+    assert load_preproc_run(run).actor == "ann"
+    assert "ann: " in capsys.readouterr().out
+    with pytest.raises(UserError) as error:
+        preproc_actors.run("tiny", ["ann", "eve", "joe"])
+    assert len(error.value.lines) == 2
+
+
+@pytest.mark.slow
+def test_two_processes_train_export_and_stop_through_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole path: a run of two processes, one that is gone on with by a single process, and one that loses a process."""
+    fake_diffusion.write_project(tmp_path, "diffusion_rnn_pca", ("ann", "bob"), NUM_PROCESSES=2, BATCH_SIZE=3)
+    fake_diffusion.use_project(tmp_path, monkeypatch)
+    monkeypatch.setattr(train, "num_cores", lambda: 2)
+    preproc_actors.run("tiny", [])
+    run = train.run("tiny")
+    folder = tmp_path / "workspace/output_train" / run
+    assert (folder / "weights.pth").is_file() and (folder / "deploy/network.onnx").is_file()
+    assert (folder / "log.log").read_text().count("training run:") == 1
+    fake_diffusion.write_project(
+        tmp_path, "diffusion_rnn_pca", ("ann", "bob"), NUM_PROCESSES=2, BATCH_SIZE=3, NUM_EPOCHS=10000, LOG_PERIOD=1
+    )
+    argv = [sys.executable, "-m", "runners.run_train", "tiny"]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    while " step 3/" not in process.stdout.readline():
+        assert process.poll() is None
+    listing = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    workers = [int(x.split()[0]) for x in listing if "commands.train_processes" in x and "torch.distributed" not in x]
+    assert len(workers) >= 2
+    os.kill(max(workers), signal.SIGKILL)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1 and "a training process failed" in out
