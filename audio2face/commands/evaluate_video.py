@@ -46,11 +46,11 @@ def write_clip_video(
     streams = [render_animation(plain, [frames], camera=camera) for frames in (truth, prediction)]
     worst, chosen = (0.0, 0), slice(None) if lips is None else lips
 
-    def heat(t: int) -> np.ndarray:
+    def heat(t: int, supersample: int = 1) -> np.ndarray:
         nonlocal worst
         distances = np.linalg.norm(truth[t] - prediction[t], axis=-1) * mm
         worst = max(worst, (float(distances[chosen].max()), -t))
-        return render([Mesh(triangles, heat_colours(distances))], [prediction[t]], camera)
+        return render([Mesh(triangles, heat_colours(distances))], [prediction[t]], camera, supersample=supersample)
 
     def panes(*pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         titles = ["truth", "prediction", f"error, dark red: {MOST_MM:g} mm"]
@@ -58,7 +58,7 @@ def write_clip_video(
 
     write_video(path, panes(*streams, map(heat, range(len(truth)))), fps, sound)
     t = -worst[1]
-    still = next(panes(*([render(plain, [x[t]], camera)] for x in (truth, prediction)), [heat(t)]))
+    still = next(panes(*([render(plain, [x[t]], camera, supersample=2)] for x in (truth, prediction)), [heat(t, 2)]))
     content = path.read_bytes()
     source = _data(content, "video/mp4") if len(content) <= EMBEDDED_BYTES else f"videos/{path.name}"
     return Film(source, _data(_jpeg(still), "image/jpeg"))
