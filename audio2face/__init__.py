@@ -22,7 +22,7 @@ __version__ = _version()
 
 
 def __getattr__(name: str) -> Any:
-    """`load_model`, `Model`, `Session` and `Animation` of `audio2face.standalone`, imported when first asked for."""
-    if name in ("load_model", "Model", "Session", "Animation"):
+    """What `audio2face.standalone` offers, imported when first asked for."""
+    if name in ("load_model", "Model", "Session", "Animation", "feed_together", "finish_together"):
         return getattr(import_module("audio2face.standalone"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

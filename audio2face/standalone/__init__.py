@@ -2,6 +2,6 @@
 
 from audio2face.standalone.animation import Animation
 from audio2face.standalone.model import Model, load_model
-from audio2face.standalone.session import Session
+from audio2face.standalone.session import Session, feed_together, finish_together
 
-__all__ = ["Animation", "Model", "Session", "load_model"]
+__all__ = ["Animation", "Model", "Session", "feed_together", "finish_together", "load_model"]

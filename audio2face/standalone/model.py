@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from audio2face.standalone.animation import Animation, join
 from audio2face.standalone.emotions import build_curve
 from audio2face.standalone.engines import DiffusionEngine, Feeds, RegressionEngine, Run
 from audio2face.standalone.package import Actor, Package, read_package
+from audio2face.standalone.quantize import quantize_int8
 from audio2face.standalone.session import Session, mono
 from audio2face.types import UserError
 
@@ -140,11 +142,16 @@ class Model:
         return self._places[actor]
 
 
-def load_model(folder: str | os.PathLike[str], threads: int = 0) -> Model:
+def load_model(folder: str | os.PathLike[str], threads: int = 0, quantize: str | None = None) -> Model:
     """Open a folder of output_deploy, or one with a model per actor inside. `threads` of onnxruntime; 0 uses all cores.
+
+    `quantize="int8"` runs a HuBERT or wav2vec 2.0 inside in 8-bit integers: faster, and a little off (the docs say how
+    much). It takes some seconds here, and the package onnx.
 
     Everything is checked first, as `tools/check_model.py` does. Raises UserError telling all that is wrong.
     """
+    if quantize not in (None, "int8"):
+        raise UserError(f"quantize {quantize!r}: known are None and 'int8'")
     root = Path(folder)
     if not root.is_dir():
         raise UserError(f"{root} is not a folder")
@@ -152,10 +159,14 @@ def load_model(folder: str | os.PathLike[str], threads: int = 0) -> Model:
     names = [actor.name for package in packages for actor in package.actors]
     if len(set(names)) != len(names) or len({(p.emotions, p.audio["samplerate"]) for p in packages}) != 1:
         raise UserError(f"{root}: the models inside do not belong together (actors {', '.join(names)})")
-    return Model(packages, [_network(package.network, threads) for package in packages])
+    return Model(packages, [_network(package.network, threads, quantize is not None) for package in packages])
 
 
-def _network(path: Path, threads: int) -> Run:
+def _network(path: Path, threads: int, int8: bool = False) -> Run:
+    if int8:
+        with tempfile.TemporaryDirectory() as folder:  # onnxruntime holds what it has read
+            quantize_int8(path, Path(folder) / path.name)
+            return _network(Path(folder) / path.name, threads)
     try:
         import onnxruntime
     except ImportError as error:

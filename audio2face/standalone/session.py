@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from audio2face.audio.resampler import Resampler
 from audio2face.postprocess import chain
 from audio2face.postprocess.timeline import frame_duration_s
 from audio2face.standalone.animation import Animation, join
-from audio2face.standalone.engines import DiffusionEngine, Heard, RegressionEngine
+from audio2face.standalone.engines import FEED_BYTES, Engine, Heard, run_together, size_of
 from audio2face.standalone.package import Actor
 from audio2face.types import UserError
 
@@ -25,7 +26,7 @@ class Session:
     def __init__(
         self,
         actor: Actor,
-        engine: RegressionEngine | DiffusionEngine,
+        engine: Engine,
         resampler: Resampler,
         model_rate: int,
         gain: float,
@@ -53,25 +54,14 @@ class Session:
 
         Raises UserError for another shape, samples that are not finite, or a stream that is finished.
         """
-        started = time.perf_counter()
-        if self.closed:
-            raise UserError("the stream is finished; start another one")
-        self._heard.add(self._resampler.feed(mono(samples)) * self._gain)
-        return self._collect(started)
+        return feed_together([self], [samples])[0]
 
     def finish(self) -> Animation:
         """End the track; returns the frames that were waiting for more sound."""
-        started = time.perf_counter()
-        if self.closed:
-            raise UserError("the stream is finished; start another one")
-        self._heard.add(self._resampler.finish() * self._gain)
-        self.closed = True
-        return self._collect(started)
+        return finish_together([self])[0]
 
-    def _collect(self, started: float) -> Animation:
-        pieces = [self._finished(*rows) for rows in self._engine.advance(self._heard, self.closed)]
+    def _collected(self, pieces: list[Animation], seconds: float) -> Animation:
         whole = join(pieces or [self._finished(np.zeros((0, self._chain.layout.size), np.float32), np.zeros(0))])
-        seconds = time.perf_counter() - started
         self.num_frames += len(whole)
         self.compute_s += seconds
         return Animation(**{**vars(whole), "compute_s": seconds})
@@ -97,6 +87,68 @@ class Session:
             names=self._names,
             face=self._actor.face,
         )
+
+
+def feed_together(sessions: Sequence[Session], pieces: Sequence[np.ndarray]) -> list[Animation]:
+    """Hear a piece of every track, as `feed` does, and run the networks of all of them in one batch.
+
+    The tracks may have different rates, emotions, actors and lengths, and be in different places; those that have frames
+    to run do so together. Their `compute_s` is an equal share of the time. Raises UserError before any track has changed.
+    """
+    started = time.perf_counter()
+    _check_open(sessions)
+    heard = [mono(piece) for piece in pieces]
+    for session, samples in zip(sessions, heard, strict=True):
+        session._heard.add(session._resampler.feed(samples) * session._gain)
+    return _run_all(sessions, started)
+
+
+def finish_together(sessions: Sequence[Session]) -> list[Animation]:
+    """End every track, as `finish` does, and run the networks of all of them in one batch."""
+    started = time.perf_counter()
+    _check_open(sessions)
+    for session in sessions:
+        session._heard.add(session._resampler.finish() * session._gain)
+        session.closed = True
+    return _run_all(sessions, started)
+
+
+def _check_open(sessions: Sequence[Session]) -> None:
+    if any(session.closed for session in sessions):
+        raise UserError("the stream is finished; start another one")
+    if len({id(session) for session in sessions}) != len(sessions):
+        raise UserError("the same stream is given twice")
+
+
+def _run_all(sessions: Sequence[Session], started: float) -> list[Animation]:
+    pieces: list[list[Animation]] = [[] for _ in sessions]
+    waiting = True
+    while waiting:
+        waiting = False
+        for engines in _by_network(sessions):
+            asked = [(i, feeds) for i in engines if (feeds := _next_feeds(sessions[i])) is not None]
+            waiting |= bool(asked)
+            most = max(1, FEED_BYTES // size_of(asked[0][1])) if asked else 1
+            for first in range(0, len(asked), most):
+                part = asked[first : first + most]
+                run = sessions[part[0][0]]._engine.run
+                for (i, _), results in zip(part, run_together(run, [feeds for _, feeds in part]), strict=True):
+                    session = sessions[i]
+                    pieces[i].append(session._finished(*session._engine.accept(results, session._heard)))
+    seconds = (time.perf_counter() - started) / max(len(sessions), 1)
+    return [session._collected(found, seconds) for session, found in zip(sessions, pieces, strict=True)]
+
+
+def _next_feeds(session: Session) -> dict[str, np.ndarray] | None:
+    return session._engine.next_feeds(session._heard, session.closed)
+
+
+def _by_network(sessions: Sequence[Session]) -> list[list[int]]:
+    """Numbers of the sessions that share a network."""
+    groups: dict[int, list[int]] = {}
+    for i, session in enumerate(sessions):
+        groups.setdefault(id(session._engine.run), []).append(i)
+    return list(groups.values())
 
 
 def mono(samples: np.ndarray) -> np.ndarray:

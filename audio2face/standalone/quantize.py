@@ -1,0 +1,51 @@
+"""Smaller numbers for the part of a network that takes the time: the speech encoder, in 8-bit integers."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from audio2face.types import UserError
+
+logger = logging.getLogger(__name__)
+
+QUANTIZED = ("MatMul", "Gemm")
+PART = "encoder"  # what the names of the audio encoders' nodes hold
+SMALLEST = 256  # sizes of weights below which nothing is gained
+
+
+def quantize_int8(network: Path, to: Path) -> int:
+    """Write `network` to `to` with the matrix products of its audio encoder in 8-bit integers; returns how many.
+
+    Weights are rounded once, by output; what they meet is rounded as it comes (dynamic quantisation). Everything behind the
+    encoder keeps its precision: it is small, and the face is made there. Raises UserError when there is nothing to gain,
+    or without the package onnx.
+    """
+    try:
+        import onnx
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+    except ImportError as error:
+        raise UserError(f"quantize='int8' needs the package {error.name}: pip install onnx") from error
+    graph = onnx.load(str(network)).graph
+    weights = {tensor.name: tensor.dims for tensor in graph.initializer}
+    chosen = [
+        node.name
+        for node in graph.node
+        if node.op_type in QUANTIZED
+        and PART in node.name
+        and any(name in weights and min(weights[name], default=0) >= SMALLEST for name in node.input)
+    ]
+    if not chosen:
+        raise UserError(
+            f"{network}: quantize='int8' finds no large speech encoder in it; there is nothing to gain (networks exported "
+            "with ONNX_EXPORTER 'dynamo' do not tell their parts)"
+        )
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)  # it advises a preprocessing that changes nothing here
+    try:
+        quantize_dynamic(network, to, nodes_to_quantize=chosen, per_channel=True, weight_type=QuantType.QInt8)
+    finally:
+        root.setLevel(level)
+    logger.info("%s: %d matrix products in 8 bits, %.0f MB", network, len(chosen), to.stat().st_size / 1e6)
+    return len(chosen)
