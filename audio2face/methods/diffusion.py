@@ -168,7 +168,7 @@ class DiffusionMethod:
         t, noise = self._draw(batch, x_0.shape[2])
         x_t = add_noise(x_0, self.alphas[t][:, None, None], noise)
         with drawing_for(batch.share), self.speed.autocast(x_t.device):
-            prediction, _ = self.denoise(x_t, t, self._encoded(batch), batch.actor, batch.emotion)
+            prediction, _ = self.denoise(x_t, t, self.encode(batch), batch.actor, batch.emotion)
         prediction = prediction.to(x_0.dtype)
         error = (prediction - x_0) * (self.weight * self._present(batch))
         means = {"MSE": over_frames((error**2).sum(dim=2) / space.full_size, batch.valid)}
@@ -187,7 +187,7 @@ class DiffusionMethod:
         terms = over_processes(means, self.processes, batch.share.counts)
         return Losses(weighted_total(terms, {"MSE": 1.0, **weights}), terms)
 
-    def _encoded(self, batch: SegmentBatch) -> Tensor:
+    def encode(self, batch: SegmentBatch) -> Tensor:
         """What the network hears in each frame (B, T, dim)."""
         if batch.features is not None:
             return self.network.audio(batch.features)

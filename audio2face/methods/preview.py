@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from audio2face.audio.waveform import load_waveform
-from audio2face.data.segment_dataset import CONTEXT, SegmentData
+from audio2face.data.segment_dataset import SegmentData
 from audio2face.data.window_dataset import WindowData
 from audio2face.diffusion.sampling import SAMPLERS, generated_noise
 from audio2face.diffusion.schedule import Schedule
@@ -17,7 +17,6 @@ from audio2face.methods.diffusion import DiffusionMethod
 from audio2face.methods.regression import RegressionMethod
 from audio2face.methods.setup import Inputs
 from audio2face.methods.validation import predict_rows
-from audio2face.networks.diffusion_rnn import encode_segments
 from audio2face.types import Clip, Pca
 
 SECONDS = 4.0
@@ -91,13 +90,11 @@ def diffusion_coeffs(
     data.params = replace(data.params, min_frames=None, max_frames=None, pitch=None, timeshift=0.0)
     batch = data.batch([0], [np.random.default_rng(0)])
     scale = float(method.skin_scale[batch.actor_ids[0]])
-    audio = batch.audio
-    assert audio is not None, "only `cache_features` leaves the sound out"
     truth = method.space.coeff_layout.split(batch.target)["skin_coeffs"][0] * scale
 
     @torch.no_grad()
     def predict() -> np.ndarray:
-        features = encode_segments(method.network, audio, CONTEXT, batch.lengths, method.streaming)
+        features = method.encode(batch)
         generator = torch.Generator().manual_seed(0)
         drawn = generated_noise((1, len(truth), method.space.layout.size), generator, data.device)
         noised = method.space.noised[batch.actor_ids].unsqueeze(1)

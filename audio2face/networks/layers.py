@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from audio2face.networks.products import conv1d
 from audio2face.shares import draw_rows
 
 GAIN_SIGMA = math.log(1.4)  # spread of the random gains, in nepers
@@ -63,20 +63,7 @@ class ConvBlock(nn.Module):
         self.gain = GainDropout()
 
     def forward(self, x: Tensor, shared_rows: int = 1) -> Tensor:
-        return self.gain(scaled_relu(self._convolve(x)), shared_rows)
-
-    def _convolve(self, x: Tensor) -> Tensor:
-        """`self.conv(x)`, as a matrix product in the two cases for which convolution kernels are several times slower."""
-        conv = self.conv
-        kernel, stride, padding = (int(sizes[0]) for sizes in (conv.kernel_size, conv.stride, conv.padding))
-        if x.shape[2] == kernel and not padding:  # a single output
-            return F.linear(x.flatten(1), conv.weight.flatten(1), conv.bias).unsqueeze(2)
-        if conv.in_channels > 1:
-            return conv(x)
-        row = F.pad(x.squeeze(1), (padding, padding))
-        last = row.shape[1] - kernel + 1
-        taps = torch.stack([row[:, i : last + i : stride] for i in range(kernel)], 2)
-        return F.linear(taps, conv.weight.squeeze(1), conv.bias).transpose(1, 2)
+        return self.gain(scaled_relu(conv1d(self.conv, x)), shared_rows)
 
 
 class ConditionedTimeConvs(nn.Module):
