@@ -1,0 +1,79 @@
+"""The benchmarks: that they run, and that the plain ways compute what ours compute."""
+
+import json
+import logging
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from tools import bench_train
+from tools.bench import diffusion, regression
+from tools.bench.made_up import MadeUp, Size
+from tools.bench.measure import Memory, Stages
+
+TINY = Size(40, 2, 60, 20, 6, 2)
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    level = logging.getLogger("audio2face").level
+    yield
+    logging.getLogger("audio2face").setLevel(level)
+
+
+def run(monkeypatch, capsys, main, *arguments):
+    """The JSON object on the last line."""
+    monkeypatch.setattr(sys, "argv", ["bench", *arguments, "--json"])
+    assert not main()
+    return json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+
+
+def test_plain_regression_has_the_same_loss(tmp_path):
+    actor = MadeUp(TINY)
+    method = regression.make_method(actor, tmp_path, "melspec", 4, shifts=1)
+    plain = regression.PlainRegression(method, actor, tmp_path)
+    method.model.eval()
+
+    class Middle:
+        def random(self):
+            return 0.5  # no shift
+
+    numbers = np.array([3, 20])
+    batch = plain.batch(numbers, Middle())
+    theirs = plain.loss(batch, plain.encode(batch), 0.1)
+    ours = method.loss(method.data.batch(torch.from_numpy(numbers), torch.zeros(2, dtype=torch.long)), 0.1)
+    assert ours.total.item() == pytest.approx(theirs.item(), rel=1e-3)
+
+
+def test_plain_diffusion_has_the_same_mean_square(tmp_path):
+    actor = MadeUp(TINY)
+    data = diffusion.make_data(actor, tmp_path, 1, (30, 40))
+    method = diffusion.make_method(actor, data, True, "phoneme_ctc")
+    plain, batch = diffusion.PlainDiffusion(method, actor), next(data.batches(0))
+    rebuilt = plain.rebuilt(
+        method.space.decode(batch.target, batch.actor_ids)[..., method.space.layout.slices["skin_pose"]]
+    )
+    torch.testing.assert_close(rebuilt, method.space.decode(batch.target, batch.actor_ids)[..., : rebuilt.shape[2]])
+    assert torch.isfinite(plain.loss(batch, plain.encode(batch)))
+    diffusion.keep_features(method, 1)
+    assert next(data.batches(0)).features is not None
+
+
+def test_training_bench(monkeypatch, capsys):
+    monkeypatch.setattr(bench_train, "SMALL", TINY)
+    monkeypatch.setattr(bench_train, "ITEMS", 2)
+    found = run(monkeypatch, capsys, bench_train.main, "--small", "--seconds", "0", "--parts", "melspec", "diffusion")
+    assert found["ratio"] == found["melspec"]["ratio"] > 0
+    assert sum(found["diffusion"]["coefficients"]["shares"].values()) == pytest.approx(1)
+
+
+def test_clocks_and_memory():
+    stages = Stages()
+    with stages("a"), Memory() as memory:
+        block = np.ones(10_000_000)
+    assert list(stages.shares().values()) == [1.0]
+    if memory.own:
+        assert memory.own > 0.05 and memory.resident >= memory.own * 0.9
+    assert block[0] == 1

@@ -1,0 +1,152 @@
+"""Diffusion training on a made-up actor, on coefficients or on vertices, with a frozen encoder of base size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audio2face.audio.streaming import Streaming
+from audio2face.data.audio_tracks import AudioTracks, MutedNoise
+from audio2face.data.segment_dataset import CONTEXT, SegmentBatch, SegmentData, SegmentParams
+from audio2face.data.window_dataset import ClipConditions
+from audio2face.diffusion.schedule import build_schedule
+from audio2face.layout import ChannelLayout
+from audio2face.methods.diffusion import DiffusionLosses, DiffusionMethod, Space, smooth_form
+from audio2face.methods.vertex_distances import pair_distances
+from audio2face.networks.diffusion_rnn import DiffusionRNN, hear_windows
+from tools.bench.made_up import EMOTIONS, SAMPLE_RATE, MadeUp
+
+FPS, STEPS = 60.0, 1000
+STREAMING = Streaming(15, 30, 15, 16000, 16000)
+WEIGHTS = {"LIP_DIST": 1e-5, "EXP_SMOOTH": 25.0}
+SKIN_SCALE = 10.0
+
+
+def make_network(layout: ChannelLayout, mean: Tensor, encoder: str = "hubert") -> DiffusionRNN:
+    """The network with random weights; HuBERT is of base size and wholly frozen."""
+    torch.manual_seed(0)
+    return DiffusionRNN(
+        layout,
+        mean,
+        FPS,
+        EMOTIONS,
+        STEPS,
+        audio_encoder=encoder,
+        freeze_audio_encoder=True,
+        encoder_arguments={"pretrained": False} if encoder != "melspec" else {},
+    )
+
+
+def make_space(actor: MadeUp, on_vertices: bool) -> Space:
+    """Coefficients, or the vertices that they stand for."""
+    full = actor.pose_layout
+    if not on_vertices:
+        ones = torch.ones(1, actor.layout.size)
+        return Space(actor.layout, actor.layout, full.size, {}, 0 * ones, ones)
+    bases = {"skin": torch.from_numpy(actor.skin)[None], "tongue": torch.from_numpy(actor.tongue)[None]}
+    mean = torch.zeros(1, full.size)
+    mean[0, full.slices["skin_pose"]] = torch.from_numpy(actor.mean).flatten() / SKIN_SCALE
+    return Space(actor.layout, full, full.size, bases, mean, torch.ones_like(mean))
+
+
+def make_data(actor: MadeUp, folder: Path, batch_size: int, frames: tuple[int, int]) -> SegmentData:
+    """Random segments of `frames` (least, most) of every clip."""
+    params = SegmentParams(FPS, SAMPLE_RATE, *frames)
+    explicit = np.eye(EMOTIONS, dtype=np.float32)
+    clips = actor.clips(folder)
+    conditions = [ClipConditions(explicit[i % EMOTIONS], 0, i % EMOTIONS, 0) for i in range(len(clips))]
+    return SegmentData(
+        clips,
+        conditions,
+        actor.targets,
+        actor.layout,
+        AudioTracks("w2v", SAMPLE_RATE),
+        MutedNoise(),
+        params,
+        num_actors=1,
+        batch_size=batch_size,
+        seed=0,
+        device=torch.device("cpu"),
+    )
+
+
+def make_method(actor: MadeUp, data: SegmentData, on_vertices: bool, encoder: str = "hubert") -> DiffusionMethod:
+    """The method as a config with defaults builds it."""
+    space = make_space(actor, on_vertices)
+    components = actor.skin.reshape(len(actor.skin), -1, 3)
+    upper, lower = actor.lips()
+    form = smooth_form(components, np.linspace(0, 1, components.shape[1], dtype=np.float32))
+    return DiffusionMethod(
+        make_network(space.layout, space.mean, encoder),
+        data,
+        space,
+        build_schedule("cosine", STEPS),
+        DiffusionLosses(dict(WEIGHTS)),
+        lambda epoch: 1.0,
+        skin_scale=torch.tensor([SKIN_SCALE]),
+        skin_size=actor.skin.shape[1],
+        lip_dist=pair_distances([components], [actor.mean], [upper], [lower], len(components), torch.device("cpu")),
+        smooth=torch.from_numpy(form)[None],
+        streaming=STREAMING,
+    )
+
+
+def keep_features(method: DiffusionMethod, takes: int) -> None:
+    """Cache what the frozen encoder hears."""
+
+    def hear(sound: Tensor, num_frames: int, take: int) -> Tensor:
+        with torch.no_grad():
+            phase = take * STREAMING.centre // takes
+            return hear_windows(method.network, sound, CONTEXT, num_frames, STREAMING, phase)
+
+    method.data.cache_features(hear, (0.0,) * takes, 4e9)
+
+
+class PlainDiffusion:
+    """The vertex-space network trained the plain way, one clip at a time.
+
+    The frozen encoder hears every segment anew, whole; noise is drawn on every vertex; the predicted mesh is projected
+    on the basis and rebuilt from it to read a few lip distances and the motion of the upper face.
+    """
+
+    def __init__(self, method: DiffusionMethod, actor: MadeUp):
+        self.method, self.network = method, method.network
+        self.mean = torch.from_numpy(actor.mean).flatten()
+        self.upper, self.lower = (torch.from_numpy(v) for v in actor.lips())
+        self.basis = torch.from_numpy(actor.skin)
+        self.mask = torch.linspace(0, 1, self.basis.shape[1])
+
+    def encode(self, batch: SegmentBatch) -> Tensor:
+        """What the network hears (1, T, dim)."""
+        assert batch.audio is not None
+        end = CONTEXT + round(batch.lengths[0] * SAMPLE_RATE / FPS)
+        return self.network.encode(batch.audio[:, CONTEXT:end], batch.lengths[0])
+
+    def loss(self, batch: SegmentBatch, features: Tensor) -> Tensor:
+        """The same terms as `DiffusionMethod.loss`, for one segment."""
+        method = self.method
+        x_0 = method.space.decode(batch.target, batch.actor_ids)
+        noise = torch.randn_like(x_0)
+        t = torch.randint(STEPS, (1,))
+        kept = method.alphas[t][:, None, None]
+        x_t = kept.sqrt() * x_0 + (1 - kept).sqrt() * noise
+        prediction, _ = self.network(x_t, t, features, batch.actor, batch.emotion)
+        mean_square = ((method.weight * x_0 - method.weight * prediction) ** 2).mean()
+        skin = method.space.layout.slices["skin_pose"]
+        ours, true = (self.rebuilt(frames[..., skin]) for frames in (prediction, x_0))
+        lips = [(v[..., self.upper * 3 + 1] - v[..., self.lower * 3 + 1]) * SKIN_SCALE for v in (ours, true)]
+        near = torch.exp(-10 * lips[1].clamp(min=0))
+        moved = (self.mask * ours.diff(dim=1) ** 2).mean()
+        return (
+            mean_square
+            + WEIGHTS["LIP_DIST"] * ((lips[0] - lips[1]) * near).square().mean()
+            + WEIGHTS["EXP_SMOOTH"] * moved
+        )
+
+    def rebuilt(self, skin: Tensor) -> Tensor:
+        """Skin (1, T, 3V) in the span of the basis."""
+        mean = self.mean / SKIN_SCALE
+        return ((skin - mean) @ self.basis.T) @ self.basis + mean
