@@ -241,7 +241,8 @@ def test_live_link_mistakes(tmp_path):
         read_arkit_csv(path, 30)
 
 
-def test_json_round_trip(tmp_path):
+def test_json_round_trip(tmp_path, monkeypatch):
+    monkeypatch.setattr("audio2face.formats.animation_json.ROWS", 3)  # more than one piece
     rng = np.random.default_rng(0)
     animation = JsonAnimation(
         30.0, rng.normal(size=(5, 4, 4)), rng.normal(size=(5, 6)), {"jawOpen": rng.uniform(size=5)}

@@ -427,3 +427,28 @@ def test_sound_damage(tmp_path):
         read_sound(path)
     with pytest.raises(FileNotFoundError):
         read_sound(tmp_path / "none.wav")
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.float32(3),
+        np.zeros((0, 3)),
+        np.arange(12.0).reshape(3, 4).T,
+        np.arange(24, dtype=">i4").reshape(2, 3, 4)[:, ::2],
+        np.zeros((4, 0), np.float32),
+        np.arange(90000, dtype=np.float32).reshape(9000, 10)[:, 1:7].reshape(9000, 2, 3),
+    ],
+)
+def test_npy_holds_any_view_in_c_order(array, tmp_path, monkeypatch):
+    monkeypatch.setattr("audio2face.formats.npy.BLOCK_BYTES", 1000)
+    write_npy(tmp_path / "a.npy", array)
+    found = np.load(tmp_path / "a.npy")
+    assert found.dtype == array.dtype and found.flags.c_contiguous
+    np.testing.assert_array_equal(found, array)
+
+
+def test_npy_refuses_python_objects(tmp_path):
+    with pytest.raises(ValueError, match=r"a\.npy: expected numbers"):
+        write_npy(tmp_path / "a.npy", np.array([None]))
+    assert not list(tmp_path.iterdir())

@@ -64,14 +64,19 @@ def filter_taps(up: int, down: int) -> np.ndarray:
 
 def load_w2v(samples: np.ndarray, rate: int, sample_rate: int) -> Waveform:
     """Channels averaged and resampled; the peak is kept beside the samples, which keep their level."""
-    mono = resample(samples.mean(axis=1), rate, sample_rate)
+    mono = resample(_mono(samples), rate, sample_rate)
     return Waveform(mono, sample_rate, track_peak(mono))
 
 
 def load_nva2f(samples: np.ndarray, rate: int, sample_rate: int) -> Waveform:
     """Channels averaged, divided by the peak, then resampled; nothing is left to divide by, so the peak is 1."""
-    mono = samples.mean(axis=1)
+    mono = _mono(samples)
     return Waveform(resample(mono / track_peak(mono), rate, sample_rate), sample_rate, 1.0)
+
+
+def _mono(samples: np.ndarray) -> np.ndarray:
+    """(N, C) → (N,): the mean of the channels; of a single one, a view."""
+    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
 
 
 LOAD_METHODS: dict[str, Callable[[np.ndarray, int, int], Waveform]] = {"w2v": load_w2v, "nva2f": load_nva2f}
@@ -89,5 +94,5 @@ def load_waveform(path: Path, method: str, sample_rate: int = SAMPLE_RATE) -> Wa
 
 def track_peak(samples: np.ndarray) -> float:
     """What to divide a track by: its largest absolute sample, or 1 when that is not above 0.01 (silence stays silent)."""
-    peak = float(np.abs(samples).max(initial=0.0))
+    peak = max(float(samples.max(initial=0.0)), -float(samples.min(initial=0.0)))
     return peak if peak > SILENCE else 1.0

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from audio2face.paths import atomic
 
 KIND, VERSION = "audio2face-animation", 1
 DECIMALS = 6
+ROWS = 1024  # turned into text at once
 
 
 @dataclass(frozen=True)
@@ -31,22 +31,23 @@ def write_animation_json(path: str | os.PathLike[str], animation: JsonAnimation)
     """Write an animation, whole or not at all, with six decimals, on one line. Transforms are stored by rows."""
     jaw = np.asarray(animation.jaw)
     columns = list(animation.weights.values())
-    table = np.stack(columns, axis=1) if columns else np.zeros((len(jaw), 0))
-    data = {
-        "kind": KIND,
-        "version": VERSION,
-        "fps": animation.fps,
-        "num_frames": len(jaw),
-        "blendshapes": {"names": list(animation.weights), "weights": _rows(table)},
-        "jaw": {"shape": list(jaw.shape[1:]), "values": _rows(jaw.reshape(len(jaw), -1))},
-        "eyes_degrees": _rows(animation.eyes),
-    }
-    try:
-        text = json.dumps(data, ensure_ascii=False, allow_nan=False)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-    with atomic(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    weights = np.stack(columns, axis=1) if columns else np.zeros((len(jaw), 0))
+    head = {"kind": KIND, "version": VERSION, "fps": animation.fps, "num_frames": len(jaw)}
+    names, shape = (json.dumps(x, ensure_ascii=False) for x in (list(animation.weights), list(jaw.shape[1:])))
+    tables = (
+        (f', "blendshapes": {{"names": {names}, "weights": ', weights),
+        (f'}}, "jaw": {{"shape": {shape}, "values": ', jaw.reshape(len(jaw), -1)),
+        ('}, "eyes_degrees": ', np.asarray(animation.eyes)),
+    )
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        try:
+            file.write(json.dumps(head, allow_nan=False)[:-1])
+            for before, table in tables:
+                file.write(before)
+                file.writelines(_rows(table))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+        file.write("}\n")
 
 
 def read_animation_json(path: str | os.PathLike[str]) -> JsonAnimation:
@@ -64,5 +65,10 @@ def read_animation_json(path: str | os.PathLike[str]) -> JsonAnimation:
     return JsonAnimation(float(data["fps"]), jaw, eyes, dict(zip(names, table.T, strict=True)))
 
 
-def _rows(table: Any) -> list[list[float]]:
-    return np.round(np.asarray(table, np.float64), DECIMALS).tolist()
+def _rows(table: np.ndarray) -> Iterator[str]:
+    """A table (T, n) as JSON, in pieces: an hour of rows as Python numbers would take a gigabyte."""
+    yield "["
+    for first in range(0, len(table), ROWS):
+        rows = np.round(np.asarray(table[first : first + ROWS], np.float64), DECIMALS).tolist()
+        yield (", " if first else "") + json.dumps(rows, allow_nan=False)[1:-1]
+    yield "]"

@@ -13,6 +13,7 @@ import numpy as np
 
 from audio2face.paths import atomic
 
+BLOCK_BYTES = 1 << 24  # written at once
 _FORMAT = np.lib.format
 _MALFORMED = (ValueError, EOFError, SyntaxError, TypeError, KeyError, tokenize.TokenError)
 _HEADER_READERS = {(1, 0): _FORMAT.read_array_header_1_0, (2, 0): _FORMAT.read_array_header_2_0}
@@ -52,9 +53,16 @@ def read_npy(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def write_npy(path: str | os.PathLike[str], array: np.ndarray) -> None:
-    """Write a .npy in C order, whole or not at all."""
+    """Write a .npy in C order, whole or not at all; views of large files are never in memory as a whole."""
+    array = np.asanyarray(array)
+    rows = max(1, BLOCK_BYTES * len(array) // max(array.nbytes, 1)) if array.ndim else 1
     with atomic(path) as temporary, temporary.open("wb") as file:
-        np.save(file, np.asarray(array, order="C"), allow_pickle=False)
+        if array.dtype.hasobject:
+            raise ValueError(f"{path}: expected numbers, not Python objects")
+        header = {"descr": _FORMAT.dtype_to_descr(array.dtype), "fortran_order": False, "shape": array.shape}
+        _FORMAT.write_array_header_1_0(file, header)
+        for first in range(0, len(array) if array.ndim else 1, rows):
+            file.write(np.ascontiguousarray(array[first : first + rows] if array.ndim else array).data)
 
 
 def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:

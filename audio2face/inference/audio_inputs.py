@@ -51,7 +51,7 @@ def audio_files(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 def normalized_samples(waveform: Waveform, standardize: bool = False) -> np.ndarray:
     """Samples (N,) float32 as the network was trained on them: divided by the track's peak, or at mean 0 and variance 1."""
-    samples = (waveform.samples / np.float32(waveform.peak)).astype(np.float32)
+    samples = (waveform.samples / np.float32(waveform.peak)).astype(np.float32, copy=False)
     return standardized(samples) if standardize else samples
 
 
