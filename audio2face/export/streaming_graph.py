@@ -11,6 +11,7 @@ from audio2face.audio.streaming import Streaming
 from audio2face.diffusion.sampling import SAMPLERS, Noise, Sampler, tensor_noise
 from audio2face.diffusion.schedule import Schedule, build_schedule
 from audio2face.export.signature import Signature, diffusion_signature
+from audio2face.geometry.pca import padded_bases
 from audio2face.layout import ChannelLayout
 from audio2face.networks.diffusion_rnn import DiffusionRNN
 
@@ -32,7 +33,8 @@ class PoseSpace(nn.Module):
         self.register_buffer("scale", torch.from_numpy(np.stack([_scales(a, pose_layout) for a in actors])))
         self.meshes = [name for name in ("skin", "tongue") if f"{name}_coeffs" in layout.sizes]
         for mesh in self.meshes:
-            self.register_buffer(f"basis_{mesh}", _bases(actors, mesh, layout.sizes[f"{mesh}_coeffs"]))
+            rows = [actor.network_data[f"shapes_matrix_{mesh}"] for actor in actors]
+            self.register_buffer(f"basis_{mesh}", torch.from_numpy(padded_bases(rows, layout.sizes[f"{mesh}_coeffs"])))
 
     def _basis(self, mesh: str, identity: Tensor) -> Tensor:
         """(B or 1, K, 3V) of the identities (B, A)."""
@@ -184,13 +186,3 @@ def _scales(actor: ActorData, layout: ChannelLayout) -> np.ndarray:
     return np.concatenate(
         [np.full(size, actor.channel_scales[name], np.float32) for name, size in layout.sizes.items()]
     )
-
-
-def _bases(actors: list[ActorData], mesh: str, size: int) -> Tensor:
-    rows = []
-    for actor in actors:
-        basis = actor.network_data[f"shapes_matrix_{mesh}"]
-        padded = np.zeros((size, basis[0].size), np.float32)
-        padded[: len(basis)] = basis.reshape(len(basis), -1)
-        rows.append(padded)
-    return torch.from_numpy(np.stack(rows))

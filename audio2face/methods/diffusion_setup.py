@@ -19,6 +19,7 @@ from audio2face.data.segment_dataset import CONTEXT, PitchShift, SegmentData, Se
 from audio2face.data.window_dataset import shift_grid
 from audio2face.diffusion.schedule import build_schedule
 from audio2face.export.streaming_graph import pose_layout
+from audio2face.geometry.pca import padded_bases
 from audio2face.geometry.regions import upper_face_mask
 from audio2face.layout import ChannelLayout
 from audio2face.methods.diffusion import DiffusionLosses, DiffusionMethod, Space, smooth_form, warm_cosine
@@ -142,9 +143,10 @@ def _space(inputs: Inputs, coeff_layout: ChannelLayout, full: ChannelLayout, dev
         mean = torch.zeros(len(inputs.actors), coeff_layout.size, device=device)
         return Space(coeff_layout, coeff_layout, full.size, {}, mean, _noised(inputs, coeff_layout).to(device))
     mean = torch.from_numpy(np.stack([inputs.runs[a].mean_geometry for a in inputs.actors])).float().to(device)
-    bases = {
-        mesh: _padded_bases(inputs, mesh, coeff_layout.sizes[f"{mesh}_coeffs"], device) for mesh in ("skin", "tongue")
-    }
+    bases = {}
+    for mesh in ("skin", "tongue"):
+        rows = [getattr(inputs.runs[actor], mesh).components for actor in inputs.actors]
+        bases[mesh] = torch.from_numpy(padded_bases(rows, coeff_layout.sizes[f"{mesh}_coeffs"])).to(device)
     return Space(coeff_layout, full, full.size, bases, mean, torch.ones_like(mean))
 
 
@@ -160,17 +162,6 @@ def _noised(inputs: Inputs, layout: ChannelLayout) -> Tensor:
                 norms = np.linalg.norm(getattr(inputs.runs[actor], mesh).components, axis=(1, 2))
                 part[: len(norms)] = norms > 0.5
     return torch.from_numpy(flags)
-
-
-def _padded_bases(inputs: Inputs, mesh: str, size: int, device: torch.device) -> Tensor:
-    """(A, size, 3V) components of each actor, zero rows beyond its own number."""
-    rows = []
-    for actor in inputs.actors:
-        basis = getattr(inputs.runs[actor], mesh).components
-        padded = np.zeros((size, basis[0].size), np.float32)
-        padded[: len(basis)] = basis.reshape(len(basis), -1)
-        rows.append(padded)
-    return torch.from_numpy(np.stack(rows)).to(device)
 
 
 def _spec(inputs: Inputs, sizes: dict[str, dict[str, int]], space: Space) -> NetworkSpec:
