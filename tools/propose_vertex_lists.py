@@ -64,7 +64,9 @@ def propose(config_name: str, actor: str, out: Path) -> list[str]:
         write_json(targets[name], content)
     page = out / "proposal.html"
     with atomic(page) as temporary:
-        temporary.write_text(proposal_page(rest, proposal, f"Proposed vertex lists of {actor}"), encoding="utf-8")
+        temporary.write_text(
+            proposal_page(rest, proposal, f"Proposed vertex lists of {actor}", files.skin_triangles()), encoding="utf-8"
+        )
     found = [f"SKIN_{name.upper()}_VERTEX_LIST_FPATH: {path}" for name, path in targets.items()]
     return [*found, *(f"not found: {what}" for what in proposal.missing), f"look at {page} before you use them"]
 

@@ -31,6 +31,7 @@ svg { width: 100%; height: auto; background: var(--panel); border-radius: 4px } 
 polyline { fill: none; stroke-width: 1.3 } .sound { stroke: var(--sound) } .mouth { stroke: var(--mouth) } .step { stroke: var(--soft) }
 .axis { stroke: var(--line) } .limit { stroke: var(--odd); stroke-dasharray: 4 4 } .marked { fill: var(--odd); opacity: .12 }
 .dot { fill: var(--sound) } .odd { fill: var(--bad) } .mesh { stroke: var(--soft); stroke-width: 1.4; stroke-linecap: round; opacity: .45 }
+.wire { fill: none; stroke: var(--soft); stroke-width: .35; stroke-linejoin: round }
 .upper { fill: var(--sound) } .lower { fill: var(--bad) }
 .key { display: inline-block; width: 1.6em; height: 3px; vertical-align: middle; margin: 0 .4em 0 1em }
 """
@@ -51,14 +52,17 @@ def html_report(reports: Sequence[ActorReport], title: str) -> str:
     return _page(body, title)
 
 
-def proposal_page(rest: np.ndarray, proposal: Proposal, title: str) -> str:
-    """Proposed vertex lists drawn on the face at rest (V, 3), whole and from near, for a person to confirm."""
+def proposal_page(rest: np.ndarray, proposal: Proposal, title: str, triangles: np.ndarray | None = None) -> str:
+    """Proposed vertex lists drawn on the face at rest (V, 3), whole and from near, for a person to confirm.
+
+    With its `triangles` (F, 3) the near view shows edges instead of points.
+    """
     body = [f"<h1>{escape(title)}</h1>", f'<p class="soft">{FRONT_VIEW}</p>']
     body += [f'<p class="warning"><b>not found</b> {escape(what)}</p>' for what in proposal.missing]
     for name, (upper, lower) in proposal.pairs.items():
         pairs = ", ".join(f"{u}-{v}" for u, v in zip(upper, lower, strict=True))
         groups = {"upper": upper, "lower": lower}
-        body += [f"<h2>{name}</h2><p>{pairs}</p>", face_plot(rest, groups), zoom_plot(rest, groups)]
+        body += [f"<h2>{name}</h2><p>{pairs}</p>", face_plot(rest, groups), zoom_plot(rest, groups, triangles)]
     return _page(body, title)
 
 

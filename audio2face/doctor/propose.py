@@ -20,12 +20,13 @@ from audio2face.preproc.caches import Cache
 SAMPLED = 400  # frames of motion to look at
 TOUCH_SHARE = 0.012  # of the mesh's size: lips nearer than this at rest touch
 PARTED = 0.35  # of the widest parting: still the mouth and not its corner
+GAP_WEIGHT = 4  # how much nearer to each other counts against further forward
 PLACES = np.linspace(-0.75, 0.75, 7)  # of half the mouth's width
 RIM_SHARE = 0.055  # of the mesh's size: lips are not higher
 COLUMN_SHARE = 0.012  # of the mesh's size: half the width of a column of vertices
 LOWEST_PARTING = 0.01  # of the mesh's size: less is no open mouth
 LOWEST_BLINK = 0.008
-LID_SINKS = 0.85  # of the blink: the middle of the upper lid moves at least so far
+LID_SINKS = 0.75  # of the blink: the middle of the upper lid moves at least so far
 LID_MOVES = 0.5  # of the blink: so far moves the lid from corner to corner
 LID_MIDDLE = 0.2  # of half the lid's width: its middle is so wide
 LID_STILL = 0.4  # of the blink: a lower lid moves less
@@ -114,7 +115,8 @@ def _inner_lips(rest: np.ndarray, motion: np.ndarray, size: float) -> Pairs | No
         parted = close[widest[close] >= 0.7 * widest[close].max()]
         depth = rest[upper[parted], FORWARD] + rest[lower[parted], FORWARD]
         skew = np.abs(rest[upper[parted], 0] - rest[lower[parted], 0]) + 0.5 * away[parted]
-        best = int(parted[np.argmax(depth - 2 * skew)])
+        gap = np.linalg.norm(rest[upper[parted]] - rest[lower[parted]], axis=1)
+        best = int(parted[np.argmax(depth - 2 * skew - GAP_WEIGHT * gap)])
         pair = int(upper[best]), int(lower[best])
         if not any(pair[0] == u or pair[1] == v for u, v in found):
             found.append(pair)

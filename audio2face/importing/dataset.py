@@ -159,7 +159,7 @@ def _write(
     sample = np.concatenate(motion)
     sample = sample[np.unique(np.linspace(0, len(sample) - 1, min(len(sample), MOTION_FRAMES)).astype(int))]
     proposal = propose_lists(actor.skin.rest, sample, actor.eye_close)
-    files |= _write_lists(home, actor.skin.rest, proposal)
+    files |= _write_lists(home, actor.skin, proposal)
     spread = float(np.sqrt(((sample - sample.mean(axis=0)) ** 2).sum(axis=(1, 2)).mean()))
     write_json(home / ABOUT, {**about, "fps": fps, "shots": notes, "not_found": proposal.missing})
     return Written(tuple(kept), files, tuple(proposal.missing), spread)
@@ -221,13 +221,13 @@ def rigid_root(tongue: MeshParts) -> np.ndarray | None:
     return root if error < RIGID_SHARE * size else None
 
 
-def _write_lists(home: Path, rest: np.ndarray, proposal: Proposal) -> dict[str, str]:
+def _write_lists(home: Path, skin: MeshParts, proposal: Proposal) -> dict[str, str]:
     files = {}
     for name, content in proposal.lists().items():
         path = f"geom/skin/{name}_vertex_list.json"
         write_json(home / path, content)
         files[f"SKIN_{name.upper()}_VERTEX_LIST_FPATH"] = path
-    page = proposal_page(rest, proposal, "Proposed vertex lists")
+    page = proposal_page(skin.rest, proposal, "Proposed vertex lists", skin.triangles)
     with atomic(home / "geom/skin/proposed_lists.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
     return files
