@@ -42,6 +42,7 @@ class Previews:
     period: int
     began_s: float = field(default_factory=time.monotonic)
     spent_s: float = 0.0
+    last_s: float = 0.0
     pictures: bool = True
 
     @classmethod
@@ -57,7 +58,7 @@ class Previews:
         now = time.monotonic()
         if not self.pictures or (fit.epoch % self.period and not last):
             return
-        if not last and self.spent_s > MOST_SHARE * (now - self.began_s):
+        if not last and self.spent_s + self.last_s > MOST_SHARE * (now - self.began_s):
             return
         with fit.as_it_would_end():
             coeffs = self.preview.predict()
@@ -68,9 +69,9 @@ class Previews:
             logger.warning("no previews: %s", error.lines[0])
             self.pictures = False
             return
-        took = time.monotonic() - now
-        self.spent_s += took
-        logger.info("preview of epoch %d: %s (%.1f s)", fit.epoch, external_path(self.folder), took)
+        self.last_s = time.monotonic() - now
+        self.spent_s += self.last_s
+        logger.info("preview of epoch %d: %s (%.1f s)", fit.epoch, external_path(self.folder), self.last_s)
 
     def _write(self, name: str, step: int, coeffs: np.ndarray) -> None:
         parts = []
