@@ -235,7 +235,7 @@ def test_a_sound_of_the_user(client, place):
     assert "/" not in shot["name"] and shot["sound"] and client.json("api/scene")["shots"][-1] == shot
     assert client.ask(f"sound/{shot['id']}.wav")[0] == 200
     status, reply = client.ask("api/sounds", method="POST", body=b"no sound", X_Name="x.wav")
-    assert status == 422 and b".flac" in reply and b"/tmp" not in reply
+    assert status == 422 and b"x.wav: expected a sound file" in reply and b"/tmp" not in reply
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(server_module, "MOST_UPLOAD_BYTES", 1000)
         assert client.ask("api/sounds", method="POST", body=data)[0] == 413
@@ -317,6 +317,10 @@ def project(tmp_path_factory):
     rows = [{"actor": fake_dataset.ACTOR, "shot": "a3_joy", "emotion": "joy", "seconds": 5.0}]
     report = {"training_runs": [run.name], "emotion": None, "shots": rows, "systems": {}}
     write_json(evaluation / "report.json", report)
+    (workspace / "output_inference" / "251121_150000_fake").mkdir()
+    (workspace / "output_inference" / "251121_150000_fake" / ".incomplete").touch()
+    (home / "configs" / "empty").mkdir()
+    (home / "configs" / "empty" / "config_train.py").write_text("RUN_NAME = 'empty'\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("A2F_CONFIGS_ROOT", str(home / "configs"))
         patch.setenv("A2F_WORKSPACE_ROOT", str(workspace))
@@ -399,6 +403,9 @@ def test_a_file_that_is_broken_later_is_told(place, tmp_path):
     [
         (["no/such.npy"], "no such file"),
         (["fake", "nobody"], "no finished run"),
+        (["fake", "../251121_130000_fake"], "no finished run"),
+        (["fake", "251121_150000_fake"], "incomplete"),
+        (["empty"], "no data set"),
         (["unknown"], "unknown"),
         (["PLACE/a.wav"], "no animation"),
         (["PLACE/a_skin.npy", "--audio", "no.wav"], "no such file"),

@@ -193,6 +193,14 @@ def _trained_rows(run: TrainRun, template: list[Any], shots: list[Shot]) -> list
     return split_rows(choice, values.get("CLIPS") or [], template, shots, muted, needed)[0]
 
 
+def trained_shots(config_name: str, train: Section, run: TrainRun) -> set[tuple[str, str]]:
+    """The (actor, shot) that a run has learnt from, as its own configs tell. Raises UserError without its preprocessing."""
+    preproc = [_preproc_run(config_name, train, run, actor) for actor in run.spec.actors]
+    template = [row for found in preproc for row in read_clips_template(found.file("clips_template"))]
+    rows = _trained_rows(run, template, [shot for found in preproc for shot in found.shots])
+    return {_key(row) for row in rows} | set(_muted_sources(run))
+
+
 def _muted_sources(run: TrainRun) -> list[tuple[str, str]]:
     """Shots of which a still pose was trained on."""
     return [(row[0], row[1][0]) for row in (run.config("train") or {}).get("AUG_MUTED_SHOTS", [])]

@@ -82,6 +82,8 @@ def _of_path(place: Path, wish: Wish) -> Library:
     notices = (
         [] if triangles is not None else ["Points only: give the mesh's faces with --triangles FILE (.npy, .obj)."]
     )
+    if (place / "configs").is_dir():
+        notices.append(f"As a run, with surface, sound and truth: python -m runners.view CONFIG_NAME {place.name}")
     if not any(shot.sound for shot in shots):
         notices.append("No sound: give a file, or a folder of files with the animations' names, with --audio.")
     return Library(place.name, [actor], shots, notices=notices)
@@ -112,6 +114,9 @@ def _model_actor(model: Any, name: str) -> Actor:
 
 def _of_dataset(project: Project, actors: Sequence[str]) -> Library:
     shots = [shot for actor in actors for shot in project.shots(actor)]
+    if not shots:
+        nothing = f"{project.name} has no data set to show: its config_dataset names no actor with shots"
+        raise UserError(project.problems or nothing)
     found = [project.actor(actor) for actor in actors]
     return Library(f"{project.name}: data set", found, shots, notices=_without_faces(found) + project.notices)
 
@@ -171,8 +176,18 @@ def _of_evaluation(project: Project, folder: Path) -> Library:
 def _of_training(project: Project, folder: Path) -> Library:
     run = load_train_run(folder)
     actors = [a for a in run.spec.actors if a in project.actor_names]
-    shots = [ShotView(**{**vars(s), "start": {s.emotion: 1.0}}) for actor in actors for s in project.shots(actor)]
+    shots = [shot for actor in actors for shot in project.shots(actor)]
+    seen = project.trained_shots(run)
+    shots = [
+        ShotView(**{**vars(shot), "start": {shot.emotion: 1.0}, "note": "" if seen is None else _seen(shot, seen)})
+        for shot in shots
+    ]
+    shots.sort(key=lambda shot: shot.note == "trained")  # those that tell something first
     return _of_run(project, f"{project.name}: model {folder.name}", run, shots)
+
+
+def _seen(shot: ShotView, seen: set[tuple[str, str]]) -> str:
+    return "trained" if (shot.actor, shot.name) in seen else "held out"
 
 
 def _of_run(project: Project, title: str, run: TrainRun | None, shots: list[ShotView]) -> Library:
@@ -209,7 +224,9 @@ def _find(wish: Wish, project: Project) -> tuple[str, Path]:
     for kind in kinds:
         root = local_path(roots[kind])
         found = _newest(root, train.RUN_NAME) if name == LATEST else root / name
-        if found is not None and FULL_NAME.match(found.name) and is_complete(found):
+        if found is not None and FULL_NAME.match(found.name) and found.parent == root and found.is_dir():
+            if not is_complete(found):
+                raise UserError(f"{kind} run {name} is incomplete: its command did not finish ({external_path(found)})")
             return kind, found
     places = ", ".join(external_path(local_path(roots[kind])) for kind in kinds)
     actors = ", ".join(project.actor_names) or "none"

@@ -13,6 +13,7 @@ from typing import Any
 from audio2face.artifacts.dataset_files import DatasetFiles
 from audio2face.artifacts.model_package import write_model
 from audio2face.artifacts.train_run import TrainRun, load_train_run
+from audio2face.commands.evaluate_data import trained_shots
 from audio2face.commands.find_run import post_configs, train_section
 from audio2face.config import Section, load_config
 from audio2face.paths import local_path
@@ -32,6 +33,7 @@ class Project:
     dataset: Section | None
     train: Section
     notices: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)  # of the data set
 
     @classmethod
     def build(cls, config_name: str) -> Project:
@@ -51,9 +53,9 @@ class Project:
             try:
                 found[actor] = DatasetFiles.from_config(self.dataset, actor)  # type: ignore[arg-type]
             except UserError as error:
-                if len(self.actor_names) == 1 and not self.train.file:
-                    raise
-                self.notices += [f"no truth to show: {line}" for line in error.lines[:3]]
+                self.problems += error.lines
+                more = f" (and {len(error.lines) - 1} more)" if len(error.lines) > 1 else ""
+                self.notices.append(f"no truth of actor {actor}: {error.lines[0]}{more}")
         return found
 
     @cached_property
@@ -113,6 +115,14 @@ class Project:
             return load_train_run(local_path(self.train.TRAIN_OUTPUT_ROOT) / name)
         except UserError as error:
             self.notices.append(f"no live model: {error.lines[0]}")
+            return None
+
+    def trained_shots(self, run: TrainRun) -> set[tuple[str, str]] | None:
+        """The (actor, shot) that a run has learnt from; None when it cannot be told."""
+        try:
+            return trained_shots(self.name, self.train, run)
+        except (UserError, ValueError, OSError, KeyError) as error:
+            logger.info("which shots were trained on is not known: %s", error)
             return None
 
     def actor_of(self, text: str, run: TrainRun | None) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from audio2face.formats.sound import read_sound
+from audio2face.formats.sound import read_sound, sound_info
 from audio2face.types import UserError
 from audio2face.viewer.live import LiveModel
 from audio2face.viewer.tracks import Track
@@ -122,14 +122,14 @@ class Library:
             path = Path(self._uploads.name) / f"{len(self.shots)}.sound"  # never the client's own name
             path.write_bytes(data)
             try:
-                samples, rate = read_sound(path)
+                info = sound_info(path)
+                if not 0 < info.duration_s <= LONGEST_SOUND_S:
+                    raise ValueError(f"expected between one sample and {LONGEST_SOUND_S // 60} minutes of sound")
+                read_sound(path)
             except (ValueError, OSError) as error:
                 path.unlink()
                 reason = str(error).removeprefix(f"{path}: ")
-                raise UserError(f"{shown}: {reason}; give a .wav, .flac, .ogg or .mp3 file") from error
-            if not 0 < len(samples) <= LONGEST_SOUND_S * rate:
-                path.unlink()
-                raise UserError(f"{shown}: expected between one sample and {LONGEST_SOUND_S // 60} minutes of sound")
+                raise UserError(f"{shown}: {reason}") from error
             actor = self.model.actors[0] if self.model and self.model.actors else self.actors[0].name
             self.shots.append(ShotView(shown, actor, sound=path, note="yours"))
             return len(self.shots) - 1

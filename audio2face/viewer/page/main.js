@@ -24,11 +24,21 @@ const problems = [];
 
 const redraw = () => { dirty = true; };
 const clock = new Clock(() => { redraw(); controls(); });
-const stage = new Stage($("canvas"), redraw);
+const stage = startStage();
 const curves = new Curves($("curves"), $("curve-names"), $("curve-hover"), (time) => clock.seek(time));
 const recorder = new Recorder();
 const live = new LivePanel(showLive, (text) => say(text, true));
 let incoming = null; // a live track that is not on the stage yet
+
+function startStage() {
+  try {
+    return new Stage($("canvas"), redraw);
+  } catch (error) {
+    $("empty").hidden = false;
+    $("empty").textContent = "This browser cannot draw in three dimensions (WebGL 2 is missing or switched off).";
+    throw error;
+  }
+}
 
 function say(text, bad = false) {
   $("notice").textContent = $("notice").title = text;
