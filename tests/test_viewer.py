@@ -314,8 +314,9 @@ def project(tmp_path_factory):
     write_json(inference / "configs/training_run_info.json", {"training_run_name_full": run.name})
     write_json(inference / "configs/config_inference_full.json", {"AUDIO_PATH": [str(data.sound(shot))]})
     evaluation = workspace / "output_evaluate" / "251121_140000_fake"
-    rows = [{"actor": fake_dataset.ACTOR, "shot": "a3_joy", "emotion": "joy", "seconds": 5.0}]
-    report = {"training_runs": [run.name], "emotion": None, "shots": rows, "systems": {}}
+    shots = [{"actor": fake_dataset.ACTOR, "shot": s, "emotion": "joy", "seconds": 5.0} for s in ("a5_joy", "a3_joy")]
+    errors = [{"actor": fake_dataset.ACTOR, "shot": "a3_joy", "lip_vertex_error_mm": 2.34}]
+    report = {"training_runs": [run.name], "emotion": None, "shots": shots, "systems": {run.name: {"by_shot": errors}}}
     write_json(evaluation / "report.json", report)
     (workspace / "output_inference" / "251121_150000_fake").mkdir()
     (workspace / "output_inference" / "251121_150000_fake" / ".incomplete").touch()
@@ -372,7 +373,9 @@ def test_a_training_run_that_was_never_deployed(project):
 
 def test_an_evaluation(project):
     library, about, pieces = opened(Wish("fake", "251121_140000_fake"))
-    assert [(s.name, s.note, s.start) for s in library.shots] == [("a3_joy", "held out", {"joy": 1.0})]
+    joy = {"joy": 1.0}
+    expected = [("a3_joy", "held out, lip error 2.3 mm", joy), ("a5_joy", "held out", joy)]  # the worst first
+    assert [(s.name, s.note, s.start) for s in library.shots] == expected
     assert library.model.state == "ready", library.model.error
 
 

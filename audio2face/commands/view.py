@@ -160,15 +160,15 @@ def _inferred(project: Project, run: TrainRun | None, actor: str, clip: Any) -> 
 def _of_evaluation(project: Project, folder: Path) -> Library:
     report = read_json(folder / "report.json")
     run = project.training_run(report["training_runs"][0])
-    rows = report["systems"].get(report["training_runs"][0], {}).get("shots", [])
-    errors = {(r.get("actor"), r.get("shot")): r.get("lip_vertex_error_mm") for r in rows if isinstance(r, dict)}
+    rows = report["systems"].get(report["training_runs"][0], {}).get("by_shot", [])
+    errors = {(row["actor"], row["shot"]): row.get("lip_vertex_error_mm") for row in rows}
     shots = []
-    for row in report["shots"]:
+    for row in sorted(report["shots"], key=lambda row: -(errors.get((row["actor"], row["shot"])) or 0)):  # worst first
         shot = project.shot(row["actor"], row["shot"])
         if shot is not None:
             start = {report["emotion"] or row["emotion"]: 1.0}
             error = errors.get((row["actor"], row["shot"]))
-            note = f"lips {error:.1f} mm" if isinstance(error, float) else "held out"
+            note = "held out" if error is None else f"held out, lip error {error:.1f} mm"
             shots.append(ShotView(**{**vars(shot), "start": start, "note": note}))
     return _of_run(project, f"{project.name}: evaluation {folder.name}", run, shots)
 

@@ -135,6 +135,7 @@ function choosePanes() {
     button.disabled = there.length < 2;
   }
   const parts = new Set(SIDES.flatMap((side) => Object.keys(stage.panes[side].meshes)));
+  $("wireframe-row").hidden = !SIDES.some((side) => stage.panes[side].skin && stage.panes[side].skin.triangles);
   for (const row of document.querySelectorAll("[data-part]")) row.hidden = !parts.has(row.dataset.part);
   $("errors-row").hidden = !comparable();
   $("curves-row").hidden = !SIDES.some((side) => tracks[side] && tracks[side].info.has_curves);
@@ -445,6 +446,7 @@ async function start() {
   const names = [...new Set(scene.shots.map((s) => s.actor))];
   $("actor").hidden = names.length < 2;
   $("actor").replaceChildren(new Option("all actors", ""), ...names.map((name) => new Option(name, name)));
+  choosePanes();
   $("post").checked = !scene.shots.some((s) => s.truth);
   listShots();
   if (scene.shots.length) await openShot(0);

@@ -13,6 +13,7 @@ export class Stage {
     this.renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
     this.renderer.toneMapping = THREE.NeutralToneMapping;
     this.renderer.autoClear = false;
+    this.renderer.setClearColor(0x000000, 0); // the page behind it shows
     this.camera = new THREE.PerspectiveCamera(VIEW_ANGLE, 1, 0.1, 1000);
     this.controls = new OrbitControls(this.camera, canvas);
     this.controls.addEventListener("change", changed);
