@@ -1,89 +1,23 @@
-"""The viewer's server and library: data as in the files, the secret, refusals, and what each name on the command line shows."""
+"""The viewer's server: data as in the files, live models, the secret, refusals."""
 
-import http.client
 import io
 import json
-import struct
-import threading
-import time
 
-import fake_dataset
 import fake_model
-import fake_run
 import numpy as np
 import pytest
 import soundfile
+from view_client import end, serve, unpack
 
-from audio2face.commands.view import Wish, build_library
-from audio2face.formats.json_file import write_json
 from audio2face.standalone import load_model
 from audio2face.viewer import server as server_module
 from audio2face.viewer.library import Actor, Library, ShotView, find_eyes, peaks, wav_bytes
 from audio2face.viewer.live import AS_TRAINED, LiveModel
-from audio2face.viewer.server import ViewServer
 from audio2face.viewer.tracks import Channel, Track, array_channel, eye_turns, jaw_points, pack
-from runners import view
 
 V, T = fake_model.V, 90
 RATE = 16000
 FACES = np.array([[0, 1, 2], [2, 1, 3], [3, 4, 5]])
-
-
-def unpack(data, sizes, count):
-    """{channel: frames (n, points, 3)} of a piece, as the page reads it."""
-    found, at = {}, 0
-    for name, points in sizes.items():
-        low, step = np.array(struct.unpack_from("<6f", data, at)).reshape(2, 3)
-        values = np.frombuffer(data, "<u2", count * points * 3, at + 24).reshape(count, points, 3)
-        found[name], at = low + step * values, at + 24 + -(-values.nbytes // 4) * 4
-    assert at == len(data)
-    return found
-
-
-class Client:
-    """Requests to a server, with the headers of a browser."""
-
-    def __init__(self, server):
-        self.server, self.secret = server, server.secret
-
-    def ask(self, path, method="GET", body=None, secret=None, **headers):
-        connection = http.client.HTTPConnection("127.0.0.1", self.server.server_address[1], timeout=20)
-        names = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, f"/{self.secret if secret is None else secret}/{path}", body, names)
-        answer = connection.getresponse()
-        self.headers, data = answer.headers, answer.read()
-        connection.close()
-        return answer.status, data
-
-    def json(self, path, **more):
-        status, data = self.ask(path, **more)
-        assert status == 200, data
-        return json.loads(data)
-
-    def piece(self, track, index=0):
-        status, data = self.ask(f"data/{track['id']}/{index}")
-        assert status == 200, data
-        return unpack(data, {c["name"]: c["points"] for c in track["channels"]}, int(self.headers["X-Frames"]))
-
-    def finished(self, track):
-        end = time.monotonic() + 30
-        while not track["finished"]:
-            assert time.monotonic() < end
-            time.sleep(0.02)
-            track = self.json(f"api/tracks/{track['id']}")
-        return track
-
-
-def serve(library):
-    server = ViewServer(library)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    return Client(server)
-
-
-def end(client):
-    client.server.shutdown()
-    client.server.server_close()
-    client.server.library.close()
 
 
 @pytest.fixture(scope="module")
@@ -287,142 +221,3 @@ def test_the_page_needs_no_network(client):
     scripts = [p.read_text() for p in server_module.PAGE.glob("*.*") if p.suffix in (".js", ".css", ".html")]
     assert "https://" not in "".join([page, *scripts])
     assert all(line.count("http://www.w3.org") for text in scripts for line in text.splitlines() if "http://" in line)
-
-
-# ---- what a name shows
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """A project with a data set, a training run that is not deployed, an inference and an evaluation."""
-    home = tmp_path_factory.mktemp("project")
-    data = fake_dataset.make_dataset(home / "tiny")
-    workspace = home / "workspace"
-    run = fake_run.make_train_run(workspace / "output_train", fake_run.make_spec((fake_dataset.ACTOR,)))
-    config = home / "configs" / "fake"
-    config.mkdir(parents=True)
-    dataset = {**data.dataset, "SHOT_EMOTION_NAMES": ["neutral", "joy"]}
-    (config / "config_dataset.py").write_text("".join(f"{key} = {value!r}\n" for key, value in dataset.items()))
-    clips = [(fake_dataset.ACTOR, "a1_neutral", (0, 99), "x", "en", "a1_neutral.wav", 2)]
-    (config / "config_train.py").write_text(f"RUN_NAME = 'fake'\nCLIPS = {clips!r}\n")
-    shot, name = "a1_neutral", f"a1_neutral_{fake_dataset.ACTOR}_{fake_dataset.ACTOR}_neutral_offline"
-    inference = workspace / "output_inference" / "251121_130000_fake"
-    inference.mkdir(parents=True)
-    np.save(inference / f"{name}_skin.npy", np.load(data.skin(shot)) + 1)
-    np.save(inference / f"{name}_jaw.npy", np.zeros((150, 5, 3), np.float32))
-    np.save(inference / f"{name}.npy", np.zeros((150, 9), np.float32))
-    write_json(inference / "configs/training_run_info.json", {"training_run_name_full": run.name})
-    write_json(inference / "configs/config_inference_full.json", {"AUDIO_PATH": [str(data.sound(shot))]})
-    evaluation = workspace / "output_evaluate" / "251121_140000_fake"
-    shots = [{"actor": fake_dataset.ACTOR, "shot": s, "emotion": "joy", "seconds": 5.0} for s in ("a5_joy", "a3_joy")]
-    errors = [{"actor": fake_dataset.ACTOR, "shot": "a3_joy", "lip_vertex_error_mm": 2.34}]
-    report = {"training_runs": [run.name], "emotion": None, "shots": shots, "systems": {run.name: {"by_shot": errors}}}
-    write_json(evaluation / "report.json", report)
-    (workspace / "output_inference" / "251121_150000_fake").mkdir()
-    (workspace / "output_inference" / "251121_150000_fake" / ".incomplete").touch()
-    (home / "configs" / "empty").mkdir()
-    (home / "configs" / "empty" / "config_train.py").write_text("RUN_NAME = 'empty'\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("A2F_CONFIGS_ROOT", str(home / "configs"))
-        patch.setenv("A2F_WORKSPACE_ROOT", str(workspace))
-        patch.setenv("A2F_DATASETS_ROOT", str(home))
-        yield data
-
-
-def opened(wish, shot=0):
-    """A library, and the details of one of its shots."""
-    library = build_library(wish)
-    client = serve(library)
-    about = client.json(f"api/shots/{shot}")
-    pieces = {side: client.piece(about[side]) for side in ("truth", "prediction") if about[side]}
-    if library.model:
-        library.model.wait()
-    end(client)
-    assert not about["problems"]
-    return library, about, pieces
-
-
-def test_a_data_set(project):
-    library, about, pieces = opened(Wish("fake"))
-    assert [shot.name for shot in library.shots] == list(fake_dataset.SHOTS)
-    assert {shot.emotion for shot in library.shots} == {"neutral", "joy"} and library.model is None
-    assert about["truth"]["start_s"] == pytest.approx(2.5 / 30)  # the offset of its clip, and half a frame
-    assert set(pieces["truth"]) == {"skin", "tongue", "jaw", "eyes"} and about["duration_s"] == pytest.approx(5)
-    skin = np.load(project.skin())[: len(pieces["truth"]["skin"])]
-    np.testing.assert_allclose(pieces["truth"]["skin"], skin, atol=np.ptp(skin) / 65535)
-    assert "SKIN_TRIANGLES_FPATH" in library.notices[0]
-    assert [shot.name for shot in build_library(Wish("fake", fake_dataset.ACTOR)).shots] == list(fake_dataset.SHOTS)
-
-
-def test_an_inference_run(project):
-    library, about, pieces = opened(Wish("fake", "251121_130000_fake"))
-    assert [shot.name for shot in library.shots] == ["a1_neutral"] and library.shots[0].note.endswith("offline")
-    assert {"skin", "jaw"} <= set(pieces["prediction"]) and about["prediction"]["start_s"] == pytest.approx(0.5 / 30)
-    difference = pieces["prediction"]["skin"][:20] - pieces["truth"]["skin"][:20]
-    np.testing.assert_allclose(difference, 1, atol=1e-2)
-    assert library.model.state == "ready", library.model.error
-    assert build_library(Wish("fake", "latest", "inference")).title == library.title
-
-
-def test_a_training_run_that_was_never_deployed(project):
-    library, about, pieces = opened(Wish("fake", "251121_120000_fake"), 2)
-    assert about["prediction"] is None and library.shots[2].start == {"joy": 1.0}
-    assert library.model.state == "ready", library.model.error
-    assert library.model.emotions == ("joy", "anger") and library.model.actors == (fake_dataset.ACTOR,)
-
-
-def test_an_evaluation(project):
-    library, about, pieces = opened(Wish("fake", "251121_140000_fake"))
-    joy = {"joy": 1.0}
-    expected = [("a3_joy", "held out, lip error 2.3 mm", joy), ("a5_joy", "held out", joy)]  # the worst first
-    assert [(s.name, s.note, s.start) for s in library.shots] == expected
-    assert library.model.state == "ready", library.model.error
-
-
-def test_files_and_folders(place):
-    library, about, pieces = opened(Wish(str(place / "a_skin.npy"), triangles=place / "faces.npy", fps=60.0))
-    assert about["prediction"]["fps"] == 60.0 and about["duration_s"] == pytest.approx(3) and not library.notices
-    assert set(pieces["prediction"]) == {"skin", "eyes"}
-    library, about, pieces = opened(Wish(str(place)))
-    assert [shot.name for shot in library.shots] == ["a"] and "--triangles" in library.notices[0]
-    library = build_library(Wish(str(place / "model")))
-    assert not library.shots and library.model.state in ("loading", "ready")
-    library.close()
-
-
-def test_a_file_that_is_broken_later_is_told(place, tmp_path):
-    frames = np.load(place / "a_skin.npy")
-    frames[3, 1] = np.nan
-    np.save(tmp_path / "b.npy", frames)
-    client = serve(build_library(Wish(str(tmp_path / "b.npy"))))
-    track = client.json("api/shots/0")["prediction"]
-    status, data = client.ask(f"data/{track['id']}/0")
-    assert status == 422 and b"finite" in data
-    end(client)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["no/such.npy"], "no such file"),
-        (["fake", "nobody"], "no finished run"),
-        (["fake", "../251121_130000_fake"], "no finished run"),
-        (["fake", "251121_150000_fake"], "incomplete"),
-        (["empty"], "no data set"),
-        (["unknown"], "unknown"),
-        (["PLACE/a.wav"], "no animation"),
-        (["PLACE/a_skin.npy", "--audio", "no.wav"], "no such file"),
-        (["PLACE/a_skin.npy", "--fps", "0"], "--fps"),
-        (["PLACE/a_skin.npy", "--port", "99999"], "--port"),
-    ],
-)
-def test_mistakes_end_with_status_2(project, place, capsys, arguments, words):
-    assert view.main([a.replace("PLACE", str(place)) for a in arguments] + ["--no-browser"]) == 2
-    error = capsys.readouterr().err
-    assert words in error and "Traceback" not in error and error.startswith("error: ")
-
-
-def test_a_taken_port_is_told(place, client, capsys):
-    port = client.server.server_address[1]
-    assert view.main([str(place / "a_skin.npy"), "--port", str(port), "--no-browser"]) == 2
-    assert "choose another" in capsys.readouterr().err

@@ -86,19 +86,22 @@ class Track:
 
 
 def pack(frames: np.ndarray) -> bytes:
-    """Points (n, V, 3): low corner and step of each axis (6 float32), then uint16 (n, V, 3), filled up to 4 bytes.
+    """Points (n, V, 3): low corner and step of each axis (6 float32), then uint16 (3, n, V), filled up to 4 bytes.
 
     A point is low + step * value, to half a step. Raises ValueError when there are values that are not finite.
     """
-    frames = np.asarray(frames, np.float32)
     if not frames.shape[1]:
         return struct.pack("<6f", 0, 0, 0, 1, 1, 1)
-    low, high = frames.min(axis=(0, 1)), frames.max(axis=(0, 1))
+    axes = np.array(frames.reshape(-1, 3).T, np.float32, order="C")
+    low, high = axes.min(axis=1), axes.max(axis=1)
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         raise ValueError("the animation holds values that are not finite")
     step = np.where(high > low, (high - low) / STEPS, 1).astype(np.float32)
-    values = np.clip(np.rint((frames - low) / step), 0, STEPS).astype("<u2")
-    data = struct.pack("<6f", *low, *step) + values.tobytes()
+    axes -= low[:, None]
+    axes /= step[:, None]
+    axes += 0.5  # rounds what is cut off
+    np.minimum(axes, STEPS, out=axes)
+    data = struct.pack("<6f", *low, *step) + axes.astype("<u2").tobytes()
     return data + bytes(-len(data) % 4)
 
 

@@ -79,7 +79,7 @@ export class Track {
   }
 
   keep(k, count, buffer, around) {
-    const piece = {};
+    const piece = { count };
     let at = 0;
     for (const { name, points } of this.info.channels) {
       const head = new Float32Array(buffer, at, 6);
@@ -110,13 +110,14 @@ export class Track {
   }
 
   frame(name, frame, out, weight, add) {
-    const size = this.info.chunk_frames;
-    const { low, step, values } = this.pieces.get(Math.floor(frame / size))[name];
-    const at = (frame % size) * out.length;
+    const size = this.info.chunk_frames, points = out.length / 3;
+    const piece = this.pieces.get(Math.floor(frame / size));
+    const { low, step, values } = piece[name];
     for (let axis = 0; axis < 3; axis++) {
       const base = low[axis] * weight, unit = step[axis] * weight;
-      if (add) for (let i = axis; i < out.length; i += 3) out[i] += base + unit * values[at + i];
-      else for (let i = axis; i < out.length; i += 3) out[i] = base + unit * values[at + i];
+      const at = (axis * piece.count + (frame % size)) * points;
+      if (add) for (let i = 0; i < points; i++) out[3 * i + axis] += base + unit * values[at + i];
+      else for (let i = 0; i < points; i++) out[3 * i + axis] = base + unit * values[at + i];
     }
   }
 }

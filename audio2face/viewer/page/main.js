@@ -1,11 +1,13 @@
 // The page: shots, playback and display. `window.viewer` tells what is shown, for tests and the curious.
 
 import { Clock } from "./clock.js";
+import { wireControls } from "./controls.js";
 import { Curves } from "./curves.js";
 import { getJson, getTriangles, postJson, Track } from "./data.js";
 import { LivePanel } from "./model.js";
+import { drawWave, legendBar, listFacts } from "./small.js";
 import { Recorder, soundBytes } from "./sound.js";
-import { HEAT, paintErrors, Stage } from "./stage.js";
+import { paintErrors, Stage } from "./stage.js";
 
 const $ = (id) => document.getElementById(id);
 const SIDES = ["truth", "prediction"];
@@ -89,7 +91,7 @@ async function openShot(id) {
     live.to(item);
     await arrange();
     listShots();
-    drawWave();
+    waveform();
     facts();
     if (!tracks.prediction && item.sound) live.run();
     loadCurves();
@@ -159,15 +161,6 @@ function labels() {
     label.style.top = `${stage.height - y - height + 10}px`;
   }
   $("label-prediction").textContent = tracks.prediction && tracks.prediction.live ? "prediction, live" : "prediction";
-}
-
-function facts() {
-  const rows = shot ? [["name", shot.name], ["actor", shot.actor], ["emotion", shot.emotion], ["sound", shot.duration_s ? `${shot.duration_s.toFixed(2)} s` : "none"]] : [];
-  for (const side of SIDES) {
-    const info = tracks[side] && tracks[side].info;
-    if (info) rows.push([side, `${info.num_frames} frames at ${+info.fps.toFixed(3)} fps, ${info.channels.find((c) => c.name === "skin").points} vertices`]);
-  }
-  $("facts").replaceChildren(...rows.filter(([, v]) => v).flatMap(([k, v]) => [Object.assign(document.createElement("dt"), { textContent: k }), Object.assign(document.createElement("dd"), { textContent: v })]));
 }
 
 // ---- live model
@@ -318,19 +311,6 @@ function count(shown) {
   if (track) $("stats").textContent = `frame ${Math.round(track.place(clock.time))} of ${track.info.num_frames}${clock.running && times.length > 2 ? ` · ${times.length} pictures a second` : ""}`;
 }
 
-function drawWave() {
-  const canvas = $("wave"), ratio = Math.min(devicePixelRatio, 2);
-  [canvas.width, canvas.height] = [canvas.clientWidth * ratio, canvas.clientHeight * ratio];
-  const g = canvas.getContext("2d"), peaks = (shot && shot.peaks) || [];
-  g.fillStyle = "#4d5664";
-  const middle = canvas.height / 2;
-  if (!peaks.length) g.fillRect(0, middle - 1, canvas.width, 2);
-  peaks.forEach((p, i) => {
-    const height = Math.max(1, (p / 100) * (canvas.height - 6));
-    g.fillRect((i * canvas.width) / peaks.length, middle - height / 2, Math.max(1, canvas.width / peaks.length - 0.5), height);
-  });
-}
-
 // ---- controls
 
 function controls() {
@@ -349,22 +329,11 @@ function applyDisplay() {
   redraw();
 }
 
-function toggle(id) {
-  $(id).checked = !$(id).checked;
-  $(id).dispatchEvent(new Event("change"));
-}
-
 function step(frames) {
   const track = tracks[stage.shown[0]];
   if (!track) return;
   clock.pause();
   clock.seek(track.info.start_s + (Math.round(track.place(clock.time)) + frames + 0.001) / track.info.fps);
-}
-
-function speed(by) {
-  const at = Math.min(Math.max($("speed").selectedIndex + by, 0), $("speed").length - 1);
-  $("speed").selectedIndex = at;
-  clock.setSpeed(Number($("speed").value));
 }
 
 function look(view) {
@@ -373,70 +342,36 @@ function look(view) {
   redraw();
 }
 
-const play = () => (clock.running ? clock.pause() : clock.play().catch((error) => say(`the sound does not play: ${error.message}`, true)));
-
-const KEYS = {
-  " ": play, ArrowLeft: (e) => (e.shiftKey ? clock.seek(clock.time - 1) : step(-1)), ArrowRight: (e) => (e.shiftKey ? clock.seek(clock.time + 1) : step(1)),
-  Home: () => clock.seek(0), End: () => clock.seek(clock.duration), ArrowUp: () => neighbour(-1), ArrowDown: () => neighbour(1),
-  "[": () => speed(-1), "]": () => speed(1), l: () => $("loop").click(), e: () => toggle("errors"), w: () => toggle("wireframe"), j: () => toggle("jaw"),
-  c: () => toggle("curves-on"), r: () => look("reset"), 1: () => look("front"), 2: () => look("quarter"), 3: () => look("side"),
-  m: () => { if (!$("record").hidden) record(); }, "?": () => $("help").showModal(),
-};
-
-function wire() {
-  $("play").onclick = play;
-  $("loop").onclick = () => { clock.setLoop(!clock.looping); $("loop").setAttribute("aria-pressed", String(clock.looping)); };
-  $("scrub").oninput = () => clock.seek(Number($("scrub").value));
-  $("speed").onchange = () => speed(0);
-  $("volume").oninput = () => { clock.audio.volume = Number($("volume").value); };
-  $("filter").oninput = $("actor").onchange = listShots;
-  for (const id of ["errors", "wireframe", "tongue", "eyes", "jaw"]) $(id).onchange = applyDisplay;
-  $("most").oninput = applyDisplay;
-  $("curves-on").onchange = () => { $("curves-panel").hidden = !$("curves-on").checked; resize(); loadCurves(); };
-  for (const button of $("mode").children) button.onclick = () => { mode = button.dataset.mode; choosePanes(); framed = null; };
-  for (const button of document.querySelectorAll("[data-view]")) button.onclick = () => look(button.dataset.view);
-  $("help-open").onclick = () => $("help").showModal();
-  $("record").onclick = record;
-  $("upload").onchange = () => { if ($("upload").files[0]) addSound($("upload").files[0], $("upload").files[0].name); $("upload").value = ""; };
-  addEventListener("keydown", (event) => {
-    const at = event.target;
-    if (event.ctrlKey || event.metaKey || event.altKey || $("help").open) return;
-    if (at.matches("input[type=search], select, textarea") || (at.matches("button, input[type=checkbox]") && event.key === " ")) return;
-    if (at.matches("input[type=range]") && at.id !== "scrub" && event.key.startsWith("Arrow")) return;
-    const act = KEYS[event.key] || KEYS[event.key.toLowerCase()];
-    if (act) { event.preventDefault(); act(event); }
-  });
-  let over = 0;
-  addEventListener("dragenter", () => { over++; $("drop").hidden = !live.ready; });
-  addEventListener("dragleave", () => { if (--over <= 0) { over = 0; $("drop").hidden = true; } });
-  addEventListener("dragover", (event) => event.preventDefault());
-  addEventListener("drop", (event) => {
-    event.preventDefault();
-    over = 0;
-    $("drop").hidden = true;
-    const file = event.dataTransfer.files[0];
-    if (file) addSound(file, file.name);
-  });
-  new ResizeObserver(resize).observe($("stage"));
-  new ResizeObserver(drawWave).observe($("wave"));
+function play() {
+  if (clock.running) clock.pause();
+  else clock.play().catch((error) => say(`the sound does not play: ${error.message}`, true));
 }
+
+function showCurves() {
+  $("curves-panel").hidden = !$("curves-on").checked;
+  resize();
+  loadCurves();
+}
+
+function setMode(chosen) {
+  mode = chosen;
+  framed = null;
+  choosePanes();
+}
+
+const waveform = () => drawWave((shot && shot.peaks) || []);
+const facts = () => { if (shot) listFacts(shot, tracks); };
 
 function resize() {
   stage.resize($("stage").clientWidth, $("stage").clientHeight);
   labels();
-  drawWave();
+  waveform();
   redraw();
 }
 
-function legendBar() {
-  const g = $("legend-bar").getContext("2d"), gradient = g.createLinearGradient(0, 0, 160, 0);
-  HEAT.forEach((c, i) => gradient.addColorStop(i / (HEAT.length - 1), `rgb(${c.map((v) => Math.round(v * 255))})`));
-  g.fillStyle = gradient;
-  g.fillRect(0, 0, 160, 10);
-}
-
 async function start() {
-  wire();
+  const takesSounds = () => live.ready;
+  wireControls({ play, step, look, neighbour, record, addSound, listShots, applyDisplay, showCurves, setMode, resize, waveform, takesSounds }, clock);
   legendBar();
   resize();
   requestAnimationFrame(tick);

@@ -1,0 +1,171 @@
+"""What `python -m runners.view` shows for each name that may be typed, and what it says to mistakes."""
+
+import fake_dataset
+import fake_model
+import fake_run
+import numpy as np
+import pytest
+import soundfile
+from view_client import end, serve
+
+from audio2face.commands.view import Wish, build_library
+from audio2face.formats.json_file import write_json
+from audio2face.viewer.library import Library
+from audio2face.viewer.server import ViewServer
+from runners import view
+
+V, T, RATE = fake_model.V, 90, 16000
+FACES = np.array([[0, 1, 2], [2, 1, 3], [3, 4, 5]])
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A sound and an animation of 3 s, and a small deployed model."""
+    folder = tmp_path_factory.mktemp("viewer")
+    rng = np.random.default_rng(0)
+    np.save(folder / "a_skin.npy", rng.normal(size=(T, V, 3)).cumsum(axis=0).astype(np.float32))
+    np.save(folder / "a_eye.npy", rng.normal(size=(T, 4)).astype(np.float32))
+    np.save(folder / "a.npy", rng.normal(size=(T, 9)).astype(np.float32))  # a network's rows: no mesh
+    soundfile.write(folder / "a.wav", rng.uniform(-0.5, 0.5, T * RATE // 30), RATE)
+    np.save(folder / "faces.npy", FACES)
+    fake_model.regression_model(folder / "model")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project with a data set, a training run that is not deployed, an inference and an evaluation."""
+    home = tmp_path_factory.mktemp("project")
+    data = fake_dataset.make_dataset(home / "tiny")
+    workspace = home / "workspace"
+    run = fake_run.make_train_run(workspace / "output_train", fake_run.make_spec((fake_dataset.ACTOR,)))
+    config = home / "configs" / "fake"
+    config.mkdir(parents=True)
+    dataset = {**data.dataset, "SHOT_EMOTION_NAMES": ["neutral", "joy"]}
+    (config / "config_dataset.py").write_text("".join(f"{key} = {value!r}\n" for key, value in dataset.items()))
+    clips = [(fake_dataset.ACTOR, "a1_neutral", (0, 99), "x", "en", "a1_neutral.wav", 2)]
+    (config / "config_train.py").write_text(f"RUN_NAME = 'fake'\nCLIPS = {clips!r}\n")
+    shot, name = "a1_neutral", f"a1_neutral_{fake_dataset.ACTOR}_{fake_dataset.ACTOR}_neutral_offline"
+    inference = workspace / "output_inference" / "251121_130000_fake"
+    inference.mkdir(parents=True)
+    np.save(inference / f"{name}_skin.npy", np.load(data.skin(shot)) + 1)
+    np.save(inference / f"{name}_jaw.npy", np.zeros((150, 5, 3), np.float32))
+    np.save(inference / f"{name}.npy", np.zeros((150, 9), np.float32))
+    write_json(inference / "configs/training_run_info.json", {"training_run_name_full": run.name})
+    write_json(inference / "configs/config_inference_full.json", {"AUDIO_PATH": [str(data.sound(shot))]})
+    evaluation = workspace / "output_evaluate" / "251121_140000_fake"
+    shots = [{"actor": fake_dataset.ACTOR, "shot": s, "emotion": "joy", "seconds": 5.0} for s in ("a5_joy", "a3_joy")]
+    errors = [{"actor": fake_dataset.ACTOR, "shot": "a3_joy", "lip_vertex_error_mm": 2.34}]
+    report = {"training_runs": [run.name], "emotion": None, "shots": shots, "systems": {run.name: {"by_shot": errors}}}
+    write_json(evaluation / "report.json", report)
+    (workspace / "output_inference" / "251121_150000_fake").mkdir()
+    (workspace / "output_inference" / "251121_150000_fake" / ".incomplete").touch()
+    (home / "configs" / "empty").mkdir()
+    (home / "configs" / "empty" / "config_train.py").write_text("RUN_NAME = 'empty'\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("A2F_CONFIGS_ROOT", str(home / "configs"))
+        patch.setenv("A2F_WORKSPACE_ROOT", str(workspace))
+        patch.setenv("A2F_DATASETS_ROOT", str(home))
+        yield data
+
+
+def opened(wish, shot=0):
+    """A library, and the details of one of its shots."""
+    library = build_library(wish)
+    client = serve(library)
+    about = client.json(f"api/shots/{shot}")
+    pieces = {side: client.piece(about[side]) for side in ("truth", "prediction") if about[side]}
+    if library.model:
+        library.model.wait()
+    end(client)
+    assert not about["problems"]
+    return library, about, pieces
+
+
+def test_a_data_set(project):
+    library, about, pieces = opened(Wish("fake"))
+    assert [shot.name for shot in library.shots] == list(fake_dataset.SHOTS)
+    assert {shot.emotion for shot in library.shots} == {"neutral", "joy"} and library.model is None
+    assert about["truth"]["start_s"] == pytest.approx(2.5 / 30)  # the offset of its clip, and half a frame
+    assert set(pieces["truth"]) == {"skin", "tongue", "jaw", "eyes"} and about["duration_s"] == pytest.approx(5)
+    skin = np.load(project.skin())[: len(pieces["truth"]["skin"])]
+    np.testing.assert_allclose(pieces["truth"]["skin"], skin, atol=np.ptp(skin) / 65535)
+    assert "SKIN_TRIANGLES_FPATH" in library.notices[0]
+    assert [shot.name for shot in build_library(Wish("fake", fake_dataset.ACTOR)).shots] == list(fake_dataset.SHOTS)
+
+
+def test_an_inference_run(project):
+    library, about, pieces = opened(Wish("fake", "251121_130000_fake"))
+    assert [shot.name for shot in library.shots] == ["a1_neutral"] and library.shots[0].note.endswith("offline")
+    assert {"skin", "jaw"} <= set(pieces["prediction"]) and about["prediction"]["start_s"] == pytest.approx(0.5 / 30)
+    difference = pieces["prediction"]["skin"][:20] - pieces["truth"]["skin"][:20]
+    np.testing.assert_allclose(difference, 1, atol=1e-2)
+    assert library.model.state == "ready", library.model.error
+    assert build_library(Wish("fake", "latest", "inference")).title == library.title
+
+
+def test_a_training_run_that_was_never_deployed(project):
+    library, about, pieces = opened(Wish("fake", "251121_120000_fake"), 2)
+    assert about["prediction"] is None and library.shots[2].start == {"joy": 1.0}
+    assert library.model.state == "ready", library.model.error
+    assert library.model.emotions == ("joy", "anger") and library.model.actors == (fake_dataset.ACTOR,)
+
+
+def test_an_evaluation(project):
+    library, about, pieces = opened(Wish("fake", "251121_140000_fake"))
+    joy = {"joy": 1.0}
+    expected = [("a3_joy", "held out, lip error 2.3 mm", joy), ("a5_joy", "held out", joy)]  # the worst first
+    assert [(s.name, s.note, s.start) for s in library.shots] == expected
+    assert library.model.state == "ready", library.model.error
+
+
+def test_files_and_folders(place):
+    library, about, pieces = opened(Wish(str(place / "a_skin.npy"), triangles=place / "faces.npy", fps=60.0))
+    assert about["prediction"]["fps"] == 60.0 and about["duration_s"] == pytest.approx(3) and not library.notices
+    assert set(pieces["prediction"]) == {"skin", "eyes"}
+    library, about, pieces = opened(Wish(str(place)))
+    assert [shot.name for shot in library.shots] == ["a"] and "--triangles" in library.notices[0]
+    library = build_library(Wish(str(place / "model")))
+    assert not library.shots and library.model.state in ("loading", "ready")
+    library.close()
+
+
+def test_a_file_that_is_broken_later_is_told(place, tmp_path):
+    frames = np.load(place / "a_skin.npy")
+    frames[3, 1] = np.nan
+    np.save(tmp_path / "b.npy", frames)
+    client = serve(build_library(Wish(str(tmp_path / "b.npy"))))
+    track = client.json("api/shots/0")["prediction"]
+    status, data = client.ask(f"data/{track['id']}/0")
+    assert status == 422 and b"finite" in data
+    end(client)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["no/such.npy"], "no such file"),
+        (["fake", "nobody"], "no finished run"),
+        (["fake", "../251121_130000_fake"], "no finished run"),
+        (["fake", "251121_150000_fake"], "incomplete"),
+        (["empty"], "no data set"),
+        (["unknown"], "unknown"),
+        (["PLACE/a.wav"], "no animation"),
+        (["PLACE/a_skin.npy", "--audio", "no.wav"], "no such file"),
+        (["PLACE/a_skin.npy", "--fps", "0"], "--fps"),
+        (["PLACE/a_skin.npy", "--port", "99999"], "--port"),
+    ],
+)
+def test_mistakes_end_with_status_2(project, place, capsys, arguments, words):
+    assert view.main([a.replace("PLACE", str(place)) for a in arguments] + ["--no-browser"]) == 2
+    error = capsys.readouterr().err
+    assert words in error and "Traceback" not in error and error.startswith("error: ")
+
+
+def test_a_taken_port_is_told(place, capsys):
+    other = ViewServer(Library("", [], []))
+    port = other.server_address[1]
+    assert view.main([str(place / "a_skin.npy"), "--port", str(port), "--no-browser"]) == 2
+    assert "choose another" in capsys.readouterr().err
+    other.server_close()
+    other.library.close()
