@@ -33,6 +33,8 @@ export class Track {
     this.pending = new Set();
     this.bytes = 0;
     this.problem = "";
+    this.gone = false;
+    this.wanted = [0, 0]; // pieces around the moment shown
   }
 
   get lastFrame() { return this.info.num_frames - 1; }
@@ -49,26 +51,33 @@ export class Track {
     const first = this.place(time);
     const size = this.info.chunk_frames;
     const from = Math.floor(first / size);
-    const to = Math.floor(Math.min(first + Math.max(1, AHEAD_S * this.info.fps), this.lastFrame) / size);
-    for (let k = from; k <= to; k++) this.ask(k, from);
+    this.wanted = [from, Math.floor(Math.min(first + Math.max(1, AHEAD_S * this.info.fps), this.lastFrame) / size)];
+    this.askForWanted();
     const next = Math.floor(Math.min(Math.floor(first) + 1, this.lastFrame) / size);
     return this.pieces.has(from) && this.pieces.has(next);
   }
 
+  askForWanted() {
+    const [from, to] = this.wanted;
+    for (let k = from; k <= to && this.pending.size < AT_ONCE; k++) this.ask(k, from);
+  }
+
   async ask(k, around) {
     const end = Math.min((k + 1) * this.info.chunk_frames, this.info.num_frames);
-    if (this.pieces.has(k) || this.pending.has(k) || this.pending.size >= AT_ONCE || this.problem) return;
+    if (this.pieces.has(k) || this.pending.has(k) || this.problem || this.gone) return;
     if (end > this.info.ready) return; // not computed yet
     this.pending.add(k);
     try {
       const response = await fetch(`data/${this.info.id}/${k}`);
       if (response.status === 422) this.problem = (await response.json()).error.join("\n");
-      if (response.ok) this.keep(k, Number(response.headers.get("X-Frames")), await response.arrayBuffer(), around);
+      else if (!response.ok) this.gone = true; // another animation has taken its place
+      else this.keep(k, Number(response.headers.get("X-Frames")), await response.arrayBuffer(), around);
     } catch (error) {
       this.problem = "the viewer was ended";
     } finally {
       this.pending.delete(k);
       this.changed();
+      this.askForWanted();
     }
   }
 
