@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tools import bench_train
+from tools import bench_infer, bench_train
 from tools.bench import diffusion, regression
 from tools.bench.made_up import MadeUp, Size
 from tools.bench.measure import Memory, Stages
@@ -67,6 +67,16 @@ def test_training_bench(monkeypatch, capsys):
     found = run(monkeypatch, capsys, bench_train.main, "--small", "--seconds", "0", "--parts", "melspec", "diffusion")
     assert found["ratio"] == found["melspec"]["ratio"] > 0
     assert sum(found["diffusion"]["coefficients"]["shares"].values()) == pytest.approx(1)
+
+
+def test_streaming_bench(monkeypatch, capsys):
+    monkeypatch.setattr(bench_infer, "SMALL", TINY)
+    arguments = ["--small", "--seconds", "0.6", "--threads", "1", "--steps", "1", "--streams", "2"]
+    found = run(monkeypatch, capsys, bench_infer.main, *arguments)
+    assert found["ratio"] > 0 and set(found) == {"machine", "ratio", "regression", "diffusion, 1 steps"}
+    assert all(
+        found["diffusion, 1 steps"][way]["real_time_factor"] > 0 for way in ("onnxruntime", "pytorch", "together")
+    )
 
 
 def test_clocks_and_memory():
