@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tools import bench_infer, bench_train
+from tools import bench_infer, bench_preproc, bench_train
 from tools.bench import diffusion, regression
 from tools.bench.made_up import MadeUp, Size
 from tools.bench.measure import Memory, Stages
@@ -59,6 +59,15 @@ def test_plain_diffusion_has_the_same_mean_square(tmp_path):
     assert torch.isfinite(plain.loss(batch, plain.encode(batch)))
     diffusion.keep_features(method, 1)
     assert next(data.batches(0)).features is not None
+
+
+@pytest.mark.parametrize("plain", ["3", "all"])
+def test_preprocessing_bench(monkeypatch, capsys, plain):
+    found = run(monkeypatch, capsys, bench_preproc.main, "--small", "--plain", plain)
+    assert found["plain_rounds_timed"] == found["plain_rounds_agreed"] == (3 if plain == "3" else 40)
+    assert found["same_poses"] == found["chosen"] == 44
+    assert found["residual"] == pytest.approx(found["plain_residual"], rel=1e-4)
+    assert found["ratio"] > 0
 
 
 def test_training_bench(monkeypatch, capsys):
