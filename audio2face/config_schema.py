@@ -93,6 +93,7 @@ class Dataset(Schema):
     SHOT_EMOTION_MAP: list[tuple[Filled, Filled, Filled]]
     SHOT_LANGUAGE_MAP: LanguageMap
     TRANSFORM_SCALE: Annotated[dict[Name, ChannelScale], BY_ACTOR]
+    SKIP_DATA_CHECKS: list[Filled]
 
 
 class Preproc(Schema):

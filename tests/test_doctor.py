@@ -11,7 +11,7 @@ from fake_dataset import ACTOR, FPS, NUM_FRAMES, RATE, SHOTS, make_dataset
 from numpy.testing import assert_allclose
 
 from audio2face.config import section_from_values
-from audio2face.doctor import by_level, full_check, quick_check, raise_errors
+from audio2face.doctor import by_level, full_check, quick_check, raise_errors, report_faults
 from audio2face.doctor.fix import write_fixed_copy
 from audio2face.doctor.html import html_report
 from audio2face.doctor.mend import fill_lost_frames, resample_frames
@@ -82,7 +82,39 @@ def test_everything_is_told_at_once(data):
     assert {"sync.shot", "audio.silence", "cache.static", "structure"} <= {f.check for f in by_level(found, "error")}
     with pytest.raises(UserError) as caught:
         raise_errors(found)
-    assert len(caught.value.lines) == len(by_level(found, "error"))
+    *lines, hint = caught.value.lines
+    assert len(lines) == len(by_level(found, "error")) and "SKIP_DATA_CHECKS = ['audio.silence', " in hint
+
+
+def test_a_finding_is_accepted_by_the_name_of_its_check(data):
+    data.edit_sound(lambda x: x * 0, SHOTS[1])
+    data.edit(data.home / "geom/skin/neutral_pose.npy", lambda x: x + [0, 4, 0])
+    (data.home / "geom/skin/lip_open_pose_delta.npy").unlink()
+    for accepted, left in (
+        ([], {"geometry.neutral", "audio.silence"}),
+        (["geometry.*"], {"audio.silence"}),
+        (["*"], set()),
+    ):
+        data.dataset["SKIP_DATA_CHECKS"] = accepted
+        found = full_check(data.sections(), [ACTOR])[0].findings
+        assert {f.check for f in by_level(found, "error")} == left | {"structure"}
+        told = [f for f in found if f.check == "geometry.neutral"]
+        assert [f.level for f in told] == ["info" if accepted else "error"]
+
+
+def test_commands_stop_at_errors_and_go_on_with_warnings(data, caplog):
+    data.edit_sound(lambda x: x[: 140 * RATE // FPS], SHOT)  # a warning
+    report_faults(data.sections(), [ACTOR])
+    assert "140 frames would match" in caplog.text
+    data.edit(data.home / "geom/skin/neutral_pose.npy", lambda x: x + [0, 4, 0])
+    (data.home / "geom/skin/lip_open_pose_delta.npy").unlink()
+    for training, count in ((False, 2), (True, 1)):
+        with pytest.raises(UserError) as caught:
+            report_faults(data.sections(), [ACTOR], training)
+        *lines, hint = caught.value.lines
+        assert len(lines) == count and "[geometry.neutral]" in lines[-1] and "SKIP_DATA_CHECKS" in hint
+    data.dataset["SKIP_DATA_CHECKS"] = ["geometry.neutral"]
+    report_faults(data.sections(), [ACTOR], training=True)
 
 
 @pytest.mark.parametrize("frames", [-7, -3, 3, 5, 10])

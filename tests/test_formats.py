@@ -336,6 +336,18 @@ def test_npy_is_mapped_in_its_own_type(tmp_path):
             read_animation(tmp_path / "bad.npy")
 
 
+@pytest.mark.parametrize("name", ["file", "allow_pickle", "args", "a/b", "größer"])
+def test_npz_names_may_be_anything(tmp_path, name):
+    write_npz(tmp_path / "a.npz", {name: np.arange(3.0), "scalar": np.array("1.0")})
+    found = read_npz(tmp_path / "a.npz")
+    assert found[name].tolist() == [0, 1, 2] and found["scalar"].shape == ()
+    with np.load(tmp_path / "a.npz", allow_pickle=False) as stored:
+        assert set(stored.files) == {name, "scalar"}
+    before = (tmp_path / "a.npz").read_bytes()
+    write_npz(tmp_path / "a.npz", {name: np.arange(3.0), "scalar": np.array("1.0")})
+    assert (tmp_path / "a.npz").read_bytes() == before
+
+
 def test_npz(tmp_path):
     arrays = {"a": mesh(), "b/c": np.arange(3), "d": np.array("text")}
     write_npz(tmp_path / "a.npz", arrays)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -160,7 +158,7 @@ def save_basis(folder: Path, mesh: str, pca: Pca, coeffs: Mapping[str, np.ndarra
     """Write pca/<mesh>: basis, coefficients {shot: (T, K)} and, under intermediate/, each stage {shot: [frame, …]}."""
     arrays = {"shapes_matrix": pca.components, "shapes_mean": pca.mean, "shapes_variance": pca.variances}
     write_npz(folder / FILES[f"{mesh}_shapes"], {name: np.asarray(a, np.float32) for name, a in arrays.items()})
-    write_shot_arrays(folder / FILES[f"{mesh}_coeffs"], coeffs)
+    write_npz(folder / FILES[f"{mesh}_coeffs"], coeffs)
     for name, frames in stages.items():
         write_json(folder / "pca" / mesh / "intermediate" / f"{name}.json", frames)
 
@@ -184,7 +182,7 @@ def save_deploy(
 
 def save_blendshapes(folder: Path, mesh: str, actor: str, arrays: Mapping[str, np.ndarray], config: Any) -> None:
     """Write the blendshapes of a mesh and their solver's settings into deploy/."""
-    write_shot_arrays(folder / "deploy" / f"bs_{mesh}_{actor}.npz", arrays)
+    write_npz(folder / "deploy" / f"bs_{mesh}_{actor}.npz", {k: np.ascontiguousarray(v) for k, v in arrays.items()})
     write_json(folder / "deploy" / f"bs_{mesh}_config_{actor}.json", config)
 
 
@@ -200,12 +198,3 @@ def clips_text(clips: Sequence[ClipRow]) -> str:
         for actor, shot, (first, last), speaker, language, sound, offset in clips
     ]
     return "CLIPS = [\n" + "".join(rows) + "]\n"
-
-
-def write_shot_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write an uncompressed .npz whose names may be anything a shot can be called ("file" too), whole or not at all."""
-    with atomic(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-        for name, array in arrays.items():
-            buffer = io.BytesIO()
-            np.lib.format.write_array(buffer, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), buffer.getvalue())

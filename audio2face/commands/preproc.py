@@ -42,8 +42,8 @@ def run(config_name: str, actor: str, cache: bool = True) -> str:
     if actor not in dataset.ACTOR_NAMES:
         raise UserError(f"actor {actor!r} is not in ACTOR_NAMES of {config_name}: {', '.join(dataset.ACTOR_NAMES)}")
     setup_logging(verbose=preproc.VERBOSE)
-    inputs = build_inputs(dataset, preproc, actor)
     report_faults(sections, [actor])
+    inputs = build_inputs(dataset, preproc, actor)
     root = local_path(preproc.PREPROC_OUTPUT_ROOT)
     needed = decoded_bytes([*inputs.skin.values(), *inputs.tongue.values()])
     require_space(root, needed, "decoding the caches")

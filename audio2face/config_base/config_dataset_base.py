@@ -199,3 +199,11 @@ SHOT_LANGUAGE_MAP = {}
 # Type: {actor: {channel: factor > 0}}; channels skin, tongue, jaw, eye; 1.0 for those not named.
 # Change: seldom; when one channel of an actor learns much worse than the others and RESCALE_TARGET_CHANNEL_DATA is on.
 TRANSFORM_SCALE = {}
+
+## Checks of the data
+
+# Checks of the data set doctor that this data fails and is right all the same: an odd character may look wrong. What they
+# find is told as a remark instead of stopping run_preproc.py and run_train.py. What cannot work is refused in any case.
+# Type: list of names of checks as they are printed, such as "geometry.units"; "*" stands for any part: "geometry.*", "*".
+# Change: after looking at what was found and finding it right.
+SKIP_DATA_CHECKS = []

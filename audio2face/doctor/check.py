@@ -16,7 +16,7 @@ from audio2face.doctor.caches import check_duplicates, check_headers, check_moti
 from audio2face.doctor.channels import check_channels, check_tongue
 from audio2face.doctor.clips import check_clips, check_muted, check_shots
 from audio2face.doctor.files import check_files
-from audio2face.doctor.findings import ERROR, Finding, Reporter, worst_first
+from audio2face.doctor.findings import ERROR, INFO, STRUCTURE, Finding, Reporter, accept, raise_errors, worst_first
 from audio2face.doctor.geometry import check_geometry
 from audio2face.doctor.scan import Scan, combine, sample_cache, scan_cache
 from audio2face.doctor.subject import Mesh, Subject, build_subject, readable
@@ -59,7 +59,7 @@ def quick_check(sections: Mapping[str, Section], actors: Sequence[str]) -> list[
         found += _structure(actor, problems)
         if subject is not None:
             found += _quick(subject)
-    return worst_first(_once(found))
+    return worst_first(accept(_once(found), sections["dataset"].SKIP_DATA_CHECKS))
 
 
 def full_check(sections: Mapping[str, Section], actors: Sequence[str], progress: bool = False) -> list[ActorReport]:
@@ -68,7 +68,7 @@ def full_check(sections: Mapping[str, Section], actors: Sequence[str], progress:
 
 
 def _structure(actor: str, problems: list[str]) -> list[Finding]:
-    return Reporter(actor).lines(ERROR, "structure", problems)
+    return Reporter(actor).lines(ERROR, STRUCTURE, problems)
 
 
 def _quick(subject: Subject) -> list[Finding]:
@@ -128,7 +128,8 @@ def _full(sections: Mapping[str, Section], actor: str, progress: bool) -> ActorR
     found += check_sync(subject, lags)
     found += check_muted(subject, opening)
     found += _of_tongue(subject, progress)
-    return ActorReport(actor, worst_first(_once(found)), subject, sounds, opening, lags, scans)
+    found = accept(_once(found), sections["dataset"].SKIP_DATA_CHECKS)
+    return ActorReport(actor, worst_first(found), subject, sounds, opening, lags, scans)
 
 
 def _of_tongue(subject: Subject, progress: bool) -> Iterator[Finding]:
@@ -161,7 +162,7 @@ def _listen_all(subject: Subject, progress: bool) -> dict[str, Sound]:
 def _once(findings: list[Finding]) -> list[Finding]:
     """Drop what preprocessing says in other words about a file that a check of ours names."""
     told = [f.where.file for f in findings if f.check in TOLD_BY_PREPROC and f.where.file]
-    return [f for f in findings if f.check != "structure" or not any(path in f.what for path in told)]
+    return [f for f in findings if f.check != STRUCTURE or not any(path in f.what for path in told)]
 
 
 def build_actors(sections: Mapping[str, Section], actor: str | None) -> list[str]:
@@ -174,12 +175,14 @@ def build_actors(sections: Mapping[str, Section], actor: str | None) -> list[str
     return [actor]
 
 
-def report_faults(sections: Mapping[str, Section], actors: Sequence[str]) -> None:
-    """The quick check as a command runs it at its start: what it finds is logged.
+def report_faults(sections: Mapping[str, Section], actors: Sequence[str], training: bool = False) -> None:
+    """The quick check as a command runs it at its start. Warnings are logged; UserError lists every error.
 
-    It does not stop the command, since an odd character may look wrong and be right; what cannot work is refused by the
-    command itself.
+    `training` has checked for itself what it reads, and does without caches: what is missing there is a warning.
     """
-    for finding in quick_check(sections, actors):
-        if finding.level != "info":
+    findings = quick_check(sections, actors)
+    stopping = [f for f in findings if f.level == ERROR and not (training and f.check == STRUCTURE)]
+    for finding in findings:
+        if finding.level != INFO and finding not in stopping:
             logger.warning("%s", finding)
+    raise_errors(stopping)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
 from audio2face.paths import external_path
 from audio2face.types import UserError
 
+STRUCTURE = "structure"  # what preprocessing itself refuses
+CANNOT_WORK = (STRUCTURE, "audio.rate")  # checks that SKIP_DATA_CHECKS has no say in
 ERROR, WARNING, INFO = LEVELS = ("error", "warning", "info")
 _KEY = re.compile(r"\b([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)\b")
 _SHOT = re.compile(r"\bshot '?([\w.-]*\w)'?")
@@ -89,8 +92,23 @@ def worst_first(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(dict.fromkeys(findings), key=lambda finding: LEVELS.index(finding.level))
 
 
+def accept(findings: Iterable[Finding], patterns: Sequence[str]) -> list[Finding]:
+    """The findings, those of checks that SKIP_DATA_CHECKS names (`*` for any part) as infos; never what cannot work."""
+    return [
+        replace(f, level=INFO, what=f"(SKIP_DATA_CHECKS) {f.what}")
+        if f.check not in CANNOT_WORK and any(fnmatchcase(f.check, pattern) for pattern in patterns)
+        else f
+        for f in findings
+    ]
+
+
 def raise_errors(findings: Sequence[Finding]) -> None:
-    """Raise UserError with every error among the findings, or return when there is none."""
+    """Raise UserError with every error among the findings, and how to accept them, or return when there is none."""
     errors = by_level(findings, ERROR)
-    if errors:
-        raise UserError([str(finding) for finding in errors])
+    if not errors:
+        return
+    checks = sorted({finding.check for finding in errors if finding.check not in CANNOT_WORK})
+    lines = [f.what if f.check == STRUCTURE else f"{f} [{f.check}]" for f in errors]
+    if checks:
+        lines.append(f"where the data is right as it is, say so in config_dataset.py: SKIP_DATA_CHECKS = {checks}")
+    raise UserError(lines)
