@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
-from audio2face.paths import atomic
+from audio2face.formats.npy import read_npz, write_npz
 from audio2face.types import UserError
 
 MEAN_SHOT = "mean"  # a source shot that stands for the mean of all rows
@@ -148,17 +147,15 @@ def write_emotion_db(path: str | os.PathLike[str], database: EmotionDB) -> None:
     }
     if database.first:
         arrays["emo_spec_first"] = np.array([database.first.get(shot, 0) for shot, _ in spans], dtype="<i4")
-    with atomic(path) as temporary:
-        np.savez(temporary, **arrays)  # type: ignore[arg-type]
+    write_npz(path, arrays)
 
 
 def read_emotion_db(path: str | os.PathLike[str]) -> EmotionDB:
     """Read implicit_emo_db.npz. Raises ValueError naming the file and the array that is missing or inconsistent."""
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        arrays = read_npz(path)
+    except OSError as error:
         raise ValueError(f"{path}: not a readable npz file ({error})") from error
     missing = [n for n in ("emo_db", "emo_spec_names", "emo_spec_start", "emo_spec_size") if n not in arrays]
     if missing:

@@ -21,13 +21,14 @@ __all__ = ["RULES", "Problem", "Report", "check_model", "inspect_model", "model_
 _ENGINE_MAGIC = (b"ftrt", b"ptrt")
 
 
-def check_model(folder: Path, geometry_only: bool = False) -> list[Problem]:
+def check_model(folder: Path, geometry_only: bool = False, trusted: bool = True) -> list[Problem]:
     """Every violation found in a deployed model; empty for a sound one.
 
     `geometry_only`: the model is not meant to give blendshape weights, so that their files may be missing. Files are
-    taken as untrusted: nothing is unpickled, and damage of any kind is a Problem. NotADirectoryError: no such folder.
+    taken as untrusted: nothing is unpickled, and damage of any kind is a Problem. What lies outside the folder is looked
+    at only in a `trusted` one. NotADirectoryError: no such folder.
     """
-    return inspect_model(folder, geometry_only).problems
+    return inspect_model(folder, geometry_only, trusted).problems
 
 
 def model_folders(folder: Path) -> list[Path]:
@@ -36,19 +37,19 @@ def model_folders(folder: Path) -> list[Path]:
     return inside if inside and not (folder / "model.json").exists() else [folder]
 
 
-def inspect_model(folder: Path, geometry_only: bool = False) -> Report:
+def inspect_model(folder: Path, geometry_only: bool = False, trusted: bool = True) -> Report:
     """check_model's problems, with notes on what is worth knowing beside them."""
     folder = Path(folder)
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder")
-    return _Check(folder, geometry_only).run()
+    return _Check(folder, geometry_only, trusted).run()
 
 
 class _Check:
     """One pass over a model folder; `info` and what the files yield is handed from rule to rule."""
 
-    def __init__(self, folder: Path, geometry_only: bool):
-        self.folder = folder
+    def __init__(self, folder: Path, geometry_only: bool, trusted: bool = True):
+        self.folder, self.trusted = folder, trusted
         self.geometry_only = geometry_only
         self.report = Report()
         self.info = NetworkInfo()
@@ -75,13 +76,17 @@ class _Check:
             return None
         try:
             path = self.folder / name
+            outside = not path.resolve().is_relative_to(self.folder.resolve())
+            if outside and not self.trusted:
+                self.report.problem(rule, label(name), "lies outside the model's folder")
+                return None
             if not path.is_file():
                 self.report.problem(rule, label(name), "is named by the model, but there is no such file")
                 return None
             if path.stat().st_size == 0:
                 self.report.problem("file-empty", name, "is empty")
                 return None
-            if not path.resolve().is_relative_to(self.folder.resolve()):
+            if outside:
                 self.report.note(name, "lies outside the model folder, which cannot be moved or copied without it")
         except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL, a loop of links
             self.report.problem(rule, label(name), f"cannot be opened: {brief(str(error))}")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from audio2face.artifacts.train_run import ActorData, TrainRun, float32_arrays
+from audio2face.formats.npy import read_npz, write_npz
 from audio2face.paths import atomic, external_path
 from audio2face.types import UserError
 
@@ -56,15 +57,13 @@ def copy_blendshapes(folder: Path, actor: ActorData) -> dict[str, dict[str, str]
     for part, files in actor.blendshapes.items():
         shutil.copyfile(files["config"], folder / files["config"].name)
         target = folder / files["data"].name
-        with np.load(files["data"], allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = read_npz(files["data"])
         fixed = {name: _runtime_type(array) for name, array in arrays.items()}
         if all(fixed[name] is array for name, array in arrays.items()) and _is_stored(files["data"]):
             shutil.copyfile(files["data"], target)
         else:
             logger.info("%s: array types changed to what the runtime reads", target.name)
-            with atomic(target) as temporary:
-                np.savez(temporary, **fixed)  # type: ignore[arg-type]
+            write_npz(target, fixed)
         entries[part] = {"config": files["config"].name, "data": target.name}
     if set(entries) != {"skin", "tongue"}:
         lacking = " and ".join(part for part in ("skin", "tongue") if part not in entries)

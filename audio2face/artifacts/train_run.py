@@ -16,7 +16,7 @@ import math
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,6 +25,7 @@ from audio2face.artifacts.emotion_db import EmotionDB, read_emotion_db
 from audio2face.artifacts.run_dir import read_config_json
 from audio2face.artifacts.topology import TRIANGLES_FILE, Topology, read_topology
 from audio2face.formats.json_file import read_json, write_json
+from audio2face.formats.npy import read_npy, read_npz, write_npy, write_npz
 from audio2face.paths import atomic, external_path
 from audio2face.types import UserError
 
@@ -243,6 +244,9 @@ def load_train_run(path: Path) -> TrainRun:
     if not isinstance(values, dict) or required - values.keys() or values.keys() - known:
         odd = sorted(required ^ (set(values) - {"extra"})) if isinstance(values, dict) else ["not an object"]
         raise UserError(f"{external_path(file)}: made by another version (differs in {', '.join(odd)}); train again")
+    actors = values["actors"]
+    if not isinstance(actors, list) or not all(isinstance(a, str) and PurePath(a).name == a != ".." for a in actors):
+        raise UserError(f"{external_path(file)}: actors {actors!r} are not names")
     return TrainRun(path, NetworkSpec(**values))
 
 
@@ -253,11 +257,9 @@ def float32_arrays(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _write_actor(folder: Path, actor: str, preproc: PreprocFiles) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    with atomic(folder / "network_data.npz") as temporary:
-        np.savez(temporary, **float32_arrays(preproc.network_data))  # type: ignore[arg-type]
+    write_npz(folder / "network_data.npz", float32_arrays(preproc.network_data))
     write_json(folder / "data_info.json", preproc.data_info)
-    with atomic(folder / "mean_geometry.npy") as temporary:
-        np.save(temporary, np.asarray(preproc.mean_geometry, dtype=np.float32))
+    write_npy(folder / "mean_geometry.npy", np.asarray(preproc.mean_geometry, dtype=np.float32))
     for part, files in preproc.blendshapes.items():
         for kind, name in _blendshape_names(part, actor).items():
             with atomic(folder / name) as temporary:
@@ -269,12 +271,13 @@ def _write_actor(folder: Path, actor: str, preproc: PreprocFiles) -> None:
 
 def _read_actor(folder: Path, actor: str) -> ActorData:
     try:
-        with np.load(folder / "network_data.npz", allow_pickle=False) as archive:
-            network_data = {name: archive[name] for name in archive.files}
+        network_data = read_npz(folder / "network_data.npz")
         data_info = read_json(folder / "data_info.json")
-        mean_geometry = np.load(folder / "mean_geometry.npy", allow_pickle=False)
+        mean_geometry = np.array(read_npy(folder / "mean_geometry.npy"))
     except FileNotFoundError as error:
         raise UserError(f"training run is incomplete: {external_path(error.filename)} is missing") from error
+    except ValueError as error:
+        raise UserError(f"training run is damaged: {error}") from error
     blendshapes = {}
     for part in ("skin", "tongue"):
         files = {kind: folder / name for kind, name in _blendshape_names(part, actor).items()}

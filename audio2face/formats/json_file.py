@@ -65,7 +65,11 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """Read a JSON file. Raises ValueError naming the file, line and column when it is malformed."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except RecursionError as error:
+        raise ValueError(f"{path}: nested too deeply") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"{path}: line {error.lineno}, column {error.colno}: {error.msg}") from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not UTF-8 text (byte {error.start})") from error
+    except ValueError as error:  # a number of thousands of digits
+        raise ValueError(f"{path}: {error}") from error

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from audio2face.paths import atomic
 
 BLOCK_BYTES = 1 << 24  # written at once
+LARGE_BYTES, MOST_PACKED = 1 << 30, 200  # archives below this size or this ratio are unpacked without a question
 _FORMAT = np.lib.format
 _MALFORMED = (ValueError, EOFError, SyntaxError, TypeError, KeyError, tokenize.TokenError)
 _HEADER_READERS = {(1, 0): _FORMAT.read_array_header_1_0, (2, 0): _FORMAT.read_array_header_2_0}
@@ -37,8 +40,8 @@ def npy_header(path: str | os.PathLike[str]) -> tuple[tuple[int, ...], bool, np.
         offset = file.tell()
     if dtype.hasobject:
         raise ValueError(f"{path}: byte {offset}: expected numbers, found pickled Python objects (dtype {dtype})")
-    expected = offset + dtype.itemsize * int(np.prod(shape, dtype=np.int64))
-    if size != expected:
+    expected = offset + dtype.itemsize * math.prod(shape)
+    if size != expected or min(shape, default=0) < 0:
         raise ValueError(
             f"{path}: byte {size}: expected {expected} bytes for shape {shape} of {dtype}, the file has {size}"
         )
@@ -72,15 +75,36 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     name = ""
     try:
         with zipfile.ZipFile(path) as archive:
+            _check_size(archive, path.stat().st_size)
             arrays = {}
             for name in archive.namelist():
+                with archive.open(name) as file:
+                    _check_header(file, archive.getinfo(name).file_size)
                 with archive.open(name) as file:
                     arrays[name.removesuffix(".npy")] = _FORMAT.read_array(file, allow_pickle=False)
             return arrays
     except zipfile.BadZipFile as error:
         raise ValueError(f"{path}: expected a .npz (zip) file{f', array {name!r}' if name else ''}: {error}") from error
-    except (*_MALFORMED, zlib.error, NotImplementedError) as error:
-        raise ValueError(f"{path}: array {name!r}: {error}") from error
+    except (*_MALFORMED, zlib.error, NotImplementedError, OverflowError) as error:
+        raise ValueError(f"{path}: {f'array {name!r}: ' if name else ''}{error}") from error
+
+
+def _check_size(archive: zipfile.ZipFile, packed: int) -> None:
+    """Raise ValueError when an archive would unpack to much more than arrays ever do."""
+    unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > max(LARGE_BYTES, MOST_PACKED * packed):
+        raise ValueError(f"{packed} bytes would unpack to {unpacked}, which no arrays do")
+
+
+def _check_header(file: IO[bytes], size: int) -> None:
+    """Raise ValueError when an array's header asks for another number of bytes than there are: NumPy would make room first."""
+    version = _FORMAT.read_magic(file)
+    shape, _, dtype = _HEADER_READERS.get(version, _FORMAT.read_array_header_2_0)(file)
+    if dtype.hasobject:
+        raise ValueError(f"expected numbers, found pickled Python objects (dtype {dtype})")
+    expected = file.tell() + dtype.itemsize * math.prod(shape)
+    if size != expected or min(shape, default=0) < 0:
+        raise ValueError(f"expected {expected} bytes for shape {shape} of {dtype}, found {size}")
 
 
 def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
