@@ -92,9 +92,10 @@ def test_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
             patch.setattr(train, "num_cores", lambda: 4)
             for key, value in environ.items():
                 patch.setenv(key, value)
-            return train.num_processes(SimpleNamespace(NUM_PROCESSES=wanted))  # type: ignore[arg-type]
+            section = SimpleNamespace(NUM_PROCESSES=wanted, BATCH_SIZE=4)
+            return train.num_processes(section)  # type: ignore[arg-type]
 
-    assert (chosen(None, 0), chosen(None, 1), chosen(None, 8), chosen(2, 8), chosen(3, 0)) == (1, 1, 8, 2, 3)
+    assert (chosen(None, 0), chosen(None, 1), chosen(None, 8), chosen(2, 8), chosen(3, 0)) == (1, 1, 4, 2, 3)
     with pytest.raises(UserError, match=r"NUM_PROCESSES = 5, but PyTorch can use 4 CPU core"):
         chosen(5, 0)
     with pytest.raises(UserError, match=r"NUM_PROCESSES = 5, but PyTorch can use 2 GPU"):

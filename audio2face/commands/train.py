@@ -124,7 +124,14 @@ def num_processes(train: Section) -> int:
     most, what = (devices, "GPU(s)") if devices else (num_cores(), "CPU core(s)")
     if wanted is not None and wanted > most:
         raise UserError(f"config_train.py: NUM_PROCESSES = {wanted}, but PyTorch can use {most} {what} here")
-    return wanted or max(devices, 1)
+    chosen = wanted or max(min(devices, train.BATCH_SIZE), 1)
+    if train.BATCH_SIZE < (wanted or devices):
+        logger.warning(
+            "a batch of BATCH_SIZE = %d cannot keep %d processes busy: raise it (and lower GRADIENT_ACCUMULATION_STEPS)",
+            train.BATCH_SIZE,
+            wanted or devices,
+        )
+    return chosen
 
 
 def export_again(root: Path, name: str, train: Section) -> str:

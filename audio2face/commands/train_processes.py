@@ -5,6 +5,7 @@ Run as a module it is one of these processes. They leave word in a folder: their
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
@@ -23,6 +24,7 @@ from audio2face.types import UserError
 
 logger = logging.getLogger(__name__)
 
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
 AGREEMENT_S = 5.0  # how long a process that meets a user's mistake waits for the others to meet it, too
 
 
@@ -34,7 +36,12 @@ def train_together(config_name: str, resume: str | None, count: int) -> str:
     """
     with tempfile.TemporaryDirectory(prefix="a2f_train_") as folder:
         argv = torchrun_arguments(Path(folder), config_name, resume, count)
-        process = subprocess.Popen(argv, env=environment(count), start_new_session=True)
+        process = subprocess.Popen(
+            argv,
+            env=environment(count),
+            start_new_session=True,
+            preexec_fn=_end_with_parent if os.name == "posix" else None,
+        )
         interrupted = _wait(process, Path(folder))
         outcomes = [read_json(path) for path in sorted(Path(folder).glob("outcome_*.json"))]
     for outcome in outcomes:
@@ -64,6 +71,12 @@ def environment(count: int, environ: Mapping[str, str] = os.environ) -> dict[str
     search = [str(FRAMEWORK_ROOT), environ.get("PYTHONPATH", "")]
     threads = str(max(num_cores() // count, 1))
     return {"OMP_NUM_THREADS": threads, **environ, "PYTHONPATH": os.pathsep.join(filter(None, search))}
+
+
+def _end_with_parent() -> None:
+    """In the new process: end, too, when the one that started it is killed (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _wait(process: subprocess.Popen[bytes], folder: Path) -> bool:

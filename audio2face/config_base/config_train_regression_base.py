@@ -531,7 +531,7 @@ CHECKPOINT_KEEP = 2
 
 # Processes that train together on this machine, one on each GPU (or on part of the CPU's cores). They share each batch:
 # BATCH_SIZE and everything else mean the same, and the losses differ by rounding only.
-# Type: None or a whole number >= 1; None is one for each visible GPU, and 1 without a GPU.
+# Type: None or a whole number >= 1; None is one for each visible GPU, but not more than BATCH_SIZE, and 1 without a GPU.
 # Change: to leave GPUs to others, or to use several CPU cores with small batches.
 NUM_PROCESSES = None
 
