@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pytest
+from fake_dataset import make_dataset
 from fake_rig import FakeRig, write_take
 
 from audio2face.config import load_config
@@ -21,7 +22,7 @@ from audio2face.importing.arkit_rig import CURVES, match_names
 from audio2face.importing.jaw import rigid_motion
 from audio2face.importing.sounds import begin_at, read_take_sound, time_code_offset
 from audio2face.importing.takes import find_takes
-from tools import import_live_link
+from tools import import_live_link, make_project
 
 
 @pytest.fixture(scope="module")
@@ -394,6 +395,26 @@ def test_round_trip_with_our_own_export(place, rig):
     np.testing.assert_allclose(again, frames, atol=2e-6 * np.abs(frames).max())
     with np.load(place / "datasets/again/xform/eye_rotations_all.npz") as eyes:
         assert eyes["x"].shape == (75, 2, 2)
+
+
+def test_a_project_for_files_that_are_there(place, capsys):
+    """Of the files that other programs' scripts leave in the standard layout."""
+    home = make_dataset(place / "datasets/tiny").home
+    (home / "geom/skin/eye_dist_vertex_list.json").unlink()
+    (home / "audio/a2_neutral.wav").rename(home / "audio/a2.wav")
+    arguments = [str(home), "--actor", "tiny", "--config", "mine"]
+    assert make_project.main([*arguments, "--fps", "30"]) == 2
+    assert "a2_neutral.wav: no such file" in capsys.readouterr().err
+    (home / "audio/a2.wav").rename(home / "audio/a2_neutral.wav")
+    assert make_project.main(arguments) == 2
+    assert "--fps" in capsys.readouterr().err
+    assert make_project.main([*arguments, "--fps", "30"]) == 0
+    assert "proposed: geom/skin/eye_dist_vertex_list.json" in capsys.readouterr().out
+    sections = load_config("mine", ("dataset", "preproc", "train"))
+    dataset = sections["dataset"]
+    assert dataset.AUDIO_ROOT == {"tiny": "/datasets/tiny/audio"} and len(sections["train"].CLIPS) == 6
+    assert "tiny" in dataset.SKIN_EYE_DIST_VERTEX_LIST_FPATH and "tiny" in dataset.TONGUE_RIGID_VERTEX_LIST_FPATH
+    assert not [f for f in full_check(sections, ["tiny"])[0].findings if f.level == "error"]
 
 
 @pytest.mark.slow

@@ -30,12 +30,17 @@ class Target:
 def add_output(parser: argparse.ArgumentParser) -> None:
     """The arguments of all importers."""
     group = parser.add_argument_group("output")
+    add_names(group)
+    group.add_argument("--out", type=Path, help="folder of the data set (default: A2F_DATASETS_ROOT/ACTOR)")
+    group.add_argument("--replace", action="store_true", help="replace a data set that an importer wrote")
+
+
+def add_names(group: argparse._ArgumentGroup) -> None:
+    """What the project is called, and what is spoken in it."""
     group.add_argument("--actor", required=True, help="name of the actor")
     group.add_argument("--config", help="name of the project (default: the actor's)")
-    group.add_argument("--out", type=Path, help="folder of the data set (default: A2F_DATASETS_ROOT/ACTOR)")
     group.add_argument("--emotions", nargs="+", help="emotions besides neutral (default: those in shots' names)")
     group.add_argument("--language", default="en", help="spoken in all shots (default: %(default)s)")
-    group.add_argument("--replace", action="store_true", help="replace a data set that an importer wrote")
 
 
 def read_env(environ: MutableMapping[str, str]) -> None:
@@ -69,9 +74,9 @@ def finish(target: Target, written: Written, fps: float, source: str) -> list[st
         lines.append(f"project -> {target.project} ({', '.join(path.name for path in fresh)})")
     if not config_path(target.home).startswith("/datasets"):
         lines.append("the data set lies outside A2F_DATASETS_ROOT: it can be used with --local only")
-    name = target.project.name
+    name, picture = target.project.name, target.home / "geom/skin/proposed_lists.html"
+    lines += [f"look at {picture}: are these lips and lids?"] if picture.is_file() else []
     lines += [
-        f"look at {target.home / 'geom/skin/proposed_lists.html'}: are these lips and lids?",
         "next:",
         f"    python -m runners.check_dataset {name} {target.actor}",
         f"    python run_preproc.py {name} {target.actor}",

@@ -138,7 +138,7 @@ def _write(
             files["TONGUE_CACHE_ROOT"] = "cache/tongue"
         jaw |= {} if shot.jaw is None else {shot.name: shot.jaw.astype(np.float32)}
         eyes |= {} if shot.eyes is None else {shot.name: shot.eyes.astype(np.float32)}
-        kept.append(_kept(shot, actor.skin.rest, fps))
+        kept.append(written_shot(shot, actor.skin.rest, fps))
         motion.append(shot.skin[:: max(1, len(shot.skin) // 40)].astype(np.float32))
         notes.append({"shot": shot.name, "frames": len(shot.skin), "spans": shot.spans, **shot.about})
     if not kept:
@@ -159,13 +159,14 @@ def _write(
     sample = np.concatenate(motion)
     sample = sample[np.unique(np.linspace(0, len(sample) - 1, min(len(sample), MOTION_FRAMES)).astype(int))]
     proposal = propose_lists(actor.skin.rest, sample, actor.eye_close)
-    files |= _write_lists(home, actor.skin, proposal)
-    spread = float(np.sqrt(((sample - sample.mean(axis=0)) ** 2).sum(axis=(1, 2)).mean()))
+    files |= write_lists(home, actor.skin, proposal)
+    spread = spread_of(sample)
     write_json(home / ABOUT, {**about, "fps": fps, "shots": notes, "not_found": proposal.missing})
     return Written(tuple(kept), files, tuple(proposal.missing), spread)
 
 
-def _kept(shot: ShotParts, rest: np.ndarray, fps: float) -> WrittenShot:
+def written_shot(shot: ShotParts, rest: np.ndarray, fps: float) -> WrittenShot:
+    """What a project needs to know of a shot of a face at rest (V, 3)."""
     opening = shot.opening
     if opening is None:
         opening = np.sqrt(((shot.skin - rest) ** 2).sum(axis=(1, 2)))
@@ -221,7 +222,13 @@ def rigid_root(tongue: MeshParts) -> np.ndarray | None:
     return root if error < RIGID_SHARE * size else None
 
 
-def _write_lists(home: Path, skin: MeshParts, proposal: Proposal) -> dict[str, str]:
+def spread_of(poses: np.ndarray) -> float:
+    """Usual distance of poses (n, V, 3) from their mean, over all coordinates."""
+    return float(np.sqrt(((poses - poses.mean(axis=0)) ** 2).sum(axis=(1, 2)).mean()))
+
+
+def write_lists(home: Path, skin: MeshParts, proposal: Proposal) -> dict[str, str]:
+    """Write proposed lists and their picture below an actor's folder; returns the files by config key."""
     files = {}
     for name, content in proposal.lists().items():
         path = f"geom/skin/{name}_vertex_list.json"

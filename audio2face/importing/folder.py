@@ -1,0 +1,121 @@
+"""A data set that lies in the standard layout already: what it has, and the lists that it lacks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from audio2face.artifacts.dataset_files import shot_folders
+from audio2face.doctor.propose import Proposal, propose_lists
+from audio2face.formats import find_animation, read_animation
+from audio2face.formats.npy import read_npy
+from audio2face.formats.sound import read_sound
+from audio2face.importing.dataset import (
+    MeshParts,
+    ShotParts,
+    Written,
+    WrittenShot,
+    spread_of,
+    write_lists,
+    written_shot,
+)
+from audio2face.types import UserError, raise_problems
+
+PLACES = {
+    "AUDIO_ROOT": "audio",
+    "SKIN_CACHE_ROOT": "cache/skin",
+    "SKIN_NEUTRAL_FPATH": "geom/skin/neutral_pose.npy",
+    "SKIN_LIP_OPEN_POSE_DELTA_FPATH": "geom/skin/lip_open_pose_delta.npy",
+    "SKIN_EYE_CLOSE_POSE_DELTA_FPATH": "geom/skin/eye_close_pose_delta.npy",
+    "SKIN_LIP_DIST_VERTEX_LIST_FPATH": "geom/skin/lip_dist_vertex_list.json",
+    "SKIN_LIP_SIZE_VERTEX_LIST_FPATH": "geom/skin/lip_size_vertex_list.json",
+    "SKIN_EYE_DIST_VERTEX_LIST_FPATH": "geom/skin/eye_dist_vertex_list.json",
+    "SKIN_TRIANGLES_FPATH": "geom/skin/triangles.npy",
+    "TONGUE_CACHE_ROOT": "cache/tongue",
+    "TONGUE_NEUTRAL_FPATH": "geom/tongue/neutral_pose.npy",
+    "TONGUE_RIGID_VERTEX_LIST_FPATH": "geom/tongue/rigid_vertex_list.json",
+    "TONGUE_TRIANGLES_FPATH": "geom/tongue/triangles.npy",
+    "JAW_KEYPOINTS_NEUTRAL_FPATH": "xform/jaw_keypoints_neutral.npy",
+    "JAW_ANIM_DATA_FPATH": "xform/jaw_keypoints_cache_all.npz",
+    "EYE_ANIM_DATA_FPATH": "xform/eye_rotations_all.npz",
+    "EYE_BLINK_KEYS_FPATH": "xform/eye_blink_keys.npy",
+    "EYE_SACCADE_ROTATIONS_FPATH": "xform/eye_saccade_rotations.npy",
+    "BLENDSHAPE_SKIN_FPATH": "bs_data/bs_skin.npz",
+    "BLENDSHAPE_SKIN_CONFIG_FPATH": "bs_data/bs_skin_config.json",
+    "BLENDSHAPE_TONGUE_FPATH": "bs_data/bs_tongue.npz",
+    "BLENDSHAPE_TONGUE_CONFIG_FPATH": "bs_data/bs_tongue_config.json",
+}
+SOUNDS = (".wav", ".flac")
+LISTS = ("lip_dist", "lip_size", "eye_dist")
+SAMPLED = 40  # frames of a shot
+
+
+def survey(home: Path, fps: float | None) -> tuple[Written, float, list[str]]:
+    """What an actor's folder holds, its rate (of the caches when None), and lines of what was decided.
+
+    Lists that are missing are proposed and written. Raises UserError with everything that is wrong at once.
+    """
+    files = {key: place for key, place in PLACES.items() if (home / place).exists()}
+    raise_problems(
+        [f"{home / PLACES[key]}: no such folder" for key in ("AUDIO_ROOT", "SKIN_CACHE_ROOT") if key not in files]
+    )
+    rest = np.array(read_npy(home / files["SKIN_NEUTRAL_FPATH"]), np.float32) if "SKIN_NEUTRAL_FPATH" in files else None
+    shots: list[WrittenShot] = []
+    motion: list[np.ndarray] = []
+    problems: list[str] = []
+    rates: set[float] = set()
+    for name in shot_folders(home / "cache/skin"):
+        try:
+            shot, rate = _read_shot(home, name, fps)
+        except (ValueError, UserError) as error:
+            problems.append(str(error))
+            continue
+        rest = shot.skin.mean(axis=0) if rest is None else rest
+        if shot.skin.shape[1:] != rest.shape:
+            problems.append(f"shot {name}: {shot.skin.shape[1]} vertices, others or the rest have {len(rest)}")
+            continue
+        rates.add(rate)
+        shots.append(written_shot(shot, rest, rate))
+        motion.append(shot.skin[:: max(1, len(shot.skin) // SAMPLED)])
+    if len(rates) > 1:
+        problems.append(f"caches of different rates: {', '.join(f'{r:g}' for r in sorted(rates))}; say --fps")
+    raise_problems(problems or ([] if shots else [f"{home}: no shots in cache/skin"]))
+    poses = np.concatenate(motion)
+    notes = [f"found: {', '.join(files.values())}"]
+    lacking = [name for name in LISTS if f"SKIN_{name.upper()}_VERTEX_LIST_FPATH" not in files]
+    missing: tuple[str, ...] = ()
+    if lacking and "SKIN_NEUTRAL_FPATH" in files:
+        added, missing = _propose(home, files, np.asarray(rest), poses, lacking)
+        notes += [f"proposed: {place}" for place in added.values()]
+        files |= added
+    return Written(tuple(shots), files, missing, spread_of(poses)), rates.pop(), notes
+
+
+def _read_shot(home: Path, name: str, fps: float | None) -> tuple[ShotParts, float]:
+    """Skin and sound of a shot, and its rate: `fps`, or what its cache says. Raises UserError or ValueError naming it."""
+    sound = next((p for s in SOUNDS if (p := home / f"audio/{name}{s}").is_file()), None)
+    if sound is None:
+        raise UserError(f"{home / 'audio' / name}.wav: no such file")
+    animation = read_animation(find_animation(home / "cache/skin", name))
+    rate = fps or animation.fps
+    if rate is None:
+        raise UserError(f"shot {name}: its cache does not tell its rate; say --fps")
+    samples, sample_rate = read_sound(sound)
+    return ShotParts(name, animation.block(), samples, sample_rate), rate
+
+
+def _propose(
+    home: Path, files: dict[str, str], rest: np.ndarray, poses: np.ndarray, lacking: list[str]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Write the lists that are lacking; returns their files by key, and what was not found."""
+
+    def stored(key: str) -> np.ndarray | None:
+        return np.array(read_npy(home / files[key])) if key in files else None
+
+    found = propose_lists(rest, poses, stored("SKIN_EYE_CLOSE_POSE_DELTA_FPATH"))
+    wanted = replace(found, pairs={name: pairs for name, pairs in found.pairs.items() if name in lacking})
+    missing = tuple(line for line in found.missing if any(name in line.split(":")[0] for name in lacking))
+    proposal = Proposal(wanted.pairs, list(missing))
+    return write_lists(home, MeshParts(rest, stored("SKIN_TRIANGLES_FPATH")), proposal), missing
