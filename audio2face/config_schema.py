@@ -242,6 +242,8 @@ class Train(Schema):
     BATCH_SIZE: Count
     NUM_EPOCHS: Count
     LEARNING_RATE: Positive
+    LEARNING_RATE_SCALING: Literal["none", "sqrt", "linear"]
+    LEARNING_RATE_BATCH_SIZE: Count
     WEIGHT_DECAY: NotNegative
     EMA_DECAY: Annotated[float, Field(strict=True, gt=0, lt=1)] | None
     LOSS_MOTION_ALPHA: Weight

@@ -117,6 +117,15 @@ def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     assert speed.build_speed(section_from_values("train", {})) == speed.IN_FULL
 
 
+@pytest.mark.parametrize(("scaling", "factor"), [("none", 1.0), ("sqrt", 2.0), ("linear", 4.0)])
+def test_learning_rate_follows_the_batch(scaling: str, factor: float) -> None:
+    keys = {"LEARNING_RATE": 1e-3, "LEARNING_RATE_SCALING": scaling, "LEARNING_RATE_BATCH_SIZE": 8}
+    regression = section_from_values("train", {**keys, "BATCH_SIZE": 32})
+    keys |= {"NETWORK_TYPE": "diffusion", "BATCH_SIZE": 16, "GRADIENT_ACCUMULATION_STEPS": 2}
+    for section in (regression, section_from_values("train", keys)):
+        assert speed.learning_rate(section) == pytest.approx(1e-3 * factor)
+
+
 def test_as_many_actors_at_once_as_cores_and_memory_allow() -> None:
     count = preproc_actors.how_many_at_once
     assert [count(5, 8, 100.0, 2.0), count(9, 4, 100.0, 2.0), count(9, 8, 7.0, 2.0)] == [5, 4, 3]

@@ -409,6 +409,17 @@ NUM_EPOCHS = 400
 # Change: halve it when the loss jumps.
 LEARNING_RATE = 5e-5
 
+# How LEARNING_RATE (with its whole schedule) follows the batch: "sqrt" and "linear" multiply it by the square root of, or by,
+# the batch's size over LEARNING_RATE_BATCH_SIZE.
+# Type: "none", "sqrt" or "linear".
+# Change: "sqrt" when you enlarge the batch for a GPU; check the result on held-out speech.
+LEARNING_RATE_SCALING = "none"
+
+# The batch that LEARNING_RATE is meant for: BATCH_SIZE times GRADIENT_ACCUMULATION_STEPS.
+# Type: whole number >= 1; without effect when LEARNING_RATE_SCALING is "none".
+# Change: when you have found LEARNING_RATE with another batch.
+LEARNING_RATE_BATCH_SIZE = 4
+
 # Step size at the last epoch.
 # Type: number >= 0, not above LEARNING_RATE.
 # Change: together with LEARNING_RATE.

@@ -350,6 +350,17 @@ NUM_EPOCHS = 50
 # Change: halve it when the loss jumps.
 LEARNING_RATE = 0.0002
 
+# How LEARNING_RATE (with its whole schedule) follows the batch: "sqrt" and "linear" multiply it by the square root of, or by,
+# the batch's size over LEARNING_RATE_BATCH_SIZE.
+# Type: "none", "sqrt" or "linear".
+# Change: "sqrt" when you enlarge the batch for a GPU; check the result on held-out speech.
+LEARNING_RATE_SCALING = "none"
+
+# The batch that LEARNING_RATE is meant for: BATCH_SIZE.
+# Type: whole number >= 1; without effect when LEARNING_RATE_SCALING is "none".
+# Change: when you have found LEARNING_RATE with another batch.
+LEARNING_RATE_BATCH_SIZE = 32
+
 # Factor on the learning rate for the implicit emotions.
 # Type: number >= 0; 0 keeps them at their random start.
 # Change: smaller when training frames are fitted well and new speech is not.

@@ -35,7 +35,7 @@ from audio2face.methods.shared import (
     load_pretrained,
     skin_scales,
 )
-from audio2face.methods.speed import build_speed
+from audio2face.methods.speed import build_speed, learning_rate
 from audio2face.methods.validation import Validation, choose_metric, loss_validation
 from audio2face.networks import NETWORKS
 from audio2face.networks.diffusion_rnn import DiffusionRNN, hear_windows
@@ -96,7 +96,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     )
     settings = FitSettings(
         epochs=train.NUM_EPOCHS,
-        learning_rate=train.LEARNING_RATE,
+        learning_rate=learning_rate(train),
         accumulate=train.GRADIENT_ACCUMULATION_STEPS,
         weight_decay=train.WEIGHT_DECAY,
         clip_norm=train.GRADIENT_CLIP_NORM,

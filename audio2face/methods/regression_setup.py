@@ -31,7 +31,7 @@ from audio2face.methods.shared import (
     load_pretrained,
     skin_scales,
 )
-from audio2face.methods.speed import build_speed
+from audio2face.methods.speed import build_speed, learning_rate
 from audio2face.methods.validation import Validation, choose_metric, regression_validation
 from audio2face.methods.vertex_distances import LargestDistance, largest_distance
 from audio2face.networks import NETWORKS
@@ -116,7 +116,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     )
     settings = FitSettings(
         epochs=train.NUM_EPOCHS,
-        learning_rate=train.LEARNING_RATE,
+        learning_rate=learning_rate(train),
         weight_decay=train.WEIGHT_DECAY,
         ema_decay=train.EMA_DECAY,
         log_period=train.LOG_PERIOD,

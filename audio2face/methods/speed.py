@@ -1,4 +1,4 @@
-"""How the network's part of a training step is computed: in which precision, compiled or not."""
+"""How a training step is made faster: precision, compilation, larger batches with a larger learning rate."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import torch
 from audio2face.config import Section
 from audio2face.types import UserError
 
+SCALING = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}  # LEARNING_RATE_SCALING -> power of the batch's size
 COMPILERS = ("g++", "clang++", "c++")
 
 
@@ -44,6 +45,12 @@ def build_speed(train: Section) -> Speed:
             "(Ubuntu: sudo apt-get install g++), or set COMPILE = False"
         )
     return Speed(train.PRECISION == "bf16", train.COMPILE)
+
+
+def learning_rate(train: Section) -> float:
+    """LEARNING_RATE for the items that one step of the optimiser sees, as LEARNING_RATE_SCALING wishes."""
+    size = train.BATCH_SIZE * getattr(train, "GRADIENT_ACCUMULATION_STEPS", 1)
+    return train.LEARNING_RATE * (size / train.LEARNING_RATE_BATCH_SIZE) ** SCALING[train.LEARNING_RATE_SCALING]
 
 
 def has_compiler() -> bool:
