@@ -13,6 +13,7 @@ import sys
 import webbrowser
 from pathlib import Path
 
+from runners.cli import Stop
 from runners.settings import SettingsError, read_settings
 
 EXAMPLES = """
@@ -100,6 +101,7 @@ def view(arguments: argparse.Namespace) -> int:
         for notice in library.notices:
             print(f"note: {notice}")
         print(f"{library.title}: {len(library.shots)} shot(s)\nOpen {server.url}\nCtrl-C ends the viewer.", flush=True)
+        Stop().listen()
         if not arguments.no_browser:
             webbrowser.open(server.url)
         server.serve_forever()

@@ -136,6 +136,7 @@ class Browser:
         except (RuntimeError, TimeoutError, OSError):
             self._process.kill()
         self._process.wait(10)
+        time.sleep(0.3)  # its children still write
         os.close(self._out)
         os.close(self._in)
         self._profile.cleanup()

@@ -40,6 +40,8 @@ def main() -> int:
     print(f"\ndemo finished in {(time.monotonic() - start) / 60:.1f} minutes. To look at, in a browser:")
     for config, report in zip(args.config, newest_reports(workspace, len(args.config)), strict=False):
         print(f"  {config}\n    report  {report}\n    video   {out / f'{config}.mp4'}")
+    roots = f"A2F_DATASETS_ROOT={datasets} A2F_WORKSPACE_ROOT={workspace}"
+    print(f"To play with the models:\n  {roots} {sys.executable} -m runners.view {args.config[0]} latest")
     return 0
 
 
