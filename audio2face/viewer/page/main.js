@@ -147,7 +147,8 @@ function choosePanes() {
 
 function comparable() {
   const { truth, prediction } = tracks;
-  return Boolean(truth && prediction && truth.points("skin") === prediction.points("skin"));
+  if (!truth || !prediction || (prediction.actor || shot.actor) !== shot.actor) return false;
+  return truth.points("skin") === prediction.points("skin");
 }
 
 function labels() {
