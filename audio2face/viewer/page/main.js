@@ -11,6 +11,7 @@ import { paintErrors, Stage } from "./stage.js";
 
 const $ = (id) => document.getElementById(id);
 const SIDES = ["truth", "prediction"];
+const SLOW_MS = 60, SLOW_COUNT = 5; // pictures that take longer are drawn with fewer pixels
 
 let scene = null; // what the server has: actors, shots, model
 let shot = null; // the open one
@@ -235,9 +236,17 @@ function tick() {
   if (!scene) return;
   if (incoming) takeIncoming();
   const moving = clock.running && !clock.waiting;
+  if (stage.coarse && !moving) { stage.setCoarse(false); dirty = true; }
   if (!dirty && !moving) return;
   dirty = false;
+  if (moving && tooSlow()) stage.setCoarse(true);
   draw(Math.min(clock.time, clock.duration));
+}
+
+// Whether the last pictures took longer than SLOW_MS each.
+function tooSlow() {
+  const last = times.slice(-SLOW_COUNT);
+  return last.length === SLOW_COUNT && last[SLOW_COUNT - 1] - last[0] > SLOW_MS * (SLOW_COUNT - 1);
 }
 
 function draw(time) {
@@ -307,9 +316,9 @@ function count(shown) {
   const now = performance.now();
   if (shown) { drawn++; if (!firstDrawn) firstDrawn = now; }
   times.push(now);
-  while (times[0] < now - 1000) times.shift();
+  while (times.length > SLOW_COUNT && times[0] < now - 1000) times.shift();
   const track = tracks[stage.shown[0]];
-  if (track) $("stats").textContent = `frame ${Math.round(track.place(clock.time))} of ${track.info.num_frames}${clock.running && times.length > 2 ? ` · ${times.length} pictures a second` : ""}`;
+  if (track) $("stats").textContent = `frame ${Math.round(track.place(clock.time))} of ${track.info.num_frames}${clock.running && times.length > SLOW_COUNT ? ` · ${times.length} pictures a second` : ""}`;
 }
 
 // ---- controls
@@ -401,7 +410,7 @@ function checksum(side) {
 window.viewer = {
   state: () => ({
     shot: shot && shot.name, shots: scene ? scene.shots.length : 0, time: clock.time, audio: clock.sounding ? clock.audio.currentTime : null,
-    duration: clock.duration, playing: clock.running && !clock.waiting, waiting: clock.waiting, drawn, firstDrawn, picturesPerSecond: times.length,
+    duration: clock.duration, playing: clock.running && !clock.waiting, waiting: clock.waiting, drawn, firstDrawn, picturesPerSecond: times.filter((t) => t > performance.now() - 1000).length,
     frame: Object.fromEntries(SIDES.map((side) => [side, tracks[side] ? tracks[side].place(clock.time) : null])),
     track: Object.fromEntries(SIDES.map((side) => [side, tracks[side] ? tracks[side].info : null])),
     checksum: Object.fromEntries(SIDES.map((side) => [side, checksum(side)])), shownAfter: tracks.prediction ? tracks.prediction.shown_after_ms : null,

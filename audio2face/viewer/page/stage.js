@@ -9,8 +9,7 @@ export const HEAT = [[0.80, 0.82, 0.85], [0.98, 0.85, 0.35], [0.93, 0.35, 0.15],
 
 export class Stage {
   constructor(canvas, changed) {
-    this.renderer = new THREE.WebGLRenderer({ canvas, antialias: true, alpha: true });
-    this.renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
+    this.renderer = new THREE.WebGLRenderer({ canvas, antialias: !drawsInSoftware(), alpha: true });
     this.renderer.toneMapping = THREE.NeutralToneMapping;
     this.renderer.autoClear = false;
     this.renderer.setClearColor(0x000000, 0); // the page behind it shows
@@ -20,9 +19,18 @@ export class Stage {
     this.panes = { truth: new Pane(), prediction: new Pane() };
     this.shown = ["prediction"];
     this.box = null;
+    this.coarse = false;
+  }
+
+  // Fewer pixels while playing, for machines that are too slow for all of them.
+  setCoarse(on) {
+    if (on === this.coarse) return;
+    this.coarse = on;
+    this.resize(this.width, this.height);
   }
 
   resize(width, height) {
+    this.renderer.setPixelRatio(Math.min(devicePixelRatio, 2) * (this.coarse ? 0.5 : 1));
     this.renderer.setSize(width, height, false);
     this.width = width;
     this.height = height;
@@ -231,6 +239,15 @@ class Eyeballs {
     this.balls.forEach((ball, i) => ball.rotation.set(...[0, 1, 2].map((axis) => (this.values[3 * i + axis] * Math.PI) / 180)));
   }
   remove() { this.scene.remove(this.group); }
+}
+
+// Whether there is no graphics card, so that smooth edges would cost more than they are worth.
+function drawsInSoftware() {
+  const gl = document.createElement("canvas").getContext("webgl2");
+  const known = gl && gl.getExtension("WEBGL_debug_renderer_info");
+  const name = known ? gl.getParameter(known.UNMASKED_RENDERER_WEBGL) : "";
+  if (gl) gl.getExtension("WEBGL_lose_context").loseContext();
+  return /swiftshader|llvmpipe|software/i.test(name);
 }
 
 // A surface seen from behind is dark: heads have a mouth without a cavity.
