@@ -122,6 +122,16 @@ def test_exported_graph_equals_torch_at_any_batch(which, request):
     assert [shapes[n][0] for n in ("window", "identity", "emotion", "noise", "prediction")] == ["batch"] * 5
 
 
+def test_export_again_gives_the_same_network(two, project):
+    path = two.path / "deploy" / "network.onnx"
+    feeds = graph_signature(load_graph(two, CPU), 1).dummy(1, np.random.default_rng(0))
+    before = open_session(path).run(None, feeds)
+    path.unlink()
+    assert train.run("tiny", export=two.name) == two.name
+    for ours, theirs in zip(open_session(path).run(None, feeds), before, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
 def test_network_info_describes_the_graph(two):
     info = json.loads((two.path / "deploy" / "network_info.json").read_text())
     assert info["id"] == {"type": "diffusion", "actor": "multi", "version": "0.1", "output": "geometry"}

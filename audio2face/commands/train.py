@@ -136,35 +136,34 @@ def num_processes(train: Section) -> int:
 
 def export_again(root: Path, name: str, train: Section) -> str:
     """Export the saved weights of a run, finished or not, and mark it finished. Raises UserError without weights."""
-    from audio2face.inference.backends import load_network
-
     folder = resolve_run(root, name, what="training", run_name=train.RUN_NAME) if name == LATEST else root / name
     if is_running(folder):
         raise UserError(f"training run {name} is still being trained by another process")
     training_run = load_train_run(folder)
-    EXPORTERS[training_run.spec.network_type](
-        load_network(training_run, runtimes.choose_device("cpu")), training_run, train
-    )
+    EXPORTERS[training_run.spec.network_type](training_run, train)
     if not is_complete(folder):
         mark_stopped(folder, True)  # it may yet be gone on with
     finish_run(folder)
     return folder.name
 
 
-def _export_regression(network: Any, training_run: TrainRun, train: Section) -> None:
+def _export_regression(training_run: TrainRun, train: Section) -> None:
     from audio2face.export import export_regression
+    from audio2face.inference.backends import load_network
 
+    network = load_network(training_run, runtimes.choose_device("cpu"))
     databases = {actor: training_run.emotion_db(actor) for actor in training_run.spec.actors}
     export_regression(network, training_run, databases, None, train.ONNX_OPSET, train.ONNX_EXPORTER)
 
 
-def _export_diffusion(network: Any, training_run: TrainRun, train: Section) -> None:
+def _export_diffusion(training_run: TrainRun, train: Section) -> None:
     from audio2face.export.diffusion import export_diffusion
+    from audio2face.inference.diffusion_model import load_network
 
-    export_diffusion(network, training_run, train.ONNX_OPSET, train.ONNX_EXPORTER)
+    export_diffusion(load_network(training_run), training_run, train.ONNX_OPSET, train.ONNX_EXPORTER)
 
 
-EXPORTERS: dict[str, Callable[[Any, TrainRun, Section], None]] = {
+EXPORTERS: dict[str, Callable[[TrainRun, Section], None]] = {
     "regression": _export_regression,
     "diffusion": _export_diffusion,
 }

@@ -40,6 +40,15 @@ def build_network(run: TrainRun) -> DiffusionRNN:
     )
 
 
+def load_network(run: TrainRun) -> DiffusionRNN:
+    """The trained network of a run, on the CPU. Raises UserError when its weights are missing."""
+    if not run.weights.is_file():
+        raise UserError(f"training run {run.name}: {external_path(run.weights)} is missing")
+    network = build_network(run)
+    load_weights(network, run.weights)
+    return network
+
+
 def load_graph(
     run: TrainRun,
     device: torch.device,
@@ -51,10 +60,7 @@ def load_graph(
 
     Raises UserError when the weights are missing or the run has fewer steps.
     """
-    if not run.weights.is_file():
-        raise UserError(f"training run {run.name}: {external_path(run.weights)} is missing")
-    network = build_network(run)
-    load_weights(network, run.weights)
+    network = load_network(run)
     try:
         graph = streaming_graph(network, run, respacing, sampler, delta)
     except ValueError as error:
