@@ -405,13 +405,15 @@ def test_a_project_for_files_that_are_there(place, capsys):
     arguments = [str(home), "--actor", "tiny", "--config", "mine"]
     assert make_project.main([*arguments, "--fps", "30"]) == 2
     assert "a2_neutral.wav: no such file" in capsys.readouterr().err
-    (home / "audio/a2.wav").rename(home / "audio/a2_neutral.wav")
+    write_sound(home / "audio/a2_neutral.flac", *read_sound(home / "audio/a2.wav"))
+    (home / "audio/a2.wav").unlink()
     assert make_project.main(arguments) == 2
     assert "--fps" in capsys.readouterr().err
     assert make_project.main([*arguments, "--fps", "30"]) == 0
     assert "proposed: geom/skin/eye_dist_vertex_list.json" in capsys.readouterr().out
     sections = load_config("mine", ("dataset", "preproc", "train"))
     dataset = sections["dataset"]
+    assert sections["train"].CLIPS[1][5] == "a2_neutral.flac"
     assert dataset.AUDIO_ROOT == {"tiny": "/datasets/tiny/audio"} and len(sections["train"].CLIPS) == 6
     assert "tiny" in dataset.SKIN_EYE_DIST_VERTEX_LIST_FPATH and "tiny" in dataset.TONGUE_RIGID_VERTEX_LIST_FPATH
     assert not [f for f in full_check(sections, ["tiny"])[0].findings if f.level == "error"]

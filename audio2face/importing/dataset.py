@@ -80,6 +80,7 @@ class WrittenShot:
     spans: tuple[tuple[int, int], ...]
     silent: int
     opening: float
+    suffix: str = ".wav"  # of the sound
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def survey(home: Path, fps: float | None) -> tuple[Written, float, list[str]]:
     rates: set[float] = set()
     for name in shot_folders(home / "cache/skin"):
         try:
-            shot, rate = _read_shot(home, name, fps)
+            shot, rate, suffix = _read_shot(home, name, fps)
         except (ValueError, UserError) as error:
             problems.append(str(error))
             continue
@@ -77,7 +77,7 @@ def survey(home: Path, fps: float | None) -> tuple[Written, float, list[str]]:
             problems.append(f"shot {name}: {shot.skin.shape[1]} vertices, others or the rest have {len(rest)}")
             continue
         rates.add(rate)
-        shots.append(written_shot(shot, rest, rate))
+        shots.append(replace(written_shot(shot, rest, rate), suffix=suffix))
         motion.append(shot.skin[:: max(1, len(shot.skin) // SAMPLED)])
     if len(rates) > 1:
         problems.append(f"caches of different rates: {', '.join(f'{r:g}' for r in sorted(rates))}; say --fps")
@@ -93,8 +93,8 @@ def survey(home: Path, fps: float | None) -> tuple[Written, float, list[str]]:
     return Written(tuple(shots), files, missing, spread_of(poses)), rates.pop(), notes
 
 
-def _read_shot(home: Path, name: str, fps: float | None) -> tuple[ShotParts, float]:
-    """Skin and sound of a shot, and its rate: `fps`, or what its cache says. Raises UserError or ValueError naming it."""
+def _read_shot(home: Path, name: str, fps: float | None) -> tuple[ShotParts, float, str]:
+    """Skin and sound of a shot, its rate (`fps`, or what its cache says), and its sound's suffix. Raises UserError or ValueError naming it."""
     sound = next((p for s in SOUNDS if (p := home / f"audio/{name}{s}").is_file()), None)
     if sound is None:
         raise UserError(f"{home / 'audio' / name}.wav: no such file")
@@ -103,7 +103,7 @@ def _read_shot(home: Path, name: str, fps: float | None) -> tuple[ShotParts, flo
     if rate is None:
         raise UserError(f"shot {name}: its cache does not tell its rate; say --fps")
     samples, sample_rate = read_sound(sound)
-    return ShotParts(name, animation.block(), samples, sample_rate), rate
+    return ShotParts(name, animation.block(), samples, sample_rate), rate, sound.suffix
 
 
 def _propose(

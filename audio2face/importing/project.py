@@ -101,7 +101,7 @@ def _preproc(name: str, written: Written) -> str:
 
 def _train(name: str, project: Project, written: Written) -> str:
     clips = "".join(
-        f"    ({_quoted(project.actor)}, {_quoted(s.name)}, {_quoted(span)}, {_quoted(project.actor)}, {_quoted(project.language)}, {_quoted(s.name + '.wav')}, 0),\n"
+        f"    ({_quoted(project.actor)}, {_quoted(s.name)}, {_quoted(span)}, {_quoted(project.actor)}, {_quoted(project.language)}, {_quoted(s.name + s.suffix)}, 0),\n"
         for s in written.shots
         for span in s.spans
     )
@@ -164,8 +164,20 @@ def _muted(project: Project, written: Written) -> list[tuple]:
 
 
 def _inference(project: Project, written: Written) -> str:
-    sound = f"{config_path(project.home)}/{written.files['AUDIO_ROOT']}/{written.shots[0].name}.wav"
-    return f'''"""What run_inference.py animates."""
+    sound = (
+        f"{config_path(project.home)}/{written.files['AUDIO_ROOT']}/{written.shots[0].name}{written.shots[0].suffix}"
+    )
+    return f'''"""The deployed model as it was recorded, and what run_inference.py animates."""
+
+# The defaults exaggerate; raise these when the face should be livelier than its recordings.
+CONFIG = {{
+    "input_strength": 1.0,
+    "lower_face_strength": 1.0,
+    "skin_strength": 1.0,
+    "lower_teeth_strength": 1.0,
+    "tongue_strength": 1.0,
+    "lip_open_offset": 0.0,
+}}
 
 ACTOR_NAME = {_quoted(project.actor)}
 EMOTION_LABEL = "neutral"
