@@ -157,6 +157,7 @@ def test_wrong_wishes_are_told(client):
         ({"shot": 0, "emotion": {"jof": 1}}, "did you mean 'joy'"),
         ({"shot": 0, "actor": "nobody"}, "the model knows"),
         ([], "JSON"),
+        (None, "JSON"),
     ):
         status, data = client.ask("api/animate", method="POST", body=json.dumps(wish))
         assert status == 422 and word in data.decode(), data

@@ -7,6 +7,8 @@ import fake_model
 import numpy as np
 import pytest
 import soundfile
+
+pytest.importorskip("fcntl", reason="the browser is driven through a pipe of POSIX systems")
 from browser import Browser, find_browser
 
 from audio2face.standalone import load_model

@@ -160,7 +160,7 @@ def _animate(library: Library, body: bytes) -> dict[str, Any]:
         wish = json.loads(body)
         shot, emotion, actor = wish["shot"], wish.get("emotion"), wish.get("actor")
         postprocess = wish.get("postprocess", True) is True
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError("expected JSON with shot, emotion and actor") from error
     if type(shot) is not int or not 0 <= shot < len(library.shots):
         raise UserError(f"there is no shot {shot!r}")

@@ -6,10 +6,12 @@ import hmac
 import logging
 import re
 import secrets
+import sys
 import urllib.parse
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from audio2face.types import UserError
 from audio2face.viewer.api import Reply, answer, as_json, post
@@ -19,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 ADDRESS = "127.0.0.1"
 HOSTS = {"127.0.0.1", "localhost"}  # what a browser may call this machine; other names come from rebound DNS
-MOST_UPLOAD_BYTES = 200 << 20
+MOST_UPLOAD_BYTES, MOST_WISH_BYTES = 200_000_000, 20_000
 PAGE = Path(__file__).parent / "page"
 KINDS = {
     ".html": "text/html; charset=utf-8",
@@ -49,6 +51,11 @@ class ViewServer(ThreadingHTTPServer):
         self.secret = secrets.token_urlsafe(16)
         self.files = {path.relative_to(PAGE).as_posix(): path for path in PAGE.rglob("*") if path.suffix in KINDS}
         super().__init__((ADDRESS, port), Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Browsers drop connections as they like: no traceback for that."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            logger.exception("a request from %s failed", client_address)
 
     @property
     def url(self) -> str:
@@ -119,9 +126,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _post(self) -> Reply | None:
         length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or int(length) > MOST_UPLOAD_BYTES:
+        most = MOST_UPLOAD_BYTES if self.address == "api/sounds" else MOST_WISH_BYTES
+        if not length.isdigit() or int(length) > most:
             self.close_connection = True
-            return as_json({"error": [f"expected at most {MOST_UPLOAD_BYTES >> 20} MB"]}, 413)
+            return as_json({"error": [f"too much at once: expected at most {most / 1e6:g} MB"]}, 413)
         body = self.rfile.read(int(length))
         name = urllib.parse.unquote(self.headers.get("X-Name", ""))
         return post(self.server.library, self.address or "", body, name)

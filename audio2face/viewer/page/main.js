@@ -193,8 +193,10 @@ async function loadCurves() {
     const track = tracks[side];
     if (!track || !track.info.has_curves || !track.info.finished) continue;
     if ((curves.sides[side] || {}).track === track) continue;
+    say(`finding the ${side}'s blendshape weights…`);
     const found = await getJson(`api/curves/${track.info.id}`).catch((error) => say(error.message, true));
-    if (track === tracks[side]) curves.set(side, found, track);
+    if (found) say("");
+    if (found && track === tracks[side]) curves.set(side, found, track);
   }
   redraw();
 }
