@@ -64,8 +64,8 @@ def findings(run: Pooled, mean_pose: Pooled, fps: float) -> list[str]:
     missing, all_motion = _of(run, "upper_face_dynamics_deviation"), _of(mean_pose, "upper_face_dynamics_deviation")
     if missing is not None and all_motion and missing > STILL_SHARE * all_motion:
         found.append(
-            f"Upper face: {100 * missing / all_motion:.0f} % of its motion is missing. Speech alone tells little about it: "
-            "diffusion or an emotion of its own brings more."
+            f"Upper face: {100 * missing / all_motion:.0f} % of its motion is missing. Speech tells little about brows and "
+            "blinks: the runtime adds blinks, and emotions of their own bring more."
         )
     return found
 
