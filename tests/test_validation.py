@@ -13,6 +13,7 @@ import torch
 from fake_dataset import ACTOR, FACE_SIZE, SHOTS, make_dataset
 from test_training import batch, noisy, quiet
 
+from audio2face.artifacts import run_lock
 from audio2face.commands import evaluate, preproc, train
 from audio2face.commands.train_watch import Watch, after_epoch
 from audio2face.config import section_from_values
@@ -264,6 +265,35 @@ def test_evaluate_writes_numbers_and_a_page(trained) -> None:
     assert "<script" not in page and page.count("<svg") >= 3
     assert not re.search(r"""href=|https?://|url\(|src=(?!"data:video/mp4;base64,)""", page)
     assert page.count("<video") == 2 and len(list((folder / "videos").glob("*.mp4"))) == 2
+
+
+def test_a_crashed_training_goes_on_with_its_best_weights(trained, monkeypatch) -> None:
+    root, _ = trained
+    config = root / "configs/tiny/config_train.py"
+    (root / "configs/crash").mkdir()
+    for path in config.parent.glob("*.py"):
+        (root / "configs/crash" / path.name).write_text(path.read_text())
+    more = 'RUN_NAME = "crash"\nNUM_EPOCHS = 3\nCHECKPOINT_PERIOD = 1\nPREVIEW_PERIOD = None\n'
+    (root / "configs/crash/config_train.py").write_text(config.read_text() + more)
+    whole = root / "workspace/output_train" / train.run("crash")
+
+    def crash(self, fit, values) -> None:
+        if fit.epoch == 2:
+            raise OSError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Watch, "_write", crash)
+        with pytest.raises(OSError, match="disk is full"):
+            train.run("crash")
+    for marker in (root / "workspace/output_train").glob("*_crash/.incomplete"):
+        run_lock.release(marker)
+        marker.touch()  # as the end of the process leaves it
+    again = root / "workspace/output_train" / train.run("crash", resume="latest")
+    assert again != whole and len((again / "metrics.jsonl").read_text().splitlines()) == 2
+    for name in ("weights.pth", "checkpoints/best.pt"):
+        one, two = (torch.load(folder / name, weights_only=True) for folder in (whole, again))
+        one, two = (x.get("model", x) for x in (one, two))
+        assert all(torch.equal(one[key], two[key]) for key in one), name
 
 
 def test_films_are_made_where_they_can_be(monkeypatch) -> None:
