@@ -749,3 +749,44 @@ def _(data):
 def _(data):
     lips = np.load(data.skin(SHOT))[:, 443, 1]
     data.train["AUG_MUTED_SHOTS"] = [(ACTOR, (SHOT, int(lips.argmin())), 60, "joy")]
+
+
+# ---- what leaves nothing to judge
+
+
+@fault("sound file without sound", "audio.empty", f"{SHOT}.wav", quick=True)
+def _(data):
+    soundfile.write(data.sound(SHOT), np.zeros((0, 1)), RATE)
+
+
+@fault("mesh in one place", "geometry.empty", "one place", quick=True)
+def _(data):
+    data.edit_all(lambda x: x * 0)
+    data.edit(data.home / "geom/skin/neutral_pose.npy", lambda x: x * 0)
+
+
+@fault("jaw without its rest", "jaw.no_neutral", "JAW_KEYPOINTS_NEUTRAL_FPATH", "warning", quick=True)
+def _(data):
+    del data.dataset["JAW_KEYPOINTS_NEUTRAL_FPATH"]
+
+
+@fault("one pair upside down", "lists.below", "EYE_DIST", "warning", quick=True)
+def _(data):
+    def change(x):
+        return {"upper": [x["lower"][0], x["upper"][1]], "lower": [x["upper"][0], x["lower"][1]]}
+
+    data.edit_json("skin/eye_dist_vertex_list.json", change)
+
+
+@fault("sounds of something else", "sync.unclear", "clearly", "warning")
+def _(data):
+    for index, shot in enumerate(SHOTS[:4]):
+        rng = np.random.default_rng(200 + index)
+        noise = rng.normal(0, 0.1, NUM_FRAMES * RATE // FPS)
+        other = (noise * syllables(rng, NUM_FRAMES / FPS))[:, None]
+        data.edit_sound(lambda x, other=other: other, shot)
+
+
+@fault("clip in another language than its shot", "clips.language", SHOT, "info", quick=True)
+def _(data):
+    data.dataset["SHOT_LANGUAGE_MAP"] = {ACTOR: {SHOT: "zh"}}
