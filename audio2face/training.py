@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import logging
 import math
@@ -130,7 +131,7 @@ class Fit:
         self.optimizer = torch.optim.Adam(method.param_groups(), lr=settings.learning_rate, fused=True)
         self.rates = [settings.learning_rate * group.get("lr_mult", 1.0) for group in self.optimizer.param_groups]
         self.ema = Ema(settings.ema_decay) if settings.ema_decay else None
-        self.good: dict[str, torch.Tensor] = {}  # trained weights after the last epoch
+        self.good: tuple[dict[str, torch.Tensor], dict[str, Any]] = {}, {}  # weights and method after the last epoch
         self.epoch = self.batch = self.step = 0  # the batch to come within the epoch; steps done
         self.per_epoch = method.steps_per_epoch()
         self.total = math.ceil(self.per_epoch / settings.accumulate) * settings.epochs
@@ -184,7 +185,7 @@ class Fit:
         `on_epoch` is called after every whole epoch, before its checkpoint; when it returns True the training ends there.
         """
         meter, clock, guard = Meter(), Clock(self.total, self.step), Guard(self.method, self.processes)
-        self.good = trained_state(self.model)
+        self._remember()
         saved_s = time.monotonic()
         self.processes.of_first(self.model.state_dict().values())
         self.model.train()
@@ -209,7 +210,7 @@ class Fit:
             if self.batch >= self.per_epoch:
                 self.epoch, self.batch = self.epoch + 1, 0
                 self._check(guard)
-                self.good = trained_state(self.model)
+                self._remember()
                 if self.processes.any([bool(on_epoch and on_epoch(self))])[0]:
                     return
             every = self.settings.checkpoint_epochs
@@ -239,8 +240,14 @@ class Fit:
         """Raise TrainingDiverged, the last good weights in place, when a loss or (`weights`) a weight is not finite."""
         place = guard.first_fault(self.parameters if weights else [])
         if place is not None:
-            _restore(self.model, self.good)
+            good_weights, good_method = self.good
+            _restore(self.model, good_weights)
+            self.method.load_state_dict(good_method)
             raise TrainingDiverged(guard.explain(place, self.step))
+
+    def _remember(self) -> None:
+        """Keep the present state as the last good one."""
+        self.good = trained_state(self.model), copy.deepcopy(self.method.state_dict())
 
     def _save(self, guard: Guard, save: Callable[[dict[str, Any]], None] | None) -> None:
         """A checkpoint of a state that is known to be good."""

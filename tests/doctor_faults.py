@@ -790,3 +790,10 @@ def _(data):
 @fault("clip in another language than its shot", "clips.language", SHOT, "info", quick=True)
 def _(data):
     data.dataset["SHOT_LANGUAGE_MAP"] = {ACTOR: {SHOT: "zh"}}
+
+
+@fault("sound that is not finite", "audio.damaged", SHOT)
+def _(data):
+    samples = np.zeros((NUM_FRAMES * RATE // FPS, 1), np.float32)
+    samples[700] = np.nan
+    soundfile.write(data.sound(SHOT), samples, RATE, subtype="FLOAT")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
 from fake_dataset import make_dataset
+
+from runners import cli
 
 SMALL: dict[str, Any] = {
     "NUM_EPOCHS": 2,
@@ -34,6 +37,16 @@ def write_project(root: Path, frames: int = 40, **train: Any) -> None:
     folder.mkdir(parents=True)
     for kind, values in sections.items():
         (folder / f"config_{kind}.py").write_text("".join(f"{key} = {value!r}\n" for key, value in values.items()))
+
+
+def run_command(command: str, argv: list[str]) -> int:
+    """A command as it is started from a terminal, in this process; returns its exit status."""
+    handlers = {number: signal.getsignal(number) for number in cli.Stop.signals()}
+    try:
+        return cli.main(command, argv)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def write_key(root: Path, kind: str, key: str, value: Any) -> None:

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 from fake_diffusion import use_project
-from fake_project import write_project
+from fake_project import run_command, write_project
 
 from audio2face.commands import train
 from audio2face.runtime import setup_logging
-from runners import cli
 
 COMMANDS = {
     "preproc": ["tiny", "tiny"],
@@ -51,7 +50,7 @@ def disk(tmp_path_factory):
         write_project(root, frames=20, NUM_EPOCHS=1)
         use_project(root, patch)
         for command in COMMANDS:
-            assert cli.main(command, [*COMMANDS[command]]) == 0
+            assert run_command(command, [*COMMANDS[command]]) == 0
         yield root, workspace
     finally:
         patch.undo()
@@ -77,7 +76,7 @@ def fill(folder: Path, leave: int) -> Path:
 def refusal(command: str, capsys) -> str:
     """The one line that a command ends with; it must not be our fault."""
     capsys.readouterr()
-    status = cli.main(command, COMMANDS[command])
+    status = run_command(command, COMMANDS[command])
     told = capsys.readouterr().err
     assert status == 2 and "Traceback" not in told and "Logging error" not in told, told
     lines = [line for line in told.splitlines() if line.startswith("error: ")]

@@ -55,9 +55,7 @@ MOMENTS = {  # where the process kills itself: module, name, what takes its plac
     "before the first checkpoint": ("audio2face.commands.train", "_save", die),
     "while writing the first checkpoint": ("torch", "save", half_written),
     "after the third checkpoint": ("audio2face.networks.checkpoints", "remove_left_overs", None),
-    "between the weights and the export": ("audio2face.commands.train", "_export", die),
     "while exporting": ("torch.onnx", "export", die),
-    "before it is marked complete": ("audio2face.commands.train", "finish_run", die),
 }
 
 

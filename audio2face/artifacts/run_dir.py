@@ -60,7 +60,9 @@ def writing_run(root: Path, run_name: str, what: str, *, keep: bool = False, nee
             finish_run(folder)
     except BaseException:
         if keep and any(path.name not in ("configs", "log.log") for path in folder.glob("[!.]*")):
-            logger.warning("what was finished is in %s", external_path(publish_run(folder)))
+            folder = publish_run(folder)
+            leave_run(folder)
+            logger.warning("what was finished is in %s", external_path(folder))
         else:
             discard_run(folder)
         raise
@@ -103,7 +105,7 @@ def final_path(folder: Path) -> Path:
 
 
 def publish_run(folder: Path) -> Path:
-    """Give a run its name though it is not complete; returns the folder's path from now on."""
+    """Give a run its name though it is not complete; returns its path from now on. This process still holds it."""
     path = final_path(folder)
     if path != folder:
         os.rename(folder, path)
@@ -131,6 +133,11 @@ def resume_run(folder: Path) -> None:
     with disk_faults(folder, "the run"):
         if not run_lock.hold(folder / INCOMPLETE):
             raise UserError(f"run {folder.name} is being written by another process; wait for it, or stop it first")
+
+
+def leave_run(folder: Path) -> None:
+    """Let go of a run that is not complete, for another process to go on with."""
+    run_lock.release(folder / INCOMPLETE, remove=False)
 
 
 def is_running(folder: Path) -> bool:

@@ -26,9 +26,10 @@ def hold(path: Path) -> bool:
     return True
 
 
-def release(path: Path) -> None:
-    """Let go of a lock file and remove it."""
-    path.unlink(missing_ok=True)
+def release(path: Path, remove: bool = True) -> None:
+    """Let go of a lock file, and remove it or not."""
+    if remove:
+        path.unlink(missing_ok=True)
     descriptor = _held.pop(path, None)
     if descriptor is not None:
         os.close(descriptor)

@@ -85,11 +85,15 @@ LOAD_METHODS: dict[str, Callable[[np.ndarray, int, int], Waveform]] = {"w2v": lo
 def load_waveform(path: Path, method: str, sample_rate: int = SAMPLE_RATE) -> Waveform:
     """Read a sound file the way AUDIO_PREPROC_METHOD says, as mono at `sample_rate`.
 
-    Raises UserError for an unknown method, ValueError for an unreadable file.
+    Raises UserError for an unknown method or a file that cannot be read.
     """
     if method not in LOAD_METHODS:
         raise UserError(f"AUDIO_PREPROC_METHOD {method!r} is unknown; choose one of {', '.join(LOAD_METHODS)}")
-    return LOAD_METHODS[method](*read_sound(path), sample_rate)
+    try:
+        samples, rate = read_sound(path)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return LOAD_METHODS[method](samples, rate, sample_rate)
 
 
 def track_peak(samples: np.ndarray) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from audio2face import runtime as runtimes
 from audio2face.artifacts.disk import disk_faults, require_space
-from audio2face.artifacts.run_dir import LATEST, finish_run, is_complete, is_running, resolve_run, resume_run
+from audio2face.artifacts.run_dir import LATEST, finish_run, is_complete, is_running, leave_run, resolve_run, resume_run
 from audio2face.artifacts.train_run import TrainRun, load_train_run, write_train_run
 from audio2face.commands.resume import began_with, find_unfinished, mark_stopped, start_folder
 from audio2face.commands.train_preview import Previews
@@ -76,7 +76,10 @@ def run(config_name: str, resume: str | None = None, export: str | None = None) 
             runtimes.setup_logging(folder / "log.log")
             write_train_run(folder, training.spec, inputs.runs)
         folder = root / runtime.processes.gather(folder and folder.name)[0]
-        stop = _train(folder, training, train, runtime.processes)
+        try:
+            stop = _train(folder, training, train, runtime.processes)
+        finally:
+            leave_run(folder)
     logger.info("training run: %s", external_path(folder))
     if stop.requested:
         logger.info("to go on with it later: python run_train.py %s --resume %s", config_name, folder.name)

@@ -82,6 +82,22 @@ def listen(subject: Subject, shot: Shot, margin: int) -> Sound | None:
     )
 
 
+def check_damage(subject: Subject, sounds: Mapping[str, Sound]) -> Iterator[Finding]:
+    """Sounds whose header is good and whose samples are not."""
+    report = Reporter(subject.actor)
+    for shot in subject.shots:
+        path = subject.files.audio_file(shot.name)
+        info = readable(sound_info, path) if path and shot.name not in sounds else None
+        if path is None or info is None or not info.num_samples:
+            continue
+        try:
+            read_sound(path)
+        except (ValueError, OSError) as error:
+            yield report.error(
+                "audio.damaged", f"{error}.", "Export it again.", shot=shot.name, file=path, key="AUDIO_ROOT"
+            )
+
+
 def check_lengths(subject: Subject) -> Iterator[Finding]:
     """Length of every sound (of every voice) against its animation, and number of channels; reads headers only."""
     report = Reporter(subject.actor)

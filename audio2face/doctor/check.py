@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from audio2face.doctor.audio import Sound, check_lengths, check_sounds, listen
+from audio2face.doctor.audio import Sound, check_damage, check_lengths, check_sounds, listen
 from audio2face.doctor.caches import check_duplicates, check_headers, check_motion, check_numbers
 from audio2face.doctor.channels import check_channels, check_tongue
 from audio2face.doctor.clips import check_clips, check_muted, check_shots
@@ -123,6 +123,7 @@ def _full(sections: Mapping[str, Section], actor: str, progress: bool) -> ActorR
     speech = {shot: sound.speech for shot, sound in sounds.items()}
     found += check_numbers(subject, subject.skin, scans)
     found += check_motion(subject, subject.skin, good, speech)
+    found += check_damage(subject, sounds)
     found += check_sounds(subject, sounds)
     found += check_duplicates(subject, good, {shot: sound.digest for shot, sound in sounds.items()})
     found += check_sync(subject, lags)
