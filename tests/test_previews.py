@@ -189,9 +189,9 @@ def test_lips_close_for_m_b_and_p_only() -> None:
 
 
 def test_closures_are_the_narrowest_frames_of_the_sounds() -> None:
-    opening = np.array([3, 1, 2, 5, 0.5, 0.2, 4, 4, 9, 9.0])
-    spans = [(0.0, 0.3), (0.41, 0.65), (0.62, 0.64), (5.0, 5.1), (-0.5, -0.2)]
-    assert spoken_closures(opening, spans, 10).tolist() == [1, 5, 6]
+    opening = np.array([3, 1, 2, 5, 0.5, 0.2, 2, 4, 9, 9.0])
+    spans = [(0.0, 0.3), (0.41, 0.65), (0.62, 0.64), (0.8, 0.9), (5.0, 5.1), (-0.5, -0.2)]
+    assert spoken_closures(opening, spans, 10).tolist() == [1, 5, 6]  # open at 0.8 s, and nothing at 5 s
     assert spoken_closures(opening, [], 10).tolist() == []
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 CLOSED_SHARE = 0.1  # of the opening's range: below it a mouth counts as closed
+SPOKEN_SHARE = 0.25
 DTW_REACH_S = 0.25
 
 
@@ -64,8 +65,10 @@ def spoken_closures(opening: np.ndarray, spans_s: Sequence[tuple[float, float]],
     """Frames (n,) in which a mouth of opening (T,) is closed for m, b and p, spoken during `spans_s` (start, end).
 
     Of each sound the frame with the smallest opening, since boundaries of phonemes are only known to a frame or two; frame
-    i is at (i + 0.5) / fps. Sounds outside of the T frames are left out.
+    i is at (i + 0.5) / fps. Left out are sounds outside of the T frames, and those in which the mouth does not come into the
+    lowest SPOKEN_SHARE of its range: they were misheard, or spoken without closing.
     """
+    low, high = np.percentile(opening, [1, 99])
     found = []
     for start, end in spans_s:
         first, last = int(np.ceil(start * fps - 0.5)), int(np.floor(end * fps - 0.5))
@@ -73,7 +76,9 @@ def spoken_closures(opening: np.ndarray, spans_s: Sequence[tuple[float, float]],
             first = last = int((start + end) / 2 * fps)
         if last >= 0 and first < len(opening):
             first, last = max(first, 0), min(last, len(opening) - 1)
-            found.append(first + int(np.argmin(opening[first : last + 1])))
+            frame = first + int(np.argmin(opening[first : last + 1]))
+            if opening[frame] <= low + SPOKEN_SHARE * (high - low):
+                found.append(frame)
     return np.unique(np.array(found, np.int64))
 
 

@@ -252,7 +252,7 @@ def _per_shot(evaluation: Evaluation, styles: dict[str, str]) -> list[str]:
         lines.append(
             f"<tr><td>{escape(shot)}<small>{escape(actor)}, {escape(first.emotion)}, {first.seconds:.1f} s</small></td>{cells}</tr>"
         )
-    table = f'<div class="wide"><table><tr><th>{escape(evaluation.runs[0].name)}</th>{head}</tr>{"".join(lines)}</table></div>'
+    table = f'<div class="wide"><table><tr><th class="run">{escape(evaluation.runs[0].name)}</th>{head}</tr>{"".join(lines)}</table></div>'
     label = f"<p>{escape(METRICS[key].label)}, worst shots first: {legend}</p>"
     return ["<h2>Shot by shot</h2>", label, shot_dots(dots, styles, METRICS[key].unit), table]
 

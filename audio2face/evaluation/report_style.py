@@ -12,7 +12,7 @@ h1 { font-size: 1.5em } h2 { margin-top: 2em; border-bottom: 1px solid var(--lin
 table { border-collapse: collapse; font-size: .87em } .wide { overflow-x: auto }
 td, th { text-align: right; padding: .25em .7em; border-bottom: 1px solid var(--line); vertical-align: top }
 td small { white-space: nowrap }
-td:first-child, th:first-child { text-align: left } th { overflow-wrap: anywhere; min-width: 5em; max-width: 17em } th.run { min-width: 12em } .run { font-weight: 600 }
+td:first-child, th:first-child { text-align: left } th { overflow-wrap: anywhere; min-width: 5em; max-width: 17em } th.run { min-width: 14em } .run { font-weight: 600 }
 .soft, small { color: var(--soft) } small { display: block; font-size: .85em; font-weight: 400 } tr.key td:first-child { font-weight: 600 }
 svg { width: 100%; height: auto; background: var(--panel); border-radius: 4px } svg text { font: 11px system-ui; fill: var(--soft) }
 polyline { fill: none; stroke-width: 1.5 } .axis { stroke: var(--line) } video { width: 100%; margin-top: .4em }
