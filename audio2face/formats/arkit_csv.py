@@ -179,4 +179,6 @@ def _parts(timecode: str) -> tuple[float, float]:
     if len(parts) != 4:
         raise ValueError(f"expected a time code HH:MM:SS:FF.fff, found {timecode!r}")
     hours, minutes, seconds, frames = map(float, parts)
+    if not 0 <= hours + minutes + seconds + frames < 1e6:
+        raise ValueError(f"expected a time code HH:MM:SS:FF.fff, found {timecode!r}")
     return hours * 3600 + minutes * 60 + seconds, frames

@@ -25,17 +25,8 @@ def read_ply(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     if not data.startswith(b"ply") or not mark:
         raise ValueError(f"{path}: byte 0: expected a .ply file")
     body = body[body.index(b"\n") + 1 :]
-    order = ""
-    elements: list[tuple[str, int, list[list[str]]]] = []
-    for line in head.decode("ascii", "replace").splitlines():
-        words = line.split()
-        if words[:1] == ["format"] and words[1] in _ORDERS:
-            order = words[1]
-        elif words[:1] == ["element"]:
-            elements.append((words[1], int(words[2]), []))
-        elif words[:1] == ["property"]:
-            elements[-1][2].append(words[1:])
     try:
+        order, elements = _header(head)
         read = _ascii if order == "ascii" else _binary
         points, faces = read(body, elements, _ORDERS[order])
     except (KeyError, IndexError, ValueError) as error:
@@ -45,6 +36,21 @@ def read_ply(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     if len(found) and (found.min() < 0 or found.max() >= len(points)):
         raise ValueError(f"{path}: faces name vertices {found.min()} to {found.max()}, there are {len(points)}")
     return points.astype(np.float32), found
+
+
+def _header(head: bytes) -> tuple[str, list[tuple[str, int, list[list[str]]]]]:
+    """The format, and (name, count, properties as words) of every element."""
+    order = ""
+    elements: list[tuple[str, int, list[list[str]]]] = []
+    for line in head.decode("ascii", "replace").splitlines():
+        words = line.split()
+        if words[:1] == ["format"]:
+            order = words[1]
+        elif words[:1] == ["element"]:
+            elements.append((words[1], int(words[2]), []))
+        elif words[:1] == ["property"]:
+            elements[-1][2].append(words[1:])
+    return order, elements
 
 
 def _ascii(body: bytes, elements: list, order: str) -> tuple[np.ndarray, list]:
