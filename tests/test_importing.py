@@ -431,3 +431,26 @@ def test_three_commands_to_a_trained_model(place):
     preproc.run("anna", "anna")
     run = train.run("anna")
     assert (place / f"workspace/output_train/{run}/deploy/network.onnx").is_file()
+
+
+def test_damaged_files_are_value_errors(tmp_path, rig):
+    """Whatever the damage: a ValueError, never another error."""
+    write_gltf(tmp_path / "a.glb", rig.meshes(), 30, units_per_metre=100)
+    write_npz(tmp_path / "a.npz", rig)
+    write_take(tmp_path, "a", 0)
+    rng = np.random.default_rng(0)
+    for name, reader, reach in (
+        ("a.glb", read_rig_file, 3000),
+        ("a.npz", read_rig_file, None),
+        ("a.csv", read_arkit_csv, None),
+    ):
+        data = (tmp_path / name).read_bytes()
+        for _ in range(40):
+            place = int(rng.integers(0, reach or len(data)))
+            change = (b"-1", b"null", bytes(rng.integers(0, 256, 3, np.uint8)), b"")[int(rng.integers(4))]
+            path = tmp_path / f"damaged{name[1:]}"
+            path.write_bytes(data[:place] + change + data[place + int(rng.integers(0, 20)) :])
+            try:
+                reader(path)
+            except ValueError as error:
+                assert str(path) in str(error)

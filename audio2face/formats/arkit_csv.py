@@ -100,7 +100,7 @@ def read_arkit_csv(path: str | os.PathLike[str], fps: float | None = None) -> Ar
     ValueError naming file and line when it has another layout, and when the codes do not tell the rate.
     """
     path = Path(path)
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         rows = csv.reader(file)
         header = [name.strip() for name in next(rows, [])]
         if [h.lower() for h in header[:1]] != ["timecode"] or len(header) < 2:

@@ -87,6 +87,10 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         raise ValueError(f"{path}: expected a .npz (zip) file{f', array {name!r}' if name else ''}: {error}") from error
     except (*_MALFORMED, zlib.error, NotImplementedError, OverflowError) as error:
         raise ValueError(f"{path}: {f'array {name!r}: ' if name else ''}{error}") from error
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise ValueError(f"{path}: expected a .npz (zip) file, its parts lie outside of it: {error}") from error
 
 
 def _check_size(archive: zipfile.ZipFile, packed: int) -> None:
