@@ -19,14 +19,17 @@ SAME_STOP_S = 2.0  # a second signal within this time is the same key press, del
 
 @dataclass
 class Stop:
-    """A request to end training after the current step, set by Ctrl-C or SIGTERM."""
+    """A request to end training after the current step, set by Ctrl-C, SIGTERM or a terminal that is closed."""
 
     requested: bool = False
     time_s: float = 0.0
 
     @contextmanager
     def on_signals(self) -> Iterator[Stop]:
-        """Within the block the first SIGINT or SIGTERM sets `requested`; a later one raises KeyboardInterrupt."""
+        """Within the block the first SIGINT, SIGTERM or SIGHUP sets `requested`; a later one raises KeyboardInterrupt.
+
+        A SIGHUP that is ignored already, as under nohup, stays so.
+        """
 
         def ask(number: int, _: Any) -> None:
             if self.requested:
@@ -36,7 +39,9 @@ class Stop:
             logger.warning("%s: stopping after this step, then saving and exporting", signal.Signals(number).name)
             self.requested, self.time_s = True, time.monotonic()
 
-        numbers = (signal.SIGINT, signal.SIGTERM)
+        names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        every = [signal.Signals[name] for name in names]
+        numbers = [n for n in every if n.name != "SIGHUP" or signal.getsignal(n) != signal.SIG_IGN]
         before = {n: signal.signal(n, ask) for n in numbers}
         try:
             yield self

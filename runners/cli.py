@@ -86,7 +86,8 @@ class Stop:
 
     def listen(self) -> Stop:
         for number in self.signals():
-            signal.signal(number, self)
+            if number != getattr(signal, "SIGHUP", None) or signal.getsignal(number) != signal.SIG_IGN:  # nohup
+                signal.signal(number, self)
         return self
 
     def status(self) -> int:

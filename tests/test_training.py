@@ -14,6 +14,7 @@ from audio2face.losses import Losses
 from audio2face.networks.checkpoints import checkpoint_files, load_checkpoint, save_checkpoint
 from audio2face.progress import Stop
 from audio2face.training import FitSettings, fit
+from runners import cli
 
 
 class Line:
@@ -122,6 +123,23 @@ def test_interrupt_ends_after_the_step():
         steps = fit(method, FitSettings(epochs=100, learning_rate=0.1), quiet, stop)
     assert steps == 3 and stop.requested
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no such signal here")
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_closed_terminal_stops_training_unless_nohup_is_used(ignored):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        stop = Stop()
+        with stop.on_signals():
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.requested is not ignored
+        cli.Stop().listen()
+        assert (signal.getsignal(signal.SIGHUP) == signal.SIG_IGN) is ignored
+    finally:
+        signal.signal(signal.SIGHUP, before)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def test_ema_ends_between_the_start_and_the_trained_weights():
