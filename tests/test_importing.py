@@ -340,10 +340,13 @@ def test_from_recordings_to_a_clean_data_set(place, rig, capsys):
     findings = full_check(sections, ["anna"])[0].findings
     assert not [f for f in findings if f.level == "error"], [f.what for f in findings]
     assert read_json(home / "import.json")["shots"][0]["by"] == "common start"
+    assert 'class="wire"' in (home / "geom/skin/proposed_lists.html").read_text()
     assert live_link(place) == 2 and "--replace" in capsys.readouterr().err
     config = place / "configs/anna/config_train.py"
-    config.write_text("# mine\n")
-    assert live_link(place, "--replace") == 0 and config.read_text() == "# mine\n"
+    mine = config.read_text().replace("b_joy", "other")
+    config.write_text(mine)
+    assert live_link(place, "--replace") == 0 and config.read_text() == mine
+    assert "so not trained on: b_joy\n" in capsys.readouterr().out
 
 
 def test_all_problems_are_told_at_once(place, capsys):
@@ -401,6 +404,7 @@ def test_a_project_for_files_that_are_there(place, capsys):
     """Of the files that other programs' scripts leave in the standard layout."""
     home = make_dataset(place / "datasets/tiny").home
     (home / "geom/skin/eye_dist_vertex_list.json").unlink()
+    np.save(home / "geom/skin/prune_mask.npy", np.arange(100))
     (home / "audio/a2_neutral.wav").rename(home / "audio/a2.wav")
     arguments = [str(home), "--actor", "tiny", "--config", "mine"]
     assert make_project.main([*arguments, "--fps", "30"]) == 2
@@ -413,6 +417,7 @@ def test_a_project_for_files_that_are_there(place, capsys):
     assert "proposed: geom/skin/eye_dist_vertex_list.json" in capsys.readouterr().out
     sections = load_config("mine", ("dataset", "preproc", "train"))
     dataset = sections["dataset"]
+    assert sections["preproc"].SKIN_PRUNE_MESH_MASK_FPATH == {"tiny": "/datasets/tiny/geom/skin/prune_mask.npy"}
     assert sections["train"].CLIPS[1][5] == "a2_neutral.flac"
     assert dataset.AUDIO_ROOT == {"tiny": "/datasets/tiny/audio"} and len(sections["train"].CLIPS) == 6
     assert "tiny" in dataset.SKIN_EYE_DIST_VERTEX_LIST_FPATH and "tiny" in dataset.TONGUE_RIGID_VERTEX_LIST_FPATH

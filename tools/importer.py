@@ -70,6 +70,11 @@ def finish(target: Target, written: Written, fps: float, source: str) -> list[st
     lines = [f"{len(shots)} shots, {frames} frames at {fps:g} a second ({frames / fps:.0f} s) -> {target.home}"]
     lines += [f"not proposed: {what}" for what in written.missing]
     lines += [f"kept as it is: {path}" for path in kept]
+    for path in kept:
+        text = path.read_text(encoding="utf-8")
+        absent = [shot for shot in shots if path.name == "config_train.py" and shot not in text]
+        if absent and "CLIPS" in text:
+            lines.append(f"not in CLIPS of {path}, so not trained on: {', '.join(absent)}")
     if fresh:
         lines.append(f"project -> {target.project} ({', '.join(path.name for path in fresh)})")
     if not config_path(target.home).startswith("/datasets"):

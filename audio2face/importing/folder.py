@@ -33,6 +33,7 @@ PLACES = {
     "SKIN_LIP_SIZE_VERTEX_LIST_FPATH": "geom/skin/lip_size_vertex_list.json",
     "SKIN_EYE_DIST_VERTEX_LIST_FPATH": "geom/skin/eye_dist_vertex_list.json",
     "SKIN_TRIANGLES_FPATH": "geom/skin/triangles.npy",
+    "SKIN_PRUNE_MESH_MASK_FPATH": "geom/skin/prune_mask.npy",
     "TONGUE_CACHE_ROOT": "cache/tongue",
     "TONGUE_NEUTRAL_FPATH": "geom/tongue/neutral_pose.npy",
     "TONGUE_RIGID_VERTEX_LIST_FPATH": "geom/tongue/rigid_vertex_list.json",

@@ -17,6 +17,7 @@ EMOTIONS = (
 ).split()
 PRUNE_DISTANCE = 4.0  # the default of SKIN_PRUNE_SIM_DIST, for meshes of many thousand vertices
 PRUNE_SHARE = 1 / 5  # of the spread of poses
+MASK = "SKIN_PRUNE_MESH_MASK_FPATH"  # the one file that preprocessing's config names
 MUTED_FRAMES = 120
 
 
@@ -51,7 +52,7 @@ def write_project(folder: Path, project: Project, written: Written) -> tuple[lis
     """Write the config files that are not there yet; returns those written, and those that were kept as they were."""
     texts = {
         "config_dataset.py": _dataset(project, written),
-        "config_preproc.py": _preproc(folder.name, written),
+        "config_preproc.py": _preproc(folder.name, project, written),
         "config_train.py": _train(folder.name, project, written),
         "config_inference.py": _inference(project, written),
     }
@@ -82,7 +83,9 @@ def _dataset(project: Project, written: Written) -> str:
         f"CACHE_FPS = {{{_quoted(actor)}: {_quoted(project.fps)}}}",
         "",
     ]
-    lines += [f'{key} = {{{_quoted(actor)}: f"{{_home}}/{place}"}}' for key, place in written.files.items()]
+    lines += [
+        f'{key} = {{{_quoted(actor)}: f"{{_home}}/{place}"}}' for key, place in written.files.items() if key != MASK
+    ]
     lines += ["", f"SHOT_EMOTION_NAMES = {_quoted(list(project.emotions))}"]
     if project.language != "en":
         spoken = {shot.name: project.language for shot in written.shots}
@@ -90,12 +93,15 @@ def _dataset(project: Project, written: Written) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _preproc(name: str, written: Written) -> str:
+def _preproc(name: str, project: Project, written: Written) -> str:
     lines = ['"""Preprocessing."""', "", f"RUN_NAME = {_quoted(name)}"]
     if PRUNE_SHARE * written.spread < PRUNE_DISTANCE:
         distance = float(f"{PRUNE_SHARE * written.spread:.2g}")
         lines += ["", "# The mesh has few vertices or moves little: keep poses that are nearer to each other.",
                   f"SKIN_PRUNE_SIM_DIST = {_quoted(distance)}"]  # fmt: skip
+    if MASK in written.files:
+        place = f"{config_path(project.home)}/{written.files[MASK]}"
+        lines += ["", f"{MASK} = {{{_quoted(project.actor)}: {_quoted(place)}}}"]
     return "\n".join(lines) + "\n"
 
 
