@@ -586,7 +586,8 @@ NUM_PROCESSES = None
 # Change: "bf16" on a GPU for speed and memory; on a CPU it is slower.
 PRECISION = "fp32"
 
-# Whether the network is compiled (torch.compile). The first steps then take minutes, and it needs a C++ compiler.
+# Whether the network is compiled (torch.compile). The first steps then take minutes, it needs a C++ compiler, and dropout
+# and other noise are drawn differently.
 # Type: True or False.
 # Change: True for long trainings on a GPU.
 COMPILE = False
