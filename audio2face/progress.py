@@ -22,6 +22,7 @@ class Stop:
     """A request to end training after the current step, set by Ctrl-C, SIGTERM or a terminal that is closed."""
 
     requested: bool = False
+    signal: int = signal.SIGINT  # that asked for it
     time_s: float = 0.0
 
     @contextmanager
@@ -37,7 +38,7 @@ class Stop:
                     raise KeyboardInterrupt
                 return
             logger.warning("%s: stopping after this step, then saving and exporting", signal.Signals(number).name)
-            self.requested, self.time_s = True, time.monotonic()
+            self.requested, self.signal, self.time_s = True, number, time.monotonic()
 
         names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
         every = [signal.Signals[name] for name in names]

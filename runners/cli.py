@@ -110,6 +110,7 @@ def main(command: str, argv: list[str] | None = None) -> int:
         if stop.signal is not None:
             print("stopped on request", file=sys.stderr)
     except KeyboardInterrupt as interrupt:
+        stop.signal = stop.signal or next(iter(interrupt.args[1:2]), None)  # of a command that listens itself
         if interrupt.args:  # the run that was saved before stopping
             finish(command, args, str(interrupt.args[0]))
         print("stopped on request", file=sys.stderr)

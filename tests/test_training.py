@@ -121,7 +121,7 @@ def test_interrupt_ends_after_the_step():
 
         method.loss = loss
         steps = fit(method, FitSettings(epochs=100, learning_rate=0.1), quiet, stop)
-    assert steps == 3 and stop.requested
+    assert steps == 3 and stop.requested and stop.signal == signal.SIGINT
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -140,6 +140,21 @@ def test_a_closed_terminal_stops_training_unless_nohup_is_used(ignored):
         signal.signal(signal.SIGHUP, before)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_exit_status_tells_which_signal_ended_a_training(monkeypatch, capsys, number):
+    def stopped(*_):
+        raise KeyboardInterrupt("a_run", number)
+
+    handlers = {n: signal.getsignal(n) for n in cli.Stop.signals()}
+    monkeypatch.setattr(cli, "execute", stopped)
+    try:
+        assert cli.main("train", ["tiny"]) == 128 + number
+    finally:
+        for n, handler in handlers.items():
+            signal.signal(n, handler)
+    assert "Training Run Name Full: a_run" in capsys.readouterr().out
 
 
 def test_ema_ends_between_the_start_and_the_trained_weights():

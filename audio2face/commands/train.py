@@ -49,8 +49,8 @@ def run(config_name: str, resume: str | None = None, export: str | None = None) 
     `export` is the full name of a run whose weights are exported again, without training.
 
     Ctrl-C or SIGTERM ends training after the current step; what there is is saved and exported, then KeyboardInterrupt
-    is raised with the run's name. With NUM_PROCESSES, or when torchrun has started this, several processes train together.
-    Raises UserError for mistakes in the config or the data, before any folder is made.
+    is raised with the run's name and the signal. With NUM_PROCESSES, or when torchrun has started this, several processes
+    train together. Raises UserError for mistakes in the config or the data, before any folder is made.
     """
     sections = load_config(config_name, ("train", "dataset"), optional=("inference", "preproc"))
     train, dataset = sections["train"], sections["dataset"]
@@ -83,7 +83,7 @@ def run(config_name: str, resume: str | None = None, export: str | None = None) 
     logger.info("training run: %s", external_path(folder))
     if stop.requested:
         logger.info("to go on with it later: python run_train.py %s --resume %s", config_name, folder.name)
-        raise KeyboardInterrupt(folder.name)
+        raise KeyboardInterrupt(folder.name, stop.signal)
     return folder.name
 
 
