@@ -22,7 +22,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -31,9 +30,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from audio2face.geometry.distinct import select_distinct
 from audio2face.geometry.pca import count_for_share, fit, project_sequence
 from audio2face.geometry.poses import GIB, PoseRows, PoseSequence, prune_similar
-from tools.bench.measure import Memory, machine
+from tools.bench.measure import CLOCK_HELP, CLOCKS, Memory, Stages, machine
 
-T = TypeVar("T")
 SHARE, SPAN_SHARE = 0.9995, 0.9999
 
 
@@ -53,6 +51,7 @@ def main() -> int:
     parser.add_argument(
         "--caches", type=Path, help="a folder of SKIN_CACHE_ROOT with .npy caches, in place of made-up data"
     )
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help=CLOCK_HELP)
     parser.add_argument("--small", action="store_true", help="400 frames x 300 vertices, 40 rounds")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     args = parser.parse_args()
@@ -105,20 +104,22 @@ def read_frames(path: Path, frames: np.ndarray) -> np.ndarray:
 def bench(sequences: list[PoseSequence], args: argparse.Namespace) -> dict[str, object]:
     """Run and time every stage, then the plain choice."""
     memory = args.memory_gb * GIB
-    seconds: dict[str, float] = {}
+    stages = Stages(args.clock)
     start_cpu = time.process_time()
     watch = Memory()
     kept: list[np.ndarray] = [np.arange(s.num_frames) for s in sequences]
     with watch:
         if args.distance:
-            kept = timed(
-                seconds, "similar poses", lambda: [without_similar(s, args.distance, memory) for s in sequences]
-            )
+            with stages("similar poses"):
+                kept = [without_similar(s, args.distance, memory) for s in sequences]
         rows = PoseRows(sequences, kept, memory=memory)
-        chosen = timed(seconds, "distinct poses", lambda: select_distinct(rows, args.rounds, SPAN_SHARE, progress=True))
-        basis = timed(seconds, "PCA", lambda: fit(read_poses(sequences, rows, chosen), None, SHARE))
-        errors = timed(seconds, "coefficients", lambda: [project_sequence(basis.pca, s, memory)[1] for s in sequences])
-    total = sum(seconds.values())
+        with stages("distinct poses"):
+            chosen = select_distinct(rows, args.rounds, SPAN_SHARE, progress=True)
+        with stages("PCA"):
+            basis = fit(read_poses(sequences, rows, chosen), None, SHARE)
+        with stages("coefficients"):
+            errors = [project_sequence(basis.pca, s, memory)[1] for s in sequences]
+    seconds, total = stages.seconds, stages.total
     for stage, value in seconds.items():
         print(f"{stage:16} {value:8.1f} s  {value / total:5.0%}")
     result: dict[str, object] = {
@@ -154,11 +155,12 @@ def compare(
     """Time of the plain choice and the error of the basis from it, against ours."""
     poses = rows.take(np.arange(len(rows)))
     every = args.plain == "all" or int(args.plain) >= len(chosen) - 4
-    start = time.perf_counter()
+    clock = CLOCKS[args.clock]
+    start = clock()
     plain_rows = choose_plainly(poses, chosen[:4].tolist(), len(chosen), plain_round if every else None)
-    plain_s, agreed = time.perf_counter() - start, len(chosen) - 4
+    plain_s, agreed = clock() - start, len(chosen) - 4
     if not every:
-        plain_s, agreed = sample_rounds(poses, plain_rows, int(args.plain))
+        plain_s, agreed = sample_rounds(poses, plain_rows, int(args.plain), clock)
     rest = sum(seconds.values()) - seconds["distinct poses"]
     ratio = (plain_s + rest) / sum(seconds.values())
     counted = "" if every else f" (from {args.plain} rounds, {agreed} of which choose as the products say)"
@@ -190,13 +192,13 @@ def choose_plainly(
     return np.array(rows)
 
 
-def sample_rounds(poses: np.ndarray, rows: np.ndarray, rounds: int) -> tuple[float, int]:
+def sample_rounds(poses: np.ndarray, rows: np.ndarray, rounds: int, clock: Callable[[], float]) -> tuple[float, int]:
     """Seconds for choosing as many `rows` with an SVD a round, from some rounds; how many of them choose as `rows` say."""
     full, spent, agreed = len(rows) - 4, 0.0, 0
     for count in np.linspace(4, len(rows) - 1, 2 * rounds + 1).astype(int)[1::2]:  # the middles of equal parts
-        start = time.perf_counter()
+        start = clock()
         row = plain_round(poses, rows[:count].tolist())
-        spent += time.perf_counter() - start
+        spent += clock() - start
         agreed += int(row == rows[count])
     return spent / rounds * full, agreed
 
@@ -234,14 +236,6 @@ def read_poses(sequences: list[PoseSequence], rows: PoseRows, chosen: np.ndarray
     order = np.sort(chosen)
     parts = [s.read(rows.frame[order[rows.shot[order] == i]]) for i, s in enumerate(sequences)]
     return np.concatenate([np.asarray(part, np.float32) for part in parts])
-
-
-def timed(seconds: dict[str, float], stage: str, work: Callable[[], T]) -> T:
-    """Do `work` and note its duration under `stage`."""
-    start = time.perf_counter()
-    result = work()
-    seconds[stage] = time.perf_counter() - start
-    return result
 
 
 if __name__ == "__main__":
