@@ -66,6 +66,7 @@ def main() -> int:
     parser.add_argument("--small", action="store_true")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     args = parser.parse_args()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     logging.getLogger("audio2face").setLevel(logging.ERROR)
     torch.set_num_threads(args.threads)
     print(", ".join(f"{name} {value}" for name, value in machine().items()))

@@ -55,6 +55,7 @@ def main() -> int:
     parser.add_argument("--small", action="store_true", help="400 frames x 300 vertices, 40 rounds")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     args = parser.parse_args()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     if args.small:
         args.frames, args.vertices, args.shots, args.rank, args.rounds, args.noise = 400, 300, 6, 30, 40, 0.01
     print(", ".join(f"{name} {value}" for name, value in machine().items()))

@@ -54,6 +54,7 @@ def main() -> int:
     parser.add_argument("--small", action="store_true", help="small meshes and encoders of a fraction of the size")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     args = parser.parse_args()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     logging.getLogger("audio2face").setLevel(logging.WARNING)
     print(", ".join(f"{name} {value}" for name, value in machine().items()))
     size = SMALL if args.small else Size().part(args.clips)
@@ -88,7 +89,8 @@ def bench_regression(encoder: str, actor: MadeUp, folder: Path, seconds: float, 
         with stages("forward"):
             return plain.loss(batch, features, 0.1), ITEMS
 
-    slow = train(method.model, torch.optim.Adam(method.param_groups(), 1e-4), plain_step, seconds, clock)
+    with regression.plain_convolutions():
+        slow = train(method.model, torch.optim.Adam(method.param_groups(), 1e-4), plain_step, seconds, clock)
     start = CLOCKS[clock]()
     method.data.cache_features(method.model.network.features, 64e9)
     kept_s = CLOCKS[clock]() - start

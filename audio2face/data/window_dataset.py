@@ -26,7 +26,7 @@ from audio2face.types import Clip
 logger = logging.getLogger(__name__)
 
 Encode = Callable[[Tensor], dict[str, Tensor]]
-ENCODE_BATCH = 256
+ENCODE_BATCH = 32  # more would not be faster on a processor, and take gigabytes
 PHONEME_STEP = 320  # samples between two steps of a speech encoder at 16 kHz, 50 steps a second
 PHONEME_CENTRE = 200  # its first step is centred on this sample of the window (receptive field of 400)
 

@@ -11,12 +11,8 @@ from torch import Tensor, nn
 from audio2face.networks.products import conv1d
 from audio2face.shares import draw_rows
 
+RELU_GAIN = math.sqrt(2.0)  # max(x, 0) · √2 keeps the mean square of a centred signal through the layer
 GAIN_SIGMA = math.log(1.4)  # spread of the random gains, in nepers
-
-
-def scaled_relu(x: Tensor) -> Tensor:
-    """max(x, 0) · √2: keeps the mean square of a centred signal through the layer."""
-    return torch.relu(x) * math.sqrt(2.0)
 
 
 class GainDropout(nn.Module):
@@ -26,13 +22,16 @@ class GainDropout(nn.Module):
     the level of the whole map stays. A multiplicative relative of dropout that never erases a channel.
     """
 
-    def forward(self, x: Tensor, shared_rows: int = 1) -> Tensor:
-        """x: (B · shared_rows, C, T) → the same shape; `shared_rows` neighbouring rows get the same gains."""
+    def forward(self, x: Tensor, shared_rows: int = 1, scale: float = 1.0) -> Tensor:
+        """x: (B · shared_rows, C, T) → the same shape; `shared_rows` neighbouring rows get the same gains.
+
+        `scale` multiplies everything, in evaluation too, without another pass over x.
+        """
         if not self.training:
-            return x
+            return x if scale == 1.0 else x * scale
         noise = draw_rows(lambda n: torch.randn(n, x.shape[1], 1, device=x.device), x.shape[0] // shared_rows)
         gain = torch.exp(GAIN_SIGMA * noise)
-        gain = gain * torch.rsqrt(gain.square().mean(1, keepdim=True))
+        gain = gain * (scale * torch.rsqrt(gain.square().mean(1, keepdim=True)))
         return (x.unflatten(0, (-1, shared_rows)) * gain.unsqueeze(1)).flatten(0, 1)
 
 
@@ -63,7 +62,7 @@ class ConvBlock(nn.Module):
         self.gain = GainDropout()
 
     def forward(self, x: Tensor, shared_rows: int = 1) -> Tensor:
-        return self.gain(scaled_relu(conv1d(self.conv, x)), shared_rows)
+        return self.gain(torch.relu(conv1d(self.conv, x)), shared_rows, RELU_GAIN)
 
 
 class ConditionedTimeConvs(nn.Module):

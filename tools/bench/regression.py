@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from audio2face.data.targets import sample_linear
 from audio2face.data.window_dataset import ClipConditions, WindowData, WindowParams, shift_grid
 from audio2face.methods.regression import LossSettings, Regression, RegressionMethod, Schedule
 from audio2face.methods.vertex_distances import pair_distances
+from audio2face.networks import products
 from audio2face.networks.conv_w2v_autocorr import ConvW2vAutocorr
 from tools.bench.made_up import EMOTIONS, FPS, SAMPLE_RATE, MadeUp
 
@@ -145,6 +148,16 @@ class PlainRegression:
         coeffs = frames[:, self.layout.slices["skin_coeffs"]]
         vertices = (coeffs @ self.basis).unflatten(1, (-1, 3)) + self.mean
         return vertices[:, self.upper, 1] - vertices[:, self.lower, 1]
+
+
+@contextmanager
+def plain_convolutions() -> Iterator[None]:
+    """Within the block, convolutions of the network are PyTorch's own."""
+    product, products.PRODUCT = products.PRODUCT, None
+    try:
+        yield
+    finally:
+        products.PRODUCT = product
 
 
 def plain_autocorrelation(window: np.ndarray, num_lags: int = 32, size: int = 640, stride: int = 320) -> np.ndarray:
