@@ -103,6 +103,26 @@ def test_a_speech_encoder_in_8_bits(tmp_path):
     assert 0 < np.abs(ours - theirs).max() < 0.03 * np.abs(ours).max()
 
 
+def test_a_weight_that_several_products_share_stays_whole(tmp_path):
+    rng = np.random.default_rng(0)
+    constants = [
+        helper.make_tensor(name, TensorProto.FLOAT, size, rng.normal(size=size).astype(np.float32).ravel() / 16)
+        for name, size in {"u": (256, 256), "w": (300, 256), "v": (256, 300)}.items()
+    ]
+    nodes = [
+        helper.make_node("MatMul", ["x", "u"], ["h"], name="/encoder/MatMul"),
+        helper.make_node("Gemm", ["h", "w"], ["a"], name="/step/Gemm", transB=1),
+        helper.make_node("Gemm", ["a", "v"], ["b"], name="/back/Gemm", transB=1),
+        helper.make_node("Gemm", ["b", "w"], ["y"], name="/step/Gemm_1", transB=1),
+    ]
+    tensors = [fake_model.tensor("x", "batch", 256)], [fake_model.tensor("y", "batch", 300)]
+    fake_model.save_onnx(tmp_path / "a.onnx", nodes, *tensors, constants)
+    assert quantize_int8(tmp_path / "a.onnx", tmp_path / "b.onnx") == 1
+    x = rng.normal(size=(3, 256)).astype(np.float32)
+    ours, theirs = (open_run(tmp_path / name, x) for name in ("a.onnx", "b.onnx"))
+    assert 0 < np.abs(ours - theirs).max() < 0.05 * np.abs(ours).max()
+
+
 def open_run(path, x):
     from audio2face.export.onnx import open_session
 
