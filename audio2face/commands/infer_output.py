@@ -21,7 +21,7 @@ from audio2face.inference.exports import EXPORTERS, Clip, FaceFiles, check_expor
 from audio2face.paths import local_path
 from audio2face.types import FaceAnimation, UserError
 
-IN_MEMORY_BYTES = 1e9  # meshes of longer animations are kept in files while they are written
+IN_MEMORY_BYTES = 2e8  # meshes of longer animations are kept in files while they are written
 MESHES = {"skin": "head_meshShape", "tongue": "tongue_meshShape"}  # channel -> its name inside a Maya cache
 
 
