@@ -22,6 +22,7 @@ NEGLIGIBLE = 1e-5  # of the data's extent: a residual or a distance that is roun
 SKETCH_SIZE = 1024
 FORESIGHT = 32  # rounds played ahead to guess which products to read in one pass over the data
 RUNNERS_UP = 8
+READ_SHARE = 0.3  # of all rows: whose products are read by then, gets the others' too, if there is room
 LEAST_KNOWN = 1 + FORESIGHT * (1 + RUNNERS_UP)
 
 
@@ -36,11 +37,12 @@ def select_distinct(rows: PoseRows, max_rounds: int, variance: float = 0.9999, p
         raise ValueError("no poses to choose from")
     capacity = min(len(rows), START_ROWS + max_rounds)
     everything = len(rows) <= 2 * capacity  # then one pass gives all products that can be needed
+    room = 8 * len(rows) ** 2 <= rows.memory / 4  # for the products of all rows
     columns = np.random.default_rng(0).permutation(rows.width)[: 0 if everything else SKETCH_SIZE]
     norms, sketch = rows.summary(np.sort(columns))
     span = _Span(norms, sketch, capacity)
     first = np.arange(len(rows)) if everything else np.array(span.start)
-    known = _Products(rows, len(rows) if everything else max(LEAST_KNOWN, int(rows.memory / 8 / norms.nbytes)))
+    known = _Products(rows, len(rows) if everything or room else max(LEAST_KNOWN, int(rows.memory / 8 / norms.nbytes)))
     known.read(first.tolist())
     with tqdm(total=capacity, desc="distinct poses", disable=not progress, leave=False) as bar:
         while len(span.chosen) < capacity and (candidates := span.next_rows(variance)):
@@ -48,7 +50,11 @@ def select_distinct(rows: PoseRows, max_rounds: int, variance: float = 0.9999, p
             products = span.known_products(row)
             if products is None:
                 if row not in known:
-                    known.read([row, *_foresee(span, variance)])
+                    if room and known.read_rows > len(rows) * READ_SHARE:  # the rest costs less than many more guesses
+                        known.read(np.flatnonzero(~span.taken).tolist())
+                        span.forget_sketch()
+                    else:
+                        known.read([row, *_foresee(span, variance)])
                 products = known.pop(row)
             span.add(row, products)
             bar.update()
@@ -65,7 +71,7 @@ class _Products:
         self._rows = rows
         self._most = most
         self._products: dict[int, np.ndarray] = {}
-        self.passes = 0
+        self.passes = self.read_rows = 0
 
     def __contains__(self, row: int) -> bool:
         return row in self._products
@@ -76,6 +82,7 @@ class _Products:
         for row, products in zip(missing, self._rows.products(np.array(missing)), strict=True):
             self._products[row] = products.copy()
         self.passes += 1
+        self.read_rows += len(missing)
         for row in list(self._products)[: -self._most]:
             del self._products[row]
 
@@ -136,6 +143,10 @@ class _Span:
         other.coordinates = np.empty_like(self.coordinates)
         other.coordinates[: self.rank] = self.coordinates[: self.rank]
         return other
+
+    def forget_sketch(self) -> None:
+        """No product will have to be guessed any more."""
+        self.sketch = self.sketch[:, :0]
 
     def next_rows(self, variance: float, count: int = 1) -> list[int]:
         """The row to choose next and up to `count` - 1 runners-up, best first; none when what remains is negligible."""
