@@ -22,7 +22,7 @@ NEGLIGIBLE = 1e-5  # of the data's extent: a residual or a distance that is roun
 SKETCH_SIZE = 1024
 FORESIGHT = 32  # rounds played ahead to guess which products to read in one pass over the data
 RUNNERS_UP = 8
-READ_SHARE = 0.3  # of all rows: whose products are read by then, gets the others' too, if there is room
+READ_SHARE = 0.15  # of all rows: whose products are read by then, gets the others' too, if there is room
 LEAST_KNOWN = 1 + FORESIGHT * (1 + RUNNERS_UP)
 
 
@@ -213,6 +213,13 @@ class _Span:
         to_mean = self.norms - 2 / count * self.total + self.total[self.chosen].sum() / count**2
         values, vectors = np.linalg.eigh(self.moments[:rank, :rank] - count * np.outer(mean, mean))
         values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
-        kept = vectors[:, : count_for_share(values, variance)]
-        along = kept.T @ self.coordinates[:rank] - (kept.T @ mean)[:, None]
-        return to_mean - np.einsum("kn,kn->n", along, along)
+        split = count_for_share(values, variance)
+        if 2 * split > rank:  # fewer components are left out than kept
+            return self.outside + self._along(vectors[:, split:], mean)
+        return to_mean - self._along(vectors[:, :split], mean)
+
+    def _along(self, components: np.ndarray, mean: np.ndarray) -> np.ndarray:
+        """Squared distance (N,) of every row from `mean` along some components (rank, k) of the space."""
+        along = components.T @ self.coordinates[: self.rank]
+        along -= (components.T @ mean)[:, None]
+        return np.einsum("kn,kn->n", along, along)
