@@ -308,3 +308,18 @@ def test_a_convolution_as_a_matrix_product_is_a_convolution(channels, length, ke
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
     with torch.no_grad():
         torch.testing.assert_close(products.conv1d(conv, x), conv(x), atol=0, rtol=0)
+
+
+@pytest.mark.skipif(not products.BFLOAT16, reason="this processor has no bfloat16 products")
+def test_convolutions_as_products_in_bfloat16():
+    torch.manual_seed(0)
+    conv, x = torch.nn.Conv1d(8, 6, 3, 2, 1), torch.randn(4, 8, 10)
+    exact = conv(x)
+    exact.square().mean().backward()
+    gradient, conv.weight.grad = conv.weight.grad.clone(), None
+    with torch.autocast("cpu", torch.bfloat16):
+        out = products.conv1d(conv, x)
+    assert out.dtype == torch.bfloat16
+    out.float().square().mean().backward()
+    torch.testing.assert_close(out.float(), exact, atol=0.02, rtol=0.02)
+    torch.testing.assert_close(conv.weight.grad, gradient, atol=0.02, rtol=0.02)

@@ -35,6 +35,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from audio2face.data.window_dataset import WindowBatch
+from audio2face.methods.speed import Speed
 from audio2face.training import FitSettings
 from tools.bench import diffusion, regression
 from tools.bench.made_up import MadeUp, Size
@@ -51,6 +52,9 @@ def main() -> int:
     parser.add_argument("--clips", type=int, default=1, help="clips of the data set to train on")
     parser.add_argument("--seconds", type=float, default=10.0, help="at least as long is each way measured")
     parser.add_argument("--clock", choices=CLOCKS, default="wall", help=CLOCK_HELP)
+    parser.add_argument(
+        "--precision", choices=("fp32", "bf16"), default="fp32", help="PRECISION of ours; plain is fp32"
+    )
     parser.add_argument("--small", action="store_true", help="small meshes and encoders of a fraction of the size")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     args = parser.parse_args()
@@ -62,7 +66,7 @@ def main() -> int:
     for part in args.parts:
         with tempfile.TemporaryDirectory() as folder, Memory() as memory:
             result[part] = {
-                **PARTS[part](MadeUp(size), Path(folder), args.seconds, args.clock),
+                **PARTS[part](MadeUp(size), Path(folder), args.seconds, args.clock, Speed(args.precision == "bf16")),
                 "peak_gb": memory.resident,
             }
         print(f"{part}: peak memory {memory.resident:.1f} GB")
@@ -74,9 +78,9 @@ def main() -> int:
     return 0
 
 
-def bench_regression(encoder: str, actor: MadeUp, folder: Path, seconds: float, clock: str) -> Result:
+def bench_regression(encoder: str, actor: MadeUp, folder: Path, seconds: float, clock: str, speed: Speed) -> Result:
     """Items a second of both ways, and what keeping the features costs."""
-    method = regression.make_method(actor, folder, encoder, ITEMS, shifts=1)
+    method = regression.make_method(actor, folder, encoder, ITEMS, shifts=1, speed=speed)
     plain = regression.PlainRegression(method, actor, folder)
     rng = np.random.default_rng(0)
 
@@ -111,13 +115,13 @@ def bench_regression(encoder: str, actor: MadeUp, folder: Path, seconds: float, 
     return {"ratio": fast["rate"] / slow["rate"], "plain": slow, "ours": fast, "kept_ms": 1e3 * kept_s / rows}  # type: ignore[operator]
 
 
-def bench_diffusion(actor: MadeUp, folder: Path, seconds: float, clock: str) -> Result:
+def bench_diffusion(actor: MadeUp, folder: Path, seconds: float, clock: str, speed: Speed) -> Result:
     """Frames a second on coefficients, on vertices, and on vertices the plain way."""
     small = actor.size == SMALL
     encoder = "phoneme_ctc" if small else "hubert"
     frames = (30, 60) if small else SEGMENT
     data = diffusion.make_data(actor, folder, 1, frames)
-    on_vertices = diffusion.make_method(actor, data, True, encoder)
+    on_vertices = diffusion.make_method(actor, data, True, encoder, speed)
     plain = diffusion.PlainDiffusion(on_vertices, actor)
 
     def plain_step(stages: Stages, step: int) -> tuple[Tensor, int]:
@@ -137,7 +141,7 @@ def bench_diffusion(actor: MadeUp, folder: Path, seconds: float, clock: str) -> 
     kept_s = CLOCKS[clock]() - start
     for name, method in (
         ("vertices", on_vertices),
-        ("coefficients", diffusion.make_method(actor, data, False, encoder)),
+        ("coefficients", diffusion.make_method(actor, data, False, encoder, speed)),
     ):
 
         def step(stages: Stages, step: int, method: diffusion.DiffusionMethod = method) -> tuple[Tensor, int]:
@@ -158,7 +162,7 @@ def bench_diffusion(actor: MadeUp, folder: Path, seconds: float, clock: str) -> 
     return {"ratio": ratio, "ratio_plain": rates["coefficients"] / rates["plain"], **found}
 
 
-PARTS: dict[str, Callable[[MadeUp, Path, float, str], Result]] = {
+PARTS: dict[str, Callable[[MadeUp, Path, float, str, Speed], Result]] = {
     "w2v": lambda *given: bench_regression("w2v", *given),
     "melspec": lambda *given: bench_regression("melspec", *given),
     "diffusion": bench_diffusion,

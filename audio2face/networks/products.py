@@ -27,22 +27,24 @@ def _onednn_product() -> Callable[[Tensor, Tensor, Tensor | None], Tensor] | Non
 
 
 PRODUCT = _onednn_product()
+BFLOAT16 = PRODUCT is not None and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def conv1d(conv: nn.Conv1d, x: Tensor) -> Tensor:
     """`conv(x)` of x (B, C, T), by the faster way here."""
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
     plain = (
         PRODUCT is None
         or x.device.type != "cpu"
-        or x.dtype != torch.float32
-        or torch.is_autocast_enabled("cpu")
+        or not (dtype == torch.float32 or (dtype == torch.bfloat16 and BFLOAT16))
         or not torch.is_grad_enabled()
         or torch.jit.is_tracing()
         or torch.compiler.is_compiling()
     )
     if plain:
         return conv(x)
-    return _Conv.apply(x, conv.weight, conv.bias, conv.stride[0], conv.padding[0])
+    given = (t if t is None else t.to(dtype) for t in (x, conv.weight, conv.bias))
+    return _Conv.apply(*given, conv.stride[0], conv.padding[0])
 
 
 class _Conv(torch.autograd.Function):

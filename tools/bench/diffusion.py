@@ -15,6 +15,7 @@ from audio2face.data.window_dataset import ClipConditions
 from audio2face.diffusion.schedule import build_schedule
 from audio2face.layout import ChannelLayout
 from audio2face.methods.diffusion import DiffusionLosses, DiffusionMethod, Space, smooth_form
+from audio2face.methods.speed import IN_FULL, Speed
 from audio2face.methods.vertex_distances import pair_distances
 from audio2face.networks.diffusion_rnn import DiffusionRNN, hear_windows
 from tools.bench.made_up import EMOTIONS, SAMPLE_RATE, MadeUp
@@ -73,7 +74,9 @@ def make_data(actor: MadeUp, folder: Path, batch_size: int, frames: tuple[int, i
     )
 
 
-def make_method(actor: MadeUp, data: SegmentData, on_vertices: bool, encoder: str = "hubert") -> DiffusionMethod:
+def make_method(
+    actor: MadeUp, data: SegmentData, on_vertices: bool, encoder: str = "hubert", speed: Speed = IN_FULL
+) -> DiffusionMethod:
     """The method as a config with defaults builds it."""
     space = make_space(actor, on_vertices)
     components = actor.skin.reshape(len(actor.skin), -1, 3)
@@ -91,6 +94,7 @@ def make_method(actor: MadeUp, data: SegmentData, on_vertices: bool, encoder: st
         lip_dist=pair_distances([components], [actor.mean], [upper], [lower], len(components), torch.device("cpu")),
         smooth=torch.from_numpy(form)[None],
         streaming=STREAMING,
+        speed=speed,
     )
 
 

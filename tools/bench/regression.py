@@ -15,6 +15,7 @@ from audio2face.data.audio_tracks import AudioTracks, MutedNoise
 from audio2face.data.targets import sample_linear
 from audio2face.data.window_dataset import ClipConditions, WindowData, WindowParams, shift_grid
 from audio2face.methods.regression import LossSettings, Regression, RegressionMethod, Schedule
+from audio2face.methods.speed import IN_FULL, Speed
 from audio2face.methods.vertex_distances import pair_distances
 from audio2face.networks import products
 from audio2face.networks.conv_w2v_autocorr import ConvW2vAutocorr
@@ -36,7 +37,9 @@ def make_network(actor: MadeUp, encoder: str) -> ConvW2vAutocorr:
     )
 
 
-def make_method(actor: MadeUp, folder: Path, encoder: str, batch_size: int, shifts: int) -> RegressionMethod:
+def make_method(
+    actor: MadeUp, folder: Path, encoder: str, batch_size: int, shifts: int, speed: Speed = IN_FULL
+) -> RegressionMethod:
     """The method as a config with defaults builds it, without phonemes."""
     clips = actor.clips(folder)
     starts = np.cumsum([0, *(clip.num_frames for clip in clips)])
@@ -54,7 +57,7 @@ def make_method(actor: MadeUp, folder: Path, encoder: str, batch_size: int, shif
     lips = pair_distances([components], [actor.mean], [upper], [lower], len(components), device)
     settings = LossSettings(dict(WEIGHTS))
     return RegressionMethod(
-        model, data, actor.layout, settings, Schedule(gamma=0.994), batch_size=batch_size, lip_dist=lips
+        model, data, actor.layout, settings, Schedule(gamma=0.994), batch_size=batch_size, lip_dist=lips, speed=speed
     )
 
 
