@@ -583,7 +583,7 @@ NUM_PROCESSES = None
 
 # Precision of the network's matrix products and convolutions in training; weights and losses are always float32.
 # Type: "fp32" or "bf16".
-# Change: "bf16" on a GPU for speed and memory; on a CPU it is slower.
+# Change: "bf16" on a GPU for speed and memory, or on a processor that has it (AVX-512 BF16, AMX); elsewhere it is slower.
 PRECISION = "fp32"
 
 # Whether the network is compiled (torch.compile). The first steps then take minutes, it needs a C++ compiler, and dropout
