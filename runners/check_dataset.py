@@ -9,13 +9,12 @@ python -m runners.check_dataset demo-regression --fix /data/corrected
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from runners.cli import MACHINE_ERRORS
-from runners.settings import SettingsError, read_settings
+from runners.settings import SettingsError, take_settings
 
 EXAMPLES = """
 examples:
@@ -33,9 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     arguments = _parser().parse_args(argv)
     try:
-        if os.environ.get("A2F_IN_CONTAINER") != "1":
-            for name, value in read_settings(os.environ).items():
-                os.environ.setdefault(name, value)
+        take_settings()
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return MISTAKE

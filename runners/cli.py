@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from runners import arguments
-from runners.settings import read_settings
+from runners.settings import take_settings
 
 USER_MISTAKE, OUR_FAULT = 2, 1
 SAME_STOP_S = 2.0  # a second signal within this time is the same key press, delivered twice
@@ -125,9 +125,7 @@ def execute(command: str, args: Any, stop: Stop | None = None) -> str:
 
     Errors are the caller's: the debug runners let them reach the debugger.
     """
-    if os.environ.get("A2F_IN_CONTAINER") != "1":
-        for key, value in read_settings(os.environ).items():
-            os.environ.setdefault(key, value)
+    take_settings()
     from audio2face import runtime
 
     runtime.setup_logging()

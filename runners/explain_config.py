@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import pprint
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from runners.settings import SettingsError, read_settings
+from runners.settings import SettingsError, take_settings
 
 EXAMPLES = """
 examples:
@@ -37,9 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run from the command line; returns the exit status (2 for mistakes of the user)."""
     arguments = _parser().parse_args(argv)
     try:
-        if os.environ.get("A2F_IN_CONTAINER") != "1":
-            for name, value in read_settings(os.environ).items():
-                os.environ.setdefault(name, value)
+        take_settings()
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 FRAMEWORK_ROOT = Path(__file__).resolve().parent.parent
@@ -68,6 +68,13 @@ def read_settings(environ: Mapping[str, str], path: Path = ENV_FILE) -> dict[str
             base = Path.cwd() if environ.get(key) else path.parent
             settings[key] = os.path.abspath(base / os.path.expanduser(settings[key]))
     return settings
+
+
+def take_settings(environ: MutableMapping[str, str] = os.environ) -> None:
+    """Add the settings of `.env` that a process lacks. A container was given them when it was started."""
+    if environ.get("A2F_IN_CONTAINER") != "1":
+        for key, value in read_settings(environ).items():
+            environ.setdefault(key, value)
 
 
 def _with_dotenv(path: Path) -> dict[str, str] | None:

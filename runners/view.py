@@ -8,13 +8,12 @@ python -m runners.view animation.npy --audio speech.wav --triangles face.obj
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import webbrowser
 from pathlib import Path
 
 from runners.cli import Stop
-from runners.settings import SettingsError, read_settings
+from runners.settings import SettingsError, take_settings
 
 EXAMPLES = """
 examples:
@@ -36,9 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     arguments = _parser().parse_args(argv)
     try:
-        if os.environ.get("A2F_IN_CONTAINER") != "1":
-            for name, value in read_settings(os.environ).items():
-                os.environ.setdefault(name, value)
+        take_settings()
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return MISTAKE

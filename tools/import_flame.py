@@ -17,7 +17,6 @@ tells how to convert VOCASET's and FLAME's.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -27,7 +26,8 @@ sys.path.insert(0, str(ROOT))
 from audio2face.importing.flame_clips import FlameOptions, import_flame  # noqa: E402
 from audio2face.importing.units import PER_METRE  # noqa: E402
 from audio2face.types import UserError  # noqa: E402
-from tools.importer import add_output, finish, output, read_env, run  # noqa: E402
+from runners.settings import take_settings  # noqa: E402
+from tools.importer import add_output, finish, output, run  # noqa: E402
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def convert(args: argparse.Namespace) -> list[str]:
     """Import as the arguments say; returns lines to print. Raises UserError for what cannot be imported."""
-    read_env(os.environ)
+    take_settings()
     rates = {"--fps": args.fps, "--out-fps": args.out_fps}
     problems = [f"{name} must be above 0" for name, rate in rates.items() if rate is not None and not rate > 0]
     if args.sample_rate is not None and args.sample_rate < 16000:

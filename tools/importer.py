@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from audio2face.importing.dataset import Written
 from audio2face.importing.project import Project, config_path, emotions_of, write_project
 from audio2face.paths import configs_roots, host_root
 from audio2face.types import UserError
-from runners.settings import read_settings
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,6 @@ def add_names(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--config", help="name of the project (default: the actor's)")
     group.add_argument("--emotions", nargs="+", help="emotions besides neutral (default: those in shots' names)")
     group.add_argument("--language", default="en", help="spoken in all shots (default: %(default)s)")
-
-
-def read_env(environ: MutableMapping[str, str]) -> None:
-    """Add the settings of `.env` that the process lacks."""
-    for key, value in read_settings(environ).items():
-        environ.setdefault(key, value)
 
 
 def output(args: argparse.Namespace) -> Target:

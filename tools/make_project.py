@@ -12,7 +12,6 @@ lip and lid vertex lists that are missing are proposed and written.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -21,7 +20,8 @@ sys.path.insert(0, str(ROOT))
 
 from audio2face.importing.folder import survey  # noqa: E402
 from audio2face.types import UserError  # noqa: E402
-from tools.importer import add_names, finish, output, read_env, run  # noqa: E402
+from runners.settings import take_settings  # noqa: E402
+from tools.importer import add_names, finish, output, run  # noqa: E402
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def convert(args: argparse.Namespace) -> list[str]:
     """Survey the folder and write the project; returns lines to print. Raises UserError for what is wrong."""
-    read_env(os.environ)
+    take_settings()
     if args.fps is not None and not args.fps > 0:
         raise UserError("--fps must be above 0")
     target = output(args)

@@ -11,7 +11,6 @@ best with SKIN_EYE_CLOSE_POSE_DELTA_FPATH. Existing files are never overwritten.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from audio2face.formats.json_file import write_json  # noqa: E402
 from audio2face.paths import atomic  # noqa: E402
 from audio2face.preproc.caches import find_caches  # noqa: E402
 from audio2face.types import UserError, raise_problems  # noqa: E402
-from runners.settings import read_settings  # noqa: E402
+from runners.settings import take_settings  # noqa: E402
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -35,8 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("actor", metavar="ACTOR_NAME")
     parser.add_argument("out", metavar="OUT", type=Path, help="folder for the lists and proposal.html")
     args = parser.parse_args(argv)
-    for key, value in read_settings(os.environ).items():
-        os.environ.setdefault(key, value)
+    take_settings()
     try:
         written = propose(args.config_name, args.actor, args.out)
     except UserError as error:
