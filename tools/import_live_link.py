@@ -72,6 +72,8 @@ def convert(args: argparse.Namespace) -> list[str]:
     ]
     if args.sample_rate is not None and args.sample_rate < 16000:
         problems.append("--sample-rate must be 16000 or more")
+    given = [*args.takes, args.rig, args.map, args.audio]
+    problems += [f"{path}: no such file or folder" for path in given if path is not None and not Path(path).exists()]
     if problems:
         raise UserError(problems)
     target = output(args)
