@@ -173,9 +173,8 @@ def _network(path: Path, threads: int, int8: bool = False) -> Run:
         raise UserError("models run in onnxruntime, which is not installed: pip install onnxruntime") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.add_session_config_entry(
-        "session.intra_op.allow_spinning", "0"
-    )  # idle threads would slow what follows a run
+    # Threads that spin while they wait slow down what follows a run.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
     outputs = [node.name for node in session.get_outputs()]
