@@ -13,8 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from runners.cli import MACHINE_ERRORS
-from runners.settings import SettingsError, take_settings
+from runners.cli import USER_MISTAKE, answer
 
 EXAMPLES = """
 examples:
@@ -25,30 +24,13 @@ examples:
 
 exit status: 0 no errors (there may be warnings), 2 errors in the data or the config
 """
-MISTAKE = 2
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     arguments = _parser().parse_args(argv)
     try:
-        take_settings()
-    except SettingsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return MISTAKE
-    from audio2face.types import UserError
-
-    try:
-        return check(arguments)
-    except UserError as error:
-        print("\n".join(f"error: {line}" for line in error.lines), file=sys.stderr)
-        return MISTAKE
-    except OSError as error:
-        if error.errno not in MACHINE_ERRORS:
-            raise
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror}: free space there or correct its permissions", file=sys.stderr)
-        return MISTAKE
+        return answer(lambda: check(arguments))
     except KeyboardInterrupt:
         print("stopped on request", file=sys.stderr)
         return 130
@@ -99,7 +81,7 @@ def check(arguments: argparse.Namespace) -> int:
             print(f"{shot_lines(report)}\n")
     print(text_table(findings))
     _write(arguments, sections, reports)
-    return MISTAKE if doctor.by_level(findings, "error") else 0
+    return USER_MISTAKE if doctor.by_level(findings, "error") else 0
 
 
 def _write(arguments: argparse.Namespace, sections: dict[str, Any], reports: list[Any]) -> None:

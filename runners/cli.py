@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from runners import arguments
-from runners.settings import take_settings
+from runners.settings import SettingsError, take_settings
 
 USER_MISTAKE, OUR_FAULT = 2, 1
 SAME_STOP_S = 2.0  # a second signal within this time is the same key press, delivered twice
@@ -153,17 +153,37 @@ def finish(command: str, args: Any, *run_names: str) -> None:
 
 def report(command: str, error: Exception) -> int:
     """Print an error as its kind deserves; returns the exit status."""
-    from audio2face.types import UserError
-
     sys.stdout.flush()
-    if isinstance(error, UserError):
-        for line in error.lines:
-            print(f"error: {line}", file=sys.stderr)
-        return USER_MISTAKE
-    if isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"error: {where}{error.strerror}: free space there or correct its permissions", file=sys.stderr)
+    if told(error):
         return USER_MISTAKE
     traceback.print_exception(error)
     print(f"error: run_{command}.py failed by a fault of the framework: please report the lines above", file=sys.stderr)
     return OUR_FAULT
+
+
+def told(error: Exception) -> bool:
+    """Print what the user or the machine has to put right, a line each; False, and nothing, for a fault of ours."""
+    lines: list[str] = []
+    if isinstance(error, SettingsError):
+        lines = [str(error)]
+    elif isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
+        where = f"{error.filename}: " if error.filename else ""
+        lines = [f"{where}{error.strerror}: free space there or correct its permissions"]
+    else:
+        from audio2face.types import UserError
+
+        lines = list(error.lines) if isinstance(error, UserError) else []
+    for line in lines:
+        print(f"error: {line}", file=sys.stderr)
+    return bool(lines)
+
+
+def answer(program: Callable[[], int]) -> int:
+    """Run a program beside the commands with the settings of `.env`: its exit status, or 2 after the lines of a mistake."""
+    try:
+        take_settings()
+        return program()
+    except Exception as error:
+        if told(error):
+            return USER_MISTAKE
+        raise

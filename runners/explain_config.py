@@ -16,7 +16,7 @@ import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from runners.settings import SettingsError, take_settings
+from runners.cli import answer
 
 EXAMPLES = """
 examples:
@@ -35,19 +35,12 @@ Origin = Callable[[KeyPath], str]
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line; returns the exit status (2 for mistakes of the user)."""
     arguments = _parser().parse_args(argv)
-    try:
-        take_settings()
-    except SettingsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    from audio2face.types import UserError
 
-    try:
+    def program() -> int:
         print("\n".join(explain(arguments.config_name, arguments.section, arguments.key, arguments.json)))
-    except UserError as error:
-        print("\n".join(f"error: {line}" for line in error.lines), file=sys.stderr)
-        return 2
-    return 0
+        return 0
+
+    return answer(program)
 
 
 def _parser() -> argparse.ArgumentParser:

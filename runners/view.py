@@ -12,8 +12,7 @@ import sys
 import webbrowser
 from pathlib import Path
 
-from runners.cli import Stop
-from runners.settings import SettingsError, take_settings
+from runners.cli import Stop, answer
 
 EXAMPLES = """
 examples:
@@ -28,24 +27,13 @@ examples:
 It runs without Docker, needs no network, and answers this machine only. From another machine: `ssh -L 8123:127.0.0.1:8123`,
 and --port 8123 --no-browser. Ctrl-C ends it. Exit status: 0 ended, 2 a mistake in what was asked for.
 """
-MISTAKE = 2
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     arguments = _parser().parse_args(argv)
     try:
-        take_settings()
-    except SettingsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return MISTAKE
-    from audio2face.types import UserError
-
-    try:
-        return view(arguments)
-    except UserError as error:
-        print("\n".join(f"error: {line}" for line in error.lines), file=sys.stderr)
-        return MISTAKE
+        return answer(lambda: view(arguments))
     except KeyboardInterrupt:
         return 0
 

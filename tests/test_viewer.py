@@ -3,10 +3,11 @@
 import io
 import json
 
-import fake_model
+import fake_viewer
 import numpy as np
 import pytest
 import soundfile
+from fake_viewer import FACES, RATE, T, V
 from view_client import end, serve, unpack
 
 from audio2face.standalone import load_model
@@ -15,23 +16,11 @@ from audio2face.viewer.library import Actor, Library, ShotView, find_eyes, peaks
 from audio2face.viewer.live import AS_TRAINED, LiveModel
 from audio2face.viewer.tracks import Channel, Track, array_channel, eye_turns, jaw_points, pack
 
-V, T = fake_model.V, 90
-RATE = 16000
-FACES = np.array([[0, 1, 2], [2, 1, 3], [3, 4, 5]])
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A sound and an animation of 3 s, and a small deployed model."""
-    folder = tmp_path_factory.mktemp("viewer")
-    rng = np.random.default_rng(0)
-    np.save(folder / "a_skin.npy", rng.normal(size=(T, V, 3)).cumsum(axis=0).astype(np.float32))
-    np.save(folder / "a_eye.npy", rng.normal(size=(T, 4)).astype(np.float32))
-    np.save(folder / "a.npy", rng.normal(size=(T, 9)).astype(np.float32))  # a network's rows: no mesh
-    soundfile.write(folder / "a.wav", rng.uniform(-0.5, 0.5, T * RATE // 30), RATE)
-    np.save(folder / "faces.npy", FACES)
-    fake_model.regression_model(folder / "model")
-    return folder
+    return fake_viewer.write(tmp_path_factory.mktemp("viewer"))
 
 
 @pytest.fixture(scope="module")

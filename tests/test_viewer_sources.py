@@ -1,11 +1,10 @@
 """What `python -m runners.view` shows for each name that may be typed, and what it says to mistakes."""
 
 import fake_dataset
-import fake_model
 import fake_run
+import fake_viewer
 import numpy as np
 import pytest
-import soundfile
 from view_client import end, serve
 
 from audio2face.commands.view import Wish, build_library
@@ -14,22 +13,11 @@ from audio2face.viewer.library import Library
 from audio2face.viewer.server import ViewServer
 from runners import view
 
-V, T, RATE = fake_model.V, 90, 16000
-FACES = np.array([[0, 1, 2], [2, 1, 3], [3, 4, 5]])
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A sound and an animation of 3 s, and a small deployed model."""
-    folder = tmp_path_factory.mktemp("viewer")
-    rng = np.random.default_rng(0)
-    np.save(folder / "a_skin.npy", rng.normal(size=(T, V, 3)).cumsum(axis=0).astype(np.float32))
-    np.save(folder / "a_eye.npy", rng.normal(size=(T, 4)).astype(np.float32))
-    np.save(folder / "a.npy", rng.normal(size=(T, 9)).astype(np.float32))  # a network's rows: no mesh
-    soundfile.write(folder / "a.wav", rng.uniform(-0.5, 0.5, T * RATE // 30), RATE)
-    np.save(folder / "faces.npy", FACES)
-    fake_model.regression_model(folder / "model")
-    return folder
+    return fake_viewer.write(tmp_path_factory.mktemp("viewer"))
 
 
 @pytest.fixture(scope="module")
