@@ -11,7 +11,7 @@ import numpy as np
 
 from audio2face.artifacts.train_run import ActorData, TrainRun, float32_arrays
 from audio2face.formats.npy import read_npz, write_npz
-from audio2face.paths import atomic, external_path
+from audio2face.paths import external_path
 from audio2face.types import UserError
 
 logger = logging.getLogger(__name__)
@@ -38,8 +38,7 @@ def write_model_data(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     bad = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     if bad:
         raise UserError(f"network_data.npz: {', '.join(bad)} is not finite; preprocess and train again")
-    with atomic(path) as temporary:
-        np.savez(temporary, **float32_arrays(arrays))  # type: ignore[arg-type]
+    write_npz(path, float32_arrays(arrays))
 
 
 def copy_topology(folder: Path, actor: ActorData) -> None:
