@@ -110,11 +110,6 @@ def under_torchrun(environ: Mapping[str, str] = os.environ) -> bool:
     return "TORCHELASTIC_RUN_ID" in environ or started_by_torchrun(environ)
 
 
-def num_cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def local_rank(environ: Mapping[str, str] = os.environ) -> int:
     """This process's number among those of its machine."""
     return int(environ.get("LOCAL_RANK", "0"))

@@ -12,13 +12,14 @@ LEVELS = [
     {"export", "data", "losses", "evaluation", "render"},
     {"artifacts", "networks", "diffusion"},
     {"formats", "geometry", "audio", "postprocess"},
-    {"types", "layout", "config", "runtime", "paths", "progress", "processes", "shares", ""},
+    {"types", "layout", "config", "machine", "runtime", "paths", "progress", "processes", "shares", ""},
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 APART = [{"networks", "diffusion"}, {"preproc", "methods"}, {"preproc", "inference"}]
 NO_TORCH = {
     "types",
     "layout",
+    "machine",
     "paths",
     "config",
     "formats",

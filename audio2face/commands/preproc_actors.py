@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from audio2face.config import load_config
+from audio2face.machine import num_cores
 from audio2face.paths import FRAMEWORK_ROOT
 from audio2face.types import UserError
 
@@ -47,7 +48,7 @@ def run(config_name: str, actors: Sequence[str], cache: bool = True) -> list[str
         )
     if problems:
         raise UserError(problems)
-    width = how_many_at_once(len(chosen), _num_cores(), _free_gb(), float(sections["preproc"].PREPROC_MEMORY_GB))
+    width = how_many_at_once(len(chosen), num_cores(), _free_gb(), float(sections["preproc"].PREPROC_MEMORY_GB))
     logger.info("%d actors, %d at a time: %s", len(chosen), width, ", ".join(chosen))
     outcomes = _Workers([config_name, *([] if cache else ["--no-cache"])], width).run(chosen)
     for actor, outcome in outcomes.items():
@@ -63,10 +64,6 @@ def how_many_at_once(num_actors: int, num_cores: int, free_gb: float | None, act
     """Processes that cores and memory allow, at least one."""
     by_memory = num_actors if free_gb is None else int(free_gb / actor_gb)
     return max(min(num_actors, num_cores, by_memory), 1)
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _free_gb() -> float | None:
@@ -134,6 +131,6 @@ class _Workers:
 def environment(width: int, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment of each of `width` processes at a time: its part of the cores, and no progress bars."""
     search = [str(FRAMEWORK_ROOT), environ.get("PYTHONPATH", "")]
-    threads = str(max(_num_cores() // width, 1))
+    threads = str(max(num_cores() // width, 1))
     own = {"PYTHONPATH": os.pathsep.join(filter(None, search)), "TQDM_DISABLE": "1"}
     return {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, **environ, **own}

@@ -18,12 +18,13 @@ from audio2face.commands.train_watch import Watch, after_epoch, rewind
 from audio2face.config import Section, load_config
 from audio2face.divergence import TrainingDiverged
 from audio2face.doctor import report_faults
+from audio2face.machine import num_cores
 from audio2face.methods import diffusion_setup, regression_setup
 from audio2face.methods.setup import Inputs, Training, build_inputs
 from audio2face.networks import save_weights
 from audio2face.networks.checkpoints import checkpoint_files, load_checkpoint, save_checkpoint, space_needed
 from audio2face.paths import external_path, local_path
-from audio2face.processes import Processes, local_count, num_cores, under_torchrun
+from audio2face.processes import Processes, local_count, under_torchrun
 from audio2face.progress import Stop
 from audio2face.runtime import Runtime
 from audio2face.training import Fit, fit

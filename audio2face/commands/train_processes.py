@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from audio2face.formats.json_file import read_json, write_json
+from audio2face.machine import num_cores
 from audio2face.paths import FRAMEWORK_ROOT
-from audio2face.processes import local_count, local_rank, num_cores
+from audio2face.processes import local_count, local_rank
 from audio2face.types import UserError
 
 logger = logging.getLogger(__name__)
