@@ -166,13 +166,13 @@ def test_two_processes_train_export_and_stop_through_the_command(
         tmp_path, "diffusion_rnn_pca", ("ann", "bob"), NUM_PROCESSES=2, BATCH_SIZE=3, NUM_EPOCHS=10000, LOG_PERIOD=1
     )
     argv = [sys.executable, "-m", "runners.run_train", "tiny"]
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    (tmp_path / "temporary").mkdir()
+    environ = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
+    process = subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     while " step 3/" not in process.stdout.readline():
         assert process.poll() is None
-    listing = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout.splitlines()
-    workers = [int(x.split()[0]) for x in listing if "commands.train_processes" in x and "torch.distributed" not in x]
-    assert len(workers) >= 2
-    os.kill(max(workers), signal.SIGKILL)
+    (second,) = (tmp_path / "temporary").glob("a2f_train_*/1.pid")
+    os.kill(int(second.read_text()), signal.SIGKILL)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 1 and "a training process failed" in out
