@@ -93,10 +93,11 @@ def weighted_distance(prediction: Tensor, target: Tensor, weight: Tensor, expone
 
 
 def volume_stabiliser(prediction: Tensor, level: Tensor, mask: Tensor, seq_len: int, exponent: float) -> Mean:
-    """Squared frame difference of the prediction where the sound is quiet: weighted by exp(-exponent * mean |audio|)."""
+    """Mean squared frame difference of the values that count, weighted by exp(-exponent * mean |audio|): still in silence."""
     quiet = torch.exp(-exponent * level).unflatten(0, (-1, seq_len)).mean(dim=1)  # (B,)
-    moved = frame_differences(prediction * mask, seq_len) ** 2
-    return mean_of(quiet[:, None, None] * moved)
+    both = mask.unflatten(0, (-1, seq_len))
+    moved = quiet[:, None, None] * frame_differences(prediction, seq_len) ** 2
+    return masked_mean(moved, both[:, 1:] * both[:, :-1])
 
 
 def phoneme_cross_entropy(

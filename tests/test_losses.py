@@ -48,6 +48,13 @@ def test_volume_stabiliser_acts_in_silence():
     assert losses.volume_stabiliser(prediction, level, torch.ones(4, 1), 2, 5000.0).value.item() == pytest.approx(4 / 2)
 
 
+def test_volume_stabiliser_is_a_mean_over_the_values_that_count():
+    prediction = torch.tensor([[0.0, 0.0, 9.0], [2.0, 4.0, 0.0]])
+    mask = torch.tensor([[1.0, 1.0, 0.0]] * 2)  # the last value is an eye's
+    found = losses.volume_stabiliser(prediction, torch.full((2,), 1e-4), mask, 2, 5000.0).value.item()
+    assert found == pytest.approx(math.exp(-0.5) * (4 + 16) / 2)
+
+
 def test_phoneme_terms_without_a_clip_of_the_language_are_zero():
     empty = torch.zeros(0, 5, 7, requires_grad=True)
     total = sum(f(empty, empty.detach()).value for f in (losses.phoneme_cross_entropy, losses.phoneme_motion))
