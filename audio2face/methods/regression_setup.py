@@ -263,9 +263,9 @@ def _schedule(train: Section) -> Schedule:
 
 
 def _phoneme_models(inputs: Inputs, runtime: Runtime) -> dict[str, PhonemeModel]:
-    """The phoneme model of every language that is forced and spoken in a clip."""
+    """The phoneme model of every language that is forced and spoken in a clip; none while LOSS_PHONEME_ALPHA is off."""
     train = inputs.train
-    if not (train.LOSS_PHONEME_ALPHA or train.LOSS_PHONEME_MOTION_ALPHA):
+    if not train.LOSS_PHONEME_ALPHA:
         return {}
     spoken = {clip.language for clip in inputs.clips if clip.language}
     forced = [language for language in train.PHONEME_FORCING_LANGS if language in spoken]
