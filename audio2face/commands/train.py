@@ -63,7 +63,9 @@ def run(config_name: str, resume: str | None = None, export: str | None = None) 
     if count > 1:
         return train_together(config_name, folder.name if folder else None, count)
     runtime = runtimes.start(train.RNG_SEED_TORCH, train.REPRODUCIBLE, together=True)
-    inputs = build_inputs(config_name, train, dataset, sections.get("inference"), began_with(folder))
+    inputs = build_inputs(
+        config_name, train, dataset, sections.get("inference"), began_with(folder), sections.get("preproc")
+    )
     report_faults(sections, inputs.actors, training=True)
     training = METHODS[train.NETWORK_TYPE](inputs, runtime)
     needed = space_needed(training.network, training.settings.ema_decay is not None, train.CHECKPOINT_KEEP)

@@ -79,11 +79,14 @@ def build_inputs(
     dataset: Section,
     inference: Section | None = None,
     runs_named: Mapping[str, str] | None = None,
+    preproc: Section | None = None,
 ) -> Inputs:
     """Find the preprocessing runs and read the clips. Raises UserError listing everything that is wrong.
 
-    `runs_named` {actor: full name of its run} goes before PREPROC_RUN_NAME_FULL.
+    `runs_named` {actor: full name of its run} goes before PREPROC_RUN_NAME_FULL. `latest` means runs of `preproc`'s
+    RUN_NAME, or of any when the project has no such file.
     """
+    run_name = preproc.RUN_NAME if preproc is not None and preproc.file is not None else None
     named = runs_named or train.PREPROC_RUN_NAME_FULL
     actors = list(dataset.ACTOR_NAMES) or list(named)
     problems: list[str] = []
@@ -91,7 +94,7 @@ def build_inputs(
     files: dict[str, DatasetFiles] = {}
     for actor in actors:
         try:
-            runs[actor] = _preproc_run(config_name, train, actor, named.get(actor, LATEST))
+            runs[actor] = _preproc_run(config_name, train, actor, named.get(actor, LATEST), run_name)
             files[actor] = DatasetFiles.from_config(dataset, actor)
         except UserError as error:
             problems += error.lines
@@ -110,7 +113,7 @@ def build_inputs(
     return Inputs(train, dataset, inference, actors, runs, files, clips, validation)
 
 
-def _preproc_run(config_name: str, train: Section, actor: str, name: str) -> PreprocRun:
+def _preproc_run(config_name: str, train: Section, actor: str, name: str, run_name: str | None) -> PreprocRun:
     if set(name) <= set("X_") or name.startswith("XXXXXX_XXXXXX"):  # the placeholder of the example projects
         name = LATEST
     hint = f"; make one with: python run_preproc.py {config_name} {actor}"
@@ -118,6 +121,7 @@ def _preproc_run(config_name: str, train: Section, actor: str, name: str) -> Pre
         local_path(train.PREPROC_ROOT),
         name,
         what="preprocessing",
+        run_name=run_name,
         match=lambda path: _actor_of(path) == actor,
         hint=hint,
     )
