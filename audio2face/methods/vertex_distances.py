@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,12 +69,12 @@ def pair_distances(
     """Height of upper over lower vertices as functions of skin coefficients, padded to `size` coefficients.
 
     Per actor: components (K, V, 3), mean (V, 3), vertex numbers of both ends. Heights are along y, which points up.
-    Raises ValueError when the actors' lists differ in length.
+    Lists of different lengths are repeated to a common one, which leaves every mean over an actor's pairs as it was.
     """
-    if len({len(u) for u in upper}) != 1:
-        raise ValueError(f"actors have different numbers of vertex pairs: {[len(u) for u in upper]}")
+    length = math.lcm(*(len(up) for up in upper))
     matrices, offsets = [], []
-    for basis, mean, up, low in zip(components, means, upper, lower, strict=True):
+    for basis, mean, own_up, own_low in zip(components, means, upper, lower, strict=True):
+        up, low = (np.tile(ends, length // len(ends)) for ends in (own_up, own_low))
         matrix = np.zeros((size, len(up)), np.float32)
         matrix[: len(basis)] = basis[:, up, 1] - basis[:, low, 1]
         matrices.append(matrix)
