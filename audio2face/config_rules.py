@@ -76,6 +76,14 @@ def _target_channels(method: str, channels: list[str]) -> Found:
         yield "train.TARGET_CHANNELS", f"must contain {needed!r}"
 
 
+def _rescaled(method: str, rescale: bool) -> Found:
+    if method == "diffusion" and not rescale:
+        yield (
+            "train.RESCALE_TARGET_CHANNEL_DATA",
+            "must stay True in diffusion: the noise is made for values of about 1",
+        )
+
+
 def _network_method(method: str, network: str) -> Found:
     of = NETWORK_METHODS.get(network, method)
     if of != method:
@@ -303,6 +311,7 @@ SECTION_RULES: tuple[Rule, ...] = (
     Rule("dataset.SHOT_EMOTION_NAMES dataset.ACTOR_NAMES dataset.SHOT_EMOTION_MAP", _emotion_map),
     *_blendshape_rules(),
     Rule("train.NETWORK_TYPE train.TARGET_CHANNELS", _target_channels),
+    Rule("train.NETWORK_TYPE train.RESCALE_TARGET_CHANNEL_DATA", _rescaled),
     Rule("train.NETWORK_TYPE train.NETWORK_NAME", _network_method),
     Rule("train.AUDIO_PARAMS", _window),
     Rule("train.NETWORK_TYPE train.NETWORK_NAME train.NETWORK_HYPER_PARAMS train.AUDIO_PARAMS", _features),

@@ -354,6 +354,11 @@ def test_mistakes_are_told_before_any_work(two, project, options, words):
         infer.run("tiny", "latest", **options)
 
 
+def test_an_empty_respacing_takes_every_step(two):
+    assert load_graph(two, CPU, "").schedule.timesteps.tolist() == list(range(1000))
+    assert load_graph(two, CPU).schedule.timesteps.tolist() == [0, 999]
+
+
 def test_noise_of_another_shape_is_refused(two, project, tmp_path):
     np.save(tmp_path / "noise.npy", np.zeros((3, 60, 175), np.float32))
     with pytest.raises(UserError, match=r"expected \(3, 30, 175\)"):

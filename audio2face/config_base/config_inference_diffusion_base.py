@@ -144,7 +144,8 @@ NUM_SAMPLES = 1
 
 # Which of the steps that were trained are used, also in the deployed model: "2" for two, "10" for ten, evenly spaced,
 # "ddim5" for five at a fixed stride, "3,4" for three of the first half and four of the second. None takes
-# NUM_DIFFUSION_STEPS evenly spaced ones.
+# NUM_DIFFUSION_STEPS evenly spaced ones. "" takes all of them in run_inference.py; exported networks, which would grow
+# with each, then have NUM_DIFFUSION_STEPS.
 # Type: text as above, or None; every section must hold as many steps as it keeps.
 # Change: more steps are livelier and slower; 2 is enough for most.
 TIMESTEP_RESPACING = None
@@ -178,18 +179,18 @@ RNG_SEED_INFERENCE = 42
 ## Exported network
 
 # Whether the exported network takes an emotion for each frame instead of one for the window.
-# Type: True or False.
-# Change: never for models that will be deployed: the runtime needs True.
+# Type: True; training refuses False.
+# Change: never: the runtime loads no other network.
 USE_PER_FRAME_EMO_LABEL = True
 
 # Whether the exported network takes its noise as an input instead of drawing it.
-# Type: True or False.
-# Change: never for models that will be deployed: the runtime needs True.
+# Type: True; training refuses False.
+# Change: never: the runtime loads no other network.
 USE_EXTERNAL_NOISE_INPUT = True
 
 # Whether the exported network puts out differences from the mean face in the units of the data, instead of positions.
-# Type: True or False.
-# Change: never for models that will be deployed: the runtime needs True.
+# Type: True; training refuses False.
+# Change: never: the runtime loads no other network.
 USE_DELTA_OUTPUT = True
 
 ## Output

@@ -78,10 +78,10 @@ MEAN_GEOMETRY_FPATH = {}
 
 ## Target
 
-# What the network puts out. Mesh channels are vertices here; `diffusion_rnn_pca` works on their PCA coefficients
-# inside.
+# What the network learns. Mesh channels are vertices here; `diffusion_rnn_pca` works on their PCA coefficients
+# inside. The deployed model has all four: those that are left out stay at rest.
 # Type: list without repetition of "skin_pose" (required), "tongue_pose", "jaw", "eye".
-# Change: leave it; the deployed model needs all four, and data that is missing becomes a placeholder.
+# Change: leave out a channel whose data is bad.
 TARGET_CHANNELS = ["skin_pose", "tongue_pose", "jaw", "eye"]
 
 # Frame rate at which the network is trained and run. Caches of another rate are resampled by time. STREAMING_CFG must
@@ -91,7 +91,7 @@ TARGET_CHANNELS = ["skin_pose", "tongue_pose", "jaw", "eye"]
 TARGET_FPS = 60.0
 
 # Whether each channel is divided by its scale (and shifted to its origin) for training.
-# Type: True or False.
+# Type: True; nothing else is accepted.
 # Change: never; the noise is made for values of about 1.
 RESCALE_TARGET_CHANNEL_DATA = True
 
@@ -223,7 +223,8 @@ AUGMENT = {
 # Change: give one entry per emotion, 100 frames or more, or the face will twitch in silence.
 AUG_MUTED_SHOTS = []
 
-# Whether silent clips of the emotion "neutral" hold the neutral skin instead of the chosen pose.
+# Whether silent clips of the neutral emotion (SHOT_EMOTION_NAME_FOR_ALL_ZEROS; without one DEFAULT_SHOT_EMOTION_NAME)
+# hold the neutral skin, jaw and eyes instead of those of the chosen pose.
 # Type: True or False.
 # Change: False when the actor's resting face should differ from the neutral mesh.
 AUG_MUTED_SKIN_IS_NEUTRAL_FOR_NEUTRAL_EMO = True
@@ -339,11 +340,11 @@ DIFFUSION_NOISE_SCHEDULE = "cosine"
 # Change: 3 or so for short trainings, when the mouth follows the sound weakly.
 STEP_BIAS = 0.0
 
-# Which steps are used when a sequence is made during training. "" keeps all, "10" ten evenly spaced ones, "ddim5" five
-# at a fixed stride, "3,4" three of the first half and four of the second. config_inference.py has its own for deployed
-# models.
+# Which of the DIFFUSION_STEPS are trained. "" is all, "10" ten evenly spaced ones, "ddim5" five at a fixed stride, "3,4"
+# three of the first half and four of the second. config_inference.py has its own, for what is taken of them when a face is
+# made; they must be among these.
 # Type: text as above; every section must hold as many steps as it keeps.
-# Change: seldom.
+# Change: seldom; a network that is trained for few steps can be used with these alone.
 TIMESTEP_RESPACING = ""
 
 # How the deployed model streams, by frame rate: each window of sound gives `left_truncate + block_frame_size +

@@ -176,7 +176,8 @@ AUGMENT = {
 # Change: give one entry per emotion, 100 frames or more, or the face will twitch in silence.
 AUG_MUTED_SHOTS = []
 
-# Whether silent clips of the emotion "neutral" hold the neutral skin instead of the chosen pose.
+# Whether silent clips of the neutral emotion (SHOT_EMOTION_NAME_FOR_ALL_ZEROS; without one DEFAULT_SHOT_EMOTION_NAME)
+# hold the neutral skin, jaw and eyes instead of those of the chosen pose.
 # Type: True or False.
 # Change: False when the actor's resting face should differ from the neutral mesh.
 AUG_MUTED_SKIN_IS_NEUTRAL_FOR_NEUTRAL_EMO = True

@@ -160,7 +160,8 @@ def streaming_graph(
     """The graph of a training run; `respacing` and `sampler` (default: the run's) choose the steps."""
     extra = run.spec.extra
     actors = [run.actor(name) for name in run.spec.actors]
-    schedule = build_schedule(extra["noise_schedule"], extra["diffusion_steps"], respacing or extra["respacing"])
+    kept = extra["respacing"] if respacing is None else respacing
+    schedule = build_schedule(extra["noise_schedule"], extra["diffusion_steps"], kept)
     space = PoseSpace(network.layout, pose_layout(actors[0]), actors)
     streaming = Streaming.of(extra["streaming"])
     return StreamingGraph(network, space, schedule, streaming, SAMPLERS[sampler or extra["sampler"]], delta)

@@ -120,6 +120,7 @@ class DiffusionMethod:
         device = data.device
         self.generator = torch.Generator(device=device)
         self.alphas = torch.from_numpy(schedule.alphas_cumprod).float().to(device)
+        self.timesteps = torch.from_numpy(schedule.timesteps).long().to(device)
         weight = {"tongue": settings.tongue_weight, "jaw": settings.jaw_weight}
         values = [np.full(size, weight.get(name.split("_")[0], 1.0)) for name, size in space.layout.sizes.items()]
         self.weight = torch.from_numpy(np.concatenate(values)).float().to(device)
@@ -146,7 +147,7 @@ class DiffusionMethod:
         return [{"params": [p for p in self.network.parameters() if p.requires_grad]}]
 
     def _draw(self, batch: SegmentBatch, size: int) -> tuple[Tensor, Tensor]:
-        """Steps (B,) and noise (B, T, size) of a batch, each segment's from its own seed."""
+        """Places (B,) in the schedule and noise (B, T, size) of a batch, each segment's from its own seed."""
         steps, noise = [], batch.target.new_zeros(*batch.valid.shape, size)
         for row, (seed, length) in enumerate(zip(batch.seeds, batch.lengths, strict=True)):
             generator = self.generator.manual_seed(seed)
@@ -165,8 +166,8 @@ class DiffusionMethod:
         """
         space, weights = self.space, self.settings.weights
         x_0 = space.decode(batch.target, batch.actor_ids)
-        t, noise = self._draw(batch, x_0.shape[2])
-        x_t = add_noise(x_0, self.alphas[t][:, None, None], noise)
+        place, noise = self._draw(batch, x_0.shape[2])
+        x_t, t = add_noise(x_0, self.alphas[place][:, None, None], noise), self.timesteps[place]
         with drawing_for(batch.share), self.speed.autocast(x_t.device):
             prediction, _ = self.denoise(x_t, t, self.encode(batch), batch.actor, batch.emotion)
         prediction = prediction.to(x_0.dtype)

@@ -17,7 +17,7 @@ from audio2face.config import Section
 from audio2face.data.channels import CHANNELS
 from audio2face.data.segment_dataset import CONTEXT, PitchShift, SegmentData, SegmentParams
 from audio2face.data.window_dataset import shift_grid
-from audio2face.diffusion.schedule import build_schedule
+from audio2face.diffusion.schedule import Schedule, build_schedule, kept_steps
 from audio2face.export.streaming_graph import pose_layout
 from audio2face.geometry.pca import padded_bases
 from audio2face.geometry.regions import upper_face_mask
@@ -80,7 +80,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         network,
         data,
         space,
-        build_schedule(train.DIFFUSION_NOISE_SCHEDULE, train.DIFFUSION_STEPS),
+        _trained_steps(train, spec),
         _losses(inputs),
         warm_cosine(train.LEARNING_RATE, train.LR_MIN, train.NUM_EPOCHS, train.LR_WARMUP_INIT, train.LR_WARMUP_EPOCHS),
         skin_scale=skin_scales(inputs, device),
@@ -113,7 +113,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
 
     validate = None
     if inputs.validation:
-        held = _segment_data(replace(inputs, clips=inputs.validation), coeff_layout, spec, runtime)
+        held = _segment_data(replace(inputs, clips=inputs.validation), coeff_layout, spec, runtime, augment=False)
         _cache_features(held, network, train, spec, takes=1)
         terms = ["total", "MSE", *(name for name in LOSS_KEYS if getattr(train, f"LOSS_{name}_ALPHA"))]
         metric = choose_metric(train.BEST_METRIC, terms)
@@ -219,17 +219,34 @@ def _respacing(inputs: Inputs) -> str:
     return inference.TIMESTEP_RESPACING or str(inference.NUM_DIFFUSION_STEPS)
 
 
-def _segment_data(inputs: Inputs, layout: ChannelLayout, spec: NetworkSpec, runtime: Runtime) -> SegmentData:
+def _trained_steps(train: Section, spec: NetworkSpec) -> Schedule:
+    """The schedule of the steps that are trained. Raises UserError when the exported network would take others."""
+    schedule = build_schedule(train.DIFFUSION_NOISE_SCHEDULE, train.DIFFUSION_STEPS, train.TIMESTEP_RESPACING)
+    exported = kept_steps(train.DIFFUSION_STEPS, spec.extra["respacing"])
+    unknown = sorted(set(exported.tolist()) - set(schedule.timesteps.tolist()))
+    if unknown:
+        raise UserError(
+            f"config_train.py: TIMESTEP_RESPACING {train.TIMESTEP_RESPACING!r} leaves step {unknown[0]} untrained, which "
+            f"the exported network takes (config_inference.py: {spec.extra['respacing']!r}); make the two agree, or leave "
+            'it at ""'
+        )
+    return schedule
+
+
+def _segment_data(
+    inputs: Inputs, layout: ChannelLayout, spec: NetworkSpec, runtime: Runtime, augment: bool = True
+) -> SegmentData:
+    """The clips in segments; without `augment` at their own pitch and time, to measure on."""
     train = inputs.train
     random = train.TRAIN_ON_RANDOM_SUBSEGMENT
-    pitch, shift = _pitch(train)
+    pitch, shift = _pitch(train) if augment else (None, None)
     params = SegmentParams(
         fps=float(train.TARGET_FPS),
         sample_rate=train.AUDIO_PARAMS["samplerate"],
         min_frames=train.SUBSEGMENT_MIN_FRAME if random else None,
         max_frames=train.SUBSEGMENT_MAX_FRAME if random else None,
         pitch=pitch,
-        timeshift=train.AUGMENT.get("timeshift") or 0.0,
+        timeshift=(train.AUGMENT.get("timeshift") or 0.0) if augment else 0.0,
         standardize=not train.NO_STANDARDIZE_AUDIO,
     )
     conditions = build_conditions(inputs, spec, lambda clip: 0, with_actor=False)

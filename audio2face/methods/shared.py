@@ -113,6 +113,9 @@ class Targets:
 
     def __init__(self, inputs: Inputs, layout: ChannelLayout, rescale: bool):
         self.inputs, self.layout, self.rescale, self.train = inputs, layout, rescale, inputs.train
+        self.taught = {name.replace("_pose", "_coeffs") for name in inputs.train.TARGET_CHANNELS}
+        zero = inputs.train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS
+        self.neutral_emotion = inputs.train.DEFAULT_SHOT_EMOTION_NAME if zero is None else zero
         self._shots: dict[tuple[str, str], ShotTargets] = {}
 
     def check(self) -> None:
@@ -128,13 +131,23 @@ class Targets:
             problems += faults
             if found is None:
                 continue
-            self._shots[actor, shot] = self._rescaled(found, actor)
-            for name, there in found.present.items():
-                lacking[actor, name] = lacking.get((actor, name), 0) + (not there)
+            self._shots[actor, shot] = self._rescaled(self._of_channels(found), actor)
+            for name in found.present.keys() & self.taught:
+                lacking[actor, name] = lacking.get((actor, name), 0) + (not found.present[name])
         raise_problems(problems)
         for (actor, name), count in lacking.items():
             if count:
                 logger.warning("actor %s: %d shot(s) have no %s data; left out of the loss there", actor, count, name)
+
+    def _of_channels(self, shot: ShotTargets) -> ShotTargets:
+        """Channels that TARGET_CHANNELS leaves out are as if there were no data."""
+        left_out = shot.present.keys() - self.taught
+        if not left_out:
+            return shot
+        values = shot.values.copy()
+        for name in left_out:
+            values[:, self.layout.slices[name]] = 0.0
+        return ShotTargets(values, shot.fps, {**shot.present, **dict.fromkeys(left_out, False)})
 
     def _rescaled(self, shot: ShotTargets, actor: str) -> ShotTargets:
         if not self.rescale:
@@ -151,9 +164,9 @@ class Targets:
         shot, frame = clip.held
         source = self._shots[clip.shot.actor, shot]
         pose = source.values[frame].copy()
-        neutral = clip.shot.emotion == self.train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS
-        if neutral and self.train.AUG_MUTED_SKIN_IS_NEUTRAL_FOR_NEUTRAL_EMO and "skin_coeffs" in self.layout.slices:
-            pose[self.layout.slices["skin_coeffs"]] = 0.0
-        if self.train.AUG_MUTED_TONGUE_IS_NEUTRAL and "tongue_coeffs" in self.layout.slices:
-            pose[self.layout.slices["tongue_coeffs"]] = 0.0
+        still: set[str] = {"tongue_coeffs"} if self.train.AUG_MUTED_TONGUE_IS_NEUTRAL else set()
+        if clip.shot.emotion == self.neutral_emotion and self.train.AUG_MUTED_SKIN_IS_NEUTRAL_FOR_NEUTRAL_EMO:
+            still |= {"skin_coeffs", "jaw", "eye"}  # teeth and gaze of another face would not fit it
+        for name in self.layout.slices.keys() & still:
+            pose[self.layout.slices[name]] = 0.0
         return ShotTargets(np.repeat(pose[None], clip.shot.num_frames, axis=0), clip.shot.fps, source.present)

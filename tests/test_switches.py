@@ -1,0 +1,163 @@
+"""Keys of config_train that switch something: each does what its comment says, also where it is the only one that is set."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from fake_diffusion import use_project, write_actor, write_project
+
+from audio2face.commands import preproc
+from audio2face.config import load_config, section_from_values
+from audio2face.methods import diffusion_setup, regression_setup
+from audio2face.methods.setup import build_inputs
+from audio2face.methods.shared import build_distances, build_targets
+from audio2face.methods.vertex_distances import pair_distances
+from audio2face.runtime import Runtime
+from audio2face.types import UserError
+
+CPU = torch.device("cpu")
+MUTED = [("ann", ("two_joy", 7), 30, "neutral"), ("ann", ("two_joy", 7), 30, "joy")]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A project of two actors, which are preprocessed; tests write its config_train anew."""
+    root = tmp_path_factory.mktemp("switches")
+    with pytest.MonkeyPatch.context() as patch:
+        use_project(root, patch)
+        write_actor(root / "datasets", "ann", seed=0, shapes=3)
+        rng = np.random.default_rng(3)
+        for key, shape in (("jaw", (60, 5, 3)), ("eye", (60, 2, 2))):
+            motion = {shot: rng.normal(size=shape).astype(np.float32) for shot in ("one_neutral", "two_joy")}
+            np.savez(root / f"datasets/ann/{key}.npz", **motion)
+        write(root)
+        for actor in ("ann", "bob"):
+            preproc.run("tiny", actor)
+    return root
+
+
+def write(root, **train):
+    write_project(root, actors=("ann", "bob"), VALIDATION_CLIPS=None, **train)
+    with (root / "configs/tiny/config_dataset.py").open("a") as file:
+        file.write("JAW_ANIM_DATA_FPATH = {'ann': '/datasets/ann/jaw.npz'}\n")
+        file.write("EYE_ANIM_DATA_FPATH = {'ann': '/datasets/ann/eye.npz'}\n")
+
+
+@pytest.fixture
+def inputs_of(root, monkeypatch):
+    """inputs_of(KEY=value) are the inputs of a training with these keys."""
+    use_project(root, monkeypatch)
+
+    def make(**train):
+        write(root, **train)
+        sections = load_config("tiny", ("train", "dataset"), optional=("inference", "preproc"))
+        return build_inputs(
+            "tiny", sections["train"], sections["dataset"], sections["inference"], None, sections["preproc"]
+        )
+
+    return make
+
+
+def test_phonemes_are_off_with_the_weight_of_their_loss():
+    train = section_from_values("train", {"LOSS_PHONEME_ALPHA": None})
+    assert train.LOSS_PHONEME_MOTION_ALPHA
+    inputs = SimpleNamespace(train=train, clips=[SimpleNamespace(language="en")])
+    assert regression_setup._phoneme_models(inputs, Runtime(CPU)) == {}  # no model is looked for
+
+
+def test_silent_clips_of_the_neutral_emotion_are_neutral_all_over(inputs_of):
+    def still(**train):
+        inputs = inputs_of(AUG_MUTED_SHOTS=MUTED, **train)
+        layout = diffusion_setup.build(inputs, Runtime(CPU)).method.data.layout
+        targets = build_targets(inputs, layout)
+        muted = {clip.shot.emotion: layout.split(targets.of(clip).values[0]) for clip in inputs.clips if clip.held}
+        return {emotion: {name for name, x in parts.items() if x.any()} for emotion, parts in muted.items()}
+
+    every = {"skin_coeffs", "tongue_coeffs", "jaw", "eye"}
+    assert still() == {"neutral": {"tongue_coeffs"}, "joy": every}
+    assert still(SHOT_EMOTION_NAME_FOR_ALL_ZEROS=None) == {"neutral": {"tongue_coeffs"}, "joy": every}
+    assert still(SHOT_EMOTION_NAME_FOR_ALL_ZEROS="joy", AUG_MUTED_TONGUE_IS_NEUTRAL=True) == {
+        "neutral": every - {"tongue_coeffs"},
+        "joy": set(),
+    }
+    assert still(AUG_MUTED_SKIN_IS_NEUTRAL_FOR_NEUTRAL_EMO=False)["neutral"] == every
+
+
+def test_channels_that_are_left_out_are_not_learnt(inputs_of):
+    data = diffusion_setup.build(
+        inputs_of(TARGET_CHANNELS=["skin_pose", "tongue_pose", "eye"]), Runtime(CPU)
+    ).method.data
+    [batch] = [b for b in data.batches(0) if b.clips == [0]]
+    present, target = (data.layout.split(x[0]) for x in (batch.present, batch.target))
+    assert {name for name, x in present.items() if x.all()} == {"skin_coeffs", "tongue_coeffs", "eye"}
+    assert not target["jaw"].any() and target["eye"].any()
+
+
+def test_diffusion_is_always_rescaled(inputs_of):
+    with pytest.raises(UserError, match="RESCALE_TARGET_CHANNEL_DATA: must stay True in diffusion"):
+        inputs_of(RESCALE_TARGET_CHANNEL_DATA=False)
+
+
+def test_the_steps_that_are_trained(inputs_of, monkeypatch):
+    method = diffusion_setup.build(inputs_of(TIMESTEP_RESPACING="3"), Runtime(CPU)).method
+    seen = set()
+
+    def denoise(x_t, t, *_):
+        seen.update(t.tolist())
+        return torch.zeros_like(x_t), None
+
+    monkeypatch.setattr(method, "denoise", denoise)
+    for epoch in range(8):
+        for batch in method.batches(epoch):
+            method.loss(batch, 0.0)
+    assert seen == {0, 500, 999} or seen == {0, 499, 999}
+    with pytest.raises(UserError, match="TIMESTEP_RESPACING 'ddim10' leaves step 999 untrained"):
+        diffusion_setup.build(inputs_of(TIMESTEP_RESPACING="ddim10"), Runtime(CPU))
+
+
+def test_what_is_measured_on_is_not_augmented(inputs_of, monkeypatch):
+    made = []
+    build = diffusion_setup._segment_data
+    monkeypatch.setattr(diffusion_setup, "_segment_data", lambda *a, **k: made.append(build(*a, **k)) or made[-1])
+    augment = {"timeshift": 1.0, "pitch_shift": {"min_semitones": -2, "max_semitones": 2, "p": 0.5}}
+    monkeypatch.setattr("audio2face.audio.pitch.load_pitch_shift", lambda rate: lambda x, semitones: x * 0)
+    inputs = inputs_of(AUGMENT=augment)
+    inputs = type(inputs)(**{**vars(inputs), "clips": inputs.clips[:3], "validation": inputs.clips[3:]})
+    diffusion_setup.build(inputs, Runtime(CPU))
+    taught, measured = (data.params for data in made[:2])
+    assert taught.pitch == (-2, 2, 0.5) and taught.timeshift == 1.0
+    assert measured.pitch is None and measured.timeshift == 0.0
+
+
+def test_latest_is_a_run_of_the_projects_own_name(root, inputs_of):
+    before = inputs_of().runs["ann"].name
+    with (root / "configs/tiny/config_preproc.py").open("a") as file:
+        file.write("RUN_NAME = 'other'\n")
+    other = preproc.run("tiny", "ann")
+    assert other.endswith("_other")
+    assert inputs_of().runs["ann"].name == before  # of RUN_NAME "default" again
+    with (root / "configs/tiny/config_preproc.py").open("a") as file:
+        file.write("RUN_NAME = 'third'\n")
+    sections = load_config("tiny", ("train", "dataset", "preproc"))
+    with pytest.raises(UserError, match="no finished preprocessing run named third"):
+        build_inputs("tiny", sections["train"], sections["dataset"], preproc=sections["preproc"])
+
+
+def test_actors_may_have_lists_of_different_lengths(root, inputs_of):
+    path = root / "datasets/bob/geom/skin/lip_dist_vertex_list.json"
+    before = path.read_text()
+    path.write_text(json.dumps({"upper": [0, 1, 8], "lower": [2, 3, 9]}))
+    inputs = inputs_of()
+    distances = build_distances(inputs, 5, CPU, "lip_dist")
+    path.write_text(before)
+    coeffs = torch.randn(2, 5, generator=torch.Generator().manual_seed(0))
+    found = distances(coeffs, torch.tensor([0, 1])).mean(dim=1)
+    for row, (actor, upper, lower) in enumerate([("ann", [0, 1], [2, 3]), ("bob", [0, 1, 8], [2, 3, 9])]):
+        skin = inputs.runs[actor].skin
+        basis, mean = [skin.components], [skin.mean]
+        own = pair_distances(basis, mean, [np.array(upper)], [np.array(lower)], 5, CPU)
+        alone = own(coeffs[row : row + 1], torch.tensor([0]))
+        assert alone.shape == (1, len(upper))
+        assert found[row].item() == pytest.approx(alone.mean().item(), rel=1e-5)
