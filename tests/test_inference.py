@@ -420,6 +420,28 @@ def test_deploy_without_all_blendshapes(project, parts):
     assert tuple(model["blendshapePaths"]) == parts
 
 
+@pytest.mark.parametrize("actors", [("ada",), ("ada", "bob")])
+def test_a_network_without_emotions_is_deployed_with_one_that_does_nothing(project, actors):
+    """The runtime refuses an empty list of emotions."""
+    from audio2face import load_model
+    from audio2face.commands import deploy, infer
+
+    spec = fake_run.make_spec(actors, emotion_names=[])
+    run = fake_run.make_train_run(project / "workspace" / "output_train", spec, name="251121_130000_calm")
+    deploy.run("tiny", run.name)
+    folder = project / "workspace/output_deploy" / run.name
+    params = json.loads(next(folder.rglob("network_info.json")).read_text())["params"]
+    assert params["explicit_emotions"] == ["neutral"] and params["default_emotion"] == [0.0]
+    assert "does nothing" in next(folder.rglob("README.md")).read_text()
+    sound = np.random.default_rng(0).normal(size=8000).astype(np.float32) * 0.1
+    model = load_model(folder)
+    faces = [model.animate(sound, 16000, emotion=e, actor="ada").skin for e in ([0.0], [1.0])]
+    np.testing.assert_array_equal(*faces)
+    for mode in ("offline", "offline_onnx"):
+        output = output_of(project, infer.run("tiny", run.name, INFERENCE_MODE=mode, ACTOR_NAME="ada"))
+        assert list(output.glob("*.npy"))
+
+
 def test_deploy_refuses_what_the_runtime_would_refuse(run, project):
     from audio2face.commands import deploy
 

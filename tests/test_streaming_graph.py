@@ -1,6 +1,7 @@
 """A diffusion project from training to every way of running it, on tiny actors."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -268,6 +269,31 @@ def test_deployed_folder(two, project):
         json.loads((folder / f"model_config_{a}.json").read_text())["config"]["skin_strength"] for a in ("ann", "bob")
     ]
     assert strengths == [1.1, 0.5]
+
+
+def test_a_network_without_emotions_is_deployed_with_one_that_does_nothing(tmp_path, monkeypatch):
+    """The runtime refuses an empty list of emotions."""
+    fake_diffusion.write_project(tmp_path)
+    for cache in ("skin", "tongue"):
+        shutil.rmtree(tmp_path / "datasets/ann/cache" / cache / "two_joy")
+    config = tmp_path / "configs/tiny/config_dataset.py"
+    config.write_text(config.read_text() + "SHOT_EMOTION_NAMES = ['neutral']\n")
+    fake_diffusion.use_project(tmp_path, monkeypatch)
+    preproc.run("tiny", "ann")
+    run = load_train_run(tmp_path / "workspace/output_train" / train.run("tiny"))
+    enliven(run)
+    folder = tmp_path / "workspace/output_deploy" / deploy.run("tiny", "latest")
+    params = json.loads((folder / "network_info.json").read_text())["params"]
+    assert params["emotions"] == ["neutral"] and params["default_emotion"] == [0.0]
+    assert "does nothing" in (folder / "README.md").read_text()
+    feeds = graph_signature(load_graph(run, CPU), 1).dummy(1, np.random.default_rng(0))
+    session = open_session(folder / "network.onnx")
+    calm, wild = (session.run(None, {**feeds, "emotion": feeds["emotion"] * x})[0] for x in (0, 1))
+    np.testing.assert_array_equal(calm, wild)
+    options = {"OUTPUT_FORMATS": ["npy"]}
+    takes = [infer.run("tiny", run.name, INFERENCE_MODE=mode, **options) for mode in ("streaming", EXPORTED[0])]
+    a, b = (np.load(next(output(tmp_path, name).glob("*_skin.npy"))) for name in takes)
+    np.testing.assert_allclose(a, b, atol=1e-3)
 
 
 def test_infer_in_every_mode(two, project):

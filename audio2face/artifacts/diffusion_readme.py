@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from audio2face.artifacts.package_readme import trtexec_arguments
+from audio2face.artifacts.package_readme import trtexec_arguments, zero_note
 from audio2face.artifacts.train_run import ActorData, TrainRun
 from audio2face.audio.streaming import Streaming
 from audio2face.formats.json_file import read_json
@@ -87,9 +87,9 @@ def diffusion_readme(run: TrainRun, actors: list[ActorData]) -> str:
         centre=s.centre,
         left=s.left,
         fps=spec.fps,
-        emotion_count=len(spec.emotion_names),
-        emotions=", ".join(spec.emotion_names),
-        zero_note=f"All zeros mean {spec.zero_emotion}. " if spec.zero_emotion is not None else "",
+        emotion_count=len(spec.emotion_inputs),
+        emotions=", ".join(spec.emotion_inputs),
+        zero_note=zero_note(spec),
         early_note=_early_note(s),
     )
 

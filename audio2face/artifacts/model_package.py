@@ -45,7 +45,7 @@ def regression_network_info(spec: NetworkSpec, actor: ActorData, implicit_len: i
         "id": {"type": "regression", "actor": actor.actor, "version": spec.network_version, "output": "geometry"},
         "params": {
             "implicit_emotion_len": implicit_len,
-            "explicit_emotions": list(spec.emotion_names),
+            "explicit_emotions": spec.emotion_inputs,
             "default_emotion": spec.emotion_vector(None).tolist(),
             "identities": [actor.actor],
             "num_shapes_skin": sizes["skin_coeffs"],

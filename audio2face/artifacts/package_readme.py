@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from audio2face.artifacts.emotion_db import EmotionDB
-from audio2face.artifacts.train_run import ActorData, TrainRun
+from audio2face.artifacts.train_run import ActorData, NetworkSpec, TrainRun
 from audio2face.formats.json_file import read_json
 
 _REGRESSION = """\
@@ -79,13 +79,20 @@ def regression_readme(run: TrainRun, actor: ActorData, database: EmotionDB, shot
         rate=spec.audio_params["samplerate"],
         length=spec.audio_params["buffer_len"],
         offset=spec.audio_params["buffer_ofs"],
-        emotion_count=len(spec.emotion_names),
-        emotions=", ".join(spec.emotion_names),
-        zero_note=f"All zeros mean {spec.zero_emotion}. " if spec.zero_emotion is not None else "",
+        emotion_count=len(spec.emotion_inputs),
+        emotions=", ".join(spec.emotion_inputs),
+        zero_note=zero_note(spec),
         shot=shot,
         row=row,
         shots=", ".join(shots[:40]) + (f" and {len(shots) - 40} more" if len(shots) > 40 else ""),
     )
+
+
+def zero_note(spec: NetworkSpec) -> str:
+    """What all zeros mean as an emotion."""
+    if not spec.emotion_names:
+        return "The network was trained without emotions: this one is there because the runtime wants one, and does nothing. "
+    return f"All zeros mean {spec.zero_emotion}. " if spec.zero_emotion is not None else ""
 
 
 def trtexec_arguments(trt: dict[str, Any]) -> str:

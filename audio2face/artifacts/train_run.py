@@ -60,6 +60,14 @@ class NetworkSpec:
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def emotion_inputs(self) -> list[str]:
+        """The emotions of the deployed network's input, in order.
+
+        The runtime refuses a model without any, so that a network that knows none gets one, which has no effect.
+        """
+        return list(self.emotion_names) or [self.zero_emotion or self.default_emotion]
+
+    @property
     def explicit_len(self) -> int:
         """Values of the network's explicit condition: emotions, then one per actor when there are several."""
         return len(self.emotion_names) + (len(self.actors) if len(self.actors) > 1 else 0)
@@ -80,7 +88,7 @@ class NetworkSpec:
     def emotion_vector(self, label: EmotionLabel) -> np.ndarray:
         """(E,) float32 for an emotion's name, {name: weight}, a list of E weights, or None for the default emotion.
 
-        Raises UserError naming the known emotions.
+        E counts `emotion_inputs`. Raises UserError naming the known emotions.
         """
         if label is None:
             label = self.default_emotion
@@ -89,15 +97,15 @@ class NetworkSpec:
         if isinstance(label, Mapping):
             return self._mixed_emotion(label)
         vector = np.asarray(label, dtype=np.float32)
-        if vector.shape != (len(self.emotion_names),) or not np.isfinite(vector).all():
+        if vector.shape != (len(self.emotion_inputs),) or not np.isfinite(vector).all():
             raise UserError(
-                f"EMOTION_LABEL {list(label)!r}: give {len(self.emotion_names)} finite weights, in the order "
-                + ", ".join(self.emotion_names)
+                f"EMOTION_LABEL {list(label)!r}: give {len(self.emotion_inputs)} finite weights, in the order "
+                + ", ".join(self.emotion_inputs)
             )
         return vector
 
     def _mixed_emotion(self, weights: Mapping[str, float]) -> np.ndarray:
-        vector = np.zeros(len(self.emotion_names), np.float32)
+        vector = np.zeros(len(self.emotion_inputs), np.float32)
         known = ([self.zero_emotion] if self.zero_emotion is not None else []) + list(self.emotion_names)
         for name, weight in weights.items():
             if name not in known:

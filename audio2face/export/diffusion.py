@@ -30,7 +30,7 @@ def diffusion_network_info(spec: NetworkSpec, graph: StreamingGraph) -> dict[str
     return {
         "id": {"type": "diffusion", "actor": actor, "version": spec.network_version, "output": "geometry"},
         "params": {
-            "emotions": list(spec.emotion_names),
+            "emotions": spec.emotion_inputs,
             "default_emotion": spec.emotion_vector(None).tolist(),
             "identities": list(spec.actors),
             "skin_size": sizes["skin_pose"],
@@ -58,7 +58,7 @@ def export_diffusion(
     folder = run.export_folder(run.spec.actors[0])
     device = next(network.parameters()).device
     graph = streaming_graph(network.cpu().eval(), run)
-    signature = graph_signature(graph, len(run.spec.emotion_names))
+    signature = graph_signature(graph, len(run.spec.emotion_inputs))
     noise = next(t for t in signature.inputs if t.name == "noise")
     if int(np.prod(noise.shape(1))) % 2:
         raise ValueError(f"noise {noise.axes} has an odd number of values, which the runtime's generator cannot make")

@@ -15,6 +15,7 @@ class RegressionGraph(nn.Module):
 
     The actor's one-hot is baked in, outputs are cut to the actor's own sizes, put into the order of `result_sizes` and
     multiplied by `scales`, so that the result is in data units. A channel that the network lacks comes out as zeros.
+    Emotions beyond the `num_emotions` that the network takes (None: all) have no effect.
     """
 
     actor_vector: Tensor
@@ -27,6 +28,7 @@ class RegressionGraph(nn.Module):
         implicit_len: int,
         actor_vector: Tensor,
         scales: dict[str, float] | None = None,
+        num_emotions: int | None = None,
     ):
         super().__init__()
         unknown = layout.sizes.keys() - result_sizes.keys()
@@ -39,12 +41,13 @@ class RegressionGraph(nn.Module):
         self.layout = layout
         self.result_sizes = dict(result_sizes)
         self.implicit_len = implicit_len
+        self.emotions_end = None if num_emotions is None else implicit_len + num_emotions
         self.scales = {name: (scales or {}).get(name, 1.0) for name in result_sizes}
         self.register_buffer("actor_vector", actor_vector.reshape(1, -1).float(), persistent=False)
 
     def forward(self, input: Tensor, emotion: Tensor) -> Tensor:
         emotion = emotion[:, 0]  # (B, I + E)
-        implicit, explicit = emotion[:, : self.implicit_len], emotion[:, self.implicit_len :]
+        implicit, explicit = emotion[:, : self.implicit_len], emotion[:, self.implicit_len : self.emotions_end]
         if self.actor_vector.shape[1]:
             ones = emotion[:, :1] * 0 + 1  # a batch-sized one: keeps the exported batch axis dynamic
             explicit = torch.cat([explicit, ones * self.actor_vector], dim=1)
@@ -69,11 +72,12 @@ def regression_graph(network: nn.Module, spec: NetworkSpec, actor: ActorData, im
         implicit_len,
         torch.from_numpy(spec.actor_vector(actor.actor)),
         actor.channel_scales if spec.rescale else None,
+        len(spec.emotion_names),
     )
 
 
 def actor_signature(spec: NetworkSpec, actor: ActorData, implicit_len: int) -> Signature:
     """The tensors of one actor's exported regression network."""
     return regression_signature(
-        spec.audio_params["buffer_len"], implicit_len + len(spec.emotion_names), sum(actor.result_sizes.values())
+        spec.audio_params["buffer_len"], implicit_len + len(spec.emotion_inputs), sum(actor.result_sizes.values())
     )

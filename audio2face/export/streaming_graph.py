@@ -93,7 +93,7 @@ class StreamingGraph(nn.Module):
     window (B, 16000), identity (B, A), emotion (B, centre, E), input_latents (S, layers, B, H), noise (B, S + 1, T, C)
     -> prediction (B, T, C), output_latents (S, layers, B, H). `noise[:, -1]` is x_T; `noise[:, i]` is used when leaving
     step i. Only the centre frames are computed; the others are zeros. `delta` False gives whole normalised frames in
-    place of offsets in data units.
+    place of offsets in data units. A network that knows no emotions ignores `emotion`.
     """
 
     def __init__(
@@ -114,6 +114,8 @@ class StreamingGraph(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         s = self.streaming
         features = self.network.encode(window, s.centre, s.lead)
+        if self.network.emotion is None:  # keeps the exported input
+            features = features + emotion[:, :1, :1] * 0
         noise = self.space.project_noise(noise[:, :, s.left : s.left + s.centre], identity)
         x_0, states = self.sample(features, identity, emotion, list(input_latents.unbind(0)), tensor_noise(noise))
         prediction = self.space.delta(x_0, identity) if self.delta else self.space.normalised(x_0, identity)

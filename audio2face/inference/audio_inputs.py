@@ -69,7 +69,7 @@ def emotion_track(spec: NetworkSpec, label: Any, times_s: np.ndarray) -> np.ndar
     (seconds, emotion) keys: interpolated linearly between keys, held before the first and after the last.
     """
     if not is_timeline(label):
-        return np.broadcast_to(spec.emotion_vector(label), (len(times_s), len(spec.emotion_names))).copy()
+        return np.broadcast_to(spec.emotion_vector(label), (len(times_s), len(spec.emotion_inputs))).copy()
     keys = [float(time) for time, _ in label]
     if any(not later > earlier for earlier, later in zip(keys, keys[1:], strict=False)):
         raise UserError(f"EMOTION_LABEL: the times of a timeline must increase, got {keys}")
@@ -87,5 +87,5 @@ def emotion_slug(spec: NetworkSpec, label: EmotionLabel | Any) -> str:
     if isinstance(label, str):
         return label
     vector = spec.emotion_vector(label)
-    parts = [f"{name}{weight:.3g}" for name, weight in zip(spec.emotion_names, vector, strict=True) if weight]
+    parts = [f"{name}{weight:.3g}" for name, weight in zip(spec.emotion_inputs, vector, strict=True) if weight]
     return "-".join(parts) or (spec.zero_emotion or "zero")
