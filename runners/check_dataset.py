@@ -64,6 +64,7 @@ def check(arguments: argparse.Namespace) -> int:
 
     if arguments.fast and (arguments.html or arguments.fix):
         raise UserError("--fast measures too little for --html and --fix; leave it out")
+    _check_outputs(arguments)
     folder = project_folder(arguments.config_name)
     kinds = [kind for kind in ("dataset", "preproc", "train") if (folder / f"config_{kind}.py").is_file()]
     sections = load_config(arguments.config_name, kinds)
@@ -74,7 +75,7 @@ def check(arguments: argparse.Namespace) -> int:
         found = doctor.quick_check(sections, actors)
         reports = [doctor.ActorReport(a, [f for f in found if f.where.actor == a]) for a in actors]
     else:
-        reports = doctor.full_check(sections, actors, progress=sys.stderr.isatty())
+        reports = doctor.full_check(sections, actors, progress=True)
     findings = [finding for report in reports for finding in report.findings]
     for report in reports:
         if report.sounds:
@@ -82,6 +83,20 @@ def check(arguments: argparse.Namespace) -> int:
     print(text_table(findings))
     _write(arguments, sections, reports)
     return USER_MISTAKE if doctor.by_level(findings, "error") else 0
+
+
+def _check_outputs(arguments: argparse.Namespace) -> None:
+    """Before the data is read: whether the reports and the copy can be written. Raises UserError."""
+    from audio2face.doctor.fix import check_new
+    from audio2face.types import raise_problems
+
+    problems = []
+    for option, path in (("--json", arguments.json), ("--html", arguments.html)):
+        if path and path.is_dir():
+            problems.append(f"{option} {path}: is a folder; name a file in it")
+    raise_problems(problems)
+    if arguments.fix:
+        check_new(arguments.fix)
 
 
 def _write(arguments: argparse.Namespace, sections: dict[str, Any], reports: list[Any]) -> None:

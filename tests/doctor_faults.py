@@ -321,6 +321,21 @@ def _(data):
     data.edit_all(lambda x: x + sway)
 
 
+@fault("one shot in metres", "geometry.shot", "a3_joy, SKIN_CACHE_ROOT", quick=True)
+def _(data):
+    data.edit(data.skin(SHOT), lambda x: x * 0.01)
+
+
+@fault("axes of one shot exchanged", "geometry.shot", "taken as x, z, -y they would fit", quick=True)
+def _(data):
+    data.edit(data.skin(SHOT), lambda x: x[..., [0, 2, 1]] * [1, -1, 1])
+
+
+@fault("one shot in another place", "geometry.shot", "a3_joy", "warning", quick=True)
+def _(data):
+    data.edit(data.skin(SHOT), lambda x: x + [0, 0.05 * np.ptp(x[0], axis=0).max(), 0])
+
+
 @fault("pose instead of a difference", "geometry.delta", "LIP_OPEN", quick=True)
 def _(data):
     rest = np.load(data.home / "geom/skin/neutral_pose.npy")

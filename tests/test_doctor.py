@@ -302,6 +302,23 @@ def test_the_command_on_clean_and_faulty_data(project, tmp_path, capsys):
     assert check_dataset.main(["tiny", "--fast", "--html", "x.html"]) == 2
 
 
+def test_places_that_cannot_be_written_are_told_before_anything_is_read(project, tmp_path, capsys):
+    folder = str(tmp_path)
+    assert check_dataset.main(["tiny", "--json", folder, "--html", folder]) == 2
+    told = capsys.readouterr()
+    assert not told.out and f"--json {folder}: is a folder" in told.err and f"--html {folder}: is a folder" in told.err
+    assert check_dataset.main(["tiny", "--fix", folder]) == 2
+    told = capsys.readouterr()
+    assert not told.out and "is there already" in told.err
+
+
+def test_a_shot_unlike_the_others_spoils_no_other_finding(data):
+    data.edit(data.skin(SHOT), lambda x: x * 10)
+    found = above_info(full_check(data.sections(), [ACTOR])[0].findings)
+    assert {f.check for f in found if f.where.shot != SHOT} == set(), "\n".join(map(str, found))
+    assert "0.1 times as large it would fit" in str(found[0])
+
+
 def test_help_shows_an_example(capsys):
     with pytest.raises(SystemExit):
         check_dataset.main(["--help"])

@@ -20,8 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tqdm import tqdm  # noqa: E402
-
+from audio2face.bars import each  # noqa: E402
 from audio2face.types import UserError  # noqa: E402
 from tools.demo.dataset import plan_shots, write_dataset  # noqa: E402
 from tools.demo.face import build_face  # noqa: E402
@@ -44,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
         face = build_face(args.identity)
         plans = plan_shots(args.actor, args.shots)
         made = write_dataset(args.out, args.actor, face, plans, args.voice, args.seed)
-        for _ in tqdm(made, total=len(plans) + 1, desc="shots", unit="shot"):
+        for _ in each(made, len(plans) + 1, "shots", "shot"):
             pass
     except UserError as error:
         print("\n".join(error.lines), file=sys.stderr)

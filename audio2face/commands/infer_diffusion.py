@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from audio2face.artifacts.train_run import ActorData, TrainRun
 from audio2face.audio.waveform import load_waveform
+from audio2face.bars import Bar
 from audio2face.commands.infer_output import Checks, actor_name, face_files, scratch, write_outputs
 from audio2face.config import Section
 from audio2face.diffusion.schedule import kept_steps
@@ -169,7 +169,7 @@ def animate_take(job: DiffusionJob, roll: Roll, noise: FrameNoise, path: Path, s
 
 
 def _shown(blocks: Iterable[np.ndarray], count: int, label: str) -> Iterator[np.ndarray]:
-    with tqdm(total=count, desc=label, unit="frame", leave=False) as progress:
+    with Bar(count, label, "frame") as progress:
         for block in blocks:
             yield block
             progress.update(len(block))

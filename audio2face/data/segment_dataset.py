@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from audio2face.audio.windows import window_starts
+from audio2face.bars import each
 from audio2face.data.audio_tracks import AudioTracks, MutedNoise, standardized
 from audio2face.data.targets import ShotTargets, clip_times, sample_linear
 from audio2face.data.window_dataset import ClipConditions
@@ -203,7 +203,7 @@ class SegmentData:
         """
         total = sum(self.num_frames(clip) for clip in range(len(self.clips))) * len(shifts)
         heard: list[Tensor] = []
-        for clip in tqdm(range(len(self.clips)), desc="audio features", unit="clip", mininterval=1):
+        for clip in each(range(len(self.clips)), len(self.clips), "audio features", "clip"):
             takes = []
             for take, shift in enumerate(shifts):
                 sound = self._sound(

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from audio2face.audio.windows import window_starts
+from audio2face.bars import each
 from audio2face.data.audio_tracks import AudioTracks, MutedNoise
 from audio2face.data.targets import ShotTargets, clip_times, sample_linear
 from audio2face.layout import ChannelLayout
@@ -213,15 +213,8 @@ class WindowData:
             k: torch.zeros(*shape, *x.shape[1:], dtype=dtype, device=self.device) for k, x in probe.items()
         }
         total = -(-self.num_rows // ENCODE_BATCH) * len(self.params.shifts)
-        bar = tqdm(
-            self._all_rows(),
-            total=total,
-            desc="audio features",
-            unit="batch",
-            mininterval=1,
-            disable=not processes.first,
-        )
-        for number, (shift, rows, shifts) in enumerate(bar):
+        counted = each(self._all_rows(), total, "audio features", "window batch", processes.first)
+        for number, (shift, rows, shifts) in enumerate(counted):
             if number % processes.count == processes.rank:
                 for name, x in encode(self.windows(shifts, rows)).items():
                     self.features[name][shift, rows] = x.to(dtype)

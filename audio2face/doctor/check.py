@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
+from audio2face.bars import each
+from audio2face.doctor.alike import check_alike
 from audio2face.doctor.audio import Sound, check_damage, check_lengths, check_sounds, listen
 from audio2face.doctor.caches import check_duplicates, check_headers, check_motion, check_numbers
 from audio2face.doctor.channels import check_channels, check_tongue
@@ -89,9 +90,11 @@ def _of_samples(subject: Subject) -> Iterator[Finding]:
     sampled = {s: readable(sample_cache, cache, vertices) for s, cache in subject.skin.caches.items()}
     scans = {shot: scan for shot, scan in sampled.items() if scan is not None}
     yield from check_numbers(subject, subject.skin, scans)
-    good = [scan for scan in scans.values() if scan.num_frames > len(scan.bad_frames)]
+    good = {shot: scan for shot, scan in scans.items() if scan.num_frames > len(scan.bad_frames)}
     if good:
-        stats = combine(good)
+        found, odd = check_alike(subject, good)
+        yield from found
+        stats = combine(scan for shot, scan in good.items() if shot not in odd)
         yield from check_geometry(subject, stats)
         yield from check_vertex_lists(subject, stats, vertices, stats.picked)
 
@@ -110,7 +113,9 @@ def _full(sections: Mapping[str, Section], actor: str, progress: bool) -> ActorR
     lags: dict[str, Lag] = {}
     good = {shot: scan for shot, scan in scans.items() if scan.num_frames > len(scan.bad_frames)}
     if good:
-        stats = combine(good.values())
+        different, odd = check_alike(subject, good)
+        found += different
+        stats = combine(scan for shot, scan in good.items() if shot not in odd)
         found += check_geometry(subject, stats)
         found += check_vertex_lists(subject, stats, vertices, stats.picked)
         faulty = any(f.level == ERROR and f.where.key == KEYS["lip_dist"] for f in found)
@@ -148,16 +153,16 @@ def _scan_all(subject: Subject, mesh: Mesh, vertices: np.ndarray, progress: bool
     caches = list(mesh.caches.values())
     with ThreadPoolExecutor(THREADS) as pool:
         scans = pool.map(lambda cache: readable(scan_cache, cache, mesh.neutral, vertices), caches)
-        bar = tqdm(scans, total=len(caches), desc=f"{subject.actor}: {mesh.name}", disable=not progress, leave=False)
-        return {scan.shot: scan for scan in bar if scan is not None}
+        counted = each(scans, len(caches), f"{subject.actor}: {mesh.name}", "shot", progress)
+        return {scan.shot: scan for scan in counted if scan is not None}
 
 
 def _listen_all(subject: Subject, progress: bool) -> dict[str, Sound]:
     margin = margin_frames(subject.fps)
     with ThreadPoolExecutor(THREADS) as pool:
         sounds = pool.map(lambda shot: listen(subject, shot, margin), subject.shots)
-        bar = tqdm(sounds, total=len(subject.shots), desc=f"{subject.actor}: sound", disable=not progress, leave=False)
-        return {sound.shot: sound for sound in bar if sound is not None}
+        counted = each(sounds, len(subject.shots), f"{subject.actor}: sound", "shot", progress)
+        return {sound.shot: sound for sound in counted if sound is not None}
 
 
 def _once(findings: list[Finding]) -> list[Finding]:

@@ -89,9 +89,14 @@ def _write(
     return changes
 
 
-def _check_out(out: Path, files: DatasetFiles) -> None:
+def check_new(out: Path) -> None:
+    """The copy never goes over something: `out` must be new or an empty folder. Raises UserError."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--fix {external_path(str(out))}: is there already; name a new or empty folder")
+
+
+def _check_out(out: Path, files: DatasetFiles) -> None:
+    check_new(out)
     roots = [getattr(files, f.name) for f in fields(files)[1:] if getattr(files, f.name) is not None]
     inside = next((root for root in roots if out.resolve().is_relative_to(root.resolve())), None)
     if inside:

@@ -10,8 +10,8 @@ import copy
 import logging
 
 import numpy as np
-from tqdm import tqdm
 
+from audio2face.bars import Bar
 from audio2face.geometry.pca import count_for_share
 from audio2face.geometry.poses import PoseRows
 
@@ -44,7 +44,7 @@ def select_distinct(rows: PoseRows, max_rounds: int, variance: float = 0.9999, p
     first = np.arange(len(rows)) if everything else np.array(span.start)
     known = _Products(rows, len(rows) if everything or room else max(LEAST_KNOWN, int(rows.memory / 8 / norms.nbytes)))
     known.read(first.tolist())
-    with tqdm(total=capacity, desc="distinct poses", disable=not progress, leave=False) as bar:
+    with Bar(capacity, "distinct poses", "pose", progress) as bar:
         while len(span.chosen) < capacity and (candidates := span.next_rows(variance)):
             row = candidates[0]
             products = span.known_products(row)

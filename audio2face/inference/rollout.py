@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from tqdm import tqdm
 
 from audio2face.audio.windows import cut_windows, window_starts
+from audio2face.bars import Bar
 from audio2face.inference.backends import Step
 
 BATCH_SIZE = 64
@@ -41,7 +41,7 @@ def regression_rollout(
     starts = window_starts(times_s, audio_params["samplerate"], audio_params["buffer_ofs"])
     length = audio_params["buffer_len"]
     rows = []
-    with tqdm(total=len(times_s), desc=label, unit="frame", disable=label is None, leave=False) as progress:
+    with Bar(len(times_s), label or "", "frame", shown=label is not None) as progress:
         for first in range(0, len(times_s), batch_size):
             part = slice(first, first + batch_size)
             low = int(starts[part][0])

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from audio2face.artifacts.disk import reserve
+from audio2face.bars import each
 from audio2face.geometry.pca import Fit, ShotError, fit, project_sequence
 from audio2face.geometry.poses import PoseRows, PoseSequence, prune_similar
 from audio2face.types import UserError
@@ -55,12 +55,12 @@ def prune_shots(
     """Frames of every shot that are left when similar ones are dropped. Raises UserError listing frames that are not finite."""
     kept: Frames = {}
     problems = []
-    for sequence in tqdm(sequences, desc=f"{what}: similar poses", leave=False):
+    for sequence in each(sequences, len(sequences), f"{what}: similar poses", "shot"):
         rows = PoseRows([sequence], [np.arange(sequence.num_frames)], vertices, settings.memory)
         try:
             kept[sequence.name] = prune_similar(rows, settings.similar_distance, max_rounds).tolist()
         except FloatingPointError as error:
-            problems.append(f"{what} cache of shot {sequence.name}: {error}")
+            problems.append(_not_finite(what, sequence, error))
     if problems:
         raise UserError(problems)
     return kept
@@ -101,11 +101,11 @@ def project_shots(
     coeffs: dict[str, np.ndarray] = {}
     errors: dict[str, ShotError] = {}
     problems = []
-    for sequence in tqdm(sequences, desc=f"{what}: coefficients", leave=False):
+    for sequence in each(sequences, len(sequences), f"{what}: coefficients", "shot"):
         try:
             coeffs[sequence.name], errors[sequence.name] = project_sequence(basis.pca, sequence, settings.memory)
         except FloatingPointError as error:
-            problems.append(f"{what} cache of shot {sequence.name}: {error}")
+            problems.append(_not_finite(what, sequence, error))
     if problems:
         raise UserError(problems)
     return MeshBasis(basis, coeffs, errors, frames)
@@ -116,3 +116,10 @@ def log_stage(what: str, stage: str, frames: Frames, total: int, path: Path | No
     logger.info("%s: %d of %d frames %s", what, sum(map(len, frames.values())), total, stage)
     for shot, kept in frames.items():
         logger.debug("%s: shot %s: %d frames %s", what, shot, len(kept), stage)
+
+
+def _not_finite(what: str, sequence: PoseSequence, error: FloatingPointError) -> str:
+    return (
+        f"{what.upper()}_CACHE_ROOT: shot {sequence.name}: {error}. Export it again; all such frames are told by: "
+        "python -m runners.check_dataset CONFIG_NAME"
+    )

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from audio2face.artifacts.dataset_files import shot_folders
+from audio2face.bars import each
 from audio2face.formats import animation_header, find_animation, read_animation
 from audio2face.formats.npy import write_npy
 from audio2face.geometry.poses import PoseSequence
@@ -116,7 +116,7 @@ def open_sequences(caches: dict[str, Cache], scratch: Path, what: str) -> list[P
 
     if slow:
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-            list(tqdm(pool.map(decode, slow), total=len(slow), desc=f"decode {what}", leave=False))
+            list(each(pool.map(decode, slow), len(slow), f"decode {what}", "shot"))
     return [_sequence(shot, cache.num_frames, places[shot]) for shot, cache in caches.items()]
 
 
