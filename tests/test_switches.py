@@ -1,6 +1,7 @@
 """Keys of config_train that switch something: each does what its comment says, also where it is the only one that is set."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,12 +11,14 @@ from fake_diffusion import use_project, write_actor, write_project
 
 from audio2face.commands import preproc
 from audio2face.config import load_config, section_from_values
+from audio2face.data.held_out import held_out_shots
 from audio2face.methods import diffusion_setup, regression_setup
 from audio2face.methods.setup import build_inputs
 from audio2face.methods.shared import build_distances, build_targets
 from audio2face.methods.vertex_distances import pair_distances
+from audio2face.networks.encoders.autocorr import Autocorrelation
 from audio2face.runtime import Runtime
-from audio2face.types import UserError
+from audio2face.types import Shot, UserError
 
 CPU = torch.device("cpu")
 MUTED = [("ann", ("two_joy", 7), 30, "neutral"), ("ann", ("two_joy", 7), 30, "joy")]
@@ -124,7 +127,7 @@ def test_what_is_measured_on_is_not_augmented(inputs_of, monkeypatch):
     augment = {"timeshift": 1.0, "pitch_shift": {"min_semitones": -2, "max_semitones": 2, "p": 0.5}}
     monkeypatch.setattr("audio2face.audio.pitch.load_pitch_shift", lambda rate: lambda x, semitones: x * 0)
     inputs = inputs_of(AUGMENT=augment)
-    inputs = type(inputs)(**{**vars(inputs), "clips": inputs.clips[:3], "validation": inputs.clips[3:]})
+    inputs = replace(inputs, clips=inputs.clips[:3], validation=inputs.clips[3:])
     diffusion_setup.build(inputs, Runtime(CPU))
     taught, measured = (data.params for data in made[:2])
     assert taught.pitch == (-2, 2, 0.5) and taught.timeshift == 1.0
@@ -161,3 +164,57 @@ def test_actors_may_have_lists_of_different_lengths(root, inputs_of):
         alone = own(coeffs[row : row + 1], torch.tensor([0]))
         assert alone.shape == (1, len(upper))
         assert found[row].item() == pytest.approx(alone.mean().item(), rel=1e-5)
+
+
+def test_every_actor_needs_a_clip(inputs_of):
+    clip = ("ann", "one_neutral", (0, 59), "ann", "en", "one_neutral.wav", 0)
+    with pytest.raises(UserError, match="actor 'bob' has no clip to train on"):
+        inputs_of(CLIPS=[clip])
+    shots = [Shot(actor, "only", 90, 30.0, "neutral") for actor in "abcdefghi"] + [
+        Shot("z", str(i), 90, 30.0, "neutral") for i in range(3)
+    ]
+    held = held_out_shots(0.1, shots)
+    assert {actor for actor, _ in held} == {"z"}
+
+
+def test_what_cannot_be_exported_is_told_before_training(inputs_of):
+    odd = {"audio_pad_left": 16000, "audio_pad_right": 16000, "window_size": 16000}
+    odd |= {"left_truncate": 5, "block_frame_size": 15, "right_truncate": 5}
+    with pytest.raises(UserError, match="windows of 25 frames with 2 steps and 175 values a frame"):
+        diffusion_setup.build(inputs_of(TARGET_FPS=25.0, STREAMING_CFG={"25": odd}), Runtime(CPU))
+    with pytest.raises(UserError, match="NUM_DIFFUSION_STEPS: '2'"):
+        diffusion_setup.build(inputs_of(DIFFUSION_STEPS=1), Runtime(CPU))
+
+
+def test_shapes_from_elsewhere_go_all_the_way(root, inputs_of, tmp_path):
+    run = inputs_of().runs["ann"]
+    poses = run.skin_coeffs("two_joy") @ run.skin.components.reshape(3, -1) + run.skin.mean.ravel()
+    shapes, mean = np.ascontiguousarray(run.skin.components[[2, 0, 1]]), run.skin.mean + run.skin.components[0]
+    coeffs = {shot: run.skin_coeffs(shot)[:, [2, 0, 1]] - np.float32([0, 1, 0]) for shot in ("one_neutral", "two_joy")}
+    np.savez(tmp_path / "shapes.npz", shapes_matrix=shapes, shapes_mean=mean)
+    np.savez(tmp_path / "coeffs.npz", **coeffs)
+    keys = {"SKIN_PCA_SHAPES_FPATH": {"ann": str(tmp_path / "shapes.npz")}}
+    keys |= {"SKIN_PCA_COEFFS_FPATH": {"ann": str(tmp_path / "coeffs.npz")}, "NETWORK_NAME": "diffusion_rnn"}
+    inputs = inputs_of(**keys)
+    own = inputs.runs["ann"]
+    assert np.array_equal(own.network_data["shapes_matrix_skin"], shapes)
+    assert np.array_equal(own.network_data["neutral_skin"], mean)
+    method = diffusion_setup.build(inputs, Runtime(CPU)).method
+    clip = next(i for i, c in enumerate(inputs.clips) if (c.shot.actor, c.shot.name) == ("ann", "two_joy"))
+    target = torch.from_numpy(method.data._targets[clip])[None]
+    frames = method.space.decode(target, torch.tensor([0]))[0, :, : poses.shape[1]]
+    info = own.data_info
+    there = frames.unflatten(1, (-1, 3)) * info["scale_skin"] + torch.tensor(info["translate_skin"])
+    torch.testing.assert_close(there.flatten(1), torch.from_numpy(poses), atol=1e-3, rtol=0)
+    np.savez(tmp_path / "shapes.npz", shapes_matrix=shapes[:2], shapes_mean=mean)
+    assert inputs_of(**keys).runs["ann"].data_info["num_shapes_skin"] == 2
+    with pytest.raises(UserError, match="skin_coeffs has 3 values a frame, 2 are expected"):
+        diffusion_setup.build(inputs_of(**keys), Runtime(CPU))
+    np.savez(tmp_path / "shapes.npz", shapes_matrix=shapes[:, :9], shapes_mean=mean[:9])
+    with pytest.raises(UserError, match="shapes of 9 vertices"):
+        inputs_of(**keys)
+
+
+def test_autocorrelation_without_a_window():
+    plain = Autocorrelation(win_func=None)
+    assert torch.equal(plain.window, torch.ones(640))

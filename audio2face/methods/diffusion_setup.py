@@ -17,12 +17,13 @@ from audio2face.config import Section
 from audio2face.data.channels import CHANNELS
 from audio2face.data.segment_dataset import CONTEXT, PitchShift, SegmentData, SegmentParams
 from audio2face.data.window_dataset import shift_grid
-from audio2face.diffusion.schedule import Schedule, build_schedule, kept_steps
+from audio2face.diffusion.schedule import build_schedule
 from audio2face.export.streaming_graph import pose_layout
 from audio2face.geometry.pca import padded_bases
 from audio2face.geometry.regions import upper_face_mask
 from audio2face.layout import ChannelLayout
 from audio2face.methods.diffusion import DiffusionLosses, DiffusionMethod, Space, smooth_form, warm_cosine
+from audio2face.methods.diffusion_checks import check_export, check_noise, trained_steps
 from audio2face.methods.preview import build_preview, diffusion_coeffs, preview_inputs
 from audio2face.methods.setup import Inputs, Training
 from audio2face.methods.shared import (
@@ -42,19 +43,18 @@ from audio2face.networks.diffusion_rnn import DiffusionRNN, hear_windows
 from audio2face.paths import local_path
 from audio2face.runtime import Runtime, model_cache
 from audio2face.training import FitSettings
-from audio2face.types import UserError, raise_problems
+from audio2face.types import UserError
 
 logger = logging.getLogger(__name__)
 
 PCA_NETWORKS = ("diffusion_rnn_pca",)
 LOSS_KEYS = ("LIP_DIST", "VELOCITY", "EXP_SMOOTH")
-EXPORT_KEYS = ("USE_PER_FRAME_EMO_LABEL", "USE_EXTERNAL_NOISE_INPUT", "USE_DELTA_OUTPUT")
 POSE_CHANNELS = ("skin_pose", "tongue_pose", "jaw", "eye")
 
 
 def build(inputs: Inputs, runtime: Runtime) -> Training:
     """The diffusion method of a config. Raises UserError listing what is wrong with the data."""
-    _check_export(inputs)
+    check_export(inputs.inference)
     train, device, speed = inputs.train, runtime.device, build_speed(inputs.train)
     coeffs = {name: name.replace("_pose", "_coeffs") for name in POSE_CHANNELS}
     sizes = {a: {c: CHANNELS[c].size(run) for c in coeffs.values()} for a, run in inputs.runs.items()}
@@ -62,6 +62,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     full = _pose_layout(inputs)
     space = _space(inputs, coeff_layout, full, device)
     spec = _spec(inputs, sizes if not space.on_vertices else {a: dict(full.sizes) for a in inputs.actors}, space)
+    check_noise(spec, full.size)
     network_class: Any = NETWORKS[train.NETWORK_NAME]
     network: DiffusionRNN = network_class(
         layout=space.layout,
@@ -80,7 +81,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         network,
         data,
         space,
-        _trained_steps(train, spec),
+        trained_steps(train, spec),
         _losses(inputs),
         warm_cosine(train.LEARNING_RATE, train.LR_MIN, train.NUM_EPOCHS, train.LR_WARMUP_INIT, train.LR_WARMUP_EPOCHS),
         skin_scale=skin_scales(inputs, device),
@@ -203,34 +204,12 @@ def _spec(inputs: Inputs, sizes: dict[str, dict[str, int]], space: Space) -> Net
     )
 
 
-def _check_export(inputs: Inputs) -> None:
-    """Raise UserError for export options that the runtime does not load."""
-    if inputs.inference is None:
-        return
-    off = [key for key in EXPORT_KEYS if not getattr(inputs.inference, key)]
-    raise_problems([f"config_inference.py: {key} must stay True: the runtime loads no other network" for key in off])
-
-
 def _respacing(inputs: Inputs) -> str:
     """The steps that the exported graph takes: TIMESTEP_RESPACING of the inference config, else NUM_DIFFUSION_STEPS."""
     inference = inputs.inference
     if inference is None:
         return "2"
     return inference.TIMESTEP_RESPACING or str(inference.NUM_DIFFUSION_STEPS)
-
-
-def _trained_steps(train: Section, spec: NetworkSpec) -> Schedule:
-    """The schedule of the steps that are trained. Raises UserError when the exported network would take others."""
-    schedule = build_schedule(train.DIFFUSION_NOISE_SCHEDULE, train.DIFFUSION_STEPS, train.TIMESTEP_RESPACING)
-    exported = kept_steps(train.DIFFUSION_STEPS, spec.extra["respacing"])
-    unknown = sorted(set(exported.tolist()) - set(schedule.timesteps.tolist()))
-    if unknown:
-        raise UserError(
-            f"config_train.py: TIMESTEP_RESPACING {train.TIMESTEP_RESPACING!r} leaves step {unknown[0]} untrained, which "
-            f"the exported network takes (config_inference.py: {spec.extra['respacing']!r}); make the two agree, or leave "
-            'it at ""'
-        )
-    return schedule
 
 
 def _segment_data(
