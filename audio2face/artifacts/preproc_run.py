@@ -61,13 +61,27 @@ class PreprocRun:
 
     @cached_property
     def network_data(self) -> dict[str, np.ndarray]:
-        """The arrays of network_data.npz, float32."""
-        return self._npz("network_data")
+        """The arrays of network_data.npz, float32; of a mesh whose shapes are from elsewhere, those shapes."""
+        data = self._npz("network_data")
+        for mesh in self._foreign:
+            basis, own = self._basis(mesh), self._basis(mesh, self.path / FILES[f"{mesh}_shapes"])
+            data[f"shapes_matrix_{mesh}"] = basis.components
+            if np.array_equal(data[f"shapes_mean_{mesh}"], own.mean):  # no neutral for inference was given
+                data[f"shapes_mean_{mesh}"] = data[f"neutral_{mesh}"] = basis.mean
+        return data
 
     @cached_property
     def mean_geometry(self) -> np.ndarray:
         """Normalised skin and tongue mean, then zeros for jaw and eyes (C,) float32."""
-        return np.array(read_npy(self.file("mean_geometry")), np.float32)
+        values = np.array(read_npy(self.file("mean_geometry")), np.float32)
+        start = 0
+        for mesh in MESHES if "mean_geometry" not in self.overrides else ():
+            end = start + 3 * int(self.data_info[f"num_verts_{mesh}"])
+            if mesh in self._foreign:
+                offset = self.network_data[f"shapes_mean_{mesh}"] - np.float32(self.data_info[f"translate_{mesh}"])
+                values[start:end] = (offset / np.float32(self.data_info[f"scale_{mesh}"])).ravel()
+            start = end
+        return values
 
     @property
     def blendshapes(self) -> dict[str, dict[str, Path]]:
@@ -108,19 +122,24 @@ class PreprocRun:
         return self._npz("tongue_coeffs")
 
     def _npz(self, part: str) -> dict[str, np.ndarray]:
-        try:
-            return read_npz(self.file(part))
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"preprocessing run {self.name}: cannot read {external_path(self.file(part))}: {error}"
-            ) from error
+        return self._read(self.file(part))
 
-    def _basis(self, mesh: str) -> Pca:
-        arrays = self._npz(f"{mesh}_shapes")
+    def _read(self, path: Path) -> dict[str, np.ndarray]:
+        try:
+            return read_npz(path)
+        except (OSError, ValueError) as error:
+            raise UserError(f"preprocessing run {self.name}: cannot read {external_path(path)}: {error}") from error
+
+    @property
+    def _foreign(self) -> list[str]:
+        """The meshes whose shapes are not the run's own."""
+        return [mesh for mesh in MESHES if f"{mesh}_shapes" in self.overrides]
+
+    def _basis(self, mesh: str, path: Path | None = None) -> Pca:
+        path = path or self.file(f"{mesh}_shapes")
+        arrays = self._read(path)
         if "shapes_matrix" not in arrays or "shapes_mean" not in arrays:
-            raise UserError(
-                f"{external_path(self.file(f'{mesh}_shapes'))}: expected arrays shapes_matrix and shapes_mean"
-            )
+            raise UserError(f"{external_path(path)}: expected arrays shapes_matrix and shapes_mean")
         components = np.asarray(arrays["shapes_matrix"], np.float32)
         variances = arrays.get("shapes_variance", np.zeros(len(components), np.float32))
         return Pca(components, np.asarray(arrays["shapes_mean"], np.float32), variances)
@@ -148,7 +167,17 @@ def load_preproc_run(folder: Path, overrides: Mapping[str, Path] | None = None) 
         shots = tuple(Shot(*row) for row in read_json(places["shots"]))
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"preprocessing run {folder.name}: damaged ({error!r}); preprocess again") from error
-    return PreprocRun(folder, folder.name, actor, data_info, shots, given)
+    run = PreprocRun(folder, folder.name, actor, data_info, shots, given)
+    for mesh in MESHES:
+        if f"{mesh}_shapes" in given:
+            count, vertices = getattr(run, mesh).components.shape[:2]
+            if vertices != data_info[f"num_verts_{mesh}"]:
+                raise UserError(
+                    f"{external_path(given[f'{mesh}_shapes'])}: shapes of {vertices} vertices, preprocessing run "
+                    f"{folder.name} has {data_info[f'num_verts_{mesh}']}"
+                )
+            data_info[f"num_shapes_{mesh}"] = count
+    return run
 
 
 # ---- writing

@@ -54,7 +54,12 @@ def load_shot_targets(
         present[name] = data is not None
         if data is None:
             continue
-        if len(data) != len(skin):
+        if data.shape[1] != CHANNELS[name].size(run):
+            problems.append(
+                f"shot {shot} of {run.actor}: {name} has {data.shape[1]} values a frame, {CHANNELS[name].size(run)} are "
+                "expected; its file does not belong to the preprocessing run or to the file of shapes"
+            )
+        elif len(data) != len(skin):
             problems.append(
                 f"shot {shot} of {run.actor}: {name} has {len(data)} frames, the skin cache {len(skin)}; they must be equal"
             )

@@ -34,7 +34,7 @@ class Autocorrelation(nn.Module):
         win_stride: int = 320,
         preemph: float = 0.0,
         remove_dc: bool = True,
-        win_func: str = "hanning",
+        win_func: str | None = "hanning",
     ):
         """Arguments are the keys of `autocorr_params`.
 
@@ -42,6 +42,7 @@ class Autocorrelation(nn.Module):
             UserError: unknown window, window not a multiple of the lags, or a count that does not fit the buffer.
         """
         super().__init__()
+        win_func = win_func or "none"
         fits = (buffer_len - win_len) // win_stride + 1
         problems = []
         if num_windows != fits:
