@@ -61,6 +61,45 @@ def test_gaps_and_oddities_train_what_there_is(project, caplog):
         assert words in said, words
 
 
+def test_a_config_that_changed_after_preprocessing_is_told(project, caplog):
+    root, _ = project
+
+    def inputs_of_now():
+        caplog.clear()
+        sections = load_config("tiny", ("train", "dataset", "preproc"))
+        build_inputs("tiny", sections["train"], sections["dataset"], preproc=sections["preproc"])
+        return [line for line in caplog.messages if "was made with other values" in line]
+
+    run = preprocess(root)
+    assert not inputs_of_now()
+    write_key(root, "train", "NUM_EPOCHS", 3)
+    write_key(root, "dataset", "SKIN_LIP_DIST_VERTEX_LIST_FPATH", {})  # training reads it for itself
+    write_key(root, "preproc", "PREPROC_MEMORY_GB", 1.5)
+    assert not inputs_of_now()
+    write_key(root, "dataset", "TONGUE_CACHE_ROOT", {})
+    write_key(root, "preproc", "SKIN_PRUNE_SIM_DIST", 0.123)
+    (line,) = inputs_of_now()
+    assert run.name in line and "of TONGUE_CACHE_ROOT, SKIN_PRUNE_SIM_DIST;" in line
+    assert line.endswith("python run_preproc.py tiny tiny")
+
+
+def test_what_cannot_be_held_out_is_told_with_what_can(project, caplog):
+    root, _ = project
+    preprocess(root)
+
+    def inputs_with(validation):
+        write_key(root, "train", "VALIDATION_CLIPS", validation)
+        sections = load_config("tiny", ("train", "dataset"))
+        return build_inputs("tiny", sections["train"], sections["dataset"])
+
+    write_key(root, "train", "AUG_MUTED_SHOTS", [(ACTOR, (shot, 3), 60, "neutral") for shot in SHOTS[:4]])
+    assert not inputs_with(0.1).validation and f"VALIDATION_CLIPS = [{SHOTS[5]!r}]" in caplog.text
+    with pytest.raises(UserError, match="VALIDATION_CLIPS: it holds out every shot"):
+        inputs_with("*")
+    with pytest.raises(UserError, match=f"did you mean '{SHOTS[2]}'"):
+        inputs_with([SHOTS[2][:-1]])
+
+
 def jaw_targets(rate):
     """(frames, values) of the jaw in the order of clips, as a training at 30 frames a second sees it."""
     sections = load_config("tiny", ("train", "dataset"))

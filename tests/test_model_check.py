@@ -92,6 +92,25 @@ def extra_member(file, name, raw):
     return damage
 
 
+def header(file, change):
+    """Rewrite the text of the first array's npy header."""
+
+    def damage(folder):
+        (name, raw), *rest = fake.raw_members(folder / file)
+        size = int.from_bytes(raw[8:10], "little")
+        text = change(raw[10 : 10 + size])
+        raw = raw[:8] + len(text).to_bytes(2, "little") + text + raw[10 + size :]
+        fake.write_zip(folder / file, [(name, raw), *rest])
+
+    return damage
+
+
+def deflated_tail(folder):
+    path = folder / "bs_skin.npz"
+    tailed = [(name, raw + b"tail") for name, raw in fake.raw_members(path)]
+    fake.write_zip(path, tailed, method=zipfile.ZIP_DEFLATED)
+
+
 def renamed(folder):
     (folder / "bs_skin.npz").rename(folder / "bs_skin.bin")
     edit_json(folder / "model.json", "blendshapePaths", "skin", "data", value="bs_skin.bin")
@@ -182,6 +201,10 @@ REGRESSION = {
     "npy version 2": ("npy-header", extra_member("bs_skin.npz", "a.npy", fake.npy_bytes(ZERO, version=(2, 0)))),
     "long npy header": ("npy-header", extra_member("bs_skin.npz", "a.npy", fake.npy_bytes(ZERO, padding=250))),
     "no npy at all": ("npy-header", extra_member("bs_skin.npz", "a.npy", b"hello, this is text")),
+    "header without line break": ("npy-header", header("model_data.npz", lambda text: text[:-1] + b" ")),
+    "header of two lines": ("npy-header", header("model_data.npz", lambda text: text.rstrip() + b"\n \n")),
+    "header without spaces": ("npy-header", header("model_data.npz", lambda text: text.replace(b": ", b":"))),
+    "bytes after deflated values": ("npz-sync", deflated_tail),
     "bytes after an array": ("npz-sync", extra_member("bs_skin.npz", "a.npy", fake.npy_bytes(ZERO) + b"tail")),
     "not a zip": ("npz-zip", rewrite("model_data.npz", lambda b: b"x" * 1000)),
     "truncated": ("npz-zip", rewrite("model_data.npz", lambda b: b[: len(b) // 2])),
@@ -201,6 +224,10 @@ REGRESSION = {
     "too few components": ("array-size", data(lambda a: {"shapes_matrix_skin": a["shapes_matrix_skin"][1:]})),
     "NaN in the neutral": ("not-finite", data(lambda a: {"shapes_mean_skin": a["shapes_mean_skin"] * F32(np.nan)})),
     "infinity in an extra": ("not-finite", data(lambda a: {"extra": np.array([np.inf], F32)})),
+    "pose in place of its offsets": (
+        "pose-deltas",
+        data(lambda a: {"lip_open_pose_delta": a["shapes_mean_skin"] + F32(0.1) * a["lip_open_pose_delta"]}),
+    ),
     "flat face": ("neutral-height", data(lambda a: {"shapes_mean_skin": ZERO})),
     "jaw at one point": ("jaw-points", data(lambda a: {"neutral_jaw": np.zeros((5, 3), F32)})),
     "jaw on a line": ("jaw-points", data(lambda a: {"neutral_jaw": np.arange(15, dtype=F32).reshape(5, 3)})),
@@ -238,6 +265,10 @@ REGRESSION = {
     "rig version unicode": ("dtype", poses(rig_version=np.array("1.0"))),
     "pose missing": ("array-missing", without("bs_skin.npz", "mouthLeft")),
     "pose of another mesh": ("array-size", poses(jawOpen=np.zeros((5, 3), F32))),
+    "positions as pose": (
+        "pose-deltas",
+        lambda f: edit_npz(f / "bs_skin.npz", jawOpen=fake.load_npz(f / "bs_skin.npz")["neutral"] + F32(0.1)),
+    ),
     "pose float64": ("dtype", poses(jawOpen=np.zeros((fake.V, 3)))),
     "pose NaN": ("not-finite", poses(jawOpen=ZERO * F32(np.nan))),
     "neutral of another mesh": ("array-size", poses(neutral=np.zeros((5, 3), F32))),
@@ -250,6 +281,7 @@ REGRESSION = {
     # network
     "no network at all": ("network-file", lambda f: (f / "network.onnx").unlink()),
     "ONNX as engine": ("network-file", model("networkPath", value="network.onnx")),
+    "ONNX named as engine": ("network-file", lambda f: shutil.copy(f / "network.onnx", f / "network.trt")),
     "ONNX damaged": ("onnx-load", rewrite("network.onnx", lambda b: b[: len(b) // 2])),
     "renamed input": ("onnx-tensors", network(names=("audio", "emotion", "result"))),
     "renamed output": ("onnx-tensors", network(names=("input", "emotion", "output"))),
@@ -267,6 +299,14 @@ REGRESSION = {
     "missing input": ("trt-info", trt("input:1x1x64,", "")),
     "wrong size": ("trt-info", trt("input:1x1x64", "input:1x1x65")),
     "minimum of 2": ("trt-info", trt("input:1x1x64,emotion:1x", "input:2x1x64,emotion:2x")),
+    "usual batch above the largest": (
+        "trt-info",
+        lambda f: edit_json(f / "trt_info.json", "defaults", "OPT_BATCH_SIZE", value=9),
+    ),
+    "batch as a float": ("trt-info", lambda f: edit_json(f / "trt_info.json", "defaults", "MAX_BATCH_SIZE", value=8.0)),
+    "input named twice": ("trt-info", trt("--minShapes=input:1x1x64", "--minShapes=input:1x1x64,input:1x1x64")),
+    "half precision tensors": ("trt-info", trt('"--minShapes', '"--inputIOFormats=fp16:chw",\n"--minShapes')),
+    "shapes of a fixed batch": ("trt-info", network(batch=1)),
     "two profiles": ("trt-info", trt('"--minShapes', '"--minShapes=input:1x1x64,emotion:1x1x5",\n"--minShapes')),
 }
 
@@ -354,6 +394,7 @@ def test_notes_tell_what_has_no_effect(models, tmp_path):
     data(lambda a: {"lip_open_pose_delta": ZERO, "saccade_rot_matrix": np.zeros((4, 2), F32)})(folder)
     (folder / "network.trt").write_bytes(b"ftrt....")
     network(batch=1)(folder)
+    edit_json(folder / "trt_info.json", "trt_build_param", "batch", value=[])
     report = model_check.inspect_model(folder)
     assert report.problems == []
     text = " ".join(note.message for note in report.notes)

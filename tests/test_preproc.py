@@ -15,13 +15,16 @@ from audio2face.commands import preproc
 from audio2face.config import section_from_values
 from audio2face.formats import ANIMATION_WRITERS
 from audio2face.formats.npy import read_npz, write_npz
-from audio2face.preproc.bundle import Placeholders, RestData, affine_of, build_bundle, clean_blendshapes, spread_points
+from audio2face.postprocess import blendshapes
+from audio2face.preproc.blendshapes import clean_blendshapes, ready_blendshapes
+from audio2face.preproc.bundle import Placeholders, RestData, affine_of, build_bundle, spread_points
 from audio2face.preproc.reuse import digest
 from audio2face.preproc.shots import emotions_in, shot_emotions, shot_language
 from audio2face.types import Pca, UserError
 from runners import arguments, cli
 
 V, VT, FPS = 40, 14, 30.0
+STRENGTHS = ("L1regularization", "L2regularization", "TemporalSmoothing", "Symmetry")
 SHOTS = {"a1_neutral": 45, "a2_joy": 38, "file": 30}
 KEYS = {
     "AUDIO_ROOT": "audio",
@@ -98,7 +101,14 @@ def write_actor(root, form="npy"):
         rig_version="1.0",
         **poses,
     )
-    write_json(root / "bs_data/bs_skin_config.json", {"blendshape_params": {"numPoses": 2}})
+    write_json(root / "bs_data/bs_skin_config.json", {"blendshape_params": solver_settings([1, 0])})
+
+
+def solver_settings(active, **changes):
+    count = len(active)
+    params = {f"strength{name}": 0.1 for name in STRENGTHS} | {"numPoses": count, "bsSolveActivePoses": active}
+    params |= {"bsSolveCancelPoses": [-1] * count, "bsSolveSymmetryPoses": [-1] * count}
+    return params | {"bsWeightMultipliers": [1.0] * count, "bsWeightOffsets": [0.0] * count} | changes
 
 
 def write_json(path, data):
@@ -356,6 +366,64 @@ def test_blendshapes_are_checked_and_forced_to_what_the_runtime_reads():
     ):
         assert part in text
     assert "poseNames and neutral" in clean_blendshapes({}, 4, "here")[1][0]
+
+
+def rig(*names):
+    """A neutral of 4 vertices and poses of them."""
+    rng = np.random.default_rng(0)
+    poses = {name: rng.normal(size=(4, 3)) * 0.1 for name in names}
+    return {"poseNames": np.array(["neutral", *names]), "neutral": 5 + rng.normal(size=(4, 3)), **poses}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"numPoses": 2}, "bsSolveActivePoses has 3 entries, numPoses is 2"),
+        ({"strengthSymmetry": -1}, "strengthSymmetry is -1"),
+        ({"bsSolveActivePoses": [0, 0, 0]}, "no pose is active"),
+        ({"bsSolveSymmetryPoses": [4, -1, -1]}, "4 occurs 1 times"),
+        ({"bsWeightOffsets": "none"}, "bsWeightOffsets is 'none'"),
+        ({"templateBBSize": 0.5}, "templateBBSize is 0.5"),
+    ],
+)
+def test_blendshape_settings_that_the_runtime_refuses_are_told_before_training(changes, message):
+    settings = {"blendshape_params": solver_settings([1, 1, 1], **changes)}
+    problems = ready_blendshapes(rig("a", "b", "c"), settings, 4, "data", "config")[2]
+    assert any(line.startswith("config: ") and message in line for line in problems), problems
+
+
+def test_more_blendshapes_that_the_runtime_would_misread():
+    arrays = rig("a", "b/c", "d")
+    arrays["d"] = arrays["d"] + arrays["neutral"]
+    settings = {"blendshape_params": solver_settings([1, 1])}
+    text = "\n".join(ready_blendshapes(arrays, settings, 4, "data", "config")[2])
+    for part in ("data: pose 'b/c' cannot be", "data: 'd' holds positions", "numPoses is 2, poseNames has 3"):
+        assert part in text
+    for settings in ([], {}, {"blendshape_params": 3}, {"blendshape_params": {}}):
+        assert ready_blendshapes(rig("a"), settings, 4, "data", "config")[2]
+
+
+@pytest.mark.parametrize(
+    ("active", "names"),
+    [
+        ([1, 1, 1], ["a", "b", "c"]),  # three are no pair
+        ([1, 1, 0], ["a", "b", "c"]),  # an inactive pose to spare
+        ([1, 1], ["a", "b", "unused"]),
+    ],
+)
+def test_poses_without_a_partner_do_not_become_a_pair(active, names):
+    """The runtime would take two active poses of mark -1 for a pair."""
+    settings = {"blendshape_params": solver_settings(active)}
+    arrays, settings, problems = ready_blendshapes(rig(*"abc"[: len(active)]), settings, 4, "data", "config")
+    assert problems == [] and arrays["poseNames"].tolist() == [b"neutral", *(name.encode() for name in names)]
+    solver = blendshapes.build(settings["blendshape_params"], arrays["neutral"], [arrays[name] for name in names])
+    assert len(solver.cancel_pairs) == 0 and len(blendshapes.pairs(solver.params.symmetry[solver.params.active])) == 0
+    assert solver.params.active.tolist() == [True, True, *[bool(a) for a in [*active, 0][2:3]]]
+
+
+def test_jaw_points_that_fix_no_rotation_are_told_before_training(project):
+    np.save(project.root / "xform/jaw_keypoints_neutral.npy", np.outer(np.arange(5), [1.0, 0.0, 0.02]))
+    assert "JAW_KEYPOINTS_NEUTRAL_FPATH" in (text := project.problems()) and "on a line" in text
 
 
 # ---- emotions, languages

@@ -19,6 +19,7 @@ from audio2face.postprocess.limits import CONFIG_LIMITS, key_problem
 __all__ = ["RULES", "Problem", "Report", "check_model", "inspect_model", "model_folders"]
 
 _ENGINE_MAGIC = (b"ftrt", b"ptrt")
+_ONNX_START = b"\x08"  # the field of the format's version, which is written first
 
 
 def check_model(folder: Path, geometry_only: bool = False, trusted: bool = True) -> list[Problem]:
@@ -189,23 +190,29 @@ class _Check:
     def network(self, name: str | None) -> None:
         if name is None:
             return
-        onnx = self.folder / "network.onnx"
+        onnx, fixed = self.folder / "network.onnx", None
         if name.endswith(".onnx"):
             self.report.problem("network-file", "model.json", "networkPath names an ONNX file; it must be an engine")
         elif onnx.is_file() and not self.exists(name):
             self.report.note(label(name), "is not built yet: build it from network.onnx with trtexec")
         elif (engine := self.open(name, "network-file")) is not None:
-            with engine.open("rb") as stream:
-                if stream.read(4) not in _ENGINE_MAGIC:
-                    self.report.note(name, "does not look like a serialized TensorRT engine")
+            self.guard(name, self.engine, engine, name)
         if not onnx.is_file():
             self.report.note("network.onnx", "is not there: the network's tensors were not looked at")
         elif self.open("network.onnx") is not None:
-            network.check_onnx(onnx, "network.onnx", self.info, self.report)
+            fixed = network.check_onnx(onnx, "network.onnx", self.info, self.report)
         if not (self.folder / "trt_info.json").is_file():
             self.report.note("trt_info.json", "is not there: scripts that build the engine need it")
         elif (root := self.object("trt_info.json")) is not None:
-            network.check_trt_info(root, self.info)
+            network.check_trt_info(root, self.info, fixed)
+
+    def engine(self, path: Path, name: str) -> None:
+        with path.open("rb") as stream:
+            start = stream.read(4)
+        if start[:1] == _ONNX_START:
+            self.report.problem("network-file", name, "is an ONNX file; it must be an engine built from one")
+        elif start not in _ENGINE_MAGIC:
+            self.report.note(name, "does not look like a serialized TensorRT engine")
 
     def exists(self, name: str) -> bool:
         try:

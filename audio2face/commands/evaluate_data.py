@@ -18,7 +18,7 @@ from audio2face.artifacts.train_run import TrainRun
 from audio2face.audio.waveform import load_waveform
 from audio2face.config import Section, load_config
 from audio2face.data.clips import build_clips, read_clips_template
-from audio2face.data.held_out import source_shots, split_rows
+from audio2face.data.held_out import example_shot, source_shots, split_rows
 from audio2face.data.targets import sample_linear
 from audio2face.evaluation.baselines import energy_features, mean_pose, nearest_frames
 from audio2face.evaluation.report import MEAN_POSE
@@ -150,10 +150,10 @@ def held_out_clips(
             logger.warning("VALIDATION_CLIPS: not measured on, since they were trained on: %s", ", ".join(overlap))
     rows = [row for row in rows if _key(row) not in seen] or [row for row in template if _key(row) not in seen]
     if not rows:
+        example = example_shot(template, train.AUG_MUTED_SHOTS)
         raise UserError(
-            f"no shot is left to evaluate on: the training used all {len(template)} clips. Set VALIDATION_CLIPS = 0.1 in "
-            f"configs/{config_name}/config_train.py (a tenth of the shots is then never trained on) and train again, or "
-            "list fewer clips in CLIPS"
+            f"no shot is left to evaluate on: the training used all {len(template)} clips. Name shots to keep out of it in "
+            f"config_train.py of {config_name}, for example VALIDATION_CLIPS = [{example!r}], and train again"
         )
     clips = _clips(rows, shots, files, "held-out clip")
     trained_rows = [row for row in trained[runs[0].name] if row[0] in shots and row[1] in shots[row[0]]]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 from audio2face.types import Shot, UserError, raise_problems
-
-logger = logging.getLogger(__name__)
 
 Key = tuple[str, str]  # actor, shot
 FEW = 5  # of fewer shots a small share is none
@@ -58,7 +56,8 @@ def held_out_shots(choice: Any, shots: Iterable[Shot]) -> set[Key]:
     for index, entry in enumerate([choice] if isinstance(choice, str) else choice):
         if isinstance(entry, str):
             matching = {(s.actor, s.name) for s in known if fnmatchcase(s.name, entry)}
-            what = f"no shot is called {entry!r}"
+            near = difflib.get_close_matches(entry, [shot.name for shot in known], n=1)
+            what = f"no shot is called {entry!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
         else:
             matching = {_key(entry)} & {(s.actor, s.name) for s in known}
             what = f"actor {entry[0]!r} has no shot {entry[1]!r}"
@@ -67,6 +66,13 @@ def held_out_shots(choice: Any, shots: Iterable[Shot]) -> set[Key]:
         found |= matching
     raise_problems(problems)
     return found
+
+
+def example_shot(rows: Sequence[Any], muted: Sequence[Any], needed: Iterable[Key] = ()) -> str:
+    """A shot that VALIDATION_CLIPS might name: the last one whose poses nothing else needs, else the last."""
+    held = {(row[0], row[1][0]) for row in muted} | set(needed)
+    free = [row[1] for row in rows if _key(row) not in held]
+    return (free or [row[1] for row in rows])[-1]
 
 
 def source_shots(config: Mapping[str, Any], actors: Iterable[str]) -> list[Key]:
@@ -93,11 +99,6 @@ def _share(share: float, shots: Sequence[Shot]) -> set[Key]:
             groups.setdefault((shot.actor, shot.emotion), []).append(shot)
     total = round(share * len(shots)) or int(len(shots) >= FEW)
     if not total:
-        logger.warning(
-            "VALIDATION_CLIPS = %g: no shot is held out of only %d, so nothing is measured while training",
-            share,
-            len(shots),
-        )
         return set()
     if total >= len(shots):
         raise UserError(

@@ -18,8 +18,9 @@ from audio2face.artifacts.train_run import NetworkSpec, TrainRun
 from audio2face.config import Section
 from audio2face.data.clips import build_clips, build_muted_clips, read_clips_template
 from audio2face.data.conditioning import network_emotions
-from audio2face.data.held_out import source_shots, split_rows
+from audio2face.data.held_out import example_shot, source_shots, split_rows
 from audio2face.formats.sound import sound_info
+from audio2face.methods.preproc_config import changed_keys
 from audio2face.methods.validation import Validation
 from audio2face.paths import local_path
 from audio2face.training import FitSettings, Method
@@ -95,6 +96,8 @@ def build_inputs(
     for actor in actors:
         try:
             runs[actor] = _preproc_run(config_name, train, actor, named.get(actor, LATEST), run_name)
+            if not runs_named:
+                _warn_of_changes(config_name, runs[actor], dataset, preproc)
             files[actor] = DatasetFiles.from_config(dataset, actor)
         except UserError as error:
             problems += error.lines
@@ -135,6 +138,15 @@ def _preproc_run(config_name: str, train: Section, actor: str, name: str, run_na
     return run
 
 
+def _warn_of_changes(config_name: str, run: PreprocRun, dataset: Section, preproc: Section | None) -> None:
+    changed = changed_keys(run.path, run.actor, dataset, preproc)
+    if changed:
+        logger.warning(
+            "actor %s: preprocessing run %s was made with other values of %s; for those of now: python run_preproc.py %s %s",
+            *(run.actor, run.name, ", ".join(changed), config_name, run.actor),
+        )
+
+
 def _actor_of(folder: Path) -> str | None:
     from audio2face.formats.json_file import read_json
 
@@ -153,6 +165,16 @@ def _clips(
     template = [row for run in runs.values() for row in read_clips_template(run.path / "deploy" / "clips_template.py")]
     every = [shot for by_name in shots.values() for shot in by_name.values()]
     rows, held = split_rows(train.VALIDATION_CLIPS, train.CLIPS, template, every, train.AUG_MUTED_SHOTS, needed)
+    if not rows and held:
+        raise UserError("VALIDATION_CLIPS: it holds out every shot of CLIPS; nothing is left to train on")
+    if rows and not held and train.VALIDATION_CLIPS:
+        shot = example_shot(rows, train.AUG_MUTED_SHOTS, needed)
+        logger.warning(
+            "VALIDATION_CLIPS = %s: too few shots to hold any out (those of AUG_MUTED_SHOTS stay in training), so nothing is "
+            "measured; to measure, name some yourself, as VALIDATION_CLIPS = [%r]",
+            train.VALIDATION_CLIPS,
+            shot,
+        )
     if not train.CLIPS:
         logger.info("CLIPS is empty: training on %d clips of the preprocessing run(s)", len(rows))
     lengths = lru_cache(maxsize=None)(lambda path: sound_info(path).duration_s)

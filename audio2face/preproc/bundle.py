@@ -1,4 +1,4 @@
-"""What leaves preprocessing for training and the runtime: neutral geometry, scales, mean geometry, blendshapes."""
+"""What leaves preprocessing for training and the runtime: neutral geometry, scales, mean geometry."""
 
 from __future__ import annotations
 
@@ -120,51 +120,3 @@ def build_bundle(
 
 def _or_zeros(array: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
     return np.zeros(shape, np.float32) if array is None else array
-
-
-def clean_blendshapes(
-    arrays: Mapping[str, np.ndarray], num_vertices: int, where: str
-) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Blendshape arrays in the types that the runtime reads unchecked, and the problems (each begins with `where`).
-
-    Names become byte strings, geometry float32, the frontal mask int32 vertex indices; all in C order.
-    """
-    if "poseNames" not in arrays or "neutral" not in arrays:
-        return {}, [f"{where}: expected the arrays poseNames and neutral, found {', '.join(list(arrays)[:6])}"]
-    names = [
-        n.decode("utf-8") if isinstance(n, bytes) else str(n) for n in np.asarray(arrays["poseNames"]).ravel().tolist()
-    ]
-    problems = (
-        [] if names[:1] == ["neutral"] else [f"{where}: the first of poseNames must be 'neutral', it is {names[:1]}"]
-    )
-    problems += [f"{where}: pose {name!r} of poseNames has no array" for name in names if name not in arrays]
-    problems += [
-        f"{where}: pose {name!r} is named twice in poseNames"
-        for name in sorted({n for n in names if names.count(n) > 1})
-    ]
-    clean = {"poseNames": _byte_strings(names)}
-    for name in dict.fromkeys(["neutral", *names]):
-        if name in arrays:
-            pose = np.asarray(arrays[name])
-            if pose.shape != (num_vertices, 3) or pose.dtype.kind not in "fiu" or not np.isfinite(pose).all():
-                problems.append(
-                    f"{where}: {name!r}: expected finite numbers ({num_vertices}, 3), found {pose.shape} of {pose.dtype}"
-                )
-            else:
-                clean[name] = np.array(pose, np.float32, order="C")
-    if "frontalMask" in arrays:
-        mask = np.asarray(arrays["frontalMask"]).ravel()
-        mask = np.flatnonzero(mask) if mask.dtype == bool else mask
-        if mask.dtype.kind not in "iu" or (mask.size and not 0 <= mask.min() <= mask.max() < num_vertices):
-            problems.append(f"{where}: frontalMask: expected vertex indices below {num_vertices}")
-        else:
-            clean["frontalMask"] = mask.astype(np.int32)
-    if "rig_version" in arrays:
-        clean["rig_version"] = _byte_strings(np.asarray(arrays["rig_version"]).ravel().tolist()).reshape(
-            np.shape(arrays["rig_version"])
-        )
-    return clean, problems
-
-
-def _byte_strings(texts: list[Any]) -> np.ndarray:
-    return np.array([t if isinstance(t, bytes) else str(t).encode("utf-8") for t in texts], dtype="S")

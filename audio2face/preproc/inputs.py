@@ -16,7 +16,9 @@ from audio2face.formats.json_file import read_json
 from audio2face.formats.npy import read_npy, read_npz
 from audio2face.formats.sound import sound_info
 from audio2face.paths import external_path, local_path
-from audio2face.preproc.bundle import RestData, clean_blendshapes
+from audio2face.postprocess.jaw import key_point_problem
+from audio2face.preproc.blendshapes import ready_blendshapes
+from audio2face.preproc.bundle import RestData
 from audio2face.preproc.caches import Cache, find_caches, frame_rate
 from audio2face.preproc.shots import shot_emotions
 from audio2face.types import Shot, UserError, raise_problems
@@ -187,6 +189,9 @@ def _read_rest(checks: _Checks, inputs: Inputs) -> None:
         read(files.blink_keys),
         read(files.saccades),
     )
+    if inputs.rest.jaw_neutral is not None and (weakness := key_point_problem(inputs.rest.jaw_neutral)):
+        path = external_path(files.jaw_keypoints_neutral_fpath or "")
+        checks.problems.append(f"JAW_KEYPOINTS_NEUTRAL_FPATH {path}: {weakness}")
     inputs.rigid_vertices = checks.indices(read(files.tongue_rigid_vertices), tongue, "TONGUE_RIGID_VERTEX_LIST_FPATH")
     if inputs.tongue and inputs.rigid_vertices is not None and files.tongue_neutral_fpath is None:
         checks.problems.append(
@@ -204,12 +209,11 @@ def _read_blendshapes(checks: _Checks, inputs: Inputs) -> None:
         count = num_vertices(caches)
         if data is None or config is None or count is None:
             continue
-        key = f"BLENDSHAPE_{mesh.upper()}"
         arrays, settings = checks.read(read_npz, data), checks.read(read_json, config)
-        if settings is not None and (not isinstance(settings, dict) or "blendshape_params" not in settings):
-            checks.problems.append(f"{key}_CONFIG_FPATH {external_path(config)}: no blendshape_params")
-        if arrays is not None:
-            clean, problems = clean_blendshapes(arrays, count, f"{key}_FPATH {external_path(data)}")
+        if arrays is not None and settings is not None:
+            key = f"BLENDSHAPE_{mesh.upper()}"
+            places = f"{key}_FPATH {external_path(data)}", f"{key}_CONFIG_FPATH {external_path(config)}"
+            clean, settings, problems = ready_blendshapes(arrays, settings, count, *places)
             checks.problems += problems
             inputs.blendshapes[mesh] = clean, settings
 

@@ -108,9 +108,19 @@ def check_model_data(data: Npz, sizes: dict[str, int], regression: bool) -> dict
         elif not saccades.any():
             data.report.note(data.file, "saccade_rot_matrix is all zeros: the eyes make no saccades")
     for name, key in (("eye_close_pose_delta", "eyelid_open_offset"), ("lip_open_pose_delta", "lip_open_offset")):
+        if name in sound and neutral is not None and holds_positions(sound[name], neutral):
+            data.wrong("pose-deltas", f"{name} holds positions, not offsets from the neutral skin")
         if name in sound and not sound[name].any():
             data.report.note(data.file, f"{name} is all zeros: {key} has no effect")
     return sound
+
+
+def holds_positions(offsets: np.ndarray, neutral: np.ndarray) -> bool:
+    """Whether what should be offsets from `neutral` is a pose itself, of as many values: far nearer to it than to zero."""
+    if offsets.size != neutral.size or not offsets.size:
+        return False
+    pose, rest = offsets.astype(np.float64).ravel(), neutral.astype(np.float64).ravel()
+    return bool(np.linalg.norm(pose - rest) < 0.5 * np.linalg.norm(pose))
 
 
 def _wanted(sizes: dict[str, int], regression: bool) -> dict[str, int | None]:

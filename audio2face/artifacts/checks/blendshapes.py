@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from audio2face.artifacts.checks.arrays import Npz
+from audio2face.artifacts.checks.arrays import Npz, holds_positions
 from audio2face.artifacts.checks.report import Report, brief
 from audio2face.artifacts.checks.strict_json import Fields
 
@@ -73,13 +73,16 @@ def check_poses(npz: Npz, num_poses: int | None, mesh: np.ndarray | None, mesh_s
     if num_poses is not None and len(poses) != num_poses:
         npz.wrong("pose-count", f"poseNames has {len(poses)} names after the first, numPoses is {num_poses}")
     for pose, times in Counter(names).items():
-        if times > 1 or not _usable(pose):
+        if times > 1 or not usable_name(pose):
             npz.wrong("pose-names", f"poseNames: {brief(pose)} occurs {times} times, or cannot be an array's name")
         elif pose != b"neutral":
-            npz.floats(pose.decode("utf-8"), size, "neutral")
+            offsets = npz.floats(pose.decode("utf-8"), size, "neutral")
+            if offsets is not None and neutral is not None and holds_positions(offsets, neutral):
+                npz.wrong("pose-deltas", f"{brief(pose.decode('utf-8'))} holds positions, not offsets from neutral")
 
 
-def _usable(name: bytes) -> bool:
+def usable_name(name: bytes) -> bool:
+    """Whether a pose of this name can be an array of an npz file."""
     try:
         text = name.decode("utf-8")
     except UnicodeDecodeError:

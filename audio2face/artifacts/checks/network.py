@@ -55,33 +55,37 @@ def expected_tensors(info: NetworkInfo) -> tuple[list[Tensor], list[Tensor]] | N
     ], [Tensor("prediction", (None, sum(frames), out)), Tensor("output_latents", latents)]
 
 
-def check_onnx(path: Path, file: str, info: NetworkInfo, report: Report) -> None:
-    """Signature and behaviour of the ONNX network; a note when onnxruntime is not installed."""
+def check_onnx(path: Path, file: str, info: NetworkInfo, report: Report) -> int | None:
+    """Signature and behaviour of the ONNX network; a note when onnxruntime is not installed.
+
+    Returns the batch size that the inputs are fixed to, None when it is free or unknown.
+    """
     try:
         import onnxruntime
     except ImportError:
         report.note(file, "onnxruntime is not installed: the network was not looked at")
-        return
+        return None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no narrower base
         report.problem("onnx-load", file, f"onnxruntime cannot load it: {_one_line(error)}")
-        return
+        return None
     expected = expected_tensors(info)
     if expected is None:
         report.note(file, "the network's tensors were not compared, network_info.json is incomplete")
-        return
+        return None
     found = len(report.problems)
-    batches = _check_signature(session.get_inputs(), expected[0], "input", file, report)
-    batches |= _check_signature(session.get_outputs(), expected[1], "output", file, report)
+    batches = inputs = _check_signature(session.get_inputs(), expected[0], "input", file, report)
+    batches = inputs | _check_signature(session.get_outputs(), expected[1], "output", file, report)
     if len(report.problems) == found:
         fixed = {batch for batch in batches if batch is not None}
         if len(fixed) > 1:
             report.problem("onnx-shape", file, f"tensors have different fixed batch sizes {sorted(fixed)}")
         else:
             _check_runs(session, *expected, fixed.pop() if fixed else None, file, report)
+    return inputs.pop() if len(inputs) == 1 else None
 
 
 def _check_signature(nodes: list[Any], expected: list[Tensor], side: str, file: str, report: Report) -> set[int | None]:
@@ -171,8 +175,11 @@ def _show(tensor: Tensor) -> str:
     return "[" + ", ".join("batch" if n is None else str(n) for n in tensor.shape) + "]"
 
 
-def check_trt_info(root: Fields, info: NetworkInfo) -> None:
-    """Rules of trt_info.json: placeholders have defaults, and the shapes of all inputs are given three times."""
+def check_trt_info(root: Fields, info: NetworkInfo, fixed: int | None = None) -> None:
+    """Rules of trt_info.json: placeholders have defaults, and the shapes of all inputs are given three times.
+
+    `fixed`: the batch size that the network is fixed to, of which trtexec takes no shapes.
+    """
     report, file = root.report, root.file
     groups = root.object("trt_build_param")
     if groups is None:
@@ -180,17 +187,40 @@ def check_trt_info(root: Fields, info: NetworkInfo) -> None:
     lists = [groups.texts(name) for name in groups.values]
     arguments = [argument for group in lists if group is not None for argument in group]
     defaults = root.object("defaults") if "defaults" in root.values else None
-    values = {} if defaults is None else {key: defaults.unsigned(key) for key in defaults.values}
+    values = {} if defaults is None else {k: defaults.unsigned(k) for k, v in defaults.values.items() if type(v) is int}
     filled = [_fill(argument, values, file, report) for argument in arguments]
     expected = expected_tensors(info)
     if expected is None:
         return
+    _check_formats(filled, file, report)
+    sizes = []
     for option in ("minShapes", "optShapes", "maxShapes"):
         given = [text.removeprefix(f"--{option}=") for text in filled if text and text.startswith(f"--{option}=")]
-        if len(given) != 1:
+        if fixed is not None:
+            if given:
+                message = (
+                    f"--{option} is given, but the network's batch size is fixed to {fixed}: trtexec refuses shapes"
+                )
+                report.problem("trt-info", file, message)
+        elif len(given) != 1:
             report.problem("trt-info", file, f"--{option} is given {len(given)} times, it must be given once")
-        elif wrong := _wrong_shapes(given[0], expected[0], 1 if option == "minShapes" else None):
-            report.problem("trt-info", file, f"--{option}: {wrong}")
+        else:
+            found = _batch_of(given[0], expected[0], 1 if option == "minShapes" else None)
+            if isinstance(found, str):
+                report.problem("trt-info", file, f"--{option}: {found}")
+            else:
+                sizes.append(found)
+    if len(sizes) == 3 and sizes[1] > sizes[2]:
+        report.problem("trt-info", file, f"the usual batch size {sizes[1]} is above the largest, {sizes[2]}")
+
+
+def _check_formats(arguments: list[str | None], file: str, report: Report) -> None:
+    """The runtime's buffers are float32, which it does not compare with the engine's."""
+    for text in arguments:
+        option, _, formats = (text or "").partition("=")
+        kinds = {part.split(":")[0] for part in formats.split(",")}
+        if option in ("--inputIOFormats", "--outputIOFormats") and kinds != {"fp32"}:
+            report.problem("trt-info", file, f"{option} is {brief(formats)}; the runtime's tensors are fp32")
 
 
 def _fill(argument: str, values: dict[str, int | None], file: str, report: Report) -> str | None:
@@ -206,17 +236,19 @@ def _fill(argument: str, values: dict[str, int | None], file: str, report: Repor
         if name is None:
             continue
         if spec or conversion or values.get(name) is None:
-            report.problem("trt-info", file, f"placeholder {brief('{' + name + '}')} has no value in defaults")
+            report.problem("trt-info", file, f"placeholder {brief('{' + name + '}')} has no whole number in defaults")
             return None
         out += str(values[name])
     return out
 
 
-def _wrong_shapes(text: str, inputs: list[Tensor], batch: int | None) -> str | None:
-    """What is wrong with "input:8x1x520,emotion:8x1x26", or None. All inputs must have one batch size."""
-    shapes = {}
+def _batch_of(text: str, inputs: list[Tensor], batch: int | None) -> int | str:
+    """The one batch size of "input:8x1x520,emotion:8x1x26", or what is wrong with it."""
+    shapes: dict[str, list[str]] = {}
     for part in text.split(","):
         name, _, sizes = part.partition(":")
+        if name in shapes:
+            return f"names {brief(name)} twice"
         shapes[name] = sizes.split("x")
     if shapes.keys() != {t.name for t in inputs}:
         return f"names {brief(sorted(shapes))}, the inputs are {[t.name for t in inputs]}"
@@ -232,4 +264,4 @@ def _wrong_shapes(text: str, inputs: list[Tensor], batch: int | None) -> str | N
                 return f"{tensor.name} is {brief('x'.join(given))}, expected {_show(tensor)}"
     if len(batches) != 1 or 0 in batches or (batch is not None and batches != {batch}):
         return f"the batch sizes are {sorted(batches)}" + ("" if batch is None else f", they must be {batch}")
-    return None
+    return batches.pop()

@@ -176,6 +176,10 @@ def _read_member(
         return None, end
     if local.method == 0:
         end = local.start + needed  # the runtime ignores the size in the zip header
+    elif needed < size:  # of what is deflated it takes the last bytes
+        report.problem(
+            "npz-sync", file, f"{brief(name)}: {size - needed} bytes follow the values of shape {brief(shape)}"
+        )
     if _crc(stream, local, needed, data) != local.crc and not local.flags & 8:
         report.problem("npz-crc", file, f"{brief(name)}: the data do not agree with their check sum")
     return Member(path, dtype, shape, fortran, base + header_size, data), end
@@ -232,7 +236,22 @@ def parse_header(source: bytes, stored: bool) -> tuple[str, tuple[int, ...], boo
         return f"the npy header has shape {brief(shape)}"
     if not isinstance(fortran, bool):
         return f"the npy header has fortran_order {brief(fortran)}"
-    return dtype if isinstance(dtype, str) else "structured", shape, fortran, start + size
+    dtype = dtype if isinstance(dtype, str) else "structured"
+    if fault := _layout_fault(text, dtype, fortran, stored):
+        return fault
+    return dtype, shape, fortran, start + size
+
+
+def _layout_fault(text: bytes, dtype: str, fortran: bool, stored: bool) -> str | None:
+    """What the runtime would misread in a sound npy header: it looks for values at fixed places, and for a line break."""
+    if stored and text.find(b"\n") != len(text) - 1:
+        return "the npy header does not end with its only line break, where the runtime expects the values"
+    wanted = {b"descr": (9, dtype), b"fortran_order": (16, str(fortran))}
+    for key, (offset, value) in wanted.items():
+        at = text.find(key) + offset
+        if dtype != "structured" and text[at : at + len(value)] != value.encode("latin1"):
+            return f"the npy header is not spaced as NumPy writes it: the runtime does not find {key.decode()} in it"
+    return None
 
 
 def _check_directory(path: Path, file: str, names: list[str], report: Report) -> None:

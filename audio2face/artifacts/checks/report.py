@@ -50,6 +50,7 @@ RULES: dict[str, str] = {
     "emotion-rows": "shots of the emotion data base lie inside its rows",
     "emotion-names": "shot names are not empty and occur once",
     "pose-names": "poseNames starts with neutral, and each name occurs once and can be an array's name",
+    "pose-deltas": "poses are offsets from neutral, not positions",
     "pose-count": "poseNames has numPoses names after neutral",
     "frontal-mask": "frontalMask names vertices of the mesh",
     "trt-info": "trt_info.json has every network input at three batch sizes, and defaults for its placeholders",
