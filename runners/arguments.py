@@ -43,6 +43,12 @@ class Command:
     many: str | None = None
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
+    return int(text)
+
+
 CONFIG = ("CONFIG_NAME", "a folder of configs/ (or of A2F_CONFIGS_ROOT)")
 RUN = ("TRAINING_RUN_NAME_FULL", "a training run as run_train.py printed it, or `latest`")
 
@@ -129,7 +135,7 @@ COMMANDS = {
             ),
             Option(
                 "--videos",
-                {"type": int, "metavar": "N", "help": "film the N worst shots (2): truth, prediction and error"},
+                {"type": _count, "metavar": "N", "help": "film the N worst shots (2): truth, prediction and error"},
             ),
         ),
     ),
@@ -154,7 +160,7 @@ def parser(command: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     for dest, (placeholder, text) in about.names.items():
-        repeated: dict[str, Any] = {"nargs": "*"} if dest == about.many else {}
+        repeated: dict[str, Any] = {"nargs": "*", "default": []} if dest == about.many else {}
         result.add_argument(dest, metavar=placeholder, type=_name, help=text, **repeated)
     for option in about.options:
         kind = {} if "action" in option.settings else {"type": str if option.is_path else _name}

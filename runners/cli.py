@@ -179,10 +179,16 @@ def told(error: Exception) -> bool:
 
 
 def answer(program: Callable[[], int]) -> int:
-    """Run a program beside the commands with the settings of `.env`: its exit status, or 2 after the lines of a mistake."""
+    """Run a program beside the commands with the settings of `.env`: its exit status, or 2 after the lines of a mistake.
+
+    Ctrl-C ends it with status 130.
+    """
     try:
         take_settings()
         return program()
+    except KeyboardInterrupt:
+        print("stopped on request", file=sys.stderr)
+        return 128 + signal.SIGINT
     except Exception as error:
         if told(error):
             return USER_MISTAKE

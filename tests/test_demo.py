@@ -1,6 +1,8 @@
 """The demo data set: a well-formed head, speech whose times are exact, and motion that a face could make."""
 
 import json
+import os
+import signal
 from collections import Counter
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from audio2face.artifacts.dataset_files import DatasetFiles
 from audio2face.formats.sound import read_sound
 from audio2face.types import UserError
+from tools import run_demo
 from tools.demo.animate import EMOTIONS, FPS, animate, frame_count
 from tools.demo.dataset import LONGEST_S, SHORTEST_S, held_out_plan, plan_shots, speak
 from tools.demo.face import JAW_POINTS, build_face, pose_jaw, pose_skin, pose_tongue, vertex_lists
@@ -330,3 +333,22 @@ def test_report_figures(data_set):
     assert len(moments) > 8 and all(0 <= frame < len(truth) for frame in moments)
     with pytest.raises(UserError, match="is missing"):
         read_truth(held, "other")
+
+
+@pytest.mark.parametrize("ends_with", [130, 0])
+def test_ctrl_c_ends_the_demo_when_its_step_has_ended(ends_with, capfd):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        code = f"import os, signal, sys, time; os.kill(os.getppid(), signal.SIGINT); time.sleep(0.2); print('saved'); sys.exit({ends_with})"
+        with pytest.raises(SystemExit) as end:
+            run_demo.step(["-c", code], dict(os.environ))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    told = capfd.readouterr()
+    assert end.value.code == 130 and "saved" in told.out and "demo stopped" in told.err and "Traceback" not in told.err
+
+
+def test_a_step_that_fails_is_named_at_the_end(capfd):
+    with pytest.raises(SystemExit) as end:
+        run_demo.step(["-c", "import sys; sys.exit(2)"], dict(os.environ))
+    assert end.value.code == 2 and "sys.exit(2) (exit status 2)" in capfd.readouterr().err

@@ -77,12 +77,12 @@ def test_audio_files(tmp_path):
 
 def test_audio_files_tells_all_problems(tmp_path):
     (tmp_path / "empty").mkdir()
-    (tmp_path / "x.mp3").write_bytes(b"")
+    (tmp_path / "x.doc").write_bytes(b"")
     (tmp_path / "one.wav").write_bytes(b"")
     (tmp_path / "one.flac").write_bytes(b"")
     with pytest.raises(UserError) as error:
         audio_files(
-            [tmp_path / "no.wav", tmp_path / "empty", tmp_path / "x.mp3", tmp_path / "one.wav", tmp_path / "one.flac"]
+            [tmp_path / "no.wav", tmp_path / "empty", tmp_path / "x.doc", tmp_path / "one.wav", tmp_path / "one.flac"]
         )
     assert [
         words in line
@@ -90,6 +90,13 @@ def test_audio_files_tells_all_problems(tmp_path):
     ]
     with pytest.raises(UserError, match="not set"):
         audio_files(None)
+
+
+def test_compressed_sounds_count_when_they_are_named(tmp_path):
+    for name in ("a.wav", "b.mp3", "c.ogg"):
+        (tmp_path / name).write_bytes(b"")
+    assert [path.name for path in audio_files(tmp_path)] == ["a.wav"]
+    assert [path.name for path in audio_files([tmp_path / "b.mp3", tmp_path / "c.ogg"])] == ["b.mp3", "c.ogg"]
 
 
 def test_normalized_samples():

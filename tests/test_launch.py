@@ -146,8 +146,9 @@ def test_options_of_every_kind_reach_the_evaluation(machine: Machine) -> None:
     assert result.returncode == 0, result.stderr
     told = ["runners.run_evaluate", "my-project", "latest", "--compare", "one", "two", "--lips", "/input/0/lips.json"]
     assert machine.recorded()[-10:] == [*told, "--videos", "2"]
-    result = machine.run("run_evaluate.py", "my-project", "latest", "--videos", "many")
-    assert result.returncode == 2 and "invalid int value" in result.stderr
+    for count in ("many", "-1"):
+        result = machine.run("run_evaluate.py", "my-project", "latest", "--videos", count)
+        assert result.returncode == 2 and f"'{count}' is not a whole number, 0 or more" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -328,6 +329,8 @@ def test_preproc_takes_any_number_of_actors(local: Machine) -> None:
     ):
         result = local.run("run_preproc.py", *argv)
         assert result.returncode == 0 and f"ran my-project {words} {{}}" in result.stdout, result.stderr
+    result = local.run("run_preproc.py")
+    assert result.returncode == 2 and result.stderr.endswith("arguments are required: CONFIG_NAME\n")
     local.environ["A2F_RUNTIME"] = "docker"
     assert local.run("run_preproc.py", "my-project", "ann", "bob").returncode == 0
     assert local.recorded()[-5:] == ["-m", "runners.run_preproc", "my-project", "ann", "bob"]

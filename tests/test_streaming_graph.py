@@ -371,7 +371,7 @@ def test_sampling_options(two, project, options):
         ({"INFERENCE_MODE": "streaming_stateless_onnx", "USE_DDIM": True}, "USE_DDIM False"),
         ({"INFERENCE_MODE": "streaming_stateless", "SKIP_STEPS": 1}, "'offline' or 'streaming'"),
         ({"CONDITION": "eve"}, "CONDITION 'eve': training run"),
-        ({"ACTOR_NAME": None}, "ACTOR_NAME is not set"),
+        ({"ACTOR_NAME": None}, r"^ACTOR_NAME is not set[^\n]*--actor \w+$"),  # CONDITION follows it
         ({"DETERMINISTIC_NOISE_PATH": "/nowhere.npy"}, "DETERMINISTIC_NOISE_PATH"),
     ],
 )

@@ -149,6 +149,13 @@ def test_every_actor_is_tried_and_all_that_is_wrong_is_told(
     assert len(error.value.lines) == 2
 
 
+def test_a_project_of_one_actor_needs_no_further_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    section = SimpleNamespace(ACTOR_NAMES=["ann"])
+    monkeypatch.setattr(preproc_actors, "load_config", lambda *_: {"dataset": section, "preproc": None})
+    monkeypatch.setattr(preproc_actors.preproc, "run", lambda *arguments: str(arguments))
+    assert preproc_actors.run("tiny", [], cache=False) == ["('tiny', 'ann', False)"]
+
+
 @pytest.mark.slow
 def test_two_processes_train_export_and_stop_through_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

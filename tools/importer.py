@@ -90,6 +90,9 @@ def run(convert: Callable[[], list[str]]) -> int:
     except UserError as error:
         print("\n".join(f"error: {line}" for line in error.lines), file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped on request", file=sys.stderr)
+        return 130
     except OSError as error:
         print(f"error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
         return 2

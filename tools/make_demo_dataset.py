@@ -45,6 +45,8 @@ def main(argv: list[str] | None = None) -> int:
         made = write_dataset(args.out, args.actor, face, plans, args.voice, args.seed)
         for _ in each(made, len(plans) + 1, "shots", "shot"):
             pass
+    except KeyboardInterrupt:
+        return 130
     except UserError as error:
         print("\n".join(error.lines), file=sys.stderr)
         return 2

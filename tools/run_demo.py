@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ACTOR = "demo"
+STOPPED = 130
 
 
 def main() -> int:
@@ -54,9 +56,18 @@ def step(arguments: list[str], environment: dict[str, str]) -> None:
     """Run one script with this Python; a failure ends the demo with its exit status."""
     print(f"\n$ python {' '.join(arguments)}", flush=True)
     began = time.monotonic()
-    status = subprocess.call([sys.executable, *arguments], cwd=ROOT, env=environment)
+    process, status, stopped = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment), None, False
+    while status is None:
+        try:
+            status = process.wait()
+        except KeyboardInterrupt:  # Ctrl-C reaches the step as well: it saves what it can and ends
+            stopped = True
+    if stopped or status in (STOPPED, -signal.SIGINT):
+        print("\ndemo stopped; make demo begins anew and takes over what it can", file=sys.stderr)
+        sys.exit(STOPPED)
     if status:
-        sys.exit(status)
+        print(f"\ndemo ended at: python {' '.join(arguments)} (exit status {status})", file=sys.stderr)
+        sys.exit(status if status > 0 else 128 - status)
     print(f"({time.monotonic() - began:.0f} s)", flush=True)
 
 

@@ -184,7 +184,7 @@ def resolve_run(
     if name != LATEST:
         folder = root / check_name(name, f"{what} run name")
         if not folder.is_dir():
-            raise UserError(f"{what} run {name} not found in {external_path(root)}{_listing(root)}{hint}")
+            raise UserError(f"{what} run {name} not found in {external_path(root)}{listing(root)}{hint}")
         if not is_complete(folder):
             raise UserError(f"{what} run {name} is incomplete: its command did not finish ({external_path(folder)})")
         return folder
@@ -195,11 +195,12 @@ def resolve_run(
             found.append(folder)
     if not found:
         wanted = f" named {run_name}" if run_name else ""
-        raise UserError(f"no finished {what} run{wanted} in {external_path(root)}{_listing(root)}{hint}")
+        raise UserError(f"no finished {what} run{wanted} in {external_path(root)}{listing(root)}{hint}")
     return found[0]
 
 
-def _listing(root: Path, most: int = 5) -> str:
+def listing(root: Path, most: int = 5) -> str:
+    """The newest runs of a folder, in brackets, for the end of a message."""
     names = sorted((p.name for p in root.iterdir() if FULL_NAME.match(p.name)), reverse=True) if root.is_dir() else []
     if not names:
         return " (it holds no runs)"

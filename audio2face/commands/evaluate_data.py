@@ -174,7 +174,7 @@ def _read_vertices(path: str | Path, num_vertices: int) -> np.ndarray:
     try:
         values = read_json(local_path(path))
     except (OSError, ValueError) as error:
-        raise UserError(f"{external_path(path)}: {error}") from error
+        raise UserError(f"expected a JSON list of vertices, as [12, 40, 41]: {error}") from error
     if not isinstance(values, list) or not values or any(type(v) is not int or v < 0 for v in values):
         raise UserError(f"{external_path(path)}: expected a list of vertices (whole numbers >= 0)")
     if max(values) >= num_vertices:

@@ -112,7 +112,9 @@ def build(section: Section, run: TrainRun, configs: dict[str, dict[str, Any]]) -
     respacing = str(section.NUM_DIFFUSION_STEPS) if respacing is None else respacing
     sampler = "ddim" if section.USE_DDIM else "ddpm"
     actor = checks.attempt(lambda: run.actor(actor_name(section.ACTOR_NAME, run)))
-    condition = checks.attempt(lambda: actor_name(section.CONDITION or section.ACTOR_NAME, run, "CONDITION"))
+    condition = actor.actor if actor else None  # CONDITION follows ACTOR_NAME
+    if section.CONDITION:
+        condition = checks.attempt(lambda: actor_name(section.CONDITION, run, "CONDITION"))
     files, formats = checks.common(section, run)
     steps = checks.attempt(lambda: _steps(respacing, run))
     checks.attempt(lambda: _check_mode(mode, steps, sampler, section.SKIP_STEPS, run))
@@ -123,7 +125,7 @@ def build(section: Section, run: TrainRun, configs: dict[str, dict[str, Any]]) -
         )
     face = checks.attempt(lambda: face_files(actor, formats)) if actor else None
     raise_problems(checks.problems)
-    assert actor is not None and face is not None
+    assert actor is not None and condition is not None and face is not None
     return DiffusionJob(
         run=run,
         actor=actor,

@@ -51,7 +51,10 @@ def actor_name(name: str | None, run: TrainRun, key: str = "ACTOR_NAME") -> str:
     """The actor that a key names, or the only one there is. Raises UserError."""
     actors = run.spec.actors
     if name is None and len(actors) > 1:
-        raise UserError(f"{key} is not set: training run {run.name} knows {', '.join(actors)}")
+        raise UserError(
+            f"{key} is not set: training run {run.name} knows {', '.join(actors)}; set it in config_inference.py, or say "
+            f"--actor {actors[0]}"
+        )
     if name is not None and name not in actors:
         raise UserError(f"{key} {name!r}: training run {run.name} knows {', '.join(actors)}")
     return name or actors[0]

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from audio2face.commands import preproc
 from audio2face.config import load_config
 from audio2face.machine import num_cores
 from audio2face.paths import FRAMEWORK_ROOT
@@ -48,6 +49,8 @@ def run(config_name: str, actors: Sequence[str], cache: bool = True) -> list[str
         )
     if problems:
         raise UserError(problems)
+    if len(chosen) == 1:
+        return [preproc.run(config_name, chosen[0], cache)]
     width = how_many_at_once(len(chosen), num_cores(), _free_gb(), float(sections["preproc"].PREPROC_MEMORY_GB))
     logger.info("%d actors, %d at a time: %s", len(chosen), width, ", ".join(chosen))
     outcomes = _Workers([config_name, *([] if cache else ["--no-cache"])], width).run(chosen)

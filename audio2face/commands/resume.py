@@ -15,6 +15,7 @@ from audio2face.artifacts.run_dir import (
     discard_run,
     is_complete,
     is_running,
+    listing,
     new_run,
     publish_run,
     read_config_json,
@@ -69,7 +70,7 @@ def find_unfinished(root: Path, sections: Mapping[str, Section], name: str, conf
     else:
         folder = root / check_name(name, "training run name")
         if not folder.is_dir():
-            raise UserError(f"training run {name} not found in {external_path(root)}")
+            raise UserError(f"training run {name} not found in {external_path(root)}{listing(root)}")
         if not _unfinished(folder):
             again = f"python run_train.py {config_name} --export {name}"
             raise UserError(f"training run {name} is done; start a new one, or export this one again with: {again}")

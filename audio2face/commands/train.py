@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from audio2face import runtime as runtimes
 from audio2face.artifacts.disk import disk_faults, require_space
-from audio2face.artifacts.run_dir import LATEST, finish_run, is_complete, is_running, leave_run, resolve_run, resume_run
+from audio2face.artifacts.run_dir import (
+    LATEST,
+    finish_run,
+    is_complete,
+    is_running,
+    leave_run,
+    listing,
+    resolve_run,
+    resume_run,
+)
 from audio2face.artifacts.train_run import TrainRun, load_train_run, write_train_run
 from audio2face.commands.resume import began_with, find_unfinished, mark_stopped, start_folder
 from audio2face.commands.train_preview import Previews
@@ -143,6 +152,8 @@ def num_processes(train: Section) -> int:
 def export_again(root: Path, name: str, train: Section) -> str:
     """Export the saved weights of a run, finished or not, and mark it finished. Raises UserError without weights."""
     folder = resolve_run(root, name, what="training", run_name=train.RUN_NAME) if name == LATEST else root / name
+    if not folder.is_dir():
+        raise UserError(f"training run {name} not found in {external_path(root)}{listing(root)}")
     if is_running(folder):
         raise UserError(f"training run {name} is still being trained by another process")
     training_run = load_train_run(folder)

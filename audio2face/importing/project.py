@@ -111,7 +111,10 @@ def _train(name: str, project: Project, written: Written) -> str:
         for s in written.shots
         for span in s.spans
     )
-    muted = "".join(f"    {_quoted(row)},\n" for row in _muted(project, written))
+    still = _muted(project, written)
+    muted = "".join(f"    {_quoted(row)},\n" for row in still)
+    names = [shot.name for shot in written.shots]
+    free = [name for name in names if name not in [row[1][0] for row in still]] or names
     lips = "" if "SKIN_LIP_DIST_VERTEX_LIST_FPATH" in written.files else "None  # needs SKIN_LIP_DIST_VERTEX_LIST_FPATH"
     return f'''"""Regression with a log-mel front end: nothing to download, trains on a CPU."""
 
@@ -126,8 +129,8 @@ CLIPS = [
 AUG_MUTED_SHOTS = [
 {muted}]
 
-# Keep whole shots out of training to measure it on them (docs/evaluation.md).
-# VALIDATION_CLIPS = 0.1
+# Whole shots are kept out of training, to measure it on them: a tenth of them, or those that you name (docs/evaluation.md).
+# VALIDATION_CLIPS = [{_quoted(free[-1])}]
 
 # Delete these three settings to listen through wav2vec 2.0 instead, which is downloaded on first use.
 NETWORK_HYPER_PARAMS = {{

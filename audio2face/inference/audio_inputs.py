@@ -14,12 +14,13 @@ from audio2face.data.audio_tracks import standardized
 from audio2face.types import UserError, Waveform, raise_problems
 
 AUDIO_SUFFIXES = (".wav", ".flac")
+NAMED_SUFFIXES = (*AUDIO_SUFFIXES, ".ogg", ".mp3")  # when the file itself is named
 
 
 def audio_files(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None) -> list[Path]:
     """The sound files that AUDIO_PATH names: one file, a list of files and folders, or a folder.
 
-    A folder stands for its own .wav and .flac files in order of name. Raises UserError listing what does not exist, is
+    A folder stands for its own .wav and .flac files in order of name; files that are named may also be .ogg or .mp3. Raises UserError listing what does not exist, is
     no sound file, or would overwrite another file's output because both have one name.
     """
     if not paths:
@@ -36,8 +37,8 @@ def audio_files(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
                 problems.append(f"AUDIO_PATH {path}: the folder holds no .wav or .flac file")
         elif not path.is_file():
             problems.append(f"AUDIO_PATH {path}: no such file or folder")
-        elif path.suffix.lower() not in AUDIO_SUFFIXES:
-            problems.append(f"AUDIO_PATH {path}: expected a .wav or .flac file")
+        elif path.suffix.lower() not in NAMED_SUFFIXES:
+            problems.append(f"AUDIO_PATH {path}: expected a sound, {', '.join(NAMED_SUFFIXES)}; convert it to .wav")
         else:
             found.append(path)
     by_stem: dict[str, Path] = {}

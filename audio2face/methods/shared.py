@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -121,7 +122,8 @@ class Targets:
     def check(self) -> None:
         """Load every shot; raises UserError with all problems. Says once which channels an actor lacks."""
         problems: list[str] = []
-        lacking: dict[tuple[str, str], int] = {}
+        lacking: dict[str, Counter[str]] = {actor: Counter() for actor in self.inputs.actors}
+        measured = {(clip.shot.actor, clip.shot.name) for clip in self.inputs.validation}
         for clip in self.inputs.clips:
             actor, shot = clip.shot.actor, clip.held[0] if clip.held else clip.shot.name
             if (actor, shot) in self._shots:
@@ -132,12 +134,13 @@ class Targets:
             if found is None:
                 continue
             self._shots[actor, shot] = self._rescaled(self._of_channels(found), actor)
-            for name in found.present.keys() & self.taught:
-                lacking[actor, name] = lacking.get((actor, name), 0) + (not found.present[name])
+            if (actor, shot) not in measured:  # of which nothing is learnt
+                lacking[actor].update(name for name in found.present.keys() & self.taught if not found.present[name])
         raise_problems(problems)
-        for (actor, name), count in lacking.items():
-            if count:
-                logger.warning("actor %s: %d shot(s) have no %s data; left out of the loss there", actor, count, name)
+        for actor, counts in lacking.items():
+            if counts:
+                shots = ", ".join(f"{name} in {count} shot(s)" for name, count in sorted(counts.items()))
+                logger.warning("actor %s: no data of %s; left out of the loss there", actor, shots)
 
     def _of_channels(self, shot: ShotTargets) -> ShotTargets:
         """Channels that TARGET_CHANNELS leaves out are as if there were no data."""

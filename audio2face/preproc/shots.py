@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -10,8 +9,6 @@ from typing import Any
 from audio2face.artifacts.dataset_files import DatasetFiles
 from audio2face.artifacts.preproc_run import ClipRow
 from audio2face.types import Shot
-
-logger = logging.getLogger(__name__)
 
 NEUTRAL = "neutral"
 DEFAULT_LANGUAGE = "en"
@@ -45,7 +42,7 @@ def shot_emotions(
 ) -> tuple[dict[str, str], list[str]]:
     """The emotion of every shot, and the problems: names that tell two emotions, map entries for unknown shots.
 
-    `mapping` holds (actor, shot, emotion) and goes first; then what the shot's name says; else neutral, which is logged.
+    `mapping` holds (actor, shot, emotion) and goes first; then what the shot's name says; else neutral, which the doctor tells.
     `unused` are shots that exist but are left out: the map may name them too.
     """
     mapped = {shot: emotion for name, shot, emotion in mapping if name == actor}
@@ -66,8 +63,6 @@ def shot_emotions(
         problems.append(
             f"no emotion ({known}) in the name of shot(s) {', '.join(silent)}; list them in SHOT_EMOTION_MAP"
         )
-    elif silent and len(emotions) > 1:
-        logger.warning("%d shot(s) name no emotion and are taken as neutral: %s", len(silent), ", ".join(silent))
     return result, problems
 
 

@@ -70,7 +70,9 @@ class Model:
         if isinstance(audio, str | os.PathLike):
             try:
                 samples, sample_rate = read_sound(audio)
-            except (OSError, ValueError) as error:
+            except OSError as error:
+                raise UserError(f"{os.fspath(audio)}: {error.strerror or error}") from error
+            except ValueError as error:
                 raise UserError(str(error)) from error
         elif sample_rate is None:
             raise UserError("sample_rate is not given: samples alone do not tell their rate")
@@ -193,6 +195,6 @@ def _resampler(from_rate: int, to_rate: int) -> Resampler:
 
 
 def _rate(fps: float) -> Fraction:
-    if not (np.isfinite(fps) and fps > 0):
-        raise UserError(f"fps {fps}: expected a positive number")
+    if not isinstance(fps, int | float | Fraction | np.number) or not (np.isfinite(float(fps)) and fps > 0):
+        raise UserError(f"fps {fps!r}: expected a positive number")
     return Fraction(fps).limit_denominator(1001)
