@@ -259,7 +259,8 @@ def test_deployed_folder(two, project):
     assert {p.rule for p in check_model(folder, geometry_only=True)} == {
         "windows"
     }  # 7, 15 and 8 frames: frame 0 is lost
-    assert "every frame one sample" in (folder / "README.md").read_text()
+    assert "every frame one sample" in (readme := (folder / "README.md").read_text())
+    assert "divided by the largest absolute sample" in readme
     file = project / "configs/tiny/config_inference.py"
     text = file.read_text()
     file.write_text("CONFIG = {'bob': {'skin_strength': 0.5}}\n")
@@ -273,7 +274,7 @@ def test_deployed_folder(two, project):
 
 def test_a_network_without_emotions_is_deployed_with_one_that_does_nothing(tmp_path, monkeypatch):
     """The runtime refuses an empty list of emotions."""
-    fake_diffusion.write_project(tmp_path)
+    fake_diffusion.write_project(tmp_path, NO_STANDARDIZE_AUDIO=False)
     for cache in ("skin", "tongue"):
         shutil.rmtree(tmp_path / "datasets/ann/cache" / cache / "two_joy")
     config = tmp_path / "configs/tiny/config_dataset.py"
@@ -285,7 +286,7 @@ def test_a_network_without_emotions_is_deployed_with_one_that_does_nothing(tmp_p
     folder = tmp_path / "workspace/output_deploy" / deploy.run("tiny", "latest")
     params = json.loads((folder / "network_info.json").read_text())["params"]
     assert params["emotions"] == ["neutral"] and params["default_emotion"] == [0.0]
-    assert "does nothing" in (folder / "README.md").read_text()
+    assert "does nothing" in (readme := (folder / "README.md").read_text()) and "mean 0 and variance 1" in readme
     feeds = graph_signature(load_graph(run, CPU), 1).dummy(1, np.random.default_rng(0))
     session = open_session(folder / "network.onnx")
     calm, wild = (session.run(None, {**feeds, "emotion": feeds["emotion"] * x})[0] for x in (0, 1))

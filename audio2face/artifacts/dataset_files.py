@@ -244,6 +244,10 @@ def check_path(path: Path, key: str, actor: str, folder: bool) -> list[str]:
         return []
     kind = "folder" if folder else "file"
     what = f"no such {kind}" if not path.exists() else f"not a readable {kind}"
+    if not path.is_absolute():
+        return [
+            f"{key} of actor {actor!r}: {what}: {path}; below A2F_DATASETS_ROOT it is written /datasets/{path.as_posix()}"
+        ]
     root = next((p for p in path.parents if p.is_dir()), Path(path.anchor))
     return [f"{key} of actor {actor!r}: {what}: {external_path(path)} (what exists of it: {external_path(root)})"]
 

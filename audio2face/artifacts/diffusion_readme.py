@@ -49,8 +49,7 @@ To animate more tracks at once than MAX_BATCH_SIZE, raise the number in `--maxSh
 {blendshape_note}
 ## 3. What a host must do
 
-- **Sound**: mono float32 samples at {rate} Hz, **divided by the largest absolute sample of the whole track** (leave a
-  track that stays below 0.01 as it is). The network was trained on such sound; the runtime does not do this, and does
+- **Sound**: mono float32 samples at {rate} Hz, {level}. The network was trained on such sound; the runtime does not do this, and does
   not use `input_strength` of a diffusion model unless the host sets it.
 - **Windows**: {window} samples, each {hop:g} samples after the one before, the first {pad} samples before the sound. A window
   gives {frames} frames at {fps:g} a second, of which the {centre} after the first {left} are shown.
@@ -60,6 +59,12 @@ To animate more tracks at once than MAX_BATCH_SIZE, raise the number in `--maxSh
 - **Emotion**: {emotion_count} weights, 0 to 1, for every shown frame, in this order: {emotions}.
   {zero_note}A host has to send at least one emotion key; `default_emotion` is only a suggestion to it.
 {early_note}"""
+
+
+_PEAK = """**divided by the largest absolute sample of the whole track** (leave a
+  track that stays below 0.01 as it is)"""
+_STANDARDIZED = """**brought to mean 0 and variance 1 over the whole track**
+  (NO_STANDARDIZE_AUDIO was False)"""
 
 
 def diffusion_readme(run: TrainRun, actors: list[ActorData]) -> str:
@@ -80,6 +85,7 @@ def diffusion_readme(run: TrainRun, actors: list[ActorData]) -> str:
         arguments=trtexec_arguments(trt),
         defaults=" and ".join(f"{name} = {value}" for name, value in trt["defaults"].items()),
         rate=spec.audio_params["samplerate"],
+        level=_STANDARDIZED if spec.extra.get("standardize") else _PEAK,
         window=s.window,
         hop=s.window * s.centre / s.frames,
         pad=s.pad_left,

@@ -246,7 +246,7 @@ def _write_poses(home: Path, actor: ActorParts) -> dict[str, str]:
     meshes = {"skin": actor.skin} | ({"tongue": actor.tongue} if actor.tongue else {})
     for kind, mesh in meshes.items():
         poses = {name: delta for name, delta in mesh.poses.items() if name not in OWN_ARRAYS}
-        if not poses:
+        if not any(np.any(delta) for delta in poses.values()):  # the runtime wants one that does something
             continue
         arrays: dict[str, np.ndarray] = {"poseNames": np.array(["neutral", *poses], "S"), "neutral": mesh.rest}
         arrays |= {name: np.asarray(delta, np.float32) for name, delta in poses.items()}
