@@ -174,3 +174,31 @@ def test_a_missing_package_is_said_to_the_user(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(UserError, match=r"audio2face\[video\]"):
         write_video(tmp_path / "film.mp4", [np.zeros((4, 4, 3), np.uint8)], 30)
+
+
+def test_edges_are_smooth(backend):
+    """A pixel is as bright as the share of it that is covered: 0, 1/4, 1/2 or all of it, in linear light."""
+    v, mesh = square(0.0, (1.0, 1.0, 1.0))
+    v[:, :2] += 0.5 * 2 / 32  # half a pixel to the right and up
+    picture = render([mesh], [v], straight_camera(), background=BLACK, backend=backend, supersample=2).astype(float)
+    full, side, corner = picture[32, 32], picture[32, 16], picture[47, 16]
+    np.testing.assert_allclose(side, 0.5 ** (1 / 2.2) * full, atol=1.5)
+    np.testing.assert_allclose(corner, 0.25 ** (1 / 2.2) * full, atol=1.5)
+    rough = render([mesh], [v], straight_camera(), background=BLACK, backend=backend, supersample=1)
+    assert len(np.unique(rough)) == 2
+
+
+def test_no_sample_falls_between_neighbours(backend):
+    """A closed wall of small triangles at any slant has no pixel that shows what is behind it."""
+    rng = np.random.default_rng(3)
+    x, y = np.meshgrid(np.linspace(-3, 3, 40), np.linspace(-3, 3, 40))
+    v = np.stack([x, y, 0 * x], axis=-1).reshape(-1, 3)
+    v[:, :2] += rng.uniform(-0.03, 0.03, (len(v), 2))
+    g = np.arange(1600).reshape(40, 40)
+    a, b, c, d = g[:-1, :-1], g[:-1, 1:], g[1:, 1:], g[1:, :-1]
+    triangles = np.concatenate([np.stack(f, -1).reshape(-1, 3) for f in ((a, b, c), (a, c, d))])
+    wall = Mesh(triangles, np.array([0.5, 0.5, 0.5]), gloss=0.0)
+    for turn in (0.0, 0.4):
+        spin = np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
+        picture = render([wall], [v @ spin.T], straight_camera(), background=BLACK, backend=backend)
+        assert len(np.unique(picture.reshape(-1, 3), axis=0)) == 1

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Frames a second of the renderer: a sphere of about 10,000 vertices at 512 x 512, by backend, and their ratio.
 
-python tools/bench_render.py [--frames 60] [--rings 71] [--json]
+python tools/bench_render.py [--frames 60] [--rings 71] [--samples 2] [--json]
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--rings", type=int, default=71)
+    parser.add_argument("--samples", type=int, default=2, help="samples of a pixel, across and down")
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
     args = parser.parse_args()
     vertices, triangles = sphere(args.rings)
@@ -44,7 +45,7 @@ def main() -> int:
     for backend, count in (("numba", args.frames), ("numpy", max(args.frames // 10, 1))):
         render([mesh], [vertices], camera, backend=backend)  # compile
         start = time.perf_counter()
-        for _ in render_animation([mesh], [np.stack([vertices] * count)], backend=backend):
+        for _ in render_animation([mesh], [np.stack([vertices] * count)], supersample=args.samples, backend=backend):
             pass
         rates[backend] = count / (time.perf_counter() - start)
         print(f"{backend:6} {rates[backend]:7.1f} frames a second, {len(vertices)} vertices")

@@ -106,7 +106,7 @@ def draw(out: Path, name: str, identity: int, takes: dict[str, Take], audio: Pat
         parts = [a[chosen] for a in (take.skin, take.tongue, take.jaw, take.eyes)]
         return figure_frames(face, *parts)
 
-    streams = [render_animation(meshes, pictures(take), camera=camera, supersample=2) for take in takes.values()]
+    streams = [render_animation(meshes, pictures(take), camera=camera) for take in takes.values()]
     film, sheet = out / f"{name}.mp4", out / f"{name}.png"
     samples, rate = read_sound(audio)
     write_video(film, side_by_side(*streams, titles=list(takes)), fps, (samples, rate))
@@ -115,10 +115,7 @@ def draw(out: Path, name: str, identity: int, takes: dict[str, Take], audio: Pat
         audio.parent.parent / "phones" / f"{audio.stem}.json", fps, len(next(iter(takes.values())).skin)
     )
     small = auto_camera(FACE_ONLY, (220, 260))
-    rows = [
-        list(render_animation(meshes, pictures(t, np.array(list(moments))), camera=small, supersample=2))
-        for t in takes.values()
-    ]
+    rows = [list(render_animation(meshes, pictures(t, np.array(list(moments))), camera=small)) for t in takes.values()]
     tiles = [np.concatenate(column) for column in zip(*rows, strict=True)]
     contact_sheet(sheet, tiles, columns=6, labels=list(moments.values()))
     return [film, sheet]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from audio2face.evaluation.report import Film
+from audio2face.render.openings import fill_openings
 from audio2face.render.raster import Mesh, auto_camera, render, render_animation
 from audio2face.render.video import optional_module, side_by_side, write_video
 
@@ -42,15 +43,17 @@ def write_clip_video(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     camera = auto_camera(truth[0][np.unique(triangles)], SIZE)
-    plain = [Mesh(triangles, np.array(SKIN))]
-    streams = [render_animation(plain, [frames], camera=camera) for frames in (truth, prediction)]
+    filling = fill_openings(triangles, truth)
+    plain = [Mesh(triangles, np.array(SKIN)), *filling.meshes]
+    streams = [render_animation(plain, [x, *filling.follow(x)], camera=camera) for x in (truth, prediction)]
     worst, chosen = (0.0, 0), slice(None) if lips is None else lips
 
-    def heat(t: int, supersample: int = 1) -> np.ndarray:
+    def heat(t: int) -> np.ndarray:
         nonlocal worst
         distances = np.linalg.norm(truth[t] - prediction[t], axis=-1) * mm
         worst = max(worst, (float(distances[chosen].max()), -t))
-        return render([Mesh(triangles, heat_colours(distances))], [prediction[t]], camera, supersample=supersample)
+        meshes = [Mesh(triangles, heat_colours(distances)), *filling.meshes]
+        return render(meshes, [prediction[t], *filling.at(prediction[t])], camera)
 
     def panes(*pictures: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         titles = ["truth", "prediction", f"error, dark red: {MOST_MM:g} mm"]
@@ -58,7 +61,7 @@ def write_clip_video(
 
     write_video(path, panes(*streams, map(heat, range(len(truth)))), fps, sound)
     t = -worst[1]
-    still = next(panes(*([render(plain, [x[t]], camera, supersample=2)] for x in (truth, prediction)), [heat(t, 2)]))
+    still = next(panes(*([render(plain, [x[t], *filling.at(x[t])], camera)] for x in (truth, prediction)), [heat(t)]))
     content = path.read_bytes()
     source = _data(content, "video/mp4") if len(content) <= EMBEDDED_BYTES else f"videos/{path.name}"
     return Film(source, _data(_jpeg(still), "image/jpeg"))

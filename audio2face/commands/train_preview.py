@@ -14,6 +14,7 @@ from audio2face.config import Section
 from audio2face.geometry.regions import mean_opening
 from audio2face.methods.preview import Preview
 from audio2face.paths import external_path
+from audio2face.render.openings import fill_openings
 from audio2face.render.pictures import Curve, draw_curves, write_png
 from audio2face.render.raster import Mesh, auto_camera, render_animation
 from audio2face.render.video import side_by_side, write_video
@@ -93,8 +94,10 @@ class Previews:
         p = self.preview
         every = max(1, round(p.fps / MOST_FPS))
         camera = auto_camera(truth[0][np.unique(triangles)], SIZE)
-        mesh = [Mesh(triangles, np.array(SKIN))]
-        streams = [list(render_animation(mesh, [x[::every]], camera=camera)) for x in (truth, ours)]
+        filling = fill_openings(triangles, truth)
+        meshes = [Mesh(triangles, np.array(SKIN)), *filling.meshes]
+        shown = [x[::every] for x in (truth, ours)]
+        streams = [list(render_animation(meshes, [x, *filling.follow(x)], camera=camera)) for x in shown]
         chosen = np.linspace(0, len(streams[0]) - 1, STILLS + 2).round().astype(int)[1:-1]
         stills = np.concatenate([np.concatenate([_halved(s[i]) for i in chosen], axis=1) for s in streams])
         path = self.folder / f"{name}.mp4"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 GLTF_TOLERANCE = 5e-4  # largest error of a vertex, as a share of the mesh's size
 PICTURE_SIZE = (512, 512)
-COLOURS = {"skin": (0.84, 0.68, 0.59), "tongue": (0.74, 0.36, 0.36)}  # sRGB
+COLOURS = {"skin": (0.84, 0.68, 0.59), "tongue": (0.64, 0.30, 0.30)}  # sRGB
 MESHES = ("skin", "tongue")
 Sound = tuple[np.ndarray, int]
 
@@ -137,11 +138,18 @@ def _write_json(stem: Path, clip: Clip) -> list[Path]:
 
 
 def _write_mp4(stem: Path, clip: Clip) -> list[Path]:
-    from audio2face.render import Mesh, render_animation, write_video
+    from audio2face.render import Mesh, auto_camera, fill_openings, render_animation, write_video
 
     meshes = clip.meshes()
     drawn = [Mesh(triangles, np.array(COLOURS[name])) for name, _, triangles in meshes]
-    pictures = render_animation(drawn, [frames for _, frames, _ in meshes], PICTURE_SIZE)
+    moving: list[Any] = [frames for _, frames, _ in meshes]
+    camera = auto_camera(np.concatenate([frames[0] for frames in moving]), PICTURE_SIZE)
+    for name, frames, triangles in meshes:
+        if name == "skin":
+            filling = fill_openings(triangles, frames)
+            drawn += filling.meshes
+            moving += filling.follow(frames, clip.eyes.reshape(len(frames), 2, 3))
+    pictures = render_animation(drawn, moving, camera=camera)
     path = _beside(stem, ".mp4")
     write_video(path, pictures, clip.animation.fps, clip.sound)
     return [path]

@@ -1,5 +1,6 @@
 """Meshes to pictures and films, without a graphics card or a display."""
 
+from audio2face.render.openings import fill_openings
 from audio2face.render.raster import Camera, Mesh, auto_camera, render, render_animation
 from audio2face.render.video import contact_sheet, side_by_side, write_video
 
@@ -8,6 +9,7 @@ __all__ = [
     "Mesh",
     "auto_camera",
     "contact_sheet",
+    "fill_openings",
     "render",
     "render_animation",
     "side_by_side",

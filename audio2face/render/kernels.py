@@ -1,4 +1,4 @@
-"""The inner loops of the rasteriser (which face covers a pixel; how bright is it; to 8 bits), in numba and in numpy."""
+"""The inner loops of the rasteriser (which face covers a sample; the colour of a pixel of several), in numba and in numpy."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ WRAP = 0.25  # light reaches a little past the terminator, as on skin
 
 
 class Kernels(NamedTuple):
-    """The loops of one backend, called as the numpy functions below."""
+    """The loops of one backend, called as the numpy functions below, and how many samples a pixel has across and down."""
 
-    rasterise: Callable[[np.ndarray, np.ndarray, int, int], tuple[np.ndarray, np.ndarray]]
+    rasterise: Callable[[np.ndarray, np.ndarray, int, int], np.ndarray]
     shade: Callable[..., np.ndarray]
-    develop: Callable[[np.ndarray, int, np.ndarray], np.ndarray]
+    samples: int
 
 
 def backend(name: str = "auto") -> Kernels:
     """The loops of "numba", "numpy", or "auto" (numba when it can be imported)."""
-    in_numpy = Kernels(rasterise_numpy, shade_numpy, develop_numpy)
+    in_numpy = Kernels(
+        rasterise_numpy, shade_numpy, samples=1
+    )  # edges are not smooth, as that takes four times as long
     if name == "numpy":
         return in_numpy
     if name not in ("auto", "numba"):
@@ -42,11 +44,12 @@ def _compiled() -> Kernels | None:
         import numba
     except ImportError:
         return None
-    loops = (_rasterise_loop, _shade_loop, _develop_loop)
     try:  # compiling takes seconds: keep the result for other processes
-        return Kernels(*(numba.njit(nogil=True, error_model="numpy", cache=True)(loop) for loop in loops))
+        jit = numba.njit(nogil=True, error_model="numpy", cache=True)
+        return Kernels(jit(_rasterise_loop), jit(_shade_loop), samples=2)
     except RuntimeError:  # no folder to keep it in
-        return Kernels(*(numba.njit(nogil=True, error_model="numpy")(loop) for loop in loops))
+        jit = numba.njit(nogil=True, error_model="numpy")
+        return Kernels(jit(_rasterise_loop), jit(_shade_loop), samples=2)
 
 
 # ---------------------------------------------------------------- which face is seen
@@ -54,9 +57,8 @@ def _compiled() -> Kernels | None:
 
 def _rasterise_loop(screen, triangles, width, height):  # type: ignore[no-untyped-def]
     """Compiled by numba. See rasterise_numpy."""
-    face = np.full((height, width), -1, np.int64)
-    weights = np.empty((height, width, 3), np.float32)
-    nearest = np.zeros((height, width))
+    face = np.full((height, width), -1, np.int32)
+    nearest = np.zeros((height, width), np.float32)
     for f in range(len(triangles)):
         a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
         ax, ay, az = screen[a, 0], screen[a, 1], screen[a, 2]
@@ -65,57 +67,62 @@ def _rasterise_loop(screen, triangles, width, height):  # type: ignore[no-untype
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         if area == 0.0 or az <= 0.0 or bz <= 0.0 or cz <= 0.0:
             continue
-        shrink = 1.0 / area
-        x0 = max(0, math.ceil(min(ax, bx, cx) - 0.5))
-        x1 = min(width - 1, math.floor(max(ax, bx, cx) - 0.5))
-        y0 = max(0, math.ceil(min(ay, by, cy) - 0.5))
-        y1 = min(height - 1, math.floor(max(ay, by, cy) - 0.5))
+        side = 1.0 if area > 0.0 else -1.0
+        name = np.int32(f if area < 0.0 else f + len(triangles))
+        first = max(0.0, math.ceil(min(ax, bx, cx) - 0.5))
+        last = min(width - 1.0, math.floor(max(ax, bx, cx) - 0.5))
+        y0 = int(max(0.0, math.ceil(min(ay, by, cy) - 0.5)))
+        y1 = int(min(height - 1.0, math.floor(max(ay, by, cy) - 0.5)))
         for y in range(y0, y1 + 1):
+            # Each edge function is value + slope * x, and positive inside. Neighbours share both but for the sign, so
+            # that no sample falls between them.
             py = y + 0.5
-            for x in range(x0, x1 + 1):
-                px = x + 0.5
-                u = ((bx - px) * (cy - py) - (by - py) * (cx - px)) * shrink
-                v = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) * shrink
-                w = 1.0 - u - v
-                if u < 0.0 or v < 0.0 or w < 0.0:
-                    continue
-                depth = u * az + v * bz + w * cz
-                if depth > nearest[y, x]:
-                    nearest[y, x] = depth
-                    face[y, x] = f if area < 0.0 else f + len(triangles)
-                    weights[y, x, 0] = u * az / depth
-                    weights[y, x, 1] = v * bz / depth
-                    weights[y, x, 2] = w * cz / depth
-    return face, weights
+            u = side * ((bx - 0.5) * (cy - py) - (by - py) * (cx - 0.5))
+            v = side * ((cx - 0.5) * (ay - py) - (cy - py) * (ax - 0.5))
+            w = side * ((ax - 0.5) * (by - py) - (ay - py) * (bx - 0.5))
+            low, high = first, last
+            for value, slope in ((u, side * (by - cy)), (v, side * (cy - ay)), (w, side * (ay - by))):
+                if slope > 0.0:
+                    low = max(low, -value / slope)
+                elif slope < 0.0:
+                    high = min(high, -value / slope)
+                elif value < 0.0:
+                    high = -1.0
+            if high < low:
+                continue
+            depth = (u * az + v * bz + w * cz) / (side * area)
+            step = ((by - cy) * az + (cy - ay) * bz + (ay - by) * cz) / area
+            start = int(math.ceil(low))
+            near, names = nearest[y, start:], face[y, start:]
+            for i in range(int(math.floor(high)) + 1 - start):
+                here = np.float32(depth + step * (start + i))
+                if here > near[i]:
+                    near[i] = here
+                    names[i] = name
+    return face
 
 
-def rasterise_numpy(
-    screen: np.ndarray, triangles: np.ndarray, width: int, height: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """The nearest face at each pixel centre, and the perspective-correct weights of its corners.
+def rasterise_numpy(screen: np.ndarray, triangles: np.ndarray, width: int, height: int) -> np.ndarray:
+    """The nearest face at the middle of each sample: (height, width) int32.
 
-    screen: (V, 3) pixel x, y and inverse depth (<= 0 is behind the camera: such faces are left out).
-    Returns face (height, width) int64, -1 where empty and counted from F on where seen from behind; weights
-    (height, width, 3) float32. Of faces at one depth the first wins.
+    screen: (V, 3) sample x, y and inverse depth (<= 0 is behind the camera: such faces are left out). -1 is empty;
+    faces seen from behind are counted from F on. Of faces at one depth the first wins.
     """
-    face = np.full(height * width, -1, np.int64)
-    weights = np.zeros((height * width, 3), np.float32)
-    nearest = np.zeros(height * width)
+    face = np.full(height * width, -1, np.int32)
+    nearest = np.zeros(height * width, np.float32)
     for start in range(0, len(triangles), BLOCK):
-        found = _candidates(screen, triangles[start : start + BLOCK], width, height)
-        pixel, index, depth, corner_weights, front = found
-        order = np.lexsort((index, -depth, pixel))
-        first = order[np.concatenate([[True], np.diff(pixel[order]) != 0])] if len(order) else order
-        first = first[depth[first] > nearest[pixel[first]]]
-        where = pixel[first]
+        sample, index, depth, front = _candidates(screen, triangles[start : start + BLOCK], width, height)
+        order = np.lexsort((index, -depth, sample))
+        first = order[np.concatenate([[True], np.diff(sample[order]) != 0])] if len(order) else order
+        first = first[depth[first] > nearest[sample[first]]]
+        where = sample[first]
         nearest[where] = depth[first]
         face[where] = start + index[first] + np.where(front[first], 0, len(triangles))
-        weights[where] = corner_weights[first]
-    return face.reshape(height, width), weights.reshape(height, width, 3)
+    return face.reshape(height, width)
 
 
 def _candidates(screen: np.ndarray, triangles: np.ndarray, width: int, height: int) -> tuple[np.ndarray, ...]:
-    """Every (pixel, triangle) pair that covers: pixel (P,), triangle (P,), depth (P,), weights (P, 3), front (P,)."""
+    """Every (sample, triangle) pair that covers: sample (P,), triangle (P,), inverse depth (P,) float32, front (P,)."""
     corners = screen[triangles]  # (F, 3, 3)
     x, y, z = corners[:, :, 0], corners[:, :, 1], corners[:, :, 2]
     area = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (y[:, 1] - y[:, 0]) * (x[:, 2] - x[:, 0])
@@ -131,89 +138,141 @@ def _candidates(screen: np.ndarray, triangles: np.ndarray, width: int, height: i
     within = np.arange(len(index)) - np.repeat(np.cumsum(counts) - counts, counts)
     col = x0[index] + within % np.maximum(columns[index], 1)
     row = y0[index] + within // np.maximum(columns[index], 1)
-    px, py = col + 0.5, row + 0.5
-    shrink = 1.0 / np.where(usable, area, 1.0)[index]
-    cx, cy = x[index], y[index]
-    u = ((cx[:, 1] - px) * (cy[:, 2] - py) - (cy[:, 1] - py) * (cx[:, 2] - px)) * shrink
-    v = ((cx[:, 2] - px) * (cy[:, 0] - py) - (cy[:, 2] - py) * (cx[:, 0] - px)) * shrink
-    w = 1.0 - u - v
-    keep = (u >= 0) & (v >= 0) & (w >= 0)
-    index, u, v, w = index[keep], u[keep], v[keep], w[keep]
-    depths = z[index]
-    depth = u * depths[:, 0] + v * depths[:, 1] + w * depths[:, 2]
-    shares = np.stack([u * depths[:, 0], v * depths[:, 1], w * depths[:, 2]], axis=1) / depth[:, None]
-    return (row * width + col)[keep], index, depth, shares, area[index] < 0
+    edges = _edges(x[index], y[index], col + 0.5, row + 0.5)
+    keep = (edges * np.sign(area[index])[:, None] >= 0).all(axis=1)
+    index = index[keep]
+    depth = ((edges[keep] * z[index]).sum(axis=1) / area[index]).astype(np.float32)
+    return (row * width + col)[keep], index, depth, area[index] < 0
 
 
-# ---------------------------------------------------------------- how bright it is
+def _edges(x: np.ndarray, y: np.ndarray, px: np.ndarray, py: np.ndarray) -> np.ndarray:
+    """Edge functions (P, 3), each zero on the side opposite to its corner, of corners x, y (P, 3) at points (P,)."""
+    x, y = x - px[:, None], y - py[:, None]
+    return np.stack([x[:, i] * y[:, j] - y[:, i] * x[:, j] for i, j in ((1, 2), (2, 0), (0, 1))], axis=1)
 
 
-def _shade_loop(face, weights, triangles, normals, colours, surface, lights, ambient, background):  # type: ignore[no-untyped-def]
+# ---------------------------------------------------------------- its colour
+
+
+def _shade_loop(face, n, triangles, vertices, lights, ambient, background, table):  # type: ignore[no-untyped-def]
     """Compiled by numba. See shade_numpy."""
-    height, width = face.shape
-    count = len(triangles)
-    out = np.empty((height, width, 3), np.float32)
+    height, width = face.shape[0] // n, face.shape[1] // n
+    count, top = len(triangles), len(table) - 1
+    out = np.empty((height, width, 3), np.uint8)
+    names = np.empty(n * n, np.int64)
+    across, down = np.empty(n * n), np.empty(n * n)  # of a sample in its pixel
+    for i in range(n * n):
+        across[i], down[i] = i % n + 0.5, i // n + 0.5
     for y in range(height):
         for x in range(width):
-            f = face[y, x]
-            if f < 0:
-                out[y, x, 0], out[y, x, 1], out[y, x, 2] = background[y, 0], background[y, 1], background[y, 2]
-                continue
-            behind = f >= count
-            if behind:
-                f -= count
-            a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
-            u, v, w = float(weights[y, x, 0]), float(weights[y, x, 1]), float(weights[y, x, 2])
-            nx = u * normals[a, 0] + v * normals[b, 0] + w * normals[c, 0]
-            ny = u * normals[a, 1] + v * normals[b, 1] + w * normals[c, 1]
-            nz = u * normals[a, 2] + v * normals[b, 2] + w * normals[c, 2]
-            scale = 1.0 / max(math.sqrt(nx * nx + ny * ny + nz * nz), 1e-12)
-            if behind:
-                scale = -scale
-            nx, ny, nz = nx * scale, ny * scale, nz * scale
-            light = ambient[1] + (ambient[0] - ambient[1]) * (0.5 + 0.5 * ny)
-            shine = 0.0
-            for k in range(len(lights)):
-                facing = nx * lights[k, 0] + ny * lights[k, 1] + nz * lights[k, 2]
-                light += lights[k, 6] * max(0.0, (facing + WRAP) / (1.0 + WRAP))
-                half = nx * lights[k, 3] + ny * lights[k, 4] + nz * lights[k, 5]
-                if facing > 0.0 and half > 0.0:
-                    half8 = half**2 * half**2
-                    half8 = half8 * half8
-                    shine += lights[k, 6] * (half8 * half8 * half8)
-            gloss = surface[a, 0]
-            if behind:
-                light *= surface[a, 1]
-                gloss *= surface[a, 1]
-            for i in range(3):
-                out[y, x, i] = (u * colours[a, i] + v * colours[b, i] + w * colours[c, i]) * light + gloss * shine
+            i = 0
+            for row in range(y * n, y * n + n):
+                for col in range(x * n, x * n + n):
+                    names[i] = face[row, col]
+                    i += 1
+            red, green, blue = 0.0, 0.0, 0.0
+            for i in range(n * n):
+                f = names[i]
+                if f == -2:  # lit already, with an earlier sample
+                    continue
+                px, py, share = 0.0, 0.0, 0.0
+                for j in range(i, n * n):
+                    if names[j] == f:
+                        px, py, share = px + across[j], py + down[j], share + 1.0
+                        names[j] = -2
+                if f == -1:
+                    red += share * background[y, 0]
+                    green += share * background[y, 1]
+                    blue += share * background[y, 2]
+                    continue
+                behind = f >= count
+                if behind:
+                    f -= count
+                px, py = x * n + px / share, y * n + py / share
+                a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
+                ax, ay = vertices[a, 0] - px, vertices[a, 1] - py
+                bx, by = vertices[b, 0] - px, vertices[b, 1] - py
+                cx, cy = vertices[c, 0] - px, vertices[c, 1] - py
+                u = (bx * cy - by * cx) * vertices[a, 2]
+                v = (cx * ay - cy * ax) * vertices[b, 2]
+                w = (ax * by - ay * bx) * vertices[c, 2]
+                scale = 1.0 / (u + v + w)
+                u, v, w = u * scale, v * scale, w * scale
+                nx = u * vertices[a, 3] + v * vertices[b, 3] + w * vertices[c, 3]
+                ny = u * vertices[a, 4] + v * vertices[b, 4] + w * vertices[c, 4]
+                nz = u * vertices[a, 5] + v * vertices[b, 5] + w * vertices[c, 5]
+                scale = 1.0 / max(math.sqrt(nx * nx + ny * ny + nz * nz), 1e-12)
+                if behind:
+                    scale = -scale
+                nx, ny, nz = nx * scale, ny * scale, nz * scale
+                light = ambient[1] + (ambient[0] - ambient[1]) * (0.5 + 0.5 * ny)
+                shine = 0.0
+                for k in range(len(lights)):
+                    facing = nx * lights[k, 0] + ny * lights[k, 1] + nz * lights[k, 2]
+                    light += lights[k, 6] * max(0.0, facing + WRAP) / (1.0 + WRAP)
+                    half = nx * lights[k, 3] + ny * lights[k, 4] + nz * lights[k, 5]
+                    if facing > 0.0 and half > 0.0:
+                        half8 = half**2 * half**2
+                        half8 = half8 * half8
+                        shine += lights[k, 6] * (half8 * half8 * half8)
+                dim = vertices[a, 10] if behind else 1.0
+                light, shine = light * dim, shine * dim * vertices[a, 9]
+                red += share * min((u * vertices[a, 6] + v * vertices[b, 6] + w * vertices[c, 6]) * light + shine, 1.0)
+                green += share * min(
+                    (u * vertices[a, 7] + v * vertices[b, 7] + w * vertices[c, 7]) * light + shine, 1.0
+                )
+                blue += share * min((u * vertices[a, 8] + v * vertices[b, 8] + w * vertices[c, 8]) * light + shine, 1.0)
+            out[y, x, 0] = table[int(red / (n * n) * top + 0.5)]
+            out[y, x, 1] = table[int(green / (n * n) * top + 0.5)]
+            out[y, x, 2] = table[int(blue / (n * n) * top + 0.5)]
     return out
 
 
 def shade_numpy(
     face: np.ndarray,
-    weights: np.ndarray,
+    n: int,
     triangles: np.ndarray,
-    normals: np.ndarray,
-    colours: np.ndarray,
-    surface: np.ndarray,
+    vertices: np.ndarray,
     lights: np.ndarray,
     ambient: tuple[float, float],
     background: np.ndarray,
+    table: np.ndarray,
 ) -> np.ndarray:
-    """Linear colour (height, width, 3) float32 of every pixel: wrapped diffuse, highlight, sky and ground.
+    """Pixels (H, W, 3) uint8 of n x n samples each: every face in a pixel is lit once, where its samples lie in the mean.
 
-    face, weights: from rasterise; normals (V, 3) unit, in camera space; colours (V, 3) linear; surface (V, 2) gloss
-    and the factor for faces seen from behind; lights (L, 7): unit direction, unit direction of its highlight,
-    strength; ambient from above and below; background (height, 3) linear.
+    face (n·H, n·W): from rasterise; vertices (V, 11): place as for rasterise (3), unit normal in camera space (3),
+    linear colour (3), gloss, and the factor for faces seen from behind; lights (L, 7): unit direction, unit direction of
+    its highlight, strength; ambient from above and below; background (H, 3) linear; table: linear 0 … 1 to 8 bits.
     """
-    out = np.repeat(background[:, None, :].astype(np.float32), face.shape[1], axis=1)
-    rows, cols = np.nonzero(face >= 0)
-    behind = face[rows, cols] >= len(triangles)
-    corners = triangles[face[rows, cols] % len(triangles)]  # (P, 3)
-    share = weights[rows, cols].astype(np.float64)
-    normal = _mix(share, normals, corners)
-    tone = _mix(share, colours, corners)
+    height, width = face.shape[0] // n, face.shape[1] // n
+    row, col = np.indices(face.shape).reshape(2, -1)
+    names = 2 * len(triangles) + 1
+    seen = ((row // n) * width + col // n) * names + face.ravel() + 1
+    seen, which, share = np.unique(seen, return_inverse=True, return_counts=True)
+    pixel, name = np.divmod(seen, names)
+    tone = background[pixel // width].astype(np.float64)
+    solid = name > 0
+    points = np.stack([np.bincount(which, at + 0.5)[solid] / share[solid] for at in (col, row)], axis=1)
+    tone[solid] = np.minimum(_lit(name[solid] - 1, points, triangles, vertices, lights, ambient), 1.0)
+    total = np.stack([np.bincount(pixel, tone[:, k] * share) for k in range(3)], axis=-1).reshape(height, width, 3)
+    return table[(total / (n * n) * (len(table) - 1) + 0.5).astype(np.int64)]
+
+
+def _lit(
+    name: np.ndarray,
+    points: np.ndarray,
+    triangles: np.ndarray,
+    vertices: np.ndarray,
+    lights: np.ndarray,
+    ambient: tuple[float, float],
+) -> np.ndarray:
+    """Linear colour (P, 3) of faces (P,) at points (P, 2): wrapped diffuse, highlight, sky and ground."""
+    behind = name >= len(triangles)
+    corners = triangles[name % len(triangles)]  # (P, 3)
+    at = vertices[corners, :3]
+    share = _edges(at[:, :, 0], at[:, :, 1], *points.T) * at[:, :, 2]  # perspective-correct
+    share /= share.sum(axis=1, keepdims=True)
+    normal = _mix(share, vertices[:, 3:6], corners)
     scale = 1.0 / np.maximum(np.sqrt((normal**2).sum(axis=1)), 1e-12)
     normal *= np.where(behind, -scale, scale)[:, None]
     light = ambient[1] + (ambient[0] - ambient[1]) * (0.5 + 0.5 * normal[:, 1])
@@ -224,10 +283,9 @@ def shade_numpy(
         half = normal @ source[3:6]
         half8 = np.where((facing > 0) & (half > 0), half, 0.0) ** 8
         shine += source[6] * (half8 * half8 * half8)
-    dim = np.where(behind, surface[corners[:, 0], 1], 1.0)
-    gloss = surface[corners[:, 0], 0] * dim
-    out[rows, cols] = tone * (light * dim)[:, None] + (gloss * shine)[:, None]
-    return out
+    gloss, inside = vertices[corners[:, 0], 9:11].T
+    dim = np.where(behind, inside, 1.0)
+    return _mix(share, vertices[:, 6:9], corners) * (light * dim)[:, None] + (gloss * shine * dim)[:, None]
 
 
 def _mix(share: np.ndarray, values: np.ndarray, corners: np.ndarray) -> np.ndarray:
@@ -236,30 +294,3 @@ def _mix(share: np.ndarray, values: np.ndarray, corners: np.ndarray) -> np.ndarr
     mixed += share[:, 1:2] * values[corners[:, 1]]
     mixed += share[:, 2:] * values[corners[:, 2]]
     return mixed
-
-
-# ---------------------------------------------------------------- to 8 bits
-
-
-def _develop_loop(linear, n, table):  # type: ignore[no-untyped-def]
-    """Compiled by numba. See develop_numpy."""
-    height, width = linear.shape[0] // n, linear.shape[1] // n
-    top = len(table) - 1
-    out = np.empty((height, width, 3), np.uint8)
-    for y in range(height):
-        for x in range(width):
-            for i in range(3):
-                total = 0.0
-                for dy in range(n):
-                    for dx in range(n):
-                        total += linear[y * n + dy, x * n + dx, i]
-                out[y, x, i] = table[int(min(max(total / (n * n) * top + 0.5, 0.0), top))]
-    return out
-
-
-def develop_numpy(linear: np.ndarray, n: int, table: np.ndarray) -> np.ndarray:
-    """Average blocks of n x n pixels of linear (n·H, n·W, 3) and look their tone up in table -> (H, W, 3) uint8."""
-    height, width, _ = linear.shape
-    mean = linear.reshape(height // n, n, width // n, n, 3).sum(axis=(1, 3), dtype=np.float64) / (n * n)
-    top = len(table) - 1
-    return table[np.clip(mean * top + 0.5, 0, top).astype(np.int64)]
