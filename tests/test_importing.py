@@ -1,5 +1,6 @@
 """Recordings and rigs of other programs become data sets: names, rates, sounds, units, and the way back."""
 
+import dataclasses
 import json
 import struct
 
@@ -347,6 +348,16 @@ def test_from_recordings_to_a_clean_data_set(place, rig, capsys):
     config.write_text(mine)
     assert live_link(place, "--replace") == 0 and config.read_text() == mine
     assert "so not trained on: b_joy\n" in capsys.readouterr().out
+
+
+def test_blendshapes_that_move_nothing_are_left_out(place, monkeypatch):
+    write_take(place / "takes", "a_neutral", 0)
+    skin, tongue = FakeRig().meshes()
+    still = dataclasses.replace(tongue, targets=np.zeros_like(tongue.targets))
+    monkeypatch.setattr(FakeRig, "meshes", lambda self: [skin, still])
+    assert live_link(place) == 0
+    assert [path.name for path in sorted((place / "datasets/anna/bs_data").glob("*.npz"))] == ["bs_skin.npz"]
+    assert not load_config("anna", ("dataset",))["dataset"].BLENDSHAPE_TONGUE_FPATH
 
 
 def test_all_problems_are_told_at_once(place, capsys):

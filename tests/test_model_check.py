@@ -111,6 +111,17 @@ def deflated_tail(folder):
     fake.write_zip(path, tailed, method=zipfile.ZIP_DEFLATED)
 
 
+def more_poses(folder, count):
+    path, config_path = folder / "bs_skin.npz", folder / "bs_skin_config.json"
+    arrays, params = fake.load_npz(path), fake.load_json(config_path)["blendshape_params"]
+    names = [f"pose{i}" for i in range(count)]
+    poses = {name: arrays["jawOpen"] for name in names}
+    np.savez(path, poseNames=np.array(["neutral", *names], "S"), neutral=arrays["neutral"], **poses)
+    lists = {key: [value[0]] * count for key, value in params.items() if isinstance(value, list)}
+    pairs = {"bsSolveCancelPoses": [-1] * count, "bsSolveSymmetryPoses": [-1] * count}
+    fake.save_json(config_path, {"blendshape_params": params | lists | pairs | {"numPoses": count}})
+
+
 def renamed(folder):
     (folder / "bs_skin.npz").rename(folder / "bs_skin.bin")
     edit_json(folder / "model.json", "blendshapePaths", "skin", "data", value="bs_skin.bin")
@@ -254,6 +265,7 @@ REGRESSION = {
     "small template": ("solver-strength", solver("templateBBSize", value=0.5)),
     "short pose array": ("pose-arrays", solver("bsWeightOffsets", value=[0, 0, 0])),
     "nothing active": ("pose-active", solver("bsSolveActivePoses", value=[0, 0, 0, 0])),
+    "too many active": ("pose-active", lambda f: more_poses(f, 1100)),
     "half active": ("json-value", solver("bsSolveActivePoses", value=[1, 1, 1, 0.5])),
     "single of a pair": ("pose-pairs", solver("bsSolveCancelPoses", value=[-1, 3, -1, -1])),
     "three of a pair": ("pose-pairs", solver("bsSolveSymmetryPoses", value=[3, 3, 3, -1])),
@@ -443,6 +455,9 @@ def test_command_line(models, tmp_path):
     found = json.loads(bad.stdout)
     assert found[str(actors / "a")]["problems"] == []
     assert found[str(actors / "b")]["problems"][0]["rule"] == "config-range"
+    (actors / "b" / "model.json").unlink()  # what is left is still an actor's model
+    assert json.loads(run(actors, "--json").stdout)[str(actors / "b")]["problems"][0]["rule"] == "file-missing"
+    shutil.copy(actors / "a" / "model.json", actors / "b")
     table = run(actors)
     assert table.returncode == 1 and "config-range  model_config.json" in table.stdout
     assert run(tmp_path / "nowhere").returncode == 2 and run().returncode == 2

@@ -421,6 +421,11 @@ def test_poses_without_a_partner_do_not_become_a_pair(active, names):
     assert solver.params.active.tolist() == [True, True, *[bool(a) for a in [*active, 0][2:3]]]
 
 
+def test_a_relative_path_is_told_how_it_is_written(project):
+    text = project.problems(dataset={"AUDIO_ROOT": {"ann": "ann/audio"}})
+    assert "no such folder: ann/audio; below A2F_DATASETS_ROOT it is written /datasets/ann/audio" in text
+
+
 def test_jaw_points_that_fix_no_rotation_are_told_before_training(project):
     np.save(project.root / "xform/jaw_keypoints_neutral.npy", np.outer(np.arange(5), [1.0, 0.0, 0.02]))
     assert "JAW_KEYPOINTS_NEUTRAL_FPATH" in (text := project.problems()) and "on a line" in text

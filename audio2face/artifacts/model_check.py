@@ -34,7 +34,7 @@ def check_model(folder: Path, geometry_only: bool = False, trusted: bool = True)
 
 def model_folders(folder: Path) -> list[Path]:
     """The folder itself, or the model folders of several actors inside a folder that has no model.json."""
-    inside = sorted(path.parent for path in folder.glob("*/model.json"))
+    inside = sorted({path.parent for name in ("model.json", "network_info.json") for path in folder.glob(f"*/{name}")})
     return inside if inside and not (folder / "model.json").exists() else [folder]
 
 

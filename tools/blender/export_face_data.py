@@ -245,6 +245,8 @@ def write_blendshapes(args, kind, rest, keys):
         for n, d in keys.items()
         if n not in ("neutral", "poseNames", "frontalMask", "rig_version") and "/" not in n
     }
+    if not any(np.any(delta) for delta in keys.values()):  # the runtime wants one that does something
+        return
     arrays = {"poseNames": np.array(["neutral", *keys]).astype("S"), "neutral": rest, **keys}
     if kind == "skin":
         arrays["frontalMask"] = np.sort(np.argsort(-rest[:, 2])[: max(1, len(rest) // 3)]).astype(np.int32)

@@ -214,6 +214,8 @@ def shapes_of(scene, mesh):
 
 def write_blendshapes(scene, kind, rest, shapes):
     shapes = {n: d for n, d in shapes.items() if n not in ("neutral", "poseNames", "frontalMask", "rig_version")}
+    if not any(any(delta) for delta in shapes.values()):  # the runtime wants one that does something
+        return
     count, names = len(rest) // 3, list(shapes)
     arrays = {name: npy(data, (count, 3)) for name, data in dict(shapes, neutral=rest).items()}
     arrays["poseNames"] = npy_text(["neutral"] + names)

@@ -11,6 +11,7 @@ from audio2face.artifacts.checks.report import Report, brief
 from audio2face.artifacts.checks.strict_json import Fields
 
 _FAR = 0.1  # of the mesh's size
+_MOST_ACTIVE = 1024
 
 
 def check_params(root: Fields) -> int | None:
@@ -37,6 +38,9 @@ def check_params(root: Fields) -> int | None:
             report.problem("pose-arrays", file, f"{key} has {len(array)} entries, numPoses is {num_poses}")
     if active is not None and not active.any():
         report.problem("pose-active", file, "no pose is active in bsSolveActivePoses")
+    if active is not None and np.count_nonzero(active) > _MOST_ACTIVE:
+        message = f"{np.count_nonzero(active)} poses are active, the runtime's solver on a GPU takes {_MOST_ACTIVE}"
+        report.problem("pose-active", file, message)
     for key, marks in (("bsSolveCancelPoses", cancel), ("bsSolveSymmetryPoses", symmetry)):
         if marks is not None:
             _check_pairs(report, file, key, marks, active)

@@ -26,7 +26,7 @@ RULES: dict[str, str] = {
     "source-shot": "source_shot is in the emotion data base and source_frame inside the shot",
     "solver-strength": "solver strengths are >= 0 and templateBBSize >= 1",
     "pose-arrays": "the five pose arrays have numPoses entries",
-    "pose-active": "at least one blendshape pose is active",
+    "pose-active": "at least one blendshape pose is active, and no more than 1024 are",
     "pose-pairs": "each pair number occurs exactly twice",
     "pose-minus-one": "not exactly two active poses carry -1: the runtime would make them a pair",
     "npz-extension": "npz files are named .npz; others are read as an old binary format",
