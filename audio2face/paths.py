@@ -50,6 +50,17 @@ def local_path(path: str | os.PathLike[str]) -> Path:
     return Path(path) if base is None else base / rest
 
 
+def missing_root(path: str | os.PathLike[str]) -> str | None:
+    """Why nothing can be found under the container root of a path, in a line with the fix; None when it is there."""
+    found = _split(path)
+    if found is None or in_container() or local_path(found[0]).is_dir():
+        return None
+    name, base = f"A2F_{CONTAINER_ROOTS[found[0]]}_ROOT", host_root(found[0])
+    if base is None:
+        return f"{name} is not set, which {found[0]} in configs stands for: cp .env.example .env, then set it there"
+    return f"{name}={base} is not a folder: correct it in .env, or mkdir -p '{base}'"
+
+
 def external_path(path: str | os.PathLike[str]) -> str:
     """A path as the user's own machine names it, for messages: the inverse of the container's mounts.
 

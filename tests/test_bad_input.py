@@ -11,9 +11,10 @@ from fake_dataset import ACTOR, FPS, NUM_FRAMES, RATE, SHOTS, FakeData
 from fake_diffusion import use_project
 from fake_project import run_command, write_key, write_project
 
+from audio2face.artifacts.dataset_files import DatasetFiles
 from audio2face.artifacts.preproc_run import load_preproc_run
 from audio2face.commands import preproc, train
-from audio2face.config import load_config
+from audio2face.config import load_config, section_from_values
 from audio2face.formats.json_file import read_json, write_json
 from audio2face.methods import regression_setup
 from audio2face.methods.setup import build_inputs
@@ -81,6 +82,24 @@ def test_a_config_that_changed_after_preprocessing_is_told(project, caplog):
     (line,) = inputs_of_now()
     assert run.name in line and "of TONGUE_CACHE_ROOT, SKIN_PRUNE_SIM_DIST;" in line
     assert line.endswith("python run_preproc.py tiny tiny")
+
+
+def test_folders_of_the_machine_that_are_not_there_are_told_once(project, monkeypatch):
+    _, data = project
+    section = load_config("tiny", ("dataset",))["dataset"]
+    values = {
+        key: {ACTOR: f"/datasets/{key}"} for key, value in section.values.items() if key.endswith(("ROOT", "FPATH"))
+    }
+    section = section_from_values("dataset", {"ACTOR_NAMES": [ACTOR], "CACHE_FPS": {ACTOR: 30.0}, **values})
+    for value, words in (("/not/there", "A2F_DATASETS_ROOT=/not/there is not a folder"), ("", "is not set")):
+        monkeypatch.setenv("A2F_DATASETS_ROOT", value)
+        with pytest.raises(UserError, match=words) as error:
+            DatasetFiles.from_config(section, ACTOR)
+        assert len(error.value.lines) == 1
+    monkeypatch.setenv("A2F_DATASETS_ROOT", str(data.home.parent))
+    with pytest.raises(UserError) as error:
+        DatasetFiles.from_config(section, ACTOR)
+    assert len(error.value.lines) > 20
 
 
 def test_what_cannot_be_held_out_is_told_with_what_can(project, caplog):

@@ -20,6 +20,9 @@ from audio2face.artifacts.run_dir import (
     resume_run,
     writing_run,
 )
+from audio2face.commands.resume import find_unfinished
+from audio2face.config import section_from_values
+from audio2face.formats.json_file import write_json
 from audio2face.paths import external_path
 from audio2face.types import UserError
 
@@ -107,11 +110,14 @@ def test_a_run_belongs_to_one_process_until_it_ends(tmp_path):
     assert is_running(folder) and not is_complete(folder)
     with pytest.raises(UserError, match="another process"):
         resume_run(folder)
+    with pytest.raises(UserError, match="still at work.*; do this"):
+        resolve_run(tmp_path, folder.name, what="test", hint="; do this")
     child.kill()
     child.wait()
     assert not is_running(folder) and not is_complete(folder)
-    with pytest.raises(UserError, match="incomplete"):
-        resolve_run(tmp_path, folder.name, what="test")
+    for name, words in ((folder.name, "did not finish"), ("latest", rf"newest there: {folder.name} unfinished\)")):
+        with pytest.raises(UserError, match=words):
+            resolve_run(tmp_path, name, what="test")
     resume_run(folder)
     assert is_running(folder) and publish_run(folder) == folder and finish_run(folder) == folder
     assert resolve_run(tmp_path, "latest", what="test") == folder
@@ -150,3 +156,21 @@ def test_space_is_asked_for_before_the_work(tmp_path):
     with pytest.raises(UserError, match=r"work needs about 1000000.0 TB in .*missing"):
         require_space(tmp_path, 1e18, "work")
     assert [text_of(n) for n in (12, 1500, 2.5e6, 4e8, 3.2e9)] == ["12 bytes", "1.5 kB", "2.5 MB", "400 MB", "3.2 GB"]
+
+
+def test_a_config_that_changed_keeps_a_run_from_going_on(tmp_path):
+    folder = tmp_path / "251121_120000_default"
+    (folder / "configs").mkdir(parents=True)
+    (folder / run_dir.INCOMPLETE).touch()
+    dataset = section_from_values("dataset", {"ACTOR_NAMES": ["ann"], "CACHE_FPS": {"ann": 30.0}})
+    write_json(folder / "configs/config_dataset_full.json", dataset.values)
+    for kept, values in (({"NUM_EPOCHS": 4}, {"NUM_EPOCHS": 4, "LOG_PERIOD": 7}), ({}, {"NUM_EPOCHS": 9})):
+        write_json(folder / "configs/config_train_full.json", section_from_values("train", kept).values)
+        sections = {"train": section_from_values("train", values), "dataset": dataset}
+        if kept:
+            assert find_unfinished(tmp_path, sections, "latest", "mine") == folder
+            continue
+        with pytest.raises(UserError, match=r"NUM_EPOCHS \(was \d+, is 9\); set it back"):
+            find_unfinished(tmp_path, sections, folder.name, "mine")
+    with pytest.raises(UserError, match=rf"nope not found in .*{folder.name} unfinished"):
+        find_unfinished(tmp_path, sections, "nope", "mine")

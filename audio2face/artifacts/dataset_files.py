@@ -18,7 +18,7 @@ from audio2face.formats.json_file import read_json
 from audio2face.formats.npy import read_npy, read_npz
 from audio2face.formats.obj import read_obj_triangles
 from audio2face.formats.usd import read_usd_triangles
-from audio2face.paths import external_path, local_path
+from audio2face.paths import external_path, local_path, missing_root
 from audio2face.types import UserError, raise_problems
 
 if TYPE_CHECKING:
@@ -74,6 +74,9 @@ class DatasetFiles:
                     problems.append(f"{key}: no entry for actor {actor!r}; it is required")
                 continue
             paths[field.name] = local_path(value)
+            if missing := missing_root(value):
+                problems += [missing] if missing not in problems else []
+                continue
             problems += check_path(paths[field.name], key, actor, folder=field.name.endswith("_root"))
         raise_problems(problems)
         return cls(actor, **paths)

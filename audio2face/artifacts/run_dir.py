@@ -186,7 +186,8 @@ def resolve_run(
         if not folder.is_dir():
             raise UserError(f"{what} run {name} not found in {external_path(root)}{listing(root)}{hint}")
         if not is_complete(folder):
-            raise UserError(f"{what} run {name} is incomplete: its command did not finish ({external_path(folder)})")
+            state = "its command is still at work" if is_running(folder) else "its command did not finish"
+            raise UserError(f"{what} run {name} is incomplete: {state} ({external_path(folder)}){hint}")
         return folder
     found = []
     for folder in sorted(root.iterdir(), reverse=True) if root.is_dir() else ():
@@ -201,10 +202,11 @@ def resolve_run(
 
 def listing(root: Path, most: int = 5) -> str:
     """The newest runs of a folder, in brackets, for the end of a message."""
-    names = sorted((p.name for p in root.iterdir() if FULL_NAME.match(p.name)), reverse=True) if root.is_dir() else []
-    if not names:
+    runs = sorted((p for p in root.iterdir() if FULL_NAME.match(p.name)), reverse=True) if root.is_dir() else []
+    if not runs:
         return " (it holds no runs)"
-    return f" (newest there: {', '.join(names[:most])})"
+    named = [run.name if is_complete(run) else f"{run.name} unfinished" for run in runs[:most]]
+    return f" (newest there: {', '.join(named)})"
 
 
 def _git(*arguments: str) -> str | None:

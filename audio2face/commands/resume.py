@@ -29,6 +29,7 @@ from audio2face.types import UserError
 logger = logging.getLogger(__name__)
 
 STOPPED = ".stopped"  # in a run that was ended by Ctrl-C or SIGTERM: exported, and yet to be gone on with
+LONGEST_VALUE = 40  # characters of a value in a message
 FREE_TO_CHANGE = {  # between the parts of a training; LEARNING_RATE for one that diverged
     "RUN_INFO",
     "LOG_PERIOD",
@@ -132,4 +133,12 @@ def _changes(folder: Path, kind: str, section: Section) -> list[str]:
         if key in FREE_TO_CHANGE:
             logger.info("%s was %s when training run %s began, now %s", key, before.get(key), folder.name, now.get(key))
     fixed = [key for key in changed if key not in FREE_TO_CHANGE]
-    return [f"  config_{kind}.py has changed since it began: {', '.join(fixed)}"] if fixed else []
+    if not fixed:
+        return []
+    told = ", ".join(f"{key} (was {_short(before.get(key))}, is {_short(now.get(key))})" for key in fixed)
+    return [f"  config_{kind}.py has changed since it began: {told}; set it back, or train anew without --resume"]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"

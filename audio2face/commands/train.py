@@ -66,7 +66,7 @@ def run(config_name: str, resume: str | None = None, export: str | None = None) 
     train, dataset = sections["train"], sections["dataset"]
     root = local_path(train.TRAIN_OUTPUT_ROOT)
     if export:
-        return export_again(root, export, train)
+        return export_again(root, export, train, config_name)
     folder = find_unfinished(root, sections, resume, config_name) if resume else None
     count = num_processes(train)
     if count > 1:
@@ -149,7 +149,7 @@ def num_processes(train: Section) -> int:
     return chosen
 
 
-def export_again(root: Path, name: str, train: Section) -> str:
+def export_again(root: Path, name: str, train: Section, config_name: str) -> str:
     """Export the saved weights of a run, finished or not, and mark it finished. Raises UserError without weights."""
     folder = resolve_run(root, name, what="training", run_name=train.RUN_NAME) if name == LATEST else root / name
     if not folder.is_dir():
@@ -157,6 +157,11 @@ def export_again(root: Path, name: str, train: Section) -> str:
     if is_running(folder):
         raise UserError(f"training run {name} is still being trained by another process")
     training_run = load_train_run(folder)
+    if not training_run.weights.is_file() and not is_complete(folder):
+        again = f"python run_train.py {config_name} --resume {folder.name}"
+        raise UserError(
+            f"training run {folder.name} has no weights yet, its training did not end; go on with it: {again}"
+        )
     EXPORTERS[training_run.spec.network_type](training_run, train)
     if not is_complete(folder):
         mark_stopped(folder, True)  # it may yet be gone on with
