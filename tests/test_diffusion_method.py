@@ -8,7 +8,15 @@ from audio2face.audio.streaming import Streaming
 from audio2face.data.segment_dataset import CONTEXT, SegmentBatch
 from audio2face.diffusion.schedule import build_schedule
 from audio2face.layout import ChannelLayout
-from audio2face.methods.diffusion import DiffusionLosses, DiffusionMethod, Space, over_frames, smooth_form, warm_cosine
+from audio2face.methods.diffusion import (
+    DiffusionLosses,
+    DiffusionMethod,
+    Space,
+    coefficient_smoothness,
+    over_frames,
+    vertex_smoothness,
+    warm_cosine,
+)
 from audio2face.methods.vertex_distances import pair_distances
 from audio2face.networks.diffusion_rnn import DiffusionRNN
 from audio2face.shares import Share
@@ -77,9 +85,8 @@ def method(on_vertices=False, data=None, seed=0, **losses):
     means = [np.random.default_rng(a).normal(size=(V, 3)).astype(np.float32) for a in range(ACTORS)]
     lips = [np.array([0, 1]), np.array([2, 3])]
     mask = np.linspace(0, 1, V, dtype=np.float32)
-    forms = np.zeros((ACTORS, 4, 4), np.float32)
-    for a, basis in enumerate(found["skin"]):
-        forms[a, : len(basis), : len(basis)] = smooth_form(basis, mask)
+    masks, cpu = [mask] * ACTORS, torch.device("cpu")
+    smooth = vertex_smoothness(masks, cpu) if on_vertices else coefficient_smoothness(found["skin"], masks, 4, cpu)
     return DiffusionMethod(
         network,
         data or Data(),
@@ -90,7 +97,7 @@ def method(on_vertices=False, data=None, seed=0, **losses):
         skin_scale=torch.tensor([2.0, 3.0]),
         skin_size=3 * V,
         lip_dist=pair_distances(found["skin"], means, [lips[0]] * 2, [lips[1]] * 2, 4, torch.device("cpu")),
-        smooth=torch.from_numpy(forms),
+        smooth=smooth,
         streaming=Streaming(6, 15, 9, 16000, 16000),
     )
 
@@ -194,6 +201,16 @@ def test_vertex_terms_by_hand(monkeypatch):
     mask = torch.linspace(0, 1, V).repeat_interleave(3)
     predicted = ((b.target + error)[0, :, :4] @ basis).diff(dim=0)
     assert terms["EXP_SMOOTH"].item() == pytest.approx((mask * predicted.pow(2)).mean().item(), rel=1e-4)
+
+
+def test_motion_outside_the_basis_is_smoothed_too(monkeypatch):
+    b = batch((12,), (0,))
+    frames = torch.randn(1, 12, POSES.size, generator=torch.Generator().manual_seed(1))
+    m = method(on_vertices=True)
+    monkeypatch.setattr(m.network, "forward", lambda *args: (frames, None))
+    mask = torch.linspace(0, 1, V).repeat_interleave(3)
+    moved = frames[0, :, : 3 * V].diff(dim=0)
+    assert m.loss(b, 0.0).terms["EXP_SMOOTH"].item() == pytest.approx((mask * moved.pow(2)).mean().item(), rel=1e-4)
 
 
 def test_absent_channels_and_padded_frames_do_not_count():

@@ -7,7 +7,7 @@ coefficients, and the squared error of poses in the span is that of their coeffi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,8 @@ from audio2face.networks.diffusion_rnn import DiffusionRNN, encode_segments
 from audio2face.processes import ALONE, Processes
 from audio2face.shares import drawing_for
 
+HARDLY = 1e-3  # of the largest weight: a vertex that hardly counts
+
 
 @dataclass(frozen=True)
 class DiffusionLosses:
@@ -37,6 +39,25 @@ class DiffusionLosses:
     jaw_weight: float = 1.0
     lip_dist_exp: float = 10.0
     lip_dist_emotion: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Smoothness:
+    """Squared upper-face motion, a mean over 3V: of the skin's values at `index` (n,), weighed by `weights` (A, n).
+
+    Without an index of skin coefficients, as a quadratic form `weights` (A, K, K) of their differences.
+    """
+
+    weights: Tensor
+    index: Tensor | None = None
+
+    def __call__(self, skin: Tensor, actor_ids: Tensor) -> Tensor:
+        """Of skin (B, T, 3V or K), from frame to frame: (B, T - 1)."""
+        weights = self.weights[actor_ids]
+        if self.index is None:
+            moved = skin.diff(dim=1)
+            return (torch.bmm(moved, weights) * moved).sum(dim=2)
+        return torch.matmul(skin.index_select(2, self.index).diff(dim=1).square(), weights.unsqueeze(2)).squeeze(2)
 
 
 @dataclass(frozen=True)
@@ -101,15 +122,13 @@ class DiffusionMethod:
         skin_scale: Tensor,
         skin_size: int,
         lip_dist: VertexDistances | None = None,
-        smooth: Tensor | None = None,
+        smooth: Smoothness | None = None,
         streaming: Streaming,
         step_bias: float = 0.0,
         processes: Processes = ALONE,
         speed: Speed = IN_FULL,
     ):
-        """`smooth` (A, K, K): squared upper-face motion as a quadratic form of coefficient differences, over 3V.
-
-        `skin_scale` (A,) takes normalised skin to data units; `skin_size` is 3V.
+        """`skin_scale` (A,) takes normalised skin to data units; `skin_size` is 3V.
         Half the segments get a step t at an even chance, half at one proportional to t ** step_bias.
         """
         self.processes, self.speed, self.denoise = processes, speed, speed.compiled(network)
@@ -173,18 +192,15 @@ class DiffusionMethod:
         prediction = prediction.to(x_0.dtype)
         error = (prediction - x_0) * (self.weight * self._present(batch))
         means = {"MSE": over_frames((error**2).sum(dim=2) / space.full_size, batch.valid)}
-        lips, smooth = weights.get("LIP_DIST") and self.lip_dist, weights.get("EXP_SMOOTH") and self.smooth is not None
-        ours = space.skin_coeffs(prediction, batch.actor_ids) if lips or smooth else prediction
-        if lips:
+        if weights.get("LIP_DIST") and self.lip_dist:
+            ours = space.skin_coeffs(prediction, batch.actor_ids)
             means["LIP_DIST"] = self._lips(ours, space.coeff_layout.split(batch.target)["skin_coeffs"], batch)
         moving = batch.valid[:, 1:] * batch.valid[:, :-1]
         if weights.get("VELOCITY"):
             difference = (self._skin(prediction) - self._skin(x_0)).diff(dim=1)
             means["VELOCITY"] = over_frames((difference**2).sum(dim=2) / self.skin_size, moving)
-        if smooth and self.smooth is not None:
-            moved = ours.diff(dim=1)
-            energy = (torch.bmm(moved, self.smooth[batch.actor_ids]) * moved).sum(dim=2)
-            means["EXP_SMOOTH"] = over_frames(energy, moving)
+        if weights.get("EXP_SMOOTH") and self.smooth is not None:
+            means["EXP_SMOOTH"] = over_frames(self.smooth(self._skin(prediction), batch.actor_ids), moving)
         terms = over_processes(means, self.processes, batch.share.counts)
         return Losses(weighted_total(terms, {"MSE": 1.0, **weights}), terms)
 
@@ -241,6 +257,25 @@ def warm_cosine(
         return float(rate / learning_rate)
 
     return multiplier
+
+
+def vertex_smoothness(masks: Sequence[np.ndarray], device: torch.device) -> Smoothness:
+    """Smoothness of vertices, given the mask (V,) of every actor; vertices that hardly count are left out."""
+    stacked = np.stack(masks)
+    chosen = np.flatnonzero((stacked > HARDLY * stacked.max()).any(axis=0))
+    index = (3 * chosen[:, None] + np.arange(3)).ravel()
+    weights = np.repeat(stacked[:, chosen] / (3 * stacked.shape[1]), 3, axis=1)
+    return Smoothness(torch.from_numpy(weights).float().to(device), torch.from_numpy(index).to(device))
+
+
+def coefficient_smoothness(
+    bases: Sequence[np.ndarray], masks: Sequence[np.ndarray], size: int, device: torch.device
+) -> Smoothness:
+    """The same of coefficients, padded to `size`: bases (K, V, 3), masks (V,) of every actor."""
+    forms = np.zeros((len(bases), size, size), np.float32)
+    for form, basis, mask in zip(forms, bases, masks, strict=True):
+        form[: len(basis), : len(basis)] = smooth_form(basis, mask)
+    return Smoothness(torch.from_numpy(forms).to(device))
 
 
 def smooth_form(basis: np.ndarray, mask: np.ndarray) -> np.ndarray:

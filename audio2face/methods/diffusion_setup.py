@@ -22,7 +22,15 @@ from audio2face.export.streaming_graph import pose_layout
 from audio2face.geometry.pca import padded_bases
 from audio2face.geometry.regions import upper_face_mask
 from audio2face.layout import ChannelLayout
-from audio2face.methods.diffusion import DiffusionLosses, DiffusionMethod, Space, smooth_form, warm_cosine
+from audio2face.methods.diffusion import (
+    DiffusionLosses,
+    DiffusionMethod,
+    Smoothness,
+    Space,
+    coefficient_smoothness,
+    vertex_smoothness,
+    warm_cosine,
+)
 from audio2face.methods.diffusion_checks import check_export, check_noise, trained_steps
 from audio2face.methods.preview import build_preview, diffusion_coeffs, preview_inputs
 from audio2face.methods.setup import Inputs, Training
@@ -89,7 +97,9 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         lip_dist=build_distances(inputs, coeff_layout.sizes["skin_coeffs"], device, "lip_dist")
         if train.LOSS_LIP_DIST_ALPHA
         else None,
-        smooth=_smooth(inputs, coeff_layout.sizes["skin_coeffs"], device) if train.LOSS_EXP_SMOOTH_ALPHA else None,
+        smooth=_smooth(inputs, space.on_vertices, coeff_layout.sizes["skin_coeffs"], device)
+        if train.LOSS_EXP_SMOOTH_ALPHA
+        else None,
         streaming=Streaming.of(spec.extra["streaming"]),
         step_bias=train.STEP_BIAS,
         processes=runtime.processes,
@@ -294,17 +304,15 @@ def _losses(inputs: Inputs) -> DiffusionLosses:
     )
 
 
-def _smooth(inputs: Inputs, size: int, device: torch.device) -> Tensor | None:
-    """(A, K, K) upper-face motion as a quadratic form; None, with a warning, when an actor has no lid vertices."""
-    forms = []
-    for actor in inputs.actors:
+def _smooth(inputs: Inputs, on_vertices: bool, size: int, device: torch.device) -> Smoothness | None:
+    """How upper-face motion is weighed; None, with a warning, when an actor has no lid vertices."""
+    masks, skins = [], [inputs.runs[actor].skin for actor in inputs.actors]
+    for actor, skin in zip(inputs.actors, skins, strict=True):
         lids = inputs.files[actor].eye_dist_pairs()
         if lids is None:
             logger.warning("LOSS_EXP_SMOOTH_ALPHA is off: no SKIN_EYE_DIST_VERTEX_LIST_FPATH for %s", actor)
             return None
-        run = inputs.runs[actor]
-        form = np.zeros((size, size), np.float32)
-        count = run.skin.num_components
-        form[:count, :count] = smooth_form(run.skin.components, upper_face_mask(run.skin.mean, np.asarray(lids[1])))
-        forms.append(form)
-    return torch.from_numpy(np.stack(forms)).to(device)
+        masks.append(upper_face_mask(skin.mean, np.asarray(lids[1])))
+    if on_vertices:
+        return vertex_smoothness(masks, device)
+    return coefficient_smoothness([skin.components for skin in skins], masks, size, device)

@@ -14,7 +14,13 @@ from audio2face.data.segment_dataset import CONTEXT, SegmentBatch, SegmentData, 
 from audio2face.data.window_dataset import ClipConditions
 from audio2face.diffusion.schedule import build_schedule
 from audio2face.layout import ChannelLayout
-from audio2face.methods.diffusion import DiffusionLosses, DiffusionMethod, Space, smooth_form
+from audio2face.methods.diffusion import (
+    DiffusionLosses,
+    DiffusionMethod,
+    Space,
+    coefficient_smoothness,
+    vertex_smoothness,
+)
 from audio2face.methods.speed import IN_FULL, Speed
 from audio2face.methods.vertex_distances import pair_distances
 from audio2face.networks.diffusion_rnn import DiffusionRNN, hear_windows
@@ -81,7 +87,12 @@ def make_method(
     space = make_space(actor, on_vertices)
     components = actor.skin.reshape(len(actor.skin), -1, 3)
     upper, lower = actor.lips()
-    form = smooth_form(components, np.linspace(0, 1, components.shape[1], dtype=np.float32))
+    masks, cpu = [np.linspace(0, 1, components.shape[1], dtype=np.float32)], torch.device("cpu")
+    smooth = (
+        vertex_smoothness(masks, cpu)
+        if on_vertices
+        else coefficient_smoothness([components], masks, len(components), cpu)
+    )
     return DiffusionMethod(
         make_network(space.layout, space.mean, encoder),
         data,
@@ -92,7 +103,7 @@ def make_method(
         skin_scale=torch.tensor([SKIN_SCALE]),
         skin_size=actor.skin.shape[1],
         lip_dist=pair_distances([components], [actor.mean], [upper], [lower], len(components), torch.device("cpu")),
-        smooth=torch.from_numpy(form)[None],
+        smooth=smooth,
         streaming=STREAMING,
         speed=speed,
     )
@@ -113,7 +124,7 @@ class PlainDiffusion:
     """The vertex-space network trained the plain way, one clip at a time.
 
     The frozen encoder hears every segment anew, whole; noise is drawn on every vertex; the predicted mesh is projected
-    on the basis and rebuilt from it to read a few lip distances and the motion of the upper face.
+    on the basis and rebuilt from it to read a few lip distances; the motion of the upper face is read from all vertices.
     """
 
     def __init__(self, method: DiffusionMethod, actor: MadeUp):
@@ -143,7 +154,7 @@ class PlainDiffusion:
         ours, true = (self.rebuilt(frames[..., skin]) for frames in (prediction, x_0))
         lips = [(v[..., self.upper * 3 + 1] - v[..., self.lower * 3 + 1]) * SKIN_SCALE for v in (ours, true)]
         near = torch.exp(-10 * lips[1].clamp(min=0))
-        moved = (self.mask * ours.diff(dim=1) ** 2).mean()
+        moved = (self.mask * prediction[..., skin].diff(dim=1) ** 2).mean()
         return (
             mean_square
             + WEIGHTS["LIP_DIST"] * ((lips[0] - lips[1]) * near).square().mean()
