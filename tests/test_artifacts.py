@@ -190,6 +190,16 @@ def test_deployed_model(train_run, tmp_path):
         )
     text = (folder / "README.md").read_text()
     assert "--optShapes=input:3x1x640,emotion:3x1x6" in text and "joy, anger" in text and "{" not in text
+    assert all(f"`{name}`" in text for name in files - {"README.md"}) and "2 weights" in text and "triangles" not in text
+
+
+def test_the_readme_names_the_triangles(train_run, tmp_path):
+    triangles = train_run.path / "actors/ada/triangles.npz"
+    write_topology(triangles, Topology(np.array([[0, 1, 11]])))
+    model_package.write_model(tmp_path / "deploy", train_run, {"ada": CONFIG})
+    triangles.unlink()  # other tests use the run
+    assert (tmp_path / "deploy/triangles_ada.npz").is_file()
+    assert "`triangles_ada.npz`" in (tmp_path / "deploy/README.md").read_text()
 
 
 def test_deploying_again_replaces_and_keeps_a_matching_engine(train_run, tmp_path):

@@ -294,6 +294,7 @@ REGRESSION = {
     "no network at all": ("network-file", lambda f: (f / "network.onnx").unlink()),
     "ONNX as engine": ("network-file", model("networkPath", value="network.onnx")),
     "ONNX named as engine": ("network-file", lambda f: shutil.copy(f / "network.onnx", f / "network.trt")),
+    "text as engine": ("network-file", lambda f: (f / "network.trt").write_text("version https://git-lfs")),
     "ONNX damaged": ("onnx-load", rewrite("network.onnx", lambda b: b[: len(b) // 2])),
     "renamed input": ("onnx-tensors", network(names=("audio", "emotion", "result"))),
     "renamed output": ("onnx-tensors", network(names=("input", "emotion", "output"))),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from audio2face.artifacts.package_readme import trtexec_arguments, zero_note
+from audio2face.artifacts.package_readme import emotion_weights, triangle_row, trtexec_arguments, zero_note
 from audio2face.artifacts.train_run import ActorData, TrainRun
 from audio2face.audio.streaming import Streaming
 from audio2face.formats.json_file import read_json
@@ -56,7 +56,7 @@ To animate more tracks at once than MAX_BATCH_SIZE, raise the number in `--maxSh
 - **State**: `input_latents` is zero for the first window, then the `output_latents` of the window before.
 - **Noise**: `noise` is normal noise. The same for every window repeats the same small motions; fresh noise does not.
 - **Identity**: one-hot, in the order above. It chooses the way of moving; the geometry is that of `model_data_<actor>.npz`.
-- **Emotion**: {emotion_count} weights, 0 to 1, for every shown frame, in this order: {emotions}.
+- **Emotion**: {emotion_weights}, 0 to 1, for every shown frame, in this order: {emotions}.
   {zero_note}A host has to send at least one emotion key; `default_emotion` is only a suggestion to it.
 {early_note}"""
 
@@ -79,7 +79,8 @@ def diffusion_readme(run: TrainRun, actors: list[ActorData]) -> str:
         numbered=", ".join(f"{i} {name}" for i, name in enumerate(spec.actors)),
         version=spec.network_version,
         steps=info["params"]["num_diffusion_steps"],
-        blendshape_rows="".join(_blendshape_row(files) for actor in actors for files in actor.blendshapes.values()),
+        blendshape_rows="".join(_blendshape_row(files) for actor in actors for files in actor.blendshapes.values())
+        + "".join(map(triangle_row, actors)),
         blendshape_note=_blendshape_note(actors),
         builder_time=trt["estimated_trt_builder_time"],
         arguments=trtexec_arguments(trt),
@@ -93,7 +94,7 @@ def diffusion_readme(run: TrainRun, actors: list[ActorData]) -> str:
         centre=s.centre,
         left=s.left,
         fps=spec.fps,
-        emotion_count=len(spec.emotion_inputs),
+        emotion_weights=emotion_weights(spec),
         emotions=", ".join(spec.emotion_inputs),
         zero_note=zero_note(spec),
         early_note=_early_note(s),

@@ -211,6 +211,10 @@ class _Check:
             start = stream.read(4)
         if start[:1] == _ONNX_START:
             self.report.problem("network-file", name, "is an ONNX file; it must be an engine built from one")
+        elif start not in _ENGINE_MAGIC and start.isascii() and start.decode("ascii").isprintable():
+            self.report.problem(
+                "network-file", name, "is a text file, perhaps a pointer of git-lfs; it must be an engine"
+            )
         elif start not in _ENGINE_MAGIC:
             self.report.note(name, "does not look like a serialized TensorRT engine")
 

@@ -54,7 +54,7 @@ To animate more tracks at once than MAX_BATCH_SIZE, raise the number in `--maxSh
   runtime does not do this; `input_strength` in `model_config.json` is a further gain, 1.0 being what was trained.
 - **Windows**: {length} samples; the face belongs to the moment of sample {offset}, counted from 0 (`audio_params` in
   `network_info.json`).
-- **Emotion**: {emotion_count} weights, 0 to 1, in this order: {emotions}.
+- **Emotion**: {emotion_weights}, 0 to 1, in this order: {emotions}.
   {zero_note}A host has to send at least one emotion key; `default_emotion` is only a suggestion to it.
 - **Implicit emotion**: `source_shot` and `source_frame` in `model_config.json` pick a row of `implicit_emo_db.npz`, a
   manner of speaking learned from that moment. Now: shot `{shot}`, row {row}. Shots: {shots}.
@@ -71,7 +71,7 @@ def regression_readme(run: TrainRun, actor: ActorData, database: EmotionDB, shot
         actor=actor.actor,
         version=spec.network_version,
         run=run.name,
-        blendshape_rows=_blendshape_rows(actor),
+        blendshape_rows=_blendshape_rows(actor) + triangle_row(actor),
         arguments=trtexec_arguments(trt),
         defaults=" and ".join(f"{name} = {value}" for name, value in trt["defaults"].items()),
         fps=spec.fps,
@@ -79,7 +79,7 @@ def regression_readme(run: TrainRun, actor: ActorData, database: EmotionDB, shot
         rate=spec.audio_params["samplerate"],
         length=spec.audio_params["buffer_len"],
         offset=spec.audio_params["buffer_ofs"],
-        emotion_count=len(spec.emotion_inputs),
+        emotion_weights=emotion_weights(spec),
         emotions=", ".join(spec.emotion_inputs),
         zero_note=zero_note(spec),
         shot=shot,
@@ -88,10 +88,23 @@ def regression_readme(run: TrainRun, actor: ActorData, database: EmotionDB, shot
     )
 
 
+def emotion_weights(spec: NetworkSpec) -> str:
+    """How many weights an emotion has, in words."""
+    count = len(spec.emotion_inputs)
+    return f"{count} weights" if count > 1 else "one weight"
+
+
+def triangle_row(actor: ActorData) -> str:
+    """The row of a table of files for the faces of an actor's meshes, when they are known."""
+    if actor.triangles is None:
+        return ""
+    return f"| `triangles_{actor.actor}.npz` | faces of the meshes, for `audio2face.load_model`; the runtime does not read it |\n"
+
+
 def zero_note(spec: NetworkSpec) -> str:
     """What all zeros mean as an emotion."""
     if not spec.emotion_names:
-        return "The network was trained without emotions: this one is there because the runtime wants one, and does nothing. "
+        return "The network was trained without emotions: this one does nothing, the runtime wants one.\n  "
     return f"All zeros mean {spec.zero_emotion}. " if spec.zero_emotion is not None else ""
 
 
