@@ -190,7 +190,9 @@ def test_deployed_model(train_run, tmp_path):
         )
     text = (folder / "README.md").read_text()
     assert "--optShapes=input:3x1x640,emotion:3x1x6" in text and "joy, anger" in text and "{" not in text
-    assert all(f"`{name}`" in text for name in files - {"README.md"}) and "2 weights" in text and "triangles" not in text
+    assert (
+        all(f"`{name}`" in text for name in files - {"README.md"}) and "2 weights" in text and "triangles" not in text
+    )
 
 
 def test_the_readme_names_the_triangles(train_run, tmp_path):

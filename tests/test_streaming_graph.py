@@ -4,6 +4,7 @@ import json
 import shutil
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from onnxruntime import InferenceSession
@@ -121,6 +122,19 @@ def test_exported_graph_equals_torch_at_any_batch(which, request):
     shapes = {t.name: t.shape for t in (*session.get_inputs(), *session.get_outputs())}
     assert shapes["input_latents"] == [2, 2, "batch", 32] == shapes["output_latents"]
     assert [shapes[n][0] for n in ("window", "identity", "emotion", "noise", "prediction")] == ["batch"] * 5
+
+
+def is_single_precision(run):
+    """Whether no value of the exported graph is a double, a type that TensorRT does not have."""
+    graph = onnx.shape_inference.infer_shapes(onnx.load(run.path / "deploy/network.onnx")).graph
+    types = {v.type.tensor_type.elem_type for v in (*graph.value_info, *graph.input, *graph.output)}
+    types |= {a.i for node in graph.node if node.op_type == "Cast" for a in node.attribute}
+    return onnx.TensorProto.FLOAT in types and onnx.TensorProto.DOUBLE not in types
+
+
+@pytest.mark.parametrize("which", ["two", "vertices"])
+def test_exported_graph_is_of_single_precision(which, request):
+    assert is_single_precision(request.getfixturevalue(which))
 
 
 def test_export_again_gives_the_same_network(two, project):
@@ -430,6 +444,7 @@ def test_tensorrt_gets_the_exported_network_and_its_shapes(two, project, monkeyp
 
 def run_in_every_mode(run, root, tolerance=1e-4):
     """Infer in every mode; all windowed ones must give the same frames."""
+    assert is_single_precision(run)
     results = {}
     for mode in ("offline", *WINDOWED, *EXPORTED):
         folder = output(root, infer.run("tiny", "latest", INFERENCE_MODE=mode, OUTPUT_FORMATS=["npy"]))

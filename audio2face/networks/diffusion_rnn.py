@@ -147,10 +147,10 @@ class DiffusionRNN(nn.Module):
         time, never stretched to fit each other.
         """
         steps = self.encoder(audio)  # (B, S, dim)
-        centre = self.encoder.centre - lead
-        index, weight = step_positions(num_frames, self.fps, self.pieces, centre, steps.shape[1])
+        centre, last = self.encoder.centre - lead, int(steps.shape[1]) - 1  # a plain number, also in an exported graph
+        index, weight = step_positions(num_frames, self.fps, self.pieces, centre, last + 1)
         weight = weight.to(steps)[:, None]
-        high = (index + 1).clamp(max=steps.shape[1] - 1)
+        high = (index + 1).clamp(max=last)
         x = torch.lerp(steps[:, index.to(steps.device)], steps[:, high.to(steps.device)], weight)
         return x.unflatten(1, (num_frames, self.pieces)).flatten(2)
 
