@@ -244,7 +244,7 @@ AUG_MUTED_AUDIO_NOISE_TYPE = "mic"
 # Change: raise it when the face moves in noisy pauses of your recordings.
 AUG_MUTED_AUDIO_NOISE_SCALE = 0.1
 
-# Further factor on the noise, drawn anew for every item from this range.
+# Further factor on the noise, drawn anew from this range for every segment, or for every take that TIMESHIFT_GRID keeps.
 # Type: (lowest, highest), numbers >= 0.
 # Change: together with AUG_MUTED_AUDIO_NOISE_SCALE.
 AUG_MUTED_AUDIO_NOISE_LOCAL_SCALE_RANGE = (0.0, 1.0)
@@ -620,7 +620,7 @@ TARGET_OBJECTS_TO_CUDA = True
 # Takes of every clip of which a frozen encoder's features are computed and cached; segments draw one of them. Takes
 # spread over AUGMENT["timeshift"] and over where the encoder's windows begin, and draw pitch shift and noise once each.
 # Type: whole number >= 1.
-# Change: 1 or 2 when the cache gets too large, more with pitch shift.
+# Change: 2 when the cache gets too large, more with pitch shift; 1 is no time shift at all where features are kept.
 TIMESHIFT_GRID = 4
 
 # Memory for these cached features. When they need more they are computed anew in every step.

@@ -197,7 +197,7 @@ AUG_MUTED_AUDIO_NOISE_TYPE = "mic"
 # Change: raise it when the face moves in noisy pauses of your recordings.
 AUG_MUTED_AUDIO_NOISE_SCALE = 0.1
 
-# Further factor on the noise, drawn anew for every item from this range.
+# Further factor on the noise, drawn from this range for every window of a silent clip and time shift.
 # Type: (lowest, highest), numbers >= 0.
 # Change: together with AUG_MUTED_AUDIO_NOISE_SCALE.
 AUG_MUTED_AUDIO_NOISE_LOCAL_SCALE_RANGE = (0.0, 1.0)
@@ -585,7 +585,7 @@ TARGET_OBJECTS_TO_CUDA = True
 # Time shifts, evenly spaced over AUGMENT["timeshift"], for which the frozen audio features are computed and cached;
 # items draw one of them.
 # Type: whole number >= 1.
-# Change: 1 or 2 when the cache gets too large, more for a finer shift.
+# Change: 2 when the cache gets too large, more for a finer shift; 1 is no shift at all.
 TIMESHIFT_GRID = 4
 
 # Memory for these cached features. When they need more they are computed anew in every step.
