@@ -183,6 +183,8 @@ def run_arguments(
         argv += ["--gpus", "all"]
     if sys.stdin.isatty() and sys.stdout.isatty():
         argv += ["--interactive", "--tty"]
+    if command == "shell" and "A2F_VIEWER_PORT" in settings:
+        argv += ["--publish", _published(settings["A2F_VIEWER_PORT"])]
     for mount in mounted:
         argv += ["--mount", mount.argument()]
     told = _told(settings)
@@ -193,6 +195,13 @@ def run_arguments(
             argv += ["--env", key]
     argv += [arg for key in PASSED_ON if key in os.environ and key not in settings for arg in ("--env", key)]
     return [*argv, machine.image, *inner]
+
+
+def _published(port: str) -> str:
+    """The value of --publish for the viewer: this machine alone reaches it. Raises DockerError for what is no port."""
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise DockerError(f"A2F_VIEWER_PORT={port}: expected a number from 1 to 65535")
+    return f"127.0.0.1:{int(port)}:{int(port)}"
 
 
 def _told(settings: Mapping[str, str]) -> dict[str, str]:

@@ -8,8 +8,10 @@ python -m runners.view animation.npy --audio speech.wav --triangles face.obj
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import webbrowser
+from collections.abc import Mapping
 from pathlib import Path
 
 from runners.cli import Stop, answer
@@ -24,18 +26,16 @@ examples:
   python -m runners.view workspace/output_deploy/261121_143912_demo            a model alone: drop a sound on the page
   python -m runners.view shot.npy --audio shot.wav --triangles face.obj        any animation file or folder
 
-It runs without Docker, needs no network, and answers this machine only. From another machine: `ssh -L 8123:127.0.0.1:8123`,
-and --port 8123 --no-browser. Ctrl-C ends it. Exit status: 0 ended, 2 a mistake in what was asked for.
+It needs no network, and answers this machine only. From another machine: `ssh -L 8123:127.0.0.1:8123`, and --port 8123
+--no-browser. In the container: `A2F_VIEWER_PORT=8123 ./docker/run_shell.sh`, and the command in that shell. Ctrl-C ends it.
+Exit status: 0 ended, 2 a mistake in what was asked for.
 """
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     arguments = _parser().parse_args(argv)
-    try:
-        return answer(lambda: view(arguments))
-    except KeyboardInterrupt:
-        return 0
+    return answer(lambda: view(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,26 +74,42 @@ def view(arguments: argparse.Namespace) -> int:
         problems.append(f"--port {arguments.port}: expected a number up to 65535")
     if problems:
         raise UserError(problems)
+    port, published = port_to_listen_on(arguments.port, os.environ)
     fields = ("what", "name", "kind", "audio", "triangles", "fps")
     library = build_library(Wish(**{name: getattr(arguments, name) for name in fields}))
     try:
-        server = ViewServer(library, arguments.port)
+        server = ViewServer(library, port, published)
     except OSError as error:
-        raise UserError(
-            f"--port {arguments.port}: {error.strerror}; choose another, or none for any free one"
-        ) from error
+        raise UserError(f"--port {port}: {error.strerror}; choose another, or none for any free one") from error
     try:
-        for notice in library.notices:
+        for notice in [*library.notices, *_closed(published, os.environ)]:
             print(f"note: {notice}")
         print(f"{library.title}: {len(library.shots)} shot(s)\nOpen {server.url}\nCtrl-C ends the viewer.", flush=True)
         Stop().listen()
         if not arguments.no_browser:
             webbrowser.open(server.url)
         server.serve_forever()
+    except KeyboardInterrupt:
+        return 0
     finally:
         server.server_close()
         library.close()
     return 0
+
+
+def port_to_listen_on(asked: int, environ: Mapping[str, str]) -> tuple[int, bool]:
+    """The port, and whether it is the one of this container that docker/run_shell.sh publishes (A2F_VIEWER_PORT)."""
+    given = environ.get("A2F_VIEWER_PORT", "")
+    if environ.get("A2F_IN_CONTAINER") != "1" or not given.isdecimal() or asked not in (0, int(given)):
+        return asked, False
+    return int(given), True
+
+
+def _closed(published: bool, environ: Mapping[str, str]) -> list[str]:
+    """What to do in a container whose ports nobody opens; VSCode's terminal does it by itself."""
+    if published or environ.get("A2F_IN_CONTAINER") != "1" or environ.get("TERM_PROGRAM") == "vscode":
+        return []
+    return ["no browser outside reaches this container; start its shell as A2F_VIEWER_PORT=8123 ./docker/run_shell.sh"]
 
 
 if __name__ == "__main__":

@@ -8,9 +8,12 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -109,10 +112,10 @@ def test_outputs_belong_to_the_caller(image: str) -> None:
 
 
 def _write_as_somebody(machine: Machine) -> None:
-    socket = Path("/var/run/docker.sock").stat()
+    engine = Path("/var/run/docker.sock").stat()
     code = "open('/workspace/made', 'w').close(); import os; os.makedirs(os.path.expanduser('~/.cache'))"
     program = [_shared_python(), "-m", "runners.launch", "shell", "python", "-c", code]
-    ids = {"user": 4321, "group": 4321, "extra_groups": [socket.st_gid]}
+    ids = {"user": 4321, "group": 4321, "extra_groups": [engine.st_gid]}
     subprocess.run(program, env=machine.environ, cwd=machine.checkout, timeout=60, check=True, **ids)
 
 
@@ -133,6 +136,29 @@ def test_data_sets_and_checkout_cannot_be_written(machine: Machine) -> None:
     machine.write(machine.checkout / "audio2face/commands/preproc.py", "def run(*a): open('/framework/y', 'w')")
     readonly = machine.run("run_preproc.py", "my-project", "claire")
     assert readonly.returncode == 2 and "/framework/y: Read-only file system" in readonly.stderr
+
+
+def test_a_browser_of_this_machine_reaches_the_viewer_in_a_container(machine: Machine) -> None:
+    np.save(machine.root / "datasets/shot.npy", np.zeros((4, 5, 3), np.float32))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environ = {**machine.environ, "A2F_VIEWER_PORT": str(port)}
+    program = [sys.executable, "-m", "runners.launch", "shell", "python", "-m", "runners.view", "/datasets/shot.npy"]
+    process = subprocess.Popen(program, env=environ, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        told = next(line for line in process.stdout if line.startswith("Open "))
+        assert told.startswith(f"Open http://127.0.0.1:{port}/")
+        with urllib.request.urlopen(told.split()[1], timeout=30) as page:
+            assert page.status == 200 and b"<html" in page.read()
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30)
+        published = docker("ps", "--filter", f"publish={port}", "--format", "{{.Ports}}").stdout
+        assert published.strip() == f"127.0.0.1:{port}->{port}/tcp"
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
 
 
 def test_pipeline_in_containers_equals_local_runs(image: str, tmp_path: Path) -> None:

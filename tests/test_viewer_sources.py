@@ -1,5 +1,9 @@
 """What `python -m runners.view` shows for each name that may be typed, and what it says to mistakes."""
 
+import signal
+import subprocess
+import sys
+
 import fake_dataset
 import fake_run
 import fake_viewer
@@ -157,3 +161,28 @@ def test_a_taken_port_is_told(place, capsys):
     assert "choose another" in capsys.readouterr().err
     other.server_close()
     other.library.close()
+
+
+def test_only_a_container_with_a_published_port_listens_beyond_itself():
+    inside = {"A2F_IN_CONTAINER": "1"}
+    assert view.port_to_listen_on(0, {}) == (0, False)
+    assert view.port_to_listen_on(0, {"A2F_VIEWER_PORT": "8123"}) == (0, False)  # not in a container
+    assert view.port_to_listen_on(0, inside) == (0, False)
+    assert view.port_to_listen_on(0, {**inside, "A2F_VIEWER_PORT": "8123"}) == (8123, True)
+    assert view.port_to_listen_on(8123, {**inside, "A2F_VIEWER_PORT": "8123"}) == (8123, True)
+    assert view.port_to_listen_on(9000, {**inside, "A2F_VIEWER_PORT": "8123"}) == (9000, False)
+    assert view.port_to_listen_on(0, {**inside, "A2F_VIEWER_PORT": "x"}) == (0, False)
+    for published, address in ((False, "127.0.0.1"), (True, "0.0.0.0")):
+        server = ViewServer(Library("", [], []), 0, published)
+        assert server.server_address[0] == address and server.url.startswith("http://127.0.0.1:")
+        server.server_close()
+        server.library.close()
+
+
+def test_ctrl_c_is_how_the_viewer_ends(place):
+    program = [sys.executable, "-m", "runners.view", str(place / "a_skin.npy"), "--no-browser"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and any(line.startswith("Open ") for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 0 and not errors

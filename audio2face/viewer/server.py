@@ -42,15 +42,18 @@ NO_SECRET = "Open the address that `python -m runners.view` printed: it ends in 
 
 
 class ViewServer(ThreadingHTTPServer):
-    """Serves one library at `url` until `shutdown`. Raises OSError when the port is taken."""
+    """Serves one library at `url` until `shutdown`, to this machine alone. Raises OSError when the port is taken.
+
+    In a container that is not where the browser is: there `published` listens for what the engine passes on.
+    """
 
     daemon_threads = True
 
-    def __init__(self, library: Library, port: int = 0):
+    def __init__(self, library: Library, port: int = 0, published: bool = False):
         self.library = library
         self.secret = secrets.token_urlsafe(16)
         self.files = {path.relative_to(PAGE).as_posix(): path for path in PAGE.rglob("*") if path.suffix in KINDS}
-        super().__init__((ADDRESS, port), Handler)
+        super().__init__(("" if published else ADDRESS, port), Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Browsers drop connections as they like: no traceback for that."""
