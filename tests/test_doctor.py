@@ -16,6 +16,7 @@ from audio2face.doctor.fix import write_fixed_copy
 from audio2face.doctor.html import html_report
 from audio2face.doctor.mend import fill_lost_frames, resample_frames
 from audio2face.doctor.report import as_json, shot_lines, text_table
+from audio2face.doctor.scan import frames_to_sample
 from audio2face.formats import ANIMATION_WRITERS
 from audio2face.types import UserError
 from runners import check_dataset
@@ -310,6 +311,19 @@ def test_places_that_cannot_be_written_are_told_before_anything_is_read(project,
     assert check_dataset.main(["tiny", "--fix", folder]) == 2
     told = capsys.readouterr()
     assert not told.out and "is there already" in told.err
+
+
+def test_few_shots_are_sampled_densely_enough_to_see_the_lips_part(data):
+    assert [frames_to_sample(n) for n in (0, 1, 3, 50, 400)] == [150, 150, 50, 3, 3]
+    rest = np.load(data.home / "geom/skin/neutral_pose.npy")
+
+    def closed_where_three_samples_look(frames):
+        frames = frames.copy()
+        frames[[0, (len(frames) - 1) // 2, -1]] = rest
+        return frames
+
+    data.edit_all(closed_where_three_samples_look)
+    assert not [f for f in quick_check(data.sections(), [ACTOR]) if f.check.startswith(("lists.", "config.prune"))]
 
 
 def test_a_shot_unlike_the_others_spoils_no_other_finding(data):

@@ -52,9 +52,12 @@ def main(argv: list[str] | None = None) -> int:
         print(json.dumps({folder: asdict(report) for folder, report in reports.items()}, indent=2))
     else:
         for folder, report in reports.items():
-            print(f"{folder}: {f'{len(report.problems)} problems' if report.problems else 'OK'}")
+            count = f"{len(report.problems)} problem{'s' * (len(report.problems) > 1)}"
+            print(f"{folder}: {count if report.problems else 'OK'}")
             if report.problems or report.notes:
                 print(table(report))
+            if report.problems and all(problem.rule == "blendshape-paths" for problem in report.problems):
+                print("  a model that gives geometry only is meant to be so: --geometry-only accepts it")
     return 1 if any(report.problems for report in reports.values()) else 0
 
 

@@ -132,7 +132,7 @@ def _number_of_films(asked: int | None, sources: Mapping[str, ActorSource]) -> i
     if not any(source.files.skin_triangles_fpath for source in sources.values()):
         missing.append("SKIN_TRIANGLES_FPATH in config_dataset.py: the triangles to draw")
     if not all(find_spec(module) for module in ("av", "PIL")):
-        missing.append("the extra `video`: pip install 'audio2face[video]'")
+        missing.append("the extra `video`: pip install -e '.[video]'")
     if missing and asked:
         raise UserError(f"--videos needs {' and '.join(missing)}")
     if missing and asked is None:

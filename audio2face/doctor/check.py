@@ -19,7 +19,7 @@ from audio2face.doctor.clips import check_clips, check_muted, check_shots
 from audio2face.doctor.files import check_files
 from audio2face.doctor.findings import ERROR, INFO, STRUCTURE, Finding, Reporter, accept, raise_errors, worst_first
 from audio2face.doctor.geometry import check_geometry
-from audio2face.doctor.scan import Scan, combine, sample_cache, scan_cache
+from audio2face.doctor.scan import Scan, combine, frames_to_sample, sample_cache, scan_cache
 from audio2face.doctor.subject import Mesh, Subject, build_subject, readable
 from audio2face.doctor.sync import Lag, check_sync, find_lag, margin_frames
 from audio2face.doctor.vertex_lists import KEYS, check_vertex_lists, listed_vertices, mouth_opening, moving_vertices
@@ -87,7 +87,8 @@ def _of_headers(subject: Subject) -> Iterator[Finding]:
 
 def _of_samples(subject: Subject) -> Iterator[Finding]:
     vertices = listed_vertices(subject)
-    sampled = {s: readable(sample_cache, cache, vertices) for s, cache in subject.skin.caches.items()}
+    count = frames_to_sample(len(subject.skin.caches))
+    sampled = {s: readable(sample_cache, cache, vertices, count) for s, cache in subject.skin.caches.items()}
     scans = {shot: scan for shot, scan in sampled.items() if scan is not None}
     yield from check_numbers(subject, subject.skin, scans)
     good = {shot: scan for shot, scan in scans.items() if scan.num_frames > len(scan.bad_frames)}

@@ -13,6 +13,7 @@ from audio2face.preproc.caches import MAPPED, Cache
 
 BLOCK_VALUES = 1 << 23  # values held at once: 32 MB
 SAMPLED_FRAMES = 3  # of each shot, by the quick check
+LEAST_SAMPLES = 150  # of all shots together: of fewer, speech might show closed lips only
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,17 @@ def scan_cache(cache: Cache, rest: np.ndarray | None, vertices: np.ndarray) -> S
     return Scan(cache.shot, bad, step, spike, reach, picked, mean + rest, variance, digest.hexdigest())
 
 
-def sample_cache(cache: Cache, vertices: np.ndarray) -> Scan | None:
-    """A few frames of an animation, as far as they can be had without decoding it all: None for other formats."""
+def frames_to_sample(num_shots: int) -> int:
+    """How many frames of each of so many shots tell enough of a face together."""
+    return max(SAMPLED_FRAMES, -(-LEAST_SAMPLES // max(1, num_shots)))
+
+
+def sample_cache(cache: Cache, vertices: np.ndarray, count: int = SAMPLED_FRAMES) -> Scan | None:
+    """`count` frames of an animation, as far as they can be had without decoding it all: None for other formats."""
     if cache.path.suffix.lower() not in MAPPED:
         return None
     frames = read_animation(cache.path).frames
-    which = np.unique(np.linspace(0, len(frames) - 1, SAMPLED_FRAMES).astype(int))
+    which = np.unique(np.linspace(0, len(frames) - 1, count).astype(int))
     poses = np.array([frames[i] for i in which], np.float32)
     finite = np.asarray(np.isfinite(poses).all(axis=(1, 2)))
     bad = which[~finite].tolist()

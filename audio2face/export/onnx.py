@@ -83,9 +83,7 @@ def _dynamo(module: nn.Module, dummy: tuple[torch.Tensor, ...], signature: Signa
             verbose=False,
         )
     except ModuleNotFoundError as error:
-        raise UserError(
-            f"ONNX_EXPORTER 'dynamo' needs the package {error.name}: pip install audio2face[dynamo]"
-        ) from error
+        raise UserError(f"ONNX_EXPORTER 'dynamo' needs the package {error.name}: pip install -e '.[dynamo]'") from error
     model = onnx.load(str(path))
     for node in model.graph.node:  # source paths of this machine
         del node.metadata_props[:]

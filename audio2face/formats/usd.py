@@ -20,7 +20,7 @@ def require_usd() -> None:
     try:
         from pxr import Usd  # noqa: F401
     except ImportError as error:
-        raise UserError("USD files need the package 'usd-core': pip install 'audio2face[usd]'") from error
+        raise UserError("USD files need the package 'usd-core': pip install -e '.[usd]'") from error
 
 
 def write_usd_points(

@@ -82,7 +82,7 @@ def survey(home: Path, fps: float | None) -> tuple[Written, float, list[str]]:
         motion.append(shot.skin[:: max(1, len(shot.skin) // SAMPLED)])
     if len(rates) > 1:
         problems.append(f"caches of different rates: {', '.join(f'{r:g}' for r in sorted(rates))}; say --fps")
-    raise_problems(problems or ([] if shots else [f"{home}: no shots in cache/skin"]))
+    raise_problems(list(dict.fromkeys(problems)) or ([] if shots else [f"{home}: no shots in cache/skin"]))
     poses = np.concatenate(motion)
     notes = [f"found: {', '.join(files.values())}"]
     lacking = [name for name in LISTS if f"SKIN_{name.upper()}_VERTEX_LIST_FPATH" not in files]
@@ -102,7 +102,7 @@ def _read_shot(home: Path, name: str, fps: float | None) -> tuple[ShotParts, flo
     animation = read_animation(find_animation(home / "cache/skin", name))
     rate = fps or animation.fps
     if rate is None:
-        raise UserError(f"shot {name}: its cache does not tell its rate; say --fps")
+        raise UserError("the caches do not tell their rate; say it, for example --fps 30")
     samples, sample_rate = read_sound(sound)
     return ShotParts(name, animation.block(), samples, sample_rate), rate, sound.suffix
 

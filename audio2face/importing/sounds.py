@@ -73,7 +73,7 @@ def _read_film(path: Path) -> TakeSound:
     try:
         import av
     except ImportError as error:
-        raise UserError(f"{path}: reading the sound of a film needs 'av': pip install 'audio2face[video]'") from error
+        raise UserError(f"{path}: reading the sound of a film needs 'av': pip install -e '.[video]'") from error
     try:
         with av.open(str(path)) as film:
             if not film.streams.audio:

@@ -159,7 +159,7 @@ def _require_video() -> None:
     try:
         import av  # noqa: F401
     except ImportError as error:
-        raise UserError("mp4 needs the package 'av': pip install 'audio2face[video]'") from error
+        raise UserError("mp4 needs the package 'av': pip install -e '.[video]'") from error
 
 
 @dataclass(frozen=True)

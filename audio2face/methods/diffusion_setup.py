@@ -286,9 +286,7 @@ def _pitch(train: Section) -> tuple[tuple[float, float, float] | None, PitchShif
 
     shift = load_pitch_shift(train.AUDIO_PARAMS["samplerate"])
     if shift is None:
-        logger.warning(
-            "AUGMENT/pitch_shift is off: it needs the package python-stretch (pip install 'audio2face[augment]')"
-        )
+        logger.warning("AUGMENT/pitch_shift is off: it needs the package python-stretch (pip install -e '.[augment]')")
         return None, None
     return (settings["min_semitones"], settings["max_semitones"], settings["p"]), shift
 

