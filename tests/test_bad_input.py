@@ -18,6 +18,7 @@ from audio2face.config import load_config, section_from_values
 from audio2face.formats.json_file import read_json, write_json
 from audio2face.methods import regression_setup
 from audio2face.methods.setup import build_inputs
+from audio2face.preproc.inputs import build_inputs as build_preproc_inputs
 from audio2face.runtime import Runtime
 from audio2face.types import UserError
 
@@ -100,6 +101,22 @@ def test_folders_of_the_machine_that_are_not_there_are_told_once(project, monkey
     with pytest.raises(UserError) as error:
         DatasetFiles.from_config(section, ACTOR)
     assert len(error.value.lines) > 20
+
+
+def test_files_of_another_kind_are_told_with_their_keys(project):
+    section = load_config("tiny", ("dataset",))["dataset"]
+    swapped = {}
+    for one, other in (
+        ("SKIN_NEUTRAL_FPATH", "SKIN_LIP_DIST_VERTEX_LIST_FPATH"),
+        ("JAW_ANIM_DATA_FPATH", "SKIN_EYE_DIST_VERTEX_LIST_FPATH"),
+        ("TONGUE_NEUTRAL_FPATH", "TONGUE_RIGID_VERTEX_LIST_FPATH"),
+    ):
+        swapped |= {one: getattr(section, other), other: getattr(section, one)}
+    section = section_from_values("dataset", {**section.modifier, **swapped})
+    with pytest.raises(UserError) as error:
+        build_preproc_inputs(section, section_from_values("preproc", {}), ACTOR)
+    lines = error.value.lines
+    assert {key for key in swapped if not any(line.startswith(key) for line in lines)} == set(), "\n".join(lines)
 
 
 def test_what_cannot_be_held_out_is_told_with_what_can(project, caplog):

@@ -6,7 +6,7 @@ Config paths are checked together at the start; arrays come out as float32 in C 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -81,6 +81,16 @@ class DatasetFiles:
         raise_problems(problems)
         return cls(actor, **paths)
 
+    # ---- any file
+
+    def read(self, read: Callable[[Path], Any], path: Path) -> Any:
+        """What `read` makes of a file. Raises UserError naming its key."""
+        try:
+            return read(path)
+        except ValueError as error:
+            key = self._where(path).split(" ")[0]
+            raise UserError(f"{key}: {error}") from error
+
     # ---- shots and sound
 
     def shots(self) -> list[str]:
@@ -130,11 +140,10 @@ class DatasetFiles:
         path = self.tongue_rigid_vertex_list_fpath
         if path is None:
             return None
-        vertices = _indices(_json(path), path, "a list of vertices")
+        where = self._where(path)
+        vertices = _indices(self.read(read_json, path), where, "a list of vertices")
         if len(vertices) < 4:
-            raise UserError(
-                f"TONGUE_RIGID_VERTEX_LIST_FPATH {external_path(path)}: needs at least 4 vertices, has {len(vertices)}"
-            )
+            raise UserError(f"{where}: needs at least 4 vertices, has {len(vertices)}")
         return vertices
 
     def lip_dist_pairs(self) -> Pairs | None:
@@ -190,37 +199,40 @@ class DatasetFiles:
     def blink_keys(self) -> np.ndarray | None:
         """A recorded run of blinks (n,), 0 open to 1 closed."""
         path = self.eye_blink_keys_fpath
-        return None if path is None else _shaped(_npy(path), (None,), f"EYE_BLINK_KEYS_FPATH {external_path(path)}")
+        return None if path is None else _shaped(self.read(read_npy, path), (None,), self._where(path))
 
     def saccades(self) -> np.ndarray | None:
         """A recorded run of small eye movements (n, 2), degrees."""
         path = self.eye_saccade_rotations_fpath
-        where = f"EYE_SACCADE_ROTATIONS_FPATH {external_path(path)}" if path else ""
-        return None if path is None else _shaped(_npy(path), (None, 2), where)
+        return None if path is None else _shaped(self.read(read_npy, path), (None, 2), self._where(path))
 
     @cached_property
     def _jaw(self) -> dict[str, np.ndarray]:
-        return _npz(self.jaw_anim_data_fpath) if self.jaw_anim_data_fpath else {}
+        return self.read(read_npz, self.jaw_anim_data_fpath) if self.jaw_anim_data_fpath else {}
 
     @cached_property
     def _eye(self) -> dict[str, np.ndarray]:
-        return _npz(self.eye_anim_data_fpath) if self.eye_anim_data_fpath else {}
+        return self.read(read_npz, self.eye_anim_data_fpath) if self.eye_anim_data_fpath else {}
 
     # ---- helpers
 
     def _vectors(self, field: str) -> np.ndarray | None:
         path = getattr(self, field)
-        return None if path is None else _shaped(_npy(path), (None, 3), f"{field.upper()} {external_path(path)}")
+        return None if path is None else _shaped(self.read(read_npy, path), (None, 3), self._where(path))
+
+    def _where(self, path: Path) -> str:
+        """The key that names a file, and the file."""
+        key = next((f.name.upper() for f in fields(self)[1:] if getattr(self, f.name) == path), "")
+        return f"{key} {external_path(path)}".strip()
 
     def _pairs(self, path: Path | None, places: tuple[tuple[str, ...], tuple[str, ...]]) -> Pairs | None:
         if path is None:
             return None
-        upper, lower = (_member(_json(path), place, path) for place in places)
+        content, where = self.read(read_json, path), self._where(path)
+        upper, lower = (_member(content, place, where) for place in places)
         if len(upper) != len(lower):
             names = " and ".join("/".join(place) for place in places)
-            raise UserError(
-                f"{external_path(path)}: {names} must be equally long, they have {len(upper)} and {len(lower)}"
-            )
+            raise UserError(f"{where}: {names} must be equally long, they have {len(upper)} and {len(lower)}")
         return upper, lower
 
     def _triangles(self, path: Path | None, key: str) -> np.ndarray | None:
@@ -228,12 +240,12 @@ class DatasetFiles:
             return None
         suffix = path.suffix.lower()
         if suffix == ".obj":
-            return read_obj_triangles(path)
+            return self.read(read_obj_triangles, path)
         if suffix in (".usd", ".usda", ".usdc"):
-            return read_usd_triangles(path)
+            return self.read(read_usd_triangles, path)
         if suffix != ".npy":
             raise UserError(f"{key} {external_path(path)}: expected a .npy (F, 3), .obj or .usd file")
-        faces = _npy(path)
+        faces = self.read(read_npy, path)
         if faces.ndim != 2 or faces.shape[1] != 3 or faces.dtype.kind not in "iu":
             raise UserError(
                 f"{key} {external_path(path)}: expected whole numbers (F, 3), found {faces.shape} of {faces.dtype}"
@@ -260,33 +272,12 @@ def shot_folders(root: Path) -> list[str]:
     return sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def _npy(path: Path) -> np.ndarray:
-    try:
-        return read_npy(path)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
-def _npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        return read_npz(path)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
-def _json(path: Path) -> Any:
-    try:
-        return read_json(path)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-
-
 def _shaped(data: np.ndarray, shape: tuple[int | None, ...], where: str) -> np.ndarray:
     """`data` as float32 in C order. Raises UserError unless it is numeric, finite and of `shape` (None: any length)."""
     fits = data.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, data.shape, strict=True)) and data.size
     if not fits or data.dtype.kind not in "fiu":
-        expected = ", ".join("any" if n is None else str(n) for n in shape)
-        raise UserError(f"{where}: expected numbers ({expected}), found {data.shape} of {data.dtype}")
+        expected = ", ".join("any number" if n is None else str(n) for n in shape)
+        raise UserError(f"{where}: expected an array of shape ({expected}), found {data.shape} of {data.dtype}")
     values = np.array(data, dtype=np.float32, order="C")
     if not np.isfinite(values).all():
         first = np.argwhere(~np.isfinite(values))[0].tolist()
@@ -294,15 +285,15 @@ def _shaped(data: np.ndarray, shape: tuple[int | None, ...], where: str) -> np.n
     return values
 
 
-def _indices(values: Any, path: Path, what: str) -> np.ndarray:
+def _indices(values: Any, where: str, what: str) -> np.ndarray:
     if not isinstance(values, list) or not values or any(type(v) is not int or v < 0 for v in values):
-        raise UserError(f"{external_path(path)}: expected {what} (whole numbers >= 0), found {str(values)[:60]}")
+        raise UserError(f"{where}: expected {what} (whole numbers >= 0), found {str(values)[:60]}")
     return np.array(values, np.int64)
 
 
-def _member(content: Any, place: tuple[str, ...], path: Path) -> np.ndarray:
+def _member(content: Any, place: tuple[str, ...], where: str) -> np.ndarray:
     for key in place:
         if not isinstance(content, Mapping) or key not in content:
-            raise UserError(f"{external_path(path)}: expected an entry {'/'.join(place)!r} with a list of vertices")
+            raise UserError(f"{where}: expected an entry {'/'.join(place)!r} with a list of vertices")
         content = content[key]
-    return _indices(content, path, f"a list of vertices under {'/'.join(place)!r}")
+    return _indices(content, where, f"a list of vertices under {'/'.join(place)!r}")

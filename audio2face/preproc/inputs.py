@@ -209,7 +209,8 @@ def _read_blendshapes(checks: _Checks, inputs: Inputs) -> None:
         count = num_vertices(caches)
         if data is None or config is None or count is None:
             continue
-        arrays, settings = checks.read(read_npz, data), checks.read(read_json, config)
+        arrays = checks.read(inputs.files.read, read_npz, data)
+        settings = checks.read(inputs.files.read, read_json, config)
         if arrays is not None and settings is not None:
             key = f"BLENDSHAPE_{mesh.upper()}"
             places = f"{key}_FPATH {external_path(data)}", f"{key}_CONFIG_FPATH {external_path(config)}"
