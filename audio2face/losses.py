@@ -42,7 +42,7 @@ class Mean:
 
 def mean_of(x: Tensor) -> Mean:
     """Mean of all values of x."""
-    return Mean(x.sum(), x.new_tensor(float(x.numel())))
+    return Mean(x.sum(), x.new_full((), float(x.numel())))
 
 
 def masked_mean(x: Tensor, mask: Tensor) -> Mean:

@@ -143,6 +143,8 @@ class DiffusionMethod:
         weight = {"tongue": settings.tongue_weight, "jaw": settings.jaw_weight}
         values = [np.full(size, weight.get(name.split("_")[0], 1.0)) for name, size in space.layout.sizes.items()]
         self.weight = torch.from_numpy(np.concatenate(values)).float().to(device)
+        by_emotion = settings.lip_dist_emotion
+        self._by_emotion = None if by_emotion is None else torch.tensor(by_emotion, device=device)
 
     def batches(self, epoch: int) -> Iterator[SegmentBatch]:
         return self.data.batches(epoch)
@@ -233,9 +235,8 @@ class DiffusionMethod:
         predicted, target = distances
         error = ((predicted - target) * torch.exp(-self.settings.lip_dist_exp * target.clamp(min=0.0))) ** 2
         weight = batch.valid
-        if self.settings.lip_dist_emotion is not None:
-            by_emotion = ours.new_tensor(self.settings.lip_dist_emotion)[batch.emotion_ids]
-            error = error * by_emotion[:, None, None]
+        if self._by_emotion is not None:
+            error = error * self._by_emotion[batch.emotion_ids][:, None, None]
         return over_frames(error.mean(dim=2), weight)
 
 

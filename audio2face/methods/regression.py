@@ -113,6 +113,8 @@ class RegressionMethod:
         self.schedule, self.batch_size, self.emo_lr_mult = schedule, batch_size, emo_lr_mult
         self.skin_scale, self.lip_dist, self.lip_size, self.eye_dist = skin_scale, lip_dist, lip_size, eye_dist
         self.normaliser = RunningRms()
+        by_emotion = {"LIP_DIST": settings.lip_dist_emotion, "LIP_SIZE": settings.lip_size_emotion}
+        self._by_emotion = {k: torch.tensor(v, device=data.device) for k, v in by_emotion.items() if v is not None}
         self._not_eye = torch.ones(layout.size, device=data.device)
         if "eye" in layout.slices:
             self._not_eye[layout.slices["eye"]] = 0.0
@@ -189,15 +191,15 @@ class RegressionMethod:
 
     def _lips(self, prediction: Tensor, batch: WindowBatch) -> dict[str, Mean]:
         settings, found = self.settings, {}
-        for name, distances, exponent, by_emotion in (
-            ("LIP_DIST", self.lip_dist, settings.lip_dist_exp, settings.lip_dist_emotion),
-            ("LIP_SIZE", self.lip_size, 0.0, settings.lip_size_emotion),
+        for name, distances, exponent in (
+            ("LIP_DIST", self.lip_dist, settings.lip_dist_exp),
+            ("LIP_SIZE", self.lip_size, 0.0),
         ):
             if distances is None or not settings.weights.get(name):
                 continue
             weight = prediction.new_ones(len(prediction), 1)
-            if by_emotion is not None:
-                weight = prediction.new_tensor(by_emotion)[batch.emotion_ids][:, None]
+            if name in self._by_emotion:
+                weight = self._by_emotion[name][batch.emotion_ids][:, None]
             ours = distances(self.skin(prediction, batch.actor_ids), batch.actor_ids)
             true = distances(self.skin(batch.target, batch.actor_ids), batch.actor_ids)
             found[name] = weighted_distance(ours, true, weight, exponent)
