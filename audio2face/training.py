@@ -97,8 +97,10 @@ class Ema:
     def state_dict(self) -> dict[str, Any]:
         return {"state": self.state, "updates": self.updates}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.state = {name: value.clone() for name, value in state["state"].items()}
+    def load_state_dict(self, state: dict[str, Any], model: nn.Module) -> None:
+        """Take up a state that `state_dict` gave, wherever it lies now: the averages come to the model's weights."""
+        weights = dict(model.named_parameters())
+        self.state = {name: value.to(weights[name], copy=True) for name, value in state["state"].items()}
         self.updates = state["updates"]
 
     def load_into(self, model: nn.Module) -> None:
@@ -155,7 +157,7 @@ class Fit:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.ema and state["ema"]:
-            self.ema.load_state_dict(state["ema"])
+            self.ema.load_state_dict(state["ema"], self.model)
         self.method.load_state_dict(state["method"])
         set_random_state(state["random"])
 
