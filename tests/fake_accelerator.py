@@ -59,6 +59,7 @@ def fake_accelerator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Waits]:
         patch.setattr(Tensor, "new_tensor", lambda x, *values: waits.new_tensor(x, *values))
         patch.setattr(torch, "Generator", lambda device=None: make())
         patch.setattr(torch.optim, "Adam", lambda groups, lr, fused: optimizer(groups, lr=lr, momentum=0.9))
+        patch.setattr(torch, "is_autocast_enabled", lambda device_type: False)  # knows no such device
         patch.setattr(Speed, "autocast", lambda self, device: contextlib.nullcontext())
         yield waits
 

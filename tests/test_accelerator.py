@@ -1,6 +1,7 @@
 """Training on an accelerator, which no test machine has: every tensor is where it is used, and no step waits for another."""
 
 import pytest
+import torch
 from fake_accelerator import DEVICE, fake_accelerator, on_cpu
 from fake_dataset import ACTOR, SHOTS
 from fake_diffusion import use_project
@@ -13,6 +14,7 @@ from audio2face.methods import diffusion_setup, regression_setup
 from audio2face.methods.setup import build_inputs
 from audio2face.runtime import Runtime
 from audio2face.training import Fit
+from tests.test_diffusion_network import make as make_network
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*non-meta parameter")
 
@@ -67,3 +69,27 @@ def test_diffusion(tmp_path, monkeypatch, network):
     with fake_accelerator(monkeypatch) as waits:
         found = train(diffusion_setup.build(inputs, Runtime(DEVICE)), waits)
     assert found == ["_to_copy"] * 3  # where frames lie among the steps of an encoder that is trained
+
+
+def test_recurrent_layers_leave_autocast(monkeypatch):
+    """For them it knows float16 alone, which overflows without scaled losses."""
+    within = []
+
+    class Autocast:
+        def __init__(self, kind, enabled):
+            self.enabled = enabled
+
+        def __enter__(self):
+            within.append(self.enabled)
+
+        def __exit__(self, *_):
+            within.pop()
+
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda kind: not within)
+    monkeypatch.setattr(torch, "autocast", Autocast)
+    network = make_network(dropout=0.3).to(DEVICE).train()
+    x = torch.zeros(2, 5, network.gru.input_size, dtype=torch.bfloat16, device=DEVICE)
+    state = torch.zeros(2, 2, network.gru.hidden_size, dtype=torch.bfloat16, device=DEVICE)
+    for before in (None, state):
+        hidden, after = network._recur(x, before)  # refused when the types of x and the weights differ
+        assert hidden.dtype == after.dtype == torch.float32 and hidden.device == DEVICE

@@ -189,9 +189,16 @@ class DiffusionRNN(nn.Module):
         return offset + (actor @ self.mean).unsqueeze(1), state
 
     def _recur(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The recurrent layers; in training one by one, so that dropout between them is drawn by `draw_rows`."""
+        """The recurrent layers, on accelerators in full precision: autocast has only float16 for them, which overflows."""
+        if x.device.type != "cpu" and torch.is_autocast_enabled(x.device.type):
+            with torch.autocast(x.device.type, enabled=False):
+                return self._recur(x.float(), state if state is None else state.float())
         if not (self.training and self.gru.dropout):
             return self.gru(x, state)
+        return self._one_by_one(x, state)
+
+    def _one_by_one(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The layers as in training: dropout between them is drawn by `draw_rows`."""
         if state is None:
             state = x.new_zeros(self.num_gru_layers, x.shape[0], self.gru_feature_dim)
         last = []
