@@ -81,7 +81,7 @@ def start(seed: int = 0, reproducible: bool = True, device: str | None = None, t
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
     torch.set_float32_matmul_precision("high" if not reproducible else "highest")
-    torch.backends.cudnn.benchmark = not reproducible
+    torch.backends.cudnn.benchmark = torch.backends.cudnn.allow_tf32 = not reproducible
     if reproducible:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
@@ -103,9 +103,9 @@ def start(seed: int = 0, reproducible: bool = True, device: str | None = None, t
 
 
 def random_state() -> dict[str, torch.Tensor]:
-    """The state of the global generators, which weight initialisation and dropout draw from."""
+    """The state of the global generators, which weight initialisation and dropout draw from; a GPU's if it is in use."""
     state = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():
         state["cuda"] = torch.cuda.get_rng_state()
     return state
 
@@ -113,7 +113,7 @@ def random_state() -> dict[str, torch.Tensor]:
 def set_random_state(state: dict[str, torch.Tensor]) -> None:
     """Take up a state that `random_state` gave."""
     torch.set_rng_state(state["cpu"].cpu())
-    if "cuda" in state and torch.cuda.is_available():
+    if "cuda" in state and torch.cuda.is_initialized():
         torch.cuda.set_rng_state(state["cuda"].cpu())
 
 
