@@ -120,6 +120,35 @@ def test_exported_networks_equal_torch(run, actor):
     np.testing.assert_allclose(together, np.concatenate(alone), atol=1e-5)
 
 
+class GpuSession:
+    """onnxruntime with a GPU as far as it can be told without one: what it was asked for and what it says it has."""
+
+    asked: list = []
+    started = True
+
+    def __init__(self, path, options, providers):
+        GpuSession.asked = providers
+
+    def get_providers(self):
+        return ["CUDAExecutionProvider"] * self.started + ["CPUExecutionProvider"]
+
+
+@pytest.mark.parametrize(("device", "number"), [("cuda", 0), ("cuda:1", 1)])
+def test_onnxruntime_computes_on_the_device_that_was_chosen(device, number, monkeypatch, caplog):
+    monkeypatch.setattr(
+        "onnxruntime.get_available_providers", lambda: ["TensorrtX", *GpuSession("", 0, []).get_providers()]
+    )
+    monkeypatch.setattr("onnxruntime.InferenceSession", GpuSession)
+    open_session("network.onnx", torch.device(device))
+    assert GpuSession.asked == [("CUDAExecutionProvider", {"device_id": number}), "CPUExecutionProvider"]
+    assert not caplog.records
+    monkeypatch.setattr(GpuSession, "started", False)  # its libraries are not there
+    open_session("network.onnx", torch.device(device))
+    assert "computes on the CPU" in caplog.text
+    open_session("network.onnx")
+    assert GpuSession.asked == ["CPUExecutionProvider"] and len(caplog.records) == 1
+
+
 def test_export_leaves_the_module_as_it_was(run, tmp_path):
     network = fake_run.make_network(run.spec).train()
     network.audio.eval()

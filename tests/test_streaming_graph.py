@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -19,7 +21,7 @@ from audio2face.formats import read_animation
 from audio2face.formats.sound import write_sound
 from audio2face.inference.diffusion_model import build_network, exported_step, load_graph, torch_step
 from audio2face.inference.diffusion_rollout import FrameNoise, Performance, offline, stateless, streaming
-from audio2face.inference.tensorrt import PROVIDER
+from audio2face.inference.tensorrt import PROVIDER, open_tensorrt
 from audio2face.networks import load_weights, save_weights
 from audio2face.types import UserError
 from tests import fake_diffusion
@@ -433,13 +435,30 @@ def test_tensorrt_gets_the_exported_network_and_its_shapes(two, project, monkeyp
     assert name == PROVIDER and rest == "CPUExecutionProvider"
     shapes = "window:1x16000,identity:1x2,emotion:1x15x1,input_latents:2x2x1x32,noise:1x3x30x175"
     assert {asked[f"trt_profile_{which}_shapes"] for which in ("min", "opt", "max")} == {shapes}
-    assert asked["trt_engine_cache_path"] == str(two.path / "trt_engines")
+    engines = Path(asked["trt_engine_cache_path"])
+    assert engines.parent == two.path / "trt_engines" and engines.is_dir() and asked["device_id"] == 0
     folder = output(project, infer.run("tiny", "latest", INFERENCE_MODE="streaming", OUTPUT_FORMATS=["npy"]))
     torch_frames = np.load(folder / "one_neutral_ann_ann_neutral_streaming.npy")
     assert np.abs(found - torch_frames).max() < 1e-4 * torch_frames.std()
     monkeypatch.setattr(TensorrtSession, "started", False)
     with pytest.raises(UserError, match="could not start TensorRT"):
         infer.run("tiny", "latest", **options)
+
+
+def test_other_weights_get_an_engine_of_their_own(two, tmp_path, monkeypatch):
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [PROVIDER, "CPUExecutionProvider"])
+    monkeypatch.setattr("onnxruntime.InferenceSession", TensorrtSession)
+    shutil.copytree(two.path / "deploy", tmp_path / "deploy")
+    engines = []
+    for _ in range(2):
+        open_tensorrt(tmp_path / "deploy" / "network.onnx", replace(two, path=tmp_path), torch.device("meta:1"))
+        ((_, asked), _), path = TensorrtSession.asked, tmp_path / "deploy" / "network.onnx"
+        engines.append(asked["trt_engine_cache_path"])
+        assert asked["device_id"] == 1
+        model = onnx.load(str(path))
+        model.producer_name = "trained on"
+        onnx.save(model, str(path))
+    assert engines[0] != engines[1]
 
 
 def run_in_every_mode(run, root, tolerance=1e-4):

@@ -20,6 +20,7 @@ from audio2face.types import UserError
 
 logger = logging.getLogger(__name__)
 
+CPU = torch.device("cpu")
 OPSET = 17
 DYNAMO_OPSET = 18
 TOLERANCE = 1e-4
@@ -148,15 +149,33 @@ def _declare_shapes(path: Path, signature: Signature) -> None:
     onnx.save(model, str(path))
 
 
-def open_session(path: str | os.PathLike[str], device_type: str = "cpu", providers: Sequence[Any] | None = None) -> Any:
-    """An onnxruntime session on a device type ("cpu", or another that it has a provider for), or with given providers."""
+def open_session(
+    path: str | os.PathLike[str], device: torch.device = CPU, providers: Sequence[Any] | None = None
+) -> Any:
+    """An onnxruntime session that computes on `device`, or with given providers.
+
+    Where onnxruntime has nothing for the device it computes on the CPU, and says so.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    if providers is None:
-        providers = [p for p in onnxruntime.get_available_providers() if p.lower().startswith((device_type, "cpu"))]
-    return onnxruntime.InferenceSession(os.fspath(path), options, providers=providers)
+    wanted = providers or on_device(onnxruntime.get_available_providers(), device)
+    session = onnxruntime.InferenceSession(os.fspath(path), options, providers=wanted)
+    if not providers and not any(name.lower().startswith(device.type) for name in session.get_providers()):
+        logger.warning("onnxruntime has nothing for %s here and computes on the CPU (onnxruntime-gpu?)", device)
+    return session
+
+
+def on_device(providers: Sequence[str], device: torch.device) -> list[Any]:
+    """Of onnxruntime's providers those of a device, with its number, and the CPU's."""
+    chosen: list[Any] = []
+    for name in providers:
+        if name.lower().startswith("cpu"):
+            chosen.append(name)
+        elif name.lower().startswith(device.type):
+            chosen.append((name, {"device_id": device.index or 0}))
+    return chosen
 
 
 def compare_onnx(

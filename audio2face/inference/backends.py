@@ -68,7 +68,7 @@ def onnx_backend(run: TrainRun, actor: str, device: torch.device) -> Step:
     if not path.is_file():
         raise UserError(f"training run {run.name}: {external_path(path)} is missing; use INFERENCE_MODE 'offline'")
     try:
-        session = open_session(path, device.type)
+        session = open_session(path, device)
     except ImportError as error:
         raise UserError("INFERENCE_MODE with _onnx needs onnxruntime: pip install onnxruntime") from error
     names = [tensor.name for tensor in session.get_outputs()]

@@ -90,7 +90,7 @@ def exported_step(run: TrainRun, device: torch.device, backend: str) -> Step:
     if not path.is_file():
         raise UserError(f"training run {run.name}: {external_path(path)} is missing; use INFERENCE_MODE 'streaming'")
     try:
-        session = open_tensorrt(path, run) if backend == "trt" else open_session(path, device.type)
+        session = open_tensorrt(path, run, device) if backend == "trt" else open_session(path, device)
     except ImportError as error:
         raise UserError("INFERENCE_MODE with _onnx needs onnxruntime: pip install onnxruntime") from error
     names = [tensor.name for tensor in session.get_outputs()]
