@@ -1,5 +1,6 @@
 """Clips, targets and training windows: what belongs to which moment."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,8 @@ def test_clip_times_count_what_fits():
     clip = Clip(SHOT, 3, 12, Path("x.wav"))
     assert clip_times(clip, 30.0) == pytest.approx((np.arange(3, 13) + 0.5) / 30)
     assert len(clip_times(clip, 60.0)) == 20 and len(clip_times(clip, 24.0)) == 8
+    one = Clip(replace(SHOT, fps=60.0), 3, 3, None)  # a muted clip may be one frame long
+    assert clip_times(one, 30.0) == pytest.approx([3 / 60 + 0.5 / 30])
 
 
 def test_emotions_and_the_one_that_is_all_zeros():
@@ -105,6 +108,8 @@ def test_an_offset_or_short_sound_cuts_the_range(audio):
     assert clips[0].last == 24 and "frame 24" in warnings[0]
     _, problems, _ = rows(audio, ("ann", "take_joy", (0, 29), "ann", "en", "a.wav", 0), seconds=0.2)
     assert "6.0 frames" in problems[0]
+    clips, problems, _ = rows(audio, ("ann", "take_joy", (0, 9), "ann", "en", "a.wav", -10))
+    assert not clips and "offset -10" in problems[0] and "last frame 9" in problems[0]
 
 
 def test_muted_clips():

@@ -62,6 +62,11 @@ def build_clips(
             problems.append(f"{where}: {error}")
             continue
         first = max(first, -offset)
+        if first > last:
+            problems.append(
+                f"{where}: the offset {offset} puts the sound's beginning after the clip's last frame {last}"
+            )
+            continue
         end = int(frames_of_sound + 0.5) - 1 - offset  # a last frame that sounds for half its time counts
         if end < last:
             missing = last - end

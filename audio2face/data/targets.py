@@ -23,9 +23,9 @@ def sample_linear(values: np.ndarray, fps: float, times_s: np.ndarray) -> np.nda
 
 
 def clip_times(clip: Clip, fps: float) -> np.ndarray:
-    """Times in the shot, in seconds (n,), of the clip's target frames at `fps`: as many as fit, at frame centres."""
+    """Times in the shot, in seconds (n,), of the clip's target frames at `fps`: as many as fit, at least one, at frame centres."""
     start, end = clip.first / clip.shot.fps, (clip.last + 1) / clip.shot.fps
-    count = int((end - start) * fps + 1e-6)
+    count = max(int((end - start) * fps + 1e-6), 1)
     return start + (np.arange(count) + 0.5) / fps
 
 
