@@ -1,5 +1,7 @@
 """What a frozen encoder hears in the clips of a diffusion training, kept: equal to hearing it again."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,10 @@ from test_segment_data import LENGTHS, sounds  # noqa: F401
 from test_segment_data import make as make_data
 
 from audio2face.data.segment_dataset import CONTEXT
+from audio2face.methods.shared import cache_bytes
 from audio2face.networks.diffusion_rnn import encode_segments, hear_windows
+from audio2face.processes import ALONE, VARIABLES, Processes
+from audio2face.runtime import Runtime
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +22,9 @@ def network(tmp_path_factory):
     return make(encoder="hubert", hubert_model=folder, hubert_feature_dim=16, freeze_audio_encoder=True).train()
 
 
-def cached(network, folder, shifts, budget=1e9, **changes):
+def cached(network, folder, shifts, budget=1e9, processes=ALONE, **changes):
     data = make_data(folder, **changes)
+    data.processes = processes
 
     def hear(sound, num_frames, take):
         with torch.no_grad():
@@ -74,3 +80,19 @@ def test_too_little_memory_keeps_halves_or_nothing(network, sounds, caplog):  # 
     assert cached(network, sounds, (0.0,), 3 * size)._heard[0].dtype == torch.float16
     data = cached(network, sounds, (0.0,), size)
     assert next(data.batches(0)).features is None
+
+
+@pytest.mark.parametrize(("device", "count", "size"), [("cpu", 4, 2e9), ("meta", 4, 8e9), ("cpu", 1, 8e9)])
+def test_processes_share_the_memory_of_a_cpu(device, count, size, monkeypatch):
+    for name in VARIABLES:
+        monkeypatch.setenv(name, str(count))
+    runtime = Runtime(torch.device(device), processes=Processes(0, count))
+    assert cache_bytes(SimpleNamespace(FEATURE_CACHE_GB=8), runtime) == size
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_first_process_alone_tells_how_far_it_is(network, sounds, rank, monkeypatch, caplog):  # noqa: F811
+    monkeypatch.setattr("audio2face.bars.TELL_S", 0.0)
+    with caplog.at_level("INFO"):
+        cached(network, sounds, (0.0,), processes=Processes(rank, 2))
+    assert ("audio features: 1 of 4 clips" in caplog.text) is (rank == 0)

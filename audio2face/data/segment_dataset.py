@@ -203,7 +203,8 @@ class SegmentData:
         """
         total = sum(self.num_frames(clip) for clip in range(len(self.clips))) * len(shifts)
         heard: list[Tensor] = []
-        for clip in each(range(len(self.clips)), len(self.clips), "audio features", "clip"):
+        clips, shown = range(len(self.clips)), self.processes.first
+        for clip in each(clips, len(clips), "audio features", "clip", shown):
             takes = []
             for take, shift in enumerate(shifts):
                 sound = self._sound(

@@ -41,6 +41,7 @@ from audio2face.methods.shared import (
     build_targets,
     build_tracks,
     by_emotion,
+    cache_bytes,
     load_pretrained,
     skin_scales,
 )
@@ -84,7 +85,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     load_pretrained(network, train)
     spec = replace(spec, extra={**spec.extra, "encoder": network.encoder.rebuild_arguments()})
     data = _segment_data(inputs, coeff_layout, spec, runtime)
-    _cache_features(data, network, train, spec)
+    _cache_features(data, network, train, spec, runtime)
     method = DiffusionMethod(
         network,
         data,
@@ -125,7 +126,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     validate = None
     if inputs.validation:
         held = _segment_data(replace(inputs, clips=inputs.validation), coeff_layout, spec, runtime, augment=False)
-        _cache_features(held, network, train, spec, takes=1)
+        _cache_features(held, network, train, spec, runtime, takes=1)
         terms = ["total", "MSE", *(name for name in LOSS_KEYS if getattr(train, f"LOSS_{name}_ALPHA"))]
         metric = choose_metric(train.BEST_METRIC, terms)
         validate = Validation(loss_validation(method.loss, lambda: held.batches(0)), metric)
@@ -257,7 +258,12 @@ def _segment_data(
 
 
 def _cache_features(
-    data: SegmentData, network: DiffusionRNN, train: Section, spec: NetworkSpec, takes: int | None = None
+    data: SegmentData,
+    network: DiffusionRNN,
+    train: Section,
+    spec: NetworkSpec,
+    runtime: Runtime,
+    takes: int | None = None,
 ) -> None:
     """Keep what a frozen encoder hears in every clip, window by window as when streaming.
 
@@ -274,7 +280,7 @@ def _cache_features(
         with torch.no_grad():
             return hear_windows(network, sound, CONTEXT, num_frames, streaming, take * streaming.centre // takes)
 
-    data.cache_features(hear, shifts, train.FEATURE_CACHE_GB * 1e9)
+    data.cache_features(hear, shifts, cache_bytes(train, runtime))
 
 
 def _pitch(train: Section) -> tuple[tuple[float, float, float] | None, PitchShift | None]:

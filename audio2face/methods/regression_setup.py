@@ -28,6 +28,7 @@ from audio2face.methods.shared import (
     build_targets,
     build_tracks,
     by_emotion,
+    cache_bytes,
     load_pretrained,
     skin_scales,
 )
@@ -97,7 +98,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     load_pretrained(network, train)
     data = _window_data(inputs, layout, spec, spans, runtime.device)
     _add_phonemes(data, inputs, phonemes)
-    data.cache_features(network.features, _cache_bytes(train, runtime), runtime.processes)
+    data.cache_features(network.features, cache_bytes(train, runtime), runtime.processes)
     distances = partial(build_distances, inputs, layout.sizes["skin_coeffs"], runtime.device)
     method = RegressionMethod(
         model,
@@ -149,7 +150,7 @@ def _validation(
     held = replace(inputs, clips=inputs.validation)
     device = runtime.device
     data = _window_data(held, layout, spec, Spans.of(held.clips), device, for_training=False)
-    data.cache_features(method.model.network.features, _cache_bytes(inputs.train, runtime), runtime.processes)
+    data.cache_features(method.model.network.features, cache_bytes(inputs.train, runtime), runtime.processes)
     pairs, lips = None, None
     if size := layout.sizes.get("skin_coeffs"):
         pairs, lips = build_distances(inputs, size, device, "lip_dist"), _lips(inputs, size, device)
@@ -165,11 +166,6 @@ def _lips(inputs: Inputs, size: int, device: torch.device) -> LargestDistance | 
     if len(found) < len(lists):
         return None
     return largest_distance([inputs.runs[a].skin.components for a in inputs.actors], found, size, device)
-
-
-def _cache_bytes(train: Section, runtime: Runtime) -> float:
-    """How much the features of one process may take: processes on one machine's CPU share its memory."""
-    return train.FEATURE_CACHE_GB * 1e9 / runtime.memory_sharers
 
 
 def emotion_databases(inputs: Inputs, model: Regression, spans: Spans) -> dict[str, EmotionDB]:

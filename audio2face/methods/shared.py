@@ -22,6 +22,7 @@ from audio2face.methods.setup import Inputs
 from audio2face.methods.vertex_distances import VertexDistances, pair_distances
 from audio2face.networks import load_weights
 from audio2face.paths import local_path
+from audio2face.runtime import Runtime
 from audio2face.types import Clip, UserError, raise_problems
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,11 @@ def load_pretrained(network: nn.Module, train: Section) -> None:
         load_weights(network, path)
     except ValueError as error:
         raise UserError(f"PRETRAINED_NET_FPATH: {error}") from error
+
+
+def cache_bytes(train: Section, runtime: Runtime) -> float:
+    """How much the audio features of one process may take: processes on one machine's CPU share FEATURE_CACHE_GB."""
+    return train.FEATURE_CACHE_GB * 1e9 / runtime.memory_sharers
 
 
 def by_emotion(inputs: Inputs, weights: Mapping[str, float] | None) -> tuple[float, ...] | None:
