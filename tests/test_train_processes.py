@@ -183,3 +183,17 @@ def test_two_processes_train_export_and_stop_through_the_command(
     os.kill(int(second.read_text()), signal.SIGKILL)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 1 and "a training process failed" in out
+
+
+def test_a_process_number_is_there_in_full_or_not_at_all(tmp_path, monkeypatch):
+    write = Path.write_text
+
+    def slowly(path, text, **options):
+        write(path, text[:1], **options)
+        assert all(file.read_text() == str(os.getpid()) for file in tmp_path.glob("*.pid"))
+        return write(path, text, **options)
+
+    monkeypatch.setattr(Path, "write_text", slowly)
+    monkeypatch.setattr(train, "run", lambda *_: "one")
+    assert train_processes.main([str(tmp_path), "tiny"]) == 0
+    assert (tmp_path / "0.pid").read_text() == str(os.getpid())

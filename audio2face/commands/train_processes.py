@@ -113,13 +113,20 @@ def _signal(pid: int, number: int) -> None:
         pass
 
 
+def _leave_number(folder: Path, rank: int) -> None:
+    """Leave this process's number where the one that started it looks; a file that is there holds all of it."""
+    unfinished = folder / f"{rank}.unfinished"
+    unfinished.write_text(str(os.getpid()))
+    unfinished.replace(folder / f"{rank}.pid")
+
+
 def main(argv: list[str]) -> int:
     """One of the processes: FOLDER CONFIG_NAME [RESUME]. Returns its exit status."""
     from audio2face.commands import train
     from audio2face.runtime import setup_logging
 
     folder, rank = Path(argv[0]), local_rank()
-    (folder / f"{rank}.pid").write_text(str(os.getpid()))
+    _leave_number(folder, rank)
     setup_logging()
     outcome: dict[str, Any]
     try:

@@ -64,12 +64,9 @@ class Schedule:
     cosine: bool = False
     final: float = 0.02
     epochs: int = 1
-    warmup_epochs: int = 0
 
     def __call__(self, epoch: int) -> float:
         value = self.gamma**epoch
-        if self.warmup_epochs and epoch < self.warmup_epochs:
-            value *= (epoch + 1) / (self.warmup_epochs + 1)
         if self.cosine:
             value *= self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * epoch / max(self.epochs, 1)))
         return value

@@ -250,12 +250,7 @@ def _loss_settings(inputs: Inputs, phonemes: dict[str, PhonemeModel]) -> LossSet
 
 
 def _schedule(train: Section) -> Schedule:
-    return Schedule(
-        gamma=train.LR_STEP_GAMMA,
-        cosine=train.LR_SCHEDULE == "cosine",
-        epochs=train.NUM_EPOCHS,
-        warmup_epochs=0,
-    )
+    return Schedule(gamma=train.LR_STEP_GAMMA, cosine=train.LR_SCHEDULE == "cosine", epochs=train.NUM_EPOCHS)
 
 
 def _phoneme_models(inputs: Inputs, runtime: Runtime) -> dict[str, PhonemeModel]:
