@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import runpy
 import struct
 
 import numpy as np
@@ -11,7 +12,7 @@ from fake_rig import FakeRig, write_take
 
 from audio2face.config import load_config
 from audio2face.doctor import full_check
-from audio2face.formats.arkit_csv import HEADER, read_arkit_csv, write_arkit_csv
+from audio2face.formats.arkit_csv import ARKIT_NAMES, HEADER, read_arkit_csv, write_arkit_csv
 from audio2face.formats.gltf import write_gltf
 from audio2face.formats.gltf_rig import read_gltf_rig
 from audio2face.formats.json_file import read_json
@@ -20,7 +21,9 @@ from audio2face.formats.scene import MorphMesh
 from audio2face.formats.sound import read_sound, write_sound
 from audio2face.importing import curves as curve
 from audio2face.importing.arkit_rig import CURVES, match_names
+from audio2face.importing.dataset import Written, WrittenShot
 from audio2face.importing.jaw import rigid_motion
+from audio2face.importing.project import Project, write_project
 from audio2face.importing.sounds import begin_at, read_take_sound, time_code_offset
 from audio2face.importing.takes import find_takes
 from tools import import_live_link, make_project
@@ -247,6 +250,28 @@ def test_blinks_and_saccades(tmp_path):
     assert curve.blink_keys([0 * values], 30) is None
     table = curve.saccades([curve.eye_rotations(values)], 30)
     assert table.shape == (90, 2) and abs(np.median(table)) < 1
+
+
+def test_the_clearest_blink_of_many():
+    closed = np.tile([0.0, 0.4, 0.7, 0.3, 0.0, 0.1], 500)
+    closed[[1502, 2]] = 0.9, 0.95  # the first one begins at the first frame that is open
+    values = np.zeros((len(closed), 61), np.float32)
+    values[:, [ARKIT_NAMES.index("EyeBlinkLeft"), ARKIT_NAMES.index("EyeBlinkRight")]] = closed[:, None]
+    np.testing.assert_allclose(curve.blink_keys([values], 30), [0, 0.4 / 0.95, 1, 0.3 / 0.95, 0], rtol=1e-5)
+    np.testing.assert_allclose(curve.blink_keys([values[1:]], 30)[1], 0.4 / 0.9, rtol=1e-5)
+
+
+def test_a_project_names_what_is_quoted_as_python_does(tmp_path):
+    shots = (WrittenShot("it's joy", 60, ((0, 59),), 4, 0.0), WrittenShot('say "a"', 30, ((0, 9), (12, 29)), 4, 0.0))
+    project = Project("anna", tmp_path / "o'neill", 30.0, ("neutral", "joy"), "de", "elsewhere")
+    write_project(tmp_path / "anna", project, Written(shots, {"AUDIO_ROOT": "audio"}, (), 100.0))
+    found = {path.stem: runpy.run_path(str(path)) for path in (tmp_path / "anna").glob("*.py")}
+    assert set(found["config_dataset"]["SHOT_LANGUAGE_MAP"]["anna"]) == {"it's joy", 'say "a"'}
+    assert found["config_dataset"]["AUDIO_ROOT"] == {"anna": (tmp_path / "o'neill/audio").as_posix()}
+    assert found["config_train"]["CLIPS"][1:] == [
+        ("anna", 'say "a"', span, "anna", "de", 'say "a".wav', 0) for span in shots[1].spans
+    ]
+    assert found["config_train"]["AUG_MUTED_SHOTS"][1] == ("anna", ("it's joy", 4), 120, "joy")
 
 
 def test_takes_as_the_app_writes_them(tmp_path):

@@ -78,6 +78,8 @@ def test_nothing_is_heard_when_a_track_cannot(regression):  # noqa: F811
         feed_together([open_, regression.stream()], [speech(0.1), np.array([np.nan])])
     with pytest.raises(UserError, match="twice"):
         feed_together([open_, open_], [speech(0.1)] * 2)
+    with pytest.raises(UserError, match="2 streams and 1 pieces"):
+        feed_together([open_, regression.stream()], [speech(0.1)])
     assert open_._heard.end == 0
     assert feed_together([], []) == []
 

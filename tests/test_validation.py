@@ -303,6 +303,8 @@ def test_films_are_made_where_they_can_be(monkeypatch) -> None:
     drawn, bare = {"a": source("x.npy")}, {"a": source(None)}
     assert [evaluate._number_of_films(n, drawn) for n in (None, 0, 5)] == [2, 0, 5]
     assert evaluate._number_of_films(None, bare) == evaluate._number_of_films(0, bare) == 0
+    with pytest.raises(UserError, match="--videos -1: expected"):
+        evaluate._number_of_films(-1, drawn)
     with pytest.raises(UserError, match="--videos needs SKIN_TRIANGLES_FPATH"):
         evaluate._number_of_films(1, bare)
     monkeypatch.setattr(evaluate, "find_spec", lambda name: None)

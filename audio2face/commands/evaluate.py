@@ -128,6 +128,8 @@ def run(
 
 def _number_of_films(asked: int | None, sources: Mapping[str, ActorSource]) -> int:
     """How many clips to film. Raises UserError when films are asked for and cannot be drawn."""
+    if asked is not None and asked < 0:
+        raise UserError(f"--videos {asked}: expected a number of clips, 0 or more")
     missing = []
     if not any(source.files.skin_triangles_fpath for source in sources.values()):
         missing.append("SKIN_TRIANGLES_FPATH in config_dataset.py: the triangles to draw")

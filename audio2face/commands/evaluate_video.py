@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
@@ -63,7 +64,7 @@ def write_clip_video(
     t = -worst[1]
     still = next(panes(*([render(plain, [x[t], *filling.at(x[t])], camera)] for x in (truth, prediction)), [heat(t)]))
     content = path.read_bytes()
-    source = _data(content, "video/mp4") if len(content) <= EMBEDDED_BYTES else f"videos/{path.name}"
+    source = _data(content, "video/mp4") if len(content) <= EMBEDDED_BYTES else f"videos/{quote(path.name)}"
     return Film(source, _data(_jpeg(still), "image/jpeg"))
 
 

@@ -67,12 +67,12 @@ def blink_keys(shots: Sequence[np.ndarray], fps: float) -> np.ndarray | None:
     best: np.ndarray | None = None
     for values in shots:
         closed = values[:, [ARKIT_NAMES.index(f"EyeBlink{side}") for side in _EYES]].mean(axis=1)
+        opened = np.flatnonzero(closed < BLINK_OPEN)
         for peak in np.flatnonzero((closed[1:-1] >= closed[:-2]) & (closed[1:-1] > closed[2:])) + 1:
-            opened = np.flatnonzero(closed < BLINK_OPEN)
-            before, after = opened[opened < peak], opened[opened > peak]
-            if closed[peak] < BLINK_CLOSED or not len(before) or not len(after):
+            after = np.searchsorted(opened, peak)  # the peak itself is closed
+            if closed[peak] < BLINK_CLOSED or after in (0, len(opened)):
                 continue
-            part = closed[before[-1] : after[0] + 1]
+            part = closed[opened[after - 1] : opened[after] + 1]
             if len(part) <= fps and (best is None or part.max() > best.max()):
                 best = part
     if best is None:

@@ -68,8 +68,16 @@ def write_project(folder: Path, project: Project, written: Written) -> tuple[lis
 
 
 def _quoted(value: object) -> str:
-    """Names, numbers and lists of them as Python writes them, in double quotes."""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value).replace("'", '"')
+    """Names, numbers, tuples, lists and dicts of them as Python writes them, in double quotes."""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_quoted(k)}: {_quoted(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_quoted, value)) + "]"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(map(_quoted, value)) + ("," if len(value) == 1 else "") + ")"
+    return repr(value)
 
 
 def _dataset(project: Project, written: Written) -> str:

@@ -98,6 +98,8 @@ def feed_together(sessions: Sequence[Session], pieces: Sequence[np.ndarray]) -> 
     started = time.perf_counter()
     _check_open(sessions)
     heard = [mono(piece) for piece in pieces]
+    if len(heard) != len(sessions):
+        raise UserError(f"{len(sessions)} streams and {len(heard)} pieces of sound are given; each needs one")
     for session, samples in zip(sessions, heard, strict=True):
         session._heard.add(session._resampler.feed(samples) * session._gain)
     return _run_all(sessions, started)

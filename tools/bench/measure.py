@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from audio2face.machine import num_cores
+
 STATUS = Path("/proc/self/status")
 
 
@@ -96,8 +98,7 @@ def machine() -> dict[str, object]:
             line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")
         ]
         model = names[0] if names else model
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found: dict[str, object] = {"processor": model, "cores": cores, "threads": torch.get_num_threads()}
+    found: dict[str, object] = {"processor": model, "cores": num_cores(), "threads": torch.get_num_threads()}
     if hasattr(os, "sysconf"):
         found["memory_gb"] = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9)
     return found | {"python": platform.python_version(), "torch": torch.__version__, "numpy": numpy.__version__}
