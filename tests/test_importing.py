@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import runpy
 import struct
 
@@ -26,7 +27,9 @@ from audio2face.importing.jaw import rigid_motion
 from audio2face.importing.project import Project, write_project
 from audio2face.importing.sounds import begin_at, read_take_sound, time_code_offset
 from audio2face.importing.takes import find_takes
-from tools import import_live_link, make_project
+from audio2face.types import UserError
+from runners.settings import SettingsError
+from tools import import_live_link, importer, make_project, propose_vertex_lists
 
 
 @pytest.fixture(scope="module")
@@ -495,3 +498,42 @@ def test_damaged_files_are_value_errors(tmp_path, rig):
                 reader(path)
             except ValueError as error:
                 assert str(path) in str(error)
+
+
+def test_shots_that_a_project_does_not_name_are_told(place, rig, capsys):
+    write_take(place / "takes", "take_10", 0)
+    assert live_link(place) == 0
+    write_take(place / "takes", "take_1", 1)
+    capsys.readouterr()
+    assert live_link(place, "--replace") == 0
+    assert re.search(r"not in CLIPS of .*config_train.py, so not trained on: take_1$", capsys.readouterr().out, re.M)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (SettingsError(".env, line 3: expected KEY=value"), ".env, line 3"),
+        (UserError(["one", "two"]), "error: two"),
+        (FileNotFoundError(2, "No such file or directory", "x.obj"), "error: x.obj: No such file"),
+        (OSError(28, "No space left on device", "/data"), "error: /data: No space left on device: free space there"),
+        (OSError("no such file"), "error: no such file"),
+    ],
+)
+def test_what_a_tool_cannot_do_is_told_in_lines(error, words, capsys):
+    def convert():
+        raise error
+
+    assert importer.run(convert) == 2
+    found = capsys.readouterr().err
+    assert words in found and all(line.startswith("error: ") for line in found.splitlines())
+
+
+def test_a_fault_of_ours_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        importer.run(lambda: [str(1 / 0)])
+
+
+def test_vertex_lists_of_an_actor_that_is_not_there(place, capsys):
+    make_dataset(place / "datasets/tiny")
+    assert propose_vertex_lists.main(["no-project", "tiny", str(place / "lists")]) == 2
+    assert "error: " in capsys.readouterr().err

@@ -26,7 +26,6 @@ sys.path.insert(0, str(ROOT))
 from audio2face.importing.flame_clips import FlameOptions, import_flame  # noqa: E402
 from audio2face.importing.units import PER_METRE  # noqa: E402
 from audio2face.types import UserError  # noqa: E402
-from runners.settings import take_settings  # noqa: E402
 from tools.importer import add_output, finish, output, run  # noqa: E402
 
 
@@ -49,7 +48,6 @@ def main(argv: list[str] | None = None) -> int:
 
 def convert(args: argparse.Namespace) -> list[str]:
     """Import as the arguments say; returns lines to print. Raises UserError for what cannot be imported."""
-    take_settings()
     rates = {"--fps": args.fps, "--out-fps": args.out_fps}
     problems = [f"{name} must be above 0" for name, rate in rates.items() if rate is not None and not rate > 0]
     if args.sample_rate is not None and args.sample_rate < 16000:

@@ -30,7 +30,6 @@ from audio2face.importing.curves import LOOK_DEGREES  # noqa: E402
 from audio2face.importing.live_link import RigOptions, TakeOptions, import_live_link  # noqa: E402
 from audio2face.importing.units import PER_METRE, STAND  # noqa: E402
 from audio2face.types import UserError  # noqa: E402
-from runners.settings import take_settings  # noqa: E402
 from tools.importer import add_output, finish, output, run  # noqa: E402
 
 
@@ -64,7 +63,6 @@ def main(argv: list[str] | None = None) -> int:
 
 def convert(args: argparse.Namespace) -> list[str]:
     """Import as the arguments say; returns lines to print. Raises UserError for what cannot be imported."""
-    take_settings()
     problems = [
         f"--{name.replace('_', '-')} must be above 0"
         for name in ("fps", "csv_fps", "sample_rate", "look_degrees")

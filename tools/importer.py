@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from audio2face.importing.dataset import Written
 from audio2face.importing.project import Project, config_path, emotions_of, write_project
 from audio2face.paths import configs_roots, host_root
 from audio2face.types import UserError
+from runners.cli import MACHINE_ERRORS, answer
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ def finish(target: Target, written: Written, fps: float, source: str) -> list[st
     lines += [f"kept as it is: {path}" for path in kept]
     for path in kept:
         text = path.read_text(encoding="utf-8")
-        absent = [shot for shot in shots if path.name == "config_train.py" and shot not in text]
-        if absent and "CLIPS" in text:
+        absent = [shot for shot in shots if not re.search(rf"[\"']{re.escape(shot)}[\"']", text)]
+        if absent and path.name == "config_train.py" and "CLIPS" in text:
             lines.append(f"not in CLIPS of {path}, so not trained on: {', '.join(absent)}")
     if fresh:
         lines.append(f"project -> {target.project} ({', '.join(path.name for path in fresh)})")
@@ -84,16 +85,16 @@ def finish(target: Target, written: Written, fps: float, source: str) -> list[st
 
 
 def run(convert: Callable[[], list[str]]) -> int:
-    """Print what `convert` returns; a user's mistake becomes lines and status 2."""
-    try:
-        print("\n".join(convert()))
-    except UserError as error:
-        print("\n".join(f"error: {line}" for line in error.lines), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped on request", file=sys.stderr)
-        return 130
-    except OSError as error:
-        print(f"error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
-        return 2
-    return 0
+    """Print what `convert` returns; mistakes become lines and status 2, a file that cannot be read or written is one."""
+
+    def program() -> int:
+        try:
+            lines = convert()
+        except OSError as error:
+            if error.errno in MACHINE_ERRORS:
+                raise
+            raise UserError(": ".join(filter(None, (error.filename, error.strerror or str(error))))) from error
+        print("\n".join(lines))
+        return 0
+
+    return answer(program)

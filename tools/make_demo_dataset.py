@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from audio2face.bars import each  # noqa: E402
-from audio2face.types import UserError  # noqa: E402
+from runners.cli import answer  # noqa: E402
 from tools.demo.dataset import plan_shots, write_dataset  # noqa: E402
 from tools.demo.face import build_face  # noqa: E402
 from tools.demo.speech import VOICES  # noqa: E402
@@ -38,18 +38,17 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.shots < 1:
         parser.error("--shots must be at least 1")
+    return answer(lambda: make(args))
+
+
+def make(args: argparse.Namespace) -> int:
+    """Write the data set; returns 0. Raises UserError when identity or voice are unknown or the voice is not installed."""
     start = time.monotonic()
-    try:
-        face = build_face(args.identity)
-        plans = plan_shots(args.actor, args.shots)
-        made = write_dataset(args.out, args.actor, face, plans, args.voice, args.seed)
-        for _ in each(made, len(plans) + 1, "shots", "shot"):
-            pass
-    except KeyboardInterrupt:
-        return 130
-    except UserError as error:
-        print("\n".join(error.lines), file=sys.stderr)
-        return 2
+    face = build_face(args.identity)
+    plans = plan_shots(args.actor, args.shots)
+    made = write_dataset(args.out, args.actor, face, plans, args.voice, args.seed)
+    for _ in each(made, len(plans) + 1, "shots", "shot"):
+        pass
     print(
         f"{args.shots} shots and a held-out sentence, {len(face.neutral)} skin and {len(face.tongue.neutral)} tongue "
         f"vertices -> {args.out / args.actor} ({time.monotonic() - start:.0f} s)"

@@ -20,7 +20,6 @@ sys.path.insert(0, str(ROOT))
 
 from audio2face.importing.folder import survey  # noqa: E402
 from audio2face.types import UserError  # noqa: E402
-from runners.settings import take_settings  # noqa: E402
 from tools.importer import add_names, finish, output, run  # noqa: E402
 
 
@@ -35,7 +34,6 @@ def main(argv: list[str] | None = None) -> int:
 
 def convert(args: argparse.Namespace) -> list[str]:
     """Survey the folder and write the project; returns lines to print. Raises UserError for what is wrong."""
-    take_settings()
     if args.fps is not None and not args.fps > 0:
         raise UserError("--fps must be above 0")
     target = output(args)

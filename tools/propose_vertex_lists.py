@@ -25,7 +25,7 @@ from audio2face.formats.json_file import write_json  # noqa: E402
 from audio2face.paths import atomic  # noqa: E402
 from audio2face.preproc.caches import find_caches  # noqa: E402
 from audio2face.types import UserError, raise_problems  # noqa: E402
-from runners.settings import take_settings  # noqa: E402
+from tools.importer import run  # noqa: E402
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,14 +34,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("actor", metavar="ACTOR_NAME")
     parser.add_argument("out", metavar="OUT", type=Path, help="folder for the lists and proposal.html")
     args = parser.parse_args(argv)
-    take_settings()
-    try:
-        written = propose(args.config_name, args.actor, args.out)
-    except UserError as error:
-        print("\n".join(f"error: {line}" for line in error.lines), file=sys.stderr)
-        return 2
-    print("\n".join(written))
-    return 0
+    return run(lambda: propose(args.config_name, args.actor, args.out))
 
 
 def propose(config_name: str, actor: str, out: Path) -> list[str]:
