@@ -29,11 +29,7 @@ exit status: 0 no errors (there may be warnings), 2 errors in the data or the co
 def main(argv: list[str] | None = None) -> int:
     """Run from the command line; returns the exit status."""
     arguments = _parser().parse_args(argv)
-    try:
-        return answer(lambda: check(arguments))
-    except KeyboardInterrupt:
-        print("stopped on request", file=sys.stderr)
-        return 130
+    return answer(lambda: check(arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
