@@ -122,6 +122,10 @@ def more_poses(folder, count):
     fake.save_json(config_path, {"blendshape_params": params | lists | pairs | {"numPoses": count}})
 
 
+def flip(raw, at):
+    return raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :]
+
+
 def renamed(folder):
     (folder / "bs_skin.npz").rename(folder / "bs_skin.bin")
     edit_json(folder / "model.json", "blendshapePaths", "skin", "data", value="bs_skin.bin")
@@ -220,6 +224,8 @@ REGRESSION = {
     "not a zip": ("npz-zip", rewrite("model_data.npz", lambda b: b"x" * 1000)),
     "truncated": ("npz-zip", rewrite("model_data.npz", lambda b: b[: len(b) // 2])),
     "directory cut off": ("npz-zip", rewrite("implicit_emo_db.npz", lambda b: b[:-30])),
+    "directory of other data": ("npz-zip", rewrite("model_data.npz", lambda b: flip(b, b.rindex(b"PK\1\2") + 16))),
+    "directory of another place": ("npz-zip", rewrite("model_data.npz", lambda b: flip(b, b.rindex(b"PK\1\2") + 42))),
     "bit flipped": ("npz-crc", rewrite("model_data.npz", lambda b: b[:250] + bytes([b[250] ^ 1]) + b[251:])),
     "empty archive": ("npz-zip", lambda f: fake.write_zip(f / "model_data.npz", [])),
     # model_data.npz

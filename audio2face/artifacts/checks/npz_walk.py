@@ -75,6 +75,7 @@ def walk(path: Path, file: str, report: Report) -> dict[str, Member]:
         report.problem("npz-extension", file, "must be named .npz, the runtime reads other names as another format")
     members: dict[str, Member] = {}
     names: list[str] = []
+    headers: dict[str, _Local] = {}
     length = path.stat().st_size
     with path.open("rb") as stream:
         offset = 0
@@ -83,6 +84,7 @@ def walk(path: Path, file: str, report: Report) -> dict[str, Member]:
             if name in names:
                 report.problem("npz-duplicate", file, f"{brief(name)} occurs twice")
             names.append(name)
+            headers[name] = local
             member, end = _read_member(stream, path, local, length, name, file, report)
             if member is not None:
                 members[name] = member
@@ -95,7 +97,7 @@ def walk(path: Path, file: str, report: Report) -> dict[str, Member]:
         report.problem("npz-sync", file, f"at byte {offset} there is neither a member nor the directory")
     elif not names:
         report.problem("npz-zip", file, "has no arrays")
-    _check_directory(path, file, names, report)
+    _check_directory(path, file, names, headers, report)
     return members
 
 
@@ -254,11 +256,12 @@ def _layout_fault(text: bytes, dtype: str, fortran: bool, stored: bool) -> str |
     return None
 
 
-def _check_directory(path: Path, file: str, names: list[str], report: Report) -> None:
-    """The zip directory, which every other program reads, must list the same members."""
+def _check_directory(path: Path, file: str, names: list[str], headers: dict[str, _Local], report: Report) -> None:
+    """The zip directory, by which every other program reads, must list the same members at the same places."""
     try:
         with zipfile.ZipFile(path) as archive:
             listed = [info.filename[:-4] for info in archive.infolist()]
+            wrong = [info.filename for info in archive.infolist() if not _agrees(archive, info, headers)]
     except Exception as error:  # zipfile raises a dozen kinds for damaged files; each is this finding
         report.problem("npz-zip", file, f"the zip directory cannot be read: {brief(str(error))}")
         return
@@ -266,3 +269,15 @@ def _check_directory(path: Path, file: str, names: list[str], report: Report) ->
         report.problem(
             "npz-sync", file, f"its directory lists {len(listed)} arrays, the runtime's walk finds {len(names)}"
         )
+    elif wrong:
+        report.problem("npz-zip", file, f"what its directory says of {brief(wrong[0])} is not so")
+
+
+def _agrees(archive: zipfile.ZipFile, info: zipfile.ZipInfo, headers: dict[str, _Local]) -> bool:
+    """Whether an entry of the directory tells what the member's own header tells. Raises what zipfile raises."""
+    local = headers.get(info.filename[:-4])
+    if local is None or local.flags & 8:  # has its own finding
+        return True
+    archive.open(info).close()  # reads the header there
+    told = (info.compress_type, info.CRC, info.compress_size, info.file_size)
+    return told == (local.method, local.crc, local.size, local.unpacked)
