@@ -80,6 +80,25 @@ def test_what_lies_behind_the_camera_is_left_out(backend):
     assert not render([mesh], [v], straight_camera(), background=BLACK, backend=backend).any()
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e300])
+def test_vertices_that_are_no_numbers_leave_a_hole(backend, value):
+    v, mesh = square(0.0, (1, 1, 1))
+    v[2] = value
+    with np.errstate(all="ignore"):
+        picture = render([mesh], [v], straight_camera(), background=BLACK, backend=backend)
+    assert not picture[:16].any()
+    v[2] = 1.0, 1.0, value
+    with np.errstate(all="ignore"):
+        render([mesh], [v], straight_camera(), background=BLACK, backend=backend)
+
+
+def test_colours_that_are_no_numbers_are_black(backend):
+    v, mesh = square(0.0, [[np.nan] * 3] * 4)
+    with np.errstate(all="ignore"):
+        picture = render([mesh], [v], straight_camera(), background=(2.0, 2.0, 2.0), backend=backend)
+    assert not picture[20:40, 20:40].any() and picture[0, 0, 0] == 255
+
+
 def test_both_backends_draw_the_same_picture():
     pytest.importorskip("numba")
     v, triangles = ball()

@@ -65,7 +65,7 @@ def _rasterise_loop(screen, triangles, width, height):  # type: ignore[no-untype
         bx, by, bz = screen[b, 0], screen[b, 1], screen[b, 2]
         cx, cy, cz = screen[c, 0], screen[c, 1], screen[c, 2]
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        if area == 0.0 or az <= 0.0 or bz <= 0.0 or cz <= 0.0:
+        if not (abs(area) > 0.0 and az > 0.0 and bz > 0.0 and cz > 0.0):  # nor what is no number
             continue
         side = 1.0 if area > 0.0 else -1.0
         name = np.int32(f if area < 0.0 else f + len(triangles))
@@ -126,7 +126,7 @@ def _candidates(screen: np.ndarray, triangles: np.ndarray, width: int, height: i
     corners = screen[triangles]  # (F, 3, 3)
     x, y, z = corners[:, :, 0], corners[:, :, 1], corners[:, :, 2]
     area = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (y[:, 1] - y[:, 0]) * (x[:, 2] - x[:, 0])
-    usable = (area != 0) & (z > 0).all(axis=1)
+    usable = (np.abs(area) > 0) & (z > 0).all(axis=1)  # nor what is no number
     with np.errstate(invalid="ignore"):
         x0 = np.clip(np.ceil(x.min(axis=1) - 0.5), 0, width).astype(np.int64)
         x1 = np.clip(np.floor(x.max(axis=1) - 0.5), -1, width - 1).astype(np.int64)
@@ -222,9 +222,9 @@ def _shade_loop(face, n, triangles, vertices, lights, ambient, background, table
                     (u * vertices[a, 7] + v * vertices[b, 7] + w * vertices[c, 7]) * light + shine, 1.0
                 )
                 blue += share * min((u * vertices[a, 8] + v * vertices[b, 8] + w * vertices[c, 8]) * light + shine, 1.0)
-            out[y, x, 0] = table[int(red / (n * n) * top + 0.5)]
-            out[y, x, 1] = table[int(green / (n * n) * top + 0.5)]
-            out[y, x, 2] = table[int(blue / (n * n) * top + 0.5)]
+            out[y, x, 0] = table[int(red / (n * n) * top + 0.5) if red >= 0.0 else 0]  # no number is black
+            out[y, x, 1] = table[int(green / (n * n) * top + 0.5) if green >= 0.0 else 0]
+            out[y, x, 2] = table[int(blue / (n * n) * top + 0.5) if blue >= 0.0 else 0]
     return out
 
 
@@ -255,6 +255,7 @@ def shade_numpy(
     points = np.stack([np.bincount(which, at + 0.5)[solid] / share[solid] for at in (col, row)], axis=1)
     tone[solid] = np.minimum(_lit(name[solid] - 1, points, triangles, vertices, lights, ambient), 1.0)
     total = np.stack([np.bincount(pixel, tone[:, k] * share) for k in range(3)], axis=-1).reshape(height, width, 3)
+    total = np.where(total >= 0, total, 0.0)  # no number is black
     return table[(total / (n * n) * (len(table) - 1) + 0.5).astype(np.int64)]
 
 

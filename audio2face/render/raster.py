@@ -205,7 +205,7 @@ def _draw(
     )
     screen = view.project(np.concatenate(vertices))
     face = loops.rasterise(screen, scene.triangles, view.width, view.height)
-    ramp = np.linspace(1.0, 0.8, camera.height)[:, None] * np.asarray(background, float) ** GAMMA
+    ramp = np.linspace(1.0, 0.8, camera.height)[:, None] * np.clip(background, 0.0, 1.0) ** GAMMA
     points = np.concatenate([screen, normals @ camera.rotation.T, scene.colours, scene.surface], axis=1)
     return loops.shade(face, n, scene.triangles, points, _LIGHTS_AND_HALVES, AMBIENT, ramp, _TO_SRGB)
 
