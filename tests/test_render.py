@@ -191,7 +191,7 @@ def test_a_missing_package_is_said_to_the_user(tmp_path, monkeypatch):
         raise ImportError(name)
 
     monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(UserError, match=r"audio2face\[video\]"):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[video\]'"):
         write_video(tmp_path / "film.mp4", [np.zeros((4, 4, 3), np.uint8)], 30)
 
 
