@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from audio2face.geometry import pca
+from audio2face.geometry import axes, pca, products
+from audio2face.geometry.axes import PrincipalAxes, plus_rank_one
 from audio2face.geometry.distinct import select_distinct
 from audio2face.geometry.poses import PoseRows, PoseSequence, prune_similar
 from audio2face.geometry.regions import mean_opening, opening, upper_face_mask
@@ -85,8 +86,9 @@ def plain_select(x, max_rounds, variance=0.9999):
 
 @pytest.mark.parametrize("count, vertices, rank", [(60, 40, 200), (200, 30, 12), (250, 50, 300), (3, 5, 3), (1, 5, 3)])
 @pytest.mark.parametrize("rounds", [20, 150])
-def test_select_distinct_equals_the_plain_rule(count, vertices, rank, rounds):
+def test_select_distinct_equals_the_plain_rule(monkeypatch, count, vertices, rank, rounds):
     for seed in range(3):
+        monkeypatch.setattr(axes, "SMALL", 128 if seed else 0)
         poses = motion(seed, count, vertices, rank)
         expected = plain_select(poses.reshape(count, -1).astype(float), rounds)
         assert select_distinct(rows_of(poses), rounds).tolist() == expected
@@ -114,6 +116,88 @@ def test_select_distinct_ends_when_nothing_is_left_and_takes_no_pose_twice():
     chosen = select_distinct(rows_of(twice), 787)
     assert len(set((chosen % 40).tolist())) == len(chosen) <= 40
     assert select_distinct(rows_of(np.repeat(poses[:1], 50, axis=0)), 787).tolist() == [0]
+
+
+@pytest.mark.parametrize("stale", [0.0, 0.5])
+def test_select_distinct_is_the_same_from_products_in_single_precision(monkeypatch, stale):
+    monkeypatch.setattr(products, "READ_SHARE", 0.0)
+    monkeypatch.setattr(products, "STALE", stale)
+    monkeypatch.setattr(products, "FORESIGHT", 5)
+    reads = []
+    read = PoseRows.mutual_products
+    monkeypatch.setattr(PoseRows, "mutual_products", lambda *args: (reads.append(args), read(*args))[1])
+    for seed in range(3):
+        poses = motion(seed, 300, 40, 120) + np.random.default_rng(seed).normal(0, 0.1, (300, 40, 3)).astype(np.float32)
+        expected = plain_select(poses.reshape(300, -1).astype(float), 90)
+        assert select_distinct(rows_of(poses), 90).tolist() == expected
+    assert len(reads) > 6 if stale else len(reads) == 3
+
+
+def test_select_distinct_takes_no_pose_twice_in_single_precision(monkeypatch):
+    monkeypatch.setattr(products, "READ_SHARE", 0.0)
+    monkeypatch.setattr(products, "FORESIGHT", 2)
+    rng = np.random.default_rng(12)
+    poses = motion(12, 150, 40, 30) + rng.normal(0, 0.3, (150, 40, 3)).astype(np.float32)
+    order = rng.permutation(450)
+    chosen = select_distinct(rows_of(np.concatenate([poses] * 3)[order]), 140, 0.95)
+    assert len(set((order[chosen] % 150).tolist())) == len(chosen) == 144
+
+
+@pytest.mark.parametrize("memory", [2**31, 40_000])
+def test_mutual_products_are_the_same_whatever_the_memory(memory):
+    poses = motion(3, 70, 20, 30, offset=0.0)
+    among = np.array([0, 3, *range(10, 65)])
+    weights = np.linspace(1, 2, 70, dtype=np.float32)[:, None]
+    rows = rows_of(poses, memory=memory)
+    found = rows.mutual_products(among, lambda part, block: weights[part] * block)
+    changed = weights[among] * rows.take(among)
+    assert np.allclose(found, changed @ changed.T, rtol=1e-4)
+
+
+# ---- principal axes, updated
+
+
+@pytest.fixture(params=[0, 1000])
+def small(monkeypatch, request):
+    """Up to which size matrices are decomposed: never, always."""
+    monkeypatch.setattr(axes, "SMALL", request.param)
+
+
+def test_axes_of_points_that_come_one_at_a_time(small):
+    rng = np.random.default_rng(0)
+    found, points = PrincipalAxes(), np.zeros((120, 70))
+    for i in range(1, 120):
+        size = min(i, 70)
+        points[i, :size] = rng.standard_normal(size) * 1e3 / np.arange(1, size + 1) ** 2
+        found.add(points[i, :size])
+    centred = points - points.mean(axis=0)
+    scatter = centred.T @ centred
+    assert np.allclose(found.mean, points.mean(axis=0))
+    assert np.allclose(found.values, np.linalg.eigvalsh(scatter), rtol=1e-6)
+    assert np.abs(found.vectors.T @ found.vectors - np.eye(70)).max() < 1e-13
+    assert np.abs(found.vectors * found.values @ found.vectors.T - scatter).max() < 1e-13 * scatter.max()
+
+
+@pytest.mark.parametrize(
+    "values, z",
+    [
+        ([2.0], [3.0]),
+        ([0.0, 0.0, 1.0, 1.0, 1.0, 1e5], [1.0, 0.0, 2.0, 0.0, 1e-30, -3.0]),
+        (np.repeat([0.0, 1.0, 1e5], 20), np.arange(60) % 3),
+        (np.exp(np.linspace(-25, 10, 40)), np.exp(-np.arange(40.0))),
+        (np.arange(9.0), np.zeros(9)),
+        (np.arange(9.0), np.full(9, 1e-9)),
+        (np.arange(9.0), np.full(9, 1e9)),
+    ],
+)
+def test_eigenvalues_and_vectors_after_an_update_of_rank_one(small, values, z):
+    values, z = np.array(values), np.array(z, float)
+    found, vectors = plus_rank_one(values, z, 0.9)
+    expected = np.diag(values) + 0.9 * np.outer(z, z)
+    tolerance = 1e-13 * np.abs(expected).max()
+    assert np.abs(found - np.linalg.eigvalsh(expected)).max() <= tolerance
+    assert np.abs(vectors * found @ vectors.T - expected).max() <= tolerance
+    assert np.abs(vectors.T @ vectors - np.eye(len(z))).max() < 1e-14
 
 
 # ---- components

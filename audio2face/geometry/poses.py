@@ -68,7 +68,11 @@ class PoseRows:
         """The centred coordinates of `rows` (n,): (n, D) float32."""
         if self._cache is None and 4 * len(self) * self.width <= self.memory / 4:
             self._cache = self._read(np.arange(len(self)))
-        return self._read(rows) if self._cache is None else self._cache[rows]
+        if self._cache is None:
+            return self._read(rows)
+        if len(rows) and np.array_equal(rows, np.arange(rows[0], rows[0] + len(rows))):
+            return self._cache[rows[0] : rows[0] + len(rows)]  # no copy
+        return self._cache[rows]
 
     def blocks(self, among: np.ndarray | None = None) -> Iterator[tuple[slice, np.ndarray]]:
         """Consecutive blocks of the rows `among` (all when None): (slice into them, (n, D) float32)."""
@@ -86,6 +90,26 @@ class PoseRows:
             left: np.ndarray = np.asarray(self.take(picks[start : start + size]), dtype)
             for part, block in self.blocks(among):
                 out[start : start + size, part] = (np.asarray(block, dtype) @ left.T).T
+        return out
+
+    def mutual_products(self, among: np.ndarray, change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+        """Inner products of rows `among` (n,) with each other, in single precision: (n, n) float32.
+
+        `change(rows, block)` gives what to multiply in place of the coordinates (m, D) float32 of some of them.
+        """
+        out = np.empty((len(among), len(among)), np.float32)
+        size = max(1, int(self.memory / 8 / (4 * self.width)))
+        for start in range(0, len(among), size):
+            here, after = among[start : start + size], among[start + size :]
+            left = np.empty((len(here), self.width), np.float32)
+            for part, block in self.blocks(here):
+                left[part] = change(here[part], block)
+            square = slice(start, start + len(here))
+            out[square, square] = left @ left.T  # the same array twice: half the work
+            for part, block in self.blocks(after):
+                below = slice(start + size + part.start, start + size + part.stop)
+                out[below, square] = change(after[part], block) @ left.T
+                out[square, below] = out[below, square].T
         return out
 
     def summary(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
