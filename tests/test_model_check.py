@@ -300,6 +300,7 @@ REGRESSION = {
     "no network at all": ("network-file", lambda f: (f / "network.onnx").unlink()),
     "ONNX as engine": ("network-file", model("networkPath", value="network.onnx")),
     "ONNX named as engine": ("network-file", lambda f: shutil.copy(f / "network.onnx", f / "network.trt")),
+    "engine of another name": ("network-file", lambda f: (f / "network_fp16.trt").write_bytes(b"ftrt....")),
     "text as engine": ("network-file", lambda f: (f / "network.trt").write_text("version https://git-lfs")),
     "ONNX damaged": ("onnx-load", rewrite("network.onnx", lambda b: b[: len(b) // 2])),
     "renamed input": ("onnx-tensors", network(names=("audio", "emotion", "result"))),

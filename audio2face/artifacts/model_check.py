@@ -194,7 +194,11 @@ class _Check:
         if name.endswith(".onnx"):
             self.report.problem("network-file", "model.json", "networkPath names an ONNX file; it must be an engine")
         elif onnx.is_file() and not self.exists(name):
-            self.report.note(label(name), "is not built yet: build it from network.onnx with trtexec")
+            if others := [path.name for path in sorted(self.folder.glob("*.trt"))]:
+                message = f"is named by the model, but the engine is {label(others[0])}"
+                self.report.problem("network-file", label(name), message)
+            else:
+                self.report.note(label(name), "is not built yet: build it from network.onnx with trtexec")
         elif (engine := self.open(name, "network-file")) is not None:
             self.guard(name, self.engine, engine, name)
         if not onnx.is_file():
