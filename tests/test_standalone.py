@@ -7,6 +7,7 @@ import fake_model
 import numpy as np
 import pytest
 
+import audio2face
 from audio2face import load_model
 from audio2face.audio.resampler import Resampler
 from audio2face.audio.waveform import resample
@@ -158,7 +159,7 @@ def test_mistakes_are_told(regression, diffusion):
         diffusion.animate(samples, RATE, actor="a", fps=30)
     with pytest.raises(UserError, match="sample_rate"):
         regression.animate(samples)
-    with pytest.raises(UserError, match="^nowhere.wav: No such file"):
+    with pytest.raises(audio2face.UserError, match="^nowhere.wav: No such file"):
         regression.animate("nowhere.wav")
     session = regression.stream()
     with pytest.raises(UserError, match="finite"):
