@@ -118,6 +118,9 @@ def test_train_run_problems_are_told(tmp_path):
     (tmp_path / "network_info_full.json").write_text(json.dumps({"network_type": "regression", "old_key": 1}))
     with pytest.raises(UserError, match="old_key"):
         load_train_run(tmp_path)
+    (tmp_path / "network_info_full.json").write_text('{"network_type": ')
+    with pytest.raises(UserError, match=f"training run {tmp_path.name} is damaged: .*network_info_full.json: line 1"):
+        load_train_run(tmp_path)
     with pytest.raises(ValueError, match="ada"):
         write_train_run(tmp_path / "run", fake_run.make_spec(), {})
 

@@ -192,6 +192,10 @@ def test_missing_weights_and_networks_are_told(run, tmp_path):
     copy = tmp_path / run.name
     shutil.copytree(run.path, copy)
     broken = type(run)(copy, run.spec)
+    for backend, path in (("torch", copy / "weights.pth"), ("onnx", copy / "deploy" / "network.onnx")):
+        path.write_bytes(path.read_bytes()[:1000])
+        with pytest.raises(UserError, match=f"{run.name} is damaged: .*{path.name}"):
+            BACKENDS[backend](broken, "ada", CPU)
     (copy / "weights.pth").unlink()
     (copy / "deploy" / "network.onnx").unlink()
     for backend, words in (("torch", "weights.pth"), ("onnx", "network.onnx")):

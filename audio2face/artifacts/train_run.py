@@ -14,7 +14,8 @@ from __future__ import annotations
 import difflib
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePath
 from typing import Any, Protocol
@@ -220,11 +221,21 @@ class TrainRun:
         path = self.export_folder(actor) / EMOTION_DB_FILE
         if not path.is_file():
             raise UserError(f"training run {self.name}: {external_path(path)} is missing; train again")
-        return read_emotion_db(path)
+        with undamaged(self.name):
+            return read_emotion_db(path)
 
     def config(self, kind: str) -> dict[str, Any] | None:
         """The resolved config section that the run was made with, or None when it had none of that kind."""
         return read_config_json(self.path, kind)
+
+
+@contextmanager
+def undamaged(run_name: str) -> Iterator[None]:
+    """A file that is no longer what the run wrote is told as the user's: it was cut short, edited or copied by halves."""
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(f"training run {run_name} is damaged: {error}; copy it anew or train again") from error
 
 
 def write_train_run(folder: Path, spec: NetworkSpec, preproc_runs: Mapping[str, PreprocFiles]) -> TrainRun:
@@ -246,7 +257,8 @@ def load_train_run(path: Path) -> TrainRun:
     file = path / SPEC_FILE
     if not file.is_file():
         raise UserError(f"{external_path(path)} is not a training run: {SPEC_FILE} is missing")
-    values = read_json(file)
+    with undamaged(path.name):
+        values = read_json(file)
     known = {f.name for f in fields(NetworkSpec)}
     required = known - {"extra"}
     if not isinstance(values, dict) or required - values.keys() or values.keys() - known:

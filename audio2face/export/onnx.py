@@ -161,7 +161,10 @@ def open_session(
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     wanted = providers or on_device(onnxruntime.get_available_providers(), device)
-    session = onnxruntime.InferenceSession(os.fspath(path), options, providers=wanted)
+    try:
+        session = onnxruntime.InferenceSession(os.fspath(path), options, providers=wanted)
+    except Exception as error:  # onnxruntime has a class of its own for every cause
+        raise ValueError(f"{path}: onnxruntime cannot load it: {error}") from error
     if not providers and not any(name.lower().startswith(device.type) for name in session.get_providers()):
         logger.warning("onnxruntime has nothing for %s here and computes on the CPU (onnxruntime-gpu?)", device)
     return session

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from audio2face.artifacts.train_run import NetworkSpec, TrainRun
+from audio2face.artifacts.train_run import NetworkSpec, TrainRun, undamaged
 from audio2face.export.graphs import actor_signature, regression_graph
 from audio2face.export.onnx import open_session
 from audio2face.paths import external_path
@@ -44,7 +44,8 @@ def load_network(run: TrainRun, device: torch.device) -> nn.Module:
     if not run.weights.is_file():
         raise UserError(f"training run {run.name}: {external_path(run.weights)} is missing")
     network = build_network(run.spec)
-    load_weights(network, run.weights)
+    with undamaged(run.name):
+        load_weights(network, run.weights)
     return network.to(device).eval()
 
 
@@ -68,7 +69,8 @@ def onnx_backend(run: TrainRun, actor: str, device: torch.device) -> Step:
     if not path.is_file():
         raise UserError(f"training run {run.name}: {external_path(path)} is missing; use INFERENCE_MODE 'offline'")
     try:
-        session = open_session(path, device)
+        with undamaged(run.name):
+            session = open_session(path, device)
     except ImportError as error:
         raise UserError("INFERENCE_MODE with _onnx needs onnxruntime: pip install onnxruntime") from error
     names = [tensor.name for tensor in session.get_outputs()]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from audio2face.artifacts.train_run import TrainRun
+from audio2face.artifacts.train_run import TrainRun, undamaged
 from audio2face.export.onnx import open_session
 from audio2face.export.streaming_graph import StreamingGraph, streaming_graph
 from audio2face.inference.backends import Feeds, Step
@@ -45,7 +45,8 @@ def load_network(run: TrainRun) -> DiffusionRNN:
     if not run.weights.is_file():
         raise UserError(f"training run {run.name}: {external_path(run.weights)} is missing")
     network = build_network(run)
-    load_weights(network, run.weights)
+    with undamaged(run.name):
+        load_weights(network, run.weights)
     return network
 
 
@@ -90,7 +91,11 @@ def exported_step(run: TrainRun, device: torch.device, backend: str) -> Step:
     if not path.is_file():
         raise UserError(f"training run {run.name}: {external_path(path)} is missing; use INFERENCE_MODE 'streaming'")
     try:
-        session = open_tensorrt(path, run, device) if backend == "trt" else open_session(path, device)
+        if backend == "trt":
+            session = open_tensorrt(path, run, device)
+        else:
+            with undamaged(run.name):
+                session = open_session(path, device)
     except ImportError as error:
         raise UserError("INFERENCE_MODE with _onnx needs onnxruntime: pip install onnxruntime") from error
     names = [tensor.name for tensor in session.get_outputs()]

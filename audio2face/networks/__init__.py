@@ -35,4 +35,5 @@ def load_weights(module: nn.Module, path: Path) -> None:
     except FileNotFoundError:
         raise
     except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError, TypeError … for a bad file
-        raise ValueError(f"{path}: not the weights of this network: {error}") from error
+        reason = str(error).strip().split("\n")[0].split(". ")[0]
+        raise ValueError(f"{path}: not the weights of this network: {reason}") from error
