@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,18 +40,24 @@ class ShotTargets:
 
 
 def load_shot_targets(
-    run: PreprocRun, files: DatasetFiles, shot: str, layout: ChannelLayout, fps: float
+    run: PreprocRun,
+    files: DatasetFiles,
+    shot: str,
+    layout: ChannelLayout,
+    fps: float,
+    channels: Collection[str] | None = None,
 ) -> tuple[ShotTargets | None, list[str]]:
     """The targets of one shot, padded with zeros to `layout` (other actors may have more components), and the problems.
 
-    A channel that the shot lacks is zero and not present; the losses leave it out.
+    A channel that the shot lacks, or that is not among `channels` (None: all), is zero and not present; the losses leave
+    it out.
     """
     skin = run.skin_coeffs(shot)
     values = np.zeros((len(skin), layout.size), np.float32)
     present: dict[str, bool] = {}
     problems: list[str] = []
     for name, part in layout.slices.items():
-        data = CHANNELS[name].load(run, files, shot)
+        data = CHANNELS[name].load(run, files, shot) if channels is None or name in channels else None
         present[name] = data is not None
         if data is None:
             continue

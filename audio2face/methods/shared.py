@@ -135,11 +135,11 @@ class Targets:
             if (actor, shot) in self._shots:
                 continue
             run, files = self.inputs.runs[actor], self.inputs.files[actor]
-            found, faults = load_shot_targets(run, files, shot, self.layout, clip.shot.fps)
+            found, faults = load_shot_targets(run, files, shot, self.layout, clip.shot.fps, self.taught)
             problems += faults
             if found is None:
                 continue
-            self._shots[actor, shot] = self._rescaled(self._of_channels(found), actor)
+            self._shots[actor, shot] = self._rescaled(found, actor)
             if (actor, shot) not in measured:  # of which nothing is learnt
                 lacking[actor].update(name for name in found.present.keys() & self.taught if not found.present[name])
         raise_problems(problems)
@@ -147,16 +147,6 @@ class Targets:
             if counts:
                 shots = ", ".join(f"{name} in {count} shot(s)" for name, count in sorted(counts.items()))
                 logger.warning("actor %s: no data of %s; left out of the loss there", actor, shots)
-
-    def _of_channels(self, shot: ShotTargets) -> ShotTargets:
-        """Channels that TARGET_CHANNELS leaves out are as if there were no data."""
-        left_out = shot.present.keys() - self.taught
-        if not left_out:
-            return shot
-        values = shot.values.copy()
-        for name in left_out:
-            values[:, self.layout.slices[name]] = 0.0
-        return ShotTargets(values, shot.fps, {**shot.present, **dict.fromkeys(left_out, False)})
 
     def _rescaled(self, shot: ShotTargets, actor: str) -> ShotTargets:
         if not self.rescale:
