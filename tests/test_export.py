@@ -1,6 +1,7 @@
 """Exported networks: what onnxruntime computes is what PyTorch computes, for any batch."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -97,6 +98,19 @@ def test_actor_is_baked_in(run):
         expected = network(torch.from_numpy(feeds["input"][:, 0]), emotion[:, :4], explicit)[0]
         found = graph(*map(torch.from_numpy, feeds.values()))[:, 0]
     torch.testing.assert_close(found, expected)
+
+
+def test_what_an_actor_has_no_data_for_stays_at_rest(run):
+    network = fake_run.make_network(run.spec).eval()
+    spec, actor = replace(run.spec, extra={**run.spec.extra, "absent": {"bob": ["jaw"]}}), run.actor("bob")
+    feeds = [torch.from_numpy(x) for x in actor_signature(spec, actor, 4).dummy(3, np.random.default_rng(0)).values()]
+    with torch.no_grad():
+        moving, resting = (regression_graph(network, s, actor, 4).eval()(*feeds) for s in (run.spec, spec))
+    jaw = ChannelLayout(actor.result_sizes).slices["jaw"]
+    assert moving[..., jaw].abs().max() > 0 and not resting[..., jaw].any()
+    others = torch.ones(moving.shape[2], dtype=torch.bool)
+    others[jaw] = False
+    assert torch.equal(moving[..., others], resting[..., others])
 
 
 @pytest.mark.parametrize("actor", ["ada", "bob"])

@@ -397,6 +397,12 @@ def test_mistakes_are_told_before_any_work(two, project, options, words):
         infer.run("tiny", "latest", **options)
 
 
+def test_what_an_actor_has_no_data_for_stays_at_rest(two):
+    space = load_graph(two, CPU).space
+    moves = {name: part.any(dim=1).tolist() for name, part in space.pose_layout.split(space.scale).items()}
+    assert moves == {"skin_pose": [True, True], "tongue_pose": [True, False], "jaw": [False] * 2, "eye": [False] * 2}
+
+
 def test_an_empty_respacing_takes_every_step(two):
     assert load_graph(two, CPU, "").schedule.timesteps.tolist() == list(range(1000))
     assert load_graph(two, CPU).schedule.timesteps.tolist() == [0, 999]

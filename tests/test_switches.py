@@ -89,9 +89,10 @@ def test_silent_clips_of_the_neutral_emotion_are_neutral_all_over(inputs_of):
 
 
 def test_channels_that_are_left_out_are_not_learnt(inputs_of):
-    data = diffusion_setup.build(
-        inputs_of(TARGET_CHANNELS=["skin_pose", "tongue_pose", "eye"]), Runtime(CPU)
-    ).method.data
+    training = diffusion_setup.build(inputs_of(TARGET_CHANNELS=["skin_pose", "tongue_pose", "eye"]), Runtime(CPU))
+    data = training.method.data
+    assert training.spec.at_rest("ann") == ["jaw"]
+    assert training.spec.at_rest("bob") == ["tongue_coeffs", "jaw", "eye"]  # bob has no such files
     [batch] = [b for b in data.batches(0) if b.clips == [0]]
     present, target = (data.layout.split(x[0]) for x in (batch.present, batch.target))
     assert {name for name, x in present.items() if x.all()} == {"skin_coeffs", "tongue_coeffs", "eye"}

@@ -78,6 +78,10 @@ class NetworkSpec:
         """{channel: number of values} of the network's output: the largest over actors, in network order."""
         return {channel: max(self.channel_sizes[a][channel] for a in self.actors) for channel in self.channels}
 
+    def at_rest(self, actor: str) -> list[str]:
+        """Channels (of the data set: skin_coeffs, tongue_coeffs, jaw, eye) of which an actor has no data: they do not move."""
+        return list(self.extra.get("absent", {}).get(actor, []))
+
     def actor_vector(self, actor: str) -> np.ndarray:
         """(A,) one-hot float32 of an actor; (0,) when the network knows only one."""
         if actor not in self.actors:

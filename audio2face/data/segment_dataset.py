@@ -107,6 +107,11 @@ class SegmentData:
     def num_frames(self, clip: int) -> int:
         return len(self._targets[clip])
 
+    def has(self, actor_id: int) -> np.ndarray:
+        """(C,) whether any clip of an actor has these values."""
+        own = [flags for flags, c in zip(self._present, self.conditions, strict=True) if c.actor_id == actor_id]
+        return np.any(own, axis=0)
+
     def segment(self, clip: int, rng: np.random.Generator) -> tuple[int, int]:
         """First frame and number of frames of a random segment of a clip."""
         total, p = self.num_frames(clip), self.params

@@ -170,6 +170,10 @@ class WindowData:
     def num_items(self) -> int:
         return len(self.items)
 
+    def has(self, actor_id: int) -> np.ndarray:
+        """(C,) whether any clip of an actor has these values."""
+        return self.mask[self.actor_id[self.clip_of_row] == actor_id].any(dim=0).cpu().numpy()
+
     @property
     def num_rows(self) -> int:
         return self.starts.shape[1]

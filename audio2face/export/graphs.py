@@ -15,6 +15,7 @@ class RegressionGraph(nn.Module):
 
     The actor's one-hot is baked in, outputs are cut to the actor's own sizes, put into the order of `result_sizes` and
     multiplied by `scales`, so that the result is in data units. A channel that the network lacks comes out as zeros.
+    A scale of 0 keeps at rest what an actor has no data for.
     Emotions beyond the `num_emotions` that the network takes (None: all) have no effect.
     """
 
@@ -71,7 +72,7 @@ def regression_graph(network: nn.Module, spec: NetworkSpec, actor: ActorData, im
         actor.result_sizes,
         implicit_len,
         torch.from_numpy(spec.actor_vector(actor.actor)),
-        actor.channel_scales if spec.rescale else None,
+        {**(actor.channel_scales if spec.rescale else {}), **dict.fromkeys(spec.at_rest(actor.actor), 0.0)},
         len(spec.emotion_names),
     )
 

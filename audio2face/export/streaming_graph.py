@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -26,11 +28,21 @@ class PoseSpace(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, layout: ChannelLayout, pose_layout: ChannelLayout, actors: list[ActorData]):
+    def __init__(
+        self,
+        layout: ChannelLayout,
+        pose_layout: ChannelLayout,
+        actors: list[ActorData],
+        at_rest: Mapping[str, Collection[str]] | None = None,
+    ):
+        """`at_rest` {actor: channels} come out as zeros."""
         super().__init__()
         self.layout, self.pose_layout = layout, pose_layout
         self.register_buffer("mean", torch.from_numpy(np.stack([a.mean_geometry for a in actors])).float())
-        self.register_buffer("scale", torch.from_numpy(np.stack([_scales(a, pose_layout) for a in actors])))
+        self.register_buffer(
+            "scale",
+            torch.from_numpy(np.stack([_scales(a, pose_layout, (at_rest or {}).get(a.actor, ())) for a in actors])),
+        )
         self.meshes = [name for name in ("skin", "tongue") if f"{name}_coeffs" in layout.sizes]
         for mesh in self.meshes:
             rows = [actor.network_data[f"shapes_matrix_{mesh}"] for actor in actors]
@@ -164,7 +176,8 @@ def streaming_graph(
     actors = [run.actor(name) for name in run.spec.actors]
     kept = extra["respacing"] if respacing is None else respacing
     schedule = build_schedule(extra["noise_schedule"], extra["diffusion_steps"], kept)
-    space = PoseSpace(network.layout, pose_layout(actors[0]), actors)
+    at_rest = {name: run.spec.at_rest(name) for name in run.spec.actors}
+    space = PoseSpace(network.layout, pose_layout(actors[0]), actors, at_rest)
     streaming = Streaming.of(extra["streaming"])
     return StreamingGraph(network, space, schedule, streaming, SAMPLERS[sampler or extra["sampler"]], delta)
 
@@ -185,7 +198,7 @@ def graph_signature(graph: StreamingGraph, num_emotions: int) -> Signature:
     )
 
 
-def _scales(actor: ActorData, layout: ChannelLayout) -> np.ndarray:
-    return np.concatenate(
-        [np.full(size, actor.channel_scales[name], np.float32) for name, size in layout.sizes.items()]
-    )
+def _scales(actor: ActorData, layout: ChannelLayout, at_rest: Collection[str]) -> np.ndarray:
+    still = {name.replace("_coeffs", "_pose") for name in at_rest}
+    scales = {name: 0.0 if name in still else actor.channel_scales[name] for name in layout.sizes}
+    return np.concatenate([np.full(size, scales[name], np.float32) for name, size in layout.sizes.items()])

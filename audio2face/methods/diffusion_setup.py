@@ -44,6 +44,7 @@ from audio2face.methods.shared import (
     cache_bytes,
     load_pretrained,
     skin_scales,
+    with_absent,
 )
 from audio2face.methods.speed import build_speed, learning_rate
 from audio2face.methods.validation import Validation, choose_metric, loss_validation
@@ -85,6 +86,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     load_pretrained(network, train)
     spec = replace(spec, extra={**spec.extra, "encoder": network.encoder.rebuild_arguments()})
     data = _segment_data(inputs, coeff_layout, spec, runtime)
+    spec = with_absent(spec, coeff_layout, data.has)
     _cache_features(data, network, train, spec, runtime)
     method = DiffusionMethod(
         network,

@@ -31,6 +31,7 @@ from audio2face.methods.shared import (
     cache_bytes,
     load_pretrained,
     skin_scales,
+    with_absent,
 )
 from audio2face.methods.speed import build_speed, learning_rate
 from audio2face.methods.validation import Validation, choose_metric, regression_validation
@@ -97,6 +98,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     model = Regression(network, spans.num_rows, implicit_len, train.EMO_INIT_SIGMA, generator).to(runtime.device)
     load_pretrained(network, train)
     data = _window_data(inputs, layout, spec, spans, runtime.device)
+    spec = with_absent(spec, layout, data.has)
     _add_phonemes(data, inputs, phonemes)
     data.cache_features(network.features, cache_bytes(train, runtime), runtime.processes)
     distances = partial(build_distances, inputs, layout.sizes["skin_coeffs"], runtime.device)

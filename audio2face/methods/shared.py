@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -113,6 +114,20 @@ def build_distances(inputs: Inputs, num_components: int, device: torch.device, n
     upper, lower = ([np.asarray(pairs[a][i]) for a in inputs.actors] for i in (0, 1))
     components, means = [r.skin.components for r in runs], [r.skin.mean for r in runs]
     return pair_distances(components, means, upper, lower, num_components, device)
+
+
+def with_absent(spec: NetworkSpec, layout: ChannelLayout, has: Callable[[int], np.ndarray]) -> NetworkSpec:
+    """The spec with the channels of which an actor has no data in any clip; `has(actor number)` (C,) tells what there is.
+
+    Nothing teaches the network to keep them still, so what is exported does.
+    """
+    absent = {}
+    for number, actor in enumerate(spec.actors):
+        names = [name for name, part in layout.split(has(number)).items() if not part.any()]
+        if names:
+            absent[actor] = names
+            logger.warning("actor %s: no data of %s in any clip; it stays at rest", actor, ", ".join(names))
+    return replace(spec, extra={**spec.extra, "absent": absent})
 
 
 class Targets:
