@@ -22,7 +22,7 @@ from audio2face.diffusion.schedule import build_schedule
 from audio2face.divergence import TrainingDiverged
 from audio2face.layout import ChannelLayout
 from audio2face.losses import Losses
-from audio2face.methods.diffusion import DiffusionLosses, DiffusionMethod, Space
+from audio2face.methods.diffusion import DiffusionLosses, DiffusionMethod, Smoothness, Space
 from audio2face.methods.regression import LossSettings, Regression, RegressionMethod, Schedule
 from audio2face.methods.vertex_distances import VertexDistances
 from audio2face.networks.conv_w2v_autocorr import ConvW2vAutocorr
@@ -126,7 +126,7 @@ def diffusion(processes: Processes) -> DiffusionMethod:
     return in_double(
         DiffusionMethod(
             network, data, space, build_schedule("cosine", 1000), settings, lambda epoch: 1.0,
-            skin_scale=torch.tensor([2.0]), skin_size=30, lip_dist=lips(), smooth=torch.eye(3)[None] * 0.1,
+            skin_scale=torch.tensor([2.0]), skin_size=30, lip_dist=lips(), smooth=Smoothness(torch.eye(3)[None] * 0.1),
             streaming=Streaming(6, 15, 9, 16000, 16000), processes=processes,
         )
     )  # fmt: skip
