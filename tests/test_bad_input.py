@@ -59,6 +59,7 @@ def test_gaps_and_oddities_train_what_there_is(project, caplog):
     clips = {clip.shot.name: clip for clip in inputs.clips if clip.audio}
     assert set(clips) == {*SHOTS} - {SHOTS[2]} and clips[SHOTS[5]].last == NUM_FRAMES - 9
     said = caplog.text
+    assert said.count("left out of the loss there") == 1
     for words in (f"no motion in jaw_keypoints_cache_all.npz: {SHOTS[0]}", f"no tongue cache: {SHOTS[3]}", "frame 141"):
         assert words in said, words
 

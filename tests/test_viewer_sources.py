@@ -13,6 +13,7 @@ from view_client import end, serve
 
 from audio2face.commands.view import Wish, build_library
 from audio2face.formats.json_file import write_json
+from audio2face.types import UserError
 from audio2face.viewer.library import Library
 from audio2face.viewer.server import ViewServer
 from runners import view
@@ -94,6 +95,8 @@ def test_an_inference_run(project):
     np.testing.assert_allclose(difference, 1, atol=1e-2)
     assert library.model.state == "ready", library.model.error
     assert build_library(Wish("fake", "latest", "inference")).title == library.title
+    with pytest.raises(UserError, match="no finished evaluate run .*python run_evaluate.py fake latest"):
+        build_library(Wish("fake", "latest", "evaluate"))
 
 
 def test_a_training_run_that_was_never_deployed(project):

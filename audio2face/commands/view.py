@@ -229,6 +229,9 @@ def _find(wish: Wish, project: Project) -> tuple[str, Path]:
                 raise UserError(f"{kind} run {name} is incomplete: its command did not finish ({external_path(found)})")
             return kind, found
     places = ", ".join(external_path(local_path(roots[kind])) for kind in kinds)
+    if name == LATEST:
+        made_by = f"python run_{wish.kind}.py {wish.what} latest"
+        raise UserError(f"no finished {wish.kind} run named {train.RUN_NAME} in {places}; make one with: {made_by}")
     actors = ", ".join(project.actor_names) or "none"
     raise UserError(
         f"{name}: no finished run of that name in {places}, nor an actor of {wish.what} (actors: {actors}); "

@@ -50,7 +50,7 @@ def preview_inputs(inputs: Inputs) -> Inputs | None:
     clip = max(clips, key=lambda c: c.num_frames / c.shot.fps)
     count = min(clip.num_frames, max(1, int(SECONDS * clip.shot.fps)))
     first = clip.first + (clip.num_frames - count) // 2
-    return replace(inputs, clips=[replace(clip, first=first, last=first + count - 1)], validation=[])
+    return replace(inputs, clips=[replace(clip, first=first, last=first + count - 1)])
 
 
 def build_preview(inputs: Inputs, truth: np.ndarray, predict: Coeffs) -> Preview:
