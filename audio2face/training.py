@@ -19,7 +19,7 @@ from audio2face.divergence import Guard, TrainingDiverged
 from audio2face.losses import Losses
 from audio2face.processes import ALONE, Processes
 from audio2face.progress import Clock, Meter, Stop
-from audio2face.runtime import random_state, set_random_state
+from audio2face.runtime import memory_kept, random_state, set_random_state
 
 logger = logging.getLogger(__name__)
 
@@ -310,7 +310,8 @@ def fit(
     training = Fit(method, settings, processes)
     if resume:
         training.load_state_dict(resume)
-    training.run(log, stop or Stop(), save, on_epoch)
+    with memory_kept():
+        training.run(log, stop or Stop(), save, on_epoch)
     training.finish()
     return training.step
 

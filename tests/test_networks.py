@@ -12,7 +12,7 @@ import torch
 from audio2face.networks import NETWORKS, load_weights, products, save_weights
 from audio2face.networks.conv_w2v_autocorr import ConvW2vAutocorr
 from audio2face.networks.encoders import autocorr, melspec, phoneme_ctc, wav2vec2
-from audio2face.networks.layers import GainDropout
+from audio2face.networks.layers import ConvBlock, GainDropout
 from audio2face.types import UserError
 
 SIZES = {"skin_coeffs": 7, "tongue_coeffs": 3, "jaw": 15, "eye": 4}
@@ -292,33 +292,64 @@ def test_onnx_export_agrees_for_any_batch(chosen):
 
 
 @pytest.mark.skipif(products.PRODUCT is None, reason="this PyTorch has no such product")
+@pytest.mark.parametrize("rows", [1, 2, 4])  # neighbouring ones with the same gains
 @pytest.mark.parametrize(
-    "channels, length, kernel, stride, padding", [(1, 32, 3, 2, 1), (1, 9, 4, 3, 2), (5, 2, 2, 2, 0), (5, 7, 3, 2, 1)]
+    "channels, length, kernel, stride, padding",
+    [
+        (1, 32, 3, 2, 1),
+        (1, 9, 4, 3, 2),
+        (5, 2, 2, 2, 0),
+        (5, 7, 3, 2, 1),
+        (5, 8, 3, 2, 1),
+        (20, 6, 4, 2, 1),
+        (20, 5, 3, 1, 1),
+        (3, 7, 2, 3, 1),
+        (3, 1, 3, 2, 1),
+        (3, 2, 5, 1, 4),
+        (3, 1, 1, 1, 2),
+        (40, 11, 5, 2, 0),
+    ],
 )
-def test_a_convolution_as_a_matrix_product_is_a_convolution(channels, length, kernel, stride, padding):
-    conv = torch.nn.Conv1d(channels, 7, kernel, stride, padding)
+def test_a_convolution_as_a_matrix_product_is_a_convolution(channels, length, kernel, stride, padding, rows):
+    torch.manual_seed(0)
+    conv, gain = torch.nn.Conv1d(channels, 7, kernel, stride, padding), torch.rand(4 // rows, 7) + 0.1
+    of_rows = gain.repeat_interleave(rows, 0)[:, :, None]
     found = []
-    for way in (conv, lambda x: products.conv1d(conv, x)):
+    for way in (lambda x: torch.relu(conv(x)) * of_rows, lambda x: products.conv_relu(conv, x, gain)):
         x = torch.randn(4, channels, length, generator=torch.Generator().manual_seed(0), requires_grad=True)
         y = way(x)
-        gradients = torch.autograd.grad((y**2).sum(), [x, conv.weight, conv.bias])
+        gradients = torch.autograd.grad((y**2 + y).sum(), [x, conv.weight, conv.bias])
         found.append([y, *gradients])
-    assert "Conv" in type(found[1][0].grad_fn).__name__ and found[1][0].grad_fn is not found[0][0].grad_fn
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.skipif(products.PRODUCT is None, reason="this PyTorch has no such product")
+def test_a_block_with_products_is_the_block_without(monkeypatch):
+    block, x = ConvBlock(20, 24, 3, 2, 1), torch.randn(6, 20, 9)
+    found = []
+    for product in (None, products.PRODUCT):
+        monkeypatch.setattr(products, "PRODUCT", product)
+        torch.manual_seed(1)
+        y = products.join_channels([block(x, shared_rows=2), x[:, :3, :5]])
+        found.append([y, *torch.autograd.grad(y.square().sum(), list(block.parameters())), block.eval()(x)])
+        block.train()
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    assert found[1][0].transpose(1, 2).is_contiguous() and found[0][0].is_contiguous()
     with torch.no_grad():
-        torch.testing.assert_close(products.conv1d(conv, x), conv(x), atol=0, rtol=0)
+        assert not products.usable(x)
 
 
 @pytest.mark.skipif(not products.BFLOAT16, reason="this processor has no bfloat16 products")
 def test_convolutions_as_products_in_bfloat16():
     torch.manual_seed(0)
-    conv, x = torch.nn.Conv1d(8, 6, 3, 2, 1), torch.randn(4, 8, 10)
-    exact = conv(x)
+    conv, x, gain = torch.nn.Conv1d(8, 6, 3, 2, 1), torch.randn(4, 8, 10), torch.rand(4, 6) + 0.5
+    exact = torch.relu(conv(x)) * gain[:, :, None]
     exact.square().mean().backward()
     gradient, conv.weight.grad = conv.weight.grad.clone(), None
     with torch.autocast("cpu", torch.bfloat16):
-        out = products.conv1d(conv, x)
+        out = products.conv_relu(conv, x, gain)
     assert out.dtype == torch.bfloat16
     out.float().square().mean().backward()
     torch.testing.assert_close(out.float(), exact, atol=0.02, rtol=0.02)

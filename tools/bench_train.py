@@ -36,6 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from audio2face.data.window_dataset import WindowBatch
 from audio2face.methods.speed import Speed
+from audio2face.runtime import memory_kept
 from audio2face.training import FitSettings
 from tools.bench import diffusion, regression
 from tools.bench.made_up import MadeUp, Size
@@ -106,7 +107,8 @@ def bench_regression(encoder: str, actor: MadeUp, folder: Path, seconds: float, 
         with stages("forward"):
             return method.loss(batch, 0.1).total, len(batch.items)
 
-    fast = train(method.model, make_optimizer(method), step, seconds, clock)
+    with memory_kept():  # as `training.fit` does
+        fast = train(method.model, make_optimizer(method), step, seconds, clock)
     rows = method.data.num_rows
     print(f"regression, {encoder}: {rows} frames, {ITEMS} items of {regression.SEQ_LEN} frames a batch")
     report("plain", "items", slow)
@@ -150,7 +152,8 @@ def bench_diffusion(actor: MadeUp, folder: Path, seconds: float, clock: str, spe
             with stages("forward"):
                 return method.loss(batch, 0.1).total, batch.lengths[0]
 
-        found[name] = train(method.model, make_optimizer(method), step, seconds, clock)
+        with memory_kept():
+            found[name] = train(method.model, make_optimizer(method), step, seconds, clock)
     frames_heard = sum(data.num_frames(clip) for clip in range(len(data.clips)))
     print(f"diffusion, frozen {encoder}: segments of {frames[0]} to {frames[1]} frames, one a batch")
     for name, result in found.items():

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from audio2face.networks.encoders import ENCODERS, Encoder
 from audio2face.networks.encoders.wav2vec2 import HUB_NAME, Wav2Vec2Branch
 from audio2face.networks.layers import ConditionedTimeConvs, PhonemeHead, num_steps
+from audio2face.networks.products import join_channels
 from audio2face.types import UserError
 
 WIDTH = 256
@@ -103,7 +104,7 @@ class ConvW2vAutocorr(nn.Module):
         """
         maps = [encoder(features[name]).squeeze(3) for name, encoder in self.encoders.items()]
         condition = implicit if self.emotion is None else torch.cat([implicit, self.emotion(explicit)], 1)
-        x = self.summary(self.time(torch.cat(maps, 1), condition))
+        x = self.summary(self.time(join_channels(maps), condition))
         x = torch.cat([x, condition], 1)
         split = {name: self.heads[name](x).split(sizes, 1) for name, sizes in self._head_sizes().items()}
         parts = {name: iter(outputs) for name, outputs in split.items()}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from audio2face.networks.products import conv1d
+from audio2face.networks import products
 from audio2face.shares import draw_rows
 
 RELU_GAIN = math.sqrt(2.0)  # max(x, 0) · √2 keeps the mean square of a centred signal through the layer
@@ -29,10 +29,16 @@ class GainDropout(nn.Module):
         """
         if not self.training:
             return x if scale == 1.0 else x * scale
-        noise = draw_rows(lambda n: torch.randn(n, x.shape[1], 1, device=x.device), x.shape[0] // shared_rows)
+        gain = self.gains(x.shape[0] // shared_rows, x.shape[1], scale, x.device)
+        return (x.unflatten(0, (-1, shared_rows)) * gain[:, None, :, None]).flatten(0, 1)
+
+    def gains(self, rows: int, channels: int, scale: float, device: torch.device) -> Tensor:
+        """Gains times `scale`, (rows, channels); all `scale`, (1, channels), in evaluation."""
+        if not self.training:
+            return torch.full((1, channels), scale, device=device)
+        noise = draw_rows(lambda n: torch.randn(n, channels, 1, device=device), rows)[:, :, 0]
         gain = torch.exp(GAIN_SIGMA * noise)
-        gain = gain * (scale * torch.rsqrt(gain.square().mean(1, keepdim=True)))
-        return (x.unflatten(0, (-1, shared_rows)) * gain.unsqueeze(1)).flatten(0, 1)
+        return gain * (scale * torch.rsqrt(gain.square().mean(1, keepdim=True)))
 
 
 def drop_out(x: Tensor, p: float, whole_channels: bool = False) -> Tensor:
@@ -62,7 +68,10 @@ class ConvBlock(nn.Module):
         self.gain = GainDropout()
 
     def forward(self, x: Tensor, shared_rows: int = 1) -> Tensor:
-        return self.gain(torch.relu(conv1d(self.conv, x)), shared_rows, RELU_GAIN)
+        if products.usable(x):
+            gains = self.gain.gains(x.shape[0] // shared_rows, self.conv.out_channels, RELU_GAIN, x.device)
+            return products.conv_relu(self.conv, x, gains)
+        return self.gain(torch.relu(self.conv(x)), shared_rows, RELU_GAIN)
 
 
 class ConditionedTimeConvs(nn.Module):
@@ -82,7 +91,7 @@ class ConditionedTimeConvs(nn.Module):
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
         for block in self.blocks:
             x = block(x)
-            x = torch.cat([x, condition.unsqueeze(2).expand(-1, -1, x.shape[2])], 1)
+            x = products.join_channels([x, condition.unsqueeze(2).expand(-1, -1, x.shape[2])])
         return x.flatten(1)
 
 
