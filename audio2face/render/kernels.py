@@ -11,6 +11,7 @@ import numpy as np
 
 BLOCK = 20_000  # triangles tested together by the numpy version
 WRAP = 0.25  # light reaches a little past the terminator, as on skin
+REACH = 1.0 / (1.0 + WRAP)
 
 
 class Kernels(NamedTuple):
@@ -157,7 +158,7 @@ def _edges(x: np.ndarray, y: np.ndarray, px: np.ndarray, py: np.ndarray) -> np.n
 def _shade_loop(face, n, triangles, vertices, lights, ambient, background, table):  # type: ignore[no-untyped-def]
     """Compiled by numba. See shade_numpy."""
     height, width = face.shape[0] // n, face.shape[1] // n
-    count, top = len(triangles), len(table) - 1
+    count, full = len(triangles), (len(table) - 1) / (n * n)
     out = np.empty((height, width, 3), np.uint8)
     names = np.empty(n * n, np.int64)
     across, down = np.empty(n * n), np.empty(n * n)  # of a sample in its pixel
@@ -165,21 +166,25 @@ def _shade_loop(face, n, triangles, vertices, lights, ambient, background, table
         across[i], down[i] = i % n + 0.5, i // n + 0.5
     for y in range(height):
         for x in range(width):
-            i = 0
+            i, whole = 0, True
             for row in range(y * n, y * n + n):
                 for col in range(x * n, x * n + n):
                     names[i] = face[row, col]
+                    whole = whole and names[i] == names[0]
                     i += 1
             red, green, blue = 0.0, 0.0, 0.0
-            for i in range(n * n):
+            for i in range(1 if whole else n * n):
                 f = names[i]
                 if f == -2:  # lit already, with an earlier sample
                     continue
-                px, py, share = 0.0, 0.0, 0.0
-                for j in range(i, n * n):
-                    if names[j] == f:
-                        px, py, share = px + across[j], py + down[j], share + 1.0
-                        names[j] = -2
+                px, py, share = n / 2, n / 2, n * n * 1.0
+                if not whole:
+                    px, py, share = 0.0, 0.0, 0.0
+                    for j in range(i, n * n):
+                        if names[j] == f:
+                            px, py, share = px + across[j], py + down[j], share + 1.0
+                            names[j] = -2
+                    px, py = px / share, py / share
                 if f == -1:
                     red += share * background[y, 0]
                     green += share * background[y, 1]
@@ -188,7 +193,7 @@ def _shade_loop(face, n, triangles, vertices, lights, ambient, background, table
                 behind = f >= count
                 if behind:
                     f -= count
-                px, py = x * n + px / share, y * n + py / share
+                px, py = x * n + px, y * n + py
                 a, b, c = triangles[f, 0], triangles[f, 1], triangles[f, 2]
                 ax, ay = vertices[a, 0] - px, vertices[a, 1] - py
                 bx, by = vertices[b, 0] - px, vertices[b, 1] - py
@@ -201,15 +206,13 @@ def _shade_loop(face, n, triangles, vertices, lights, ambient, background, table
                 nx = u * vertices[a, 3] + v * vertices[b, 3] + w * vertices[c, 3]
                 ny = u * vertices[a, 4] + v * vertices[b, 4] + w * vertices[c, 4]
                 nz = u * vertices[a, 5] + v * vertices[b, 5] + w * vertices[c, 5]
-                scale = 1.0 / max(math.sqrt(nx * nx + ny * ny + nz * nz), 1e-12)
-                if behind:
-                    scale = -scale
+                scale = (-1.0 if behind else 1.0) / max(math.sqrt(nx * nx + ny * ny + nz * nz), 1e-12)
                 nx, ny, nz = nx * scale, ny * scale, nz * scale
                 light = ambient[1] + (ambient[0] - ambient[1]) * (0.5 + 0.5 * ny)
                 shine = 0.0
                 for k in range(len(lights)):
                     facing = nx * lights[k, 0] + ny * lights[k, 1] + nz * lights[k, 2]
-                    light += lights[k, 6] * max(0.0, facing + WRAP) / (1.0 + WRAP)
+                    light += lights[k, 6] * max(0.0, facing + WRAP) * REACH
                     half = nx * lights[k, 3] + ny * lights[k, 4] + nz * lights[k, 5]
                     if facing > 0.0 and half > 0.0:
                         half8 = half**2 * half**2
@@ -222,9 +225,9 @@ def _shade_loop(face, n, triangles, vertices, lights, ambient, background, table
                     (u * vertices[a, 7] + v * vertices[b, 7] + w * vertices[c, 7]) * light + shine, 1.0
                 )
                 blue += share * min((u * vertices[a, 8] + v * vertices[b, 8] + w * vertices[c, 8]) * light + shine, 1.0)
-            out[y, x, 0] = table[int(red / (n * n) * top + 0.5) if red >= 0.0 else 0]  # no number is black
-            out[y, x, 1] = table[int(green / (n * n) * top + 0.5) if green >= 0.0 else 0]
-            out[y, x, 2] = table[int(blue / (n * n) * top + 0.5) if blue >= 0.0 else 0]
+            out[y, x, 0] = table[int(red * full + 0.5) if red >= 0.0 else 0]  # no number is black
+            out[y, x, 1] = table[int(green * full + 0.5) if green >= 0.0 else 0]
+            out[y, x, 2] = table[int(blue * full + 0.5) if blue >= 0.0 else 0]
     return out
 
 
@@ -280,7 +283,7 @@ def _lit(
     shine = np.zeros(len(light))
     for source in lights:
         facing = normal @ source[:3]
-        light += source[6] * np.maximum(0.0, (facing + WRAP) / (1.0 + WRAP))
+        light += source[6] * np.maximum(0.0, facing + WRAP) * REACH
         half = normal @ source[3:6]
         half8 = np.where((facing > 0) & (half > 0), half, 0.0) ** 8
         shine += source[6] * (half8 * half8 * half8)
