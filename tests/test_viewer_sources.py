@@ -95,7 +95,11 @@ def test_an_inference_run(project):
     np.testing.assert_allclose(difference, 1, atol=1e-2)
     assert library.model.state == "ready", library.model.error
     assert build_library(Wish("fake", "latest", "inference")).title == library.title
-    with pytest.raises(UserError, match="no finished evaluate run .*python run_evaluate.py fake latest"):
+
+
+def test_a_kind_without_runs_says_what_makes_them(project, tmp_path, monkeypatch):
+    monkeypatch.setattr("audio2face.commands.view.EVALUATIONS", str(tmp_path / "none"))
+    with pytest.raises(UserError, match="no finished evaluate run named .*python run_evaluate.py fake latest"):
         build_library(Wish("fake", "latest", "evaluate"))
 
 
