@@ -266,9 +266,10 @@ NETWORK_HYPER_PARAMS = {
     # Type: True or False.
     # Change: True instead of wav2vec 2.0 when nothing pretrained may be used.
     "use_melspec_features": False,
-    # A small pretrained phoneme recogniser, read from the optional `hama` package; needs no download.
+    # A small pretrained phoneme recogniser, read from the optional `hama` package; needs no download. It is measured on
+    # the training's own clips.
     # Type: True or False.
-    # Change: True instead of wav2vec 2.0 on machines without internet.
+    # Change: True instead of wav2vec 2.0 on machines without internet, where log-mel does not satisfy.
     "use_phoneme_ctc_features": False,
     # Where wav2vec 2.0 comes from. Hub models are kept under TORCH_CACHE_ROOT.
     # Type: hub name, local folder, or torchaudio's .pth of WAV2VEC2_BASE.

@@ -43,6 +43,7 @@ from audio2face.methods.shared import (
     by_emotion,
     cache_bytes,
     load_pretrained,
+    measure_speech,
     skin_scales,
     with_absent,
 )
@@ -83,6 +84,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         encoder_arguments={"cache_root": model_cache(local_path(train.TORCH_CACHE_ROOT))},
         **train.NETWORK_HYPER_PARAMS,
     ).to(device)
+    measure_speech(network, inputs, standardize=not train.NO_STANDARDIZE_AUDIO)
     load_pretrained(network, train)
     spec = replace(spec, extra={**spec.extra, "encoder": network.encoder.rebuild_arguments()})
     data = _segment_data(inputs, coeff_layout, spec, runtime)

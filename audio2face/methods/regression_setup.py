@@ -30,6 +30,7 @@ from audio2face.methods.shared import (
     by_emotion,
     cache_bytes,
     load_pretrained,
+    measure_speech,
     skin_scales,
     with_absent,
 )
@@ -96,6 +97,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     generator = torch.Generator().manual_seed(train.RNG_SEED_TORCH)
     implicit_len = train.NETWORK_HYPER_PARAMS["implicit_emotion_len"]
     model = Regression(network, spans.num_rows, implicit_len, train.EMO_INIT_SIGMA, generator).to(runtime.device)
+    measure_speech(network, inputs)
     load_pretrained(network, train)
     data = _window_data(inputs, layout, spec, spans, runtime.device)
     spec = with_absent(spec, layout, data.has)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from audio2face.artifacts.train_run import NetworkSpec
 from audio2face.config import Section
-from audio2face.data.audio_tracks import AudioTracks, MutedNoise
+from audio2face.data.audio_tracks import AudioTracks, MutedNoise, standardized
 from audio2face.data.channels import CHANNELS
 from audio2face.data.conditioning import emotion_vector, explicit_vector
 from audio2face.data.targets import ShotTargets, load_shot_targets
@@ -22,6 +22,7 @@ from audio2face.layout import ChannelLayout
 from audio2face.methods.setup import Inputs
 from audio2face.methods.vertex_distances import VertexDistances, pair_distances
 from audio2face.networks import load_weights
+from audio2face.networks.encoders.phoneme_ctc import PhonemeCtc
 from audio2face.paths import local_path
 from audio2face.runtime import Runtime
 from audio2face.types import Clip, UserError, raise_problems
@@ -33,6 +34,7 @@ DISTANCE_KEYS = {
     "lip_size": ("LOSS_LIP_SIZE_ALPHA", "SKIN_LIP_SIZE_VERTEX_LIST_FPATH"),
     "eye_dist": ("REMOVE_CLOSING_EYE", "SKIN_EYE_DIST_VERTEX_LIST_FPATH"),
 }
+MEASURED_FILES, MEASURED_SAMPLES = 64, 160000  # at most, and of each file at most, for `measure_speech`
 
 
 def build_tracks(train: Section) -> AudioTracks:
@@ -69,6 +71,28 @@ def build_targets(inputs: Inputs, layout: ChannelLayout, rescale: bool | None = 
     targets = Targets(inputs, layout, inputs.train.RESCALE_TARGET_CHANNEL_DATA if rescale is None else rescale)
     targets.check()
     return targets
+
+
+def measure_speech(network: nn.Module, inputs: Inputs, standardize: bool = False) -> None:
+    """Let a phoneme recogniser in the network measure the clips' speech, as `PhonemeCtc.measure` says.
+
+    It hears the middle of files spread evenly over all. Nothing happens without a recogniser or without a file of half a
+    second.
+    """
+    models = [module for module in network.modules() if isinstance(module, PhonemeCtc)]
+    paths = list(dict.fromkeys(clip.audio for clip in inputs.clips if clip.audio is not None))
+    if not models or not paths:
+        return
+    tracks, sounds = build_tracks(inputs.train), []
+    for path in paths[:: -(-len(paths) // MEASURED_FILES)]:
+        samples, _ = tracks.load(path)
+        if len(samples) >= tracks.sample_rate // 2:
+            samples = standardized(samples) if standardize else samples
+            first = max(0, len(samples) - MEASURED_SAMPLES) // 2
+            sounds.append(torch.from_numpy(samples[first : first + MEASURED_SAMPLES]))
+    if sounds:
+        for model in models:
+            model.measure([sound.to(model.mel.device) for sound in sounds])
 
 
 def load_pretrained(network: nn.Module, train: Section) -> None:

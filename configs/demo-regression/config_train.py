@@ -3,8 +3,7 @@
 RUN_NAME = "demo"
 NETWORK_TYPE = "regression"
 
-# A log-mel spectrogram with a trainable layer hears the speech: it needs no download, and follows how far a vowel opens
-# the mouth better than the pretrained phoneme model of `use_phoneme_ctc_features` does in windows this short.
+# A log-mel spectrogram with a trainable layer hears the speech: it needs no download and no further package.
 NETWORK_HYPER_PARAMS = {
     "use_w2v_features": False,
     "use_autocorr_features": False,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from audio2face.networks.encoders.autocorr import Autocorrelation
 from audio2face.networks.encoders.melspec import MelSpectrogram
-from audio2face.networks.encoders.phoneme_ctc import PhonemeCtcBranch
+from audio2face.networks.encoders.phoneme_branch import PhonemeCtcBranch
 from audio2face.networks.encoders.wav2vec2 import Wav2Vec2Branch
 
 

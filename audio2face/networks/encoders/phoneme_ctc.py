@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from collections.abc import Sequence
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,12 @@ from torch import Tensor, nn
 from audio2face.types import UserError
 
 HOP, WINDOW, BINS, MELS = 160, 400, 201, 80
+STEP = 2 * HOP
 WIDTH, HEADS, LABELS = 256, 4, 191
 DILATIONS = (1, 1, 2, 2, 4, 1, 1, 2, 2, 4, 1)
 HALF_SQRT_2 = 1.4140625
+TAP = 11  # blocks before the layer that measured features are read from; all of them, without the attention
+MEASURED = ("gates", "centre", "deviation")  # what `measure` finds
 MODEL_FILE, VOCABULARY_FILE = "asr_waveform_fp16.onnx", "g2p_vocab.json"
 
 
@@ -32,14 +36,21 @@ class PhonemeCtc(nn.Module):
     """Log-mel → convolution stride 2 → 11 separable blocks with channel attention → 2 transformer layers → 191 labels.
 
     Feature step t is centred on sample 320 t; there are ceil((N // 160 + 1) / 2) of them. The channel attention pools
-    over the whole input, so the features of a window differ from those of the track that it was cut from.
+    over the whole input: half a second of speech turns its channels up and down very unlike the sentences that the model
+    was trained on, and the features with them. `measure` therefore fixes it for `steps` at its mean over long speech,
+    before which `steps` gives the last hidden layer of the window alone, as runs trained without measuring have it.
     """
 
     stft: Tensor
     mel: Tensor
+    gates: Tensor | None  # (blocks, 256, 1) of the channel attention
+    centre: Tensor | None  # (256,) mean of the features
+    deviation: Tensor | None  # (256,)
 
     def __init__(self) -> None:
         super().__init__()
+        for name in MEASURED:
+            self.register_buffer(name, None)
         self.register_buffer("stft", torch.zeros(2 * BINS, 1, WINDOW))
         self.register_buffer("mel", torch.zeros(BINS, MELS))
         self.stem = nn.Conv1d(MELS, WIDTH, 3, 2, 1)
@@ -105,6 +116,52 @@ class PhonemeCtc(nn.Module):
             x = layer(x)
         return x
 
+    def steps(self, audio: Tensor) -> Tensor:
+        """Features for a face, audio: (B, N) → (B, N // 320 - 1, 256); step k is centred on sample 320 (k + 1).
+
+        The steps on the very edges of the window are left out. Measured, each channel has mean 0 and deviation 1 on speech.
+        """
+        if self.gates is None or self.centre is None or self.deviation is None:
+            x = self.hidden(audio)
+        else:
+            x = (self._tapped(audio, self.gates) - self.centre) / self.deviation
+        return x[:, 1 : audio.shape[1] // STEP]
+
+    def _tapped(self, audio: Tensor, gates: Tensor) -> Tensor:
+        """Output of the last block that is used (B, T, 256), with fixed gates."""
+        x = gelu(self.stem(self.log_mel(audio)))
+        for i, block in enumerate(_blocks(self)[:TAP]):
+            x = block(x, gates[i])
+        return x.transpose(1, 2)
+
+    @torch.no_grad()
+    def measure(self, sounds: Sequence[Tensor]) -> None:
+        """Find the gates and the features' mean and deviation on stretches of speech (N,) of a few seconds each."""
+        gates, length = torch.zeros(TAP, WIDTH, 1, device=self.mel.device), sum(len(sound) for sound in sounds)
+        for sound in sounds:
+            x = gelu(self.stem(self.log_mel(sound[None])))
+            for i, block in enumerate(_blocks(self)[:TAP]):
+                y = block.convolve(x)
+                gate = block.gate(y)
+                gates[i] += gate[0] * (len(sound) / length)
+                x = x + y * gate
+        features = torch.cat([self._tapped(sound[None], gates)[0, 1 : len(sound) // STEP] for sound in sounds])
+        self.gates, self.centre = gates, features.mean(0)
+        self.deviation = features.std(0, correction=0).clamp(min=1e-3)
+
+    def _load_from_state_dict(self, state: dict[str, Tensor], prefix: str, *arguments: Any) -> None:
+        """Measured values come with the weights; without them a model that was never measured stays so."""
+        for name in MEASURED:
+            value = state.get(prefix + name)
+            if value is None and getattr(self, name) is not None:
+                raise UserError(
+                    "these weights are of a training whose phoneme_ctc features were not yet measured on its speech, which "
+                    "can be deployed and run but not trained further: start anew"
+                )
+            if value is not None:
+                setattr(self, name, torch.empty_like(value, device=self.mel.device))
+        super()._load_from_state_dict(state, prefix, *arguments)
+
     def posteriors(self, audio: Tensor) -> Tensor:
         """audio: (B, N) → (B, T, 191) probabilities."""
         return self.labels_layer(self.hidden(audio, rounded=True)).softmax(-1)
@@ -127,9 +184,17 @@ class SeparableBlock(nn.Module):
         self.fc1 = nn.Conv1d(width, width // squeeze, 1)
         self.fc2 = nn.Conv1d(width // squeeze, width, 1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.silu(self.pointwise(self.depthwise(x)))
-        return x + y * torch.sigmoid(self.fc2(F.silu(self.fc1(y.mean(2, keepdim=True)))))
+    def forward(self, x: Tensor, gate: Tensor | None = None) -> Tensor:
+        """`gate` (C, 1) stands in for what x itself would give."""
+        y = self.convolve(x)
+        return x + y * (self.gate(y) if gate is None else gate)
+
+    def convolve(self, x: Tensor) -> Tensor:
+        return F.silu(self.pointwise(self.depthwise(x)))
+
+    def gate(self, y: Tensor) -> Tensor:
+        """Squeeze and excitation: (B, C, T) → (B, C, 1)."""
+        return torch.sigmoid(self.fc2(F.silu(self.fc1(y.mean(2, keepdim=True)))))
 
 
 class AttentionLayer(nn.Module):
@@ -154,32 +219,6 @@ class AttentionLayer(nn.Module):
 def gelu(x: Tensor) -> Tensor:
     """GELU with √2 rounded to half precision, as in the original file."""
     return 0.5 * x * (1.0 + torch.erf(x / HALF_SQRT_2))
-
-
-class PhonemeCtcBranch(nn.Module):
-    """Frozen phoneme features of the very window, then Linear and ReLU: (B, N) audio → (B, 256, N // 320 - 1, 1)."""
-
-    channels = 256
-
-    def __init__(self, pretrained: bool = True):
-        """`pretrained=False` builds the same modules for weights that are loaded afterwards."""
-        super().__init__()
-        self.model = PhonemeCtc.from_package() if pretrained else PhonemeCtc().requires_grad_(False)
-        self.linear = nn.Linear(WIDTH, self.channels)
-
-    def train(self, mode: bool = True) -> PhonemeCtcBranch:
-        super().train(mode)
-        self.model.eval()
-        return self
-
-    @torch.no_grad()
-    def features(self, audio: Tensor) -> Tensor:
-        """audio: (B, N) → (B, T, 256); the steps on the very edges of the window are left out."""
-        return self.model.hidden(audio)[:, 1 : audio.shape[1] // 320]
-
-    def forward(self, features: Tensor) -> Tensor:
-        """features: (B, T, 256) → (B, 256, T, 1)."""
-        return torch.relu(self.linear(features)).transpose(1, 2).unsqueeze(3)
 
 
 def package_folder() -> Path:

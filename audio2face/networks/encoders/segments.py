@@ -151,7 +151,7 @@ class MelSteps(nn.Module):
 
 
 class PhonemeSteps(nn.Module):
-    """The frozen phoneme recogniser's hidden layer."""
+    """A hidden layer of the frozen phoneme recogniser."""
 
     centre, hearing = 320, "window"
     model: PhonemeCtc
@@ -169,7 +169,7 @@ class PhonemeSteps(nn.Module):
 
     @torch.no_grad()
     def forward(self, audio: Tensor) -> Tensor:
-        return self.model.hidden(audio)[:, 1 : audio.shape[1] // 320]  # without the steps on the very edges
+        return self.model.steps(audio)
 
     def rebuild_arguments(self) -> dict[str, Any]:
         return {"pretrained": False}
