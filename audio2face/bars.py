@@ -28,6 +28,7 @@ class Bar:
         self.total, self.label, self.unit, self.done = total, label, unit, 0
 
     def update(self, count: int = 1) -> None:
+        """`count` more pieces are done."""
         self.done += count
         self._bar.update(count)
         if self._telling and time.monotonic() - self._told_s >= TELL_S:

@@ -17,10 +17,12 @@ class ChannelLayout:
 
     @cached_property
     def size(self) -> int:
+        """Values of a frame."""
         return sum(self.sizes.values())
 
     @cached_property
     def slices(self) -> dict[str, slice]:
+        """Where each channel lies in a frame."""
         ends = np.cumsum(list(self.sizes.values())).tolist()
         return {name: slice(end - size, end) for (name, size), end in zip(self.sizes.items(), ends, strict=True)}
 
@@ -43,7 +45,9 @@ class Affine:
     scale: np.ndarray
 
     def normalize(self, x: Any) -> Any:
+        """(…, C) in data units -> as the network sees it."""
         return (x - self.offset) / self.scale
 
     def restore(self, x: Any) -> Any:
+        """(…, C) as the network sees it -> data units."""
         return x * self.scale + self.offset

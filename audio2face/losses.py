@@ -131,6 +131,7 @@ class RunningRms:
     count: int = 0
 
     def __call__(self, terms: Mapping[str, Tensor], power: float) -> dict[str, Tensor]:
+        """Each term (scalar) over its running root mean square to the `power`; counts this call's values in."""
         self.count += 1
         correction = 1.0 - self.decay**self.count
         scaled = {}
@@ -146,6 +147,7 @@ class RunningRms:
         return {"squares": dict(self.squares), "count": self.count}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a state that `state_dict` gave."""
         self.squares, self.count = dict(state["squares"]), state["count"]
 
 

@@ -59,12 +59,14 @@ class Meter:
         self._count = 0
 
     def add(self, terms: dict[str, torch.Tensor]) -> None:
+        """Count in one step's terms (scalars); nothing waits for an accelerator."""
         for name, value in terms.items():
             value = value.detach()
             self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
         self._count += 1
 
     def read(self) -> dict[str, float]:
+        """Means since the last call."""
         means = {name: float(value) / self._count for name, value in self._sums.items()}
         self._sums, self._count = {}, 0
         return means
@@ -77,6 +79,7 @@ class Clock:
         self.total, self.done, self.start = total, done, time.monotonic()
 
     def line(self, step: int, epoch: int, epochs: int, values: dict[str, float]) -> str:
+        """A line of the log: step, epoch, terms and the time that is left."""
         elapsed = time.monotonic() - self.start
         left = elapsed / max(step - self.done, 1) * (self.total - step)
         terms = "  ".join(f"{name} {value:.4g}" for name, value in values.items() if name != "learning_rate")

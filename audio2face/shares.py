@@ -24,6 +24,7 @@ class Share:
 
     @property
     def size(self) -> int:
+        """Items of this share."""
         return len(range(self.first, self.total, self.step))
 
     def of(self, items: Any) -> Any:

@@ -84,6 +84,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
+        """Move the averages towards the model's weights, in the first steps faster than `decay` says."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         for name, value in model.named_parameters():

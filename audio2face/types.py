@@ -56,6 +56,7 @@ class Clip:
 
     @property
     def num_frames(self) -> int:
+        """Frames of the clip, both ends counted."""
         return self.last - self.first + 1
 
 

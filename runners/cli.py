@@ -25,6 +25,7 @@ MACHINE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.E
 
 
 def call_preproc(module: Any, args: Any) -> str | list[str]:
+    """One actor in this process, several at the same time: returns the run's name or the runs' names."""
     actors = [args.actor_name] if isinstance(args.actor_name, str) else args.actor_name
     given = {"cache": False} if getattr(args, "no_cache", False) else {}
     if len(actors) == 1:
@@ -33,11 +34,13 @@ def call_preproc(module: Any, args: Any) -> str | list[str]:
 
 
 def call_train(module: Any, args: Any) -> str:
+    """`--resume` and `--export` are passed on when they are given."""
     given = {name: getattr(args, name, None) for name in ("resume", "export")}
     return module.run(args.config_name, **{name: value for name, value in given.items() if value})
 
 
 def call_deploy(module: Any, args: Any) -> str:
+    """Deploys every actor of the training run."""
     return module.run(args.config_name, args.training_run_name_full)
 
 
@@ -50,6 +53,7 @@ def call_inference(module: Any, args: Any) -> str:
 
 
 def call_evaluate(module: Any, args: Any) -> str:
+    """Regions are the first files of `--lips` and `--upper-face`, by name."""
     given = {name: getattr(args, name, None) for name in ("compare", "emotion", "videos")}
     regions = {name: getattr(args, name, None) for name in ("lips", "upper_face")}
     given["regions"] = {name: paths[0] for name, paths in regions.items() if paths} or None
@@ -85,6 +89,7 @@ class Stop:
         raise KeyboardInterrupt
 
     def listen(self) -> Stop:
+        """Act on the signals that end a command; one that `nohup` has switched off stays off."""
         for number in self.signals():
             if number != getattr(signal, "SIGHUP", None) or signal.getsignal(number) != signal.SIG_IGN:  # nohup
                 signal.signal(number, self)
@@ -98,6 +103,7 @@ class Stop:
 
     @staticmethod
     def signals() -> list[int]:
+        """The signals of this system that ask a command to end."""
         return [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 

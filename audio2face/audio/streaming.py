@@ -27,6 +27,7 @@ class Streaming:
 
     @property
     def frames(self) -> int:
+        """Frames of a window."""
         return self.left + self.centre + self.right
 
     @property

@@ -45,6 +45,7 @@ class Watch:
 
     @classmethod
     def from_config(cls, train: Section, validation: Validation, folder: Path, log: Log) -> Watch:
+        """What VALIDATION_PERIOD and EARLY_STOPPING_PATIENCE ask for."""
         return cls(validation, folder, log, validation.metric, train.VALIDATION_PERIOD, train.EARLY_STOPPING_PATIENCE)
 
     def __call__(self, fit: Fit) -> bool:
@@ -72,6 +73,7 @@ class Watch:
         return {"best": self.best, "best_epoch": self.best_epoch, "misses": self.misses}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a state that `state_dict` gave."""
         self.best, self.best_epoch, self.misses = state["best"], state["best_epoch"], state["misses"]
 
     def take_best(self, model: nn.Module) -> bool:

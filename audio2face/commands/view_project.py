@@ -44,6 +44,7 @@ class Project:
 
     @property
     def actor_names(self) -> list[str]:
+        """ACTOR_NAMES of config_dataset, none without it."""
         return list(self.dataset.ACTOR_NAMES) if self.dataset else []
 
     @cached_property

@@ -105,6 +105,7 @@ class SegmentData:
             self._present.append(np.concatenate(flags))
 
     def num_frames(self, clip: int) -> int:
+        """Target frames of the clip with this number."""
         return len(self._targets[clip])
 
     def has(self, actor_id: int) -> np.ndarray:
@@ -229,6 +230,7 @@ class SegmentData:
         logger.info("audio features cached: %d frames x %d takes, %.2f GB", total // len(shifts), len(shifts), kept)
 
     def steps_per_epoch(self) -> int:
+        """Batches of an epoch, the last of which may be smaller."""
         return -(-len(self.clips) // self.batch_size)
 
     def batches(self, epoch: int) -> Iterator[SegmentBatch]:

@@ -168,14 +168,17 @@ class WindowData:
 
     @property
     def num_items(self) -> int:
+        """How many runs of consecutive frames an epoch shows."""
         return len(self.items)
 
     def has(self, actor_id: int) -> np.ndarray:
         """(C,) whether any clip of an actor has these values."""
-        return self.mask[self.actor_id[self.clip_of_row] == actor_id].any(dim=0).cpu().numpy()
+        own = self.actor_id[self.clip_of_row] == actor_id
+        return (self.mask.bool() & own[:, None]).any(dim=0).cpu().numpy()
 
     @property
     def num_rows(self) -> int:
+        """Target frames of all clips."""
         return self.starts.shape[1]
 
     def windows(self, shift: Tensor, rows: Tensor) -> Tensor:
@@ -217,7 +220,7 @@ class WindowData:
             k: torch.zeros(*shape, *x.shape[1:], dtype=dtype, device=self.device) for k, x in probe.items()
         }
         total = -(-self.num_rows // ENCODE_BATCH) * len(self.params.shifts)
-        counted = each(self._all_rows(), total, "audio features", "window batch", processes.first)
+        counted = each(self._all_rows(), total, "audio features", "block", processes.first)
         for number, (shift, rows, shifts) in enumerate(counted):
             if number % processes.count == processes.rank:
                 for name, x in encode(self.windows(shifts, rows)).items():
@@ -282,6 +285,7 @@ class WindowData:
         )
 
     def steps_per_epoch(self, batch_size: int) -> int:
+        """Batches of an epoch, the last of which may be smaller."""
         return -(-self.num_items // batch_size)
 
     def batches(self, epoch: int, batch_size: int, processes: Processes = ALONE) -> Iterator[WindowBatch]:

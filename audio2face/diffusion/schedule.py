@@ -30,6 +30,7 @@ class Schedule:
 
     @property
     def num_steps(self) -> int:
+        """Steps that are kept."""
         return len(self.timesteps)
 
 

@@ -41,6 +41,7 @@ class Lag:
 
     @property
     def margin(self) -> int:
+        """The largest shift that was tried, in the curve's steps."""
         return len(self.curve) // 2
 
     def at(self, frames: float) -> float:

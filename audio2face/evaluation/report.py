@@ -75,6 +75,7 @@ class Evaluation:
 
     @property
     def runs(self) -> list[System]:
+        """The training runs among the systems, without the baselines."""
         return [system for system in self.systems if system.kind == "run"]
 
     @cached_property

@@ -47,6 +47,7 @@ class RegressionGraph(nn.Module):
         self.register_buffer("actor_vector", actor_vector.reshape(1, -1).float(), persistent=False)
 
     def forward(self, input: Tensor, emotion: Tensor) -> Tensor:
+        """input (B, 1, buffer_len), emotion (B, 1, implicit + explicit) -> result (B, 1, values), float32."""
         emotion = emotion[:, 0]  # (B, I + E)
         implicit, explicit = emotion[:, : self.implicit_len], emotion[:, self.implicit_len : self.emotions_end]
         if self.actor_vector.shape[1]:

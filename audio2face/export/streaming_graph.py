@@ -124,6 +124,7 @@ class StreamingGraph(nn.Module):
     def forward(
         self, window: Tensor, identity: Tensor, emotion: Tensor, input_latents: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
+        """Tensors as in `graph_signature` -> prediction (0 but in the middle frames) and output_latents."""
         s = self.streaming
         features = self.network.encode(window, s.centre, s.lead)
         if self.network.emotion is None:  # keeps the exported input

@@ -77,6 +77,7 @@ class Space:
 
     @property
     def on_vertices(self) -> bool:
+        """Whether the network's frames are vertices and not coefficients."""
         return bool(self.bases)
 
     def decode(self, coeffs: Tensor, actor_ids: Tensor) -> Tensor:

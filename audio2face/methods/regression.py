@@ -66,6 +66,7 @@ class Schedule:
     epochs: int = 1
 
     def __call__(self, epoch: int) -> float:
+        """The factor of the learning rate in an epoch, from 0 on."""
         value = self.gamma**epoch
         if self.cosine:
             value *= self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * epoch / max(self.epochs, 1)))

@@ -61,6 +61,7 @@ class Spans:
 
     @classmethod
     def of(cls, clips: list[Clip]) -> Spans:
+        """The spans of the shots that the clips are of, in the order of their first clips."""
         sizes = {(c.shot.actor, c.shot.name): c.shot.num_frames for c in clips}
         rows, start = [], 0
         for (actor, name), size in sizes.items():
@@ -70,9 +71,11 @@ class Spans:
 
     @property
     def num_rows(self) -> int:
+        """Frames of all shots: rows of the table of implicit emotions."""
         return sum(size for *_, size in self.rows)
 
     def start(self, clip: Clip) -> int:
+        """The row of the first frame of the clip's shot."""
         return next(start for actor, shot, start, _ in self.rows if (actor, shot) == (clip.shot.actor, clip.shot.name))
 
 

@@ -197,6 +197,7 @@ class Targets:
         return ShotTargets(values, shot.fps, shot.present)
 
     def of(self, clip: Clip) -> ShotTargets:
+        """The targets of a clip's shot; of a muted clip the held pose, for every frame of it."""
         if clip.held is None:
             return self._shots[clip.shot.actor, clip.shot.name]
         shot, frame = clip.held

@@ -68,6 +68,7 @@ class ConvBlock(nn.Module):
         self.gain = GainDropout()
 
     def forward(self, x: Tensor, shared_rows: int = 1) -> Tensor:
+        """x (B, C, T) -> (B, C', T'); `shared_rows` neighbouring rows get the same gains in training."""
         if products.usable(x):
             gains = self.gain.gains(x.shape[0] // shared_rows, self.conv.out_channels, RELU_GAIN, x.device)
             return products.conv_relu(self.conv, x, gains)

@@ -80,6 +80,7 @@ class Library:
         self._uploads.cleanup()
 
     def actor(self, name: str) -> Actor:
+        """The actor of this name. Raises StopIteration when there is none."""
         return next(actor for actor in self.actors if actor.name == name)
 
     def open(self, shot: int, side: str) -> int | None:

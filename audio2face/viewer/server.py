@@ -62,6 +62,7 @@ class ViewServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
+        """The address of the page, with the secret."""
         return f"http://{ADDRESS}:{self.server_address[1]}/{self.secret}/"
 
 

@@ -64,6 +64,7 @@ class Track:
 
     @property
     def has_curves(self) -> bool:
+        """Whether blendshape weights can be solved for this animation."""
         return self._solve is not None
 
     def chunk(self, index: int) -> tuple[int, bytes]:

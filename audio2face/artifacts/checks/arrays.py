@@ -27,9 +27,11 @@ class Npz:
 
     @classmethod
     def open(cls, path: Path, file: str, report: Report) -> Npz:
+        """Read the file's headers; what is wrong with it goes to `report`."""
         return cls(walk(path, file, report), file, report)
 
     def wrong(self, rule: str, message: str) -> None:
+        """Report a problem of this file."""
         self.report.problem(rule, self.file, message)
 
     def member(self, name: str) -> Member | None:

@@ -26,6 +26,7 @@ class Tensor:
     shape: tuple[int | None, ...]
 
     def at(self, batch: int) -> tuple[int, ...]:
+        """The shape with `batch` in place of the axis that is free."""
         return tuple(batch if n is None else n for n in self.shape)
 
 

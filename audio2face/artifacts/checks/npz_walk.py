@@ -39,6 +39,7 @@ class Member:
 
     @property
     def size(self) -> int:
+        """How many values the header promises."""
         return math.prod(self.shape)
 
     def values(self) -> np.ndarray:
@@ -51,6 +52,7 @@ class Member:
         return np.memmap(self.path, dtype, "r", self.offset, (self.size,))
 
     def all_finite(self) -> bool:
+        """Whether no value is NaN or infinite, looked at block by block."""
         values = self.values()
         return all(np.isfinite(values[i : i + _BLOCK]).all() for i in range(0, len(values), _BLOCK))
 

@@ -85,12 +85,14 @@ class Report:
     notes: list[Problem] = field(default_factory=list)
 
     def problem(self, rule: str, file: str, message: str) -> None:
+        """Add what the runtime would refuse or get wrong, once. `rule` is one of RULES."""
         assert rule in RULES, rule
         finding = Problem(rule, file, message)
         if finding not in self.problems:
             self.problems.append(finding)
 
     def note(self, file: str, message: str) -> None:
+        """Add what is odd and harmless, once."""
         finding = Problem("note", file, message)
         if finding not in self.notes:
             self.notes.append(finding)

@@ -163,6 +163,7 @@ class PhonemeSteps(nn.Module):
         self.model.eval()
 
     def train(self, mode: bool = True) -> PhonemeSteps:
+        """The recogniser itself is never trained."""
         super().train(mode)
         self.model.eval()
         return self
