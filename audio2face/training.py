@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -20,6 +20,7 @@ from audio2face.losses import Losses
 from audio2face.processes import ALONE, Processes
 from audio2face.progress import Clock, Meter, Stop
 from audio2face.runtime import memory_kept, random_state, set_random_state
+from audio2face.weights import Ema, put_back, trained_state
 
 logger = logging.getLogger(__name__)
 
@@ -74,56 +75,6 @@ class FitSettings:
     checkpoint_minutes: float | None = None
 
 
-@dataclass
-class Ema:
-    """Exponential moving average of trained weights, with a warm-up so that short runs are not held back."""
-
-    decay: float
-    state: dict[str, torch.Tensor] = field(default_factory=dict)
-    updates: int = 0
-
-    @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
-        """Move the averages towards the model's weights, in the first steps faster than `decay` says."""
-        self.updates += 1
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        for name, value in model.named_parameters():
-            if not value.requires_grad:
-                continue
-            if name in self.state:
-                self.state[name].lerp_(value.detach(), 1 - decay)
-            else:
-                self.state[name] = value.detach().clone()
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"state": self.state, "updates": self.updates}
-
-    def load_state_dict(self, state: dict[str, Any], model: nn.Module) -> None:
-        """Take up a state that `state_dict` gave, wherever it lies now: the averages come to the model's weights."""
-        weights = dict(model.named_parameters())
-        self.state = {name: value.to(weights[name], copy=True) for name, value in state["state"].items()}
-        self.updates = state["updates"]
-
-    def load_into(self, model: nn.Module) -> None:
-        """Put the average in place of the model's trained weights."""
-        with torch.no_grad():
-            for name, value in model.named_parameters():
-                if name in self.state:
-                    value.copy_(self.state[name])
-
-
-def trained_state(model: nn.Module) -> dict[str, torch.Tensor]:
-    """A copy of the weights that training changes."""
-    return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
-
-
-def _restore(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name in state:
-                parameter.copy_(state[name])
-
-
 class Fit:
     """A training under way: weights, optimiser, averages, position and random states, which a checkpoint keeps."""
 
@@ -172,7 +123,7 @@ class Fit:
         try:
             yield
         finally:
-            _restore(self.model, weights)
+            put_back(self.model, weights)
             set_random_state(random)
             self.model.train()
 
@@ -244,7 +195,7 @@ class Fit:
         place = guard.first_fault(self.parameters if weights else [])
         if place is not None:
             good_weights, good_method = self.good
-            _restore(self.model, good_weights)
+            put_back(self.model, good_weights)
             self.method.load_state_dict(good_method)
             raise TrainingDiverged(guard.explain(place, self.step))
 

@@ -12,7 +12,20 @@ LEVELS = [
     {"export", "data", "losses", "evaluation", "render"},
     {"artifacts", "networks", "diffusion"},
     {"formats", "geometry", "audio", "postprocess"},
-    {"types", "layout", "config", "machine", "runtime", "paths", "bars", "progress", "processes", "shares", ""},
+    {
+        "types",
+        "layout",
+        "config",
+        "machine",
+        "runtime",
+        "paths",
+        "bars",
+        "progress",
+        "processes",
+        "shares",
+        "weights",
+        "",
+    },
 ]
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 APART = [{"networks", "diffusion"}, {"preproc", "methods"}, {"preproc", "inference"}]
