@@ -123,8 +123,8 @@ def test_the_steps_that_are_trained(inputs_of, monkeypatch):
 
 def test_what_is_measured_on_is_not_augmented(inputs_of, monkeypatch):
     made = []
-    build = diffusion_setup._segment_data
-    monkeypatch.setattr(diffusion_setup, "_segment_data", lambda *a, **k: made.append(build(*a, **k)) or made[-1])
+    build = diffusion_setup.build_segments
+    monkeypatch.setattr(diffusion_setup, "build_segments", lambda *a, **k: made.append(build(*a, **k)) or made[-1])
     augment = {"timeshift": 1.0, "pitch_shift": {"min_semitones": -2, "max_semitones": 2, "p": 0.5}}
     monkeypatch.setattr("audio2face.audio.pitch.load_pitch_shift", lambda rate: lambda x, semitones: x * 0)
     inputs = inputs_of(AUGMENT=augment)

@@ -13,10 +13,7 @@ from torch import Tensor
 
 from audio2face.artifacts.train_run import NetworkSpec, TrainRun
 from audio2face.audio.streaming import Streaming
-from audio2face.config import Section
 from audio2face.data.channels import CHANNELS
-from audio2face.data.segment_dataset import CONTEXT, PitchShift, SegmentData, SegmentParams
-from audio2face.data.window_dataset import shift_grid
 from audio2face.diffusion.schedule import build_schedule
 from audio2face.export.streaming_graph import pose_layout
 from audio2face.geometry.pca import padded_bases
@@ -32,28 +29,24 @@ from audio2face.methods.diffusion import (
     warm_cosine,
 )
 from audio2face.methods.diffusion_checks import check_export, check_noise, trained_steps
-from audio2face.methods.preview import build_preview, diffusion_coeffs, preview_inputs
+from audio2face.methods.diffusion_data import build_segments, cache_features
+from audio2face.methods.preview import Preview, build_preview, diffusion_coeffs, preview_inputs
 from audio2face.methods.setup import Inputs, Training
 from audio2face.methods.shared import (
-    build_conditions,
     build_distances,
-    build_noise,
-    build_targets,
-    build_tracks,
     by_emotion,
-    cache_bytes,
+    fit_settings,
     load_pretrained,
     measure_speech,
     skin_scales,
     with_absent,
 )
-from audio2face.methods.speed import build_speed, learning_rate
+from audio2face.methods.speed import build_speed
 from audio2face.methods.validation import Validation, choose_metric, loss_validation
 from audio2face.networks import NETWORKS
-from audio2face.networks.diffusion_rnn import DiffusionRNN, hear_windows
+from audio2face.networks.diffusion_rnn import DiffusionRNN
 from audio2face.paths import local_path
 from audio2face.runtime import Runtime, model_cache
-from audio2face.training import FitSettings
 from audio2face.types import UserError
 
 logger = logging.getLogger(__name__)
@@ -87,9 +80,9 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     measure_speech(network, inputs, standardize=not train.NO_STANDARDIZE_AUDIO)
     load_pretrained(network, train)
     spec = replace(spec, extra={**spec.extra, "encoder": network.encoder.rebuild_arguments()})
-    data = _segment_data(inputs, coeff_layout, spec, runtime)
+    data = build_segments(inputs, coeff_layout, spec, runtime)
     spec = with_absent(spec, coeff_layout, data.has)
-    _cache_features(data, network, train, spec, runtime)
+    cache_features(data, network, train, spec, runtime)
     method = DiffusionMethod(
         network,
         data,
@@ -110,16 +103,8 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         processes=runtime.processes,
         speed=speed,
     )
-    settings = FitSettings(
-        epochs=train.NUM_EPOCHS,
-        learning_rate=learning_rate(train),
-        accumulate=train.GRADIENT_ACCUMULATION_STEPS,
-        weight_decay=train.WEIGHT_DECAY,
-        clip_norm=train.GRADIENT_CLIP_NORM,
-        ema_decay=train.EMA_DECAY,
-        log_period=train.LOG_PERIOD,
-        checkpoint_epochs=train.CHECKPOINT_PERIOD,
-        checkpoint_minutes=train.CHECKPOINT_MINUTES,
+    settings = replace(
+        fit_settings(train), accumulate=train.GRADIENT_ACCUMULATION_STEPS, clip_norm=train.GRADIENT_CLIP_NORM
     )
 
     def export(run: TrainRun) -> dict[str, Path]:
@@ -127,19 +112,35 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
 
         return export_diffusion(network, run, train.ONNX_OPSET, train.ONNX_EXPORTER)
 
-    validate = None
-    if inputs.validation:
-        held = _segment_data(replace(inputs, clips=inputs.validation), coeff_layout, spec, runtime, augment=False)
-        _cache_features(held, network, train, spec, runtime, takes=1)
-        terms = ["total", "MSE", *(name for name in LOSS_KEYS if getattr(train, f"LOSS_{name}_ALPHA"))]
-        metric = choose_metric(train.BEST_METRIC, terms)
-        validate = Validation(loss_validation(method.loss, lambda: held.batches(0)), metric)
-    preview = None
-    if shown := preview_inputs(inputs):
-        schedule = build_schedule(train.DIFFUSION_NOISE_SCHEDULE, train.DIFFUSION_STEPS, spec.extra["respacing"])
-        piece = _segment_data(shown, coeff_layout, spec, runtime)
-        preview = build_preview(shown, *diffusion_coeffs(method, piece, schedule, spec.extra["sampler"]))
+    validate = _validation(method, inputs, coeff_layout, spec, runtime)
+    preview = _preview(method, inputs, coeff_layout, spec, runtime)
     return Training(method, network, spec, settings, export, validate, preview)
+
+
+def _validation(
+    method: DiffusionMethod, inputs: Inputs, layout: ChannelLayout, spec: NetworkSpec, runtime: Runtime
+) -> Validation | None:
+    """The losses on VALIDATION_CLIPS, or None without any."""
+    if not inputs.validation:
+        return None
+    held = build_segments(replace(inputs, clips=inputs.validation), layout, spec, runtime, augment=False)
+    cache_features(held, method.network, inputs.train, spec, runtime, takes=1)
+    terms = ["total", "MSE", *(name for name in LOSS_KEYS if getattr(inputs.train, f"LOSS_{name}_ALPHA"))]
+    metric = choose_metric(inputs.train.BEST_METRIC, terms)
+    return Validation(loss_validation(method.loss, lambda: held.batches(0)), metric)
+
+
+def _preview(
+    method: DiffusionMethod, inputs: Inputs, layout: ChannelLayout, spec: NetworkSpec, runtime: Runtime
+) -> Preview | None:
+    """The film of a held-out clip, if there is one to show."""
+    shown = preview_inputs(inputs)
+    if shown is None:
+        return None
+    train = inputs.train
+    schedule = build_schedule(train.DIFFUSION_NOISE_SCHEDULE, train.DIFFUSION_STEPS, spec.extra["respacing"])
+    piece = build_segments(shown, layout, spec, runtime)
+    return build_preview(shown, *diffusion_coeffs(method, piece, schedule, spec.extra["sampler"]))
 
 
 def _pose_layout(inputs: Inputs) -> ChannelLayout:
@@ -225,80 +226,6 @@ def _respacing(inputs: Inputs) -> str:
     if inference is None:
         return "2"
     return inference.TIMESTEP_RESPACING or str(inference.NUM_DIFFUSION_STEPS)
-
-
-def _segment_data(
-    inputs: Inputs, layout: ChannelLayout, spec: NetworkSpec, runtime: Runtime, augment: bool = True
-) -> SegmentData:
-    """The clips in segments; without `augment` at their own pitch and time, to measure on."""
-    train = inputs.train
-    random = train.TRAIN_ON_RANDOM_SUBSEGMENT
-    pitch, shift = _pitch(train) if augment else (None, None)
-    params = SegmentParams(
-        fps=float(train.TARGET_FPS),
-        sample_rate=train.AUDIO_PARAMS["samplerate"],
-        min_frames=train.SUBSEGMENT_MIN_FRAME if random else None,
-        max_frames=train.SUBSEGMENT_MAX_FRAME if random else None,
-        pitch=pitch,
-        timeshift=(train.AUGMENT.get("timeshift") or 0.0) if augment else 0.0,
-        standardize=not train.NO_STANDARDIZE_AUDIO,
-    )
-    conditions = build_conditions(inputs, spec, lambda clip: 0, with_actor=False)
-    return SegmentData(
-        inputs.clips,
-        conditions,
-        build_targets(inputs, layout, rescale=True).of,
-        layout,
-        build_tracks(train),
-        build_noise(train),
-        params,
-        num_actors=len(inputs.actors),
-        batch_size=train.BATCH_SIZE,
-        seed=train.RNG_SEED_DATASET,
-        device=runtime.device,
-        pitch_shift=shift,
-        processes=runtime.processes,
-    )
-
-
-def _cache_features(
-    data: SegmentData,
-    network: DiffusionRNN,
-    train: Section,
-    spec: NetworkSpec,
-    runtime: Runtime,
-    takes: int | None = None,
-) -> None:
-    """Keep what a frozen encoder hears in every clip, window by window as when streaming.
-
-    The takes of a clip spread over the time shifts, and over where the windows begin.
-    """
-    takes = takes or train.TIMESHIFT_GRID
-    if not network.encoder.frozen or not train.FEATURE_CACHE_GB:
-        return
-    streaming = Streaming.of(spec.extra["streaming"])
-    shift = train.AUGMENT.get("timeshift") or 0.0
-    shifts = shift_grid(shift, takes) if shift else (0.0,) * takes
-
-    def hear(sound: Tensor, num_frames: int, take: int) -> Tensor:
-        with torch.no_grad():
-            return hear_windows(network, sound, CONTEXT, num_frames, streaming, take * streaming.centre // takes)
-
-    data.cache_features(hear, shifts, cache_bytes(train, runtime))
-
-
-def _pitch(train: Section) -> tuple[tuple[float, float, float] | None, PitchShift | None]:
-    """Range and share of pitch-shifted items, and the function; off, with a warning, without the optional package."""
-    settings = train.AUGMENT.get("pitch_shift")
-    if not settings or not settings["p"]:
-        return None, None
-    from audio2face.audio.pitch import load_pitch_shift
-
-    shift = load_pitch_shift(train.AUDIO_PARAMS["samplerate"])
-    if shift is None:
-        logger.warning("AUGMENT/pitch_shift is off: it needs the package python-stretch (pip install -e '.[augment]')")
-        return None, None
-    return (settings["min_semitones"], settings["max_semitones"], settings["p"]), shift
 
 
 def _losses(inputs: Inputs) -> DiffusionLosses:

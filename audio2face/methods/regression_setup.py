@@ -29,12 +29,13 @@ from audio2face.methods.shared import (
     build_tracks,
     by_emotion,
     cache_bytes,
+    fit_settings,
     load_pretrained,
     measure_speech,
     skin_scales,
     with_absent,
 )
-from audio2face.methods.speed import build_speed, learning_rate
+from audio2face.methods.speed import build_speed
 from audio2face.methods.validation import Validation, choose_metric, regression_validation
 from audio2face.methods.vertex_distances import LargestDistance, largest_distance
 from audio2face.networks import NETWORKS
@@ -43,7 +44,6 @@ from audio2face.networks.layers import num_steps
 from audio2face.networks.phonemes import PhonemeModel, load_phoneme_model
 from audio2face.paths import local_path
 from audio2face.runtime import Runtime, model_cache
-from audio2face.training import FitSettings
 from audio2face.types import Clip, UserError
 
 logger = logging.getLogger(__name__)
@@ -122,15 +122,6 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         processes=runtime.processes,
         speed=speed,
     )
-    settings = FitSettings(
-        epochs=train.NUM_EPOCHS,
-        learning_rate=learning_rate(train),
-        weight_decay=train.WEIGHT_DECAY,
-        ema_decay=train.EMA_DECAY,
-        log_period=train.LOG_PERIOD,
-        checkpoint_epochs=train.CHECKPOINT_PERIOD,
-        checkpoint_minutes=train.CHECKPOINT_MINUTES,
-    )
 
     def export(run: TrainRun) -> dict[str, Path]:
         from audio2face.export import export_regression
@@ -145,7 +136,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     if "skin_coeffs" in layout.sizes and (shown := preview_inputs(inputs)):
         piece = _window_data(shown, layout, spec, Spans.of(shown.clips), runtime.device, for_training=False)
         preview = build_preview(shown, *regression_coeffs(method, piece))
-    return Training(method, network, spec, settings, export, validation, preview)
+    return Training(method, network, spec, fit_settings(train), export, validation, preview)
 
 
 def _validation(

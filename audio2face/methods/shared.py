@@ -20,11 +20,13 @@ from audio2face.data.targets import ShotTargets, load_shot_targets
 from audio2face.data.window_dataset import ClipConditions
 from audio2face.layout import ChannelLayout
 from audio2face.methods.setup import Inputs
+from audio2face.methods.speed import learning_rate
 from audio2face.methods.vertex_distances import VertexDistances, pair_distances
 from audio2face.networks import load_weights
 from audio2face.networks.encoders.phoneme_ctc import PhonemeCtc
 from audio2face.paths import local_path
 from audio2face.runtime import Runtime
+from audio2face.training import FitSettings
 from audio2face.types import Clip, UserError, raise_problems
 
 logger = logging.getLogger(__name__)
@@ -106,6 +108,19 @@ def load_pretrained(network: nn.Module, train: Section) -> None:
         load_weights(network, path)
     except ValueError as error:
         raise UserError(f"PRETRAINED_NET_FPATH: {error}") from error
+
+
+def fit_settings(train: Section) -> FitSettings:
+    """What the keys that both methods have say about the training loop."""
+    return FitSettings(
+        epochs=train.NUM_EPOCHS,
+        learning_rate=learning_rate(train),
+        weight_decay=train.WEIGHT_DECAY,
+        ema_decay=train.EMA_DECAY,
+        log_period=train.LOG_PERIOD,
+        checkpoint_epochs=train.CHECKPOINT_PERIOD,
+        checkpoint_minutes=train.CHECKPOINT_MINUTES,
+    )
 
 
 def cache_bytes(train: Section, runtime: Runtime) -> float:
