@@ -98,7 +98,7 @@ def examine(settings: Mapping[str, str]) -> Machine:
 
 def _gpus(info: Mapping[str, object], settings: Mapping[str, str]) -> bool:
     """Whether to ask for the GPUs: there are some, the engine can hand them over, and they are wanted."""
-    if settings.get("A2F_DEVICE") == "cpu":
+    if settings.get("A2F_DEVICE", "").strip().lower() == "cpu":
         return False
     if "GPU " not in _ask("nvidia-smi", "--list-gpus").stdout:
         print("notice: no NVIDIA GPU found (nvidia-smi lists none): running on the CPU", file=sys.stderr)

@@ -154,6 +154,16 @@ def test_vocaset(place, capsys):
     assert not [f for f in quick_check(sections, ["ta"]) if f.level == "error"]
 
 
+def test_names_that_two_clips_or_sounds_have_are_told(place, capsys):
+    write_vocaset(place, sentences=2)
+    (place / "npy/FaceTalk_1_TA_sentence00").mkdir()  # meshes of the same sentence
+    write_sound(place / "wav/again/FaceTalk_1_TA_sentence01.flac", np.zeros(16000, np.float32), 16000)
+    assert import_clips(place) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 2 and "would both be shot FaceTalk_1_TA_sentence00" in told[0]
+    assert "FaceTalk_1_TA_sentence01.flac" in told[1] and "keep one" in told[1]
+
+
 def test_parameters_and_a_basis(place, capsys):
     np.savez(place / "flame.npz", **basis())
     for i in range(2):

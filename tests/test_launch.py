@@ -84,7 +84,7 @@ def test_gpus_are_asked_for_only_when_docker_can_give_them(machine: Machine) -> 
     machine.environ["FAKE_INFO"] = json.dumps({"ServerVersion": "28", "Runtimes": {"runc": {}, "nvidia": {}}})
     assert "notice" not in machine.run("run_train.py", "my-project").stderr
     assert values(machine.recorded(), "--gpus") == ["all"]
-    machine.environ["A2F_DEVICE"] = "cpu"
+    machine.environ["A2F_DEVICE"] = "CPU"
     machine.run("run_train.py", "my-project")
     assert "--gpus" not in machine.recorded() and "A2F_DEVICE" in values(machine.recorded(), "--env")
 

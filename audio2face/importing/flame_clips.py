@@ -95,15 +95,24 @@ def find_clips(options: FlameOptions) -> tuple[list[FlameClip], list[str]]:
     persons = sorted({re.sub(r"_?sentence.*$", "", p.stem if p.is_file() else p.name) for p in paths})
     if len(persons) > 1 and options.subject is None and any("sentence" in p.name for p in paths):
         return [], [f"clips of {len(persons)} persons; choose one with --subject: {', '.join(persons)}"]
-    sounds = {p.stem: p for p in sorted(options.sounds.rglob("*")) if p.suffix.lower() in SOUND_SUFFIXES}
-    clips, problems = [], []
+    sounds: dict[str, list[Path]] = {}
+    for sound in sorted(options.sounds.rglob("*")):
+        if sound.suffix.lower() in SOUND_SUFFIXES:
+            sounds.setdefault(sound.stem, []).append(sound)
+    clips: dict[str, FlameClip] = {}
+    problems = []
     for path in paths:
         stem = path.stem if path.is_file() else path.name
-        if stem in sounds:
-            clips.append(FlameClip(shot_name(stem), path, sounds[stem]))
-        else:
+        name, found = shot_name(stem), sounds.get(stem, [])
+        if not found:
             problems.append(f"{path}: no sound {stem}.wav in {options.sounds}")
-    return clips, problems
+        elif len(found) > 1:
+            problems.append(f"{path}: several sounds have its name: {', '.join(map(str, found))}; keep one")
+        elif name in clips:
+            problems.append(f"{path} and {clips[name].path} would both be shot {name}; rename one")
+        else:
+            clips[name] = FlameClip(name, path, found[0])
+    return list(clips.values()), problems
 
 
 def _refuse_pickles(options: FlameOptions) -> None:

@@ -165,7 +165,7 @@ def _span(text: str | None, size: int) -> tuple[int, int] | None:
     found = re.fullmatch(r"bytes=(\d{0,15})-(\d{0,15})", text or "")
     if not found or found.groups() == ("", ""):
         return None
-    if not found[1]:
-        return max(0, size - int(found[2])), size
-    first, end = int(found[1]), min(int(found[2]) + 1 if found[2] else size, size)
+    first, end = max(0, size - int(found[2] or 0)), size
+    if found[1]:
+        first, end = int(found[1]), min(int(found[2]) + 1 if found[2] else size, size)
     return (first, end) if first < end else None
