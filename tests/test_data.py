@@ -107,7 +107,7 @@ def test_an_offset_or_short_sound_cuts_the_range(audio):
     clips, _, warnings = rows(audio, ("ann", "take_joy", (0, 29), "ann", "en", "a.wav", 5))
     assert clips[0].last == 24 and "frame 24" in warnings[0]
     _, problems, _ = rows(audio, ("ann", "take_joy", (0, 29), "ann", "en", "a.wav", 0), seconds=0.2)
-    assert "6.0 frames" in problems[0]
+    assert "a.wav has sound for 6.0 frames, the clip needs 30" in problems[0]
     clips, problems, _ = rows(audio, ("ann", "take_joy", (0, 9), "ann", "en", "a.wav", -10))
     assert not clips and "offset -10" in problems[0] and "last frame 9" in problems[0]
 

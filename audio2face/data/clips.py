@@ -10,9 +10,8 @@ from typing import Any
 from audio2face.types import Clip, Shot
 
 ClipRow = tuple[str, str, tuple[int, int], str, str, str, int]
-TOLERATED_SHORTFALL_S = (
-    0.5  # sound that ends at most this much before its animation: the clip is trimmed, with a warning
-)
+# Sound that ends at most this much before its animation: the clip is trimmed, with a warning.
+TOLERATED_SHORTFALL_S = 0.5
 
 
 def read_clips_template(path: Path) -> list[ClipRow]:
@@ -37,49 +36,46 @@ def build_clips(
     clips: list[Clip] = []
     problems: list[str] = []
     warnings: list[str] = []
-    for index, (actor, shot_name, (first, last), speaker, language, file_name, offset) in enumerate(rows):
+    for index, (actor, shot_name, span, speaker, language, file_name, offset) in enumerate(rows):
         where = f"CLIPS[{index}] ({actor}, {shot_name})"
         shot = shots.get(actor, {}).get(shot_name)
+        root = audio_roots.get(actor)
+        audio = root / file_name if root else None
         if actor not in shots:
             problems.append(f"{where}: actor {actor!r} has no preprocessing run; known: {', '.join(shots)}")
-            continue
-        if shot is None:
+        elif shot is None:
             problems.append(
                 f"{where}: the preprocessing run has no shot {shot_name!r}{_nearest(shot_name, shots[actor])}"
             )
-            continue
-        if not 0 <= first <= last < shot.num_frames:
-            problems.append(f"{where}: range ({first}, {last}) is outside the shot's frames 0 to {shot.num_frames - 1}")
-            continue
-        root = audio_roots.get(actor)
-        audio = root / file_name if root else None
-        if audio is None or not audio.is_file():
+        elif not 0 <= span[0] <= span[1] < shot.num_frames:
+            problems.append(f"{where}: range {tuple(span)} is outside the shot's frames 0 to {shot.num_frames - 1}")
+        elif audio is None or not audio.is_file():
             problems.append(f"{where}: sound file {file_name!r} not found in AUDIO_ROOT ({root})")
-            continue
-        try:
-            frames_of_sound = duration(audio) * shot.fps
-        except ValueError as error:
-            problems.append(f"{where}: {error}")
-            continue
-        first = max(first, -offset)
-        if first > last:
-            problems.append(
-                f"{where}: the offset {offset} puts the sound's beginning after the clip's last frame {last}"
-            )
-            continue
-        end = int(frames_of_sound + 0.5) - 1 - offset  # a last frame that sounds for half its time counts
-        if end < last:
-            missing = last - end
-            text = (
-                f"{where}: {file_name} has sound for {frames_of_sound:.1f} frames, the clip needs {last + offset + 1}"
-            )
-            if missing > TOLERATED_SHORTFALL_S * shot.fps or end < first:
-                problems.append(f"{text}; shorten the range, or check that the file belongs to this shot")
+        else:
+            try:
+                first, last, warning = _sounding(span, offset, file_name, duration(audio), shot.fps)
+            except ValueError as error:
+                problems.append(f"{where}: {error}")
                 continue
-            warnings.append(f"{text}; the clip now ends at frame {end}")
-            last = end
-        clips.append(Clip(shot, first, last, audio, offset, speaker, language))
+            warnings += [f"{where}: {warning}"] if warning else []
+            clips.append(Clip(shot, first, last, audio, offset, speaker, language))
     return clips, problems, warnings
+
+
+def _sounding(
+    span: tuple[int, int], offset: int, name: str, duration_s: float, fps: float
+) -> tuple[int, int, str | None]:
+    """First and last frame of a clip that have sound, and a warning; ValueError when too much of it has none."""
+    first, last = max(span[0], -offset), span[1]
+    if first > last:
+        raise ValueError(f"the offset {offset} puts the sound's beginning after the clip's last frame {last}")
+    end = int(duration_s * fps + 0.5) - 1 - offset  # a last frame that sounds for half its time counts
+    if end >= last:
+        return first, last, None
+    text = f"{name} has sound for {duration_s * fps:.1f} frames, the clip needs {last + offset + 1}"
+    if last - end > TOLERATED_SHORTFALL_S * fps or end < first:
+        raise ValueError(f"{text}; shorten the range, or check that the file belongs to this shot")
+    return first, end, f"{text}; the clip now ends at frame {end}"
 
 
 def build_muted_clips(
