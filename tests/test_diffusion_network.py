@@ -6,16 +6,10 @@ import torch
 
 from audio2face.audio.streaming import Streaming
 from audio2face.layout import ChannelLayout
-from audio2face.networks.diffusion_rnn import (
-    NEAR,
-    DiffusionRNN,
-    encode_segments,
-    encode_windows,
-    samples_of_frames,
-    step_positions,
-)
+from audio2face.networks.diffusion_rnn import DiffusionRNN, step_positions
 from audio2face.networks.encoders import segments
 from audio2face.networks.encoders.segments import build_segment_encoder
+from audio2face.networks.hearing import NEAR, encode_segments, encode_windows, samples_of_frames
 from audio2face.types import UserError
 from tests.test_networks import torchaudio_weights
 

@@ -11,7 +11,7 @@ from test_segment_data import make as make_data
 
 from audio2face.data.segment_dataset import CONTEXT
 from audio2face.methods.shared import cache_bytes
-from audio2face.networks.diffusion_rnn import encode_segments, hear_windows
+from audio2face.networks.hearing import encode_segments, hear_windows
 from audio2face.processes import ALONE, VARIABLES, Processes
 from audio2face.runtime import Runtime
 

@@ -18,7 +18,8 @@ from audio2face.audio.streaming import Streaming
 from audio2face.audio.windows import cut_windows
 from audio2face.export.streaming_graph import PoseSpace, StreamingGraph
 from audio2face.inference.backends import Step
-from audio2face.networks.diffusion_rnn import HOP, NEAR, SAMPLE_RATE, encode_near, encode_windows
+from audio2face.networks.diffusion_rnn import HOP, SAMPLE_RATE
+from audio2face.networks.hearing import NEAR, encode_near, encode_windows
 
 PIECE_S = 20.0  # of sound that is animated at once offline
 PIECE_VALUES = 2e7  # of a piece's frames together, so that models on vertices get shorter pieces

@@ -23,7 +23,8 @@ from audio2face.layout import ChannelLayout
 from audio2face.losses import Losses, Mean, mean_of, over_processes, weighted_total
 from audio2face.methods.speed import IN_FULL, Speed
 from audio2face.methods.vertex_distances import VertexDistances
-from audio2face.networks.diffusion_rnn import DiffusionRNN, encode_segments
+from audio2face.networks.diffusion_rnn import DiffusionRNN
+from audio2face.networks.hearing import encode_segments
 from audio2face.processes import ALONE, Processes
 from audio2face.shares import drawing_for
 

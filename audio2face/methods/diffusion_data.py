@@ -15,7 +15,8 @@ from audio2face.data.window_dataset import shift_grid
 from audio2face.layout import ChannelLayout
 from audio2face.methods.setup import Inputs
 from audio2face.methods.shared import build_conditions, build_noise, build_targets, build_tracks, cache_bytes
-from audio2face.networks.diffusion_rnn import DiffusionRNN, hear_windows
+from audio2face.networks.diffusion_rnn import DiffusionRNN
+from audio2face.networks.hearing import hear_windows
 from audio2face.runtime import Runtime
 
 logger = logging.getLogger(__name__)

@@ -23,7 +23,8 @@ from audio2face.methods.diffusion import (
 )
 from audio2face.methods.speed import IN_FULL, Speed
 from audio2face.methods.vertex_distances import pair_distances
-from audio2face.networks.diffusion_rnn import DiffusionRNN, hear_windows
+from audio2face.networks.diffusion_rnn import DiffusionRNN
+from audio2face.networks.hearing import hear_windows
 from tools.bench.made_up import EMOTIONS, SAMPLE_RATE, MadeUp
 
 FPS, STEPS = 60.0, 1000
