@@ -79,9 +79,9 @@ def make_preproc(actor: MadeUp, folder: Path) -> Preproc:
 
 
 def write_blendshapes(folder: Path, mesh: str, neutral: np.ndarray, rng: np.random.Generator) -> dict[str, Path]:
-    """POSES poses of a few moved vertices, and the settings of the solver."""
+    """POSES poses of a few moved vertices (offsets from neutral), and the settings of the solver."""
     names = [f"pose{i}" for i in range(POSES)]
-    arrays = {name: neutral.copy() for name in names}
+    arrays = {name: np.zeros_like(neutral) for name in names}
     for pose in arrays.values():
         pose[rng.permutation(len(neutral))[: max(4, len(neutral) // 20)]] += rng.normal(size=3) * 0.5
     files = {"data": folder / f"bs_{mesh}.npz", "config": folder / f"bs_{mesh}_config.json"}
