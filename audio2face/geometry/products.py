@@ -11,7 +11,8 @@ SKETCH_SIZE = 1024
 FORESIGHT = 32  # rounds played ahead to guess which products to read in one pass over the data
 RUNNERS_UP = 8
 READ_SHARE = 0.1  # of all rows: whose products have been read, may get all others' too, if there is room
-FALLING = 0.5  # of what the pass before left outside the space: while it falls further, single precision waits
+FALLING = 0.7  # in FORESIGHT rounds: while what is outside the space falls more, all products are not worth reading,
+PATIENCE = 3  # until so many times as many have been
 STALE = 0.1  # of what was outside when all products were read in single precision: then they are read anew
 LEAST_KNOWN = 1 + FORESIGHT * (1 + RUNNERS_UP)
 
@@ -36,7 +37,7 @@ class ProductReader:
         self._known: dict[int, np.ndarray] = {}
         self._remaining: _Remaining | None = None
         self._read_rows = 0
-        self._outside = np.inf  # the largest squared distance from the space at the last pass
+        self._last = (0, np.inf)  # at the last pass: rows chosen, largest squared distance from the space
         self.passes = 1
         self._read(list(range(len(rows))) if everything else start)
         self._first = start[0]
@@ -56,7 +57,7 @@ class ProductReader:
     def products(self, span: Span, row: int, variance: float) -> tuple[np.ndarray, int]:
         """What `Span.add` needs of a row outside the space: products (N,) and how many directions they leave out."""
         if self._remaining is None and row not in self._known:
-            if self._room and self._is_guessing_dearer(float(span.outside[~span.taken].max())):
+            if self._room and self._is_guessing_dearer(span):
                 self._read_remaining(span)
             else:
                 self._read([row, *_foresee(span, self._sketch, variance)])
@@ -65,11 +66,12 @@ class ProductReader:
         found = self._known.pop(row)
         return found - self._of_first - found[self._first] + self._of_first[self._first], 0
 
-    def _is_guessing_dearer(self, outside: float) -> bool:
-        """Whether to read all in place of more guesses; `outside` is the largest squared distance from the space."""
-        share = self._read_rows / len(self._rows)
-        falling, self._outside = outside < FALLING * self._outside, outside
-        return share > (2 * READ_SHARE if falling else READ_SHARE)
+    def _is_guessing_dearer(self, span: Span) -> bool:
+        """Whether to read all in place of more guesses, judged at every pass."""
+        count, outside = len(span.chosen), float(span.outside[~span.taken].max())
+        (count_before, outside_before), self._last = self._last, (count, outside)
+        falling = outside < outside_before * FALLING ** ((count - count_before) / FORESIGHT)
+        return self._read_rows > len(self._rows) * READ_SHARE * (PATIENCE if falling else 1)
 
     def refresh(self, span: Span) -> bool:
         """Read anew what has become too inexact, and with it how far all rows lie from the space; whether that was due."""
