@@ -11,7 +11,7 @@ import pytest
 from audio2face.artifacts.dataset_files import DatasetFiles
 from audio2face.formats.sound import read_sound
 from audio2face.types import UserError
-from tools import run_demo
+from tools import demo_report, run_demo
 from tools.demo.animate import EMOTIONS, FPS, animate, frame_count
 from tools.demo.dataset import LONGEST_S, SHORTEST_S, held_out_plan, plan_shots, speak
 from tools.demo.face import JAW_POINTS, build_face, pose_jaw, pose_skin, pose_tongue, vertex_lists
@@ -352,3 +352,10 @@ def test_a_step_that_fails_is_named_at_the_end(capfd):
     with pytest.raises(SystemExit) as end:
         run_demo.step(["-c", "import sys; sys.exit(2)"], dict(os.environ))
     assert end.value.code == 2 and "sys.exit(2) (exit status 2)" in capfd.readouterr().err
+
+
+def test_a_report_without_its_project_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("A2F_CONFIGS_ROOT", str(tmp_path))
+    assert demo_report.main(["no-project"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ") and "no-project" in line

@@ -27,6 +27,7 @@ from audio2face.formats.sound import read_sound  # noqa: E402
 from audio2face.paths import local_path  # noqa: E402
 from audio2face.render import auto_camera, contact_sheet, render_animation, side_by_side, write_video  # noqa: E402
 from audio2face.types import UserError  # noqa: E402
+from runners.cli import answer  # noqa: E402
 from tools.demo.face import build_face  # noqa: E402
 from tools.demo.figure import figure_camera, figure_frames, figure_meshes  # noqa: E402
 
@@ -128,8 +129,8 @@ def moments_of(phones: Path, fps: float, frames: int) -> dict[int, str]:
     return {min(max(round(t * fps - 0.5), 0), frames - 1): f"{TELLING[symbol]}  {t:.2f} s" for symbol, t in chosen}
 
 
-def report(config_name: str, run_name: str, out: Path) -> None:
-    """Compare, print and draw. Raises UserError when something is missing."""
+def report(config_name: str, run_name: str, out: Path) -> int:
+    """Compare, print and draw; returns 0. Raises UserError when something is missing."""
     sections = load_config(config_name, ("dataset", "train"), optional=("inference",))
     dataset, train, inference = sections["dataset"], sections["train"], sections["inference"]
     root = local_path(inference.INFERENCE_OUTPUT_ROOT)
@@ -155,6 +156,7 @@ def report(config_name: str, run_name: str, out: Path) -> None:
     identity = read_json(audio.parent.parent.parent / "demo.json")["identity"]
     for path in draw(out, config_name, identity, takes, audio, float(dataset.CACHE_FPS[actor])):
         print(f"  {path}")
+    return 0
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -165,12 +167,7 @@ def main(argv: list[str] | None = None) -> int:
         "--out", type=Path, default=ROOT / "demo", help="folder for the film and picture (default: demo/)"
     )
     args = parser.parse_args(argv)
-    try:
-        report(args.config, args.run, args.out)
-    except UserError as error:
-        print("\n".join(error.lines), file=sys.stderr)
-        return 2
-    return 0
+    return answer(lambda: report(args.config, args.run, args.out))
 
 
 if __name__ == "__main__":
