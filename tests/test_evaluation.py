@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 
 import numpy as np
@@ -206,6 +207,16 @@ def test_a_perfect_prediction_reaches_the_best_value_of_every_metric() -> None:
     for name, value in values_of(truth, truth, face).items():
         if (best := score.METRICS[name].best) is not None:
             assert value == pytest.approx(best, abs=1e-6), name
+
+
+def test_distributions_of_actors_are_compared_each_in_its_own_axes() -> None:
+    truth, face = talking(2)
+    fewer = replace(face, axes=face.axes[:1])
+    shots = (("a", "ann", "joy"), face, truth), (("b", "bob", "joy"), fewer, truth[:180])
+    scores = [score.score_shot(name, true, predicted(true), of, FPS, None) for name, of, true in shots]
+    alone = [score.pool([one])["frechet_poses_mm2"]["value"] for one in scores]
+    expected = (360 * alone[0] + 180 * alone[1]) / 540
+    assert score.pool(scores)["frechet_poses_mm2"]["value"] == pytest.approx(expected)
 
 
 def test_planted_faults_move_the_metric_meant_for_them() -> None:

@@ -190,7 +190,7 @@ def pool(scores: Sequence[ShotScore], seed: int = 0, resamples: int = RESAMPLES)
 
     Means are over all frames together, ratios are of sums, the correlation is that of all frames in one row. The interval
     is from drawing whole shots anew, with replacement (Efron 1979, percentiles); None for a single shot and for
-    distances between distributions.
+    distances between distributions, which are measured for each actor alone and averaged by frames.
     """
     found: dict[str, dict[str, float | None]] = {}
     if not scores:
@@ -248,12 +248,18 @@ def _moments(truth: np.ndarray, prediction: np.ndarray) -> tuple[float, ...]:
 
 
 def _frechet(scores: Sequence[ShotScore], differences: bool) -> float:
-    pairs = [s.poses for s in scores if s.poses is not None]
-    if not pairs or sum(len(p[0]) for p in pairs) < 2 * pairs[0][0].shape[1]:
-        return float("nan")
-    sides = [[p[side] for p in pairs] for side in (0, 1)]
-    rows = [motion.frame_differences(x) if differences else np.concatenate(x) for x in sides]
-    return motion.frechet_distance(rows[0], rows[1])
+    """Each actor has axes of its own, so its distance is measured alone; the mean of the actors' by their frames."""
+    found: dict[str, tuple[float, int]] = {}
+    for actor in dict.fromkeys(s.actor for s in scores):
+        pairs = [s.poses for s in scores if s.actor == actor and s.poses is not None]
+        count = sum(len(truth) for truth, _ in pairs)
+        if not pairs or count < 2 * pairs[0][0].shape[1]:
+            continue
+        sides = [[p[side] for p in pairs] for side in (0, 1)]
+        rows = [motion.frame_differences(x) if differences else np.concatenate(x) for x in sides]
+        found[actor] = motion.frechet_distance(rows[0], rows[1]), count
+    frames = sum(count for _, count in found.values())
+    return sum(value * count for value, count in found.values()) / frames if frames else float("nan")
 
 
 def _project(frames: np.ndarray, face: Face) -> np.ndarray:
