@@ -1,7 +1,7 @@
 """Convolutions along short rows as matrix products of oneDNN: for training on x86 processors.
 
 Rows of 2 to 32 steps leave convolution kernels mostly idle, and PyTorch's own matrix products leave half the width of other
-makers' processors unused (MKL), which oneDNN's do not: together about three times the speed of a whole training step.
+makers' processors unused (MKL), which oneDNN's do not: together two to three times the speed of a whole training step.
 Everywhere else, and in graphs that are exported or compiled, a convolution stays a convolution.
 """
 
