@@ -70,7 +70,7 @@ def plain_select(x, max_rounds, variance=0.9999):
     for _ in range(max_rounds):
         mean = x[chosen].mean(axis=0)
         _, values, axes = np.linalg.svd(x[chosen] - mean, full_matrices=False)
-        share = np.cumsum(values**2) / np.square(values).sum()
+        share = np.cumsum(values**2) / max(np.square(values).sum(), 1e-300)  # poses may all be equal
         count = min(np.searchsorted(share, variance, side="right") + 1, (values > 1e-8 * values[0]).sum())
         left = x - mean
         left = left - (left @ axes[:count].T) @ axes[:count]

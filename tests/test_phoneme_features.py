@@ -83,6 +83,7 @@ def test_weights_from_before_measuring_run_as_they_did_and_start_no_new_training
 
 
 @needs_hama
+@pytest.mark.filterwarnings("ignore")  # notices of tracing
 def test_measured_features_are_exported_exactly(measured):
     import onnxruntime
 
