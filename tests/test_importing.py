@@ -20,10 +20,10 @@ from audio2face.formats.json_file import read_json
 from audio2face.formats.rig import read_rig_file
 from audio2face.formats.scene import MorphMesh
 from audio2face.formats.sound import read_sound, write_sound
+from audio2face.geometry.rigid import rigid_motion
 from audio2face.importing import curves as curve
 from audio2face.importing.arkit_rig import CURVES, match_names
 from audio2face.importing.dataset import Written, WrittenShot
-from audio2face.importing.jaw import rigid_motion
 from audio2face.importing.project import Project, write_project
 from audio2face.importing.sounds import begin_at, read_take_sound, time_code_offset
 from audio2face.importing.takes import find_takes

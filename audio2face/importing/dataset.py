@@ -15,6 +15,7 @@ from audio2face.doctor.propose import Proposal, propose_lists
 from audio2face.formats.json_file import write_json
 from audio2face.formats.npy import write_npy, write_npz
 from audio2face.formats.sound import write_sound
+from audio2face.geometry.rigid import rigid_motion
 from audio2face.paths import atomic
 from audio2face.types import UserError
 
@@ -209,8 +210,6 @@ def _write_geometry(home: Path, actor: ActorParts) -> dict[str, str]:
 
 def rigid_root(tongue: MeshParts) -> np.ndarray | None:
     """Vertices (n,) at the back of a tongue that keep their shape in all its poses; None when they do not."""
-    from audio2face.importing.jaw import rigid_motion
-
     size = float(np.ptp(tongue.rest, axis=0).max())
     root = np.sort(np.argsort(tongue.rest[:, 2])[:TONGUE_ROOT])
     points = tongue.rest[root].astype(np.float64)

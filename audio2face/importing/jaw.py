@@ -8,6 +8,7 @@ import numpy as np
 
 from audio2face.formats.scene import MorphMesh
 from audio2face.geometry.regions import FORWARD, UP
+from audio2face.geometry.rigid import rigid_motion
 from audio2face.importing.arkit_rig import CURVES, ArkitPoses
 
 JAW_CURVES = ("jawOpen", "jawLeft", "jawRight", "jawForward")
@@ -74,13 +75,3 @@ def chin_points(rest: np.ndarray, poses: ArkitPoses) -> JawPoints | None:
     followed = chin[np.unique(np.linspace(0, len(chin) - 1, min(len(chin), MOST_CHIN)).astype(int))]
     points = (anchor + size * ESTIMATED).astype(np.float32)
     return JawPoints(points, rest[followed], ArkitPoses(poses.names, poses.deltas[:, followed]))
-
-
-def rigid_motion(rest: np.ndarray, moved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rotations (T, 3, 3) and shifts (T, 3) that bring points rest (n, 3) nearest to moved (T, n, 3) (Kabsch 1976)."""
-    rest, moved = np.asarray(rest, np.float64), np.asarray(moved, np.float64)
-    centre, centres = rest.mean(axis=0), moved.mean(axis=1)
-    u, _, vt = np.linalg.svd(np.einsum("tni,nj->tij", moved - centres[:, None], rest - centre))
-    u[:, :, 2] *= np.sign(np.linalg.det(u @ vt))[:, None]
-    turns = u @ vt
-    return turns, centres - turns @ centre

@@ -24,9 +24,8 @@ class Kernels(NamedTuple):
 
 def backend(name: str = "auto") -> Kernels:
     """The loops of "numba", "numpy", or "auto" (numba when it can be imported)."""
-    in_numpy = Kernels(
-        rasterise_numpy, shade_numpy, samples=1
-    )  # edges are not smooth, as that takes four times as long
+    # edges are not smooth in numpy, where that takes four times as long
+    in_numpy = Kernels(rasterise_numpy, shade_numpy, samples=1)
     if name == "numpy":
         return in_numpy
     if name not in ("auto", "numba"):
@@ -45,12 +44,15 @@ def _compiled() -> Kernels | None:
         import numba
     except ImportError:
         return None
+
+    def compiled(keep: bool) -> Kernels:
+        jit = numba.njit(nogil=True, error_model="numpy", cache=keep)
+        return Kernels(jit(_rasterise_loop), jit(_shade_loop), samples=2)
+
     try:  # compiling takes seconds: keep the result for other processes
-        jit = numba.njit(nogil=True, error_model="numpy", cache=True)
-        return Kernels(jit(_rasterise_loop), jit(_shade_loop), samples=2)
+        return compiled(keep=True)
     except RuntimeError:  # no folder to keep it in
-        jit = numba.njit(nogil=True, error_model="numpy")
-        return Kernels(jit(_rasterise_loop), jit(_shade_loop), samples=2)
+        return compiled(keep=False)
 
 
 # ---------------------------------------------------------------- which face is seen

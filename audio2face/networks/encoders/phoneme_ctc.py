@@ -27,7 +27,6 @@ STEP = 2 * HOP
 WIDTH, HEADS, LABELS = 256, 4, 191
 DILATIONS = (1, 1, 2, 2, 4, 1, 1, 2, 2, 4, 1)
 HALF_SQRT_2 = 1.4140625
-TAP = 11  # blocks before the layer that measured features are read from; all of them, without the attention
 MEASURED = ("gates", "centre", "deviation")  # what `measure` finds
 MODEL_FILE, VOCABULARY_FILE = "asr_waveform_fp16.onnx", "g2p_vocab.json"
 
@@ -128,19 +127,20 @@ class PhonemeCtc(nn.Module):
         return x[:, 1 : audio.shape[1] // STEP]
 
     def _tapped(self, audio: Tensor, gates: Tensor) -> Tensor:
-        """Output of the last block that is used (B, T, 256), with fixed gates."""
+        """Output of the last block, before the attention (B, T, 256), with fixed gates."""
         x = gelu(self.stem(self.log_mel(audio)))
-        for i, block in enumerate(_blocks(self)[:TAP]):
+        for i, block in enumerate(_blocks(self)):
             x = block(x, gates[i])
         return x.transpose(1, 2)
 
     @torch.no_grad()
     def measure(self, sounds: Sequence[Tensor]) -> None:
         """Find the gates and the features' mean and deviation on stretches of speech (N,) of a few seconds each."""
-        gates, length = torch.zeros(TAP, WIDTH, 1, device=self.mel.device), sum(len(sound) for sound in sounds)
+        gates = torch.zeros(len(DILATIONS), WIDTH, 1, device=self.mel.device)
+        length = sum(len(sound) for sound in sounds)
         for sound in sounds:
             x = gelu(self.stem(self.log_mel(sound[None])))
-            for i, block in enumerate(_blocks(self)[:TAP]):
+            for i, block in enumerate(_blocks(self)):
                 y = block.convolve(x)
                 gate = block.gate(y)
                 gates[i] += gate[0] * (len(sound) / length)
