@@ -27,6 +27,7 @@ from audio2face.config_types import (
     LanguageMap,
     MutedShot,
     Name,
+    NameByActor,
     NotNegative,
     Positive,
     Probability,
@@ -67,6 +68,7 @@ class Dataset(Schema):
     AUDIO_ROOT: Files
     PHONEME_ROOT: Files
     SKIN_CACHE_ROOT: Files
+    SKIN_CACHE_CHANNEL: NameByActor
     SKIN_NEUTRAL_FPATH: Files
     SKIN_NEUTRAL_INFERENCE_FPATH: Files
     SKIN_LIP_OPEN_POSE_DELTA_FPATH: Files
@@ -76,6 +78,7 @@ class Dataset(Schema):
     SKIN_EYE_DIST_VERTEX_LIST_FPATH: Files
     SKIN_TRIANGLES_FPATH: Files
     TONGUE_CACHE_ROOT: Files
+    TONGUE_CACHE_CHANNEL: NameByActor
     TONGUE_NEUTRAL_FPATH: Files
     TONGUE_NEUTRAL_INFERENCE_FPATH: Files
     TONGUE_RIGID_VERTEX_LIST_FPATH: Files
@@ -100,6 +103,7 @@ class Preproc(Schema):
     RUN_NAME: Name
     RUN_INFO: Text
     SKIN_PRUNE_CACHE_ROOT: Files
+    SKIN_PRUNE_CACHE_CHANNEL: NameByActor
     SKIN_PRUNE_MESH_MASK_FPATH: Files
     SKIN_CACHE_SHOTS: ShotsByActor
     SKIN_PRUNE_CACHE_SHOTS: ShotsByActor

@@ -51,6 +51,7 @@ Degrees = Annotated[float, Field(strict=True, ge=-10, le=10)]
 Weight = NotNegative | None
 
 Files = Annotated[dict[Name, Filled], BY_ACTOR]
+NameByActor = Annotated[dict[Name, Filled], BY_ACTOR]
 ShotsByActor = Annotated[dict[Name, list[Filled]], BY_ACTOR]
 CountByActor = Annotated[dict[Name, Count], BY_ACTOR]
 EmotionWeights = dict[Filled, NotNegative] | None

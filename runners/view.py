@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--audio", metavar="PATH", type=Path, help="sound of animation files: a file, or a folder of equal names")
     add("--triangles", metavar="FILE", type=Path, help="faces of animation files: .npy (F, 3), .obj or .usd")
     add("--fps", type=float, help="frames a second of animation files that do not say it (default: 30)")
+    add("--channel", metavar="NAME", help="which channel of Maya caches that hold several")
     add("--port", type=int, default=0, help="port to listen on (default: any free one)")
     add("--no-browser", action="store_true", help="only print the address")
     return parser
@@ -75,7 +76,7 @@ def view(arguments: argparse.Namespace) -> int:
     if problems:
         raise UserError(problems)
     port, published = port_to_listen_on(arguments.port, os.environ)
-    fields = ("what", "name", "kind", "audio", "triangles", "fps")
+    fields = ("what", "name", "kind", "audio", "triangles", "fps", "channel")
     library = build_library(Wish(**{name: getattr(arguments, name) for name in fields}))
     try:
         server = ViewServer(library, port, published)

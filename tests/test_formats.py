@@ -378,8 +378,7 @@ def test_unknown_suffix_or_channel(tmp_path):
     with pytest.raises(ValueError, match="a.abc"):
         read_animation(tmp_path / "a.abc")
     ANIMATION_WRITERS["npy"](tmp_path / "a", mesh(), 30, "face")
-    with pytest.raises(ValueError, match="channel"):
-        read_animation(tmp_path / "a.npy", "face")
+    assert len(read_animation(tmp_path / "a.npy", "face").frames) == len(mesh())  # one of a folder of Maya caches
 
 
 def test_find_animation(tmp_path):

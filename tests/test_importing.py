@@ -287,7 +287,7 @@ def test_takes_as_the_app_writes_them(tmp_path):
         "frame_log.csv",
     ):
         (tmp_path / name).write_bytes(b"")
-    takes, problems = find_takes([tmp_path])
+    takes, problems, _ = find_takes([tmp_path])
     assert [(t.name, t.curves.name, t.sound.name) for t in takes] == [("Slate_1", "Slate_1_cal.csv", "Slate_1.wav")]
     assert len(problems) == 1 and "b_neutral.wav" in problems[0]
 

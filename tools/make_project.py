@@ -27,6 +27,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", metavar="HOME", type=Path, help="the actor's folder")
     parser.add_argument("--fps", type=float, help="of the caches (default: what Maya's caches say)")
+    parser.add_argument("--skin-channel", metavar="NAME", help="the face, of Maya caches that hold several channels")
+    parser.add_argument("--tongue-channel", metavar="NAME", help="the tongue among them (in cache/tongue or cache/skin)")
     add_names(parser.add_argument_group("project"))
     args = parser.parse_args(argv)
     return run(lambda: convert(args))
@@ -37,7 +39,7 @@ def convert(args: argparse.Namespace) -> list[str]:
     if args.fps is not None and not args.fps > 0:
         raise UserError("--fps must be above 0")
     target = output(args)
-    written, fps, notes = survey(target.home, args.fps)
+    written, fps, notes = survey(target.home, args.fps, args.skin_channel, args.tongue_channel)
     return [*notes, *finish(target, written, fps, "files in the standard layout")]
 
 

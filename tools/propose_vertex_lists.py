@@ -43,7 +43,7 @@ def propose(config_name: str, actor: str, out: Path) -> list[str]:
     rest = files.skin_neutral()
     if rest is None or files.skin_cache_root is None:
         raise UserError(f"SKIN_NEUTRAL_FPATH: actor {actor!r} has none; a face at rest with closed lips is needed")
-    caches, problems = find_caches(files.skin_cache_root, "SKIN_CACHE_ROOT", None, "")
+    caches, problems = find_caches(files.skin_cache_root, "SKIN_CACHE_ROOT", None, "", files.skin_cache_channel)
     raise_problems(problems)
     motion = sample_motion(caches.values())
     if motion.shape[1:] != rest.shape:

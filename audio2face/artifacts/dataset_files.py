@@ -18,6 +18,7 @@ from audio2face.formats.json_file import read_json
 from audio2face.formats.npy import read_npy, read_npz
 from audio2face.formats.obj import read_obj_triangles
 from audio2face.formats.usd import read_usd_triangles
+from audio2face.listing import natural_order
 from audio2face.paths import external_path, local_path, missing_root
 from audio2face.types import UserError, raise_problems
 
@@ -33,9 +34,14 @@ Pairs = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class DatasetFiles:
-    """Paths of one actor's data; None for what the config leaves out. Field names are config keys in lower case."""
+    """Paths of one actor's data; None for what the config leaves out. Field names are config keys in lower case.
+
+    The two channels are those to read of Maya caches that hold several.
+    """
 
     actor: str
+    skin_cache_channel: str | None = None
+    tongue_cache_channel: str | None = None
     audio_root: Path | None = None
     skin_cache_root: Path | None = None
     skin_neutral_fpath: Path | None = None
@@ -66,20 +72,20 @@ class DatasetFiles:
         """The files that config_dataset names for `actor`. Raises UserError listing every path that is not there."""
         paths: dict[str, Path] = {}
         problems: list[str] = []
-        for field in fields(cls)[1:]:
-            key = field.name.upper()
+        for name in PATHS:
+            key = name.upper()
             value = getattr(dataset, key).get(actor)
             if value is None:
-                if field.name in REQUIRED:
+                if name in REQUIRED:
                     problems.append(f"{key}: no entry for actor {actor!r}; it is required")
                 continue
-            paths[field.name] = local_path(value)
+            paths[name] = local_path(value)
             if missing := missing_root(value):
                 problems += [missing] if missing not in problems else []
                 continue
-            problems += check_path(paths[field.name], key, actor, folder=field.name.endswith("_root"))
+            problems += check_path(paths[name], key, actor, folder=name.endswith("_root"))
         raise_problems(problems)
-        return cls(actor, **paths)
+        return cls(actor, *channels(dataset, actor), **paths)
 
     # ---- any file
 
@@ -253,6 +259,14 @@ class DatasetFiles:
         return np.ascontiguousarray(faces, np.int64)
 
 
+PATHS = tuple(field.name for field in fields(DatasetFiles) if field.name.endswith(("_root", "_fpath")))
+
+
+def channels(dataset: Section, actor: str) -> tuple[str | None, str | None]:
+    """SKIN_CACHE_CHANNEL and TONGUE_CACHE_CHANNEL of an actor."""
+    return dataset.SKIN_CACHE_CHANNEL.get(actor), dataset.TONGUE_CACHE_CHANNEL.get(actor)
+
+
 def check_path(path: Path, key: str, actor: str, folder: bool) -> list[str]:
     """A line naming the key when `path` is not the folder or file that it should be, else nothing."""
     if (path.is_dir() if folder else path.is_file()) and os.access(path, os.R_OK):
@@ -269,7 +283,7 @@ def check_path(path: Path, key: str, actor: str, folder: bool) -> list[str]:
 
 def shot_folders(root: Path) -> list[str]:
     """Names of the sub-folders of `root`, in order, without hidden ones and stray files."""
-    return sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return natural_order(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 def _shaped(data: np.ndarray, shape: tuple[int | None, ...], where: str) -> np.ndarray:

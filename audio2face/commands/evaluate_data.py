@@ -106,7 +106,7 @@ def truth_at(clip: Clip, files: DatasetFiles, fps: float, count: int) -> tuple[s
     """
     assert files.skin_cache_root is not None
     shot = clip.shot
-    animation = read_animation(find_animation(files.skin_cache_root, shot.name))
+    animation = read_animation(find_animation(files.skin_cache_root, shot.name), files.skin_cache_channel)
     times = (np.arange(count) + 0.5) / fps - clip.audio_offset / shot.fps
     inside = np.flatnonzero((times >= clip.first / shot.fps) & (times < (clip.last + 1) / shot.fps))
     part = slice(int(inside[0]), int(inside[-1]) + 1)

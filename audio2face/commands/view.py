@@ -35,6 +35,7 @@ class Wish:
     audio: Path | None = None
     triangles: Path | None = None
     fps: float | None = None
+    channel: str | None = None
 
 
 def build_library(wish: Wish) -> Library:
@@ -62,12 +63,13 @@ def _is_config(name: str) -> bool:
 
 
 def _of_path(place: Path, wish: Wish) -> Library:
-    clips = [] if (place / "model.json").is_file() else find_clips(place)
+    clips = [] if (place / "model.json").is_file() else find_clips(place, wish.channel)
     if not clips and place.is_dir() and any((f / "model.json").is_file() for f in model_folders(place)):
         return _of_model(place)
     if not clips:
+        with_channel = f" with a channel {wish.channel!r}" if wish.channel else ""
         raise UserError(
-            f"{place} holds no animation: expected .npy (frames, vertices, 3), .xml or .pc2 files, or a deployed model"
+            f"{place} holds no animation{with_channel}: expected .npy (frames, vertices, 3), .xml or .pc2 files, or a deployed model"
         )
     from audio2face.artifacts.dataset_files import DatasetFiles
 

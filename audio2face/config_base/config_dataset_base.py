@@ -48,6 +48,12 @@ PHONEME_ROOT = {}
 # Change: always.
 SKIN_CACHE_ROOT = {}
 
+# Which channel of the skin's Maya caches is the face, when they hold several (head and tongue in one export, say). Files of
+# other formats hold one animation and are read as they are.
+# Type: {actor: channel}, the name as the cache's .xml has it (`headShape`).
+# Change: when a message lists several channels of positions.
+SKIN_CACHE_CHANNEL = {}
+
 # The face at rest, with the vertices in the same order as the caches. It is the centre of the PCA, so that all
 # coefficients zero mean this pose, and the base of the two pose deltas below. Without it the mean of the chosen poses
 # is taken.
@@ -101,6 +107,12 @@ SKIN_TRIANGLES_FPATH = {}
 # Type: {actor: folder}.
 # Change: when you have tongue animation.
 TONGUE_CACHE_ROOT = {}
+
+# Which channel of the tongue's Maya caches is the tongue, when they hold several. TONGUE_CACHE_ROOT may then be the folder
+# of SKIN_CACHE_ROOT.
+# Type: {actor: channel}, the name as the cache's .xml has it (`tongueShape`).
+# Change: when a message lists several channels of positions.
+TONGUE_CACHE_CHANNEL = {}
 
 # The tongue at rest; centre of the tongue's PCA and the pose onto which its rigid vertices are aligned.
 # Type: {actor: .npy file, (Vt, 3)}.

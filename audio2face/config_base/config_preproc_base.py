@@ -24,6 +24,11 @@ RUN_INFO = ""
 # Change: when the full caches are slow to read and coarse ones exist.
 SKIN_PRUNE_CACHE_ROOT = {}
 
+# Which channel of these coarser Maya caches to read, when they hold several.
+# Type: {actor: channel}, the name as the cache's .xml has it.
+# Change: when a message lists several channels of positions.
+SKIN_PRUNE_CACHE_CHANNEL = {}
+
 # Vertices that count when poses are compared; all of them without it. Use the moving parts of the face, not the back
 # of the head.
 # Type: {actor: .npy file of vertex indices, (n,) integers}; indices into the caches that are used for choosing.

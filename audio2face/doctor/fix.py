@@ -11,19 +11,17 @@ import pprint
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audio2face.artifacts.dataset_files import AUDIO_SUFFIXES, VOICES_FOLDER, DatasetFiles
+from audio2face.artifacts.dataset_files import AUDIO_SUFFIXES, PATHS, VOICES_FOLDER, DatasetFiles
 from audio2face.doctor.check import ActorReport
 from audio2face.doctor.files import is_system_file, simple_name
 from audio2face.doctor.mend import ShotPlan, fill_lost_frames, mended_sound, resample_frames, resampled_length
 from audio2face.doctor.subject import Mesh, Subject, readable
 from audio2face.doctor.sync import deviating
-from audio2face.formats import read_animation
 from audio2face.formats.json_file import write_json
 from audio2face.formats.npy import read_npz, write_npy, write_npz
 from audio2face.formats.sound import read_sound, sound_info, write_sound
@@ -97,7 +95,7 @@ def check_new(out: Path) -> None:
 
 def _check_out(out: Path, files: DatasetFiles) -> None:
     check_new(out)
-    roots = [getattr(files, f.name) for f in fields(files)[1:] if getattr(files, f.name) is not None]
+    roots = [getattr(files, name) for name in PATHS if getattr(files, name) is not None]
     inside = next((root for root in roots if out.resolve().is_relative_to(root.resolve())), None)
     if inside:
         raise UserError(f"--fix {external_path(str(out))}: lies inside the data ({external_path(inside)})")
@@ -108,13 +106,13 @@ def _copy_actor(report: ActorReport, subject: Subject, home: Path) -> tuple[list
     plans = _plan(report, subject)
     placed: dict[str, Path] = {}
     changes: list[str] = []
-    for item in fields(files)[1:]:
-        source = getattr(files, item.name)
+    for name in PATHS:
+        source = getattr(files, name)
         if source is None:
             continue
-        folder = next(place for start, place in PLACES.items() if item.name.startswith(start))
-        placed[item.name] = home / folder if item.name.endswith("_root") else home / folder / source.name
-        placed[item.name].parent.mkdir(parents=True, exist_ok=True)
+        folder = next(place for start, place in PLACES.items() if name.startswith(start))
+        placed[name] = home / folder if name.endswith("_root") else home / folder / source.name
+        placed[name].parent.mkdir(parents=True, exist_ok=True)
     for name, mesh in (("skin_cache_root", subject.skin), ("tongue_cache_root", subject.tongue)):
         if name in placed:
             _copy_caches(mesh, plans, placed[name], subject.fps)
@@ -196,7 +194,7 @@ def _copy_caches(mesh: Mesh, plans: dict[str, ShotPlan], root: Path, fps: float)
 
 def _mended(cache: Cache, plan: ShotPlan, fps: float) -> np.ndarray | None:
     """The frames to write, or None when the file can be copied as it is."""
-    stored = read_animation(cache.path).frames
+    stored = cache.read().frames
     lost = any(not np.isfinite(stored[i : i + 64]).all() for i in range(0, len(stored), 64))
     if not lost and plan.own_fps is None and len(stored) <= plan.num_frames:
         return None
@@ -268,13 +266,13 @@ def _copy_sounds(subject: Subject, plans: dict[str, ShotPlan], source: Path, fol
 
 def build_config_text(dataset: Section, copies: Mapping[str, DatasetFiles]) -> str:
     """config_dataset.py of the copy: its paths, and what the project's own file says besides."""
-    values = {k: v for k, v in dataset.modifier.items() if k.lower() not in {f.name for f in fields(DatasetFiles)}}
+    values = {k: v for k, v in dataset.modifier.items() if k.lower() not in PATHS}
     values["CACHE_FPS"] = dict(dataset.CACHE_FPS)
     values["ACTOR_NAMES"] = [actor for actor in dataset.ACTOR_NAMES if actor in copies]
-    for item in fields(DatasetFiles)[1:]:
-        paths = {a: container_path(path) for a, files in copies.items() if (path := getattr(files, item.name))}
+    for name in PATHS:
+        paths = {a: container_path(path) for a, files in copies.items() if (path := getattr(files, name))}
         if paths:
-            values[item.name.upper()] = paths
+            values[name.upper()] = paths
     lines = [f"{key} = {pprint.pformat(value, width=110, sort_dicts=False)}" for key, value in sorted(values.items())]
     return '"""The data set as corrected by the doctor."""\n\n' + "\n".join(lines) + "\n"
 

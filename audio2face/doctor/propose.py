@@ -13,7 +13,6 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from audio2face.doctor.subject import Pairs
-from audio2face.formats import read_animation
 from audio2face.geometry.regions import FORWARD, UP
 from audio2face.preproc.caches import Cache
 
@@ -58,7 +57,7 @@ def sample_motion(caches: Iterable[Cache], count: int = SAMPLED) -> np.ndarray:
     each = max(1, count // max(1, len(caches)))
     poses = []
     for cache in caches:
-        frames = read_animation(cache.path).frames
+        frames = cache.read().frames
         which = np.unique(np.linspace(0, len(frames) - 1, min(each, len(frames))).astype(int))
         poses.append(np.array(frames[which], np.float32))
     motion = np.concatenate(poses)

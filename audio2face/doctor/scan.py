@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audio2face.formats import read_animation
 from audio2face.preproc.caches import MAPPED, Cache
 
 BLOCK_VALUES = 1 << 23  # values held at once: 32 MB
@@ -51,7 +50,7 @@ class MeshStats:
 
 def scan_cache(cache: Cache, rest: np.ndarray | None, vertices: np.ndarray) -> Scan:
     """Read a whole animation. `rest` (V, 3) is where `reach` is measured from, else the first frame; `vertices` (n,)."""
-    frames = read_animation(cache.path).frames
+    frames = cache.read().frames
     count, points = frames.shape[:2]
     bad: list[int] = []
     step, spike, reach = np.zeros(count), np.zeros(count), np.zeros(count)
@@ -95,7 +94,7 @@ def sample_cache(cache: Cache, vertices: np.ndarray, count: int = SAMPLED_FRAMES
     """`count` frames of an animation, as far as they can be had without decoding it all: None for other formats."""
     if cache.path.suffix.lower() not in MAPPED:
         return None
-    frames = read_animation(cache.path).frames
+    frames = cache.read().frames
     which = np.unique(np.linspace(0, len(frames) - 1, count).astype(int))
     poses = np.array([frames[i] for i in which], np.float32)
     finite = np.asarray(np.isfinite(poses).all(axis=(1, 2)))

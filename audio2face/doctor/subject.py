@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from logging import getLogger
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from audio2face.artifacts.dataset_files import DatasetFiles, check_path
+from audio2face.artifacts.dataset_files import PATHS, DatasetFiles, channels, check_path
 from audio2face.config import section_from_values
 from audio2face.paths import local_path
 from audio2face.preproc.caches import Cache, find_caches, frame_rate
@@ -89,10 +89,10 @@ def build_subject(sections: Mapping[str, Section], actor: str) -> tuple[Subject 
         except UserError as error:
             problems = list(error.lines)
         files = _existing_files(dataset, actor)
-        skin = _mesh("skin", files.skin_cache_root, preproc.SKIN_CACHE_SHOTS.get(actor), files.skin_neutral)
+        skin = _mesh("skin", files, preproc.SKIN_CACHE_SHOTS.get(actor), files.skin_neutral)
         if not skin.caches:
             return None, problems
-        tongue = _mesh("tongue", files.tongue_cache_root, preproc.TONGUE_CACHE_SHOTS.get(actor), files.tongue_neutral)
+        tongue = _mesh("tongue", files, preproc.TONGUE_CACHE_SHOTS.get(actor), files.tongue_neutral)
         fps, _ = frame_rate(skin.caches, dataset.CACHE_FPS.get(actor), actor)
         known = [*dataset.SHOT_EMOTION_NAMES]
         emotions, _ = shot_emotions(actor, list(skin.caches), known, dataset.SHOT_EMOTION_MAP)
@@ -136,16 +136,19 @@ def readable(load: Callable[..., T], *arguments: Any) -> T | None:
 
 def _existing_files(dataset: Section, actor: str) -> DatasetFiles:
     paths: dict[str, Path] = {}
-    for item in fields(DatasetFiles)[1:]:
-        value = getattr(dataset, item.name.upper()).get(actor)
+    for name in PATHS:
+        value = getattr(dataset, name.upper()).get(actor)
         path = None if value is None else local_path(value)
-        if path and not check_path(path, "", actor, folder=item.name.endswith("_root")):
-            paths[item.name] = path
-    return DatasetFiles(actor, **paths)
+        if path and not check_path(path, "", actor, folder=name.endswith("_root")):
+            paths[name] = path
+    return DatasetFiles(actor, *channels(dataset, actor), **paths)
 
 
-def _mesh(name: str, root: Path | None, shots: list[str] | None, neutral: Callable[[], np.ndarray | None]) -> Mesh:
-    caches = find_caches(root, "", shots, "")[0] if root else {}
+def _mesh(
+    name: str, files: DatasetFiles, shots: list[str] | None, neutral: Callable[[], np.ndarray | None]
+) -> Mesh:
+    root, channel = getattr(files, f"{name}_cache_root"), getattr(files, f"{name}_cache_channel")
+    caches = find_caches(root, "", shots, "", channel)[0] if root else {}
     counts = [cache.num_vertices for cache in caches.values()]
     usual = max(set(counts), key=counts.count) if counts else 0
     rest = readable(neutral)

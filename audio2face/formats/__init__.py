@@ -10,9 +10,11 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 
+from audio2face.formats.maya_cache import SeveralChannels as SeveralChannels
 from audio2face.formats.maya_cache import maya_cache_header, read_maya_cache, write_maya_cache
 from audio2face.formats.npy import npy_header, read_npy, write_npy
 from audio2face.formats.point_cache import point_cache_header, read_point_cache, write_point_cache
+from audio2face.listing import natural_order
 from audio2face.types import UserError
 
 _T = TypeVar("_T")
@@ -43,7 +45,7 @@ class AnimationHeader(NamedTuple):
 
 
 def read_animation(path: str | os.PathLike[str], channel: str | None = None) -> AnimationFile:
-    """Open an animation by its suffix. `channel` picks one of several in a Maya cache; the other formats have one.
+    """Open an animation by its suffix. `channel` picks one of several in a Maya cache; the other formats have but one.
 
     Raises ValueError naming file, offset and what was expected for an unknown, malformed or truncated file.
     """
@@ -64,7 +66,7 @@ def find_animation(folder: str | os.PathLike[str], shot: str) -> Path:
     shot_folder = Path(folder) / shot
     if not shot_folder.is_dir():
         raise UserError(f"shot {shot!r}: no folder {shot_folder}")
-    files = sorted(p for p in shot_folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    files = natural_order(p for p in shot_folder.iterdir() if p.is_file() and not p.name.startswith("."))
     caches = [p for p in files if p.suffix.lower() in ANIMATION_READERS]
     found = [p for p in caches if p.stem == shot]
     if len(found) > 1:
@@ -85,12 +87,11 @@ def _by_suffix(table: dict[str, Callable[[Path, str | None], _T]], path: str | o
 
 
 def _read_npy(path: Path, channel: str | None) -> AnimationFile:
-    _npy_header(path, channel)
+    _npy_header(path)
     return AnimationFile(read_npy(path), None)
 
 
-def _npy_header(path: Path, channel: str | None) -> AnimationHeader:
-    _refuse_channel(path, channel)
+def _npy_header(path: Path, channel: str | None = None) -> AnimationHeader:
     shape, _, dtype, offset = npy_header(path)
     if len(shape) != 3 or shape[2] != 3 or dtype.kind != "f":
         raise ValueError(f"{path}: byte {offset}: expected frames (T, V, 3) of floats, found {shape} of {dtype}")
@@ -98,12 +99,10 @@ def _npy_header(path: Path, channel: str | None) -> AnimationHeader:
 
 
 def _read_point_cache(path: Path, channel: str | None) -> AnimationFile:
-    _refuse_channel(path, channel)
     return AnimationFile(read_point_cache(path), None, point_cache_header(path)[2])
 
 
 def _point_cache_header(path: Path, channel: str | None) -> AnimationHeader:
-    _refuse_channel(path, channel)
     return AnimationHeader(*point_cache_header(path)[:2], None)
 
 
@@ -114,11 +113,6 @@ def _read_maya(path: Path, channel: str | None) -> AnimationFile:
 
 def _maya_header(path: Path, channel: str | None) -> AnimationHeader:
     return AnimationHeader(*maya_cache_header(path, channel))
-
-
-def _refuse_channel(path: Path, channel: str | None) -> None:
-    if channel is not None:
-        raise ValueError(f"{path}: only Maya caches have channels to choose from, not {channel!r}")
 
 
 def _write_npy(stem: Path, frames: np.ndarray, fps: float, channel: str) -> list[Path]:

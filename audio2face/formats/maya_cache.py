@@ -27,6 +27,10 @@ FOR4_LIMIT = 2**31 - 1  # bytes that a FOR4 file may have
 SUFFIXES = {"mcc": ".mc", "mcx": ".mcx"}
 
 
+class SeveralChannels(ValueError):
+    """Which channel of a cache to read is not clear."""
+
+
 @dataclass(frozen=True)
 class MayaCache:
     """One channel: frames (T, V, 3) as stored (big-endian float32 or float64; mapped when all are in one file)."""
@@ -191,7 +195,7 @@ def _choose_channel(cache: _Description, sample: Sample, channel: str | None) ->
         return channel
     candidates = vectors if len(vectors) == 1 else [name for name in vectors if name in cache.positions]
     if len(candidates) != 1:
-        raise ValueError(f"{cache.path}: expected one channel of positions; name the one to read among: {listing}")
+        raise SeveralChannels(f"{cache.path}: expected one channel of positions; name the one to read among: {listing}")
     return candidates[0]
 
 

@@ -86,12 +86,16 @@ class WrittenShot:
 
 @dataclass(frozen=True)
 class Written:
-    """What was written: shots, files by config key, what could not be proposed, and how far poses lie from their mean."""
+    """What was written: shots, files by config key, what could not be proposed, and how far poses lie from their mean.
+
+    `channels` are those to read of Maya caches with several, by config key.
+    """
 
     shots: tuple[WrittenShot, ...]
     files: dict[str, str]
     missing: tuple[str, ...]
     spread: float
+    channels: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_dataset(

@@ -13,11 +13,14 @@ from audio2face.doctor.mend import resample_frames
 from audio2face.formats.npy import npy_header, read_npy, read_npz
 from audio2face.formats.obj import read_obj
 from audio2face.formats.ply import read_ply
+from audio2face.formats.sound import SOUND_SUFFIXES
 from audio2face.importing import flame
+from audio2face.importing.curves import LONGEST_GAP_S
 from audio2face.importing.dataset import ActorParts, MeshParts, ShotParts, Written, check_target, write_dataset
-from audio2face.importing.sounds import SOUND_SUFFIXES, begin_at, read_take_sound, sound_problems
-from audio2face.importing.takes import shot_name
+from audio2face.importing.sounds import begin_at, read_take_sound, sound_problems
+from audio2face.importing.takes import renamed, shot_names
 from audio2face.importing.units import to_centimetres
+from audio2face.listing import frame_numbers, gaps, natural_order, passed_over
 from audio2face.types import UserError, raise_problems
 
 PADDED_S = 0.25  # that may lack at the end of a sound
@@ -46,11 +49,16 @@ class FlameOptions:
 
 @dataclass(frozen=True)
 class FlameClip:
-    """A clip and its sound; `path` is an .npy of vertices, an .npz or folder of parameters, or a folder of meshes."""
+    """A clip and its sound; `path` is an .npy of vertices, an .npz or folder of parameters, or a folder of meshes.
+
+    `meshes` are the files of such a folder in order, and `frames` which frame each of them is.
+    """
 
     name: str
     path: Path
     sound: Path
+    meshes: tuple[Path, ...] = ()
+    frames: tuple[int, ...] = ()
 
 
 def import_flame(out: Path, options: FlameOptions, replace: bool = False) -> tuple[Written, float, list[str]]:
@@ -60,13 +68,14 @@ def import_flame(out: Path, options: FlameOptions, replace: bool = False) -> tup
     """
     check_target(out, replace)
     _refuse_pickles(options)
-    clips, problems = find_clips(options)
+    clips, problems, found = find_clips(options)
     for clip in clips:
         problems += sound_problems(clip.sound)
     raise_problems(problems)
     try:
         model = flame.read_flame(options.basis) if options.basis else None
         rest, faces, notes = _rest(clips, model, options)
+        notes += found
         scale = to_centimetres(rest, options.units, True, str(options.clips))
         shots = _shots(clips, model, rest, scale, options, notes)
         jaw = None
@@ -80,39 +89,73 @@ def import_flame(out: Path, options: FlameOptions, replace: bool = False) -> tup
     return written, fps, notes
 
 
-def find_clips(options: FlameOptions) -> tuple[list[FlameClip], list[str]]:
-    """Clips of one person with their sounds, and a line for each that cannot be used."""
+def find_clips(options: FlameOptions) -> tuple[list[FlameClip], list[str], list[str]]:
+    """Clips of one person with their sounds, a line for each that cannot be used, and notes of what was found."""
     root = options.clips
     if not root.is_dir():
-        return [], [f"{root}: no such folder"]
+        return [], [f"{root}: no such folder"], []
     if not options.sounds.is_dir():
-        return [], [f"{options.sounds}: no such folder"]
-    paths = [p for p in sorted(root.iterdir()) if p.is_dir() or p.suffix.lower() in (".npy", ".npz")]
+        return [], [f"{options.sounds}: no such folder"], []
+    there = natural_order(root.iterdir())
+    paths = [p for p in there if p.is_dir() or p.suffix.lower() in (".npy", ".npz")]
+    notes = [f"{root}: not a clip: {line}" for line in passed_over(p for p in there if p not in paths)]
     paths = [p for p in paths if not p.name.startswith(".") and (options.subject or "") in p.name]
     if not paths:
         which = f" with {options.subject!r} in its name" if options.subject else ""
-        return [], [f"{root}: no .npy, .npz or folder{which}"]
-    persons = sorted({re.sub(r"_?sentence.*$", "", p.stem if p.is_file() else p.name) for p in paths})
+        return [], [f"{root}: no .npy, .npz or folder{which}"], []
+    persons = natural_order({re.sub(r"_?sentence.*$", "", p.stem if p.is_file() else p.name) for p in paths})
     if len(persons) > 1 and options.subject is None and any("sentence" in p.name for p in paths):
-        return [], [f"clips of {len(persons)} persons; choose one with --subject: {', '.join(persons)}"]
+        return [], [f"clips of {len(persons)} persons; choose one with --subject: {', '.join(persons)}"], []
     sounds: dict[str, list[Path]] = {}
-    for sound in sorted(options.sounds.rglob("*")):
+    heard = natural_order(p for p in options.sounds.rglob("*") if p.is_file())
+    for sound in heard:
         if sound.suffix.lower() in SOUND_SUFFIXES:
             sounds.setdefault(sound.stem, []).append(sound)
+    unread = passed_over(p for p in heard if p.suffix.lower() not in SOUND_SUFFIXES)
+    notes += [f"{options.sounds}: not read as sound: {line}" for line in unread]
+    stems = {path: path.stem if path.is_file() else path.name for path in paths}
+    names = shot_names(stems.values())
     clips: dict[str, FlameClip] = {}
     problems = []
-    for path in paths:
-        stem = path.stem if path.is_file() else path.name
-        name, found = shot_name(stem), sounds.get(stem, [])
+    for path, stem in stems.items():
+        name, found = names[stem], sounds.get(stem, [])
+        same = [p for p, other in stems.items() if other == stem]
         if not found:
             problems.append(f"{path}: no sound {stem}.wav in {options.sounds}")
         elif len(found) > 1:
             problems.append(f"{path}: several sounds have its name: {', '.join(map(str, found))}; keep one")
-        elif name in clips:
-            problems.append(f"{path} and {clips[name].path} would both be shot {name}; rename one")
-        else:
-            clips[name] = FlameClip(name, path, found[0])
-    return list(clips.values()), problems
+        elif path != same[0]:
+            problems.append(f"{path} and {same[0]} would both be shot {name}; rename one")
+        elif len(same) == 1:
+            try:
+                clips[name], told = _clip(name, path, found[0], options.fps)
+                notes += told
+            except ValueError as error:
+                problems.append(f"{path}: {error}")
+    return list(clips.values()), problems, notes + renamed(names)
+
+
+def _clip(name: str, path: Path, sound: Path, fps: float) -> tuple[FlameClip, list[str]]:
+    """A clip, and notes on the numbers of its frames. Raises ValueError when they are no sequence, or lack too many."""
+    if not path.is_dir() or _is_parameters(path):
+        return FlameClip(name, path, sound), []
+    there = natural_order(path.iterdir())
+    meshes = [p for p in there if p.suffix.lower() in MESHES and not p.name.startswith(".")]
+    if not meshes:
+        raise ValueError("expected .ply, .obj or .npy files")
+    notes = [f"{name}: not a mesh: {line}" for line in passed_over(p for p in there if p not in meshes)]
+    numbers = frame_numbers([p.stem for p in meshes])
+    step, missing = gaps(numbers)
+    if step > 1:
+        notes.append(f"{name}: the frames are numbered by {step} ({numbers[0]}, {numbers[1]}, …); taken as {fps:g} a second")
+    for before, after in missing:
+        lost = (after - before) // step - 1
+        which = f"frame {before + step} is" if lost == 1 else f"frames {before + step} to {after - step} are"
+        if lost > LONGEST_GAP_S * fps:
+            raise ValueError(f"{which} missing; export them, or make two clips of it")
+        notes.append(f"{name}: {which} missing in {path}; drawn as a straight line from {before} to {after}")
+    frames = tuple((number - numbers[0]) // step for number in numbers)
+    return FlameClip(name, path, sound, tuple(meshes), frames), notes
 
 
 def _refuse_pickles(options: FlameOptions) -> None:
@@ -137,7 +180,7 @@ def _rest(
         return flame.rest_of(model, shape), faces, ["rest: the basis with the median shape of all clips"]
     first = np.median([_vertices(clip, None, None, 1)[0][0] for clip in clips], axis=0)
     note = "rest: the median of the clips' first frames, since no --template was given; its mouth must be closed"
-    return first, faces if faces is not None else _mesh_faces(clips[0].path), [note]
+    return first, faces if faces is not None else _mesh_faces(clips[0]), [note]
 
 
 def read_template(path: Path, subject: str | None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -166,11 +209,8 @@ def _is_parameters(path: Path) -> bool:
     return path.suffix.lower() == ".npz" or (path.is_dir() and any(path.glob("*.npy")))
 
 
-def _mesh_faces(path: Path) -> np.ndarray | None:
-    if not path.is_dir():
-        return None
-    file = next((p for p in sorted(path.iterdir()) if p.suffix.lower() in MESHES), None)
-    return None if file is None else MESHES[file.suffix.lower()](file)[1]
+def _mesh_faces(clip: FlameClip) -> np.ndarray | None:
+    return MESHES[clip.meshes[0].suffix.lower()](clip.meshes[0])[1] if clip.meshes else None
 
 
 def _vertices(
@@ -183,20 +223,25 @@ def _vertices(
             raise UserError(f"{path}: parameters need FLAME's basis; give it with --basis")
         motion = flame.flame_motion(flame.read_parameters(path), str(path))
         return flame.skin(model, rest, motion), motion
-    if path.is_dir():
-        files = [p for p in sorted(path.iterdir()) if p.suffix.lower() in MESHES][:most]
-        if not files:
-            raise UserError(f"{path}: expected .ply, .obj or .npy files")
-        frames = [MESHES[p.suffix.lower()](p)[0] for p in files]
-        if len({f.shape for f in frames}) > 1:
+    if clip.meshes:
+        meshes = [MESHES[p.suffix.lower()](p)[0] for p in clip.meshes[:most]]
+        if len({m.shape for m in meshes}) > 1:
             raise UserError(f"{path}: its meshes have different numbers of vertices")
-        return np.stack(frames), None
+        return _without_gaps(np.stack(meshes), clip.frames[:most]), None
     shape = npy_header(path)[0]
     if len(shape) == 2 and shape[1] % 3 == 0:
         shape = (shape[0], shape[1] // 3, 3)  # as most programs that train on VOCASET keep it
     if len(shape) != 3 or shape[2] != 3:
         raise UserError(f"{path}: expected frames (T, V, 3) or (T, 3 V), found {shape}")
     return np.array(read_npy(path)[:most], np.float32).reshape(-1, *shape[1:]), None
+
+
+def _without_gaps(meshes: np.ndarray, frames: Sequence[int]) -> np.ndarray:
+    """Frames 0, 1, … (T, V, 3) of meshes (n, V, 3) that are those of `frames`, straight lines between them."""
+    position = np.interp(np.arange(frames[-1] + 1), frames, np.arange(len(frames)))
+    first = position.astype(int)
+    share = (position - first).astype(np.float32)[:, None, None]
+    return (1 - share) * meshes[first] + share * meshes[np.minimum(first + 1, len(meshes) - 1)]
 
 
 def _shots(

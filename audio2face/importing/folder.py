@@ -9,9 +9,9 @@ import numpy as np
 
 from audio2face.artifacts.dataset_files import shot_folders
 from audio2face.doctor.propose import Proposal, propose_lists
-from audio2face.formats import find_animation, read_animation
+from audio2face.formats import SeveralChannels, find_animation, read_animation
 from audio2face.formats.npy import read_npy
-from audio2face.formats.sound import read_sound
+from audio2face.formats.sound import SOUND_SUFFIXES, read_sound
 from audio2face.importing.dataset import (
     MeshParts,
     ShotParts,
@@ -48,17 +48,22 @@ PLACES = {
     "BLENDSHAPE_TONGUE_FPATH": "bs_data/bs_tongue.npz",
     "BLENDSHAPE_TONGUE_CONFIG_FPATH": "bs_data/bs_tongue_config.json",
 }
-SOUNDS = (".wav", ".flac")
 LISTS = ("lip_dist", "lip_size", "eye_dist")
 SAMPLED = 40  # frames of a shot
 
 
-def survey(home: Path, fps: float | None) -> tuple[Written, float, list[str]]:
+def survey(
+    home: Path, fps: float | None, skin_channel: str | None = None, tongue_channel: str | None = None
+) -> tuple[Written, float, list[str]]:
     """What an actor's folder holds, its rate (of the caches when None), and lines of what was decided.
 
-    Lists that are missing are proposed and written. Raises UserError with everything that is wrong at once.
+    Of Maya caches with several channels the named ones are read; a tongue's channel without cache/tongue is one of
+    cache/skin. Lists that are missing are proposed and written. Raises UserError with everything that is wrong at once.
     """
     files = {key: place for key, place in PLACES.items() if (home / place).exists()}
+    chosen = {"SKIN_CACHE_CHANNEL": skin_channel, "TONGUE_CACHE_CHANNEL": tongue_channel}
+    if tongue_channel:
+        files.setdefault("TONGUE_CACHE_ROOT", PLACES["SKIN_CACHE_ROOT"])
     raise_problems(
         [f"{home / PLACES[key]}: no such folder" for key in ("AUDIO_ROOT", "SKIN_CACHE_ROOT") if key not in files]
     )
@@ -69,7 +74,10 @@ def survey(home: Path, fps: float | None) -> tuple[Written, float, list[str]]:
     rates: set[float] = set()
     for name in shot_folders(home / "cache/skin"):
         try:
-            shot, rate, suffix = _read_shot(home, name, fps)
+            shot, rate, suffix = _read_shot(home, name, fps, skin_channel)
+        except SeveralChannels as error:
+            problems.append(f"{error} (--skin-channel, and --tongue-channel when one is the tongue)")
+            continue
         except (ValueError, UserError) as error:
             problems.append(str(error))
             continue
@@ -91,15 +99,16 @@ def survey(home: Path, fps: float | None) -> tuple[Written, float, list[str]]:
         added, missing = _propose(home, files, np.asarray(rest), poses, lacking)
         notes += [f"proposed: {place}" for place in added.values()]
         files |= added
-    return Written(tuple(shots), files, missing, spread_of(poses)), rates.pop(), notes
+    channels = {key: name for key, name in chosen.items() if name}
+    return Written(tuple(shots), files, missing, spread_of(poses), channels), rates.pop(), notes
 
 
-def _read_shot(home: Path, name: str, fps: float | None) -> tuple[ShotParts, float, str]:
+def _read_shot(home: Path, name: str, fps: float | None, channel: str | None) -> tuple[ShotParts, float, str]:
     """Skin and sound of a shot, its rate (`fps`, or what its cache says), and its sound's suffix. Raises UserError or ValueError naming it."""
-    sound = next((p for s in SOUNDS if (p := home / f"audio/{name}{s}").is_file()), None)
+    sound = next((p for s in SOUND_SUFFIXES if (p := home / f"audio/{name}{s}").is_file()), None)
     if sound is None:
         raise UserError(f"{home / 'audio' / name}.wav: no such file")
-    animation = read_animation(find_animation(home / "cache/skin", name))
+    animation = read_animation(find_animation(home / "cache/skin", name), channel)
     rate = fps or animation.fps
     if rate is None:
         raise UserError("the caches do not tell their rate; say it, for example --fps 30")

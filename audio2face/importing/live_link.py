@@ -80,7 +80,7 @@ def import_live_link(
     """
     check_target(out, replace)
     character = load_rig(rig)
-    found, problems = find_takes(takes.inputs, takes.sounds)
+    found, problems, found_notes = find_takes(takes.inputs, takes.sounds)
     recordings: dict[str, ArkitRecording] = {}
     for take in found:
         try:
@@ -93,7 +93,7 @@ def import_live_link(
     raise_problems(problems)
     fps = takes.fps or min(60.0, max(r.fps for r in recordings.values()))
     values = {name: curve.at_rate(recording, fps) for name, recording in recordings.items()}
-    notes = _notes(recordings, character)
+    notes = [*found_notes, *_notes(recordings, character)]
     actor = _actor(character, list(values.values()), fps, takes)
     shots = _shots(found, recordings, values, character, fps, takes, notes)
     about = {"importer": "live_link", "rig": str(rig.path), "curves": character.match.shapes}

@@ -94,6 +94,7 @@ def _dataset(project: Project, written: Written) -> str:
     lines += [
         f'{key} = {{{_quoted(actor)}: f"{{_home}}/{place}"}}' for key, place in written.files.items() if key != MASK
     ]
+    lines += [f"{key} = {{{_quoted(actor)}: {_quoted(name)}}}" for key, name in written.channels.items()]
     lines += ["", f"SHOT_EMOTION_NAMES = {_quoted(list(project.emotions))}"]
     if project.language != "en":
         spoken = {shot.name: project.language for shot in written.shots}

@@ -15,7 +15,6 @@ from audio2face.types import UserError
 
 logger = logging.getLogger(__name__)
 
-SOUND_SUFFIXES = (".wav", ".flac", ".aif", ".aiff")
 FILM_SUFFIXES = (".mov", ".mp4", ".m4a")
 LOWEST_RATE = 16000
 DAY_S = 86400.0

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from audio2face.importing.sounds import FILM_SUFFIXES, SOUND_SUFFIXES
+from audio2face.formats.sound import SOUND_SUFFIXES
+from audio2face.importing.sounds import FILM_SUFFIXES
+from audio2face.listing import natural_order, passed_over
 
 CALIBRATED = "_cal"
 BESIDE = ("_neutral", "_raw")  # tables that the app writes beside a take of that name
@@ -23,8 +26,8 @@ class Take:
     sound: Path
 
 
-def find_takes(inputs: Sequence[Path], sounds: Path | None = None) -> tuple[list[Take], list[str]]:
-    """Takes in files and folders (searched through), and a line for each that cannot be used.
+def find_takes(inputs: Sequence[Path], sounds: Path | None = None) -> tuple[list[Take], list[str], list[str]]:
+    """Takes in files and folders (searched through), a line for each that cannot be used, and notes of what was found.
 
     A take's sound has its name (`<name>.wav`, .mov, …), beside it or in `sounds`, or is the only one of its folder. Of a
     take and its calibrated copy (`_cal`) the copy is used.
@@ -33,7 +36,7 @@ def find_takes(inputs: Sequence[Path], sounds: Path | None = None) -> tuple[list
     problems = []
     for entry in inputs:
         if entry.is_dir():
-            files += sorted(p for p in entry.rglob("*.csv") if not p.name.startswith("."))
+            files += natural_order(p for p in entry.rglob("*.csv") if not p.name.startswith("."))
         elif entry.is_file():
             files.append(entry)
         else:
@@ -44,23 +47,52 @@ def find_takes(inputs: Sequence[Path], sounds: Path | None = None) -> tuple[list
     if not files and not problems:
         problems.append(f"no .csv recordings in {', '.join(map(str, inputs))}")
     takes: dict[str, Take] = {}
+    names = shot_names(p.stem.removesuffix(CALIBRATED) for p in files)
     alone = {folder: sum(p.parent == folder for p in files) == 1 for folder in {p.parent for p in files}}
     for path in files:
         stem = path.stem.removesuffix(CALIBRATED)
-        name = shot_name(stem)
+        name = names[stem]
         found = _sound(path, stem, sounds, alone[path.parent])
         if name in takes:
-            problems.append(f"{path}: named like {takes[name].curves}; shots need names of their own")
+            problems.append(f"{path}: named like {takes[name].curves}; rename one, or leave it out")
         elif isinstance(found, str):
             problems.append(f"{path}: {found}")
         else:
             takes[name] = Take(name, path, found)
-    return list(takes.values()), problems
+    notes = renamed(names)
+    if sounds is not None and sounds.is_dir():
+        heard = {take.sound for take in takes.values()}
+        notes += [f"{sounds}: not used: {line}" for line in passed_over(p for p in sounds.iterdir() if p not in heard)]
+    return list(takes.values()), problems, notes
 
 
-def shot_name(stem: str) -> str:
-    """A name for a shot: what is not a letter, digit, `_`, `-` or `.` becomes `_`."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", stem).strip("_.-") or "take"
+def shot_names(stems: Iterable[str]) -> dict[str, str]:
+    """A shot's name for every take: what is not a letter or digit of any script, `_`, `-` or `.` becomes `_`.
+
+    Names that would then be the same, also but for the case of letters, are numbered in the order given.
+    """
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for stem in dict.fromkeys(stems):
+        kept = "".join(c if unicodedata.category(c)[0] in "LMN" or c in "_.-" else "\0" for c in _composed(stem))
+        plain = name = re.sub("\0+", "_", kept).strip("_.-") or "take"
+        number = 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{plain}_{number}"
+        taken.add(name.casefold())
+        names[stem] = name
+    return names
+
+
+def renamed(names: Mapping[str, str]) -> list[str]:
+    """A note for each take whose shot is called otherwise."""
+    return [f"{stem}: shot {name}" for stem, name in names.items() if name != _composed(stem)]
+
+
+def _composed(stem: str) -> str:
+    """A name as most programs write it: one character for a letter with its accent, where macOS has two."""
+    return unicodedata.normalize("NFC", stem)
 
 
 def _beside_take(path: Path) -> bool:
@@ -74,13 +106,15 @@ def _sound(path: Path, stem: str, sounds: Path | None, alone: bool) -> Path | st
     suffixes = SOUND_SUFFIXES + FILM_SUFFIXES  # a recorder's file goes before the film's
     folders = [path.parent] if sounds is None else [sounds, path.parent]
     for folder in folders:
-        there = {p.name.lower(): p for p in folder.iterdir() if p.is_file()} if folder.is_dir() else {}
+        there = {_composed(p.name).lower(): p for p in folder.iterdir() if p.is_file()} if folder.is_dir() else {}
         for name in dict.fromkeys((stem, path.stem)):
             for suffix in suffixes:
-                if found := there.get(f"{name}{suffix}".lower()):
+                if found := there.get(_composed(f"{name}{suffix}").lower()):
                     return found
-    others = sorted(p for p in path.parent.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
+    others = [p for p in path.parent.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith(".")]
     if alone and len(others) == 1:
         return others[0]
     where = " or ".join(map(str, folders))
-    return f"no sound {stem}{suffixes[0]} (or {', '.join(suffixes[1:])}) in {where}"
+    unread = natural_order(p.name for f in folders if f.is_dir() for p in f.iterdir() if p.stem == stem and p != path)
+    beside = f"; not read as sound: {', '.join(unread)}" if unread else ""
+    return f"no sound {stem}{suffixes[0]} (or {', '.join(suffixes[1:])}) in {where}{beside}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 
 from audio2face.artifacts.dataset_files import shot_folders
 from audio2face.bars import each
-from audio2face.formats import animation_header, find_animation, read_animation
+from audio2face.formats import AnimationFile, SeveralChannels, animation_header, find_animation, read_animation
 from audio2face.formats.npy import write_npy
 from audio2face.geometry.poses import PoseSequence
 from audio2face.paths import external_path
@@ -31,10 +31,17 @@ class Cache:
     num_frames: int
     num_vertices: int
     fps: float | None
+    channel: str | None = None
+
+    def read(self) -> AnimationFile:
+        """Open it. Raises ValueError as `read_animation`."""
+        return read_animation(self.path, self.channel)
 
 
-def find_caches(root: Path, key: str, shots: list[str] | None, shots_key: str) -> tuple[dict[str, Cache], list[str]]:
-    """The caches of `shots` (of all folders when None) in `root`, and the problems.
+def find_caches(
+    root: Path, key: str, shots: list[str] | None, shots_key: str, channel: str | None = None
+) -> tuple[dict[str, Cache], list[str]]:
+    """The caches of `shots` (of all folders when None) in `root`, and the problems. `channel` is that to read of several.
 
     Problems name the shot and the file: unknown shots, missing or ambiguous files, empty or damaged ones, and shots
     whose number of vertices is not that of most shots. `key` and `shots_key` are the config keys to blame.
@@ -56,16 +63,18 @@ def find_caches(root: Path, key: str, shots: list[str] | None, shots_key: str) -
     for shot in there if shots is None else [s for s in there if s in set(shots)]:
         try:
             path = find_animation(root, shot)
-            header = animation_header(path)
+            header = animation_header(path, channel)
         except (UserError, ValueError, OSError) as error:
-            problems += [f"{key}: {line}" for line in (error.lines if isinstance(error, UserError) else [str(error)])]
+            hint = f" ({key.replace('_ROOT', '_CHANNEL')})" if isinstance(error, SeveralChannels) else ""
+            lines = error.lines if isinstance(error, UserError) else [str(error)]
+            problems += [f"{key}: {line}{hint}" for line in lines]
             continue
         if header.num_frames == 0 or header.num_vertices == 0:
             problems.append(
                 f"{key}: shot {shot}: {path.name} holds {header.num_frames} frames of {header.num_vertices} vertices"
             )
             continue
-        caches[shot] = Cache(shot, path, *header)
+        caches[shot] = Cache(shot, path, *header, channel)
     return caches, problems + _topology_problems(caches, key)
 
 
@@ -112,7 +121,7 @@ def open_sequences(caches: dict[str, Cache], scratch: Path, what: str) -> list[P
     }
 
     def decode(cache: Cache) -> None:
-        write_npy(places[cache.shot], np.asarray(_frames(cache.path), np.float32))
+        write_npy(places[cache.shot], np.asarray(_frames(cache.read), np.float32))
 
     if slow:
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
@@ -120,16 +129,16 @@ def open_sequences(caches: dict[str, Cache], scratch: Path, what: str) -> list[P
     return [_sequence(shot, cache.num_frames, places[shot]) for shot, cache in caches.items()]
 
 
-def _frames(path: Path) -> np.ndarray:
+def _frames(read: Callable[[], AnimationFile]) -> np.ndarray:
     try:
-        return read_animation(path).frames
+        return read().frames
     except ValueError as error:
         raise UserError(str(error)) from error
 
 
 def _sequence(shot: str, num_frames: int, path: Path) -> PoseSequence:
     def read(frames: np.ndarray) -> np.ndarray:
-        stored = _frames(path)
+        stored = _frames(lambda: read_animation(path))
         ends = (int(frames[0]), int(frames[-1]) + 1) if len(frames) else (0, 0)
         part = stored[slice(*ends)] if ends[1] - ends[0] == len(frames) else stored[frames]
         return np.array(part, dtype=np.float32, order="C")

@@ -57,14 +57,23 @@ def build_inputs(dataset: Section, preproc: Section, actor: str) -> Inputs:
     files = DatasetFiles.from_config(dataset, actor)
     assert files.skin_cache_root is not None
     skin = checks.caches(
-        files.skin_cache_root, "SKIN_CACHE_ROOT", preproc.SKIN_CACHE_SHOTS.get(actor), "SKIN_CACHE_SHOTS"
+        files.skin_cache_root,
+        "SKIN_CACHE_ROOT",
+        preproc.SKIN_CACHE_SHOTS.get(actor),
+        "SKIN_CACHE_SHOTS",
+        files.skin_cache_channel,
     )
     coarse = preproc.SKIN_PRUNE_CACHE_ROOT.get(actor)
-    choosing = _choosing(checks, skin, coarse and local_path(coarse), preproc.SKIN_PRUNE_CACHE_SHOTS.get(actor), actor)
+    wanted = preproc.SKIN_PRUNE_CACHE_SHOTS.get(actor)
+    choosing = _choosing(
+        checks, skin, coarse and local_path(coarse), wanted, preproc.SKIN_PRUNE_CACHE_CHANNEL.get(actor), actor
+    )
     tongue: dict[str, Cache] = {}
     if files.tongue_cache_root:
         wanted = preproc.TONGUE_CACHE_SHOTS.get(actor)
-        tongue = checks.caches(files.tongue_cache_root, "TONGUE_CACHE_ROOT", wanted, "TONGUE_CACHE_SHOTS")
+        tongue = checks.caches(
+            files.tongue_cache_root, "TONGUE_CACHE_ROOT", wanted, "TONGUE_CACHE_SHOTS", files.tongue_cache_channel
+        )
         tongue = _with_skin(checks, tongue, skin)
     fps, problems = frame_rate(skin, dataset.CACHE_FPS.get(actor), actor)
     checks.problems += problems + frame_rate(tongue, fps, actor)[1]
@@ -102,9 +111,11 @@ class _Checks:
             self.problems.append(str(error))
         return None
 
-    def caches(self, root: Path, key: str, shots: list[str] | None, shots_key: str) -> dict[str, Cache]:
+    def caches(
+        self, root: Path, key: str, shots: list[str] | None, shots_key: str, channel: str | None
+    ) -> dict[str, Cache]:
         """As `find_caches`."""
-        found, problems = find_caches(root, key, shots, shots_key)
+        found, problems = find_caches(root, key, shots, shots_key, channel)
         self.problems += problems
         return found
 
@@ -129,7 +140,12 @@ def num_vertices(caches: Mapping[str, Cache]) -> int | None:
 
 
 def _choosing(
-    checks: _Checks, skin: dict[str, Cache], coarse: Path | None, shots: list[str] | None, actor: str
+    checks: _Checks,
+    skin: dict[str, Cache],
+    coarse: Path | None,
+    shots: list[str] | None,
+    channel: str | None,
+    actor: str,
 ) -> dict[str, Cache]:
     """The caches to choose poses from: coarser ones when given, of some of the shots when listed."""
     if coarse is None:
@@ -140,7 +156,7 @@ def _choosing(
     checks.problems += faults
     if faults:
         return {}
-    caches = checks.caches(coarse, "SKIN_PRUNE_CACHE_ROOT", shots, "SKIN_PRUNE_CACHE_SHOTS")
+    caches = checks.caches(coarse, "SKIN_PRUNE_CACHE_ROOT", shots, "SKIN_PRUNE_CACHE_SHOTS", channel)
     for shot, cache in caches.items():
         if shot not in skin and shots is not None:
             checks.problems.append(f"SKIN_PRUNE_CACHE_SHOTS: shot {shot!r} is not among the skin shots used")

@@ -132,7 +132,8 @@ class Reuse:
     def _cache(self, cache: Cache) -> str:
         """One digest of all files beside a cache: formats may spread over several."""
         paths = sorted(p for p in cache.path.parent.iterdir() if p.is_file() and not p.name.startswith("."))
-        return hashlib.sha256("".join(f"{path.name}:{self._file(path)}\n" for path in paths).encode()).hexdigest()
+        names = [*(f"{path.name}:{self._file(path)}\n" for path in paths), cache.channel or ""]
+        return hashlib.sha256("".join(names).encode()).hexdigest()
 
     def _file(self, path: Path) -> str:
         """A file's digest: by its content, or the one it had when size and time are still those of an earlier run."""

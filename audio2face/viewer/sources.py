@@ -10,15 +10,23 @@ import numpy as np
 
 from audio2face.artifacts.blendshape_rig import pose_names, read_rig
 from audio2face.artifacts.dataset_files import DatasetFiles
-from audio2face.formats import ANIMATION_READERS, AnimationFile, animation_header, find_animation, read_animation
+from audio2face.formats import (
+    ANIMATION_READERS,
+    AnimationFile,
+    SeveralChannels,
+    animation_header,
+    find_animation,
+    read_animation,
+)
 from audio2face.formats.npy import read_npy
+from audio2face.formats.sound import SOUND_SUFFIXES
+from audio2face.listing import natural_order
 from audio2face.types import UserError
 from audio2face.viewer.library import Actor, find_eyes
 from audio2face.viewer.tracks import Channel, Curves, Track, array_channel, eye_turns, file_channel, jaw_points
 
 RigFiles = Mapping[str, Mapping[str, Path]]  # mesh -> {"config": path, "data": path}
 PARTS = ("skin", "tongue", "jaw", "eye")
-SOUNDS = (".wav", ".flac", ".ogg", ".mp3")
 
 
 @dataclass(frozen=True)
@@ -31,10 +39,11 @@ class Extras:
 
 @dataclass(frozen=True)
 class ClipFiles:
-    """The files of one animation: {"skin": path, and perhaps "tongue", "jaw", "eye"}."""
+    """The files of one animation: {"skin": path, and perhaps "tongue", "jaw", "eye"}; `channel` is the skin's of several."""
 
     name: str
     files: Mapping[str, Path]
+    channel: str | None = None
 
 
 def dataset_actor(files: DatasetFiles, units_per_metre: float) -> Actor:
@@ -60,10 +69,11 @@ def dataset_rigs(files: DatasetFiles) -> RigFiles:
 def truth_track(files: DatasetFiles, shot: str, cache_fps: float, audio_offset: int, rigs: RigFiles) -> Track:
     """A captured shot. Frame i sounds at (i + offset + ½) / fps. Raises UserError or ValueError when it cannot be read."""
     assert files.skin_cache_root is not None
-    skin = read_animation(find_animation(files.skin_cache_root, shot))
+    skin = read_animation(find_animation(files.skin_cache_root, shot), files.skin_cache_channel)
     meshes, others = {"skin": skin}, []
     if files.tongue_cache_root is not None and (files.tongue_cache_root / shot).is_dir():
-        meshes["tongue"] = read_animation(find_animation(files.tongue_cache_root, shot))
+        place = find_animation(files.tongue_cache_root, shot)
+        meshes["tongue"] = read_animation(place, files.tongue_cache_channel)
     neutral = files.jaw_neutral()
     if neutral is not None and files.has_jaw(shot):
         others.append(array_channel("jaw", jaw_points(files.jaw_animation(shot), neutral)))
@@ -75,7 +85,8 @@ def truth_track(files: DatasetFiles, shot: str, cache_fps: float, audio_offset: 
 
 def file_track(clip: ClipFiles, fps: float, extras: Extras) -> Track:
     """Files of one animation. Raises UserError or ValueError when they cannot be read."""
-    meshes = {mesh: read_animation(clip.files[mesh]) for mesh in ("skin", "tongue") if mesh in clip.files}
+    chosen = {"skin": clip.channel, "tongue": None}
+    meshes = {mesh: read_animation(clip.files[mesh], chosen[mesh]) for mesh in chosen if mesh in clip.files}
     others = []
     if "jaw" in clip.files and extras.neutral_jaw is not None:
         others.append(array_channel("jaw", jaw_points(read_npy(clip.files["jaw"]), extras.neutral_jaw)))
@@ -127,28 +138,28 @@ def _solve(rigs: RigFiles, meshes: Mapping[str, AnimationFile]) -> Curves:
     return Curves(tuple(pose_names(read)), np.concatenate([table[:count] for table in tables], axis=1))
 
 
-def find_clips(place: Path) -> list[ClipFiles]:
+def find_clips(place: Path, channel: str | None = None) -> list[ClipFiles]:
     """The animations of a file or folder: `x_skin.npy` with `x_tongue`, `x_jaw` and `x_eye` beside it, or single meshes.
 
-    Looks one folder deeper when there are none, as in a data set's cache. Other files are passed over.
+    Looks one folder deeper when there are none, as in a data set's cache. Other files are passed over. `channel` is the one
+    to read of caches with several; UserError when there are such and it is None.
     """
     if place.is_file():
-        return [_with_parts(place)] if _is_mesh(place) else []
-    every = sorted(p for p in place.iterdir() if _is_mesh(p))
-    if not every:
-        return [clip for p in sorted(place.iterdir()) if p.is_dir() for clip in _flat(sorted(p.iterdir()))]
-    return _flat(every)
+        return [_with_parts(place, channel)] if _is_mesh(place, channel) else []
+    there = natural_order(place.iterdir())
+    found = _flat(there, channel)
+    return found or [clip for p in there if p.is_dir() for clip in _flat(natural_order(p.iterdir()), channel)]
 
 
-def _flat(paths: list[Path]) -> list[ClipFiles]:
-    found = [_with_parts(p) for p in paths if _is_mesh(p)]
+def _flat(paths: list[Path], channel: str | None) -> list[ClipFiles]:
+    found = [_with_parts(p, channel) for p in paths if _is_mesh(p, channel)]
     best: dict[str, ClipFiles] = {}
     for clip in found:
         best.setdefault(clip.name, clip)  # one of several formats is enough
     return [clip for name, clip in best.items() if not name.endswith("_tongue") or name[: -len("_tongue")] not in best]
 
 
-def _with_parts(path: Path) -> ClipFiles:
+def _with_parts(path: Path, channel: str | None) -> ClipFiles:
     stem = path.stem.removesuffix("_skin")
     beside = {
         part: candidate
@@ -156,22 +167,24 @@ def _with_parts(path: Path) -> ClipFiles:
         for suffix in (path.suffix, ".npy")
         if (candidate := path.with_name(f"{stem}_{part}{suffix}")).is_file() and candidate != path
     }
-    return ClipFiles(stem, {"skin": path, **beside})
+    return ClipFiles(stem, {"skin": path, **beside}, channel)
 
 
-def _is_mesh(path: Path) -> bool:
+def _is_mesh(path: Path, channel: str | None) -> bool:
     if path.suffix.lower() not in ANIMATION_READERS or not path.is_file():
         return False
     if path.stem.endswith(("_jaw", "_eye")):
         return False
     try:
-        return animation_header(path).num_vertices > 0
+        return animation_header(path, channel).num_vertices > 0
+    except SeveralChannels as error:
+        raise UserError(f"{error} (--channel)") from error
     except (ValueError, OSError):
         return False
 
 
 def find_sound(folder: Path, name: str) -> Path | None:
     """The sound of an animation in a folder: of the same name, or the longest that the animation's name begins with."""
-    sounds = [p for p in folder.iterdir() if p.suffix.lower() in SOUNDS] if folder.is_dir() else []
+    sounds = [p for p in folder.iterdir() if p.suffix.lower() in SOUND_SUFFIXES] if folder.is_dir() else []
     fitting = [p for p in sounds if name == p.stem or name.startswith(f"{p.stem}_")]
     return max(fitting, key=lambda p: len(p.stem), default=None)
