@@ -23,6 +23,7 @@ from audio2face.config_rules import PROJECT_RULES, SECTION_RULES, Rule
 from audio2face.config_schema import KINDS, NETWORK_TYPES
 from audio2face.config_source import DELETE, KeyPath, Override, Problem, label, merge, plain, read_override
 from audio2face.config_types import NAME_RULE, is_name
+from audio2face.listing import natural_order
 from audio2face.types import UserError
 
 __all__ = ["DELETE", "KINDS", "Section", "base_module", "load_config", "project_folder", "section_from_values"]
@@ -129,7 +130,7 @@ def project_folder(config_name: str) -> Path:
     for root in roots:
         if (root / config_name).is_dir():
             return root / config_name
-    known = sorted({file.parent.name for root in roots for file in root.glob("*/config_*.py")})
+    known = natural_order({file.parent.name for root in roots for file in root.glob("*/config_*.py")})
     hint = did_you_mean(config_name, known) or f"; there are: {', '.join(known) or 'none'}"
     places = " and ".join(label(root) for root in roots)
     raise UserError(f"no config {config_name!r} in {places}{hint}")

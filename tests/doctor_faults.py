@@ -84,9 +84,30 @@ def _(data):
     rename(data.sound(SHOT), "A3_Joy.wav")
 
 
-@fault("sound in a lossy format", "files.sound_format", "a3_joy.mp3", "warning", quick=True)
+@fault("sound in a format that is not read", "files.sound_format", "1 .m4a file (a3_joy.m4a)", "warning", quick=True)
 def _(data):
-    rename(data.sound(SHOT), "a3_joy.mp3")
+    rename(data.sound(SHOT), "a3_joy.m4a")
+
+
+@fault("folder among sounds", "files.folder", "1 folder (retakes)", "warning", quick=True)
+def _(data):
+    (data.home / "audio/retakes").mkdir()
+
+
+@fault("sounds beside the folders of voices", "files.sound_format", "1 .wav file (a3_joy.wav)", "warning", quick=True)
+def _(data):
+    (data.home / "audio/aug").mkdir()
+    shutil.copy(data.sound(SHOT), data.home / "audio/aug")
+
+
+@fault("folder among the files of a shot", "files.folder", "1 folder (old)", "warning", quick=True)
+def _(data):
+    (data.skin(SHOT).parent / "old").mkdir()
+
+
+@fault("text beside sounds", "files.stray", "1 .txt file (a3_joy.txt)", "info", quick=True)
+def _(data):
+    data.sound(SHOT).with_suffix(".txt").write_text("hello")
 
 
 @fault("two sounds of a shot", "files.two_sounds", SHOT, "warning", quick=True)

@@ -393,7 +393,7 @@ def test_find_animation(tmp_path):
     (tmp_path / "a" / "a.1.npy").touch()  # of another shot
     assert find_animation(tmp_path, "a").name == "a.npy"
     (tmp_path / "10" / "10.XML").touch()
-    with pytest.raises(UserError, match="10.XML and 10.npy"):
+    with pytest.raises(UserError, match="10.npy and 10.XML"):
         find_animation(tmp_path, "10")
     (tmp_path / "2").mkdir()
     with pytest.raises(UserError, match="holds nothing"):

@@ -92,11 +92,19 @@ def test_audio_files_tells_all_problems(tmp_path):
         audio_files(None)
 
 
-def test_compressed_sounds_count_when_they_are_named(tmp_path):
-    for name in ("a.wav", "b.mp3", "c.ogg"):
+def test_a_folder_of_sounds_is_read_in_order_and_what_is_left_is_told(tmp_path, caplog):
+    for name in ("take10.mp3", "take2.ogg", "take1.wav", "take1.mp3", "b.m4a", "a.m4a", "notes.txt", ".DS_Store"):
         (tmp_path / name).write_bytes(b"")
-    assert [path.name for path in audio_files(tmp_path)] == ["a.wav"]
-    assert [path.name for path in audio_files([tmp_path / "b.mp3", tmp_path / "c.ogg"])] == ["b.mp3", "c.ogg"]
+    (tmp_path / "more.wav").mkdir()
+    assert [path.name for path in audio_files(tmp_path)] == ["take1.wav", "take2.ogg", "take10.mp3"]
+    (told,) = caplog.messages
+    for part in ("2 .m4a files (a.m4a, b.m4a)", "1 folder (more.wav)", "1 .txt file (notes.txt)", "take1.mp3"):
+        assert part in told
+    assert "DS_Store" not in told and "take2" not in told
+    for name in ("take10.mp3", "take2.ogg", "take1.wav", "take1.mp3"):
+        (tmp_path / name).unlink()
+    with pytest.raises(UserError, match=r"holds no sound.*2 \.m4a files"):
+        audio_files(tmp_path)
 
 
 def test_normalized_samples():

@@ -17,6 +17,7 @@ import numpy as np
 from audio2face.formats.json_file import read_json
 from audio2face.formats.npy import read_npy, read_npz
 from audio2face.formats.obj import read_obj_triangles
+from audio2face.formats.sound import SOUND_SUFFIXES
 from audio2face.formats.usd import read_usd_triangles
 from audio2face.listing import natural_order
 from audio2face.paths import external_path, local_path, missing_root
@@ -25,7 +26,6 @@ from audio2face.types import UserError, raise_problems
 if TYPE_CHECKING:
     from audio2face.config import Section
 
-AUDIO_SUFFIXES = (".wav", ".flac")
 VOICES_FOLDER = "aug"
 REQUIRED = ("audio_root", "skin_cache_root")
 
@@ -108,7 +108,7 @@ class DatasetFiles:
         if self.audio_root is None:
             return None
         folder = self.audio_root if voice is None else self.audio_root / VOICES_FOLDER / voice
-        return next((p for s in AUDIO_SUFFIXES if (p := folder / f"{shot}{s}").is_file()), None)
+        return next((p for s in SOUND_SUFFIXES if (p := folder / f"{shot}{s}").is_file()), None)
 
     def voices(self) -> list[str]:
         """Names of the additional voices in audio/aug, in order."""

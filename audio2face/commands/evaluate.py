@@ -27,6 +27,7 @@ from audio2face.evaluation.report import TRUTH, Evaluation, Film, System, html_r
 from audio2face.evaluation.score import Face, ShotScore, score_shot
 from audio2face.evaluation.sync import speech_energy
 from audio2face.formats.json_file import write_json
+from audio2face.listing import natural_order
 from audio2face.paths import atomic, external_path, local_path
 from audio2face.runtime import Runtime
 from audio2face.types import Clip, UserError
@@ -50,7 +51,7 @@ class Predictor:
 
     def check(self, clips: Sequence[Clip]) -> None:
         """Raise UserError, before any work, when the run cannot animate the clips."""
-        for emotion in sorted({self.emotion or clip.shot.emotion for clip in clips}):
+        for emotion in natural_order({self.emotion or clip.shot.emotion for clip in clips}):
             self.run.spec.emotion_vector(emotion)
 
     def animate(self, clip: Clip, folder: Path) -> tuple[list[np.ndarray], float]:
@@ -62,7 +63,7 @@ class Predictor:
         started = time.perf_counter()
         self.loaded[key](clip.audio, folder)
         seconds = time.perf_counter() - started
-        return [np.load(path, mmap_mode="r") for path in sorted(folder.glob("*_skin.npy"))], seconds
+        return [np.load(path, mmap_mode="r") for path in natural_order(folder.glob("*_skin.npy"))], seconds
 
     def _start(self, actor: str, emotion: str, audio: Path) -> Animate:
         network_type = self.run.spec.network_type

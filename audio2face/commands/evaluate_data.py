@@ -26,6 +26,7 @@ from audio2face.evaluation.score import FRECHET_DIMENSIONS, Face, lip_vertices, 
 from audio2face.formats import find_animation, read_animation
 from audio2face.formats.json_file import read_json
 from audio2face.formats.sound import sound_info
+from audio2face.listing import natural_order
 from audio2face.paths import external_path, local_path
 from audio2face.types import Clip, Shot, UserError, Waveform, raise_problems
 
@@ -146,7 +147,7 @@ def held_out_clips(
         inference = load_config(config_name, (), optional=("inference",), network_type=train.NETWORK_TYPE)["inference"]
         needed = source_shots(inference.CONFIG, actors)
         _, rows = split_rows(train.VALIDATION_CLIPS, train.CLIPS, template, every, train.AUG_MUTED_SHOTS, needed)
-        if overlap := sorted({row[1] for row in rows if _key(row) in seen}):
+        if overlap := natural_order({row[1] for row in rows if _key(row) in seen}):
             logger.warning("VALIDATION_CLIPS: not measured on, since they were trained on: %s", ", ".join(overlap))
     rows = [row for row in rows if _key(row) not in seen] or [row for row in template if _key(row) not in seen]
     if not rows:

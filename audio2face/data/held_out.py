@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+from audio2face.listing import natural_key
 from audio2face.types import Shot, UserError, raise_problems
 
 Key = tuple[str, str]  # actor, shot
@@ -36,7 +37,7 @@ def split_rows(
         shots = [shot for shot in shots if (shot.actor, shot.name) in drawn_from]
     held = held_out_shots(choice, shots)
     measured = []
-    for key in sorted(held):
+    for key in sorted(held, key=lambda key: (key[0], natural_key(key[1]))):
         sources = ([row for row in source if _key(row) == key] for source in (clip_rows(choice), rows, template))
         measured += next((found for found in sources if found), [])
     return [row for row in rows if _key(row) not in held], measured

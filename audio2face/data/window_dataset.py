@@ -19,6 +19,7 @@ from audio2face.bars import each
 from audio2face.data.audio_tracks import AudioTracks, MutedNoise
 from audio2face.data.targets import ShotTargets, clip_times, sample_linear
 from audio2face.layout import ChannelLayout
+from audio2face.listing import natural_order
 from audio2face.processes import ALONE, Processes
 from audio2face.shares import Share
 from audio2face.types import Clip
@@ -303,4 +304,4 @@ class WindowData:
     def describe(self, batch: WindowBatch) -> str:
         """The shots a batch comes from, for an error message."""
         clips = self.clip_of_row[self.items[batch.items, 0]].unique().tolist()
-        return ", ".join(sorted({f"{self.clips[c].shot.actor}/{self.clips[c].shot.name}" for c in clips}))
+        return ", ".join(natural_order({f"{self.clips[c].shot.actor}/{self.clips[c].shot.name}" for c in clips}))

@@ -13,6 +13,7 @@ from audio2face.doctor.scan import Scan
 from audio2face.doctor.subject import Subject, readable, shot_names
 from audio2face.formats.npy import read_npz
 from audio2face.geometry.rigid import fit_rigid
+from audio2face.listing import natural_order
 
 LARGEST_GAZE = 60.0  # degrees
 RADIANS_BELOW = 0.9  # no gaze of a whole data set stays within this many degrees
@@ -41,15 +42,15 @@ def _names(report: Reporter, subject: Subject, channel: str, there: set[str]) ->
         return
     names = {shot.name for shot in subject.shots}
     unused = set(shot_folders(subject.files.skin_cache_root)) if subject.files.skin_cache_root else set()
-    for shot in sorted(there - names - unused):
-        match = next((n for n in sorted(names - there) if simple_name(n) == simple_name(shot)), None)
+    for shot in natural_order(there - names - unused):
+        match = next((n for n in natural_order(names - there) if simple_name(n) == simple_name(shot)), None)
         if match:
             what = f"The {channel} motion of shot {match} is called {shot!r}; names must be equal to the letter."
             yield report.error(f"{channel}.name", what, f"Rename it to {match}.", shot=match, key=key)
         else:
             what = f"{channel.capitalize()} motion of {shot!r}, which is no shot of the skin cache."
             yield report.warning(f"{channel}.unknown_shot", what, "Check its name.", shot=shot, key=key)
-    without = sorted(names - there)
+    without = natural_order(names - there)
     if without:
         what = f"{len(without)} shot(s) have no {channel} motion: {shot_names(without)}."
         yield report.warning(f"{channel}.missing", what, "They do not train this channel.", shot=without[0], key=key)

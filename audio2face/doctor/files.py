@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from audio2face.artifacts.dataset_files import AUDIO_SUFFIXES, VOICES_FOLDER, shot_folders
+from audio2face.artifacts.dataset_files import VOICES_FOLDER, shot_folders
 from audio2face.doctor.findings import Finding, Reporter
 from audio2face.doctor.subject import Subject
 from audio2face.formats import ANIMATION_READERS
+from audio2face.formats.sound import SOUND_SUFFIXES
+from audio2face.listing import is_system_file, natural_order, passed_over
 
-SYSTEM_FILES = {".ds_store", "thumbs.db", "desktop.ini", "__macosx"}
-OTHER_SOUNDS = {".mp3", ".m4a", ".aac", ".ogg", ".aif", ".aiff", ".wma", ".mp4", ".mov"}
+OTHER_SOUNDS = {".m4a", ".aac", ".wma", ".amr", ".webm", ".mp4", ".mov", ".avi", ".mkv"}
 COMPANIONS = {".mc", ".mcx"}  # of .xml
 OPTIONAL = {  # what a data set may lack, and what its lack means
     "skin_neutral_fpath": "the mean of the chosen poses stands for the face at rest",
@@ -23,11 +24,6 @@ OPTIONAL = {  # what a data set may lack, and what its lack means
     "jaw_anim_data_fpath": "the lower teeth do not move",
     "eye_anim_data_fpath": "the gaze does not move",
 }
-
-
-def is_system_file(path: Path) -> bool:
-    """Whether an operating system left this beside the data (.DS_Store, Thumbs.db, ._name)."""
-    return path.name.lower() in SYSTEM_FILES or path.name.startswith("._")
 
 
 def simple_name(name: str) -> str:
@@ -44,8 +40,11 @@ def check_files(subject: Subject) -> Iterator[Finding]:
             yield from _cache_folder(report, key, root)
     if files.audio_root is not None:
         yield from _sounds(report, subject, files.audio_root, None)
+        voices = files.audio_root / VOICES_FOLDER
         for voice in files.voices():
-            yield from _sounds(report, subject, files.audio_root / VOICES_FOLDER / voice, voice)
+            yield from _sounds(report, subject, voices / voice, voice)
+        if voices.is_dir():
+            yield from _left(report, "AUDIO_ROOT", voices, [p for p in voices.iterdir() if not p.is_dir()])
     yield from _tongue_shots(report, subject)
     for name, consequence in OPTIONAL.items():
         if getattr(files, name) is None:
@@ -62,14 +61,17 @@ def check_files(subject: Subject) -> Iterator[Finding]:
 
 
 def _cache_folder(report: Reporter, key: str, root: Path) -> Iterator[Finding]:
-    for path in sorted(root.iterdir()):
+    for path in natural_order(root.iterdir()):
         if is_system_file(path):
             yield _stray(report, key, path)
         elif path.is_file():
             what = "A file lies where only folders of shots belong; it is not read."
             yield report.warning("files.stray", what, f"Move it into {root.name}/<shot>/.", file=path, key=key)
     for shot in shot_folders(root):
-        for path in sorted((root / shot).iterdir()):
+        there = natural_order((root / shot).iterdir())
+        of_shot = {*ANIMATION_READERS, *COMPANIONS}
+        yield from _left(report, key, root / shot, [p for p in there if p.suffix.lower() not in of_shot], shot)
+        for path in there:
             if is_system_file(path):
                 yield _stray(report, key, path)
             elif path.suffix.lower() in ANIMATION_READERS and path.stem != shot:
@@ -82,6 +84,19 @@ def _stray(report: Reporter, key: str, path: Path) -> Finding:
     return report.warning("files.system_file", what, "Delete it.", file=path, key=key)
 
 
+def _left(report: Reporter, key: str, folder: Path, paths: list[Path], shot: str = "") -> Iterator[Finding]:
+    """What nothing reads: sub-folders and sounds of other formats are warned of, other files told."""
+    sounds = [p for p in paths if p.suffix.lower() in {*OTHER_SOUNDS, *SOUND_SUFFIXES} and not p.is_dir()]
+    for line in passed_over(sounds):
+        what, fix = f"Not read as speech: {line}.", "Convert to <shot>.wav in AUDIO_ROOT."
+        yield report.warning("files.sound_format", what, fix, shot=shot, file=folder, key=key)
+    for line in passed_over(p for p in paths if p.is_dir()):
+        what, fix = f"Sub-folders are not searched: {line}.", "Move what is meant to be read."
+        yield report.warning("files.folder", what, fix, shot=shot, file=folder, key=key)
+    for line in passed_over(p for p in paths if p not in sounds and not p.is_dir()):
+        yield report.info("files.stray", f"Not read: {line}.", shot=shot, file=folder, key=key)
+
+
 def _sounds(report: Reporter, subject: Subject, folder: Path, voice: str | None) -> Iterator[Finding]:
     shots = {shot.name for shot in subject.shots}
     known = (
@@ -90,20 +105,20 @@ def _sounds(report: Reporter, subject: Subject, folder: Path, voice: str | None)
         else shots
     )
     free: dict[str, Path] = {}  # sounds that no shot asks for
-    for path in sorted(p for p in folder.iterdir() if p.is_file()):
+    left: list[Path] = []
+    for path in natural_order(folder.iterdir()):
         if is_system_file(path):
             yield _stray(report, "AUDIO_ROOT", path)
-        elif path.suffix.lower() in OTHER_SOUNDS:
-            what = f"{path.suffix} is not read as speech."
-            yield report.warning(
-                "files.sound_format", what, f"Convert it to {path.stem}.wav.", file=path, key="AUDIO_ROOT"
-            )
-        elif path.suffix in AUDIO_SUFFIXES and path.stem in known:
-            if path.suffix != AUDIO_SUFFIXES[0] and path.with_suffix(AUDIO_SUFFIXES[0]).is_file():
-                what = f"{path.stem} has a .wav and a {path.suffix}; only the .wav is read."
+        elif path.suffix.lower() not in SOUND_SUFFIXES or path.is_dir():
+            left += [path] if voice or path.name != VOICES_FOLDER else []
+        elif path.suffix in SOUND_SUFFIXES and path.stem in known:
+            taken = subject.files.audio_file(path.stem, voice)
+            if taken is not None and taken != path:
+                what = f"{path.stem} has a {taken.suffix} and a {path.suffix}; only the {taken.suffix} is read."
                 yield report.warning("files.two_sounds", what, "Keep one.", shot=path.stem, file=path, key="AUDIO_ROOT")
-        elif path.suffix.lower() in AUDIO_SUFFIXES:
+        else:
             free[simple_name(path.stem)] = path
+    yield from _left(report, "AUDIO_ROOT", folder, left)
     missing = [] if voice else [s.name for s in subject.shots if subject.files.audio_file(s.name, voice) is None]
     for shot in missing:
         match = free.pop(simple_name(shot), None)
@@ -127,7 +142,8 @@ def _tongue_shots(report: Reporter, subject: Subject) -> Iterator[Finding]:
         return
     skin = {shot.name for shot in subject.shots}
     there = set(shot_folders(subject.files.tongue_cache_root))
-    without, alone = sorted(skin - there), sorted(there - set(shot_folders(subject.files.skin_cache_root or Path())))
+    without = natural_order(skin - there)
+    alone = natural_order(there - set(shot_folders(subject.files.skin_cache_root or Path())))
     key = "TONGUE_CACHE_ROOT"
     for shot in without:
         fix = "Add it, or accept that this shot does not train the tongue."

@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audio2face.artifacts.dataset_files import AUDIO_SUFFIXES, PATHS, VOICES_FOLDER, DatasetFiles
+from audio2face.artifacts.dataset_files import PATHS, VOICES_FOLDER, DatasetFiles
 from audio2face.doctor.check import ActorReport
-from audio2face.doctor.files import is_system_file, simple_name
+from audio2face.doctor.files import simple_name
 from audio2face.doctor.mend import ShotPlan, fill_lost_frames, mended_sound, resample_frames, resampled_length
 from audio2face.doctor.subject import Mesh, Subject, readable
 from audio2face.doctor.sync import deviating
 from audio2face.formats.json_file import write_json
 from audio2face.formats.npy import read_npz, write_npy, write_npz
-from audio2face.formats.sound import read_sound, sound_info, write_sound
+from audio2face.formats.sound import SOUND_SUFFIXES, read_sound, sound_info, write_sound
+from audio2face.listing import is_system_file, natural_order
 from audio2face.paths import external_path, host_root
 from audio2face.preproc.caches import FPS_TOLERANCE, Cache
 from audio2face.types import UserError
@@ -32,6 +33,7 @@ from audio2face.types import UserError
 if TYPE_CHECKING:
     from audio2face.config import Section
 
+LOSSLESS = (".wav", ".flac")  # what a mended sound is written as; others become .wav
 PLACES = {  # field of DatasetFiles -> folder in the copy; single files by the beginning of their field
     "audio_root": "audio",
     "skin_cache_root": "cache/skin",
@@ -162,13 +164,13 @@ def sound_of(subject: Subject, shot: str, folder: Path | None = None) -> Path | 
     folder = folder or subject.files.audio_root
     if folder is None or not folder.is_dir():
         return None
-    exact = next((p for s in AUDIO_SUFFIXES if (p := folder / f"{shot}{s}").is_file()), None)
+    exact = next((p for s in SOUND_SUFFIXES if (p := folder / f"{shot}{s}").is_file()), None)
     names = {s.name for s in subject.shots}
     alike = (
         p
-        for p in sorted(folder.iterdir())
+        for p in natural_order(folder.iterdir())
         if p.is_file()
-        and p.suffix.lower() in AUDIO_SUFFIXES
+        and p.suffix.lower() in SOUND_SUFFIXES
         and p.stem not in names
         and simple_name(p.stem) == simple_name(shot)
     )
@@ -249,7 +251,9 @@ def _copy_sounds(subject: Subject, plans: dict[str, ShotPlan], source: Path, fol
             continue
         samples, rate, done = mended_sound(*sound, plan, subject.fps)
         target = folder / f"{shot}{path.suffix.lower()}"
-        if path.stem != shot:
+        if done and target.suffix not in LOSSLESS:
+            target = target.with_name(f"{shot}.wav")
+        if (path.stem, path.suffix.lower()) != (shot, target.suffix):
             changes.append(f"{path.name} renamed to {target.name}")
         changes += [f"{target.name}: {what}" for what in done]
         if done:
@@ -257,7 +261,7 @@ def _copy_sounds(subject: Subject, plans: dict[str, ShotPlan], source: Path, fol
         else:
             shutil.copy2(path, target)
     used = {sound_of(subject, shot, source) for shot in plans}
-    left = [p.name for p in sorted(source.iterdir()) if p.is_file() and p not in used]
+    left = [p.name for p in natural_order(source.iterdir()) if p.is_file() and p not in used]
     return changes + [f"{name} left out" for name in left]
 
 

@@ -144,9 +144,7 @@ def _existing_files(dataset: Section, actor: str) -> DatasetFiles:
     return DatasetFiles(actor, *channels(dataset, actor), **paths)
 
 
-def _mesh(
-    name: str, files: DatasetFiles, shots: list[str] | None, neutral: Callable[[], np.ndarray | None]
-) -> Mesh:
+def _mesh(name: str, files: DatasetFiles, shots: list[str] | None, neutral: Callable[[], np.ndarray | None]) -> Mesh:
     root, channel = getattr(files, f"{name}_cache_root"), getattr(files, f"{name}_cache_channel")
     caches = find_caches(root, "", shots, "", channel)[0] if root else {}
     counts = [cache.num_vertices for cache in caches.values()]

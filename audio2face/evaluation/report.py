@@ -14,6 +14,7 @@ from audio2face.evaluation.findings import findings
 from audio2face.evaluation.plots import curves, shot_dots
 from audio2face.evaluation.report_style import NUM_COLOURS, STYLE
 from audio2face.evaluation.score import METRICS, Metric, ShotScore, pool
+from audio2face.listing import natural_order
 
 KEYS = (
     "mouth_opening_correlation",
@@ -51,7 +52,7 @@ class System:
 
     def by(self, attribute: str) -> dict[str, Pooled]:
         """Every metric for each "emotion" or "actor"."""
-        groups = sorted({getattr(s, attribute) for s in self.scores})
+        groups = natural_order({getattr(s, attribute) for s in self.scores})
         return {group: pool([s for s in self.scores if getattr(s, attribute) == group]) for group in groups}
 
     @cached_property

@@ -14,6 +14,7 @@ from audio2face.formats.npy import read_npz
 from audio2face.formats.obj import read_obj
 from audio2face.formats.scene import MorphMesh
 from audio2face.formats.usd import read_usd_rig
+from audio2face.listing import natural_order
 
 REST_NAMES = ("neutral", "rest", "base", "basis", "default", "head")
 
@@ -75,7 +76,7 @@ def read_obj_folder(folder: str | os.PathLike[str], rest: str | None = None) -> 
     Raises ValueError naming every file that does not fit.
     """
     folder = Path(folder)
-    files = {path.stem: path for path in sorted(folder.glob("*.obj")) if not path.name.startswith(".")}
+    files = {path.stem: path for path in natural_order(folder.glob("*.obj")) if not path.name.startswith(".")}
     wanted = (rest.removesuffix(".obj"),) if rest else REST_NAMES
     neutral = next((name for want in wanted for name in files if name.lower() == want.lower()), None)
     if neutral is None:

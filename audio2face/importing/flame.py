@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from audio2face.formats.npy import read_npy, read_npz
+from audio2face.listing import natural_order
 
 JOINTS = ("global", "neck", "jaw", "left_eye", "right_eye")
 PARENTS = (-1, 0, 1, 1, 1)
@@ -166,5 +167,5 @@ def rotations(turns: np.ndarray) -> np.ndarray:
 def read_parameters(path: Path) -> dict[str, np.ndarray]:
     """Arrays of a clip: an .npz, or a folder with one .npy for each. Raises ValueError when damaged or pickled."""
     if path.is_dir():
-        return {file.stem: np.array(read_npy(file)) for file in sorted(path.glob("*.npy"))}
+        return {file.stem: np.array(read_npy(file)) for file in natural_order(path.glob("*.npy"))}
     return read_npz(path)

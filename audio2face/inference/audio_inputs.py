@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,34 +12,39 @@ import numpy as np
 
 from audio2face.artifacts.train_run import EmotionLabel, NetworkSpec
 from audio2face.data.audio_tracks import standardized
+from audio2face.formats.sound import SOUND_SUFFIXES
+from audio2face.listing import natural_order, passed_over
 from audio2face.types import UserError, Waveform, raise_problems
 
-AUDIO_SUFFIXES = (".wav", ".flac")
-NAMED_SUFFIXES = (*AUDIO_SUFFIXES, ".ogg", ".mp3")  # when the file itself is named
+logger = logging.getLogger(__name__)
 
 
 def audio_files(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None) -> list[Path]:
     """The sound files that AUDIO_PATH names: one file, a list of files and folders, or a folder.
 
-    A folder stands for its own .wav and .flac files in order of name; files that are named may also be .ogg or .mp3. Raises UserError listing what does not exist, is
-    no sound file, or would overwrite another file's output because both have one name.
+    A folder stands for its own sound files in natural order; what else lies in it is logged, and so are further files of
+    one sound (a.mp3 beside a.wav). Raises UserError listing what does not exist, is not a sound file, or would overwrite
+    another file's output because both have one name.
     """
     if not paths:
-        raise UserError("AUDIO_PATH is not set: give a .wav or .flac file, a list of them, or a folder")
+        raise UserError("AUDIO_PATH is not set: give a sound file, a list of them, or a folder")
     entries = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     found: list[Path] = []
     problems: list[str] = []
     for path in map(Path, entries):
         if path.is_dir():
-            shown = (p for p in path.iterdir() if not p.name.startswith("."))
-            inside = sorted(p for p in shown if p.suffix.lower() in AUDIO_SUFFIXES)
+            inside = _sounds(path)
             found += inside
-            if not inside:
-                problems.append(f"AUDIO_PATH {path}: the folder holds no .wav or .flac file")
+            left = passed_over(p for p in path.iterdir() if p not in inside)
+            if inside and left:
+                logger.warning("AUDIO_PATH %s: not read: %s", path, "; ".join(left))
+            elif not inside:
+                there = f", only {'; '.join(left)}" if left else ""
+                problems.append(f"AUDIO_PATH {path}: the folder holds no sound ({', '.join(SOUND_SUFFIXES)}){there}")
         elif not path.is_file():
             problems.append(f"AUDIO_PATH {path}: no such file or folder")
-        elif path.suffix.lower() not in NAMED_SUFFIXES:
-            problems.append(f"AUDIO_PATH {path}: expected a sound, {', '.join(NAMED_SUFFIXES)}; convert it to .wav")
+        elif path.suffix.lower() not in SOUND_SUFFIXES:
+            problems.append(f"AUDIO_PATH {path}: expected a sound, {', '.join(SOUND_SUFFIXES)}; convert it to .wav")
         else:
             found.append(path)
     by_stem: dict[str, Path] = {}
@@ -48,6 +54,15 @@ def audio_files(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
             problems.append(f"AUDIO_PATH: {other} and {path} would write the same output; rename one")
     raise_problems(problems)
     return list(by_stem.values())
+
+
+def _sounds(folder: Path) -> list[Path]:
+    """The sound files of a folder, one for each name: of several the one that comes first in SOUND_SUFFIXES."""
+    found = [p for p in folder.iterdir() if p.suffix.lower() in SOUND_SUFFIXES and p.is_file() and p.name[0] != "."]
+    best: dict[str, Path] = {}
+    for path in sorted(found, key=lambda p: SOUND_SUFFIXES.index(p.suffix.lower())):
+        best.setdefault(path.stem, path)
+    return natural_order(best.values())
 
 
 def normalized_samples(waveform: Waveform, standardize: bool = False) -> np.ndarray:

@@ -15,6 +15,7 @@ from audio2face.bars import each
 from audio2face.formats import AnimationFile, SeveralChannels, animation_header, find_animation, read_animation
 from audio2face.formats.npy import write_npy
 from audio2face.geometry.poses import PoseSequence
+from audio2face.listing import natural_order
 from audio2face.paths import external_path
 from audio2face.types import UserError
 
@@ -57,7 +58,8 @@ def find_caches(
             f"{shots_key}: shot {shot!r} is not in {where}; there: {known}" for shot in shots if shot not in there
         ]
         problems += [
-            f"{shots_key}: shot {shot!r} is listed twice" for shot in sorted({s for s in shots if shots.count(s) > 1})
+            f"{shots_key}: shot {shot!r} is listed twice"
+            for shot in natural_order({s for s in shots if shots.count(s) > 1})
         ]
     caches = {}
     for shot in there if shots is None else [s for s in there if s in set(shots)]:
