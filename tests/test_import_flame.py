@@ -154,6 +154,54 @@ def test_vocaset(place, capsys):
     assert not [f for f in quick_check(sections, ["ta"]) if f.level == "error"]
 
 
+def write_meshes(place, numbers, name="frame_{}.obj"):
+    """The meshes of a clip `seq`, each as many millimetres higher as its number; and its sound."""
+    rig = FakeRig()
+    (place / "npy/seq").mkdir(parents=True)
+    for t in numbers:
+        lines = "".join(f"v {x} {y} {z}\n" for x, y, z in rig.rest + [0, 0.1 * t, 0])
+        (place / "npy/seq" / name.format(t)).write_text(lines + "f 1 2 3\n")
+    write_sound(place / "wav/seq.wav", np.full(32000, 0.1, np.float32), 16000)
+    return rig
+
+
+def heights(place, rig):
+    skin = np.load(place / "datasets/ta/cache/skin/seq/seq.npy")
+    return (skin - rig.rest)[:, :, 1].mean(axis=1) * 10
+
+
+def test_frames_without_leading_zeros_come_in_their_order(place, capsys):
+    rig = write_meshes(place, range(1, 31))
+    (place / "npy/notes.txt").write_text("x")
+    (place / "wav/b.m4a").write_bytes(b"x")
+    assert import_clips(place, "--fps", "30", "--units", "cm") == 0
+    np.testing.assert_allclose(heights(place, rig), np.arange(1, 31), atol=1e-3)
+    told = capsys.readouterr().out
+    assert "not a clip: 1 .txt file (notes.txt)" in told and "not read as sound: 1 .m4a file (b.m4a)" in told
+
+
+def test_frames_that_are_missing_are_told_and_do_not_shift_the_rest(place, capsys):
+    rig = write_meshes(place, [*range(8, 13), *range(15, 40)])
+    assert import_clips(place, "--fps", "30", "--units", "cm") == 0
+    np.testing.assert_allclose(heights(place, rig), np.arange(8, 40), atol=1e-3)
+    assert "seq: frames 13 to 14 are missing" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("neutral.obj", "one sequence"),
+        ("frame_05.obj", "two files of frame 5"),
+        ("frame_200.obj", "frames 31 to 199 are missing"),
+    ],
+)
+def test_meshes_that_are_no_sequence_are_refused(place, capsys, name, words):
+    write_meshes(place, range(1, 31))
+    (place / "npy/seq" / name).write_bytes((place / "npy/seq/frame_1.obj").read_bytes())
+    assert import_clips(place, "--fps", "30", "--units", "cm") == 2
+    assert words in capsys.readouterr().err and not (place / "datasets").exists()
+
+
 def test_names_that_two_clips_or_sounds_have_are_told(place, capsys):
     write_vocaset(place, sentences=2)
     (place / "npy/FaceTalk_1_TA_sentence00").mkdir()  # meshes of the same sentence

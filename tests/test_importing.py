@@ -1,5 +1,6 @@
 """Recordings and rigs of other programs become data sets: names, rates, sounds, units, and the way back."""
 
+import base64
 import dataclasses
 import json
 import re
@@ -26,7 +27,7 @@ from audio2face.importing.arkit_rig import CURVES, match_names
 from audio2face.importing.dataset import Written, WrittenShot
 from audio2face.importing.project import Project, write_project
 from audio2face.importing.sounds import begin_at, read_take_sound, time_code_offset
-from audio2face.importing.takes import find_takes
+from audio2face.importing.takes import find_takes, shot_names
 from audio2face.types import UserError
 from runners.settings import SettingsError
 from tools import import_live_link, importer, make_project, propose_vertex_lists
@@ -161,6 +162,52 @@ def test_foreign_gltf(tmp_path):
         read_gltf_rig(tmp_path / "face.gltf")
 
 
+def gltf_of_two_shapes(path):
+    """A triangle whose first shape moves it up and the second sideways; returns the JSON root to put names into."""
+    points, up, aside = np.eye(3), np.tile([0, 1, 0], (3, 1)), np.tile([1, 0, 0], (3, 1))
+    blob = np.concatenate([points, up, aside]).astype("<f4").tobytes()
+    root = {
+        "asset": {"version": "2.0"},
+        "nodes": [{"mesh": 0, "name": "Head"}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "targets": [{"POSITION": 1}, {"POSITION": 2}]}]}],
+        "accessors": [
+            {"bufferView": 0, "byteOffset": 36 * i, "componentType": 5126, "count": 3, "type": "VEC3"} for i in range(3)
+        ],
+        "bufferViews": [{"buffer": 0, "byteLength": len(blob)}],
+        "buffers": [{"uri": "data:;base64," + base64.b64encode(blob).decode(), "byteLength": len(blob)}],
+    }  # fmt: skip
+
+    def read(change):
+        altered = json.loads(json.dumps(root))
+        change(altered["nodes"][0], altered["meshes"][0], altered["meshes"][0]["primitives"][0], altered["accessors"])
+        path.write_text(json.dumps(altered))
+        (mesh,) = read_gltf_rig(path)
+        np.testing.assert_array_equal(mesh.targets[:, 0], [[0, 1, 0], [1, 0, 0]])
+        return mesh.target_names
+
+    return read
+
+
+def test_names_of_morph_targets_wherever_writers_put_them(tmp_path):
+    read = gltf_of_two_shapes(tmp_path / "face.gltf")
+    names = {"targetNames": ["jawOpen", "jawLeft"]}
+    other = {"author": "someone", "targetNames": ["only one"]}
+
+    def accessors(first, second):
+        return lambda n, m, p, a: (a[1].update(name=first), a[2].update(name=second))
+
+    wanted = ("jawOpen", "jawLeft")
+    assert read(lambda n, m, p, a: m.update(extras=names)) == wanted
+    assert read(lambda n, m, p, a: (m.update(extras={"author": "someone"}), p.update(extras=names))) == wanted
+    assert read(lambda n, m, p, a: (m.update(extras=other), n.update(extras=names))) == wanted
+    assert read(lambda n, m, p, a: (m.update(extras="text"), p.update(extras=names))) == wanted
+    assert read(accessors("jawOpen", "jawLeft")) == wanted  # FBX2glTF
+    assert read(accessors("Head_jawOpen_POSITION", "Head_jawLeft_POSITION")) == wanted
+    assert read(accessors("POSITION", "POSITION")) == read(accessors("jawOpen", "")) == ("target_0", "target_1")
+    with pytest.raises(ValueError, match=r"face\.gltf.*1 targetNames, it has 2 morph targets"):
+        read(lambda n, m, p, a: m.update(extras=other))
+
+
 @pytest.mark.parametrize(
     ("shape", "name"),
     [
@@ -290,6 +337,37 @@ def test_takes_as_the_app_writes_them(tmp_path):
     takes, problems, _ = find_takes([tmp_path])
     assert [(t.name, t.curves.name, t.sound.name) for t in takes] == [("Slate_1", "Slate_1_cal.csv", "Slate_1.wav")]
     assert len(problems) == 1 and "b_neutral.wav" in problems[0]
+
+
+def test_takes_in_any_script_are_shots_of_their_own(tmp_path):
+    names = ["第一句", "第二句", "joy 1", "joy_1", "Joy 1", "दो", "दे", "é", "😀", "😡", "взгляд-2"]
+    assert shot_names(["第一句", "第二句", "взгляд-2"]) == {n: n for n in ("第一句", "第二句", "взгляд-2")}
+    assert shot_names(["joy 1", "joy_1", "Joy 1", "😀", "😡"]) == {
+        "joy 1": "joy_1", "joy_1": "joy_1_2", "Joy 1": "Joy_1_3", "😀": "take", "😡": "take_2"
+    }  # fmt: skip
+    assert shot_names(["e\u0301"]) == {"e\u0301": "\u00e9"}  # as macOS writes an accent
+    for name in names:
+        (tmp_path / f"{name}.csv").write_bytes(b"")
+        (tmp_path / f"{name}.wav").write_bytes(b"")
+    takes, problems, notes = find_takes([tmp_path])
+    assert not problems and len({take.name.casefold() for take in takes}) == len(takes) == len(names)
+    assert {take.curves.stem for take in takes} == {take.sound.stem for take in takes} == set(names)
+    assert "😡: shot take_2" in notes and not any(note.startswith("第") for note in notes)
+
+
+def test_takes_come_in_natural_order_and_what_is_passed_over_is_told(tmp_path):
+    (tmp_path / "wav").mkdir()
+    for number in (10, 2, 1):
+        (tmp_path / f"take_{number}.csv").write_bytes(b"")
+        (tmp_path / f"wav/take_{number}.ogg").write_bytes(b"")
+    (tmp_path / "wav/old").mkdir()
+    (tmp_path / "wav/spare.mp3").write_bytes(b"")
+    takes, problems, notes = find_takes([tmp_path], tmp_path / "wav")
+    assert [take.name for take in takes] == ["take_1", "take_2", "take_10"] and not problems
+    assert [note.split(": not used: ")[1] for note in notes] == ["1 folder (old)", "1 .mp3 file (spare.mp3)"]
+    (tmp_path / "wav/take_2.ogg").rename(tmp_path / "wav/take_2.wma")
+    _, problems, _ = find_takes([tmp_path], tmp_path / "wav")
+    assert len(problems) == 1 and problems[0].endswith("not read as sound: take_2.wma")
 
 
 # ---- sounds

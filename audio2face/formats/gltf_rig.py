@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,12 +120,31 @@ class _Scene:
         if len({len(t) for t in targets}) > 1:
             raise ValueError(f"mesh {_name(node, mesh)!r}: its parts have different numbers of morph targets")
         shapes = np.concatenate(targets, axis=1)
-        extras = mesh.get("extras") or parts[0].get("extras") or {}
-        names = tuple(str(n) for n in extras.get("targetNames", [])) or tuple(f"target_{k}" for k in range(len(shapes)))
+        names = self.target_names(node, mesh, parts, len(shapes))
         yield MorphMesh(
             _name(node, mesh), np.concatenate(rest).astype(np.float32), np.concatenate(corners),
             shapes.astype(np.float32), names, np.zeros((0, len(shapes)), np.float32),
         )  # fmt: skip
+
+    def target_names(self, node: dict, mesh: dict, parts: list[dict], count: int) -> tuple[str, ...]:
+        """Names of `count` morph targets: `targetNames` in the extras of mesh, primitives or node, else their accessors' names.
+
+        Raises ValueError when such a list has another length and nothing else names them.
+        """
+        lists = [_extras(place).get("targetNames") for place in (mesh, *parts, node)]
+        lists = [names for names in lists if isinstance(names, list) and names]
+        found = next((names for names in lists if len(names) == count), None)
+        accessors = self.accessor_names(parts, _name(node, mesh))
+        if found is None and lists and not accessors:
+            raise ValueError(f"mesh {_name(node, mesh)!r}: {len(lists[0])} targetNames, it has {count} morph targets")
+        return tuple(map(str, found or accessors or [f"target_{k}" for k in range(count)]))
+
+    def accessor_names(self, parts: list[dict], mesh_name: str) -> list[str]:
+        """The targets' names as FBX2glTF and others put them, on the accessors of their positions; none unless all differ."""
+        targets = next((part["targets"] for part in parts if part.get("targets")), [])
+        accessors = [self.root["accessors"][t["POSITION"]] if "POSITION" in t else {} for t in targets]
+        names = [_shape_name(str(accessor.get("name") or ""), mesh_name) for accessor in accessors]
+        return names if all(names) and len(set(names)) == len(names) else []
 
     def placement(self, node: dict, part: dict, world: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
         """How a node or the skeleton at rest places vertices: matrices (V, 3, 3) and offsets (V, 3)."""
@@ -185,6 +205,17 @@ def _matrix(node: dict[str, Any]) -> np.ndarray:
     matrix[:3, :3] = turn * np.array(node.get("scale", (1, 1, 1)), np.float64)
     matrix[:3, 3] = node.get("translation", (0, 0, 0))
     return matrix
+
+
+def _extras(place: dict[str, Any]) -> dict[str, Any]:
+    """The extras of a node, mesh or primitive; whatever is not an object counts as none."""
+    extras = place.get("extras")
+    return extras if isinstance(extras, dict) else {}
+
+
+def _shape_name(accessor: str, mesh_name: str) -> str:
+    """A shape's name from its accessor's, which some writers put between the mesh's name and what the numbers are."""
+    return re.sub(rf"^{re.escape(mesh_name)}[_\-.:|/ ]+|[_\-.:|/ ]+positions?$", "", accessor, flags=re.IGNORECASE)
 
 
 def _name(node: dict[str, Any], mesh: dict[str, Any]) -> str:

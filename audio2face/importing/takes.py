@@ -106,10 +106,11 @@ def _sound(path: Path, stem: str, sounds: Path | None, alone: bool) -> Path | st
     suffixes = SOUND_SUFFIXES + FILM_SUFFIXES  # a recorder's file goes before the film's
     folders = [path.parent] if sounds is None else [sounds, path.parent]
     for folder in folders:
-        there = {_composed(p.name).lower(): p for p in folder.iterdir() if p.is_file()} if folder.is_dir() else {}
+        files = [p for p in folder.iterdir() if p.is_file()] if folder.is_dir() else []
+        there = {_composed(p.name).lower(): p for p in files} | {p.name: p for p in files}
         for name in dict.fromkeys((stem, path.stem)):
             for suffix in suffixes:
-                if found := there.get(_composed(f"{name}{suffix}").lower()):
+                if found := there.get(f"{name}{suffix}") or there.get(_composed(f"{name}{suffix}").lower()):
                     return found
     others = [p for p in path.parent.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith(".")]
     if alone and len(others) == 1:
