@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from audio2face.listing import natural_order
 from runners import arguments, docker
 from runners.settings import ENV_FILE, FRAMEWORK_ROOT, SettingsError, read_settings
 
@@ -100,7 +99,7 @@ def runtime(args: object, settings: Mapping[str, str]) -> str:
 def check_config(name: str, settings: Mapping[str, str]) -> None:
     """The project (a folder with config_*.py) must be in A2F_CONFIGS_ROOT or configs/. Raises LaunchError if not."""
     roots = [Path(root) for root in (settings.get("A2F_CONFIGS_ROOT"), FRAMEWORK_ROOT / "configs") if root]
-    known = natural_order({path.parent.name for root in roots for path in root.glob("*/config_*.py")})
+    known = sorted({path.parent.name for root in roots for path in root.glob("*/config_*.py")})
     if name in known:
         return
     near = difflib.get_close_matches(name, known, n=1)

@@ -86,6 +86,14 @@ def build(folder, x, wide=False, per_frame=False, start=0, step=200, others=(), 
     return folder / "shot.xml"
 
 
+def write_channels(stem, channels, step=200):
+    """Write {channel: frames (T, V, 3) float32} as one cache of positions, `stem`.xml and .mc."""
+    ticks = [step * i for i in range(len(next(iter(channels.values()))))]
+    rows = [frame(False, t, *(values(False, name, x[i]) for name, x in channels.items())) for i, t in enumerate(ticks)]
+    stem.with_suffix(".mc").write_bytes(head(False, ticks[0], ticks[-1]) + b"".join(rows))
+    stem.with_suffix(".xml").write_text(description(ticks, step, channels=[(name, "positions") for name in channels]))
+
+
 # --- Maya -------------------------------------------------------------------------------------------------------------
 
 

@@ -5,13 +5,16 @@ import dataclasses
 import json
 import re
 import runpy
+import shutil
 import struct
 
 import numpy as np
 import pytest
 from fake_dataset import make_dataset
 from fake_rig import FakeRig, write_take
+from test_formats import write_channels
 
+from audio2face.commands.view import Wish, build_library
 from audio2face.config import load_config
 from audio2face.doctor import full_check
 from audio2face.formats.arkit_csv import ARKIT_NAMES, HEADER, read_arkit_csv, write_arkit_csv
@@ -539,6 +542,33 @@ def test_a_project_for_files_that_are_there(place, capsys):
     assert dataset.AUDIO_ROOT == {"tiny": "/datasets/tiny/audio"} and len(sections["train"].CLIPS) == 6
     assert "tiny" in dataset.SKIN_EYE_DIST_VERTEX_LIST_FPATH and "tiny" in dataset.TONGUE_RIGID_VERTEX_LIST_FPATH
     assert not [f for f in full_check(sections, ["tiny"])[0].findings if f.level == "error"]
+
+
+def test_a_project_for_caches_of_head_and_tongue_together(place, capsys):
+    home = make_dataset(place / "datasets/tiny").home
+    for folder in (home / "cache/skin").iterdir():
+        skin, tongue = folder / f"{folder.name}.npy", home / f"cache/tongue/{folder.name}/{folder.name}.npy"
+        write_channels(skin, {"headShape": np.load(skin), "tongueShape": np.load(tongue)})
+        skin.unlink()
+    shutil.rmtree(home / "cache/tongue")
+    arguments = [str(home), "--actor", "tiny"]
+    assert make_project.main(arguments) == 2
+    told = capsys.readouterr().err
+    assert "among: headShape, tongueShape (--skin-channel" in told
+    assert make_project.main([*arguments, "--skin-channel", "headShape", "--tongue-channel", "tongueShape"]) == 0
+    sections = load_config("tiny", ("dataset", "preproc", "train"))
+    assert sections["dataset"].TONGUE_CACHE_CHANNEL == {"tiny": "tongueShape"}
+    report = full_check(sections, ["tiny"])[0]
+    assert not [f for f in report.findings if f.level == "error"]
+    subject = report.subject
+    for mesh in (subject.skin, subject.tongue):
+        assert mesh.num_vertices == len(np.load(home / f"geom/{mesh.name}/neutral_pose.npy"))
+    with pytest.raises(UserError, match=r"among: headShape, tongueShape \(--channel\)"):
+        build_library(Wish(str(home / "cache/skin")))
+    library = build_library(Wish(str(home / "cache/skin"), channel="tongueShape"))
+    assert len(library.shots) == 6
+    track = library.shots[0].prediction()
+    assert track.channels[0].read(0, 1).shape == (1, subject.tongue.num_vertices, 3)
 
 
 @pytest.mark.slow

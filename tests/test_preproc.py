@@ -8,6 +8,7 @@ import wave
 
 import numpy as np
 import pytest
+from test_formats import write_channels
 
 from audio2face.artifacts.dataset_files import DatasetFiles
 from audio2face.artifacts.preproc_run import FILES, clips_text, load_preproc_run
@@ -205,6 +206,34 @@ def test_every_format_gives_the_same_run(project, form):
     for part in set(FILES) - {"shots"}:
         assert run.file(part).read_bytes() == expected.file(part).read_bytes(), part
     assert not [p for p in run.path.iterdir() if p.name.startswith(".")]
+
+
+def test_a_channel_of_caches_that_hold_several(project):
+    """Head and tongue of a shot in one export: without the keys a message that names them, with them the same run."""
+    run = project.run()
+    expected = {part: run.file(part).read_bytes() for part in set(FILES) - {"shots"}}
+    shutil.copytree(project.root, project.path / "datasets/both")
+    caches = project.path / "datasets/both/cache"
+    for shot in SHOTS:
+        paths = {mesh: caches / mesh / shot / f"{shot}.npy" for mesh in ("skin", "tongue")}
+        write_channels(paths["skin"], {f"{mesh}Shape": np.load(path) for mesh, path in paths.items()})
+        paths["skin"].unlink()
+    shutil.rmtree(caches / "tongue")
+    shutil.rmtree(project.workspace)
+    both = {"TONGUE_CACHE_ROOT": {"ann": "/datasets/both/cache/skin"}}
+    told = project.problems(both, root="/datasets/both")
+    assert "name the one to read among: skinShape, tongueShape (SKIN_CACHE_CHANNEL)" in told
+    assert "(TONGUE_CACHE_CHANNEL)" in told
+    chosen = {"SKIN_CACHE_CHANNEL": {"ann": "skinShape"}, "TONGUE_CACHE_CHANNEL": {"ann": "tongueShape"}}
+    run = project.run(both | chosen, root="/datasets/both")
+    assert {part: run.file(part).read_bytes() for part in expected} == expected
+    coarse = {"SKIN_PRUNE_CACHE_ROOT": {"ann": "/datasets/both/cache/skin"}}
+    run = project.run(preproc_keys=coarse | {"SKIN_PRUNE_CACHE_CHANNEL": {"ann": "skinShape"}})
+    assert {part: run.file(part).read_bytes() for part in expected} == expected
+    shutil.rmtree(project.workspace)
+    told = project.problems({**both, **chosen, "SKIN_CACHE_CHANNEL": {"ann": "head"}}, root="/datasets/both")
+    assert "expected a channel 'head'; the channels are: skinShape, tongueShape" in told
+    assert "(SKIN_PRUNE_CACHE_CHANNEL)" in project.problems(preproc_keys=coarse)
 
 
 def test_only_audio_and_skin_are_required(project, caplog):

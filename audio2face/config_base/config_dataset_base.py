@@ -29,7 +29,7 @@ UNITS_PER_METRE = 100.0
 
 # Folder with the speech of an actor: `<folder>/<shot>.wav`, and optionally other voices speaking with the same timing
 # in `<folder>/aug/<voice>/<shot>.wav`. Stereo is averaged to mono and every rate is resampled to 16 kHz.
-# Type: {actor: folder}, required for every actor; wav or flac, 16 kHz or more.
+# Type: {actor: folder}, required for every actor; wav, flac, aif, ogg, opus or mp3, 16 kHz or more.
 # Change: always.
 AUDIO_ROOT = {}
 

@@ -107,7 +107,7 @@ CONFIG = {
 ## What is animated
 
 # Sound to animate.
-# Type: wav, flac, ogg or mp3 file, a list of them, or a folder of wav and flac files; None when `run_inference.py --audio` names it.
+# Type: wav, flac, aif, ogg, opus or mp3 file, a list of them, or a folder of them; None when `run_inference.py --audio` names it.
 # Change: always.
 AUDIO_PATH = None
 
