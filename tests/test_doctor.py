@@ -230,6 +230,24 @@ def test_a_low_rate_is_brought_to_16_khz(data, tmp_path):
     assert soundfile.info(tmp_path / f"fixed/{ACTOR}/audio/{SHOT}.wav").samplerate == 16000
 
 
+def test_compressed_sounds_are_speech_and_their_corrected_copies_wav(data, tmp_path):
+    samples = soundfile.read(data.sound(SHOT))[0]
+    for shot, more in ((SHOT, np.zeros(RATE)), (SHOTS[0], np.zeros(0))):
+        data.sound(shot).unlink()
+        with soundfile.SoundFile(data.sound(shot).with_suffix(".ogg"), "w", RATE, 1, format="OGG") as file:
+            file.write(np.concatenate([samples if shot == SHOT else soundfile.read(data.sound(SHOTS[1]))[0], more]))
+    data.train["CLIPS"] = [
+        (*row[:5], f"{row[1]}.ogg", 0) if row[1] in (SHOT, SHOTS[0]) else row for row in data.train["CLIPS"]
+    ]
+    told = {(f.check, f.where.shot) for f in above_info(quick_check(data.sections(), [ACTOR]))}
+    assert told == {("audio.length", SHOT)}, told
+    _, changes = checked_copy(data, tmp_path / "fixed")
+    assert f"{SHOT}.ogg renamed to {SHOT}.wav" in changes
+    sounds = {path.name for path in (tmp_path / f"fixed/{ACTOR}/audio").iterdir()}
+    assert {f"{SHOT}.wav", f"{SHOTS[0]}.ogg"} <= sounds and len(sounds) == len(SHOTS)
+    assert soundfile.info(tmp_path / f"fixed/{ACTOR}/audio/{SHOT}.wav").duration == pytest.approx(NUM_FRAMES / FPS)
+
+
 def test_the_copy_never_goes_over_something(data, tmp_path):
     reports = full_check(data.sections(), [ACTOR])
     with pytest.raises(UserError, match="is there already"):

@@ -337,7 +337,8 @@ def test_takes_as_the_app_writes_them(tmp_path):
         "frame_log.csv",
     ):
         (tmp_path / name).write_bytes(b"")
-    takes, problems, _ = find_takes([tmp_path])
+    takes, problems, notes = find_takes([tmp_path])
+    assert notes == [f"{tmp_path}: not used: 4 .csv files (b_neutral.csv, frame_log.csv, Slate_1.csv, …)"]
     assert [(t.name, t.curves.name, t.sound.name) for t in takes] == [("Slate_1", "Slate_1_cal.csv", "Slate_1.wav")]
     assert len(problems) == 1 and "b_neutral.wav" in problems[0]
 
@@ -367,7 +368,10 @@ def test_takes_come_in_natural_order_and_what_is_passed_over_is_told(tmp_path):
     (tmp_path / "wav/spare.mp3").write_bytes(b"")
     takes, problems, notes = find_takes([tmp_path], tmp_path / "wav")
     assert [take.name for take in takes] == ["take_1", "take_2", "take_10"] and not problems
-    assert [note.split(": not used: ")[1] for note in notes] == ["1 folder (old)", "1 .mp3 file (spare.mp3)"]
+    assert (
+        f"{tmp_path}: not used: 1 .mp3 file (spare.mp3)" in notes
+        and f"{tmp_path}/wav: not used: 1 folder (old)" in notes
+    )
     (tmp_path / "wav/take_2.ogg").rename(tmp_path / "wav/take_2.wma")
     _, problems, _ = find_takes([tmp_path], tmp_path / "wav")
     assert len(problems) == 1 and problems[0].endswith("not read as sound: take_2.wma")
@@ -530,11 +534,12 @@ def test_a_project_for_files_that_are_there(place, capsys):
     assert make_project.main([*arguments, "--fps", "30"]) == 2
     assert "a2_neutral.wav: no such file" in capsys.readouterr().err
     write_sound(home / "audio/a2_neutral.flac", *read_sound(home / "audio/a2.wav"))
-    (home / "audio/a2.wav").unlink()
+    (home / "audio/a2.wav").rename(home / "audio/a2.wma")
     assert make_project.main(arguments) == 2
     assert "--fps" in capsys.readouterr().err
     assert make_project.main([*arguments, "--fps", "30"]) == 0
-    assert "proposed: geom/skin/eye_dist_vertex_list.json" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "proposed: geom/skin/eye_dist_vertex_list.json" in told and "audio: not used: 1 .wma file (a2.wma)" in told
     sections = load_config("mine", ("dataset", "preproc", "train"))
     dataset = sections["dataset"]
     assert sections["preproc"].SKIN_PRUNE_MESH_MASK_FPATH == {"tiny": "/datasets/tiny/geom/skin/prune_mask.npy"}

@@ -78,7 +78,7 @@ def export(home, **more):
 def test_export_writes_what_the_scene_holds(scene, tmp_path):
     home = tmp_path / "anna"
     assert export(home, shot="s1_joy") == 25.0
-    assert export(home, shot="s2", frames=(4, 6), sound=False) == 25.0
+    assert export(home, shot="第二句", frames=(4, 6), sound=False) == 25.0
     assert scene.frame == 7.0 and scene.connected["blendShape1.jawOpen"][0] == "anim.output"
     first = moved(REST, scene.transforms["head"](1.0))  # the head rests where it is in the first frame
     np.testing.assert_allclose(
@@ -90,7 +90,7 @@ def test_export_writes_what_the_scene_holds(scene, tmp_path):
     shares = np.arange(1, 11)[:, None, None] / 10
     opening = moved(REST + OPEN, scene.transforms["head"](1.0)) - first
     np.testing.assert_allclose(skin, first + shares * opening, atol=1e-4)
-    assert np.load(home / "cache/tongue/s2/s2.npy").shape == (3, 3, 3)
+    assert np.load(home / "cache/tongue/第二句/第二句.npy").shape == (3, 3, 3)
     rig = read_rig_file(home / "bs_data/bs_skin.npz").meshes[0]
     assert rig.target_names == ("jawOpen",)
     np.testing.assert_allclose(rig.targets[0], opening, atol=1e-5)

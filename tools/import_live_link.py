@@ -2,7 +2,7 @@
 """Make a data set, and a project that trains on it, from Live Link Face recordings and a blendshape rig.
 
 TAKES are .csv recordings (the app's, or this framework's arkit_csv export) or folders of them. The sound of a take has
-its name (.wav, .flac, .mov, .mp4) and lies beside it or in --audio; when sound and recording have time codes (broadcast
+its name (.wav, .mp3, .mov, …) and lies beside it or in --audio; when sound and recording have time codes (broadcast
 waves, films) they are laid over each other by them, else both begin together. The rig is a .glb or .gltf with morph
 targets, a .usd with blend shapes, a folder of .obj files (neutral.obj and one for each shape), or an .npz like bs_skin.npz.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audio2face.artifacts.dataset_files import shot_folders
+from audio2face.artifacts.dataset_files import VOICES_FOLDER, shot_folders
 from audio2face.doctor.propose import Proposal, propose_lists
 from audio2face.formats import SeveralChannels, find_animation, read_animation
 from audio2face.formats.npy import read_npy
@@ -21,6 +21,7 @@ from audio2face.importing.dataset import (
     write_lists,
     written_shot,
 )
+from audio2face.listing import passed_over
 from audio2face.types import UserError, raise_problems
 
 PLACES = {
@@ -93,6 +94,9 @@ def survey(
     raise_problems(list(dict.fromkeys(problems)) or ([] if shots else [f"{home}: no shots in cache/skin"]))
     poses = np.concatenate(motion)
     notes = [f"found: {', '.join(files.values())}"]
+    heard = {home / f"audio/{shot.name}{shot.suffix}" for shot in shots} | {home / "audio" / VOICES_FOLDER}
+    unused = passed_over(p for p in (home / "audio").iterdir() if p not in heard)
+    notes += [f"{home / 'audio'}: not used: {line}" for line in unused]
     lacking = [name for name in LISTS if f"SKIN_{name.upper()}_VERTEX_LIST_FPATH" not in files]
     missing: tuple[str, ...] = ()
     if lacking and "SKIN_NEUTRAL_FPATH" in files:

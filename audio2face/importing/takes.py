@@ -59,11 +59,19 @@ def find_takes(inputs: Sequence[Path], sounds: Path | None = None) -> tuple[list
             problems.append(f"{path}: {found}")
         else:
             takes[name] = Take(name, path, found)
-    notes = renamed(names)
+    return list(takes.values()), problems, [*renamed(names), *_unused(inputs, sounds, list(takes.values()))]
+
+
+def _unused(inputs: Sequence[Path], sounds: Path | None, takes: Sequence[Take]) -> list[str]:
+    """Notes of recordings and sounds in the folders given that are of no take, and of all else in the folder of sounds."""
+    used = {path for take in takes for path in (take.curves, take.sound)}
+    kinds = (".csv", *SOUND_SUFFIXES, *FILM_SUFFIXES)
+    left = {entry: [p for p in entry.rglob("*") if p.suffix.lower() in kinds] for entry in inputs if entry.is_dir()}
     if sounds is not None and sounds.is_dir():
-        heard = {take.sound for take in takes.values()}
-        notes += [f"{sounds}: not used: {line}" for line in passed_over(p for p in sounds.iterdir() if p not in heard)]
-    return list(takes.values()), problems, notes
+        left[sounds] = list(sounds.iterdir())
+    return [
+        f"{f}: not used: {line}" for f, paths in left.items() for line in passed_over(p for p in paths if p not in used)
+    ]
 
 
 def shot_names(stems: Iterable[str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ import json
 import os
 import struct
 import sys
+import unicodedata
 
 import bpy
 import numpy as np
@@ -109,7 +110,7 @@ def shots(args, scene):
 
 
 def checked(name):
-    if not all(c.isascii() and (c.isalnum() or c in "_-.") for c in name):
+    if not all(unicodedata.category(c)[0] in "LMN" or c in "_-." for c in name):
         raise Mistake(f"shot {name!r}: use letters, digits, '_', '-' and '.' only")
     return name
 

@@ -23,6 +23,7 @@ import math
 import os
 import struct
 import sys
+import unicodedata
 import wave
 import zipfile
 
@@ -59,7 +60,7 @@ def export(
     )
     first, last = int(round(first)), int(round(last))
     shot = shot or os.path.splitext(os.path.basename(cmds.file(query=True, sceneName=True)))[0]
-    if not shot or not all(c.isascii() and (c.isalnum() or c in "_-.") for c in shot):
+    if not shot or not all(unicodedata.category(c)[0] in "LMN" or c in "_-." for c in shot):
         raise ValueError(f"shot {shot!r}: use letters, digits, '_', '-' and '.' only")
     if last < first:
         raise ValueError(f"shot {shot}: frames {first} to {last} are none")
