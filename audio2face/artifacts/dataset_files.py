@@ -70,7 +70,7 @@ class DatasetFiles:
     @classmethod
     def from_config(cls, dataset: Section, actor: str) -> DatasetFiles:
         """The files that config_dataset names for `actor`. Raises UserError listing every path that is not there."""
-        paths: dict[str, Path] = {}
+        paths: dict[str, Any] = {}
         problems: list[str] = []
         for name in PATHS:
             key = name.upper()

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -81,7 +81,7 @@ def _write(
             changes[report.actor] = ["nothing could be read of this actor: not copied"]
             continue
         changes[report.actor], placed = _copy_actor(report, report.subject, folder / report.actor)
-        there = {name: final / path.relative_to(folder) for name, path in placed.items()}
+        there: dict[str, Any] = {name: final / path.relative_to(folder) for name, path in placed.items()}
         copies[report.actor] = DatasetFiles(report.actor, **there)
     text = build_config_text(sections["dataset"], copies)
     (folder / "config_dataset.py").write_text(text, encoding="utf-8")

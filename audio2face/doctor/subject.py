@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from logging import getLogger
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -135,7 +134,7 @@ def readable(load: Callable[..., T], *arguments: Any) -> T | None:
 
 
 def _existing_files(dataset: Section, actor: str) -> DatasetFiles:
-    paths: dict[str, Path] = {}
+    paths: dict[str, Any] = {}
     for name in PATHS:
         value = getattr(dataset, name.upper()).get(actor)
         path = None if value is None else local_path(value)

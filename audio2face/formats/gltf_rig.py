@@ -131,8 +131,8 @@ class _Scene:
 
         Raises ValueError when such a list has another length and nothing else names them.
         """
-        lists = [_extras(place).get("targetNames") for place in (mesh, *parts, node)]
-        lists = [names for names in lists if isinstance(names, list) and names]
+        given = (_extras(place).get("targetNames") for place in (mesh, *parts, node))
+        lists = [names for names in given if isinstance(names, list) and names]
         found = next((names for names in lists if len(names) == count), None)
         accessors = self.accessor_names(parts, _name(node, mesh))
         if found is None and lists and not accessors:
@@ -141,7 +141,7 @@ class _Scene:
 
     def accessor_names(self, parts: list[dict], mesh_name: str) -> list[str]:
         """The targets' names as FBX2glTF and others put them, on the accessors of their positions; none unless all differ."""
-        targets = next((part["targets"] for part in parts if part.get("targets")), [])
+        targets: list[dict] = next((part["targets"] for part in parts if part.get("targets")), [])
         accessors = [self.root["accessors"][t["POSITION"]] if "POSITION" in t else {} for t in targets]
         names = [_shape_name(str(accessor.get("name") or ""), mesh_name) for accessor in accessors]
         return names if all(names) and len(set(names)) == len(names) else []

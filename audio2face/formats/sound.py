@@ -11,7 +11,8 @@ import numpy as np
 
 from audio2face.paths import atomic
 
-SOUND_SUFFIXES = (".wav", ".flac", ".aif", ".aiff", ".ogg", ".opus", ".mp3")  # of two sounds of a name the first is taken
+# Files that are taken for sound, everywhere; of two of one name the first is read.
+SOUND_SUFFIXES = (".wav", ".flac", ".aif", ".aiff", ".ogg", ".opus", ".mp3")
 _OPEN_ENDED = (0, 0x7FFFFFFF, 0xFFFFFFFF)  # data sizes that programs writing to a pipe leave in a wav header
 
 
