@@ -28,7 +28,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("out", metavar="HOME", type=Path, help="the actor's folder")
     parser.add_argument("--fps", type=float, help="of the caches (default: what Maya's caches say)")
     parser.add_argument("--skin-channel", metavar="NAME", help="the face, of Maya caches that hold several channels")
-    parser.add_argument("--tongue-channel", metavar="NAME", help="the tongue among them (in cache/tongue or cache/skin)")
+    parser.add_argument(
+        "--tongue-channel", metavar="NAME", help="the tongue among them (in cache/tongue or cache/skin)"
+    )
     add_names(parser.add_argument_group("project"))
     args = parser.parse_args(argv)
     return run(lambda: convert(args))

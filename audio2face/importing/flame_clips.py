@@ -119,6 +119,10 @@ def find_clips(options: FlameOptions) -> tuple[list[FlameClip], list[str], list[
     problems = []
     for path, stem in stems.items():
         name, found = names[stem], sounds.get(stem, [])
+        if len(found) > 1 and len({sound.parent for sound in found}) == 1:
+            first, *others = sorted(found, key=lambda sound: SOUND_SUFFIXES.index(sound.suffix.lower()))
+            notes.append(f"{name}: the sound is {first.name}; not used: {', '.join(sound.name for sound in others)}")
+            found = [first]
         same = [p for p, other in stems.items() if other == stem]
         if not found:
             problems.append(f"{path}: no sound {stem}.wav in {options.sounds}")
@@ -147,7 +151,9 @@ def _clip(name: str, path: Path, sound: Path, fps: float) -> tuple[FlameClip, li
     numbers = frame_numbers([p.stem for p in meshes])
     step, missing = gaps(numbers)
     if step > 1:
-        notes.append(f"{name}: the frames are numbered by {step} ({numbers[0]}, {numbers[1]}, …); taken as {fps:g} a second")
+        notes.append(
+            f"{name}: the frames are numbered by {step} ({numbers[0]}, {numbers[1]}, …); taken as {fps:g} a second"
+        )
     for before, after in missing:
         lost = (after - before) // step - 1
         which = f"frame {before + step} is" if lost == 1 else f"frames {before + step} to {after - step} are"
@@ -238,6 +244,8 @@ def _vertices(
 
 def _without_gaps(meshes: np.ndarray, frames: Sequence[int]) -> np.ndarray:
     """Frames 0, 1, … (T, V, 3) of meshes (n, V, 3) that are those of `frames`, straight lines between them."""
+    if len(frames) == frames[-1] + 1:
+        return meshes
     position = np.interp(np.arange(frames[-1] + 1), frames, np.arange(len(frames)))
     first = position.astype(int)
     share = (position - first).astype(np.float32)[:, None, None]

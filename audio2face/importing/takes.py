@@ -66,7 +66,8 @@ def _unused(inputs: Sequence[Path], sounds: Path | None, takes: Sequence[Take]) 
     """Notes of recordings and sounds in the folders given that are of no take, and of all else in the folder of sounds."""
     used = {path for take in takes for path in (take.curves, take.sound)}
     kinds = (".csv", *SOUND_SUFFIXES, *FILM_SUFFIXES)
-    left = {entry: [p for p in entry.rglob("*") if p.suffix.lower() in kinds] for entry in inputs if entry.is_dir()}
+    folders = [entry for entry in inputs if entry.is_dir()]
+    left = {f: [p for p in f.rglob("*") if p.suffix.lower() in kinds and p.parent != sounds] for f in folders}
     if sounds is not None and sounds.is_dir():
         left[sounds] = list(sounds.iterdir())
     return [
@@ -77,20 +78,24 @@ def _unused(inputs: Sequence[Path], sounds: Path | None, takes: Sequence[Take]) 
 def shot_names(stems: Iterable[str]) -> dict[str, str]:
     """A shot's name for every take: what is not a letter or digit of any script, `_`, `-` or `.` becomes `_`.
 
-    Names that would then be the same, also but for the case of letters, are numbered in the order given.
+    Names that would then be the same, also but for the case of letters, are numbered in the order given; a take that is
+    called so itself keeps the name.
     """
     names: dict[str, str] = {}
     taken: set[str] = set()
-    for stem in dict.fromkeys(stems):
-        kept = "".join(c if unicodedata.category(c)[0] in "LMN" or c in "_.-" else "\0" for c in _composed(stem))
-        plain = name = re.sub("\0+", "_", kept).strip("_.-") or "take"
-        number = 1
+    for stem in sorted(dict.fromkeys(stems), key=lambda stem: _plain(stem) != _composed(stem)):
+        name, number = _plain(stem), 1
         while name.casefold() in taken:
             number += 1
-            name = f"{plain}_{number}"
+            name = f"{_plain(stem)}_{number}"
         taken.add(name.casefold())
         names[stem] = name
     return names
+
+
+def _plain(stem: str) -> str:
+    kept = "".join(c if unicodedata.category(c)[0] in "LMN" or c in "_.-" else "\0" for c in _composed(stem))
+    return re.sub("\0+", "_", kept).strip("_.-") or "take"
 
 
 def renamed(names: Mapping[str, str]) -> list[str]:
@@ -124,6 +129,6 @@ def _sound(path: Path, stem: str, sounds: Path | None, alone: bool) -> Path | st
     if alone and len(others) == 1:
         return others[0]
     where = " or ".join(map(str, folders))
-    unread = natural_order(p.name for f in folders if f.is_dir() for p in f.iterdir() if p.stem == stem and p != path)
+    unread = natural_order({p.name for f in folders if f.is_dir() for p in f.iterdir() if p.stem == stem and p != path})
     beside = f"; not read as sound: {', '.join(unread)}" if unread else ""
     return f"no sound {stem}{suffixes[0]} (or {', '.join(suffixes[1:])}) in {where}{beside}"
