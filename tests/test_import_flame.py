@@ -174,10 +174,12 @@ def test_frames_without_leading_zeros_come_in_their_order(place, capsys):
     rig = write_meshes(place, range(1, 31))
     (place / "npy/notes.txt").write_text("x")
     (place / "wav/b.m4a").write_bytes(b"x")
+    (place / "wav/seq.mp3").write_bytes(b"x")
     assert import_clips(place, "--fps", "30", "--units", "cm") == 0
     np.testing.assert_allclose(heights(place, rig), np.arange(1, 31), atol=1e-3)
     told = capsys.readouterr().out
     assert "not a clip: 1 .txt file (notes.txt)" in told and "not read as sound: 1 .m4a file (b.m4a)" in told
+    assert "the sound is seq.wav; not used: seq.mp3" in told
 
 
 def test_frames_that_are_missing_are_told_and_do_not_shift_the_rest(place, capsys):

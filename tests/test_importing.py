@@ -347,7 +347,7 @@ def test_takes_in_any_script_are_shots_of_their_own(tmp_path):
     names = ["第一句", "第二句", "joy 1", "joy_1", "Joy 1", "दो", "दे", "é", "😀", "😡", "взгляд-2"]
     assert shot_names(["第一句", "第二句", "взгляд-2"]) == {n: n for n in ("第一句", "第二句", "взгляд-2")}
     assert shot_names(["joy 1", "joy_1", "Joy 1", "😀", "😡"]) == {
-        "joy 1": "joy_1", "joy_1": "joy_1_2", "Joy 1": "Joy_1_3", "😀": "take", "😡": "take_2"
+        "joy 1": "joy_1_2", "joy_1": "joy_1", "Joy 1": "Joy_1_3", "😀": "take", "😡": "take_2"
     }  # fmt: skip
     assert shot_names(["e\u0301"]) == {"e\u0301": "\u00e9"}  # as macOS writes an accent
     for name in names:
@@ -368,10 +368,7 @@ def test_takes_come_in_natural_order_and_what_is_passed_over_is_told(tmp_path):
     (tmp_path / "wav/spare.mp3").write_bytes(b"")
     takes, problems, notes = find_takes([tmp_path], tmp_path / "wav")
     assert [take.name for take in takes] == ["take_1", "take_2", "take_10"] and not problems
-    assert (
-        f"{tmp_path}: not used: 1 .mp3 file (spare.mp3)" in notes
-        and f"{tmp_path}/wav: not used: 1 folder (old)" in notes
-    )
+    assert [note.split(": not used: ")[1] for note in notes] == ["1 folder (old)", "1 .mp3 file (spare.mp3)"]
     (tmp_path / "wav/take_2.ogg").rename(tmp_path / "wav/take_2.wma")
     _, problems, _ = find_takes([tmp_path], tmp_path / "wav")
     assert len(problems) == 1 and problems[0].endswith("not read as sound: take_2.wma")
