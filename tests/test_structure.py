@@ -1,6 +1,7 @@
 """Who may import whom, and where an accelerator may be named."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,13 @@ def imports(path):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
+
+
+def test_folders_are_read_in_natural_order():
+    """frame_2 before frame_10, wherever files are a sequence or shown to people."""
+    rooms = ("formats", "data", "importing", "doctor", "inference", "viewer", "evaluation", "render")
+    lines = [(p.name, line) for p in FILES if room_of(p) in rooms for line in p.read_text().splitlines()]
+    assert not [found for found in lines if re.search(r"sorted\(.*\b(iterdir|glob|rglob|listdir)\(", found[1])]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from audio2face.formats.json_file import read_json, write_json
+from audio2face.listing import natural_order
 from audio2face.machine import num_cores
 from audio2face.paths import FRAMEWORK_ROOT
 from audio2face.processes import local_count, local_rank
@@ -44,7 +45,7 @@ def train_together(config_name: str, resume: str | None, count: int) -> str:
             preexec_fn=_end_with_parent if os.name == "posix" else None,
         )
         interrupted = _wait(process, Path(folder))
-        outcomes = [read_json(path) for path in sorted(Path(folder).glob("outcome_*.json"))]
+        outcomes = [read_json(path) for path in natural_order(Path(folder).glob("outcome_*.json"))]
     for outcome in outcomes:
         if "error" in outcome:
             raise UserError(outcome["error"])
