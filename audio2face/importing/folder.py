@@ -93,7 +93,7 @@ def survey(
         problems.append(f"caches of different rates: {', '.join(f'{r:g}' for r in sorted(rates))}; say --fps")
     raise_problems(list(dict.fromkeys(problems)) or ([] if shots else [f"{home}: no shots in cache/skin"]))
     poses = np.concatenate(motion)
-    notes = [f"found: {', '.join(files.values())}"]
+    notes = [f"found: {', '.join(dict.fromkeys(files.values()))}"]
     heard = {home / f"audio/{shot.name}{shot.suffix}" for shot in shots} | {home / "audio" / VOICES_FOLDER}
     unused = passed_over(p for p in (home / "audio").iterdir() if p not in heard)
     notes += [f"{home / 'audio'}: not used: {line}" for line in unused]
