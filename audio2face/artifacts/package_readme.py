@@ -96,7 +96,7 @@ def emotion_weights(spec: NetworkSpec) -> str:
 
 def triangle_row(actor: ActorData) -> str:
     """The row of a table of files for the faces of an actor's meshes, when they are known."""
-    if actor.triangles is None:
+    if not actor.topology:
         return ""
     return f"| `triangles_{actor.actor}.npz` | faces of the meshes, for `audio2face.load_model`; the runtime does not read it |\n"
 

@@ -198,7 +198,7 @@ def check_exports(formats: Sequence[str], face: FaceFiles, where: str) -> None:
         if exporter.faces and face.topology.skin is None:
             problems.append(
                 f"{name} needs the faces of the skin mesh, which {where} does not have: set SKIN_TRIANGLES_FPATH in "
-                "config_dataset.py, then preprocess and train again"
+                "config_dataset.py (no training is needed; what is deployed already has to be deployed again)"
             )
         if exporter.blendshapes and "skin" not in face.rigs:
             problems.append(
