@@ -360,7 +360,11 @@ def test_formats_say_what_they_need(project):
 
 
 def name_faces(project, **keys):
-    lines = {f"{key}_TRIANGLES_FPATH": {"ada": str(path)} for key, path in keys.items()}
+    name_files(project, **{f"{key}_TRIANGLES_FPATH": path for key, path in keys.items()})
+
+
+def name_files(project, **keys):
+    lines = {key: {"ada": str(path)} for key, path in keys.items()}
     lines |= {"ACTOR_NAMES": ["ada"], "CACHE_FPS": {"ada": 30.0}}  # the data itself need not be there
     lines |= {key: {"ada": "/datasets/gone"} for key in ("AUDIO_ROOT", "SKIN_CACHE_ROOT")}
     text = "".join(f"{key} = {value!r}\n" for key, value in lines.items())
@@ -411,3 +415,27 @@ def test_faces_of_another_mesh_are_an_error_unless_the_run_keeps_its_own(project
     np.save(project / "skin.npy", np.array([[0, 1, 2]]))
     deploy.run("tiny", run.name)
     assert "its faces use vertices 0 to 2, the skin has 12: are they of another mesh?" in caplog.text
+
+
+def test_blendshapes_may_be_named_after_training(project, caplog):
+    from audio2face import load_model
+    from audio2face.commands import deploy, infer
+
+    run = fake_run.make_train_run(project / "workspace" / "output_train", blendshapes=False)
+    keys = {}
+    for mesh, files in fake_run.make_preproc(project / "data", "ada").blendshapes.items():
+        keys[f"BLENDSHAPE_{mesh.upper()}_FPATH"] = files["data"]  # wide strings: made ready as in preprocessing
+        keys[f"BLENDSHAPE_{mesh.upper()}_CONFIG_FPATH"] = files["config"]
+    name_files(project, **keys)
+    folder = project / "workspace/output_inference" / infer.run("tiny", run.name, OUTPUT_FORMATS=["json"])
+    assert "jawOpen" in read_animation_json(next(folder.glob("*.json"))).weights
+    deploy.run("tiny", run.name)
+    deployed = project / "workspace/output_deploy" / run.name
+    assert load_model(deployed).details("ada").face.rigs.keys() == {"skin", "tongue"}
+    assert "no complete set" not in (deployed / "README.md").read_text() and "no blendshape weights" not in caplog.text
+    with np.load(keys["BLENDSHAPE_SKIN_FPATH"]) as stored:
+        short = {name: array if name == "poseNames" else array[1:] for name, array in stored.items()}
+    np.savez(keys["BLENDSHAPE_SKIN_FPATH"], **short)
+    with pytest.raises(UserError, match=r"BLENDSHAPE_SKIN_FPATH .*expected finite numbers .12, 3., found .11, 3."):
+        deploy.run("tiny", run.name)
+    assert not list(run.path.rglob("bs_*"))

@@ -30,7 +30,9 @@ def table(report: Report) -> str:
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="*", type=Path, help="model folder, or a folder of one model folder per actor")
-    parser.add_argument("--blendshapes", action="store_true", help="every actor must have blendshapes of skin and tongue")
+    parser.add_argument(
+        "--blendshapes", action="store_true", help="every actor must have blendshapes of skin and tongue"
+    )
     parser.add_argument("--geometry-only", action="store_true", help=argparse.SUPPRESS)  # the default; scripts name it
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--rules", action="store_true", help="list the rules and exit")

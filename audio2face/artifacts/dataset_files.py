@@ -195,7 +195,10 @@ class DatasetFiles:
         """
         faces: dict[str, np.ndarray] = {}
         problems: list[str] = []
-        for mesh, count, load in (("skin", num_skin, self.skin_triangles), ("tongue", num_tongue, self.tongue_triangles)):
+        for mesh, count, load in (
+            ("skin", num_skin, self.skin_triangles),
+            ("tongue", num_tongue, self.tongue_triangles),
+        ):
             try:
                 found = None if count is None else load()
             except UserError as error:
@@ -208,7 +211,9 @@ class DatasetFiles:
             if not found.size or found.min() < 0:
                 problems.append(f"{where}: expected triangles of vertices from 0")
             elif found.max() >= count:
-                problems.append(f"{where}: vertex {found.max()} does not exist; the {mesh} has vertices 0 to {count - 1}")
+                problems.append(
+                    f"{where}: vertex {found.max()} does not exist; the {mesh} has vertices 0 to {count - 1}"
+                )
             elif found.max() < count - 1:
                 used = f"vertices 0 to {found.max()}, the {mesh} has {count}"
                 logger.warning("%s: its faces use %s: are they of another mesh?", where, used)

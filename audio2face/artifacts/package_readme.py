@@ -130,5 +130,5 @@ def _blendshape_note(actor: ActorData) -> str:
     return (
         "\nThis model holds no complete set of skin and tongue blendshapes: it gives vertices, and a host that asks\n"
         "for blendshape weights refuses it. Give BLENDSHAPE_SKIN_FPATH, BLENDSHAPE_TONGUE_FPATH and their CONFIG\n"
-        "files in config_dataset, preprocess and train again to have them.\n"
+        "files in config_dataset and deploy again to have them; no training is needed.\n"
     )

@@ -184,12 +184,13 @@ class ActorData:
 class TrainRun:
     """A finished training run on disk. Arrays are read when asked for.
 
-    `faces` {actor: faces of the meshes} go before those that the run keeps.
+    `faces` {actor: faces of the meshes} and `blendshapes` {actor: as in ActorData} go before those that the run keeps.
     """
 
     path: Path
     spec: NetworkSpec
     faces: Mapping[str, Topology] = field(default_factory=dict)
+    blendshapes: Mapping[str, dict[str, dict[str, Path]]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -215,7 +216,8 @@ class TrainRun:
         if name not in self.spec.actors:
             raise UserError(f"actor {name!r}: training run {self.name} knows {', '.join(self.spec.actors)}")
         data = _read_actor(self.path / "actors" / name, name)
-        return replace(data, topology=self.faces.get(name) or data.topology)
+        blendshapes = {**data.blendshapes, **self.blendshapes.get(name, {})}
+        return replace(data, topology=self.faces.get(name) or data.topology, blendshapes=blendshapes)
 
     def emotion_db(self, actor: str) -> EmotionDB:
         """The implicit emotions of an actor's shots. Raises UserError when the run was not exported."""

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from audio2face.artifacts.dataset_files import faces_now
 from audio2face.artifacts.model_package import actor_config
 from audio2face.artifacts.run_dir import LATEST, resolve_run
-from audio2face.artifacts.topology import Topology
 from audio2face.artifacts.train_run import TrainRun, load_train_run
+from audio2face.commands.late_files import with_late_files
 from audio2face.config import Section, load_config, section_from_values
 from audio2face.paths import local_path
-from audio2face.types import UserError, raise_problems
+from audio2face.types import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +38,7 @@ def find_training_run(config_name: str, run_name: str, train: Section) -> TrainR
     """Open the training run of a full name, or the project's newest one for `latest`.
 
     `latest` looks for runs of the project's RUN_NAME, kind of network and actors, as far as its files say them. The run
-    comes with the faces of the meshes that config_dataset names now. Raises UserError when they are of other meshes.
+    comes with the faces and blendshapes that config_dataset names now. Raises UserError when they are of other meshes.
     """
     has_file = train.file is not None
     folder = resolve_run(
@@ -53,28 +51,7 @@ def find_training_run(config_name: str, run_name: str, train: Section) -> TrainR
     )
     run = load_train_run(folder)
     logger.info("training run %s: %s network of %s", run.name, run.spec.network_type, ", ".join(run.spec.actors))
-    return replace(run, faces=_faces(config_name, run))
-
-
-def _faces(config_name: str, run: TrainRun) -> dict[str, Topology]:
-    try:
-        dataset = load_config(config_name, (), optional=("dataset",))["dataset"]
-    except UserError as error:
-        logger.warning("faces of the meshes are those of the training run: %s", error.lines[0])
-        return {}
-    found, problems = {}, []
-    for actor in run.spec.actors:
-        data = run.actor(actor)
-        count = {mesh: int(data.data_info[f"num_verts_{mesh}"]) for mesh in ("skin", "tongue")}
-        has_tongue = data.network_data["shapes_mean_tongue"].any()
-        try:
-            found[actor] = faces_now(
-                dataset, actor, data.topology, count["skin"], count["tongue"] if has_tongue else None, run.name
-            )
-        except UserError as error:
-            problems += error.lines
-    raise_problems(problems)
-    return found
+    return with_late_files(config_name, run)
 
 
 def _same_project(config_name: str, train: Section) -> Callable[[Path], bool]:

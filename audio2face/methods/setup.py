@@ -143,7 +143,9 @@ def _with_faces(run: PreprocRun, dataset: Section) -> PreprocRun:
     """The run with the faces of its meshes that config_dataset names now. Raises UserError when they are of others."""
     num_skin, num_tongue = (int(run.data_info[f"num_verts_{mesh}"]) for mesh in ("skin", "tongue"))
     own = run.topology
-    return replace(run, faces=faces_now(dataset, run.actor, own, num_skin, num_tongue if run.has_tongue else None, run.name))
+    return replace(
+        run, faces=faces_now(dataset, run.actor, own, num_skin, num_tongue if run.has_tongue else None, run.name)
+    )
 
 
 def _warn_of_changes(config_name: str, run: PreprocRun, dataset: Section, preproc: Section | None) -> None:
