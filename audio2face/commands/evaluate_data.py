@@ -165,20 +165,11 @@ def clips_to_measure(
         seen = {(actor, shot) for actor, shot in seen if actor in new and _same_cache(new[actor].files, files[actor])}
     there = {actor: n.shots for actor, n in new.items()} or shots
     offered = [row for n in new.values() for row in n.rows] or template
-    rows: list[Any] = []
     if wanted.shots:
-        known = [shot for by_name in there.values() for shot in by_name.values()]
-        _, rows = split_rows(list(wanted.shots), [] if new else train.CLIPS, offered, known, (), key="--shots")
-    elif train.VALIDATION_CLIPS and not new:
-        inference = load_config(config_name, (), optional=("inference",), network_type=train.NETWORK_TYPE)["inference"]
-        needed = source_shots(inference.CONFIG, actors)
-        _, rows = split_rows(train.VALIDATION_CLIPS, train.CLIPS, template, every, train.AUG_MUTED_SHOTS, needed)
-        if overlap := sorted({row[1] for row in rows if _key(row) in seen}):
-            logger.warning("VALIDATION_CLIPS: not measured on, since they were trained on: %s", ", ".join(overlap))
-    if wanted.shots and not rows:
-        raise UserError(f"--shots {' '.join(wanted.shots)}: no sound belongs to these shots")
-    if not wanted.shots:
-        rows = [row for row in rows if _key(row) not in seen] or [row for row in offered if _key(row) not in seen]
+        rows = _named_rows(wanted.shots, [] if new else train.CLIPS, offered, there)
+    else:
+        kept = [] if new else _kept_rows(config_name, train, template, every, actors, seen)
+        rows = kept or [row for row in offered if _key(row) not in seen]
     if not rows:
         example = example_shot(template, train.AUG_MUTED_SHOTS)
         raise UserError(
@@ -188,9 +179,8 @@ def clips_to_measure(
         )
     again = sorted({_key(row) for row in rows if _key(row) in seen})
     if again:
-        logger.warning(
-            "trained on, so that the numbers show what was learnt by heart: %s", ", ".join(shot for _, shot in again)
-        )
+        names = ", ".join(shot for _, shot in again)
+        logger.warning("trained on, so that the numbers show what was learnt by heart: %s", names)
     measured = {actor: new[actor].files if actor in new else files[actor] for actor in actors}
     clips = _clips(rows, there, measured, "clip to measure on")
     trained_rows = [row for row in trained[runs[0].name] if row[0] in shots and row[1] in shots[row[0]]]
@@ -205,6 +195,36 @@ def clips_to_measure(
         taught, faces = [c for c in training if c.shot.actor == actor], runs[0].actor(actor).topology.skin
         sources[actor] = ActorSource(preproc[actor], measured[actor], units, taught, faces, given)
     return Measured(clips, sources, again)
+
+
+def _named_rows(
+    names: Sequence[str], clips: Sequence[Any], offered: Sequence[Any], shots: Mapping[str, Mapping[str, Shot]]
+) -> list[Any]:
+    """The clips of shots by name or pattern. Raises UserError for what names none."""
+    known = [shot for by_name in shots.values() for shot in by_name.values()]
+    rows = split_rows(list(names), clips, offered, known, (), key="--shots")[1]
+    if not rows:
+        raise UserError(f"--shots {' '.join(names)}: no sound belongs to these shots")
+    return rows
+
+
+def _kept_rows(
+    config_name: str,
+    train: Section,
+    template: Sequence[Any],
+    shots: Sequence[Shot],
+    actors: Sequence[str],
+    seen: set[tuple[str, str]],
+) -> list[Any]:
+    """The clips of VALIDATION_CLIPS that were not trained on."""
+    if not train.VALIDATION_CLIPS:
+        return []
+    inference = load_config(config_name, (), optional=("inference",), network_type=train.NETWORK_TYPE)["inference"]
+    needed = source_shots(inference.CONFIG, actors)
+    _, rows = split_rows(train.VALIDATION_CLIPS, train.CLIPS, template, shots, train.AUG_MUTED_SHOTS, needed)
+    if overlap := sorted({row[1] for row in rows if _key(row) in seen}):
+        logger.warning("VALIDATION_CLIPS: not measured on, since they were trained on: %s", ", ".join(overlap))
+    return [row for row in rows if _key(row) not in seen]
 
 
 def _same_cache(one: DatasetFiles, other: DatasetFiles) -> bool:

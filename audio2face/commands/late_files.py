@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from audio2face.artifacts.dataset_files import check_path, faces_now
+from audio2face.artifacts.topology import Topology
 from audio2face.artifacts.train_run import ActorData, TrainRun
 from audio2face.config import Section, load_config
 from audio2face.formats.json_file import read_json, write_json
@@ -33,7 +34,9 @@ def with_late_files(config_name: str, run: TrainRun) -> TrainRun:
     except UserError as error:
         logger.warning("faces and blendshapes are those of the training run: %s", error.lines[0])
         return run
-    faces, blendshapes, problems = {}, {}, []
+    faces: dict[str, Topology] = {}
+    blendshapes: dict[str, dict[str, Files]] = {}
+    problems: list[str] = []
     for actor in run.spec.actors:
         data = run.actor(actor)
         counts = _num_vertices(data)

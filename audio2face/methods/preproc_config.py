@@ -38,7 +38,9 @@ def changed_keys(folder: Path, actor: str, dataset: Section, preproc: Section | 
 
     `preproc` None, or without a file, is not compared; neither is what the run does not record.
     """
-    changed = _changed(folder / "configs/config_dataset_full.json", actor, dataset, READ_BY_TRAINING | READ_AFTER_TRAINING)
+    changed = _changed(
+        folder / "configs/config_dataset_full.json", actor, dataset, READ_BY_TRAINING | READ_AFTER_TRAINING
+    )
     if preproc is not None and preproc.file is not None:
         changed += _changed(folder / "configs/config_preproc_full.json", actor, preproc, WITHOUT_EFFECT)
     return changed
