@@ -7,6 +7,7 @@ An option is listed here only when the command behind it implements it.
 from __future__ import annotations
 
 import argparse
+import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,34 @@ def _count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
     return int(text)
+
+
+INFERENCE_MODES = (
+    "offline",
+    "streaming",
+    "streaming_stateless",
+    "streaming_stateless_output_delta",
+    "offline_onnx",
+    "offline_trt",
+    "streaming_stateless_onnx",
+    "streaming_stateless_trt",
+    "streaming_stateless_output_delta_onnx",
+    "streaming_stateless_output_delta_trt",
+)
+
+
+def _mode(text: str) -> str:
+    if text not in INFERENCE_MODES:
+        near = difflib.get_close_matches(text, INFERENCE_MODES, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there is {', '.join(INFERENCE_MODES)}"
+        raise argparse.ArgumentTypeError(f"{text!r} is unknown: {hint}")
+    return text
+
+
+def _shots(text: str) -> str:
+    if text.startswith("-") or not all(text.split(",")):
+        raise argparse.ArgumentTypeError(f"{text!r} are not names of shots: write them as a1_joy,b2_* or with spaces")
+    return text
 
 
 CONFIG = ("CONFIG_NAME", "a folder of configs/ (or of A2F_CONFIGS_ROOT)")
@@ -109,6 +138,15 @@ COMMANDS = {
             ),
             Option("--emotion", {"metavar": "NAME", "help": "an emotion of the run, instead of EMOTION_LABEL"}),
             Option("--actor", {"metavar": "NAME", "help": "an actor of the run, instead of ACTOR_NAME"}),
+            Option(
+                "--mode",
+                {
+                    "type": _mode,
+                    "metavar": "MODE",
+                    "help": "how it is computed, instead of INFERENCE_MODE: regression has offline, offline_onnx; diffusion "
+                    f"{', '.join(m for m in INFERENCE_MODES if not m.startswith('offline_'))}",
+                },
+            ),
         ),
     ),
     "evaluate": Command(
@@ -119,6 +157,26 @@ COMMANDS = {
         options=(
             Option("--compare", {"nargs": "+", "metavar": "RUN", "help": "other training runs, in the same tables"}),
             Option("--emotion", {"metavar": "NAME", "help": "animate every shot in this emotion, not in its own"}),
+            Option(
+                "--shots",
+                {
+                    "nargs": "+",
+                    "type": _shots,
+                    "metavar": "SHOT",
+                    "help": "measure on these shots (names or patterns such as 'eg*', with commas or spaces between), also "
+                    "when they were trained on, which the report then says",
+                },
+            ),
+            Option(
+                "--data",
+                {
+                    "nargs": 1,
+                    "metavar": "FOLDER",
+                    "help": "measure on the shots of this folder: audio/<shot>.wav and cache/skin/<shot>/, of several actors "
+                    "in a folder for each",
+                },
+                is_path=True,
+            ),
             Option(
                 "--lips",
                 {"nargs": 1, "metavar": "FILE", "help": "JSON list of lip vertices, instead of those of the lip lists"},

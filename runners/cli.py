@@ -45,18 +45,20 @@ def call_deploy(module: Any, args: Any) -> str:
 
 
 def call_inference(module: Any, args: Any) -> str:
-    """Options override the config's keys: AUDIO_PATH (list of paths), EMOTION_LABEL, ACTOR_NAME."""
-    keys = {"AUDIO_PATH": "audio", "EMOTION_LABEL": "emotion", "ACTOR_NAME": "actor"}
+    """Options override the config's keys: AUDIO_PATH (list of paths), EMOTION_LABEL, ACTOR_NAME, INFERENCE_MODE."""
+    keys = {"AUDIO_PATH": "audio", "EMOTION_LABEL": "emotion", "ACTOR_NAME": "actor", "INFERENCE_MODE": "mode"}
     overrides = {key: getattr(args, dest, None) for key, dest in keys.items()}
     given = {key: value for key, value in overrides.items() if value is not None}
     return module.run(args.config_name, args.training_run_name_full, **given)
 
 
 def call_evaluate(module: Any, args: Any) -> str:
-    """Regions are the first files of `--lips` and `--upper-face`, by name."""
+    """Regions are the first files of `--lips` and `--upper-face`, by name; `--shots` may hold several names in one word."""
     given = {name: getattr(args, name, None) for name in ("compare", "emotion", "videos")}
     regions = {name: getattr(args, name, None) for name in ("lips", "upper_face")}
     given["regions"] = {name: paths[0] for name, paths in regions.items() if paths} or None
+    given["shots"] = [name for word in getattr(args, "shots", None) or () for name in word.split(",")] or None
+    given["data"] = next(iter(getattr(args, "data", None) or ()), None)
     return module.run(
         args.config_name, args.training_run_name_full, **{k: v for k, v in given.items() if v is not None}
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from audio2face.artifacts.emotion_db import EmotionDB
+from audio2face.artifacts.topology import Topology
 from audio2face.artifacts.train_run import NetworkSpec, TrainRun, write_train_run
 from audio2face.formats.json_file import write_json
 
@@ -50,7 +51,7 @@ class FakePreproc:
     data_info: dict
     mean_geometry: np.ndarray
     blendshapes: dict
-    triangles: Path | None = None
+    topology: Topology = field(default_factory=Topology)
 
 
 def make_preproc(folder: Path, actor: str, num_skin: int = 3, blendshapes: bool = True, seed: int = 0) -> FakePreproc:

@@ -95,8 +95,7 @@ def test_compact_keeps_the_frames_that_trained_and_their_numbers(tmp_path):
 def test_train_run_round_trip(tmp_path):
     spec = fake_run.make_spec(("ada", "bob"))
     preproc = {a: fake_run.make_preproc(tmp_path / "src", a, 3 + i) for i, a in enumerate(spec.actors)}
-    write_topology(tmp_path / "src" / "triangles.npz", Topology(np.array([[0, 1, 11]])))
-    preproc["bob"].triangles = tmp_path / "src" / "triangles.npz"
+    preproc["bob"].topology = Topology(np.array([[0, 1, 11]]))
     write_train_run(tmp_path / "run", spec, preproc)
     run = load_train_run(tmp_path / "run")
     assert not run.actor("ada").topology and run.actor("bob").topology.skin.tolist() == [[0, 1, 11]]

@@ -354,3 +354,88 @@ def test_formats_say_what_they_need(project):
     lines = error.value.lines
     assert len(lines) == 2 and "SKIN_TRIANGLES_FPATH" in lines[0] and "BLENDSHAPE_SKIN_FPATH" in lines[1]
     assert not (project / "workspace" / "output_inference").exists()
+
+
+# ---- faces that are named after training
+
+
+def name_faces(project, **keys):
+    name_files(project, **{f"{key}_TRIANGLES_FPATH": path for key, path in keys.items()})
+
+
+def name_files(project, **keys):
+    lines = {key: {"ada": str(path)} for key, path in keys.items()}
+    lines |= {"ACTOR_NAMES": ["ada"], "CACHE_FPS": {"ada": 30.0}}  # the data itself need not be there
+    lines |= {key: {"ada": "/datasets/gone"} for key in ("AUDIO_ROOT", "SKIN_CACHE_ROOT")}
+    text = "".join(f"{key} = {value!r}\n" for key, value in lines.items())
+    (project / "configs/tiny/config_dataset.py").write_text(text)
+
+
+def test_faces_may_be_named_after_training(project):
+    from audio2face.commands import deploy, infer
+
+    run = fake_run.make_train_run(project / "workspace" / "output_train")
+    faces = np.array([[0, 1, 2], [9, 10, 11]])
+    np.save(project / "skin.npy", faces)
+    (project / "tongue.obj").write_text("v 0 0 0\n" * 5 + "f 1 2 3 4\n")
+    name_faces(project, SKIN=project / "skin.npy", TONGUE=project / "tongue.obj")
+    folder = project / "workspace/output_inference" / infer.run("tiny", run.name, OUTPUT_FORMATS=["gltf"])
+    meshes, _ = read_gltf(folder / "hello_ada_ada_neutral_offline.glb")
+    assert [len(mesh.triangles) for mesh in meshes] == [2, 2]
+    deploy.run("tiny", run.name)
+    deployed = project / "workspace/output_deploy" / run.name
+    topology = read_topology(deployed / "triangles_ada.npz", 12, 5)
+    np.testing.assert_array_equal(topology.skin, faces)
+    assert topology.tongue.tolist() == [[0, 1, 2], [0, 2, 3]] and topology.units_per_metre == 100.0
+    assert "`triangles_ada.npz`" in (deployed / "README.md").read_text()
+    assert not (run.path / "actors/ada/triangles.npz").exists()  # a finished run stays as it is
+    np.save(project / "skin.npy", faces[:1])  # corrected: what is named now counts
+    deploy.run("tiny", run.name)
+    assert read_topology(deployed / "triangles_ada.npz", 12, 5).skin.tolist() == [[0, 1, 2]]
+
+
+def test_faces_of_another_mesh_are_an_error_unless_the_run_keeps_its_own(project, caplog):
+    from audio2face.commands import deploy
+
+    run = fake_run.make_train_run(project / "workspace" / "output_train")
+    np.save(project / "skin.npy", np.array([[0, 1, 12]]))
+    name_faces(project, SKIN=project / "skin.npy", TONGUE=project / "no.obj")
+    with pytest.raises(UserError) as error:
+        deploy.run("tiny", run.name)
+    assert "TONGUE_TRIANGLES_FPATH of actor 'ada': no such file" in str(error.value) and run.name in str(error.value)
+    name_faces(project, SKIN=project / "skin.npy")
+    with pytest.raises(UserError, match=r"SKIN_TRIANGLES_FPATH .*skin.npy: vertex 12 does not exist; .* 0 to 11"):
+        deploy.run("tiny", run.name)
+    assert not (project / "workspace/output_deploy").exists()
+    write_topology(run.path / "actors/ada/triangles.npz", Topology(np.array([[0, 1, 2]]), None, 1.0))
+    deploy.run("tiny", run.name)
+    kept = read_topology(project / "workspace/output_deploy" / run.name / "triangles_ada.npz", 12, 5)
+    assert kept.skin.tolist() == [[0, 1, 2]] and kept.units_per_metre == 1.0
+    assert f"the faces that run {run.name} keeps are used" in caplog.text
+    np.save(project / "skin.npy", np.array([[0, 1, 2]]))
+    deploy.run("tiny", run.name)
+    assert "its faces use vertices 0 to 2, the skin has 12: are they of another mesh?" in caplog.text
+
+
+def test_blendshapes_may_be_named_after_training(project, caplog):
+    from audio2face import load_model
+    from audio2face.commands import deploy, infer
+
+    run = fake_run.make_train_run(project / "workspace" / "output_train", blendshapes=False)
+    keys = {}
+    for mesh, files in fake_run.make_preproc(project / "data", "ada").blendshapes.items():
+        keys[f"BLENDSHAPE_{mesh.upper()}_FPATH"] = files["data"]  # wide strings: made ready as in preprocessing
+        keys[f"BLENDSHAPE_{mesh.upper()}_CONFIG_FPATH"] = files["config"]
+    name_files(project, **keys)
+    folder = project / "workspace/output_inference" / infer.run("tiny", run.name, OUTPUT_FORMATS=["json"])
+    assert "jawOpen" in read_animation_json(next(folder.glob("*.json"))).weights
+    deploy.run("tiny", run.name)
+    deployed = project / "workspace/output_deploy" / run.name
+    assert load_model(deployed).details("ada").face.rigs.keys() == {"skin", "tongue"}
+    assert "no complete set" not in (deployed / "README.md").read_text() and "no blendshape weights" not in caplog.text
+    with np.load(keys["BLENDSHAPE_SKIN_FPATH"]) as stored:
+        short = {name: array if name == "poseNames" else array[1:] for name, array in stored.items()}
+    np.savez(keys["BLENDSHAPE_SKIN_FPATH"], **short)
+    with pytest.raises(UserError, match=r"BLENDSHAPE_SKIN_FPATH .*expected finite numbers .12, 3., found .11, 3."):
+        deploy.run("tiny", run.name)
+    assert not list(run.path.rglob("bs_*"))

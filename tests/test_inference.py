@@ -20,6 +20,7 @@ from audio2face.inference.rollout import frame_count, regression_rollout
 from audio2face.postprocess import chain
 from audio2face.types import UserError, Waveform
 from tests import fake_run
+from tools import check_model
 
 CPU = torch.device("cpu")
 
@@ -437,6 +438,8 @@ def test_deploy_without_all_blendshapes(project, parts):
     deploy.run("tiny", run.name)
     model = json.loads((project / "workspace/output_deploy" / run.name / "model.json").read_text())
     assert tuple(model["blendshapePaths"]) == parts
+    folder = str(project / "workspace/output_deploy" / run.name)
+    assert check_model.main([folder]) == 0 and check_model.main([folder, "--blendshapes"]) == 1
 
 
 @pytest.mark.parametrize("actors", [("ada",), ("ada", "bob")])

@@ -146,6 +146,12 @@ def test_options_of_every_kind_reach_the_evaluation(machine: Machine) -> None:
     assert result.returncode == 0, result.stderr
     told = ["runners.run_evaluate", "my-project", "latest", "--compare", "one", "two", "--lips", "/input/0/lips.json"]
     assert machine.recorded()[-10:] == [*told, "--videos", "2"]
+    options = ["--shots", "a1,b*", "c d", "--data", "other"]
+    result = machine.run("run_evaluate.py", "my-project", "latest", *options)
+    assert result.returncode == 0, result.stderr
+    assert machine.recorded()[-5:] == ["--shots", "a1,b*", "c d", "--data", "/input/0/other"]
+    result = machine.run("run_evaluate.py", "my-project", "latest", "--shots", "a,,b")
+    assert result.returncode == 2 and "'a,,b' are not names of shots" in result.stderr
     for count in ("many", "-1"):
         result = machine.run("run_evaluate.py", "my-project", "latest", "--videos", count)
         assert result.returncode == 2 and f"'{count}' is not a whole number, 0 or more" in result.stderr
@@ -290,10 +296,21 @@ def test_every_command_names_its_run_and_the_next_command(local: Machine) -> Non
 
 def test_options_override_config_keys(local: Machine) -> None:
     local.write(local.root / "a.wav", "")
-    options = ["--audio", "a.wav", "--actor", "demo", "--emotion", "joy"]
+    options = ["--audio", "a.wav", "--actor", "demo", "--emotion", "joy", "--mode", "offline_onnx"]
     result = local.run("run_inference.py", "my-project", "latest", *options)
     expected = {"AUDIO_PATH": [f"{local.root}/a.wav"], "EMOTION_LABEL": "joy", "ACTOR_NAME": "demo"}
+    expected["INFERENCE_MODE"] = "offline_onnx"
     assert f"ran my-project latest {expected}" in result.stdout
+
+
+def test_modes_are_those_that_there_are_and_the_nearest_is_named(local: Machine) -> None:
+    from audio2face.inference.modes import MODES, SUPPORTED
+
+    assert set(arguments.INFERENCE_MODES) == set(MODES)
+    result = local.run("run_inference.py", "my-project", "latest", "--mode", "ofline_onnx")
+    assert result.returncode == 2 and "'ofline_onnx' is unknown: did you mean offline_onnx?" in result.stderr
+    shown = " ".join(local.run("run_inference.py", "--help").stdout.split())
+    assert all(mode in shown for modes in SUPPORTED.values() for mode in modes)
 
 
 def test_inside_the_image_commands_run_directly(local: Machine) -> None:

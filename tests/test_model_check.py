@@ -471,3 +471,20 @@ def test_command_line(models, tmp_path):
     assert run(tmp_path / "nowhere").returncode == 2 and run().returncode == 2
     assert "python tools/check_model.py" in run("--help").stdout
     assert "pose-minus-one" in run("--rules").stdout
+
+
+@pytest.mark.parametrize("kind", ["regression", "diffusion"])
+def test_what_a_project_may_choose_is_a_note_for_all_who_judge(models, tmp_path, kind):
+    folder = shutil.copytree(models[kind], tmp_path / kind)
+    empty = {} if kind == "regression" else [{}, {}]
+    edit_json(folder / "model.json", "blendshapePaths", value=empty)
+    if kind == "diffusion":
+        edit_json(folder / "network_info.json", "audio_params", "padding_left", value=0)
+    report = model_check.inspect_deployed(folder)
+    assert report.problems == [] and "has no tongue" in " ".join(note.message for note in report.notes)
+    assert [n.rule for n in report.notes if n.rule != "note"] == (["windows"] if kind == "diffusion" else [])
+    wanting = subprocess.run([sys.executable, TOOL, folder, "--blendshapes"], capture_output=True, text=True)
+    assert wanting.returncode == 1 and "blendshape-paths" in wanting.stdout
+    for options in ([], ["--geometry-only"]):
+        found = subprocess.run([sys.executable, TOOL, folder, *options], capture_output=True, text=True)
+        assert found.returncode == 0 and "OK" in found.stdout, found.stdout

@@ -538,20 +538,18 @@ def test_a_damaged_run_is_told(project):
 
 
 def test_triangles_travel_with_the_run(project):
-    from audio2face.artifacts.topology import read_topology
-
     faces = np.array([[0, 1, 2], [2, 1, 3]], np.int32)
     (project.root / "tongue.obj").write_text("v 0 0 0\n" * VT + "f 1 2 3\n")
     names = {"SKIN_TRIANGLES_FPATH": "skin.npy", "TONGUE_TRIANGLES_FPATH": "tongue.obj"}
     keys = {key: {"ann": f"/datasets/ann/{name}"} for key, name in names.items()}
     np.save(project.root / "skin.npy", faces + V)
-    assert f"SKIN_TRIANGLES_FPATH: vertex {V + 3} does not exist" in project.problems(dataset=keys)
+    place = f"SKIN_TRIANGLES_FPATH {project.root / 'skin.npy'}"
+    assert f"{place}: vertex {V + 3} does not exist" in project.problems(dataset=keys)
     np.save(project.root / "skin.npy", faces)
     run = project.run(dataset=keys)
-    topology = read_topology(run.triangles, V, VT)
-    np.testing.assert_array_equal(topology.skin, faces)
-    assert topology.tongue.tolist() == [[0, 1, 2]]
-    assert project.run().triangles is None
+    np.testing.assert_array_equal(run.topology.skin, faces)
+    assert run.topology.tongue.tolist() == [[0, 1, 2]]
+    assert not project.run().topology
 
 
 # ---- what earlier runs found

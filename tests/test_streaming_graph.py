@@ -11,6 +11,7 @@ import pytest
 import torch
 from onnxruntime import InferenceSession
 
+from audio2face import load_model
 from audio2face.artifacts.model_check import check_model
 from audio2face.artifacts.train_run import load_train_run
 from audio2face.commands import deploy, infer, preproc, train
@@ -26,6 +27,7 @@ from audio2face.networks import load_weights, save_weights
 from audio2face.types import UserError
 from tests import fake_diffusion
 from tests.test_diffusion_network import tiny_checkpoint, tiny_hubert
+from tools import check_model as check_model_tool
 
 CPU = torch.device("cpu")
 WINDOWED = ("streaming", "streaming_stateless", "streaming_stateless_output_delta")
@@ -275,6 +277,9 @@ def test_deployed_folder(two, project):
     assert {p.rule for p in check_model(folder, geometry_only=True)} == {
         "windows"
     }  # 7, 15 and 8 frames: frame 0 is lost
+    assert check_model_tool.main([str(folder)]) == 0
+    face = load_model(folder).animate(np.random.default_rng(0).normal(size=8000) * 0.1, 16000, actor="ann")
+    assert face.fps == 30 and face.times_s[0] == pytest.approx(1 / 30, abs=1e-4)
     assert "every frame one sample" in (readme := (folder / "README.md").read_text())
     assert "divided by the largest absolute sample" in readme
     file = project / "configs/tiny/config_inference.py"

@@ -11,7 +11,7 @@ from fake_diffusion import use_project, write_actor, write_project
 
 from audio2face.commands import preproc
 from audio2face.config import load_config, section_from_values
-from audio2face.data.held_out import held_out_shots
+from audio2face.data.held_out import NOTHING_HELD_OUT, held_out_shots
 from audio2face.methods import diffusion_setup, regression_setup
 from audio2face.methods.setup import build_inputs
 from audio2face.methods.shared import build_distances, build_targets
@@ -42,7 +42,7 @@ def root(tmp_path_factory):
 
 
 def write(root, **train):
-    write_project(root, actors=("ann", "bob"), VALIDATION_CLIPS=None, **train)
+    write_project(root, actors=("ann", "bob"), **{"VALIDATION_CLIPS": None, **train})
     with (root / "configs/tiny/config_dataset.py").open("a") as file:
         file.write("JAW_ANIM_DATA_FPATH = {'ann': '/datasets/ann/jaw.npz'}\n")
         file.write("EYE_ANIM_DATA_FPATH = {'ann': '/datasets/ann/eye.npz'}\n")
@@ -86,6 +86,15 @@ def test_silent_clips_of_the_neutral_emotion_are_neutral_all_over(inputs_of):
         "joy": set(),
     }
     assert still(AUG_MUTED_SKIN_IS_NEUTRAL_FOR_NEUTRAL_EMO=False)["neutral"] == every
+
+
+def test_a_training_that_holds_nothing_out_says_so_once(inputs_of, caplog):
+    caplog.set_level("INFO")
+    inputs_of()
+    assert [r.message for r in caplog.records].count(NOTHING_HELD_OUT) == 1
+    assert "VALIDATION_CLIPS = 0.1" in NOTHING_HELD_OUT and "run_evaluate.py" in NOTHING_HELD_OUT
+    caplog.clear()
+    assert inputs_of(VALIDATION_CLIPS=["one_neutral"]).validation and NOTHING_HELD_OUT not in caplog.text
 
 
 def test_channels_that_are_left_out_are_not_learnt(inputs_of):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -267,6 +268,74 @@ def test_evaluate_writes_numbers_and_a_page(trained) -> None:
     assert page.count("<video") == 2 and len(list((folder / "videos").glob("*.mp4"))) == 2
 
 
+def report_of(root, *, run: str, **options) -> tuple[dict, str]:
+    """The numbers and the page of an evaluation without films."""
+    folder = root / "workspace/output_evaluate" / evaluate.run("tiny", run, videos=0, **options)
+    return json.loads((folder / "report.json").read_text()), (folder / "report.html").read_text()
+
+
+def errors_of(report: dict) -> dict[str, float]:
+    first = report["systems"][report["training_runs"][0]]
+    return {row["shot"]: row["lip_vertex_error_mm"] for row in first["by_shot"]}
+
+
+def test_shots_that_are_named_are_measured_and_told_where_they_were_trained_on(trained) -> None:
+    root, run = trained
+    held, page = report_of(root, run=run)
+    assert held["trained_on"] == [] and "No run was trained on any of them" in page
+    report, page = report_of(root, run=run, shots=["a1_neutral", "a3*"])
+    assert {shot["shot"] for shot in report["shots"]} == {"a1_neutral", "a3_joy"}
+    assert report["trained_on"] == [[ACTOR, "a1_neutral"]] and report["data"] is None
+    assert "learnt by heart: a1_neutral." in page and "No run was trained" not in page
+    assert errors_of(report)["a3_joy"] == errors_of(held)["a3_joy"]
+    with pytest.raises(UserError, match="^--shots: no shot is called 'a1_neutrall' .did you mean 'a1_neutral'"):
+        evaluate.run("tiny", run, shots=["a1_neutrall"])
+
+
+def test_new_shots_in_a_folder_are_measured_like_those_of_the_data_set(trained, tmp_path, caplog) -> None:
+    root, run = trained
+    held, _ = report_of(root, run=run)
+    home = root / "datasets/tiny"
+
+    def record(folder, name: str, like: str, keep=slice(None)) -> None:
+        (folder / f"cache/skin/{name}").mkdir(parents=True)
+        (folder / "audio").mkdir(exist_ok=True)
+        np.save(folder / f"cache/skin/{name}/{name}.npy", np.load(home / f"cache/skin/{like}/{like}.npy")[:, keep])
+        shutil.copy(home / f"audio/{like}.wav", folder / f"audio/{name}.wav")
+
+    record(tmp_path / "new", "a5_joy", "a3_joy")  # another take with the name of a trained one
+    record(tmp_path / "new", "later", "a6_neutral")
+    report, page = report_of(root, run=run, data=str(tmp_path / "new"))
+    assert [(shot["shot"], shot["emotion"]) for shot in report["shots"]] == [("a5_joy", "joy"), ("later", "neutral")]
+    assert report["trained_on"] == [] and report["data"] == str(tmp_path / "new") and str(tmp_path / "new") in page
+    truth = report["systems"]["truth"]["all"]["lip_vertex_error_mm"]["value"]
+    assert truth == 0 and errors_of(report).keys() == {"a5_joy", "later"}
+    whole, _ = report_of(root, run=run, data=str(tmp_path / "new"), shots=["later"])
+    assert errors_of(whole) == {"later": errors_of(report)["later"]}
+    same, _ = report_of(root, run=run, data=str(home))  # the data set itself: what was trained on is left out
+    assert errors_of(same).keys() == errors_of(held).keys()
+    assert errors_of(same)["a3_joy"] == errors_of(report)["a5_joy"]  # all frames of both
+
+    record(tmp_path / "odd", "b1_joy", "a3_joy", slice(0, 100))
+    with pytest.raises(UserError, match=r"--data: shot b1_joy: .*b1_joy.npy has 100 vertices, preprocessing run"):
+        evaluate.run("tiny", run, data=str(tmp_path / "odd"))
+    with pytest.raises(UserError, match=r"--data .*: expected audio/<shot>.wav and cache/skin/<shot>/<shot>.npy"):
+        evaluate.run("tiny", run, data=str(tmp_path))
+
+
+def test_before_training_evaluate_tells_that_nothing_is_held_out(trained) -> None:
+    root, _ = trained
+    (root / "configs/bare").mkdir()
+    for path in (root / "configs/tiny").glob("*.py"):
+        (root / "configs/bare" / path.name).write_text(path.read_text())
+    with (root / "configs/bare/config_train.py").open("a") as file:
+        file.write('RUN_NAME = "bare"\nEXPORT_WEIGHTS = "last"\nVALIDATION_CLIPS = None\n')
+    with pytest.raises(UserError) as error:
+        evaluate.run("bare", "latest")
+    assert "no finished training run named bare" in error.value.lines[0]
+    assert "VALIDATION_CLIPS holds nothing out" in error.value.lines[1]
+
+
 def test_a_crashed_training_goes_on_with_its_best_weights(trained, monkeypatch) -> None:
     root, _ = trained
     config = root / "configs/tiny/config_train.py"
@@ -298,9 +367,9 @@ def test_a_crashed_training_goes_on_with_its_best_weights(trained, monkeypatch) 
 
 def test_films_are_made_where_they_can_be(monkeypatch) -> None:
     def source(triangles):
-        return SimpleNamespace(files=SimpleNamespace(skin_triangles_fpath=triangles))
+        return SimpleNamespace(triangles=triangles)
 
-    drawn, bare = {"a": source("x.npy")}, {"a": source(None)}
+    drawn, bare = {"a": source(np.zeros((1, 3)))}, {"a": source(None)}
     assert [evaluate._number_of_films(n, drawn) for n in (None, 0, 5)] == [2, 0, 5]
     assert evaluate._number_of_films(None, bare) == evaluate._number_of_films(0, bare) == 0
     with pytest.raises(UserError, match="--videos -1: expected"):

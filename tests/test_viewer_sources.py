@@ -1,5 +1,7 @@
 """What `python -m runners.view` shows for each name that may be typed, and what it says to mistakes."""
 
+import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -116,6 +118,20 @@ def test_an_evaluation(project):
     expected = [("a3_joy", "held out, lip error 2.3 mm", joy), ("a5_joy", "held out", joy)]  # the worst first
     assert [(s.name, s.note, s.start) for s in library.shots] == expected
     assert library.model.state == "ready", library.model.error
+
+
+def test_an_evaluation_of_new_recordings_shows_those(project, tmp_path):
+    for part, file in (("audio", "a5_joy.wav"), ("cache/skin/a5_joy", "a5_joy.npy")):
+        (tmp_path / part).mkdir(parents=True)
+        shutil.copy(project.home / part / file, tmp_path / part / file)
+    np.save(tmp_path / "cache/skin/a5_joy/a5_joy.npy", np.load(project.skin("a5_joy")) + 7)
+    root = project.home.parent / "workspace/output_evaluate"
+    report = json.loads((root / "251121_140000_fake/report.json").read_text())
+    report |= {"data": str(tmp_path), "trained_on": [], "shots": report["shots"][:1]}
+    write_json(root / "251121_160000_fake/report.json", report)
+    library, about, pieces = opened(Wish("fake", "251121_160000_fake"))
+    assert [(shot.name, shot.note) for shot in library.shots] == [("a5_joy", "new")]
+    np.testing.assert_allclose(pieces["truth"]["skin"][0], np.load(project.skin("a5_joy"))[0] + 7, atol=1e-3)
 
 
 def test_files_and_folders(place):

@@ -3,7 +3,8 @@
 
     python tools/check_model.py workspace/output_deploy/250101_120000_demo
 
-prints every violation with the rule it breaks, then notes. Exit status: 0 sound, 1 problems found, 2 not a folder.
+prints every violation with the rule it breaks, then notes. What run_deploy.py deploys passes: a model without blendshapes is
+meant for geometry alone, which is noted. Exit status: 0 sound, 1 problems found, 2 not a folder.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from audio2face.artifacts.model_check import RULES, Report, inspect_model, model_folders
+from audio2face.artifacts.model_check import RULES, Report, inspect_deployed, model_folders
 
 
 def table(report: Report) -> str:
@@ -29,7 +30,10 @@ def table(report: Report) -> str:
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="*", type=Path, help="model folder, or a folder of one model folder per actor")
-    parser.add_argument("--geometry-only", action="store_true", help="blendshape files may be missing")
+    parser.add_argument(
+        "--blendshapes", action="store_true", help="every actor must have blendshapes of skin and tongue"
+    )
+    parser.add_argument("--geometry-only", action="store_true", help=argparse.SUPPRESS)  # the default; scripts name it
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--rules", action="store_true", help="list the rules and exit")
     arguments = parser.parse_args(argv)
@@ -47,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         print("\n".join(f"{folder} is not a folder" for folder in missing), file=sys.stderr)
         return 2
     folders = [model for folder in arguments.folder for model in model_folders(folder)]
-    reports = {str(folder): inspect_model(folder, arguments.geometry_only) for folder in folders}
+    reports = {str(folder): inspect_deployed(folder, arguments.blendshapes) for folder in folders}
     if arguments.json:
         print(json.dumps({folder: asdict(report) for folder, report in reports.items()}, indent=2))
     else:
@@ -56,8 +60,6 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{folder}: {count if report.problems else 'OK'}")
             if report.problems or report.notes:
                 print(table(report))
-            if report.problems and all(problem.rule == "blendshape-paths" for problem in report.problems):
-                print("  a model that gives geometry only is meant to be so: --geometry-only accepts it")
     return 1 if any(report.problems for report in reports.values()) else 0
 
 

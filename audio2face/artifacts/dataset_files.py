@@ -5,6 +5,7 @@ Config paths are checked together at the start; arrays come out as float32 in C 
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from audio2face.artifacts.topology import Topology
 from audio2face.formats.json_file import read_json
 from audio2face.formats.npy import read_npy, read_npz
 from audio2face.formats.obj import read_obj_triangles
@@ -25,6 +27,8 @@ from audio2face.types import UserError, raise_problems
 
 if TYPE_CHECKING:
     from audio2face.config import Section
+
+logger = logging.getLogger(__name__)
 
 VOICES_FOLDER = "aug"
 REQUIRED = ("audio_root", "skin_cache_root")
@@ -86,6 +90,19 @@ class DatasetFiles:
             problems += check_path(paths[name], key, actor, folder=name.endswith("_root"))
         raise_problems(problems)
         return cls(actor, *channels(dataset, actor), **paths)
+
+    @classmethod
+    def of_faces(cls, dataset: Section, actor: str) -> DatasetFiles:
+        """The faces of the meshes that config_dataset names for `actor`, alone. Raises UserError when they are not there."""
+        keys = ("SKIN_TRIANGLES_FPATH", "TONGUE_TRIANGLES_FPATH")
+        named = {key: value for key in keys if (value := getattr(dataset, key).get(actor)) is not None}
+        paths = {key: local_path(value) for key, value in named.items()}
+        faults = (
+            [missing] if (missing := missing_root(value)) else check_path(paths[key], key, actor, folder=False)
+            for key, value in named.items()
+        )
+        raise_problems(list(dict.fromkeys(fault for found in faults for fault in found)))
+        return cls(actor, **{key.lower(): path for key, path in paths.items()})
 
     # ---- any file
 
@@ -177,6 +194,38 @@ class DatasetFiles:
         """Triangles (F, 3) int of the tongue mesh, from .npy, .obj or .usd."""
         return self._triangles(self.tongue_triangles_fpath, "TONGUE_TRIANGLES_FPATH")
 
+    def topology(self, num_skin: int | None, num_tongue: int | None, units_per_metre: float) -> Topology:
+        """The faces of meshes with so many vertices; None: there is no such mesh, and its faces are not read.
+
+        Raises UserError naming the key and the file of faces that are not of these meshes.
+        """
+        faces: dict[str, np.ndarray] = {}
+        problems: list[str] = []
+        for mesh, count, load in (
+            ("skin", num_skin, self.skin_triangles),
+            ("tongue", num_tongue, self.tongue_triangles),
+        ):
+            try:
+                found = None if count is None else load()
+            except UserError as error:
+                problems += error.lines
+                continue
+            if found is None or count is None:
+                continue
+            faces[mesh] = found
+            where = self._where(getattr(self, f"{mesh}_triangles_fpath"))
+            if not found.size or found.min() < 0:
+                problems.append(f"{where}: expected triangles of vertices from 0")
+            elif found.max() >= count:
+                problems.append(
+                    f"{where}: vertex {found.max()} does not exist; the {mesh} has vertices 0 to {count - 1}"
+                )
+            elif found.max() < count - 1:
+                used = f"vertices 0 to {found.max()}, the {mesh} has {count}"
+                logger.warning("%s: its faces use %s: are they of another mesh?", where, used)
+        raise_problems(problems)
+        return Topology(faces.get("skin"), faces.get("tongue"), units_per_metre)
+
     # ---- jaw and eyes
 
     def jaw_neutral(self) -> np.ndarray | None:
@@ -265,6 +314,25 @@ PATHS = tuple(field.name for field in fields(DatasetFiles) if field.name.endswit
 def channels(dataset: Section, actor: str) -> tuple[str | None, str | None]:
     """SKIN_CACHE_CHANNEL and TONGUE_CACHE_CHANNEL of an actor."""
     return dataset.SKIN_CACHE_CHANNEL.get(actor), dataset.TONGUE_CACHE_CHANNEL.get(actor)
+
+
+def faces_now(
+    dataset: Section, actor: str, own: Topology, num_skin: int | None, num_tongue: int | None, run_name: str
+) -> Topology:
+    """The faces that config_dataset names for the meshes of a run, over those that the run keeps (`own`).
+
+    No weight depends on them, so that they may be named or corrected after training. Faces that are not there or of
+    another mesh raise UserError; when the run keeps some, those are used, with a warning.
+    """
+    try:
+        named = DatasetFiles.of_faces(dataset, actor).topology(num_skin, num_tongue, float(dataset.UNITS_PER_METRE))
+    except UserError as error:
+        if not own:
+            raise UserError([f"run {run_name}: {line}" for line in error.lines]) from error
+        for line in error.lines:
+            logger.warning("%s; the faces that run %s keeps are used", line, run_name)
+        return own
+    return named.over(own)
 
 
 def check_path(path: Path, key: str, actor: str, folder: bool) -> list[str]:

@@ -112,7 +112,7 @@ def _blendshape_note(actors: list[ActorData]) -> str:
     return (
         f"\nThere is no complete set of skin and tongue blendshapes for {', '.join(lacking)}: the model gives vertices, and a\n"
         "host that asks for blendshape weights refuses it. Give BLENDSHAPE_SKIN_FPATH, BLENDSHAPE_TONGUE_FPATH and their\n"
-        "CONFIG files in config_dataset, preprocess and train again to have them.\n"
+        "CONFIG files in config_dataset and deploy again to have them; no training is needed.\n"
     )
 
 

@@ -16,7 +16,7 @@ from audio2face.artifacts.checks.report import RULES, Problem, Report, brief, la
 from audio2face.artifacts.checks.strict_json import Fields, read_object, same_length
 from audio2face.postprocess.limits import CONFIG_LIMITS, key_problem
 
-__all__ = ["RULES", "Problem", "Report", "check_model", "inspect_model", "model_folders"]
+__all__ = ["RULES", "Problem", "Report", "check_model", "inspect_deployed", "inspect_model", "model_folders"]
 
 _ENGINE_MAGIC = (b"ftrt", b"ptrt")
 _ONNX_START = b"\x08"  # the field of the format's version, which is written first
@@ -44,6 +44,17 @@ def inspect_model(folder: Path, geometry_only: bool = False, trusted: bool = Tru
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder")
     return _Check(folder, geometry_only, trusted).run()
+
+
+def inspect_deployed(folder: Path, blendshapes: bool = False, trusted: bool = True) -> Report:
+    """inspect_model as deploying, `tools/check_model.py` and `audio2face.load_model` judge a model, all alike.
+
+    What a project may choose is a note: geometry alone, unless `blendshapes` are asked for, and a STREAMING_CFG whose windows
+    cost the first frame (rule "windows").
+    """
+    report = inspect_model(folder, geometry_only=not blendshapes, trusted=trusted)
+    chosen = [problem for problem in report.problems if problem.rule == "windows"]
+    return Report([problem for problem in report.problems if problem not in chosen], chosen + report.notes)
 
 
 class _Check:
@@ -172,8 +183,10 @@ class _Check:
             return
         for part in ("skin", "tongue"):
             if part not in entry.values:
-                if not self.geometry_only:
-                    message = f"{entry.where} has no {part}; without both parts the runtime gives no blendshape weights"
+                message = f"{entry.where} has no {part}; without both parts the runtime gives no blendshape weights"
+                if self.geometry_only:
+                    self.report.note(entry.file, message)
+                else:
                     self.report.problem("blendshape-paths", entry.file, message)
                 continue
             pair = entry.object(part)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from audio2face.artifacts.topology import write_topology
 from audio2face.artifacts.train_run import ActorData, TrainRun, float32_arrays
 from audio2face.formats.npy import read_npz, write_npz
 from audio2face.paths import external_path
@@ -42,9 +43,9 @@ def write_model_data(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def copy_topology(folder: Path, actor: ActorData) -> None:
-    """Copy the faces of the actor's meshes as triangles_<actor>.npz, when they are known. The runtime does not read it."""
-    if actor.triangles is not None:
-        shutil.copyfile(actor.triangles, folder / f"triangles_{actor.actor}.npz")
+    """Write the faces of the actor's meshes as triangles_<actor>.npz, when they are known. The runtime does not read it."""
+    if actor.topology:
+        write_topology(folder / f"triangles_{actor.actor}.npz", actor.topology)
 
 
 def copy_blendshapes(folder: Path, actor: ActorData) -> dict[str, dict[str, str]]:

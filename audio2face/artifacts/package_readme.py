@@ -96,7 +96,7 @@ def emotion_weights(spec: NetworkSpec) -> str:
 
 def triangle_row(actor: ActorData) -> str:
     """The row of a table of files for the faces of an actor's meshes, when they are known."""
-    if actor.triangles is None:
+    if not actor.topology:
         return ""
     return f"| `triangles_{actor.actor}.npz` | faces of the meshes, for `audio2face.load_model`; the runtime does not read it |\n"
 
@@ -130,5 +130,5 @@ def _blendshape_note(actor: ActorData) -> str:
     return (
         "\nThis model holds no complete set of skin and tongue blendshapes: it gives vertices, and a host that asks\n"
         "for blendshape weights refuses it. Give BLENDSHAPE_SKIN_FPATH, BLENDSHAPE_TONGUE_FPATH and their CONFIG\n"
-        "files in config_dataset, preprocess and train again to have them.\n"
+        "files in config_dataset and deploy again to have them; no training is needed.\n"
     )

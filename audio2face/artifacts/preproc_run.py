@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from audio2face.artifacts.topology import TRIANGLES_FILE
+from audio2face.artifacts.topology import TRIANGLES_FILE, Topology, read_topology
 from audio2face.formats.json_file import read_json, write_json
 from audio2face.formats.npy import read_npy, read_npz, write_npy, write_npz
 from audio2face.paths import atomic, external_path
@@ -43,6 +43,7 @@ class PreprocRun:
     data_info: dict[str, Any]
     shots: tuple[Shot, ...]
     overrides: dict[str, Path] = field(default_factory=dict)
+    faces: Topology = field(default_factory=Topology)  # go before those that the run keeps
 
     @cached_property
     def skin(self) -> Pca:
@@ -93,11 +94,14 @@ class PreprocRun:
         }
         return {mesh: files for mesh, files in found.items() if all(path.is_file() for path in files.values())}
 
-    @property
-    def triangles(self) -> Path | None:
-        """The file of the meshes' faces, when the data set has them."""
-        path = self.path / "deploy" / TRIANGLES_FILE
-        return path if path.is_file() else None
+    @cached_property
+    def topology(self) -> Topology:
+        """The faces of the meshes, as far as they are known. Raises UserError when the run's file is damaged."""
+        counts = (int(self.data_info[f"num_verts_{mesh}"]) for mesh in MESHES)
+        try:
+            return self.faces.over(read_topology(self.path / "deploy" / TRIANGLES_FILE, *counts))
+        except ValueError as error:
+            raise UserError(f"preprocessing run {self.name}: {error}; preprocess again") from error
 
     def skin_coeffs(self, shot: str) -> np.ndarray:
         """Skin coefficients (T, K) of a shot. Raises UserError when the run has no such shot."""

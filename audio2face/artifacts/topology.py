@@ -25,6 +25,14 @@ class Topology:
     def __bool__(self) -> bool:
         return self.skin is not None or self.tongue is not None
 
+    def over(self, other: Topology) -> Topology:
+        """These faces, and those of `other` for a mesh that has none here."""
+        if not self:
+            return other
+        skin = other.skin if self.skin is None else self.skin
+        tongue = other.tongue if self.tongue is None else self.tongue
+        return Topology(skin, tongue, self.units_per_metre)
+
 
 def write_topology(path: str | os.PathLike[str], topology: Topology) -> None:
     """Write what is known, whole or not at all."""

@@ -16,7 +16,7 @@ import math
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path, PurePath
 from typing import Any, Protocol
 
@@ -24,7 +24,7 @@ import numpy as np
 
 from audio2face.artifacts.emotion_db import EmotionDB, read_emotion_db
 from audio2face.artifacts.run_dir import read_config_json
-from audio2face.artifacts.topology import TRIANGLES_FILE, Topology, read_topology
+from audio2face.artifacts.topology import TRIANGLES_FILE, Topology, read_topology, write_topology
 from audio2face.formats.json_file import read_json, write_json
 from audio2face.formats.npy import read_npy, read_npz, write_npy, write_npz
 from audio2face.paths import atomic, external_path
@@ -136,7 +136,7 @@ class PreprocFiles(Protocol):
     @property
     def blendshapes(self) -> dict[str, dict[str, Path]]: ...
     @property
-    def triangles(self) -> Path | None: ...
+    def topology(self) -> Topology: ...
 
 
 @dataclass(frozen=True)
@@ -144,8 +144,8 @@ class ActorData:
     """One actor's geometry and scales.
 
     `network_data`: the arrays of network_data.npz, float32 in data units. `data_info`: its JSON. `mean_geometry`: (C,)
-    normalised. `blendshapes`: {"skin" or "tongue": {"config": path, "data": path}}, only what the actor has. `triangles`:
-    the file of the meshes' faces, when they are known.
+    normalised. `blendshapes`: {"skin" or "tongue": {"config": path, "data": path}}, only what the actor has. `topology`:
+    the meshes' faces, as far as they are known.
     """
 
     actor: str
@@ -153,15 +153,7 @@ class ActorData:
     data_info: dict[str, Any]
     mean_geometry: np.ndarray
     blendshapes: dict[str, dict[str, Path]]
-    triangles: Path | None = None
-
-    @property
-    def topology(self) -> Topology:
-        """The faces of the meshes. Raises ValueError when the file does not belong to them."""
-        info = self.data_info
-        if self.triangles is None:
-            return Topology()
-        return read_topology(self.triangles, int(info["num_verts_skin"]), int(info["num_verts_tongue"]))
+    topology: Topology = field(default_factory=Topology)
 
     @property
     def result_sizes(self) -> dict[str, int]:
@@ -190,10 +182,15 @@ class ActorData:
 
 @dataclass(frozen=True)
 class TrainRun:
-    """A finished training run on disk. Arrays are read when asked for."""
+    """A finished training run on disk. Arrays are read when asked for.
+
+    `faces` {actor: faces of the meshes} and `blendshapes` {actor: as in ActorData} go before those that the run keeps.
+    """
 
     path: Path
     spec: NetworkSpec
+    faces: Mapping[str, Topology] = field(default_factory=dict)
+    blendshapes: Mapping[str, dict[str, dict[str, Path]]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -218,7 +215,9 @@ class TrainRun:
         """An actor's data from the run's own copies. Raises UserError when the run does not know the actor."""
         if name not in self.spec.actors:
             raise UserError(f"actor {name!r}: training run {self.name} knows {', '.join(self.spec.actors)}")
-        return _read_actor(self.path / "actors" / name, name)
+        data = _read_actor(self.path / "actors" / name, name)
+        blendshapes = {**data.blendshapes, **self.blendshapes.get(name, {})}
+        return replace(data, topology=self.faces.get(name) or data.topology, blendshapes=blendshapes)
 
     def emotion_db(self, actor: str) -> EmotionDB:
         """The implicit emotions of an actor's shots. Raises UserError when the run was not exported."""
@@ -288,9 +287,8 @@ def _write_actor(folder: Path, actor: str, preproc: PreprocFiles) -> None:
         for kind, name in _blendshape_names(part, actor).items():
             with atomic(folder / name) as temporary:
                 shutil.copyfile(files[kind], temporary)
-    if preproc.triangles is not None:
-        with atomic(folder / TRIANGLES_FILE) as temporary:
-            shutil.copyfile(preproc.triangles, temporary)
+    if preproc.topology:
+        write_topology(folder / TRIANGLES_FILE, preproc.topology)
 
 
 def _read_actor(folder: Path, actor: str) -> ActorData:
@@ -298,19 +296,18 @@ def _read_actor(folder: Path, actor: str) -> ActorData:
         network_data = read_npz(folder / "network_data.npz")
         data_info = read_json(folder / "data_info.json")
         mean_geometry = np.array(read_npy(folder / "mean_geometry.npy"))
+        counts = (int(data_info[f"num_verts_{mesh}"]) for mesh in ("skin", "tongue"))
+        topology = read_topology(folder / TRIANGLES_FILE, *counts)
     except FileNotFoundError as error:
         raise UserError(f"training run is incomplete: {external_path(error.filename)} is missing") from error
-    except ValueError as error:
+    except (ValueError, KeyError) as error:
         raise UserError(f"training run is damaged: {error}") from error
     blendshapes = {}
     for part in ("skin", "tongue"):
         files = {kind: folder / name for kind, name in _blendshape_names(part, actor).items()}
         if all(path.is_file() for path in files.values()):
             blendshapes[part] = files
-    triangles = folder / TRIANGLES_FILE
-    return ActorData(
-        actor, network_data, data_info, mean_geometry, blendshapes, triangles if triangles.is_file() else None
-    )
+    return ActorData(actor, network_data, data_info, mean_geometry, blendshapes, topology)
 
 
 def _blendshape_names(part: str, actor: str) -> dict[str, str]:

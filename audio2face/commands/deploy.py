@@ -6,12 +6,11 @@ import logging
 from pathlib import Path
 
 from audio2face.artifacts.disk import disk_faults
-from audio2face.artifacts.model_check import check_model
+from audio2face.artifacts.model_check import inspect_deployed
 from audio2face.artifacts.model_package import write_model
 from audio2face.artifacts.run_dir import check_name
 from audio2face.commands.find_run import find_training_run, post_configs, train_section
 from audio2face.config import load_config
-from audio2face.formats.json_file import read_json
 from audio2face.paths import external_path, local_path
 from audio2face.postprocess.limits import config_problems
 from audio2face.types import raise_problems
@@ -46,14 +45,10 @@ def run(config_name: str, run_name: str) -> str:
 def _problems(folder: Path) -> list[str]:
     """What the runtime would refuse or misread in a deployed model, one line each.
 
-    An actor without a full set of blendshapes is meant for geometry alone, which `write_model` has said. Windows that cost
-    the first frame are a choice of STREAMING_CFG, and its default at 30 frames a second: that is said, not refused.
+    That a model gives geometry alone `write_model` has said.
     """
-    blendshapes = read_json(folder / "model.json")["blendshapePaths"]
-    entries = blendshapes if isinstance(blendshapes, list) else [blendshapes]
-    geometry_only = any({"skin", "tongue"} - entry.keys() for entry in entries)
-    found = check_model(folder, geometry_only)
-    for problem in found:
-        if problem.rule == "windows":
-            logger.warning("%s: %s", problem.file, problem.message)
-    return [f"{p.file}: {p.message} (rule {p.rule})" for p in found if p.rule != "windows"]
+    report = inspect_deployed(folder)
+    for note in report.notes:
+        if note.rule == "windows":
+            logger.warning("%s: %s", note.file, note.message)
+    return [f"{p.file}: {p.message} (rule {p.rule})" for p in report.problems]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,12 +16,13 @@ import numpy as np
 from audio2face import runtime as runtimes
 from audio2face.artifacts.run_dir import FULL_NAME, final_path, write_provenance, writing_run
 from audio2face.artifacts.train_run import TrainRun
-from audio2face.commands.evaluate_data import ActorSource, held_out_clips, sound_of, truth_at
+from audio2face.commands.evaluate_data import ActorSource, Wanted, clips_to_measure, sound_of, truth_at
 from audio2face.commands.evaluate_phonemes import Bilabials, Spans
 from audio2face.commands.evaluate_video import write_clip_video
 from audio2face.commands.find_run import find_training_run, post_configs, train_section
 from audio2face.commands.infer import METHODS
-from audio2face.config import load_config, section_from_values
+from audio2face.config import Section, load_config, section_from_values
+from audio2face.data.held_out import NOTHING_HELD_OUT
 from audio2face.evaluation.motion import diversity_mm, real_time_factor
 from audio2face.evaluation.report import TRUTH, Evaluation, Film, System, html_report, json_report, worst_shots
 from audio2face.evaluation.score import Face, ShotScore, score_shot
@@ -87,21 +88,27 @@ def run(
     emotion: str | None = None,
     videos: int | None = None,
     regions: Mapping[str, str] | None = None,
+    shots: Sequence[str] = (),
+    data: str | None = None,
 ) -> str:
     """Measure training run `run_name` (or `latest`), and those of `compare`, into output_evaluate; returns the new run's name.
 
     Each shot is animated in its own emotion, or all in `emotion`. `videos` films that many of the worst clips (None: DEFAULT_VIDEOS
-    where they can be drawn). `regions`
-    {"lips" or "upper_face": JSON file} names vertices instead of the data set's lists. Raises
-    UserError for mistakes, and when there is no shot that was not trained on, before any folder is made.
+    where they can be drawn). `regions` {"lips" or "upper_face": JSON file} names vertices instead of the data set's lists.
+    `shots` (names or patterns) are measured whether they were trained on or not; `data` is a folder of new shots. Raises
+    UserError for mistakes, and when no other shot is left than those that were trained on, before any folder is made.
     """
     train = train_section(config_name, run_name)
     names = list(dict.fromkeys([run_name, *compare]))
-    training_runs = list({r.name: r for r in (find_training_run(config_name, name, train) for name in names)}.values())
+    training_runs = _training_runs(config_name, train, names)
     dataset = load_config(config_name, ("dataset",))["dataset"]
-    clips, sources = held_out_clips(config_name, train, dataset, training_runs, regions)
+    wanted = Wanted(tuple(shots), local_path(data) if data else None, regions or {})
+    measured = clips_to_measure(config_name, train, dataset, training_runs, wanted)
+    clips, sources = measured.clips, measured.sources
     runtime = runtimes.start()
     bilabials = Bilabials.from_config(dataset)
+    if wanted.folder:
+        bilabials = replace(bilabials, folders={})  # times are of the data set's own shots
     predictors = [Predictor(config_name, r, emotion, runtime, {}) for r in training_runs]
     for predictor in predictors:
         predictor.check(clips)
@@ -113,8 +120,12 @@ def run(
         made_with = {"training_run_info": {"training_run_name_full": [r.name for r in training_runs]}}
         write_provenance(folder, {"train": train, "dataset": dataset}, "", made_with)
         seconds = sum(c.num_frames / c.shot.fps for c in clips)
-        logger.info("%d held-out clips, %.0f s: %s", len(clips), seconds, ", ".join(c.shot.name for c in clips))
-        evaluation = _measure(config_name, predictors, clips, sources, emotion, bilabials, folder)
+        logger.info("%d clips, %.0f s: %s", len(clips), seconds, ", ".join(c.shot.name for c in clips))
+        evaluation = replace(
+            _measure(config_name, predictors, clips, sources, emotion, bilabials, folder),
+            trained=measured.trained,
+            folder=external_path(wanted.folder) if wanted.folder else None,
+        )
         chosen = worst_shots(evaluation, count)
         films = _films(folder, predictors[0], [c for c in clips if (c.shot.actor, c.shot.name) in chosen], sources)
         write_json(folder / "report.json", json_report(evaluation))
@@ -127,12 +138,21 @@ def run(
     return folder.name
 
 
+def _training_runs(config_name: str, train: Section, names: Sequence[str]) -> list[TrainRun]:
+    """The runs of these names, each once. When there is none yet, what training would leave to measure on is told too."""
+    try:
+        runs = [find_training_run(config_name, name, train) for name in names]
+    except UserError as error:
+        raise UserError([*error.lines, *([] if train.VALIDATION_CLIPS else [NOTHING_HELD_OUT])]) from error
+    return list({run.name: run for run in runs}.values())
+
+
 def _number_of_films(asked: int | None, sources: Mapping[str, ActorSource]) -> int:
     """How many clips to film. Raises UserError when films are asked for and cannot be drawn."""
     if asked is not None and asked < 0:
         raise UserError(f"--videos {asked}: expected a number of clips, 0 or more")
     missing = []
-    if not any(source.files.skin_triangles_fpath for source in sources.values()):
+    if all(source.triangles is None for source in sources.values()):
         missing.append("SKIN_TRIANGLES_FPATH in config_dataset.py: the triangles to draw")
     if not all(find_spec(module) for module in ("av", "PIL")):
         missing.append("the extra `video`: pip install -e '.[video]'")
@@ -221,7 +241,7 @@ def _films(
     films: dict[tuple[str, str], Film] = {}
     for clip in clips:
         source = sources[clip.shot.actor]
-        triangles = source.files.skin_triangles()
+        triangles = source.triangles
         if triangles is None:
             logger.warning("actor %s: no videos without SKIN_TRIANGLES_FPATH", clip.shot.actor)
             continue

@@ -16,6 +16,7 @@ from audio2face.artifacts.preproc_run import PreprocRun, load_preproc_run
 from audio2face.artifacts.run_dir import resolve_run
 from audio2face.artifacts.train_run import TrainRun
 from audio2face.audio.waveform import load_waveform
+from audio2face.commands.evaluate_folder import read_new_shots
 from audio2face.config import Section, load_config
 from audio2face.data.clips import build_clips, read_clips_template
 from audio2face.data.held_out import example_shot, source_shots, split_rows
@@ -37,12 +38,13 @@ SAMPLE_RATE = 16000
 
 @dataclass(frozen=True)
 class ActorSource:
-    """One actor's data: the preprocessing run that the training used, and the captured files."""
+    """One actor's data: the preprocessing run that the training used, and the captured files of what is measured."""
 
     run: PreprocRun
     files: DatasetFiles
     units_per_metre: float
     training: list[Clip] = field(default_factory=list)
+    triangles: np.ndarray | None = None  # (F, 3) of the skin
     regions: dict[str, np.ndarray] = field(default_factory=dict)  # "lips", "upper_face": vertices given by the user
 
     @cached_property
@@ -119,18 +121,35 @@ def truth_at(clip: Clip, files: DatasetFiles, fps: float, count: int) -> tuple[s
     return part, values.reshape(-1, *frames.shape[1:])
 
 
-def held_out_clips(
-    config_name: str,
-    train: Section,
-    dataset: Section,
-    runs: Sequence[TrainRun],
-    regions: Mapping[str, str | Path] | None = None,
-) -> tuple[list[Clip], dict[str, ActorSource]]:
-    """The clips to measure on, and every actor's data. Raises UserError when there is none or something is missing.
+@dataclass(frozen=True)
+class Wanted:
+    """What the command line asks for: shots by name or pattern, and a folder of new ones instead of the data set's.
 
-    They are VALIDATION_CLIPS of config_train, or when those are none or trained on every shot of the preprocessing run;
-    in either case without the shots that any of the runs was trained on, as the runs' own configs tell. `regions` {"lips" or
-    "upper_face": JSON file} replaces the vertices that the data set's lists stand for.
+    `regions` {"lips" or "upper_face": JSON file} replaces the vertices that the data set's lists stand for.
+    """
+
+    shots: tuple[str, ...] = ()
+    folder: Path | None = None
+    regions: Mapping[str, str | Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The clips to measure on, every actor's data, and which (actor, shot) of them a run was trained on."""
+
+    clips: list[Clip]
+    sources: dict[str, ActorSource]
+    trained: list[tuple[str, str]]
+
+
+def clips_to_measure(
+    config_name: str, train: Section, dataset: Section, runs: Sequence[TrainRun], wanted: Wanted
+) -> Measured:
+    """The clips to measure on. Raises UserError when there is none or something is missing.
+
+    They are the shots that are wanted by name; else those of the wanted folder; else VALIDATION_CLIPS of config_train; else
+    every shot of the preprocessing run. Unless they are named, shots that any of the runs was trained on, as the runs' own
+    configs tell, are left out.
     """
     actors = [a for a in runs[0].spec.actors if all(a in run.spec.actors for run in runs)]
     if not actors:
@@ -142,32 +161,76 @@ def held_out_clips(
     every = [shot for by_name in shots.values() for shot in by_name.values()]
     trained = {run.name: _trained_rows(run, template, every) for run in runs}
     seen = {_key(row) for found in trained.values() for row in found} | {k for run in runs for k in _muted_sources(run)}
-    rows: list[Any] = []
-    if train.VALIDATION_CLIPS:
-        inference = load_config(config_name, (), optional=("inference",), network_type=train.NETWORK_TYPE)["inference"]
-        needed = source_shots(inference.CONFIG, actors)
-        _, rows = split_rows(train.VALIDATION_CLIPS, train.CLIPS, template, every, train.AUG_MUTED_SHOTS, needed)
-        if overlap := natural_order({row[1] for row in rows if _key(row) in seen}):
-            logger.warning("VALIDATION_CLIPS: not measured on, since they were trained on: %s", ", ".join(overlap))
-    rows = [row for row in rows if _key(row) not in seen] or [row for row in template if _key(row) not in seen]
+    new = read_new_shots(wanted.folder, dataset, files, preproc) if wanted.folder else {}
+    if new:
+        seen = {(actor, shot) for actor, shot in seen if actor in new and _same_cache(new[actor].files, files[actor])}
+    there = {actor: n.shots for actor, n in new.items()} or shots
+    offered = [row for n in new.values() for row in n.rows] or template
+    if wanted.shots:
+        rows = _named_rows(wanted.shots, [] if new else train.CLIPS, offered, there)
+    else:
+        kept = [] if new else _kept_rows(config_name, train, template, every, actors, seen)
+        rows = kept or [row for row in offered if _key(row) not in seen]
     if not rows:
         example = example_shot(template, train.AUG_MUTED_SHOTS)
         raise UserError(
-            f"no shot is left to evaluate on: the training used all {len(template)} clips. Name shots to keep out of it in "
-            f"config_train.py of {config_name}, for example VALIDATION_CLIPS = [{example!r}], and train again"
+            f"no shot is left to evaluate on: the training used all {len(offered)} clips. Measure on new recordings with "
+            f"--data FOLDER, or on shots that were trained on with --shots {example}; or name shots to keep out of training "
+            f"in config_train.py of {config_name}, for example VALIDATION_CLIPS = [{example!r}], and train again"
         )
-    clips = _clips(rows, shots, files, "held-out clip")
+    again = sorted({_key(row) for row in rows if _key(row) in seen})
+    if again:
+        names = ", ".join(shot for _, shot in again)
+        logger.warning("trained on, so that the numbers show what was learnt by heart: %s", names)
+    measured = {actor: new[actor].files if actor in new else files[actor] for actor in actors}
+    clips = _clips(rows, there, measured, "clip to measure on")
     trained_rows = [row for row in trained[runs[0].name] if row[0] in shots and row[1] in shots[row[0]]]
     training = _clips(trained_rows, shots, files, "training clip")
     units = float(dataset.UNITS_PER_METRE)
     given = {
         name: _read_vertices(path, min(len(p.skin.mean) for p in preproc.values()))
-        for name, path in (regions or {}).items()
+        for name, path in wanted.regions.items()
     }
-    sources = {
-        a: ActorSource(preproc[a], files[a], units, [c for c in training if c.shot.actor == a], given) for a in actors
-    }
-    return clips, sources
+    sources = {}
+    for actor in actors:
+        taught, faces = [c for c in training if c.shot.actor == actor], runs[0].actor(actor).topology.skin
+        sources[actor] = ActorSource(preproc[actor], measured[actor], units, taught, faces, given)
+    return Measured(clips, sources, again)
+
+
+def _named_rows(
+    names: Sequence[str], clips: Sequence[Any], offered: Sequence[Any], shots: Mapping[str, Mapping[str, Shot]]
+) -> list[Any]:
+    """The clips of shots by name or pattern. Raises UserError for what names none."""
+    known = [shot for by_name in shots.values() for shot in by_name.values()]
+    rows = split_rows(list(names), clips, offered, known, (), key="--shots")[1]
+    if not rows:
+        raise UserError(f"--shots {' '.join(names)}: no sound belongs to these shots")
+    return rows
+
+
+def _kept_rows(
+    config_name: str,
+    train: Section,
+    template: Sequence[Any],
+    shots: Sequence[Shot],
+    actors: Sequence[str],
+    seen: set[tuple[str, str]],
+) -> list[Any]:
+    """The clips of VALIDATION_CLIPS that were not trained on."""
+    if not train.VALIDATION_CLIPS:
+        return []
+    inference = load_config(config_name, (), optional=("inference",), network_type=train.NETWORK_TYPE)["inference"]
+    needed = source_shots(inference.CONFIG, actors)
+    _, rows = split_rows(train.VALIDATION_CLIPS, train.CLIPS, template, shots, train.AUG_MUTED_SHOTS, needed)
+    if overlap := natural_order({row[1] for row in rows if _key(row) in seen}):
+        logger.warning("VALIDATION_CLIPS: not measured on, since they were trained on: %s", ", ".join(overlap))
+    return [row for row in rows if _key(row) not in seen]
+
+
+def _same_cache(one: DatasetFiles, other: DatasetFiles) -> bool:
+    assert one.skin_cache_root is not None and other.skin_cache_root is not None
+    return one.skin_cache_root.resolve() == other.skin_cache_root.resolve()
 
 
 def _read_vertices(path: str | Path, num_vertices: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 from audio2face.artifacts.model_package import actor_config
 from audio2face.artifacts.run_dir import LATEST, resolve_run
 from audio2face.artifacts.train_run import TrainRun, load_train_run
+from audio2face.commands.late_files import with_late_files
 from audio2face.config import Section, load_config, section_from_values
 from audio2face.paths import local_path
 from audio2face.types import UserError
@@ -36,7 +37,8 @@ def train_section(config_name: str, run_name: str) -> Section:
 def find_training_run(config_name: str, run_name: str, train: Section) -> TrainRun:
     """Open the training run of a full name, or the project's newest one for `latest`.
 
-    `latest` looks for runs of the project's RUN_NAME, kind of network and actors, as far as its files say them.
+    `latest` looks for runs of the project's RUN_NAME, kind of network and actors, as far as its files say them. The run
+    comes with the faces and blendshapes that config_dataset names now. Raises UserError when they are of other meshes.
     """
     has_file = train.file is not None
     folder = resolve_run(
@@ -49,7 +51,7 @@ def find_training_run(config_name: str, run_name: str, train: Section) -> TrainR
     )
     run = load_train_run(folder)
     logger.info("training run %s: %s network of %s", run.name, run.spec.network_type, ", ".join(run.spec.actors))
-    return run
+    return with_late_files(config_name, run)
 
 
 def _same_project(config_name: str, train: Section) -> Callable[[Path], bool]:

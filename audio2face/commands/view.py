@@ -164,13 +164,16 @@ def _of_evaluation(project: Project, folder: Path) -> Library:
     run = project.training_run(report["training_runs"][0])
     rows = report["systems"].get(report["training_runs"][0], {}).get("by_shot", [])
     errors = {(row["actor"], row["shot"]): row.get("lip_vertex_error_mm") for row in rows}
+    folder_of_shots = report.get("data") and Path(report["data"])
+    trained = {tuple(key) for key in report.get("trained_on", [])}
     shots = []
     for row in sorted(report["shots"], key=lambda row: -(errors.get((row["actor"], row["shot"])) or 0)):  # worst first
-        shot = project.shot(row["actor"], row["shot"])
+        shot = project.shot(row["actor"], row["shot"], folder_of_shots)
         if shot is not None:
             start = {report["emotion"] or row["emotion"]: 1.0}
             error = errors.get((row["actor"], row["shot"]))
-            note = "held out" if error is None else f"held out, lip error {error:.1f} mm"
+            known = "trained" if (row["actor"], row["shot"]) in trained else "new" if folder_of_shots else "held out"
+            note = known if error is None else f"{known}, lip error {error:.1f} mm"
             shots.append(ShotView(**{**vars(shot), "start": start, "note": note}))
     return _of_run(project, f"{project.name}: evaluation {folder.name}", run, shots)
 

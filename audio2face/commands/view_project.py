@@ -14,6 +14,7 @@ from audio2face.artifacts.dataset_files import DatasetFiles
 from audio2face.artifacts.model_package import write_model
 from audio2face.artifacts.train_run import TrainRun, load_train_run
 from audio2face.commands.evaluate_data import trained_shots
+from audio2face.commands.evaluate_folder import files_in
 from audio2face.commands.find_run import post_configs, train_section
 from audio2face.config import Section, load_config
 from audio2face.paths import local_path
@@ -85,10 +86,11 @@ class Project:
         files = self._files.get(actor)
         return [self._view(files, shot) for shot in files.shots()] if files else []
 
-    def shot(self, actor: str, name: str) -> ShotView | None:
-        """A captured shot, None when it is not there."""
+    def shot(self, actor: str, name: str, folder: Path | None = None) -> ShotView | None:
+        """A captured shot, of the data set or of a folder of new ones; None when it is not there."""
         files = self._files.get(actor)
-        return self._view(files, name) if files and name in files.shots() else None
+        there = files_in(folder, files) if files and folder else files
+        return self._view(there, name, clip=folder is None) if there and name in there.shots() else None
 
     def shot_of(self, actor: str, sound: Path) -> ShotView | None:
         """The captured shot that a sound file belongs to, None for any other sound."""
@@ -98,9 +100,9 @@ class Project:
         clips = [s for (a, s), (file, _) in self._clips.items() if a == actor and file == sound.name]
         return self.shot(actor, clips[0] if clips else sound.stem)
 
-    def _view(self, files: DatasetFiles, shot: str) -> ShotView:
+    def _view(self, files: DatasetFiles, shot: str, clip: bool = True) -> ShotView:
         assert self.dataset is not None
-        file, offset = self._clips.get((files.actor, shot), ("", 0))
+        file, offset = self._clips.get((files.actor, shot), ("", 0)) if clip else ("", 0)
         given = files.audio_root / file if file and files.audio_root else None
         sound = given if given and given.is_file() else files.audio_file(shot)
         mapped = {s: emotion for a, s, emotion in self.dataset.SHOT_EMOTION_MAP if a == files.actor}

@@ -95,7 +95,8 @@ SKIN_LIP_SIZE_VERTEX_LIST_FPATH = {}
 # Change: give it when shots contain blinks.
 SKIN_EYE_DIST_VERTEX_LIST_FPATH = {}
 
-# Triangles of the skin mesh, needed only to draw it and to write formats that have faces.
+# Triangles of the skin mesh, needed only to draw it and to write formats that have faces. They may be named or changed
+# after training: deploying, inference and evaluation take those that are named here.
 # Type: {actor: file}: .npy (F, 3) integers, .obj or .usd with the vertex order of the caches.
 # Change: give it for pictures, videos and mesh exports.
 SKIN_TRIANGLES_FPATH = {}

@@ -13,6 +13,10 @@ from audio2face.types import Shot, UserError, raise_problems
 
 Key = tuple[str, str]  # actor, shot
 FEW = 5  # of fewer shots a small share is none
+NOTHING_HELD_OUT = (
+    "VALIDATION_CLIPS holds nothing out: every shot is trained on, and run_evaluate.py measures on new recordings only "
+    "(--data FOLDER); to keep a tenth of the shots for it, set VALIDATION_CLIPS = 0.1 in config_train.py before training"
+)
 
 
 def split_rows(
@@ -22,12 +26,13 @@ def split_rows(
     shots: Sequence[Shot],
     muted: Sequence[Any],
     needed: Iterable[Key] = (),
+    key: str = "VALIDATION_CLIPS",
 ) -> tuple[list[Any], list[Any]]:
     """Rows to train on and rows to measure on, given VALIDATION_CLIPS, CLIPS, a preprocessing run's clips and AUG_MUTED_SHOTS.
 
     No shot is on both sides, whatever its ranges and voices. A share is drawn from what would be trained on, and leaves
     out shots whose poses muted clips hold and those that are `needed`. Rows to measure on are those of VALIDATION_CLIPS, else of CLIPS, else of the
-    preprocessing run. Raises UserError for what names no shot.
+    preprocessing run. Raises UserError for what names no shot, under the name `key`.
     """
     rows = list(clips) or list(template)
     if not choice:
@@ -35,15 +40,15 @@ def split_rows(
     if isinstance(choice, float):
         drawn_from = {_key(row) for row in rows} - {(row[0], row[1][0]) for row in muted} - set(needed)
         shots = [shot for shot in shots if (shot.actor, shot.name) in drawn_from]
-    held = held_out_shots(choice, shots)
+    held = held_out_shots(choice, shots, key)
     measured = []
-    for key in sorted(held, key=lambda key: (key[0], natural_key(key[1]))):
-        sources = ([row for row in source if _key(row) == key] for source in (clip_rows(choice), rows, template))
+    for shot in sorted(held, key=lambda shot: (shot[0], natural_key(shot[1]))):
+        sources = ([row for row in source if _key(row) == shot] for source in (clip_rows(choice), rows, template))
         measured += next((found for found in sources if found), [])
     return [row for row in rows if _key(row) not in held], measured
 
 
-def held_out_shots(choice: Any, shots: Iterable[Shot]) -> set[Key]:
+def held_out_shots(choice: Any, shots: Iterable[Shot], key: str = "VALIDATION_CLIPS") -> set[Key]:
     """The (actor, shot) that VALIDATION_CLIPS names.
 
     `choice` is a share of the shots (0 to 1, drawn evenly from each actor's emotions and the same every time; what rounds
@@ -63,7 +68,8 @@ def held_out_shots(choice: Any, shots: Iterable[Shot]) -> set[Key]:
             matching = {_key(entry)} & {(s.actor, s.name) for s in known}
             what = f"actor {entry[0]!r} has no shot {entry[1]!r}"
         if not matching:
-            problems.append(f"VALIDATION_CLIPS[{index}]: {what} in the preprocessing run(s)")
+            where = f"{key}[{index}]: {what} in the preprocessing run(s)" if key.isupper() else f"{key}: {what}"
+            problems.append(where)
         found |= matching
     raise_problems(problems)
     return found

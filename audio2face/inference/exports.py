@@ -28,6 +28,7 @@ GLTF_TOLERANCE = 5e-4  # largest error of a vertex, as a share of the mesh's siz
 PICTURE_SIZE = (512, 512)
 COLOURS = {"skin": (0.84, 0.68, 0.59), "tongue": (0.64, 0.30, 0.30)}  # sRGB
 MESHES = ("skin", "tongue")
+NO_TRAINING = "no training is needed; a deployed model is deployed again"
 Sound = tuple[np.ndarray, int]
 
 
@@ -198,12 +199,12 @@ def check_exports(formats: Sequence[str], face: FaceFiles, where: str) -> None:
         if exporter.faces and face.topology.skin is None:
             problems.append(
                 f"{name} needs the faces of the skin mesh, which {where} does not have: set SKIN_TRIANGLES_FPATH in "
-                "config_dataset.py, then preprocess and train again"
+                f"config_dataset.py ({NO_TRAINING})"
             )
         if exporter.blendshapes and "skin" not in face.rigs:
             problems.append(
                 f"{name} needs blendshapes of the skin, which {where} does not have: set BLENDSHAPE_SKIN_FPATH and "
-                "BLENDSHAPE_SKIN_CONFIG_FPATH in config_dataset.py, then preprocess and train again"
+                f"BLENDSHAPE_SKIN_CONFIG_FPATH in config_dataset.py ({NO_TRAINING})"
             )
         elif name == "arkit_csv" and not arkit_columns(pose_names(face.rigs)):
             problems.append(f"{name} needs blendshapes with ARKit's names, such as jawOpen; {where} has none of them")

@@ -22,6 +22,14 @@ READ_BY_TRAINING = {
     "SHOT_LANGUAGE_MAP",
     "SKIP_DATA_CHECKS",
 }
+READ_AFTER_TRAINING = {
+    "SKIN_TRIANGLES_FPATH",
+    "TONGUE_TRIANGLES_FPATH",
+    "BLENDSHAPE_SKIN_FPATH",
+    "BLENDSHAPE_SKIN_CONFIG_FPATH",
+    "BLENDSHAPE_TONGUE_FPATH",
+    "BLENDSHAPE_TONGUE_CONFIG_FPATH",
+}
 WITHOUT_EFFECT = {"RUN_NAME", "RUN_INFO", "PREPROC_OUTPUT_ROOT", "VERBOSE", "PREPROC_MEMORY_GB"}
 
 
@@ -30,7 +38,9 @@ def changed_keys(folder: Path, actor: str, dataset: Section, preproc: Section | 
 
     `preproc` None, or without a file, is not compared; neither is what the run does not record.
     """
-    changed = _changed(folder / "configs/config_dataset_full.json", actor, dataset, READ_BY_TRAINING)
+    changed = _changed(
+        folder / "configs/config_dataset_full.json", actor, dataset, READ_BY_TRAINING | READ_AFTER_TRAINING
+    )
     if preproc is not None and preproc.file is not None:
         changed += _changed(folder / "configs/config_preproc_full.json", actor, preproc, WITHOUT_EFFECT)
     return changed

@@ -70,7 +70,7 @@ def build_preview(inputs: Inputs, truth: np.ndarray, predict: Coeffs) -> Preview
         predict=lambda: predict()[:, : skin.num_components],
         sound=(sound, SAMPLE_RATE),
         mm=1000 / inputs.dataset.UNITS_PER_METRE,
-        triangles=files.skin_triangles(),
+        triangles=inputs.runs[actor].topology.skin,
         lip_pairs=files.lip_dist_pairs(),
     )
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import nn
 
-from audio2face.artifacts.dataset_files import DatasetFiles
+from audio2face.artifacts.dataset_files import DatasetFiles, faces_now
 from audio2face.artifacts.preproc_run import PreprocRun, load_preproc_run
 from audio2face.artifacts.run_dir import LATEST, resolve_run
 from audio2face.artifacts.train_run import NetworkSpec, TrainRun
 from audio2face.config import Section
 from audio2face.data.clips import build_clips, build_muted_clips, read_clips_template
 from audio2face.data.conditioning import network_emotions
-from audio2face.data.held_out import example_shot, source_shots, split_rows
+from audio2face.data.held_out import NOTHING_HELD_OUT, example_shot, source_shots, split_rows
 from audio2face.formats.sound import sound_info
 from audio2face.methods.preproc_config import changed_keys
 from audio2face.methods.validation import Validation
@@ -99,6 +99,7 @@ def build_inputs(
             if not runs_named:
                 _warn_of_changes(config_name, runs[actor], dataset, preproc)
             files[actor] = DatasetFiles.from_config(dataset, actor)
+            runs[actor] = _with_faces(runs[actor], dataset)
         except UserError as error:
             problems += error.lines
     raise_problems(problems)
@@ -138,6 +139,15 @@ def _preproc_run(config_name: str, train: Section, actor: str, name: str, run_na
     return run
 
 
+def _with_faces(run: PreprocRun, dataset: Section) -> PreprocRun:
+    """The run with the faces of its meshes that config_dataset names now. Raises UserError when they are of others."""
+    num_skin, num_tongue = (int(run.data_info[f"num_verts_{mesh}"]) for mesh in ("skin", "tongue"))
+    own = run.topology
+    return replace(
+        run, faces=faces_now(dataset, run.actor, own, num_skin, num_tongue if run.has_tongue else None, run.name)
+    )
+
+
 def _warn_of_changes(config_name: str, run: PreprocRun, dataset: Section, preproc: Section | None) -> None:
     changed = changed_keys(run.path, run.actor, dataset, preproc)
     if changed:
@@ -175,6 +185,8 @@ def _clips(
             train.VALIDATION_CLIPS,
             shot,
         )
+    if rows and not train.VALIDATION_CLIPS:
+        logger.info("%s", NOTHING_HELD_OUT)
     if not train.CLIPS:
         logger.info("CLIPS is empty: training on %d clips of the preprocessing run(s)", len(rows))
     lengths = lru_cache(maxsize=None)(lambda path: sound_info(path).duration_s)

@@ -88,7 +88,8 @@ def build_inputs(dataset: Section, preproc: Section, actor: str) -> Inputs:
     if mask is not None:
         inputs.prune_vertices = _prune_vertices(checks, local_path(mask), actor, num_vertices(choosing))
     _read_blendshapes(checks, inputs)
-    inputs.topology = _topology(checks, inputs, float(dataset.UNITS_PER_METRE))
+    counts = num_vertices(skin), num_vertices(tongue)
+    inputs.topology = checks.read(files.topology, *counts, float(dataset.UNITS_PER_METRE)) or Topology()
     _check_motion(checks, inputs)
     _check_sound(checks, inputs)
     raise_problems(checks.problems)
@@ -233,19 +234,6 @@ def _read_blendshapes(checks: _Checks, inputs: Inputs) -> None:
             clean, settings, problems = ready_blendshapes(arrays, settings, count, *places)
             checks.problems += problems
             inputs.blendshapes[mesh] = clean, settings
-
-
-def _topology(checks: _Checks, inputs: Inputs, units_per_metre: float) -> Topology:
-    """The faces of the meshes, which must name their vertices."""
-    faces = {}
-    for mesh, load, caches in (
-        ("skin", inputs.files.skin_triangles, inputs.skin),
-        ("tongue", inputs.files.tongue_triangles, inputs.tongue),
-    ):
-        found = checks.read(load) if num_vertices(caches) is not None else None
-        if found is not None:
-            faces[mesh] = checks.indices(found, num_vertices(caches), f"{mesh.upper()}_TRIANGLES_FPATH")
-    return Topology(faces.get("skin"), faces.get("tongue"), units_per_metre)
 
 
 def _prune_vertices(checks: _Checks, path: Path, actor: str, count: int | None) -> np.ndarray | None:

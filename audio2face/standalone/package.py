@@ -12,7 +12,7 @@ import numpy as np
 
 from audio2face.artifacts.blendshape_rig import read_rig
 from audio2face.artifacts.emotion_db import read_emotion_db
-from audio2face.artifacts.model_check import check_model
+from audio2face.artifacts.model_check import inspect_deployed
 from audio2face.artifacts.topology import read_topology
 from audio2face.formats.json_file import read_json
 from audio2face.formats.npy import read_npz
@@ -58,7 +58,7 @@ def read_package(folder: Path) -> Package:
         raise UserError(f"{folder} is not a deployed model: it has no model.json")
     if not (folder / NETWORK_FILE).is_file():
         raise UserError(f"{folder} has no {NETWORK_FILE}; a TensorRT engine alone cannot be run here")
-    problems = [p for p in check_model(folder, geometry_only=True, trusted=False) if p.rule not in ENGINE_RULES]
+    problems = [p for p in inspect_deployed(folder, trusted=False).problems if p.rule not in ENGINE_RULES]
     if problems:
         raise UserError([f"{folder} is not a sound model:", *map(str, problems)])
     model = read_json(folder / "model.json")

@@ -12,6 +12,7 @@ from torch import nn
 
 from audio2face.artifacts.emotion_db import EmotionDB
 from audio2face.artifacts.model_package import write_model
+from audio2face.artifacts.topology import Topology
 from audio2face.artifacts.train_run import NetworkSpec, TrainRun, write_train_run
 from audio2face.export import export_regression
 from audio2face.export.diffusion import export_diffusion
@@ -51,7 +52,7 @@ class Preproc:
     data_info: dict[str, Any]
     mean_geometry: np.ndarray
     blendshapes: dict[str, dict[str, Path]] = field(default_factory=dict)
-    triangles: Path | None = None
+    topology: Topology = field(default_factory=Topology)
 
 
 def make_preproc(actor: MadeUp, folder: Path) -> Preproc:
