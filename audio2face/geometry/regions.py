@@ -1,4 +1,4 @@
-"""Measures of the lips and lids, and the soft mask of the upper face. Y is up, z forward.
+"""Parts of a face: vertices named by a mask or a list, measures of the lips and lids, the upper face. Y is up, z forward.
 
 The distance functions index and subtract only, so they take NumPy arrays and tensors alike.
 """
@@ -10,6 +10,35 @@ from typing import Any
 import numpy as np
 
 UP, FORWARD = 1, 2
+
+
+def chosen_vertices(values: Any, num_vertices: int) -> np.ndarray:
+    """The vertices (n,) that `values` name: a mask of zeros and ones, one for each vertex, or a list of their numbers.
+
+    Raises ValueError for anything else. Zeros and ones that are not as many as the vertices are refused: they would be a
+    mask of another mesh, or nothing but the vertices 0 and 1.
+    """
+    array = np.asarray(values)
+    if array.ndim != 1 or not array.size or array.dtype.kind not in "biuf":
+        raise _no_vertices(num_vertices, f"{array.shape} of {array.dtype}")
+    if np.isin(array, (0, 1)).all():
+        if len(array) != num_vertices:
+            raise _no_vertices(num_vertices, f"{len(array)} zeros and ones, a mask of another mesh")
+        if not array.any():
+            raise _no_vertices(num_vertices, "a mask of zeros, which takes no vertex")
+        return np.flatnonzero(array)
+    if array.dtype.kind not in "iu" or array.min() < 0:
+        raise _no_vertices(num_vertices, f"{array.dtype} from {array.min():g} to {array.max():g}")
+    if array.max() >= num_vertices:
+        raise ValueError(f"vertex {array.max()} does not exist; the mesh has vertices 0 to {num_vertices - 1}")
+    return array.astype(np.int64)
+
+
+def _no_vertices(num_vertices: int, found: str) -> ValueError:
+    expected = (
+        f"a mask of {num_vertices} zeros and ones, one for each vertex, or a list of vertices (whole numbers >= 0)"
+    )
+    return ValueError(f"expected {expected}, found {found}")
 
 
 def opening(poses: Any, upper: Any, lower: Any) -> Any:

@@ -58,7 +58,7 @@ def survey(home: Path, fps: float | None) -> tuple[Written, float, list[str]]:
 
     Lists that are missing are proposed and written. Raises UserError with everything that is wrong at once.
     """
-    files = {key: place for key, place in PLACES.items() if (home / place).exists()}
+    files = {key: found for key, place in PLACES.items() if (found := _found(home, place))}
     raise_problems(
         [f"{home / PLACES[key]}: no such folder" for key in ("AUDIO_ROOT", "SKIN_CACHE_ROOT") if key not in files]
     )
@@ -92,6 +92,12 @@ def survey(home: Path, fps: float | None) -> tuple[Written, float, list[str]]:
         notes += [f"proposed: {place}" for place in added.values()]
         files |= added
     return Written(tuple(shots), files, missing, spread_of(poses)), rates.pop(), notes
+
+
+def _found(home: Path, place: str) -> str | None:
+    """A place that exists; what is a list of vertices may be a .npy instead."""
+    places = [place, place.replace(".json", ".npy")] if place.endswith("_list.json") else [place]
+    return next((p for p in places if (home / p).exists()), None)
 
 
 def _read_shot(home: Path, name: str, fps: float | None) -> tuple[ShotParts, float, str]:
