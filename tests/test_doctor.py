@@ -18,6 +18,8 @@ from audio2face.doctor.mend import fill_lost_frames, resample_frames
 from audio2face.doctor.report import as_json, shot_lines, text_table
 from audio2face.doctor.scan import frames_to_sample
 from audio2face.formats import ANIMATION_WRITERS
+from audio2face.importing.folder import survey
+from audio2face.preproc.inputs import build_inputs
 from audio2face.types import UserError
 from runners import check_dataset
 
@@ -85,6 +87,22 @@ def test_everything_is_told_at_once(data):
         raise_errors(found)
     *lines, hint = caught.value.lines
     assert len(lines) == len(by_level(found, "error")) and "SKIP_DATA_CHECKS = ['audio.silence', " in hint
+
+
+def test_data_that_git_lfs_has_not_fetched_is_one_line(data):
+    (data.home / ".git").mkdir()
+    paths = [path for folder in ("audio", "cache", "geom") for path in data.home.glob(f"{folder}/**/*.[nw]*")]
+    for path in paths:
+        path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 99999\n")
+    line = f"{data.home}: {len(paths)} files are git-lfs pointers"
+    sections = data.sections()
+    for found in (quick_check(sections, [ACTOR]), full_check(sections, [ACTOR])[0].findings):
+        assert [f.what.startswith(line) for f in found] == [True] and f"'git lfs pull' in {data.home}" in found[0].what
+    with pytest.raises(UserError) as caught:
+        build_inputs(sections["dataset"], sections["preproc"], ACTOR)
+    assert len(caught.value.lines) == 1 and caught.value.lines[0].startswith(line)
+    with pytest.raises(UserError, match="git-lfs pointers"):
+        survey(data.home, 30.0)
 
 
 def test_a_finding_is_accepted_by_the_name_of_its_check(data):

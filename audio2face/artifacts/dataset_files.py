@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from audio2face.formats.git_lfs import pointer_problems
 from audio2face.formats.json_file import read_json
 from audio2face.formats.npy import read_npy, read_npz
 from audio2face.formats.obj import read_obj_triangles
@@ -65,7 +66,10 @@ class DatasetFiles:
 
     @classmethod
     def from_config(cls, dataset: Section, actor: str) -> DatasetFiles:
-        """The files that config_dataset names for `actor`. Raises UserError listing every path that is not there."""
+        """The files that config_dataset names for `actor`. Raises UserError listing every path that is not there.
+
+        Where git-lfs has not fetched files of theirs, one line says so for all of them.
+        """
         paths: dict[str, Path] = {}
         problems: list[str] = []
         for field in fields(cls)[1:]:
@@ -80,8 +84,9 @@ class DatasetFiles:
                 problems += [missing] if missing not in problems else []
                 continue
             problems += check_path(paths[field.name], key, actor, folder=field.name.endswith("_root"))
-        raise_problems(problems)
-        return cls(actor, **paths)
+        files = cls(actor, **paths)
+        raise_problems(problems + not_fetched(files))
+        return files
 
     # ---- any file
 
@@ -263,6 +268,11 @@ def read_vertices(path: Path, where: str, num_vertices: int, at_least: int = 1) 
     if len(values) < at_least:
         raise UserError(f"{where}: needs at least {at_least} vertices, has {len(values)}")
     return values
+
+
+def not_fetched(files: DatasetFiles) -> list[str]:
+    """A line for each checkout whose data git-lfs has not fetched."""
+    return pointer_problems(path for field in fields(files)[1:] if (path := getattr(files, field.name)) is not None)
 
 
 def check_path(path: Path, key: str, actor: str, folder: bool) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from audio2face.artifacts.dataset_files import DatasetFiles, check_path
+from audio2face.artifacts.dataset_files import DatasetFiles, check_path, not_fetched
 from audio2face.config import section_from_values
 from audio2face.paths import local_path
 from audio2face.preproc.caches import Cache, find_caches, frame_rate
@@ -89,6 +89,8 @@ def build_subject(sections: Mapping[str, Section], actor: str) -> tuple[Subject 
         except UserError as error:
             problems = list(error.lines)
         files = _existing_files(dataset, actor)
+        if not_fetched(files):
+            return None, problems
         skin = _mesh("skin", files.skin_cache_root, preproc.SKIN_CACHE_SHOTS.get(actor), files.skin_neutral)
         if not skin.caches:
             return None, problems

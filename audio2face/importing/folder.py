@@ -10,6 +10,7 @@ import numpy as np
 from audio2face.artifacts.dataset_files import shot_folders
 from audio2face.doctor.propose import Proposal, propose_lists
 from audio2face.formats import find_animation, read_animation
+from audio2face.formats.git_lfs import pointer_problems
 from audio2face.formats.npy import read_npy
 from audio2face.formats.sound import read_sound
 from audio2face.importing.dataset import (
@@ -61,6 +62,7 @@ def survey(home: Path, fps: float | None) -> tuple[Written, float, list[str]]:
     files = {key: found for key, place in PLACES.items() if (found := _found(home, place))}
     raise_problems(
         [f"{home / PLACES[key]}: no such folder" for key in ("AUDIO_ROOT", "SKIN_CACHE_ROOT") if key not in files]
+        + pointer_problems(home / place for place in files.values())
     )
     rest = np.array(read_npy(home / files["SKIN_NEUTRAL_FPATH"]), np.float32) if "SKIN_NEUTRAL_FPATH" in files else None
     shots: list[WrittenShot] = []

@@ -12,6 +12,7 @@ import numpy as np
 
 from audio2face.artifacts.dataset_files import DatasetFiles, check_path, read_vertices
 from audio2face.artifacts.topology import Topology
+from audio2face.formats.git_lfs import pointer_problems
 from audio2face.formats.json_file import read_json
 from audio2face.formats.npy import read_npz
 from audio2face.formats.sound import sound_info
@@ -136,7 +137,7 @@ def _choosing(
         missing = [shot for shot in shots or () if shot not in skin]
         checks.problems += [f"SKIN_PRUNE_CACHE_SHOTS: shot {s!r} is not among the skin shots used" for s in missing]
         return {shot: cache for shot, cache in skin.items() if shots is None or shot in shots}
-    faults = check_path(coarse, "SKIN_PRUNE_CACHE_ROOT", actor, folder=True)
+    faults = check_path(coarse, "SKIN_PRUNE_CACHE_ROOT", actor, folder=True) or pointer_problems([coarse])
     checks.problems += faults
     if faults:
         return {}
