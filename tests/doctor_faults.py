@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import soundfile
-from fake_dataset import ACTOR, FPS, NUM_FRAMES, RATE, SHOTS, syllables
+from fake_dataset import ACTOR, FPS, NUM_FRAMES, RATE, SHOTS, Face, syllables
 
 from audio2face.formats import ANIMATION_WRITERS
 
@@ -297,6 +297,15 @@ def _(data):
 def _(data):
     for pattern in ("cache/*/*/*.npy", "geom/*/*.npy"):
         data.edit_all(lambda x: x * [-1, 1, -1], pattern)
+
+
+@fault("mirrored", "geometry.mirrored", "look inward", "warning", quick=True)
+def _(data):
+    for pattern in ("cache/*/*/*.npy", "geom/*/*.npy"):
+        data.edit_all(lambda x: x * [-1, 1, 1], pattern)
+    path = data.home / "geom/skin/triangles.npy"
+    np.save(path, Face().triangles())
+    data.dataset["SKIN_TRIANGLES_FPATH"] = {ACTOR: str(path)}
 
 
 @fault("upside down", "geometry.upside_down", "below", quick=True)

@@ -123,7 +123,9 @@ def _propose(
     def stored(key: str) -> np.ndarray | None:
         return np.array(read_npy(home / files[key])) if key in files else None
 
-    found = propose_lists(rest, poses, stored("SKIN_EYE_CLOSE_POSE_DELTA_FPATH"))
+    found = propose_lists(
+        rest, poses, stored("SKIN_EYE_CLOSE_POSE_DELTA_FPATH"), stored("SKIN_LIP_OPEN_POSE_DELTA_FPATH")
+    )
     wanted = replace(found, pairs={name: pairs for name, pairs in found.pairs.items() if name in lacking})
     missing = tuple(line for line in found.missing if any(name in line.split(":")[0] for name in lacking))
     proposal = Proposal(wanted.pairs, list(missing))
