@@ -299,6 +299,14 @@ def _(data):
         data.edit_all(lambda x: x * [-1, 1, -1], pattern)
 
 
+@fault("lids in pairs instead of rows", "lists.far", "SKIN_EYE_DIST_VERTEX_LIST_FPATH", quick=True)
+def _(data):
+    place = Face().place
+    path = data.home / "geom/skin/eye_dist_vertex_list.npy"
+    np.save(path, np.stack([place["lid_up"], place["lid_low"]], axis=1))
+    data.dataset["SKIN_EYE_DIST_VERTEX_LIST_FPATH"] = {ACTOR: str(path)}
+
+
 @fault("mirrored", "geometry.mirrored", "look inward", "warning", quick=True)
 def _(data):
     for pattern in ("cache/*/*/*.npy", "geom/*/*.npy"):
