@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import soundfile
-from fake_dataset import ACTOR, FPS, NUM_FRAMES, RATE, SHOTS, syllables
+from fake_dataset import ACTOR, FPS, NUM_FRAMES, RATE, SHOTS, Face, syllables
 
 from audio2face.formats import ANIMATION_WRITERS
 
@@ -318,6 +318,23 @@ def _(data):
 def _(data):
     for pattern in ("cache/*/*/*.npy", "geom/*/*.npy"):
         data.edit_all(lambda x: x * [-1, 1, -1], pattern)
+
+
+@fault("lids in pairs instead of rows", "lists.far", "SKIN_EYE_DIST_VERTEX_LIST_FPATH", quick=True)
+def _(data):
+    place = Face().place
+    path = data.home / "geom/skin/eye_dist_vertex_list.npy"
+    np.save(path, np.stack([place["lid_up"], place["lid_low"]], axis=1))
+    data.dataset["SKIN_EYE_DIST_VERTEX_LIST_FPATH"] = {ACTOR: str(path)}
+
+
+@fault("mirrored", "geometry.mirrored", "look inward", "warning", quick=True)
+def _(data):
+    for pattern in ("cache/*/*/*.npy", "geom/*/*.npy"):
+        data.edit_all(lambda x: x * [-1, 1, 1], pattern)
+    path = data.home / "geom/skin/triangles.npy"
+    np.save(path, Face().triangles())
+    data.dataset["SKIN_TRIANGLES_FPATH"] = {ACTOR: str(path)}
 
 
 @fault("upside down", "geometry.upside_down", "below", quick=True)

@@ -191,6 +191,12 @@ class Face:
         frames[:, :, 0] *= 1 + 0.5 * curl[:, None] * free
         return frames
 
+    def triangles(self):
+        """Faces (F, 3) of the grid that look outward."""
+        a = np.arange(len(self.points[: FACE_SIZE[0] * FACE_SIZE[1]])).reshape(FACE_SIZE[::-1])[:-1, :-1].ravel()
+        b, c, d = a + 1, a + FACE_SIZE[0], a + FACE_SIZE[0] + 1
+        return np.concatenate([np.stack([a, b, d], axis=1), np.stack([a, d, c], axis=1)])
+
     def lists(self):
         place = self.place
         return {

@@ -164,6 +164,7 @@ def test_encoders_read_torchaudios_checkpoints(name, class_name, tmp_path, monke
     [
         (None, "w2v_model: .* does not exist"),
         (b"no weights", "could not be read as weights"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "w2v_model: .*git-lfs pointer.* run 'git lfs pull' in"),
         ({"model": {}}, "holds no state dict"),
         ({"a.weight": torch.zeros(1)}, "not hold the weights of a Wav2Vec2Model of base size"),
     ],
@@ -196,6 +197,9 @@ def test_mistakes_about_encoders_are_told(tmp_path):
         build_segment_encoder("nope", {})
     with pytest.raises(UserError, match="hubert_feature_dim is 768"):
         make(encoder="hubert", hubert_model=tiny_hubert(tmp_path / "hubert"))
+    (tmp_path / "hubert/model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(UserError, match=r"hubert_model: .*hubert: a file is a git-lfs pointer.*\(model.safetensors\)"):
+        build_segment_encoder("hubert", {}, str(tmp_path / "hubert"))
     with pytest.raises(UserError, match="nowhere"):
         build_segment_encoder("hubert", {"cache_root": tmp_path}, str(tmp_path / "nowhere"))
 

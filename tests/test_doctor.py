@@ -18,6 +18,8 @@ from audio2face.doctor.mend import fill_lost_frames, resample_frames
 from audio2face.doctor.report import as_json, shot_lines, text_table
 from audio2face.doctor.scan import frames_to_sample
 from audio2face.formats import ANIMATION_WRITERS
+from audio2face.importing.folder import survey
+from audio2face.preproc.inputs import build_inputs
 from audio2face.types import UserError
 from runners import check_dataset
 
@@ -85,6 +87,22 @@ def test_everything_is_told_at_once(data):
         raise_errors(found)
     *lines, hint = caught.value.lines
     assert len(lines) == len(by_level(found, "error")) and "SKIP_DATA_CHECKS = ['audio.silence', " in hint
+
+
+def test_data_that_git_lfs_has_not_fetched_is_one_line(data):
+    (data.home / ".git").mkdir()
+    paths = [path for folder in ("audio", "cache", "geom") for path in data.home.glob(f"{folder}/**/*.[nw]*")]
+    for path in paths:
+        path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 99999\n")
+    line = f"{data.home}: {len(paths)} files are git-lfs pointers"
+    sections = data.sections()
+    for found in (quick_check(sections, [ACTOR]), full_check(sections, [ACTOR])[0].findings):
+        assert [f.what.startswith(line) for f in found] == [True] and f"'git lfs pull' in {data.home}" in found[0].what
+    with pytest.raises(UserError) as caught:
+        build_inputs(sections["dataset"], sections["preproc"], ACTOR)
+    assert len(caught.value.lines) == 1 and caught.value.lines[0].startswith(line)
+    with pytest.raises(UserError, match="git-lfs pointers"):
+        survey(data.home, 30.0)
 
 
 def test_a_finding_is_accepted_by_the_name_of_its_check(data):
@@ -380,6 +398,52 @@ def test_lips_and_lids_are_proposed_from_rest_and_motion(clean, given):
     page = proposal_page(rest, proposal, "tiny")
     assert page.count("<svg") == 6 and "http" not in page
     json.dumps(proposal.lists())
+
+
+PARTS = {
+    "no back of the head": lambda rest: rest[:, 2] > 7.2,
+    "nothing above the brows": lambda rest: rest[:, 1] < 5,
+    "nothing below the chin": lambda rest: rest[:, 1] > -7,
+    "few vertices": lambda rest: (np.arange(len(rest)) % 3 == 0) | (np.arange(len(rest)) >= 440),
+}
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("mirrored", [True, False])
+@pytest.mark.parametrize("part", PARTS)
+def test_lips_and_lids_of_parts_of_a_face(clean, part, mirrored, given, monkeypatch):
+    from fake_dataset import Face
+
+    from audio2face.doctor import propose
+
+    monkeypatch.setattr(propose, "BLOCK", 10)  # of pairs at a time
+    side = np.array([-1, 1, 1]) if mirrored else np.ones(3)
+    rest, closed, opened = (
+        side * np.load(clean.home / f"geom/skin/{name}.npy")
+        for name in ("neutral_pose", "eye_close_pose_delta", "lip_open_pose_delta")
+    )
+    motion = side * np.concatenate([np.load(clean.skin(shot)) for shot in SHOTS])
+    kept = np.flatnonzero(PARTS[part](rest))
+    poses = (closed[kept], opened[kept]) if given else ()
+    proposal = propose.propose_lists(rest[kept], motion[:, kept], *poses)
+    place = Face().place
+    assert not proposal.missing
+    for found, name in zip(proposal.pairs["lip_dist"], ("upper", "lower"), strict=True):
+        assert set(kept[found]) == set(place[name])
+    for found, name in zip(proposal.pairs["eye_dist"], ("lid_up", "lid_low"), strict=True):
+        assert kept[found].tolist() == place[name][:: -1 if mirrored else 1]
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_one_eye_is_not_taken_for_two(clean, given):
+    from audio2face.doctor.propose import propose_lists
+
+    rest = np.load(clean.home / "geom/skin/neutral_pose.npy")
+    kept = np.flatnonzero(rest[:, 0] > -0.5)
+    motion = np.concatenate([np.load(clean.skin(shot)) for shot in SHOTS])[:, kept]
+    closed = np.load(clean.home / "geom/skin/eye_close_pose_delta.npy")[kept] if given else None
+    proposal = propose_lists(rest[kept], motion, closed)
+    assert "eye_dist" not in proposal.pairs and "two eyes" in proposal.missing[-1]
 
 
 def test_nothing_is_proposed_from_a_still_face(clean):

@@ -8,8 +8,17 @@ import numpy as np
 import pytest
 
 from audio2face.formats import ANIMATION_READERS, ANIMATION_WRITERS, animation_header, find_animation, read_animation
+from audio2face.formats.arkit_csv import read_arkit_csv
+from audio2face.formats.git_lfs import pointer_problems
+from audio2face.formats.gltf import read_gltf
+from audio2face.formats.gltf_rig import read_gltf_rig
+from audio2face.formats.json_file import read_json
 from audio2face.formats.maya_cache import read_maya_cache, write_maya_cache
+from audio2face.formats.maya_chunks import open_chunks
 from audio2face.formats.npy import read_npy, read_npz, write_npy, write_npz
+from audio2face.formats.obj import read_obj
+from audio2face.formats.phoneme_times import read_phoneme_times
+from audio2face.formats.ply import read_ply
 from audio2face.formats.point_cache import read_point_cache, write_point_cache
 from audio2face.formats.sound import read_sound, sound_info, write_sound
 from audio2face.types import UserError
@@ -17,6 +26,9 @@ from audio2face.types import UserError
 
 def mesh(frames=5, vertices=7, dtype=np.float32, seed=0):
     return np.random.default_rng(seed).normal(size=(frames, vertices, 3)).astype(dtype)
+
+
+POINTER = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 123456\n"
 
 
 # --- a second writer of Maya caches, straight from the description of the format --------------------------------------
@@ -471,3 +483,55 @@ def test_npy_refuses_python_objects(tmp_path):
     with pytest.raises(ValueError, match=r"a\.npy: expected numbers"):
         write_npy(tmp_path / "a.npy", np.array([None]))
     assert not list(tmp_path.iterdir())
+
+
+# --- git-lfs
+
+
+@pytest.mark.parametrize(
+    "read, name",
+    [
+        (read_animation, "a.npy"),
+        (read_animation, "a.xml"),
+        (open_chunks, "a.mcx"),
+        (animation_header, "a.pc2"),
+        (read_npz, "a.npz"),
+        (read_json, "a.json"),
+        (read_sound, "a.wav"),
+        (sound_info, "a.flac"),
+        (read_gltf, "a.glb"),
+        (read_gltf_rig, "a.gltf"),
+        (read_obj, "a.obj"),
+        (read_ply, "a.ply"),
+        (read_arkit_csv, "a.csv"),
+        (read_phoneme_times, "a.TextGrid"),
+    ],
+    ids=lambda value: getattr(value, "__name__", value),
+)
+def test_every_reader_knows_a_pointer_of_git_lfs(tmp_path, read, name):
+    (tmp_path / ".git").mkdir()
+    path = tmp_path / "data" / name
+    path.parent.mkdir()
+    path.write_text(POINTER)
+    with pytest.raises(ValueError) as caught:
+        read(path)
+    assert str(caught.value) == f"{path}: a git-lfs pointer, not the file itself; run 'git lfs pull' in {tmp_path}"
+
+
+def test_the_data_file_of_a_maya_cache_that_was_not_fetched(tmp_path):
+    _, data = write_maya_cache(tmp_path / "a.xml", mesh(), 30.0, "face")
+    data.write_text(POINTER)
+    with pytest.raises(ValueError, match=r"a\.mc: a git-lfs pointer"):
+        animation_header(tmp_path / "a.xml")
+
+
+def test_pointers_are_counted_by_checkout(tmp_path):
+    for place in ("one/.git/HEAD", "one/a/x.npy", "one/a/b/y.wav", "two/.git/HEAD", "two/z.npy", "two/whole.npy"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text(POINTER if "HEAD" not in place else "")
+    (tmp_path / "two/whole.npy").write_bytes(POINTER.encode() + bytes(1024))
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert pointer_problems([one / "a", two / "z.npy", two / "whole.npy", two / "not_there"]) == [
+        f"{one}: 2 files are git-lfs pointers, still without content (a/x.npy); run 'git lfs pull' in {one}",
+        f"{two}: a file is a git-lfs pointer, still without content (z.npy); run 'git lfs pull' in {two}",
+    ]

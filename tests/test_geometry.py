@@ -7,7 +7,7 @@ from audio2face.geometry import axes, pca, products
 from audio2face.geometry.axes import PrincipalAxes, plus_rank_one
 from audio2face.geometry.distinct import select_distinct
 from audio2face.geometry.poses import PoseRows, PoseSequence, prune_similar
-from audio2face.geometry.regions import mean_opening, opening, upper_face_mask
+from audio2face.geometry.regions import looks_inward, mean_opening, opening, outwardness, upper_face_mask
 from audio2face.geometry.rigid import fit_rigid, stabilize
 
 
@@ -301,6 +301,20 @@ def test_stabilize_leaves_only_the_deformation():
 
 
 # ---- regions
+
+
+def test_faces_look_outward_until_they_are_mirrored():
+    corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)], float)
+    quads = [[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]]  # the front is last
+    box = np.array([t for a, b, c, d in quads for t in ([a, b, c], [a, c, d])])
+    for faces in (box, box[-2:], box[2:]):  # whole, only the front, one side missing
+        value = outwardness(corners, faces)
+        assert value > 0.3 and outwardness(corners + [9, -9, 9], faces) == pytest.approx(value)
+        assert outwardness(corners * [-1, 1, 1], faces) == pytest.approx(-value)
+        assert outwardness(corners, faces[:, ::-1]) == pytest.approx(-value)
+        assert outwardness(corners[:, [1, 2, 0]], faces) > -0.01, "turned is not mirrored"
+    assert looks_inward(corners * [-1, 1, 1], box) and not looks_inward(corners, box)
+    assert not looks_inward(corners, None) and not looks_inward(-corners[:3], box)
 
 
 def test_openings_and_the_upper_face():

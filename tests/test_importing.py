@@ -526,6 +526,9 @@ def test_a_project_for_files_that_are_there(place, capsys):
     home = make_dataset(place / "datasets/tiny").home
     (home / "geom/skin/eye_dist_vertex_list.json").unlink()
     np.save(home / "geom/skin/prune_mask.npy", np.arange(100))
+    rigid = home / "geom/tongue/rigid_vertex_list.json"
+    np.save(rigid.with_suffix(".npy"), json.loads(rigid.read_text()))
+    rigid.unlink()
     (home / "audio/a2_neutral.wav").rename(home / "audio/a2.wav")
     arguments = [str(home), "--actor", "tiny", "--config", "mine"]
     assert make_project.main([*arguments, "--fps", "30"]) == 2
@@ -542,7 +545,8 @@ def test_a_project_for_files_that_are_there(place, capsys):
     assert sections["preproc"].SKIN_PRUNE_MESH_MASK_FPATH == {"tiny": "/datasets/tiny/geom/skin/prune_mask.npy"}
     assert sections["train"].CLIPS[1][5] == "a2_neutral.flac"
     assert dataset.AUDIO_ROOT == {"tiny": "/datasets/tiny/audio"} and len(sections["train"].CLIPS) == 6
-    assert "tiny" in dataset.SKIN_EYE_DIST_VERTEX_LIST_FPATH and "tiny" in dataset.TONGUE_RIGID_VERTEX_LIST_FPATH
+    assert "tiny" in dataset.SKIN_EYE_DIST_VERTEX_LIST_FPATH
+    assert dataset.TONGUE_RIGID_VERTEX_LIST_FPATH == {"tiny": "/datasets/tiny/geom/tongue/rigid_vertex_list.npy"}
     assert not [f for f in full_check(sections, ["tiny"])[0].findings if f.level == "error"]
 
 

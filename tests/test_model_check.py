@@ -167,6 +167,7 @@ REGRESSION = {
     "very long path": ("file-missing", model("modelDataPath", value="a" * 5000)),
     "path to a folder": ("file-missing", model("modelDataPath", value=".")),
     "empty file": ("file-empty", rewrite("model_config.json", lambda b: b"")),
+    "not fetched": ("file-empty", rewrite("model_data.npz", lambda b: b"version https://git-lfs.github.com/spec/v1\n")),
     "comment": ("json-syntax", text("model_config.json", "{", "{ // comment\n")),
     "trailing comma": ("json-syntax", text("model.json", "}", ",}")),
     "NaN": ("json-syntax", text("model_config.json", '"input_strength": 1.0', '"input_strength": NaN')),

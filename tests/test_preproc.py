@@ -19,6 +19,7 @@ from audio2face.formats.npy import read_npz, write_npz
 from audio2face.postprocess import blendshapes
 from audio2face.preproc.blendshapes import clean_blendshapes, ready_blendshapes
 from audio2face.preproc.bundle import Placeholders, RestData, affine_of, build_bundle, spread_points
+from audio2face.preproc.inputs import build_inputs
 from audio2face.preproc.reuse import digest
 from audio2face.preproc.shots import emotions_in, shot_emotions, shot_language
 from audio2face.types import Pca, UserError
@@ -273,6 +274,62 @@ def test_coarse_caches_mask_and_shot_lists(project):
     assert set(json.loads((run.path / "pca/skin/intermediate/distinct.json").read_text())) == {"a2_joy"}
 
 
+@pytest.mark.parametrize("kind", [bool, np.int64, np.uint8, np.float32])
+def test_a_mask_of_zeros_and_ones_is_the_list_of_its_ones(project, kind):
+    chosen, rigid = np.array([1, 3, 5, 8, 20, 39]), np.array([0, 1, 2, 5])
+    keys = {
+        "SKIN_PRUNE_MESH_MASK_FPATH": {"ann": "/datasets/ann/chosen.npy"},
+        "SKIN_SELECT_DISTINCT_MAX_ITER": 1,
+    }
+    dataset = {"TONGUE_RIGID_VERTEX_LIST_FPATH": {"ann": "/datasets/ann/rigid.npy"}}
+    results = []
+    for as_mask in (False, True):
+        for name, vertices, count in (("chosen", chosen, V), ("rigid", rigid, VT)):
+            mask = np.isin(np.arange(count), vertices).astype(kind)
+            np.save(project.root / f"{name}.npy", mask if as_mask else vertices)
+        inputs = build_inputs(
+            section_from_values("dataset", project.values() | dataset), section_from_values("preproc", keys), "ann"
+        )
+        results.append((inputs.prune_vertices.tolist(), inputs.rigid_vertices.tolist()))
+    assert results == [(chosen.tolist(), rigid.tolist())] * 2
+
+
+def test_zeros_and_ones_of_another_count_and_masks_of_nothing_are_refused(project):
+    keys = {"SKIN_PRUNE_MESH_MASK_FPATH": {"ann": "/datasets/ann/mask.npy"}}
+    for mask, reason in (
+        ([0, 1], "2 zeros and ones, a mask of another mesh"),
+        (np.ones(V + 1, np.int32), f"{V + 1} zeros and ones"),
+        (np.zeros(V, bool), "takes no vertex"),
+        (np.full(V, 0.5), "float64 from 0.5 to 0.5"),
+        ([3, V], f"vertex {V} does not exist"),
+        ([[1, 2]], "(1, 2) of int64"),
+    ):
+        np.save(project.root / "mask.npy", mask)
+        text = project.problems(preproc_keys=keys)
+        assert "SKIN_PRUNE_MESH_MASK_FPATH" in text and "mask.npy" in text and reason in text
+    places = ("upper", "lower")
+    write_json(project.root / "geom/skin/lip_dist_vertex_list.json", {k: [0, 1] * (V // 2) for k in places})
+    assert "a mask of zeros and ones, which does not pair them" in project.problems()
+
+
+def test_vertex_lists_as_npy_are_the_rows_of_the_json(project):
+    files = {
+        "SKIN_LIP_DIST_VERTEX_LIST_FPATH": [[1, 2], [3, 4]],
+        "SKIN_LIP_SIZE_VERTEX_LIST_FPATH": [[[1], [2]], [[5], [6]]],
+        "SKIN_EYE_DIST_VERTEX_LIST_FPATH": [[5, 6], [7, 8]],
+    }
+    for key, rows in files.items():
+        np.save(project.root / f"{key}.npy", rows)
+    values = project.values() | {key: {"ann": f"/datasets/ann/{key}.npy"} for key in files}
+    found = DatasetFiles.from_config(section_from_values("dataset", values), "ann")
+    assert [side.tolist() for side in found.lip_dist_pairs()] == [[1, 2], [3, 4]]
+    assert [side.tolist() for side in found.lip_size_pairs()] == [[1, 5], [2, 6]]
+    assert [side.tolist() for side in found.eye_dist_pairs()] == [[5, 6], [7, 8]]
+    np.save(project.root / "SKIN_LIP_DIST_VERTEX_LIST_FPATH.npy", np.arange(10).reshape(5, 2))
+    with pytest.raises(UserError, match=r"\(2, n\): upper, lower; found \(5, 2\)"):
+        found.lip_dist_pairs()
+
+
 def test_clips_of_shots_with_sound_and_of_other_voices(project):
     (project.root / "audio/file.wav").unlink()
     write_wav(project.root / "audio/aug/bob/a2_joy.wav", 38 / FPS)
@@ -377,6 +434,10 @@ def test_blendshapes_are_checked_and_forced_to_what_the_runtime_reads():
     clean, problems = clean_blendshapes(good | {"frontalMask": np.array([True, False, False, True])}, 4, "here")
     assert problems == [] and clean["poseNames"].tolist() == [b"neutral", "jawÖpen".encode()]
     assert clean["frontalMask"].tolist() == [0, 3] and clean["frontalMask"].dtype == np.int32
+    assert clean_blendshapes(good | {"frontalMask": np.array([1, 0, 0, 1])}, 4, "here")[0]["frontalMask"].tolist() == [
+        0,
+        3,
+    ]
     assert clean["rig_version"].dtype.kind == "S" and clean["neutral"].dtype == np.float32
     bad = {
         "poseNames": np.array(["a", "b", "b"]),

@@ -22,6 +22,7 @@ from audio2face.config import load_config  # noqa: E402
 from audio2face.doctor.html import proposal_page  # noqa: E402
 from audio2face.doctor.propose import propose_lists, sample_motion  # noqa: E402
 from audio2face.formats.json_file import write_json  # noqa: E402
+from audio2face.geometry.regions import looks_inward  # noqa: E402
 from audio2face.paths import atomic  # noqa: E402
 from audio2face.preproc.caches import find_caches  # noqa: E402
 from audio2face.types import UserError, raise_problems  # noqa: E402
@@ -48,18 +49,23 @@ def propose(config_name: str, actor: str, out: Path) -> list[str]:
     motion = sample_motion(caches.values())
     if motion.shape[1:] != rest.shape:
         raise UserError(f"SKIN_NEUTRAL_FPATH: {len(rest)} vertices, the caches have {motion.shape[1]}")
-    proposal = propose_lists(rest, motion, files.eye_close_pose_delta())
+    proposal = propose_lists(
+        rest, motion, files.eye_close_pose_delta(), files.lip_open_pose_delta(), files.lip_dist_pairs()
+    )
     targets = {name: out / f"{name}_vertex_list.json" for name in proposal.pairs}
     raise_problems([f"{path}: is there already; name another folder" for path in targets.values() if path.exists()])
     for name, content in proposal.lists().items():
         write_json(targets[name], content)
-    page = out / "proposal.html"
+    triangles, page = files.skin_triangles(), out / "proposal.html"
     with atomic(page) as temporary:
         temporary.write_text(
-            proposal_page(rest, proposal, f"Proposed vertex lists of {actor}", files.skin_triangles()), encoding="utf-8"
+            proposal_page(rest, proposal, f"Proposed vertex lists of {actor}", triangles), encoding="utf-8"
         )
     found = [f"SKIN_{name.upper()}_VERTEX_LIST_FPATH: {path}" for name, path in targets.items()]
-    return [*found, *(f"not found: {what}" for what in proposal.missing), f"look at {page} before you use them"]
+    found += [f"not found: {what}" for what in proposal.missing]
+    if looks_inward(rest, triangles):
+        found.append("the faces look inward: if the data is mirrored, the first eye is the character's right one")
+    return [*found, f"look at {page} before you use them"]
 
 
 if __name__ == "__main__":

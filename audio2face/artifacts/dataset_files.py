@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from audio2face.artifacts.topology import Topology
+from audio2face.formats.git_lfs import pointer_problems
 from audio2face.formats.json_file import read_json
 from audio2face.formats.npy import read_npy, read_npz
 from audio2face.formats.obj import read_obj_triangles
 from audio2face.formats.sound import SOUND_SUFFIXES
 from audio2face.formats.usd import read_usd_triangles
 from audio2face.listing import natural_order
+from audio2face.geometry.regions import chosen_vertices
 from audio2face.paths import external_path, local_path, missing_root
 from audio2face.types import UserError, raise_problems
 
@@ -32,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 VOICES_FOLDER = "aug"
 REQUIRED = ("audio_root", "skin_cache_root")
+ROWS = {"upper": 0, "lower": 1, "upper_lip": 0, "lower_lip": 1, "top": 0, "bottom": 1}  # of the lists in a .npy
 
 Pairs = tuple[np.ndarray, np.ndarray]
 
@@ -73,7 +76,10 @@ class DatasetFiles:
 
     @classmethod
     def from_config(cls, dataset: Section, actor: str) -> DatasetFiles:
-        """The files that config_dataset names for `actor`. Raises UserError listing every path that is not there."""
+        """The files that config_dataset names for `actor`. Raises UserError listing every path that is not there.
+
+        Where git-lfs has not fetched files of theirs, one line says so for all of them.
+        """
         paths: dict[str, Any] = {}
         problems: list[str] = []
         for name in PATHS:
@@ -88,8 +94,9 @@ class DatasetFiles:
                 problems += [missing] if missing not in problems else []
                 continue
             problems += check_path(paths[name], key, actor, folder=name.endswith("_root"))
-        raise_problems(problems)
-        return cls(actor, *channels(dataset, actor), **paths)
+        files = cls(actor, *channels(dataset, actor), **paths)
+        raise_problems(problems + not_fetched(files))
+        return files
 
     @classmethod
     def of_faces(cls, dataset: Section, actor: str) -> DatasetFiles:
@@ -158,16 +165,10 @@ class DatasetFiles:
         """The tongue at rest of the deployed model (Vt, 3)."""
         return self._vectors("tongue_neutral_inference_fpath")
 
-    def tongue_rigid_vertices(self) -> np.ndarray | None:
-        """Tongue vertices that move with the jaw only (n >= 4,) int."""
+    def tongue_rigid_vertices(self, num_vertices: int) -> np.ndarray | None:
+        """Those of the tongue's vertices that move with the jaw only (n >= 4,) int, from a list or a mask."""
         path = self.tongue_rigid_vertex_list_fpath
-        if path is None:
-            return None
-        where = self._where(path)
-        vertices = _indices(self.read(read_json, path), where, "a list of vertices")
-        if len(vertices) < 4:
-            raise UserError(f"{where}: needs at least 4 vertices, has {len(vertices)}")
-        return vertices
+        return None if path is None else read_vertices(path, self._where(path), num_vertices, at_least=4)
 
     def lip_dist_pairs(self) -> Pairs | None:
         """Upper and lower vertices (n,) of the inner lip line, in pairs."""
@@ -283,7 +284,10 @@ class DatasetFiles:
     def _pairs(self, path: Path | None, places: tuple[tuple[str, ...], tuple[str, ...]]) -> Pairs | None:
         if path is None:
             return None
-        content, where = self.read(read_json, path), self._where(path)
+        where = self._where(path)
+        content = self.read(_numbers, path)
+        if isinstance(content, np.ndarray):
+            _check_rows(content, len(places[0]), where)
         upper, lower = (_member(content, place, where) for place in places)
         if len(upper) != len(lower):
             names = " and ".join("/".join(place) for place in places)
@@ -335,6 +339,24 @@ def faces_now(
     return named.over(own)
 
 
+def read_vertices(path: Path, where: str, num_vertices: int, at_least: int = 1) -> np.ndarray:
+    """Vertices (n,) of a mesh from a .json or .npy that holds a list or a mask of them. UserError begins with `where`."""
+    try:
+        values = np.asarray(_numbers(path))
+        if values.ndim != 1 or len(values) >= at_least:
+            values = chosen_vertices(values, num_vertices)
+    except ValueError as error:
+        raise UserError(f"{where}: {str(error).removeprefix(f'{path}: ')}") from error
+    if len(values) < at_least:
+        raise UserError(f"{where}: needs at least {at_least} vertices, has {len(values)}")
+    return values
+
+
+def not_fetched(files: DatasetFiles) -> list[str]:
+    """A line for each checkout whose data git-lfs has not fetched."""
+    return pointer_problems(path for name in PATHS if (path := getattr(files, name)) is not None)
+
+
 def check_path(path: Path, key: str, actor: str, folder: bool) -> list[str]:
     """A line naming the key when `path` is not the folder or file that it should be, else nothing."""
     if (path.is_dir() if folder else path.is_file()) and os.access(path, os.R_OK):
@@ -367,15 +389,32 @@ def _shaped(data: np.ndarray, shape: tuple[int | None, ...], where: str) -> np.n
     return values
 
 
+def _numbers(path: Path) -> Any:
+    """What a list of vertices holds: an array of a .npy, or the content of a .json."""
+    return read_npy(path) if path.suffix.lower() == ".npy" else read_json(path)
+
+
+def _check_rows(lists: np.ndarray, depth: int, where: str) -> None:
+    """The lists of a .npy are its rows, in the order that ROWS gives. Raises UserError for another layout."""
+    if lists.ndim != depth + 1 or lists.shape[:-1] != (2,) * depth or lists.dtype.kind not in "iu":
+        rows = "(2, n): upper, lower" if depth == 1 else "(2, 2, n): top, bottom of the upper lip, then of the lower"
+        raise UserError(f"{where}: expected rows of whole numbers {rows}; found {lists.shape} of {lists.dtype}")
+
+
 def _indices(values: Any, where: str, what: str) -> np.ndarray:
     if not isinstance(values, list) or not values or any(type(v) is not int or v < 0 for v in values):
         raise UserError(f"{where}: expected {what} (whole numbers >= 0), found {str(values)[:60]}")
+    if len(values) > 2 and max(values) <= 1:
+        raise UserError(f"{where}: expected {what}, found a mask of zeros and ones, which does not pair them")
     return np.array(values, np.int64)
 
 
 def _member(content: Any, place: tuple[str, ...], where: str) -> np.ndarray:
+    what = f"a list of vertices under {'/'.join(place)!r}"
+    if isinstance(content, np.ndarray):
+        return _indices(content[tuple(ROWS[key] for key in place)].tolist(), where, what)
     for key in place:
         if not isinstance(content, Mapping) or key not in content:
             raise UserError(f"{where}: expected an entry {'/'.join(place)!r} with a list of vertices")
         content = content[key]
-    return _indices(content, where, f"a list of vertices under {'/'.join(place)!r}")
+    return _indices(content, where, what)

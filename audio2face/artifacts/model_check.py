@@ -14,6 +14,7 @@ from audio2face.artifacts.checks.blendshapes import check_params, check_poses
 from audio2face.artifacts.checks.network_info import NetworkInfo, check_network_info
 from audio2face.artifacts.checks.report import RULES, Problem, Report, brief, label
 from audio2face.artifacts.checks.strict_json import Fields, read_object, same_length
+from audio2face.formats.git_lfs import pointer_fault
 from audio2face.postprocess.limits import CONFIG_LIMITS, key_problem
 
 __all__ = ["RULES", "Problem", "Report", "check_model", "inspect_deployed", "inspect_model", "model_folders"]
@@ -97,6 +98,9 @@ class _Check:
                 return None
             if path.stat().st_size == 0:
                 self.report.problem("file-empty", name, "is empty")
+                return None
+            if fault := pointer_fault(path):
+                self.report.problem("file-empty", name, f"is {fault}")
                 return None
             if outside:
                 self.report.note(name, "lies outside the model folder, which cannot be moved or copied without it")

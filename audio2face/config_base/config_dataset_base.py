@@ -79,19 +79,20 @@ SKIN_EYE_CLOSE_POSE_DELTA_FPATH = {}
 # Pairs of vertices of the inner lip line, the n-th of "upper" above the n-th of "lower". LOSS_LIP_DIST_ALPHA compares
 # their vertical distances with the truth. This short list does more for the lip sync than any other input: 5 to 10
 # pairs from corner to corner, on the very edge where the lips meet.
-# Type: {actor: .json file, {"upper": [vertex, …], "lower": [vertex, …]}}, lists of equal length.
+# Type: {actor: .json file, {"upper": [vertex, …], "lower": [vertex, …]}}, lists of equal length; or .npy, (2, n).
 # Change: give it whenever lips must close.
 SKIN_LIP_DIST_VERTEX_LIST_FPATH = {}
 
 # Vertices at the top and bottom rim of each lip, from which the height of the lips is measured for
 # LOSS_LIP_SIZE_ALPHA.
-# Type: {actor: .json file, {"upper_lip": {"top": […], "bottom": […]}, "lower_lip": {"top": […], "bottom": […]}}}.
+# Type: {actor: .json file, {"upper_lip": {"top": […], "bottom": […]}, "lower_lip": {"top": […], "bottom": […]}}}; or
+# .npy, (2, 2, n).
 # Change: when you switch LOSS_LIP_SIZE_ALPHA on.
 SKIN_LIP_SIZE_VERTEX_LIST_FPATH = {}
 
 # One vertex on each upper and each lower lid, left eye first. Regression finds closed eyes with it
 # (REMOVE_CLOSING_EYE), diffusion the border of the upper face (LOSS_EXP_SMOOTH_ALPHA).
-# Type: {actor: .json file, {"upper": [left, right], "lower": [left, right]}}.
+# Type: {actor: .json file, {"upper": [left, right], "lower": [left, right]}}; or .npy, (2, 2).
 # Change: give it when shots contain blinks.
 SKIN_EYE_DIST_VERTEX_LIST_FPATH = {}
 
@@ -127,7 +128,8 @@ TONGUE_NEUTRAL_INFERENCE_FPATH = {}
 
 # Vertices at the root of the tongue that move only with the jaw. Their rigid motion is removed from the whole tongue
 # before its PCA, which then describes the tongue's own shape.
-# Type: {actor: .json file, [vertex, …]}, at least 4 that do not lie on one line.
+# Type: {actor: .json or .npy file, [vertex, …]} or a mask with one 0 or 1 for each vertex; at least 4 that do not lie on
+# one line.
 # Change: give it when the tongue cache includes the motion of the jaw.
 TONGUE_RIGID_VERTEX_LIST_FPATH = {}
 

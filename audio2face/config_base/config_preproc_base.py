@@ -31,7 +31,8 @@ SKIN_PRUNE_CACHE_CHANNEL = {}
 
 # Vertices that count when poses are compared; all of them without it. Use the moving parts of the face, not the back
 # of the head.
-# Type: {actor: .npy file of vertex indices, (n,) integers}; indices into the caches that are used for choosing.
+# Type: {actor: .npy or .json file}, a mask with one 0 or 1 for each vertex, or a list of vertices; of the mesh that is
+# used for choosing.
 # Change: for meshes with many vertices that never move.
 SKIN_PRUNE_MESH_MASK_FPATH = {}
 

@@ -9,7 +9,7 @@ import numpy as np
 from audio2face.doctor.findings import Finding, Reporter
 from audio2face.doctor.scan import MeshStats
 from audio2face.doctor.subject import Subject, readable
-from audio2face.geometry.regions import FORWARD, UP
+from audio2face.geometry.regions import FORWARD, UP, looks_inward
 
 UNITS = {"metres": 1.0, "decimetres": 10.0, "centimetres": 100.0, "millimetres": 1000.0}  # per metre
 HEAD_M, EYES_M = 0.27, 0.065  # usual largest extent of a head mesh, usual distance of the lids of both eyes
@@ -32,6 +32,7 @@ def check_geometry(subject: Subject, stats: MeshStats) -> Iterator[Finding]:
         return
     yield from _unit(report, subject, rest)
     yield from _axes(report, subject, rest, stats)
+    yield from _winding(report, subject, rest)
     yield from _rest(report, subject, stats)
     yield from _sway(report, stats)
     yield from _thresholds(report, subject, rest, stats)
@@ -77,6 +78,15 @@ def _axes(report: Reporter, subject: Subject, rest: np.ndarray, stats: MeshStats
     elif forward < 0:
         what = "The face looks along -z; the run time and the upper-face mask take +z as forward."
         yield report.warning("geometry.forward", what, "Turn it by 180 degrees about y.", key="SKIN_CACHE_ROOT")
+
+
+def _winding(report: Reporter, subject: Subject, rest: np.ndarray) -> Iterator[Finding]:
+    if looks_inward(rest, readable(subject.files.skin_triangles)):
+        what = "The faces of the mesh look inward: the data is mirrored, left and right exchanged, or the faces are turned."
+        fix = "Export without a negative scale; where the captured motion is right, turn the faces: triangles[:, ::-1]."
+        yield report.warning(
+            "geometry.mirrored", what, fix, file=_path(subject, "SKIN_TRIANGLES_FPATH"), key="SKIN_TRIANGLES_FPATH"
+        )
 
 
 def up_vector(subject: Subject, rest: np.ndarray, stats: MeshStats) -> tuple[np.ndarray, float]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from audio2face.artifacts.dataset_files import PATHS, DatasetFiles, channels, check_path
+from audio2face.artifacts.dataset_files import PATHS, DatasetFiles, channels, check_path, not_fetched
 from audio2face.config import section_from_values
 from audio2face.paths import local_path
 from audio2face.preproc.caches import Cache, find_caches, frame_rate
@@ -88,6 +88,8 @@ def build_subject(sections: Mapping[str, Section], actor: str) -> tuple[Subject 
         except UserError as error:
             problems = list(error.lines)
         files = _existing_files(dataset, actor)
+        if not_fetched(files):
+            return None, problems
         skin = _mesh("skin", files, preproc.SKIN_CACHE_SHOTS.get(actor), files.skin_neutral)
         if not skin.caches:
             return None, problems
@@ -105,7 +107,7 @@ def build_subject(sections: Mapping[str, Section], actor: str) -> tuple[Subject 
         languages={shot: shot_language(dataset.SHOT_LANGUAGE_MAP, actor, shot) for shot in skin.caches},
         emotions=known,
         pairs=_pairs(files, skin.num_vertices),
-        rigid_vertices=_in_range(readable(files.tongue_rigid_vertices), tongue.num_vertices),
+        rigid_vertices=readable(files.tongue_rigid_vertices, tongue.num_vertices),
         prune_distance=float(preproc.SKIN_PRUNE_SIM_DIST),
         plan=_build_plan(sections["train"], actor) if "train" in sections else None,
     )
@@ -160,10 +162,6 @@ def _pairs(files: DatasetFiles, num_vertices: int) -> dict[str, Pairs]:
         if pairs is not None and max(int(side.max()) for side in pairs) < num_vertices:
             found[name] = pairs
     return found
-
-
-def _in_range(vertices: np.ndarray | None, num_vertices: int) -> np.ndarray | None:
-    return vertices if vertices is not None and vertices.max() < num_vertices else None
 
 
 @contextmanager

@@ -88,7 +88,7 @@ def _order(
     if far.any():
         pairs = [f"{u}-{v}" for u, v in zip(upper[far], lower[far], strict=True)]
         what = f"Pairs {', '.join(pairs[:6])} are too far apart to be lips or lids ({np.linalg.norm(gap, axis=1).max():.3g} units)."
-        fix = "The list belongs to another mesh, or its vertices are not in the same order on both sides."
+        fix = "The list belongs to another mesh, or its vertices are not in the same order on both sides (rows of a .npy)."
         yield report.error("lists.far", what, fix, **where)
         return
     middle = np.median(heights, axis=0)

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from audio2face.export.signature import BATCH, Signature
+from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.paths import atomic
 from audio2face.types import UserError
 
@@ -158,6 +159,7 @@ def open_session(
     """
     import onnxruntime
 
+    refuse_pointer(path)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     wanted = providers or on_device(onnxruntime.get_available_providers(), device)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.paths import atomic
 
 _LEFT_EYE = "EyeBlink EyeLookDown EyeLookIn EyeLookOut EyeLookUp EyeSquint EyeWide".split()
@@ -100,6 +101,7 @@ def read_arkit_csv(path: str | os.PathLike[str], fps: float | None = None) -> Ar
     ValueError naming file and line when it has another layout, and when the codes do not tell the rate.
     """
     path = Path(path)
+    refuse_pointer(path)
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         rows = csv.reader(file)
         header = [name.strip() for name in next(rows, [])]

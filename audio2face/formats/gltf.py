@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.formats.scene import MorphMesh, check_triangles, smooth_normals
 from audio2face.paths import atomic
 
@@ -136,6 +137,7 @@ def _write(path: str | os.PathLike[str], root: dict[str, Any], blocks: list[byte
 
 def read_gltf(path: str | os.PathLike[str]) -> tuple[list[MorphMesh], float | None]:
     """Meshes and frame rate of a .glb as `write_gltf` writes them (None: no animation). Raises ValueError if malformed."""
+    refuse_pointer(path)
     data = Path(path).read_bytes()
     root, binary = glb_chunks(path, data)
     try:

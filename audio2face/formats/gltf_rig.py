@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.formats.gltf import glb_chunks
 from audio2face.formats.scene import MorphMesh
 
@@ -41,6 +42,7 @@ def read_gltf_rig(path: str | os.PathLike[str]) -> list[MorphMesh]:
 
 def _open(path: Path) -> tuple[dict[str, Any], list[bytes]]:
     """The JSON part and all buffers."""
+    refuse_pointer(path)
     data = path.read_bytes()
     binary = b""
     if data[:4] == b"glTF":
@@ -67,6 +69,7 @@ def _buffer(path: Path, entry: dict[str, Any], binary: bytes) -> bytes:
         raise ValueError(f"{path}: buffer {uri!r} lies outside the file's folder")
     if not file.is_file():
         raise ValueError(f"{path}: its buffer {uri!r} is missing; keep the files together")
+    refuse_pointer(file)
     return file.read_bytes()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.paths import atomic
 
 _LINE = 120
@@ -63,6 +64,7 @@ def write_json(path: str | os.PathLike[str], data: Any) -> None:
 
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Read a JSON file. Raises ValueError naming the file, line and column when it is malformed."""
+    refuse_pointer(path)
     try:
         return json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except RecursionError as error:

@@ -17,6 +17,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from audio2face.formats import maya_chunks
+from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.formats.maya_chunks import VECTOR_TYPES, Sample, open_chunks, read_groups, read_samples
 from audio2face.paths import atomic
 
@@ -137,6 +138,7 @@ def write_maya_cache(
 
 
 def _read_description(path: Path) -> _Description:
+    refuse_pointer(path)
     try:
         root = ElementTree.fromstring(path.read_bytes())
     except (ElementTree.ParseError, LookupError, ValueError) as error:  # the last two: encodings that expat refuses

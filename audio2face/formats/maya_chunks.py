@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from audio2face.formats.git_lfs import refuse_pointer
+
 VECTOR_TYPES: dict[bytes, np.dtype] = {b"FVCA": np.dtype(">f4"), b"DVCA": np.dtype(">f8")}
 _HEADS = {False: struct.Struct(">4sI"), True: struct.Struct(">4s4xQ")}
 _GROUPS = {False: b"FOR4", True: b"FOR8"}
@@ -54,6 +56,7 @@ class Sample:
 
 def open_chunks(path: Path) -> ChunkFile:
     """Map a data file. Raises ValueError when it does not begin with FOR4 or FOR8."""
+    refuse_pointer(path)
     data: mmap | bytes = b""
     if path.stat().st_size:
         with path.open("rb") as file:

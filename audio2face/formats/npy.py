@@ -14,6 +14,7 @@ from typing import IO
 
 import numpy as np
 
+from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.paths import atomic
 
 BLOCK_BYTES = 1 << 24  # written at once
@@ -29,6 +30,7 @@ def npy_header(path: str | os.PathLike[str]) -> tuple[tuple[int, ...], bool, np.
     Raises ValueError naming file and offset when it is no .npy, holds objects, or its length is not what the header says.
     """
     path = Path(path)
+    refuse_pointer(path)
     size = path.stat().st_size
     with path.open("rb") as file:
         try:
@@ -72,6 +74,7 @@ def write_npy(path: str | os.PathLike[str], array: np.ndarray) -> None:
 def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Every array of a .npz. Raises ValueError naming file and array when it is damaged or holds pickled objects."""
     path = Path(path)
+    refuse_pointer(path)
     name = ""
     try:
         with zipfile.ZipFile(path) as archive:

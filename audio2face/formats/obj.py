@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
+from audio2face.formats.git_lfs import refuse_pointer
+
 
 def read_obj(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     """Vertices (V, 3) float32 and triangles (F, 3) int64 of an .obj, in the file's order; F is 0 without faces.
 
     Faces with more corners are cut into a fan. Raises ValueError naming file and line for what is no vertex or no face.
     """
+    refuse_pointer(path)
     triangles: list[tuple[int, int, int]] = []
     vertices: list[list[float]] = []
     with Path(path).open(encoding="utf-8", errors="replace") as file:

@@ -10,6 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
+from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.formats.json_file import read_json
 
 SUFFIXES = (".json", ".TextGrid", ".textgrid")
@@ -55,6 +56,7 @@ def _read_rows(path: Path) -> list[PhonemeTime]:
 
 
 def _read_textgrid(path: Path) -> list[PhonemeTime]:
+    refuse_pointer(path)
     text = path.read_bytes()
     content = text.decode("utf-16" if text[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     tiers = re.split(r'class\s*=\s*"IntervalTier"', content)[1:]

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from audio2face.formats.git_lfs import refuse_pointer
+
 _TYPES = {
     "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2",
     "uint16": "u2", "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4", "float": "f4", "float32": "f4",
@@ -20,6 +22,7 @@ def read_ply(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
 
     Raises ValueError naming the file when it is malformed or cut short.
     """
+    refuse_pointer(path)
     data = Path(path).read_bytes()
     head, mark, body = data.partition(b"end_header")
     if not data.startswith(b"ply") or not mark:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.paths import atomic
 
 MAGIC = b"POINTCACHE2\0"
@@ -22,6 +23,7 @@ def point_cache_header(path: str | os.PathLike[str]) -> tuple[int, int, float]:
     the header says.
     """
     path = Path(path)
+    refuse_pointer(path)
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(HEADER.size)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.paths import atomic
 
 # Files that are taken for sound, everywhere; of two of one name the first is read.
@@ -69,6 +70,7 @@ def write_sound(path: str | os.PathLike[str], samples: np.ndarray, sample_rate: 
 
 def _check_wav_length(path: Path) -> None:
     """libsndfile reads a truncated wav without a word: walk the chunks and raise ValueError when the sound is cut short."""
+    refuse_pointer(path)
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(12)

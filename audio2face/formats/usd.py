@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.formats.scene import MorphMesh, PointMesh, check_triangles
 from audio2face.paths import atomic
 from audio2face.types import UserError
@@ -94,6 +95,7 @@ def read_usd_rig(path: str | os.PathLike[str]) -> list[MorphMesh]:
     In-betweens are left out. Raises UserError without usd-core, ValueError naming the file when it cannot be read.
     """
     require_usd()
+    refuse_pointer(path)
     from pxr import Tf, Usd, UsdGeom
 
     try:
@@ -142,6 +144,7 @@ def read_usd_triangles(path: str | os.PathLike[str]) -> np.ndarray:
     Raises UserError without usd-core, ValueError when the file cannot be read or holds no mesh, or several.
     """
     require_usd()
+    refuse_pointer(path)
     from pxr import Tf, Usd, UsdGeom
 
     try:

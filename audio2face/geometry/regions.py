@@ -1,4 +1,4 @@
-"""Measures of the lips and lids, and the soft mask of the upper face. Y is up, z forward.
+"""Parts of a face: vertices named by a mask or a list, measures of the lips and lids, the upper face. Y is up, z forward.
 
 The distance functions index and subtract only, so they take NumPy arrays and tensors alike.
 """
@@ -10,6 +10,36 @@ from typing import Any
 import numpy as np
 
 UP, FORWARD = 1, 2
+INWARD = -0.1  # of all faces looking outward; a mesh below is mirrored, or its faces are turned
+
+
+def chosen_vertices(values: Any, num_vertices: int) -> np.ndarray:
+    """The vertices (n,) that `values` name: a mask of zeros and ones, one for each vertex, or a list of their numbers.
+
+    Raises ValueError for anything else. Zeros and ones that are not as many as the vertices are refused: they would be a
+    mask of another mesh, or nothing but the vertices 0 and 1.
+    """
+    array = np.asarray(values)
+    if array.ndim != 1 or not array.size or array.dtype.kind not in "biuf":
+        raise _no_vertices(num_vertices, f"{array.shape} of {array.dtype}")
+    if np.isin(array, (0, 1)).all():
+        if len(array) != num_vertices:
+            raise _no_vertices(num_vertices, f"{len(array)} zeros and ones, a mask of another mesh")
+        if not array.any():
+            raise _no_vertices(num_vertices, "a mask of zeros, which takes no vertex")
+        return np.flatnonzero(array)
+    if array.dtype.kind not in "iu" or array.min() < 0:
+        raise _no_vertices(num_vertices, f"{array.dtype} from {array.min():g} to {array.max():g}")
+    if array.max() >= num_vertices:
+        raise ValueError(f"vertex {array.max()} does not exist; the mesh has vertices 0 to {num_vertices - 1}")
+    return array.astype(np.int64)
+
+
+def _no_vertices(num_vertices: int, found: str) -> ValueError:
+    expected = (
+        f"a mask of {num_vertices} zeros and ones, one for each vertex, or a list of vertices (whole numbers >= 0)"
+    )
+    return ValueError(f"expected {expected}, found {found}")
 
 
 def opening(poses: Any, upper: Any, lower: Any) -> Any:
@@ -20,6 +50,28 @@ def opening(poses: Any, upper: Any, lower: Any) -> Any:
 def mean_opening(poses: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
     """Mean opening of the pairs: (..., V, 3) -> (...). Of the lips' pairs: the mouth's opening; of the lids': the eyes'."""
     return opening(poses, upper, lower).mean(axis=-1)
+
+
+def outwardness(points: np.ndarray, triangles: np.ndarray) -> float:
+    """How far the faces (F, 3) of a mesh (V, 3) look outward: 1 all of them, -1 all inward, as mirroring leaves them.
+
+    It is their volume, over that of the same faces turned as well as possible; of a mesh that is open it is taken from
+    a point behind its middle.
+    """
+    corners = np.asarray(points, np.float64)[triangles]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    inside = corners.reshape(-1, 3).mean(axis=0)
+    inside[FORWARD] = corners[..., FORWARD].min() - 0.1 * np.ptp(corners.reshape(-1, 3), axis=0).max()
+    away = corners.mean(axis=1) - inside
+    largest = float((np.linalg.norm(normals, axis=1) * np.linalg.norm(away, axis=1)).sum())
+    return float((normals * away).sum()) / largest if largest > 0 else 0.0
+
+
+def looks_inward(points: np.ndarray, triangles: np.ndarray | None) -> bool:
+    """Whether the faces (F, 3) of a mesh (V, 3) look inward on the whole; not without faces that belong to it."""
+    if triangles is None or not triangles.size or triangles.min() < 0 or triangles.max() >= len(points):
+        return False
+    return outwardness(points, triangles) < INWARD
 
 
 def upper_face_mask(neutral: np.ndarray, lower_lids: np.ndarray) -> np.ndarray:

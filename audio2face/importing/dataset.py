@@ -164,7 +164,7 @@ def _write(
     files |= _write_geometry(home, actor) | _write_poses(home, actor)
     sample = np.concatenate(motion)
     sample = sample[np.unique(np.linspace(0, len(sample) - 1, min(len(sample), MOTION_FRAMES)).astype(int))]
-    proposal = propose_lists(actor.skin.rest, sample, actor.eye_close)
+    proposal = propose_lists(actor.skin.rest, sample, actor.eye_close, actor.lip_open)
     files |= write_lists(home, actor.skin, proposal)
     spread = spread_of(sample)
     write_json(home / ABOUT, {**about, "fps": fps, "shots": notes, "not_found": proposal.missing})

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from audio2face.doctor.mend import resample_frames
+from audio2face.formats.git_lfs import pointer_problems
 from audio2face.formats.npy import npy_header, read_npy, read_npz
 from audio2face.formats.obj import read_obj
 from audio2face.formats.ply import read_ply
@@ -69,6 +70,7 @@ def import_flame(out: Path, options: FlameOptions, replace: bool = False) -> tup
     check_target(out, replace)
     _refuse_pickles(options)
     clips, problems, found = find_clips(options)
+    raise_problems(pointer_problems(path for clip in clips for path in (clip.path, clip.sound)))
     for clip in clips:
         problems += sound_problems(clip.sound)
     raise_problems(problems)

@@ -10,6 +10,7 @@ import numpy as np
 from audio2face.artifacts.dataset_files import VOICES_FOLDER, shot_folders
 from audio2face.doctor.propose import Proposal, propose_lists
 from audio2face.formats import SeveralChannels, find_animation, read_animation
+from audio2face.formats.git_lfs import pointer_problems
 from audio2face.formats.npy import read_npy
 from audio2face.formats.sound import SOUND_SUFFIXES, read_sound
 from audio2face.importing.dataset import (
@@ -61,12 +62,13 @@ def survey(
     Of Maya caches with several channels the named ones are read; a tongue's channel without cache/tongue is one of
     cache/skin. Lists that are missing are proposed and written. Raises UserError with everything that is wrong at once.
     """
-    files = {key: place for key, place in PLACES.items() if (home / place).exists()}
+    files = {key: found for key, place in PLACES.items() if (found := _found(home, place))}
     chosen = {"SKIN_CACHE_CHANNEL": skin_channel, "TONGUE_CACHE_CHANNEL": tongue_channel}
     if tongue_channel:
         files.setdefault("TONGUE_CACHE_ROOT", PLACES["SKIN_CACHE_ROOT"])
     raise_problems(
         [f"{home / PLACES[key]}: no such folder" for key in ("AUDIO_ROOT", "SKIN_CACHE_ROOT") if key not in files]
+        + pointer_problems(home / place for place in files.values())
     )
     rest = np.array(read_npy(home / files["SKIN_NEUTRAL_FPATH"]), np.float32) if "SKIN_NEUTRAL_FPATH" in files else None
     shots: list[WrittenShot] = []
@@ -107,6 +109,12 @@ def survey(
     return Written(tuple(shots), files, missing, spread_of(poses), channels), rates.pop(), notes
 
 
+def _found(home: Path, place: str) -> str | None:
+    """A place that exists; what is a list of vertices may be a .npy instead."""
+    places = [place, place.replace(".json", ".npy")] if place.endswith("_list.json") else [place]
+    return next((p for p in places if (home / p).exists()), None)
+
+
 def _read_shot(home: Path, name: str, fps: float | None, channel: str | None) -> tuple[ShotParts, float, str]:
     """Skin and sound of a shot, its rate (`fps`, or what its cache says), and its sound's suffix. Raises UserError or ValueError naming it."""
     sound = next((p for s in SOUND_SUFFIXES if (p := home / f"audio/{name}{s}").is_file()), None)
@@ -128,7 +136,9 @@ def _propose(
     def stored(key: str) -> np.ndarray | None:
         return np.array(read_npy(home / files[key])) if key in files else None
 
-    found = propose_lists(rest, poses, stored("SKIN_EYE_CLOSE_POSE_DELTA_FPATH"))
+    found = propose_lists(
+        rest, poses, stored("SKIN_EYE_CLOSE_POSE_DELTA_FPATH"), stored("SKIN_LIP_OPEN_POSE_DELTA_FPATH")
+    )
     wanted = replace(found, pairs={name: pairs for name, pairs in found.pairs.items() if name in lacking})
     missing = tuple(line for line in found.missing if any(name in line.split(":")[0] for name in lacking))
     proposal = Proposal(wanted.pairs, list(missing))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from audio2face.formats.arkit_csv import ARKIT_NAMES, ArkitRecording, read_arkit_csv
+from audio2face.formats.git_lfs import pointer_problems
 from audio2face.formats.rig import RigFile, read_rig_file
 from audio2face.formats.scene import MorphMesh
 from audio2face.importing import curves as curve
@@ -81,6 +82,7 @@ def import_live_link(
     check_target(out, replace)
     character = load_rig(rig)
     found, problems, found_notes = find_takes(takes.inputs, takes.sounds)
+    raise_problems(pointer_problems(path for take in found for path in (take.curves, take.sound)))
     recordings: dict[str, ArkitRecording] = {}
     for take in found:
         try:

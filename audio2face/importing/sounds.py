@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from audio2face.audio.waveform import resample
+from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.formats.sound import read_sound, sound_info
 from audio2face.types import UserError
 
@@ -73,6 +74,7 @@ def _read_film(path: Path) -> TakeSound:
         import av
     except ImportError as error:
         raise UserError(f"{path}: reading the sound of a film needs 'av': pip install -e '.[video]'") from error
+    refuse_pointer(path)
     try:
         with av.open(str(path)) as film:
             if not film.streams.audio:

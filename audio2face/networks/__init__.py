@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.networks.checkpoints import save_durably
 from audio2face.networks.conv_w2v_autocorr import ConvW2vAutocorr
 from audio2face.networks.diffusion_rnn import DiffusionRNN
@@ -29,6 +30,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
     Raises:
         ValueError: not such a file, or weights of another network.
     """
+    refuse_pointer(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         module.load_state_dict(state)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audio2face.types import UserError
+from audio2face.formats.git_lfs import pointer_problems
+from audio2face.types import UserError, raise_problems
 
 if TYPE_CHECKING:
     import torch
@@ -184,6 +185,7 @@ def _read_frame_classifier(source: str, cache_root: Path) -> Any:
     folder = Path(source).expanduser()
     if not folder.is_dir() and (folder.is_absolute() or source.startswith((".", "~"))):
         raise UserError(f"PHONEME_MODEL: there is no folder {source}")
+    raise_problems([f"PHONEME_MODEL: {line}" for line in pointer_problems([folder])])
     try:
         loaded: Any = Wav2Vec2ForCTC.from_pretrained(
             str(folder) if folder.is_dir() else source,

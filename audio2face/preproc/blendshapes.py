@@ -12,6 +12,7 @@ from audio2face.artifacts.checks.arrays import holds_positions
 from audio2face.artifacts.checks.blendshapes import check_params, usable_name
 from audio2face.artifacts.checks.report import Report
 from audio2face.artifacts.checks.strict_json import Fields
+from audio2face.geometry.regions import chosen_vertices
 
 logger = logging.getLogger(__name__)
 
@@ -131,11 +132,10 @@ def clean_blendshapes(
                     problems.append(f"{where}: {name!r} holds positions: subtract neutral from it")
     if "frontalMask" in arrays:
         mask = np.asarray(arrays["frontalMask"]).ravel()
-        mask = np.flatnonzero(mask) if mask.dtype == bool else mask
-        if mask.dtype.kind not in "iu" or (mask.size and not 0 <= mask.min() <= mask.max() < num_vertices):
-            problems.append(f"{where}: frontalMask: expected vertex indices below {num_vertices}")
-        else:
-            clean["frontalMask"] = mask.astype(np.int32)
+        try:
+            clean["frontalMask"] = (chosen_vertices(mask, num_vertices) if mask.size else mask).astype(np.int32)
+        except ValueError as error:
+            problems.append(f"{where}: frontalMask: {error}")
     if "rig_version" in arrays:
         clean["rig_version"] = _byte_strings(np.asarray(arrays["rig_version"]).ravel().tolist()).reshape(
             np.shape(arrays["rig_version"])

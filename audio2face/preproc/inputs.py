@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from audio2face.artifacts.dataset_files import DatasetFiles, check_path
+from audio2face.artifacts.dataset_files import DatasetFiles, check_path, read_vertices
 from audio2face.artifacts.topology import Topology
+from audio2face.formats.git_lfs import pointer_problems
 from audio2face.formats.json_file import read_json
-from audio2face.formats.npy import read_npy, read_npz
+from audio2face.formats.npy import read_npz
 from audio2face.formats.sound import sound_info
 from audio2face.paths import external_path, local_path
 from audio2face.postprocess.jaw import key_point_problem
@@ -153,7 +154,7 @@ def _choosing(
         missing = [shot for shot in shots or () if shot not in skin]
         checks.problems += [f"SKIN_PRUNE_CACHE_SHOTS: shot {s!r} is not among the skin shots used" for s in missing]
         return {shot: cache for shot, cache in skin.items() if shots is None or shot in shots}
-    faults = check_path(coarse, "SKIN_PRUNE_CACHE_ROOT", actor, folder=True)
+    faults = check_path(coarse, "SKIN_PRUNE_CACHE_ROOT", actor, folder=True) or pointer_problems([coarse])
     checks.problems += faults
     if faults:
         return {}
@@ -209,7 +210,7 @@ def _read_rest(checks: _Checks, inputs: Inputs) -> None:
     if inputs.rest.jaw_neutral is not None and (weakness := key_point_problem(inputs.rest.jaw_neutral)):
         path = external_path(files.jaw_keypoints_neutral_fpath or "")
         checks.problems.append(f"JAW_KEYPOINTS_NEUTRAL_FPATH {path}: {weakness}")
-    inputs.rigid_vertices = checks.indices(read(files.tongue_rigid_vertices), tongue, "TONGUE_RIGID_VERTEX_LIST_FPATH")
+    inputs.rigid_vertices = read(files.tongue_rigid_vertices, tongue) if tongue else None
     if inputs.tongue and inputs.rigid_vertices is not None and files.tongue_neutral_fpath is None:
         checks.problems.append(
             "TONGUE_RIGID_VERTEX_LIST_FPATH needs TONGUE_NEUTRAL_FPATH, onto which the tongue is aligned"
@@ -237,22 +238,14 @@ def _read_blendshapes(checks: _Checks, inputs: Inputs) -> None:
 
 
 def _prune_vertices(checks: _Checks, path: Path, actor: str, count: int | None) -> np.ndarray | None:
-    """Vertices to compare poses by: indices (n,), or a mask (V,) of true and false."""
+    """Vertices (n,) to compare poses by, in order and once."""
     key = "SKIN_PRUNE_MESH_MASK_FPATH"
     faults = check_path(path, key, actor, folder=False)
     checks.problems += faults
-    mask = None if faults else checks.read(read_npy, path)
-    if mask is None:
+    if faults or count is None:
         return None
-    if mask.dtype == bool and mask.shape == (count,):
-        mask = np.flatnonzero(mask)
-    if mask.ndim != 1 or mask.dtype.kind not in "iu" or not mask.size or mask.min() < 0:
-        found = f"{mask.shape} of {mask.dtype}"
-        checks.problems.append(
-            f"{key} {external_path(path)}: expected vertex indices (n,) in whole numbers, found {found}"
-        )
-        return None
-    return checks.indices(np.unique(mask).astype(np.int64), count, key)
+    vertices = checks.read(read_vertices, path, f"{key} {external_path(path)}", count)
+    return None if vertices is None else np.unique(vertices)
 
 
 def _check_motion(checks: _Checks, inputs: Inputs) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 RULES: dict[str, str] = {
     "file-missing": "every file that model.json names exists",
-    "file-empty": "no file is empty",
+    "file-empty": "no file is empty, or a pointer of git-lfs",
     "json-syntax": "JSON is strict UTF-8: no comments, trailing commas, NaN or Infinity, one object per file",
     "json-duplicate": "no key occurs twice in one JSON object; the runtime would take the last",
     "json-key": "every key that the runtime reads is there",

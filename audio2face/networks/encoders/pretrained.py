@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from audio2face.types import UserError
+from audio2face.formats.git_lfs import pointer_problems
+from audio2face.types import UserError, raise_problems
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ def load_speech_model(
     """
     import transformers
 
+    raise_problems([f"{key}: {line}" for line in pointer_problems([Path(source).expanduser()])])
     cache = str(cache_root) if cache_root is not None else None
     try:
         config = transformers.AutoConfig.from_pretrained(source, cache_dir=cache)
@@ -65,6 +67,7 @@ def fill_from_checkpoint(model: nn.Module, source: str, key: str) -> None:
     Layers beyond the model's own are left out, everything else must be there. Raises UserError naming `key` and the file
     when it holds anything else.
     """
+    raise_problems([f"{key}: {line}" for line in pointer_problems([Path(source).expanduser()])])
     try:
         state = torch.load(Path(source).expanduser(), map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
