@@ -38,8 +38,10 @@ if TYPE_CHECKING:
 
 LITTLE_S, LITTLE_SHARE = 0.01, 1 / 256  # of sound that may be missing at the end
 _OPEN_BYTES = 1 << 20  # lengths so near to 2 or 4 GiB are left open
+_MOST_CHUNKS = 1000  # in a file; more are no recorder's
 _CHUNK = struct.Struct("<4sI")
 _LATER_CHUNKS = re.compile(rb"LIST|id3 |ID3 |bext|iXML|_PMX|cue |smpl|fact|JUNK|axml|chna")  # after the sound
+_LATER_BYTES, _LATER_AT_MOST = 1 << 22, 16
 Chunk = tuple[bytes, int, int]  # tag, first byte, length
 _FLAC_SAMPLES = (1 << 36) - 1  # their number: the low bits of bytes 18 to 25
 
@@ -92,8 +94,8 @@ def write_sound(path: str | os.PathLike[str], samples: np.ndarray, sample_rate: 
 
 def with_right_header(path: str | os.PathLike[str]) -> bytes | None:
     """The file with its lengths set right, to the bit the same sound; None where they are. Raises ValueError as `read_sound`."""
-    content = _open(Path(path)).content
-    return None if content is None else content.getvalue()
+    opened = _open(Path(path))
+    return opened.content.getvalue() if opened.content and (opened.open_ended or opened.note) else None
 
 
 def wav_chunks(file: BinaryIO) -> Iterator[Chunk]:
@@ -113,7 +115,9 @@ def wav_chunks(file: BinaryIO) -> Iterator[Chunk]:
             start += 8 + length
     yield magic, 8, long.get(magic, riff)
     file.seek(start)
-    while len(head := file.read(8)) == 8:
+    for _ in range(_MOST_CHUNKS):
+        if len(head := file.read(8)) < 8:
+            return
         tag, length = _CHUNK.unpack(head)
         start = file.tell()
         yield tag, start, long.get(tag, length) if length == 0xFFFFFFFF else length
@@ -156,7 +160,7 @@ def _open(path: Path) -> _Opened:
         if 0 < said <= size - start:
             more = size - _chunks_end(file, start + said)
             note = f"{more / per_second:.2f} s more follow the sound that the header counts, and are not read"
-            plain = whole[0] != b"BW64" and all(map(_follows, chunks[1:], chunks[2:]))
+            plain = whole[0] == b"RIFF" and all(map(_follows, chunks[1:], chunks[2:]))
             content = None if plain else _rewritten(path, chunks, said)
             return _Opened(content, False, "" if _is_little(more, said, per_second) else note)
     there = _length(rest)
@@ -185,10 +189,10 @@ def _judge(path: Path, chunks: list[Chunk], there: int, size: int, per_second: i
 def _chunks_end(file: BinaryIO, at: int) -> int:
     """Where the chunks end that follow each other from byte `at` on, in a file that may end before it should."""
     size = file.seek(0, os.SEEK_END)
-    while at + 8 <= size:
+    for _ in range(_MOST_CHUNKS):
         at += at % 2
         file.seek(at)
-        tag, length = _CHUNK.unpack(file.read(8).ljust(8, b"\0"))
+        tag, length = _CHUNK.unpack(file.read(8).ljust(8, b"\0"))  # no tag at the end
         if not re.fullmatch(rb"[ -~]{4}", tag) or at + 8 + length > size:
             break
         at += 8 + length
@@ -209,9 +213,11 @@ def _follows(chunk: Chunk, after: Chunk) -> bool:
 
 def _length(rest: bytes) -> int:
     """How much of the rest of a file is sound: up to the chunks that end where the file does."""
-    for found in _LATER_CHUNKS.finditer(rest):
+    for found in _LATER_CHUNKS.finditer(rest, max(0, len(rest) - _LATER_BYTES)):
         at = found.start()
-        while at + 8 <= len(rest) and rest[at : at + 4].isascii():
+        for _ in range(_LATER_AT_MOST):
+            if at + 8 > len(rest):
+                break
             at += 8 + _CHUNK.unpack_from(rest, at)[1]
             at += at % 2 and at < len(rest)
         if at == len(rest):
@@ -220,7 +226,9 @@ def _length(rest: bytes) -> int:
 
 
 def _rewritten(path: Path, chunks: list[Chunk], length: int) -> io.BytesIO | None:
-    """The file as RIFF with `length` bytes of sound, and the chunks before and after it; None for one beyond 4 GiB."""
+    """The file as RIFF with `length` bytes of sound, and the chunks before and after it; None for one of 4 GiB."""
+    if path.stat().st_size >= 1 << 32:
+        return None
     data = path.read_bytes()
     parts = [b"WAVE"]
     for tag, start, said in chunks[1:]:
@@ -229,8 +237,7 @@ def _rewritten(path: Path, chunks: list[Chunk], length: int) -> io.BytesIO | Non
             parts += [_CHUNK.pack(tag, count), data[start : start + count], b"\0" * (count % 2)]
     later = data[start + length :]
     parts.append(later[length % 2 if not _LATER_CHUNKS.match(later) else 0 :])
-    size = sum(map(len, parts))
-    return io.BytesIO(b"".join([_CHUNK.pack(b"RIFF", size), *parts])) if size < 1 << 32 else None
+    return io.BytesIO(b"".join([_CHUNK.pack(b"RIFF", sum(map(len, parts))), *parts]))
 
 
 def _open_flac(path: Path, file: BinaryIO) -> _Opened:

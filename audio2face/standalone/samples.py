@@ -30,7 +30,8 @@ def channels_last(samples: Any) -> np.ndarray:
                 f"sound: {values.dtype} has no usual scale: divide by the largest value that there can be (32768 for sound of 16 bits)"
             )
         half = 1 << (8 * values.itemsize - 1)
-        values = (values - (half if values.dtype.kind == "u" else 0.0)) / half
+        middle = half if values.dtype.kind == "u" else 0
+        values = (values.astype(np.float32 if values.itemsize < 4 else np.float64) - middle) / half
     values = values.astype(np.float32)
     if not np.isfinite(values).all():
         raise UserError("sound: samples are not finite")
