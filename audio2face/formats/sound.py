@@ -242,7 +242,8 @@ def _rewritten(path: Path, chunks: list[Chunk], length: int) -> io.BytesIO | Non
 
 def _open_flac(path: Path, file: BinaryIO) -> _Opened:
     """A flac file whose header does not say how many samples there are: count them, and enter their number."""
-    head = file.seek(0) or file.read(26)
+    file.seek(0)
+    head = file.read(26)
     (packed,) = struct.unpack(">Q", head[18:26].ljust(8, b"\1"))
     if packed & _FLAC_SAMPLES:
         return _Opened()

@@ -31,7 +31,7 @@ def channels_last(samples: Any) -> np.ndarray:
             )
         half = 1 << (8 * values.itemsize - 1)
         middle = half if values.dtype.kind == "u" else 0
-        values = (values.astype(np.float32 if values.itemsize < 4 else np.float64) - middle) / half
+        values = (values.astype(np.float64) - middle) / half
     values = values.astype(np.float32)
     if not np.isfinite(values).all():
         raise UserError("sound: samples are not finite")
@@ -58,7 +58,7 @@ def check_scale(samples: Any) -> None:
         )
 
 
-def check_level(samples: np.ndarray, gain: float) -> None:
+def check_level(samples: np.ndarray, gain: np.floating) -> None:
     """Raise UserError where samples (N,) are far above the peak that a stream was promised."""
     top = float(np.abs(samples).max(initial=0.0))
     if top * gain > LOUDEST:
