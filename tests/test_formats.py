@@ -449,7 +449,7 @@ CDATA = SAMPLES.tobytes()
 
 
 def wav(length=None, riff=None, before=b"", after=b"", sound=CDATA, fmt=PCM_16, magic=b"RIFF"):
-    """A wav file that says `length` of its sound and `riff` of the whole; right where they are None."""
+    """A wav file whose header gives its sound `length` and the whole `riff` bytes; right where they are None."""
     head = b"WAVE" + before + b"fmt " + struct.pack("<I", len(fmt)) + fmt
     head += LIST if before else b""
     whole = len(head) + 8 + len(sound) + len(after)

@@ -379,8 +379,8 @@ def test_sounds_of_pipes_and_doubtful_ones(run, project, caplog):
     folder = output_of(project, infer.run("tiny", run.name, AUDIO_PATH=paths))
     results = [np.load(folder / f"{name}_ada_ada_neutral_offline.npy") for name in ("hello.world", "piped", "long")]
     assert len(results[0]) == 44 and all(np.array_equal(results[0], other) for other in results)
-    told = [line.removeprefix(f"AUDIO_PATH {project}/") for line in caplog.messages if line.startswith("AUDIO_PATH")]
-    assert [line.split(",")[0].split(";")[0] for line in told] == [
+    warned = [line.removeprefix(f"AUDIO_PATH {project}/") for line in caplog.messages if line.startswith("AUDIO_PATH")]
+    assert [line.split(",")[0].split(";")[0] for line in warned] == [
         "long.wav: the header counts 1.45 s of sound",
         "old.wav: 8000 Hz hold no high frequencies",
         "old.wav: the channels are in opposite phase",

@@ -177,7 +177,7 @@ def test_pieces_of_a_few_samples_keep_their_channels(regression):
     assert_same(streamed(regression.stream(peak=0.5), samples, [1] * 40 + [2] * 20 + [5])[0], whole)
 
 
-def test_arrays_that_cannot_be_told_are_refused(regression):
+def test_ambiguous_arrays_are_refused(regression):
     samples = (speech(0.3) * 32768).astype(np.int16)
     for given, words in (
         (samples.astype(np.int64), "int64 has no usual scale.*32768"),

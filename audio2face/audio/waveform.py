@@ -87,7 +87,7 @@ def cancels(samples: np.ndarray) -> bool:
 
 
 def hearing_problems(samples: np.ndarray, rate: int) -> list[str]:
-    """Why a network cannot hear well what samples (N, C) say, a line for each reason."""
+    """Why speech in samples (N, C) is hard to understand, a line for each reason."""
     lines = []
     if rate < SAMPLE_RATE:
         lines.append(

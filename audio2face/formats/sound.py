@@ -1,11 +1,11 @@
 """Sound files (wav, flac and whatever else libsndfile reads) as float32 samples.
 
 A wav file gives two lengths: R, of the whole, and L, of its sound. Whoever writes to a pipe cannot go back to fill them in,
-others fill in wrong ones, and files are cut short. What tells these apart, where A bytes follow the header in truth:
+others fill in wrong ones, and files are cut short. What distinguishes these, where A bytes really follow the header:
 
 | L | R | what it is |
 |---|---|---|
-| up to A, not 0 | any | whole: L bytes are read, with a warning where what follows is no chunks |
+| up to A, not 0 | any | whole: L bytes are read, with a warning where what follows is not chunks |
 | 0 | 0, the header alone, or left open | a pipe or a browser's recorder (Python's wave, GStreamer): all is read |
 | 0 | another | a header that nobody completed: all is read, with a warning |
 | just below or at 2 or 4 GiB, above A | any | a pipe: sox and espeak (0x7ffff000), arecord (0x7fffff00, 0x80000000), ffmpeg (0xffffffff): all is read |
@@ -38,17 +38,17 @@ if TYPE_CHECKING:
 
 LITTLE_S, LITTLE_SHARE = 0.01, 1 / 256  # of sound that may be missing at the end
 _OPEN_BYTES = 1 << 20  # lengths so near to 2 or 4 GiB are left open
-_MOST_CHUNKS = 1000  # in a file; more are no recorder's
+_MOST_CHUNKS = 1000  # in a file; no recorder writes more
 _CHUNK = struct.Struct("<4sI")
 _LATER_CHUNKS = re.compile(rb"LIST|id3 |ID3 |bext|iXML|_PMX|cue |smpl|fact|JUNK|axml|chna")  # after the sound
-_LATER_BYTES, _LATER_AT_MOST = 1 << 22, 16
+_LATER_BYTES, _LATER_AT_MOST = 1 << 22, 16  # where they are looked for, and how many in a row
 Chunk = tuple[bytes, int, int]  # tag, first byte, length
 _FLAC_SAMPLES = (1 << 36) - 1  # their number: the low bits of bytes 18 to 25
 
 
 @dataclass(frozen=True)
 class SoundInfo:
-    """What a sound file's header says, once its lengths are set right.
+    """What a sound file's header gives, its lengths set right.
 
     `open_ended`: it gives no length, as programs leave it that write to a pipe. `note`: what else was wrong with its lengths.
     """
@@ -138,7 +138,7 @@ class _Opened:
 
 
 def _open(path: Path) -> _Opened:
-    """Look at the header. Raises ValueError for a wav file that is cut short: libsndfile reads one without a word."""
+    """Look at the header. Raises ValueError for a wav file that is cut short: libsndfile reads one silently."""
     with path.open("rb") as file:
         if file.read(4) == b"fLaC":
             return _open_flac(path, file)
@@ -149,39 +149,39 @@ def _open(path: Path) -> _Opened:
         size = path.stat().st_size
         if chunks[-1][0] != b"data":
             raise ValueError(f"{path}: byte {size}: expected a 'data' chunk, the file ends")
-        whole, (_, start, said) = chunks[0], chunks[-1]
+        whole, (_, start, given) = chunks[0], chunks[-1]
         form = next((at for tag, at, _ in chunks if tag == b"fmt "), None)
         if form is None:
-            return _Opened()  # libsndfile says that it is missing
+            return _Opened()  # libsndfile reports it
         file.seek(form + 8)
         per_second = max(1, *struct.unpack("<I", file.read(4).ljust(4, b"\0")))
         file.seek(start)
-        rest = file.read() if said == 0 or start + said > size else b""
-        if 0 < said <= size - start:
-            more = size - _chunks_end(file, start + said)
+        rest = file.read() if given == 0 or start + given > size else b""
+        if 0 < given <= size - start:
+            more = size - _chunks_end(file, start + given)
             note = f"{more / per_second:.2f} s more follow the sound that the header counts, and are not read"
             plain = whole[0] == b"RIFF" and all(map(_follows, chunks[1:], chunks[2:]))
-            content = None if plain else _rewritten(path, chunks, said)
-            return _Opened(content, False, "" if _is_little(more, said, per_second) else note)
+            content = None if plain else _rewritten(path, chunks, given)
+            return _Opened(content, False, "" if _is_little(more, given, per_second) else note)
     there = _length(rest)
-    if said == there == 0:
+    if given == there == 0:
         return _Opened()
     return _judge(path, chunks, there, size, per_second)
 
 
 def _judge(path: Path, chunks: list[Chunk], there: int, size: int, per_second: int) -> _Opened:
     """A wav file of `size` bytes whose header gives another length than the `there` bytes of sound that it holds."""
-    (_, _, riff), (_, start, said) = chunks[0], chunks[-1]
+    (_, _, riff), (_, start, given) = chunks[0], chunks[-1]
     end = riff + 8
-    seconds, said_s = f"{there / per_second:.2f} s", f"{said / per_second:.2f} s"
-    if _is_open(said) or (said == 0 and (end in (8, start) or _is_open(riff))):
+    seconds, given_s = f"{there / per_second:.2f} s", f"{given / per_second:.2f} s"
+    if _is_open(given) or (given == 0 and (end in (8, start) or _is_open(riff))):
         return _Opened(_rewritten(path, chunks, there), True)
     proven = end <= size or _is_open(riff) or there < size - start  # the end of the file is not lost
-    if said == 0 or proven or _is_little(said - there, said, per_second):
-        note = f"the header counts {said_s} of sound; {seconds} are there, and read"
+    if given == 0 or proven or _is_little(given - there, given, per_second):
+        note = f"the header counts {given_s} of sound; {seconds} are there, and read"
         return _Opened(_rewritten(path, chunks, there), False, note)
     raise ValueError(
-        f"{path}: byte {size}: expected {said} bytes of sound from byte {start}, the file ends after {seconds} of {said_s}: "
+        f"{path}: byte {size}: expected {given} bytes of sound from byte {start}, the file ends after {seconds} of {given_s}: "
         "copy or export it again"
     )
 
@@ -203,8 +203,8 @@ def _is_open(length: int) -> bool:
     return length > 1 << 30 and min(length % (1 << 31), -length % (1 << 31)) <= _OPEN_BYTES
 
 
-def _is_little(missing: int, said: int, bytes_per_s: int) -> bool:
-    return missing < LITTLE_S * bytes_per_s and missing < LITTLE_SHARE * said
+def _is_little(missing: int, given: int, bytes_per_s: int) -> bool:
+    return missing < LITTLE_S * bytes_per_s and missing < LITTLE_SHARE * given
 
 
 def _follows(chunk: Chunk, after: Chunk) -> bool:
@@ -231,9 +231,9 @@ def _rewritten(path: Path, chunks: list[Chunk], length: int) -> io.BytesIO | Non
         return None
     data = path.read_bytes()
     parts = [b"WAVE"]
-    for tag, start, said in chunks[1:]:
-        count = length if tag == b"data" else said
-        if tag != b"fact" or length == said:  # a number of samples, as wrong as the length
+    for tag, start, given in chunks[1:]:
+        count = length if tag == b"data" else given
+        if tag != b"fact" or length == given:  # a number of samples, as wrong as the length
             parts += [_CHUNK.pack(tag, count), data[start : start + count], b"\0" * (count % 2)]
     later = data[start + length :]
     parts.append(later[length % 2 if not _LATER_CHUNKS.match(later) else 0 :])
@@ -241,7 +241,7 @@ def _rewritten(path: Path, chunks: list[Chunk], length: int) -> io.BytesIO | Non
 
 
 def _open_flac(path: Path, file: BinaryIO) -> _Opened:
-    """A flac file whose header does not say how many samples there are: count them, and enter their number."""
+    """A flac file whose header gives no number of samples: count them, and enter it."""
     file.seek(0)
     head = file.read(26)
     (packed,) = struct.unpack(">Q", head[18:26].ljust(8, b"\1"))
