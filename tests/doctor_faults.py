@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 from dataclasses import dataclass
 
 import numpy as np
@@ -537,9 +538,27 @@ def _(data):
     data.edit_sound(lambda x: x + 0.05, SHOT)
 
 
-@fault("channels in opposite phase", "audio.phase", SHOT)
+@fault("channels in opposite phase", "audio.phase", SHOT, quick=True)
 def _(data):
     data.edit_sound(lambda x: np.concatenate([x, -x * 0.9], axis=1), SHOT)
+
+
+def edit_header(data, **lengths):
+    """Enter other lengths, by their byte, into the header of a sound of 44 bytes of header."""
+    content = bytearray(data.sound(SHOT).read_bytes())
+    for at, length in lengths.values():
+        struct.pack_into("<I", content, at, length)
+    data.sound(SHOT).write_bytes(content)
+
+
+@fault("sound from a pipe", "audio.header", "no length, as a pipe leaves it", "info", quick=True)
+def _(data):
+    edit_header(data, whole=(4, 0x7FFFF024), sound=(40, 0x7FFFF000))
+
+
+@fault("length of the file for that of the sound", "audio.header", "5.00 s are there, and read", "warning", quick=True)
+def _(data):
+    edit_header(data, sound=(40, data.sound(SHOT).stat().st_size))
 
 
 @fault("empty channel", "audio.dead_channel", SHOT, "warning")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from audio2face.audio.noise import NOISES
-from audio2face.audio.waveform import load_waveform, resample
+from audio2face.audio.waveform import cancels, hearing_problems, load_waveform, resample
 from audio2face.audio.windows import cut_windows, frame_times, window_starts
 from audio2face.formats.sound import write_sound
 from audio2face.networks import phonemes
@@ -78,6 +78,27 @@ def test_load_waveform_levels(tmp_path, level, peak):
     assert kept.peak == pytest.approx(peak, rel=1e-3) and np.abs(kept.samples).max() == pytest.approx(level, rel=1e-3)
     scaled = load_waveform(tmp_path / "a.wav", "nva2f")
     assert scaled.peak == 1 and np.allclose(scaled.samples, kept.samples / kept.peak, atol=1e-4)
+
+
+def test_channels_that_cancel():
+    voice, noise = np.random.default_rng(0).normal(size=(2, 4000)).astype(np.float32)
+    for left, right, expected in (
+        (voice, -voice, True),
+        (voice + 0.2, 0.2 - 0.5 * voice, True),  # an offset does not hide it
+        (voice + 0.4 * noise, 0.4 * noise - voice, True),
+        (voice, voice, False),
+        (voice, noise, False),
+        (voice, 0 * voice, False),
+        (voice, 0.9 * noise - 0.3 * voice, False),
+    ):
+        assert cancels(np.stack([left, right], axis=1)) is expected
+    assert not cancels(voice[:, None]) and not cancels(np.zeros((0, 2))) and not cancels(np.zeros((9, 2)))
+    six = np.zeros((4000, 6), np.float32)
+    six[:, 2] = voice
+    assert not cancels(six) and cancels(six - six[:, [0, 1, 3, 4, 5, 2]])
+    opposed = np.stack([voice, -voice], axis=1)
+    assert [line[:6] for line in hearing_problems(opposed, 8000)] == ["8000 H", "the ch"]
+    assert not hearing_problems(voice[:, None], 16000)
 
 
 def test_load_waveform_mixes_and_resamples(tmp_path):

@@ -45,6 +45,8 @@ def test_gaps_and_oddities_train_what_there_is(project, caplog):
     soundfile.write(data.sound(SHOTS[4]), np.stack([fine, fine], axis=1), RATE * 3)
     data.edit_sound(lambda x: x[: (NUM_FRAMES - 8) * RATE // FPS], SHOTS[5])
     data.sound(SHOTS[2]).unlink()  # no sound, no clip
+    content = data.sound(SHOTS[1]).read_bytes()
+    data.sound(SHOTS[1]).write_bytes(content[:40] + bytes(4) + content[44:])  # a header that nobody completed
     write_key(root, "train", "CLIPS", [])
     write_key(
         root, "train", "AUG_MUTED_SHOTS", [(ACTOR, (SHOTS[0], 3), 60, "joy"), (ACTOR, (SHOTS[3], 0), 20, "neutral")]
@@ -60,7 +62,12 @@ def test_gaps_and_oddities_train_what_there_is(project, caplog):
     assert set(clips) == {*SHOTS} - {SHOTS[2]} and clips[SHOTS[5]].last == NUM_FRAMES - 9
     said = caplog.text
     assert said.count("left out of the loss there") == 1
-    for words in (f"no motion in jaw_keypoints_cache_all.npz: {SHOTS[0]}", f"no tongue cache: {SHOTS[3]}", "frame 141"):
+    for words in (
+        f"no motion in jaw_keypoints_cache_all.npz: {SHOTS[0]}",
+        f"no tongue cache: {SHOTS[3]}",
+        "frame 141",
+        f"{SHOTS[1]}.wav: The header counts 0.00 s of sound; 5.00 s are there",
+    ):
         assert words in said, words
 
 
@@ -187,6 +194,7 @@ FAULTS = {
         d.skin(SHOTS[2]), lambda x: np.where(np.arange(150)[:, None, None] == 7, np.nan, x)
     ),
     "low rate": lambda d: d.edit_sound(lambda x: x[::2], SHOTS[2], rate=8000),
+    "channels that cancel": lambda d: d.edit_sound(lambda x: np.concatenate([x, -x], axis=1), SHOTS[2]),
     "sound far too short": lambda d: d.edit_sound(lambda x: x[: len(x) // 2], SHOTS[2]),
     "cut cache": lambda d: d.skin(SHOTS[2]).write_bytes(d.skin(SHOTS[2]).read_bytes()[:-100]),
     "pickled cache": lambda d: np.save(d.skin(SHOTS[2]), np.array([{}], dtype=object)),

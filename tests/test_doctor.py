@@ -266,6 +266,34 @@ def test_compressed_sounds_are_speech_and_their_corrected_copies_wav(data, tmp_p
     assert soundfile.info(tmp_path / f"fixed/{ACTOR}/audio/{SHOT}.wav").duration == pytest.approx(NUM_FRAMES / FPS)
 
 
+def test_headers_of_pipes_are_set_right_to_the_bit(data, tmp_path):
+    samples = np.random.default_rng(0).integers(-(2**23), 2**23, NUM_FRAMES * RATE // FPS).astype(np.int32) << 8
+    soundfile.write(data.sound(SHOT), samples, RATE, subtype="PCM_24")
+    content = data.sound(SHOT).read_bytes()
+    at = content.index(b"data") + 4
+    data.sound(SHOT).write_bytes(content[:4] + b"\xff" * 4 + content[8:at] + b"\xff" * 4 + content[at + 4 :])
+    _, changes = checked_copy(data, tmp_path / "fixed")
+    copy = tmp_path / f"fixed/{ACTOR}/audio/{SHOT}.wav"
+    assert copy.read_bytes() == content and f"{SHOT}.wav: its length entered in the header" in changes
+
+
+@pytest.mark.parametrize("seconds", [0, 0.3])
+def test_an_animation_is_not_cut_to_nothing(data, tmp_path, seconds):
+    data.edit_sound(lambda x: x[: int(seconds * RATE)], SHOT)
+    sound = data.sound(SHOT).read_bytes()
+    before = len(above_info(full_check(data.sections(), [ACTOR])[0].findings))
+    left, changes = checked_copy(data, tmp_path / "fixed")
+    copy = tmp_path / f"fixed/{ACTOR}"
+    assert len(np.load(copy / f"cache/skin/{SHOT}/{SHOT}.npy")) == len(
+        np.load(copy / f"cache/tongue/{SHOT}/{SHOT}.npy")
+    )
+    for name in ("jaw_keypoints_cache_all.npz", "eye_rotations_all.npz"):
+        with np.load(copy / "xform" / name) as motion:
+            assert len(motion[SHOT]) == NUM_FRAMES
+    assert (copy / f"audio/{SHOT}.wav").read_bytes() == sound and len(left) <= before
+    assert f"{SHOT}: its sound lasts {seconds:.2f} s only: {NUM_FRAMES} frames are kept" in changes
+
+
 def test_the_copy_never_goes_over_something(data, tmp_path):
     reports = full_check(data.sections(), [ACTOR])
     with pytest.raises(UserError, match="is there already"):

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import soundfile
 
 from audio2face.formats import ANIMATION_READERS, ANIMATION_WRITERS, animation_header, find_animation, read_animation
 from audio2face.formats.arkit_csv import read_arkit_csv
@@ -20,7 +21,7 @@ from audio2face.formats.obj import read_obj
 from audio2face.formats.phoneme_times import read_phoneme_times
 from audio2face.formats.ply import read_ply
 from audio2face.formats.point_cache import read_point_cache, write_point_cache
-from audio2face.formats.sound import read_sound, sound_info, write_sound
+from audio2face.formats.sound import read_sound, sound_info, with_right_header, write_sound
 from audio2face.types import UserError
 
 
@@ -458,6 +459,114 @@ def test_sound_damage(tmp_path):
         read_sound(path)
     with pytest.raises(FileNotFoundError):
         read_sound(tmp_path / "none.wav")
+
+
+SAMPLES = np.random.default_rng(4).integers(-9000, 9000, 8000).astype("<i2")  # half a second
+PCM_16 = struct.pack("<HHIIHH", 1, 1, 16000, 32000, 2, 16)
+LIST = b"LIST" + struct.pack("<I", 15) + b"INFOISFT" + struct.pack("<I", 3) + b"sox" + b"\0"
+CDATA = SAMPLES.tobytes()
+
+
+def wav(length=None, riff=None, before=b"", after=b"", sound=CDATA, fmt=PCM_16, magic=b"RIFF"):
+    """A wav file whose header gives its sound `length` and the whole `riff` bytes; right where they are None."""
+    head = b"WAVE" + before + b"fmt " + struct.pack("<I", len(fmt)) + fmt
+    head += LIST if before else b""
+    whole = len(head) + 8 + len(sound) + len(after)
+    lengths = [len(sound) if length is None else length, whole if riff is None else riff]
+    return magic + struct.pack("<I", lengths[1]) + head + b"data" + struct.pack("<I", lengths[0]) + sound + after
+
+
+def ds64(riff, data):
+    return b"ds64" + struct.pack("<IQQQI", 28, riff, data, data // 2, 0)
+
+
+N = len(CDATA)
+OPEN = 0xFFFFFFFF
+PIPES = {
+    "sox, espeak": wav(0x7FFFF000, 0x7FFFF024),
+    "sox, 24-bit stereo": wav(0x7FFFEFFC, 0x7FFFF044),
+    "arecord": wav(0x7FFFFF00, 0x7FFFFF24),
+    "arecord, newer": wav(0x80000000, 0x80000024),
+    "ffmpeg": wav(OPEN, OPEN, before=LIST),
+    "browsers, less their headers": wav(OPEN - 36, OPEN),
+    "signed": wav(0x7FFFFFFF, 0x7FFFFFFF - 8),
+    "Python's wave": wav(0, 36),
+    "both 0": wav(0, 0),
+    "0 after chunks": wav(0, 36 + 2 * len(LIST), before=LIST),
+    "0 in an open whole": wav(0, OPEN),
+    "open before chunks": wav(OPEN, OPEN, after=LIST),
+    "RF64 left open": wav(OPEN, OPEN, before=ds64(0, 0), magic=b"RF64"),
+}
+MISTAKEN = {
+    "0, and a whole that fits": wav(0),
+    "the file's length": wav(N + 44),
+    "three times as long": wav(3 * N),
+    "too long in a whole that nobody completed": wav(3 * N, 0),
+    "too long, but chunks are at its end": wav(3 * N, 3 * N + 60, after=LIST),
+    "a little cut": wav(N + 40, N + 76),
+}
+FINE = {
+    "plain": wav(),
+    "chunks around": wav(before=LIST, after=LIST),
+    "a whole of 0": wav(riff=0),
+    "RF64": wav(OPEN, OPEN, before=ds64(N + 130, N), magic=b"RF64"),
+    "BW64": wav(OPEN, OPEN, before=ds64(N + 130, N), magic=b"BW64"),
+    "extensible": wav(fmt=struct.pack("<HHIIHHHHI", 0xFFFE, 1, 16000, 32000, 2, 16, 22, 16, 4)
+                      + b"\1\0\0\0\0\0\x10\0\x80\0\0\xaa\0\x38\x9b\x71"),
+    "odd chunk without padding": wav(before=LIST[:-1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*PIPES, *MISTAKEN, *FINE])
+def test_all_sound_of_a_wav_is_read_whatever_its_lengths_say(tmp_path, name):
+    path = tmp_path / "a.wav"
+    path.write_bytes({**PIPES, **MISTAKEN, **FINE}[name])
+    info = sound_info(path)
+    assert (info.num_samples, info.sample_rate, info.num_channels) == (len(SAMPLES), 16000, 1)
+    assert info.open_ended == (name in PIPES) and bool(info.note) == (name in MISTAKEN), info.note
+    assert np.array_equal(read_sound(path)[0][:, 0] * 32768, SAMPLES)
+    content = with_right_header(path)
+    if name in PIPES or name in MISTAKEN:
+        path.write_bytes(content)
+        assert with_right_header(path) is None and not sound_info(path).open_ended and not sound_info(path).note
+        assert struct.unpack("<I", content[4:8])[0] == len(content) - 8
+        assert np.array_equal(soundfile.read(path, dtype="int16")[0], SAMPLES)
+
+
+@pytest.mark.parametrize(
+    "content, seconds",
+    [(wav()[:-400], "0.49 s of 0.50 s"), (wav()[: N // 2 + 44], "0.25 s of 0.50 s"), (wav(after=LIST)[: N // 2], "0.25 s of"),
+     (wav(OPEN, OPEN, before=ds64(N + 130, N), magic=b"RF64")[:-8000], "0.25 s of 0.50 s"), (wav(3 * N, 3 * N + 36), "0.50 s of 1.50 s")],
+)  # fmt: skip
+def test_a_wav_that_is_cut_short_is_refused(tmp_path, content, seconds):
+    (tmp_path / "a.wav").write_bytes(content)
+    for read in (read_sound, sound_info, with_right_header):
+        with pytest.raises(ValueError, match=f"a.wav: byte .*the file ends after {seconds}.*copy or export it again"):
+            read(tmp_path / "a.wav")
+
+
+def test_a_wav_whose_header_counts_too_little_or_nothing(tmp_path):
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav(N // 2, N // 2 + 36))
+    info = sound_info(path)
+    assert info.num_samples == len(SAMPLES) // 2 and info.note.startswith("0.25 s more follow")
+    for empty in (wav(sound=b""), wav(0, sound=b"", after=LIST), wav(OPEN, OPEN, sound=b"")):
+        path.write_bytes(empty)
+        assert sound_info(path).num_samples == 0 and read_sound(path)[0].shape == (0, 1)
+
+
+def test_a_flac_from_a_pipe_is_read_to_its_end(tmp_path):
+    path = tmp_path / "a.flac"
+    soundfile.write(path, np.tile(SAMPLES, 20), 16000)
+    data = bytearray(path.read_bytes())
+    whole = sound_info(path)
+    data[21:26] = bytes([data[21] & 0xF0, 0, 0, 0, 0])  # the number of samples
+    path.write_bytes(data)
+    info = sound_info(path)
+    assert info.open_ended and info.num_samples == whole.num_samples == 20 * len(SAMPLES)
+    assert np.array_equal(read_sound(path)[0][:, 0] * 32768, np.tile(SAMPLES, 20))
+    path.write_bytes(with_right_header(path))
+    assert sound_info(path) == whole
 
 
 @pytest.mark.parametrize(

@@ -376,6 +376,29 @@ def test_infer_tells_every_mistake_and_makes_no_folder(run, project):
     assert not (project / "workspace" / "output_inference").exists()
 
 
+def test_sounds_of_pipes_and_doubtful_ones(run, project, caplog):
+    from audio2face.commands import infer
+
+    content = (project / "hello.world.wav").read_bytes()
+    (project / "piped.wav").write_bytes(content[:4] + b"\0\0\0\0" + content[8:40] + b"\0\0\0\0" + content[44:])
+    (project / "long.wav").write_bytes(content[:40] + len(content).to_bytes(4, "little") + content[44:])
+    wave = np.sin(np.arange(8000) / 9)
+    write_sound(project / "old.wav", np.stack([wave, -wave], axis=1), 8000)
+    paths = [str(project / f"{name}.wav") for name in ("hello.world", "piped", "long", "old")]
+    folder = output_of(project, infer.run("tiny", run.name, AUDIO_PATH=paths))
+    results = [np.load(folder / f"{name}_ada_ada_neutral_offline.npy") for name in ("hello.world", "piped", "long")]
+    assert len(results[0]) == 44 and all(np.array_equal(results[0], other) for other in results)
+    warned = [line.removeprefix(f"AUDIO_PATH {project}/") for line in caplog.messages if line.startswith("AUDIO_PATH")]
+    assert [line.split(",")[0].split(";")[0] for line in warned] == [
+        "long.wav: the header counts 1.45 s of sound",
+        "old.wav: 8000 Hz hold no high frequencies",
+        "old.wav: the channels are in opposite phase",
+    ]
+    (project / "cut.wav").write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match="AUDIO_PATH: .*cut.wav.*the file ends after 0.73 s of 1.45 s"):
+        infer.run("tiny", run.name, AUDIO_PATH=[str(project / "cut.wav")])
+
+
 def test_long_animations_go_through_files(run, project, monkeypatch):
     from audio2face.commands import infer, infer_output
 

@@ -126,6 +126,108 @@ def test_level_emotion_and_names(regression):
     assert 0 < loud.real_time_factor < 100
 
 
+def layouts(samples):
+    """The same sound as other libraries hold it; int16 is what all can hold."""
+    import torch
+
+    both = np.stack([samples, samples], axis=1)
+    integers = {
+        "int8": (samples >> 8).astype(np.int8),
+        "uint8": ((samples >> 8) + 128).astype(np.uint8),
+        "int16": samples,
+        "uint16": (samples.astype(np.int32) + 32768).astype(np.uint16),
+        "int32": samples.astype(np.int32) << 16,
+        "24 bits in 32, to the left": (samples.astype(np.int32) << 8) << 8,
+        "uint32": ((samples.astype(np.int64) << 16) + (1 << 31)).astype(np.uint32),
+        "big endian": samples.astype(">i2"),
+    }
+    floats = (samples / np.float32(32768)).astype(np.float32)
+    return integers | {
+        "float64": floats.astype(np.float64),
+        "float16": floats.astype(np.float16),
+        "list": floats.tolist(),
+        "one column": samples[:, None],
+        "one row": samples[None],
+        "channels last": both,
+        "channels first": both.T,
+        "six channels first": np.repeat(samples[None], 6, axis=0),
+        "tensor": torch.from_numpy(floats),
+        "tensor of 16 bits": torch.from_numpy(samples),
+        "tensor with gradients, channels first": torch.from_numpy(both.T / np.float32(32768)).requires_grad_(),
+        "bfloat16": torch.from_numpy(floats).bfloat16(),
+    }
+
+
+@pytest.mark.parametrize("name", layouts(np.zeros(9, np.int16)))
+def test_arrays_in_the_layouts_of_other_libraries(regression, name):
+    samples = (speech(0.3) * 32768).astype(np.int16)
+    given, coarse = layouts(samples)[name], {"int8": 2, "uint8": 2, "bfloat16": 2}.get(name, 1)
+    whole = regression.animate(samples / 32768, RATE, peak=0.5)
+    for animation in (
+        regression.animate(given, RATE, peak=0.5),
+        join([(session := regression.stream(peak=0.5)).feed(given), session.finish()]),
+    ):
+        assert animation.skin.shape == whole.skin.shape == (9, fake_model.V, 3)
+        np.testing.assert_allclose(animation.skin, whole.skin, atol=(2e-4, 0.05)[coarse - 1] * np.ptp(whole.skin))
+
+
+def test_pieces_of_a_few_samples_keep_their_channels(regression):
+    samples = np.stack([speech(0.05), speech(0.05, seed=1)], axis=1)
+    whole = regression.animate(samples, RATE, peak=0.5)
+    assert_same(streamed(regression.stream(peak=0.5), samples, [1] * 40 + [2] * 20 + [5])[0], whole)
+
+
+def test_ambiguous_arrays_are_refused(regression):
+    samples = (speech(0.3) * 32768).astype(np.int16)
+    for given, words in (
+        (samples.astype(np.int64), "int64 has no usual scale.*32768"),
+        (samples.tolist(), "int64 has no usual scale"),
+        (samples[None, None], r"\(channels, N\), got \(1, 1, 4800\)"),
+        (np.zeros((48, 100)), "neither number is one of channels"),
+        ((samples, RATE), "a pair .samples, rate. is given as two arguments"),
+        (samples > 0, "of bool"),
+        (samples * 1j, "of complex"),
+        ("x" * 9, "No such file"),
+        (None, "expected samples"),
+        (3.0, "expected samples"),
+    ):
+        with pytest.raises(UserError, match=words):
+            regression.animate(given, RATE)
+        if not isinstance(given, str):
+            with pytest.raises(UserError, match=words):
+                regression.stream().feed(given)
+    for narrow in (samples.astype(np.int32), samples.astype(np.int32) * 100):
+        with pytest.raises(UserError, match="16 or 24 bits, divide by 32768 or 8388608"):
+            regression.animate(narrow, RATE)
+        assert len(regression.animate(narrow, RATE, peak=1.0)) == 9
+    session = regression.stream()
+    with pytest.raises(UserError, match="times what the stream expects.*peak="):
+        session.feed(samples.astype(np.float32))
+    assert_same(regression.animate(samples.astype(np.float32), RATE), regression.animate(samples / 32768, RATE))
+    assert len(session.feed(samples)) and len(regression.stream(peak=32768).feed(samples.astype(np.float32)))
+
+
+def test_sound_that_is_hard_to_understand_is_reported(regression, tmp_path, caplog):
+    samples = speech(0.2, 8000)
+    write_sound(tmp_path / "a.wav", np.stack([samples, -samples], axis=1), 8000)
+    content = bytearray((tmp_path / "a.wav").read_bytes())
+    content[40:44] = (len(content)).to_bytes(4, "little")  # the file's length for that of its sound
+    (tmp_path / "a.wav").write_bytes(content)
+    assert len(regression.animate(tmp_path / "a.wav")) == 6
+    for words in (
+        "a.wav: 8000 Hz hold no high",
+        "a.wav: the channels are in opposite phase",
+        "a.wav: the header counts",
+    ):
+        assert words in caplog.text
+    caplog.clear()
+    regression.animate(np.stack([samples, -samples]), 8000)
+    assert "sound: 8000 Hz" in caplog.text and "sound: the channels are in opposite phase" in caplog.text
+    caplog.clear()
+    regression.animate(speech(0.2), RATE)
+    assert not caplog.text
+
+
 def test_files_go_in_and_come_out(regression, tmp_path):
     write_sound(tmp_path / "a.wav", speech(0.2), RATE)
     animation = regression.animate(tmp_path / "a.wav")

@@ -159,6 +159,16 @@ def test_a_sound_of_the_user(client, place):
     shot = client.json("api/sounds", method="POST", body=data, X_Name=name)
     assert "/" not in shot["name"] and shot["sound"] and client.json("api/scene")["shots"][-1] == shot
     assert client.ask(f"sound/{shot['id']}.wav")[0] == 200
+    assert shot["note"] == "yours"
+    head = (
+        data[:4] + bytes(4) + data[8 : data.index(b"data") + 4] + bytes(4)
+    )  # as a recorder leaves it that cannot go back
+    piped = client.json("api/sounds", method="POST", body=head + data[len(head) :], X_Name="piped.wav")
+    assert client.ask(f"sound/{piped['id']}.wav") == client.ask(f"sound/{shot['id']}.wav") and piped["note"] == "yours"
+    file, wave = io.BytesIO(), np.linspace(-0.5, 0.5, 8000)
+    soundfile.write(file, np.stack([wave, -wave], axis=1), 8000, format="WAV", subtype="PCM_U8")
+    doubtful = client.json("api/sounds", method="POST", body=file.getvalue(), X_Name="old.wav")
+    assert "8000 Hz" in doubtful["note"] and "opposite phase" in doubtful["note"]
     status, reply = client.ask("api/sounds", method="POST", body=b"no sound", X_Name="x.wav")
     assert status == 422 and b"x.wav: expected a sound file" in reply and b"/tmp" not in reply
     with pytest.MonkeyPatch.context() as patch:

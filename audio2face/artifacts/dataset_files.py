@@ -22,8 +22,8 @@ from audio2face.formats.npy import read_npy, read_npz
 from audio2face.formats.obj import read_obj_triangles
 from audio2face.formats.sound import SOUND_SUFFIXES
 from audio2face.formats.usd import read_usd_triangles
-from audio2face.listing import natural_order
 from audio2face.geometry.regions import chosen_vertices
+from audio2face.listing import natural_order
 from audio2face.paths import external_path, local_path, missing_root
 from audio2face.types import UserError, raise_problems
 

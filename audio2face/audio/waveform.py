@@ -64,19 +64,40 @@ def filter_taps(up: int, down: int) -> np.ndarray:
 
 def load_w2v(samples: np.ndarray, rate: int, sample_rate: int) -> Waveform:
     """Channels averaged and resampled; the peak is kept beside the samples, which keep their level."""
-    mono = resample(_mono(samples), rate, sample_rate)
+    mono = resample(mixed_down(samples), rate, sample_rate)
     return Waveform(mono, sample_rate, track_peak(mono))
 
 
 def load_nva2f(samples: np.ndarray, rate: int, sample_rate: int) -> Waveform:
     """Channels averaged, divided by the peak, then resampled; nothing is left to divide by, so the peak is 1."""
-    mono = _mono(samples)
+    mono = mixed_down(samples)
     return Waveform(resample(mono / track_peak(mono), rate, sample_rate), sample_rate, 1.0)
 
 
-def _mono(samples: np.ndarray) -> np.ndarray:
+def mixed_down(samples: np.ndarray) -> np.ndarray:
     """(N, C) → (N,): the mean of the channels; of a single one, a view."""
     return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+
+
+def cancels(samples: np.ndarray) -> bool:
+    """Whether channels (N, C) are in opposite phase: their sum has less than half the power that unrelated ones would have."""
+    if samples.shape[1] < 2 or not len(samples):
+        return False
+    return bool(samples.sum(axis=1).var(dtype=np.float64) < 0.5 * samples.var(axis=0, dtype=np.float64).sum())
+
+
+def hearing_problems(samples: np.ndarray, rate: int) -> list[str]:
+    """Why speech in samples (N, C) is hard to understand, a line for each reason."""
+    lines = []
+    if rate < SAMPLE_RATE:
+        lines.append(
+            f"{rate} Hz hold no high frequencies, by which consonants are recognised; use the original recording, of {SAMPLE_RATE} Hz or more"
+        )
+    if cancels(samples):
+        lines.append(
+            "the channels are in opposite phase, so that their average cancels the voice; give one of them as mono"
+        )
+    return lines
 
 
 LOAD_METHODS: dict[str, Callable[[np.ndarray, int, int], Waveform]] = {"w2v": load_w2v, "nva2f": load_nva2f}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import numpy as np
 
 from audio2face.artifacts.blendshape_rig import read_rig
 from audio2face.artifacts.train_run import ActorData, TrainRun
+from audio2face.audio.waveform import hearing_problems
 from audio2face.config import Section
 from audio2face.formats import ANIMATION_WRITERS
 from audio2face.formats.npy import write_npy
@@ -20,6 +22,8 @@ from audio2face.inference.audio_inputs import audio_files, emotion_track
 from audio2face.inference.exports import EXPORTERS, Clip, FaceFiles, check_exports, wants
 from audio2face.paths import local_path
 from audio2face.types import FaceAnimation, UserError
+
+logger = logging.getLogger(__name__)
 
 IN_MEMORY_BYTES = 2e8  # meshes of longer animations are kept in files while they are written
 MESHES = {"skin": "head_meshShape", "tongue": "tongue_meshShape"}  # channel -> its name inside a Maya cache
@@ -112,10 +116,15 @@ def _local_paths(paths: str | list[str] | None) -> list[Path]:
 
 
 def _sound_problems(path: Path) -> list[str]:
+    """What makes a sound unusable; what makes it hard to understand is logged."""
     try:
-        return [] if sound_info(path).num_samples else [f"AUDIO_PATH {path}: the file holds no sound"]
+        info = sound_info(path)
+        doubts = [*filter(None, [info.note]), *hearing_problems(*read_sound(path))]
     except ValueError as error:
         return [f"AUDIO_PATH: {error}"]
+    for line in doubts:
+        logger.warning("AUDIO_PATH %s: %s", path, line)
+    return [] if info.num_samples else [f"AUDIO_PATH {path}: the file holds no sound"]
 
 
 def _formats(section: Section) -> tuple[str, ...]:

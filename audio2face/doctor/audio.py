@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audio2face.audio.waveform import SILENCE
+from audio2face.audio.waveform import SAMPLE_RATE, SILENCE, cancels
 from audio2face.data.clips import TOLERATED_SHORTFALL_S
 from audio2face.doctor.caches import runs
 from audio2face.doctor.findings import Finding, Reporter
@@ -42,7 +42,6 @@ class Sound:
     mean: float
     clipped: int
     channels: np.ndarray
-    opposed: bool
     high_share: float
     energy: np.ndarray
     level: np.ndarray
@@ -65,7 +64,6 @@ def listen(subject: Subject, shot: Shot, margin: int) -> Sound | None:
     samples, rate = sound
     mono = samples.mean(axis=1)
     levels = np.sqrt(np.mean(samples.astype(np.float64) ** 2, axis=0))
-    opposed = samples.shape[1] == 2 and levels.min() > 0 and float(np.corrcoef(samples.T)[0, 1]) < -0.5
     return Sound(
         shot=shot.name,
         path=path,
@@ -74,7 +72,6 @@ def listen(subject: Subject, shot: Shot, margin: int) -> Sound | None:
         mean=float(mono.mean(dtype=np.float64)),
         clipped=_clipped_runs(samples),
         channels=levels,
-        opposed=opposed,
         high_share=_high_share(mono, rate),
         energy=speech_energy(mono, rate, subject.fps, shot.num_frames, margin),
         level=frame_levels(mono, rate, subject.fps, shot.num_frames),
@@ -99,7 +96,7 @@ def check_damage(subject: Subject, sounds: Mapping[str, Sound]) -> Iterator[Find
 
 
 def check_lengths(subject: Subject) -> Iterator[Finding]:
-    """Length of every sound (of every voice) against its animation, and number of channels; reads headers only."""
+    """Length of every sound (of every voice) against its animation, header, rate and channels; reads mono by its header only."""
     report = Reporter(subject.actor)
     lengths: dict[str, tuple[Shot, SoundInfo, Path]] = {}
     for voice in (None, *subject.files.voices()):
@@ -112,13 +109,27 @@ def check_lengths(subject: Subject) -> Iterator[Finding]:
             lengths[f"{voice}/{shot.name}"] = shot, info, path
             if not info.num_samples:
                 yield report.error("audio.empty", "The file holds no sound.", "Export it again.", **where)
+            if info.note:
+                what = f"{info.note[0].upper()}{info.note[1:]}."
+                yield report.warning(
+                    "audio.header",
+                    what,
+                    "Compare it with the original; --fix corrects a length that does not fit.",
+                    **where,
+                )
+            elif info.open_ended:
+                what = "The header gives no length, as a pipe leaves it; all that follows is read."
+                yield report.info("audio.header", what, "--fix enters it.", **where)
+            if info.num_channels > 1 and (sound := readable(read_sound, path)) and cancels(sound[0]):
+                what = "The channels are in opposite phase: their average cancels the voice."
+                yield report.error("audio.phase", what, "Save one of them as mono; --fix keeps the loudest.", **where)
             if info.num_channels > 2:
                 what = f"{info.num_channels} channels are averaged; speech is mostly in one of them."
                 yield report.warning("audio.channels", what, "Save it as mono.", **where)
             elif info.num_channels == 2:
                 yield report.info("audio.channels", "Two channels; their average is used.", "", **where)
-            if info.sample_rate < 16000:
-                what = f"{info.sample_rate} Hz; at least 16000 Hz are needed."
+            if info.sample_rate < SAMPLE_RATE:
+                what = f"{info.sample_rate} Hz; at least {SAMPLE_RATE} Hz are needed."
                 yield report.error("audio.rate", what, "Find the original recording; --fix resamples.", **where)
     wrong_rate = _implied_rate(subject.fps, [(s.num_frames, i.duration_s) for s, i, _ in lengths.values()])
     if wrong_rate:
@@ -132,7 +143,7 @@ def check_lengths(subject: Subject) -> Iterator[Finding]:
 
 
 def check_sounds(subject: Subject, sounds: Mapping[str, Sound]) -> Iterator[Finding]:
-    """What is in the sounds: level, clipping, silence, offset, dead or opposed channels, missing high frequencies."""
+    """What is in the sounds: level, clipping, silence, offset, dead channels, missing high frequencies."""
     report = Reporter(subject.actor)
     for sound in sounds.values():
         yield from _one_sound(report, sound)
@@ -161,10 +172,7 @@ def _one_sound(report: Reporter, sound: Sound) -> Iterator[Finding]:
     if abs(sound.mean) > OFFSET_LIMIT:
         what = f"The wave is not centred: its mean is {sound.mean:+.3f}."
         yield report.warning("audio.offset", what, "Remove the offset (a high-pass filter at 20 Hz).", **where)
-    if sound.opposed:
-        what = "The two channels are in opposite phase: their average cancels the voice."
-        yield report.error("audio.phase", what, "Save one of them as mono.", **where)
-    elif len(sound.channels) > 1 and sound.channels.min() < DEAD_CHANNEL * sound.channels.max():
+    if len(sound.channels) > 1 and sound.channels.min() < DEAD_CHANNEL * sound.channels.max():
         what = f"Channel {int(sound.channels.argmin()) + 1} of {len(sound.channels)} is empty."
         yield report.warning("audio.dead_channel", what, "Save the other one as mono.", **where)
 

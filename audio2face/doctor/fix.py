@@ -1,8 +1,9 @@
 """A corrected copy of a data set: names, lengths, rates, offsets. The original is only read.
 
 Mended are: stray files, names that differ in case or separators, sounds that are too long, late or early, at too low a
-rate or with a dead or opposed channel, animations longer than their sound, caches at another rate than CACHE_FPS, single
-lost frames. What needs a person (a missing sound, a wrong unit, an exchanged list) is copied as it is.
+rate, with a dead or opposed channel or another length in the header, animations longer than their sound, caches at another
+rate than CACHE_FPS, single lost frames. What needs a person (a missing or empty sound, a wrong unit, an exchanged list) is
+copied as it is.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from audio2face.artifacts.dataset_files import PATHS, VOICES_FOLDER, DatasetFiles
+from audio2face.doctor.caches import SHORTEST_SHOT_S
 from audio2face.doctor.check import ActorReport
 from audio2face.doctor.files import simple_name
 from audio2face.doctor.mend import ShotPlan, fill_lost_frames, mended_sound, resample_frames, resampled_length
@@ -24,7 +26,7 @@ from audio2face.doctor.subject import Mesh, Subject, readable
 from audio2face.doctor.sync import deviating
 from audio2face.formats.json_file import write_json
 from audio2face.formats.npy import read_npz, write_npy, write_npz
-from audio2face.formats.sound import SOUND_SUFFIXES, read_sound, sound_info, write_sound
+from audio2face.formats.sound import SOUND_SUFFIXES, read_sound, sound_info, with_right_header, write_sound
 from audio2face.listing import is_system_file, natural_order
 from audio2face.paths import external_path, host_root
 from audio2face.preproc.caches import FPS_TOLERANCE, Cache
@@ -148,12 +150,14 @@ def _plan(report: ActorReport, subject: Subject) -> dict[str, ShotPlan]:
         path = sound_of(subject, shot.name)
         info = readable(sound_info, path) if path else None
         sounding = info.duration_s * subject.fps - plan.late_frames if info else plan.num_frames
-        if info and lengths_count and abs(sounding - plan.num_frames) > 1:
+        left = int(sounding + 0.1)
+        if info and left < min(plan.num_frames, SHORTEST_SHOT_S * subject.fps):
+            plan.late_frames = 0.0
+            plan.changes.append(f"its sound lasts {info.duration_s:.2f} s only: {plan.num_frames} frames are kept")
+        elif info and lengths_count and abs(sounding - plan.num_frames) > 1:
             if sounding < plan.num_frames:
-                plan.changes.append(
-                    f"animation cut from {plan.num_frames} to {int(sounding + 0.1)} frames; check its CLIPS"
-                )
-                plan.num_frames = int(sounding + 0.1)
+                plan.changes.append(f"animation cut from {plan.num_frames} to {left} frames; check its CLIPS")
+                plan.num_frames = left
             plan.trimmed = True
         plans[shot.name] = plan
     return plans
@@ -246,20 +250,24 @@ def _copy_sounds(subject: Subject, plans: dict[str, ShotPlan], source: Path, fol
         if path is None:
             continue
         sound = readable(read_sound, path)
-        if sound is None or not len(sound[0]):
-            changes.append(f"{path.name}: cannot be read, left out")
-            continue
-        samples, rate, done = mended_sound(*sound, plan, subject.fps)
         target = folder / f"{shot}{path.suffix.lower()}"
         if done and target.suffix not in LOSSLESS:
             target = target.with_name(f"{shot}.wav")
         if (path.stem, path.suffix.lower()) != (shot, target.suffix):
             changes.append(f"{path.name} renamed to {target.name}")
-        changes += [f"{target.name}: {what}" for what in done]
+        if sound is None or not len(sound[0]):
+            changes.append(f"{target.name}: holds no sound that can be read; copied as it is")
+            shutil.copy2(path, target)
+            continue
+        samples, rate, done = mended_sound(*sound, plan, subject.fps)
         if done:
             write_sound(target, samples, rate)
+        elif content := with_right_header(path):
+            target.write_bytes(content)
+            done.append("its length entered in the header")
         else:
             shutil.copy2(path, target)
+        changes += [f"{target.name}: {what}" for what in done]
     used = {sound_of(subject, shot, source) for shot in plans}
     left = [p.name for p in natural_order(source.iterdir()) if p.is_file() and p not in used]
     return changes + [f"{name} left out" for name in left]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from audio2face.audio.waveform import SAMPLE_RATE, resample
+from audio2face.audio.waveform import SAMPLE_RATE, cancels, resample
 from audio2face.doctor.audio import DEAD_CHANNEL
 
 LONGEST_GAP = 3  # lost frames in a row that are filled by a straight line
@@ -58,8 +58,7 @@ def mended_sound(samples: np.ndarray, rate: int, plan: ShotPlan, fps: float) -> 
     done = []
     levels = np.sqrt(np.mean(samples.astype(np.float64) ** 2, axis=0))
     if samples.shape[1] > 1 and levels.max() > 0:
-        opposed = samples.shape[1] == 2 and levels.min() > 0 and float(np.corrcoef(samples.T)[0, 1]) < -0.5
-        if opposed or levels.min() < DEAD_CHANNEL * levels.max():
+        if cancels(samples) or levels.min() < DEAD_CHANNEL * levels.max():
             samples = samples[:, [int(levels.argmax())]]
             done.append("one channel kept")
     if rate < SAMPLE_RATE:

@@ -11,7 +11,7 @@ import numpy as np
 
 from audio2face.audio.waveform import resample
 from audio2face.formats.git_lfs import refuse_pointer
-from audio2face.formats.sound import read_sound, sound_info
+from audio2face.formats.sound import read_sound, sound_info, wav_chunks
 from audio2face.types import UserError
 
 logger = logging.getLogger(__name__)
@@ -45,9 +45,12 @@ def sound_problems(path: Path) -> list[str]:
     if path.suffix.lower() in FILM_SUFFIXES:
         return []
     try:
-        rate = sound_info(path).sample_rate
+        info = sound_info(path)
     except ValueError as error:
         return [str(error)]
+    if info.note:
+        logger.warning("%s: %s", path, info.note)
+    rate = info.sample_rate
     return [f"{path}: {rate} Hz is too little; {LOWEST_RATE} Hz at least"] if rate < LOWEST_RATE else []
 
 
@@ -104,12 +107,8 @@ def _seconds(code: str, fps: float) -> float | None:
 def _broadcast_time(path: Path) -> int | None:
     """Samples since midnight from the bext chunk of a broadcast wave, or None."""
     with path.open("rb") as file:
-        head = file.read(12)
-        if len(head) < 12 or head[:4] != b"RIFF" or head[8:] != b"WAVE":
-            return None
-        while len(chunk := file.read(8)) == 8:
-            tag, length = struct.unpack("<4sI", chunk)
+        for tag, start, length in wav_chunks(file):
             if tag == b"bext" and length >= _BEXT_TIME + 8:
-                return int(struct.unpack("<Q", file.read(length)[_BEXT_TIME : _BEXT_TIME + 8])[0])
-            file.seek(length + length % 2, 1)
+                file.seek(start + _BEXT_TIME)
+                return int(struct.unpack("<Q", file.read(8))[0])
     return None

@@ -17,14 +17,15 @@ import numpy as np
 
 from audio2face.artifacts.model_check import model_folders
 from audio2face.audio.resampler import Resampler
-from audio2face.audio.waveform import track_peak
-from audio2face.formats.sound import read_sound
+from audio2face.audio.waveform import hearing_problems, mixed_down, track_peak
+from audio2face.formats.sound import read_sound, sound_info
 from audio2face.standalone.animation import Animation, join
 from audio2face.standalone.emotions import build_curve
 from audio2face.standalone.engines import DiffusionEngine, Feeds, RegressionEngine, Run
 from audio2face.standalone.package import Actor, Package, read_package
 from audio2face.standalone.quantize import quantize_int8
-from audio2face.standalone.session import Session, mono
+from audio2face.standalone.samples import channels_last, check_scale
+from audio2face.standalone.session import Session
 from audio2face.types import UserError
 
 logger = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ class Model:
         constant_noise: bool = True,
         geometry: bool = True,
     ) -> Animation:
-        """Animate a sound file, or samples (N,) or (N, C) of a sample rate, as the runtime would.
+        """Animate a sound file, or samples (N,), (N, C) or (C, N) of a sample rate, as the runtime would.
 
         `emotion`: a name, {name: weight}, a list of weights, or a timeline [(seconds, emotion), …]. `actor`: needed when
         the model has several. `fps`: of regression models, 30 unless given. `peak`: what the sound is divided by, its own
@@ -68,18 +69,17 @@ class Model:
         """
         started = time.perf_counter()
         if isinstance(audio, str | os.PathLike):
-            try:
-                samples, sample_rate = read_sound(audio)
-            except OSError as error:
-                raise UserError(f"{os.fspath(audio)}: {error.strerror or error}") from error
-            except ValueError as error:
-                raise UserError(str(error)) from error
+            name, (samples, sample_rate) = os.fspath(audio), _read(audio)
         elif sample_rate is None:
             raise UserError("sample_rate is not given: samples alone do not tell their rate")
         else:
-            samples = audio
+            name, samples = "sound", channels_last(audio)
+            if peak is None:
+                check_scale(audio)
         resampler = _resampler(sample_rate, self.sample_rate)
-        heard = np.concatenate([resampler.feed(mono(samples)), resampler.finish()])
+        for problem in hearing_problems(samples, int(sample_rate)):
+            logger.warning("%s: %s", name, problem)
+        heard = np.concatenate([resampler.feed(mixed_down(samples)), resampler.finish()])
         options = {"emotion": emotion, "actor": actor, "fps": fps, "seed": seed, "constant_noise": constant_noise}
         level = track_peak(heard) if peak is None else peak
         session = self.stream(self.sample_rate, peak=level, geometry=geometry, **options)
@@ -185,6 +185,17 @@ def _network(path: Path, threads: int, int8: bool = False) -> Run:
         return dict(zip(outputs, session.run(outputs, feeds), strict=True))
 
     return run
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
+    try:
+        if note := sound_info(path).note:
+            logger.warning("%s: %s", os.fspath(path), note)
+        return read_sound(path)
+    except OSError as error:
+        raise UserError(f"{os.fspath(path)}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def _resampler(from_rate: int, to_rate: int) -> Resampler:

@@ -9,11 +9,13 @@ import numpy as np
 
 from audio2face.artifacts.blendshape_rig import pose_names
 from audio2face.audio.resampler import Resampler
+from audio2face.audio.waveform import mixed_down
 from audio2face.postprocess import chain
 from audio2face.postprocess.timeline import frame_duration_s
 from audio2face.standalone.animation import Animation, join
 from audio2face.standalone.engines import FEED_BYTES, Engine, Heard, run_together, size_of
 from audio2face.standalone.package import Actor
+from audio2face.standalone.samples import channels_last, check_level
 from audio2face.types import UserError
 
 
@@ -50,9 +52,9 @@ class Session:
         return self.compute_s * self.fps / self.num_frames if self.num_frames else float("nan")
 
     def feed(self, samples: np.ndarray) -> Animation:
-        """Hear more samples (N,) or (N, C), at the stream's rate; returns the frames that are now final.
+        """Hear more samples (N,), (N, C) or (C, N), at the stream's rate; returns the frames that are now final.
 
-        Raises UserError for another shape, samples that are not finite, or a stream that is finished.
+        Raises UserError for another shape or scale, samples that are not finite, or a stream that is finished.
         """
         return feed_together([self], [samples])[0]
 
@@ -97,9 +99,11 @@ def feed_together(sessions: Sequence[Session], pieces: Sequence[np.ndarray]) -> 
     """
     started = time.perf_counter()
     _check_open(sessions)
-    heard = [mono(piece) for piece in pieces]
+    heard = [mixed_down(channels_last(piece)) for piece in pieces]
     if len(heard) != len(sessions):
         raise UserError(f"{len(sessions)} streams and {len(heard)} pieces of sound are given; each needs one")
+    for session, samples in zip(sessions, heard, strict=True):
+        check_level(samples, session._gain)
     for session, samples in zip(sessions, heard, strict=True):
         session._heard.add(session._resampler.feed(samples) * session._gain)
     return _run_all(sessions, started)
@@ -151,18 +155,3 @@ def _by_network(sessions: Sequence[Session]) -> list[list[int]]:
     for i, session in enumerate(sessions):
         groups.setdefault(id(session._engine.run), []).append(i)
     return list(groups.values())
-
-
-def mono(samples: np.ndarray) -> np.ndarray:
-    """Samples (N,) or (N, C) as (N,) float32; whole numbers are scaled to -1 … 1. Raises UserError for anything else."""
-    samples = np.asarray(samples)
-    if samples.ndim not in (1, 2) or samples.dtype.kind not in "fiu":
-        raise UserError(f"sound: expected samples (N,) or (N, channels), got {samples.shape} of {samples.dtype}")
-    if samples.dtype.kind in "iu":
-        samples = samples / np.float32(-int(np.iinfo(samples.dtype).min) or 1)
-    samples = samples.astype(np.float32)
-    if samples.ndim == 2:
-        samples = samples.mean(axis=1) if samples.shape[1] else np.zeros(0, np.float32)
-    if not np.isfinite(samples).all():
-        raise UserError("sound: samples are not finite")
-    return samples

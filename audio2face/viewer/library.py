@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from audio2face.audio.waveform import hearing_problems
 from audio2face.formats.sound import read_sound, sound_info
 from audio2face.types import UserError
 from audio2face.viewer.live import LiveModel
@@ -126,13 +127,15 @@ class Library:
                 info = sound_info(path)
                 if not 0 < info.duration_s <= LONGEST_SOUND_S:
                     raise ValueError(f"expected between one sample and {LONGEST_SOUND_S // 60} minutes of sound")
-                read_sound(path)
+                problems = hearing_problems(*read_sound(path))
             except (ValueError, OSError) as error:
                 path.unlink()
                 reason = str(error).removeprefix(f"{path}: ")
                 raise UserError(f"{shown}: {reason}") from error
             actor = self.model.actors[0] if self.model and self.model.actors else self.actors[0].name
-            self.shots.append(ShotView(shown, actor, sound=path, note="yours"))
+            self.shots.append(
+                ShotView(shown, actor, sound=path, note="; ".join(["yours", *filter(None, [info.note]), *problems]))
+            )
             return len(self.shots) - 1
 
     def sound(self, shot: int) -> bytes:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audio2face.audio.waveform import resample, track_peak
+from audio2face.audio.waveform import mixed_down, resample, track_peak
 from audio2face.formats.sound import read_sound
 from audio2face.types import UserError
 from audio2face.viewer.tracks import Curves, Spool, Track, eye_turns, jaw_points
@@ -124,10 +124,8 @@ class _Job:
         actor: str | None,
         folder: Path,
     ):
-        from audio2face.standalone.session import mono
-
         self.stop = threading.Event()
-        heard = mono(samples)
+        heard = mixed_down(samples)
         peak = track_peak(resample(heard, rate, model.sample_rate))
         self._session = model.stream(rate, peak=peak, emotion=None if emotion is None else dict(emotion), actor=actor)
         data = model.details(actor).data
