@@ -129,6 +129,8 @@ def test_advice_names_only_what_is_not_done_yet() -> None:
     assert len(speed.build_advice(section_from_values("train", quick), torch.device("cuda"))) == 1  # fewer epochs
     regression = "; ".join(speed.build_advice(section_from_values("train", {"NETWORK_TYPE": "regression"}), cpu))
     assert "diffusion" not in regression and "w2v_freeze" not in regression and "PRECISION" in regression
+    too_large = speed.build_advice(section_from_values("train", {"NETWORK_TYPE": "regression"}), cpu, False)
+    assert "FEATURE_CACHE_GB" not in regression and "FEATURE_CACHE_GB" in "; ".join(too_large)
 
 
 @pytest.mark.parametrize(("scaling", "factor"), [("none", 1.0), ("sqrt", 2.0), ("linear", 4.0)])

@@ -136,7 +136,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     if "skin_coeffs" in layout.sizes and (shown := preview_inputs(inputs)):
         piece = _window_data(shown, layout, spec, Spans.of(shown.clips), runtime.device, for_training=False)
         preview = build_preview(shown, *regression_coeffs(method, piece))
-    advice = build_advice(train, runtime.device)
+    advice = build_advice(train, runtime.device, features_kept=bool(data.features))
     return Training(method, network, spec, fit_settings(train), export, validation, preview, advice)
 
 

@@ -47,7 +47,7 @@ def build_speed(train: Section) -> Speed:
     return Speed(train.PRECISION == "bf16", train.COMPILE)
 
 
-def build_advice(train: Section, device: torch.device) -> list[str]:
+def build_advice(train: Section, device: torch.device, features_kept: bool = True) -> list[str]:
     """What would make this training shorter: only what it does not do yet."""
     chosen, found = train.NETWORK_HYPER_PARAMS, []
     if train.NETWORK_NAME == "diffusion_rnn":
@@ -56,6 +56,8 @@ def build_advice(train: Section, device: torch.device) -> list[str]:
         found.append('NETWORK_HYPER_PARAMS "freeze_audio_encoder": True, or a smaller "audio_encoder" ("phoneme_ctc")')
     if chosen.get("use_w2v_features") and not chosen["w2v_freeze"]:
         found.append('NETWORK_HYPER_PARAMS "w2v_freeze": True')
+    if not features_kept:
+        found.append("a larger FEATURE_CACHE_GB or a smaller TIMESHIFT_GRID, so that the features of the sound are kept")
     if train.PRECISION != "bf16":
         found.append('PRECISION = "bf16" (on a GPU, or a processor with AVX-512 BF16 or AMX)')
     if device.type == "cpu":
