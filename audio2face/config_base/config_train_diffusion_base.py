@@ -276,7 +276,8 @@ NETWORK_HYPER_PARAMS = {
     "w2v_model": "facebook/wav2vec2-base",
     # Whether HuBERT or wav2vec 2.0 keeps all its pretrained weights; otherwise all but its first two layers adapt. A
     # frozen encoder hears windows of sound in training as it will when streaming, and what it hears is computed once
-    # and cached, which makes training many times faster. (phoneme_ctc is always frozen, melspec never.)
+    # and cached, which makes training faster, on PCA coefficients many times. (phoneme_ctc is always frozen, melspec
+    # never.)
     # Type: True or False.
     # Change: True for little data or little time.
     "freeze_audio_encoder": False,
