@@ -72,7 +72,10 @@ def test_what_no_shot_has_is_told_once(project, caplog):
     caplog.clear()
     train.run("tiny")
     told = [line.split(": ", 1)[1] for line in caplog.messages if "no data of" in line]
-    assert told == ["no data of jaw in 1 shot(s); left out of the loss there", "no data of eye in any clip; it stays at rest"]
+    assert told == [
+        "no data of jaw in 1 shot(s); left out of the loss there",
+        "no data of eye in any clip; it stays at rest",
+    ]
 
 
 def test_a_config_that_changed_after_preprocessing_is_told(project, caplog):

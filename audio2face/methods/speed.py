@@ -57,7 +57,9 @@ def build_advice(train: Section, device: torch.device, features_kept: bool = Tru
     if chosen.get("use_w2v_features") and not chosen["w2v_freeze"]:
         found.append('NETWORK_HYPER_PARAMS "w2v_freeze": True')
     if not features_kept:
-        found.append("a larger FEATURE_CACHE_GB or a smaller TIMESHIFT_GRID, so that the features of the sound are kept")
+        found.append(
+            "a larger FEATURE_CACHE_GB or a smaller TIMESHIFT_GRID, so that the features of the sound are kept"
+        )
     if train.PRECISION != "bf16":
         found.append('PRECISION = "bf16" (on a GPU, or a processor with AVX-512 BF16 or AMX)')
     if device.type == "cpu":
