@@ -24,7 +24,8 @@ class Bar:
         terminal = sys.stderr is not None and sys.stderr.isatty()
         hidden: dict[str, Any] = {} if shown and terminal else {"disable": True}  # else TQDM_DISABLE decides
         self._bar = tqdm(total=total, desc=label, unit=unit, leave=False, dynamic_ncols=True, **hidden)
-        self._telling, self._told_s = shown and not terminal, time.monotonic()
+        self._telling, self._began_s = shown and not terminal, time.monotonic()
+        self._told_s = self._began_s
         self.total, self.label, self.unit, self.done = total, label, unit, 0
 
     def update(self, count: int = 1) -> None:
@@ -33,7 +34,9 @@ class Bar:
         self._bar.update(count)
         if self._telling and time.monotonic() - self._told_s >= TELL_S:
             self._told_s = time.monotonic()
-            logger.info("%s: %d of %d %ss", self.label, self.done, self.total, self.unit)
+            left_s = (self._told_s - self._began_s) / max(self.done, 1) * (self.total - self.done)
+            left = f"  left {duration(left_s)}" if self.done < self.total else ""
+            logger.info("%s: %d of %d %ss%s", self.label, self.done, self.total, self.unit, left)
 
     def __enter__(self) -> Bar:
         return self
@@ -50,3 +53,10 @@ def each(items: Iterable[Item], total: int, label: str, unit: str, shown: bool =
         for item in items:
             yield item
             bar.update()
+
+
+def duration(seconds: float) -> str:
+    """h:mm:ss."""
+    minutes, seconds = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"

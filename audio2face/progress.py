@@ -5,16 +5,21 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from audio2face.bars import duration
+
 logger = logging.getLogger(__name__)
 
 SAME_STOP_S = 2.0  # a second signal within this time is the same key press, delivered twice
+SURE_S, SURE_BATCHES = 10.0, 3  # from here on a forecast can be relied upon
+LATEST_S = 25.0  # a forecast is given by then, however little has been seen
+LONG_S = 3600.0  # what takes so long could do with advice
 
 
 @dataclass
@@ -65,9 +70,13 @@ class Meter:
             self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
         self._count += 1
 
+    def peek(self) -> dict[str, float]:
+        """Means since the last reading."""
+        return {name: float(value) / self._count for name, value in self._sums.items()}
+
     def read(self) -> dict[str, float]:
         """Means since the last call."""
-        means = {name: float(value) / self._count for name, value in self._sums.items()}
+        means = self.peek()
         self._sums, self._count = {}, 0
         return means
 
@@ -82,11 +91,48 @@ class Clock:
         """A line of the log: step, epoch, terms and the time that is left."""
         elapsed = time.monotonic() - self.start
         left = elapsed / max(step - self.done, 1) * (self.total - step)
-        terms = "  ".join(f"{name} {value:.4g}" for name, value in values.items() if name != "learning_rate")
-        return f"epoch {epoch + 1}/{epochs}  step {step}/{self.total}  left {_duration(left)}  {terms}"
+        terms = {name: value for name, value in values.items() if name != "learning_rate"}
+        return f"epoch {epoch + 1}/{epochs}  step {step}/{self.total}  left {duration(left)}  {listed(terms, '  ')}"
 
 
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(int(seconds + 0.5), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}"
+class Forecast:
+    """The first words of a training: how long it will take, once a few batches have been seen, and what would shorten it."""
+
+    def __init__(self, batches: int, shorter: Sequence[str] = ()):
+        """`batches` are still to come; `shorter` is for a training of hours, a piece of advice each."""
+        self.batches, self.shorter = batches, shorter
+        self.start = self.first_end = time.monotonic()
+        self.done, self.given = 0, False
+
+    def batch_done(self) -> bool:
+        """Count a batch; logs the forecast when it is time, and tells whether it was."""
+        now = time.monotonic()
+        self.done += 1
+        if self.done == 1:
+            self.first_end = now
+        took_s = now - self.start
+        sure = self.done > SURE_BATCHES and took_s >= SURE_S
+        if self.given or not (sure or took_s >= LATEST_S):
+            return False
+        self.given = True
+        pace_s = (now - self.first_end) / (self.done - 1) if self.done > 1 else took_s  # the first one is slower
+        whole_s = took_s + pace_s * (self.batches - self.done)
+        message = "%d of %d batches took %s: at this pace all take about %s"
+        logger.info(message, self.done, self.batches, in_words(took_s), in_words(whole_s))
+        if whole_s >= LONG_S and self.shorter:
+            logger.info("what would shorten it: %s", "; ".join(self.shorter))
+        return True
+
+
+def in_words(seconds: float) -> str:
+    """A rough duration: "40 seconds", "25 minutes", "1.5 hours", "31 hours"."""
+    for unit_s, unit in ((3600, "hours"), (60, "minutes")):
+        if seconds >= 1.5 * unit_s:
+            count = seconds / unit_s
+            return f"{count:.1f} {unit}" if count < 9.95 and unit == "hours" else f"{count:.0f} {unit}"
+    return f"{max(seconds, 1):.0f} seconds"
+
+
+def listed(values: Mapping[str, float], between: str = ", ") -> str:
+    """Losses by name. The total is that of the terms times their weights, not the sum of what stands beside it."""
+    return between.join(f"{'weighted ' if name == 'total' else ''}{name} {value:.4g}" for name, value in values.items())

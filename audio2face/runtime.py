@@ -7,6 +7,7 @@ import logging
 import os
 import random
 import sys
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -122,6 +123,7 @@ def set_random_state(state: dict[str, torch.Tensor]) -> None:
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 LARGEST_MMAP_THRESHOLD = 32 << 20  # that glibc takes
+MOST_EARLY_LINES = 1000
 
 
 @contextmanager
@@ -165,22 +167,38 @@ class LogFile(logging.FileHandler):
         logger.warning("%s is not written any more: %s", self.baseFilename, error)
 
 
+class EarlyLines(logging.Handler):
+    """What was logged before a run has its folder: the first lines of its log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: deque[logging.LogRecord] = deque(maxlen=MOST_EARLY_LINES)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
 def setup_logging(log_file: Path | None = None, verbose: bool = False) -> None:
-    """Log to stdout, and to `log_file` as well when given. Calling again moves the file."""
+    """Log to stdout, and to `log_file` as well when given, from the first line on. Calling again moves the file."""
     root = logging.getLogger()
     root.setLevel(logging.DEBUG if verbose else logging.INFO)
+    early = EarlyLines()
     for handler in list(root.handlers):
         if getattr(handler, "audio2face", False):
+            early.records.extend(getattr(handler, "records", ()))
             root.removeHandler(handler)
             handler.close()
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
+    second: logging.Handler = early
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(LogFile(log_file, encoding="utf-8"))
-    for handler in handlers:
+        second = LogFile(log_file, encoding="utf-8")
+    for handler in (logging.StreamHandler(sys.stdout), second):
         handler.audio2face = True  # type: ignore[attr-defined]
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(message)s", "%H:%M:%S"))
         root.addHandler(handler)
+    if second is not early:
+        for record in early.records:
+            second.handle(record)
     for noisy in ("matplotlib", "numba", "PIL", "onnx_ir", "onnxscript", "torch.onnx", "httpx", "httpcore", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.captureWarnings(True)

@@ -7,7 +7,7 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ from torch import nn
 from audio2face.divergence import Guard, TrainingDiverged
 from audio2face.losses import Losses
 from audio2face.processes import ALONE, Processes
-from audio2face.progress import Clock, Meter, Stop
+from audio2face.progress import Clock, Forecast, Meter, Stop
 from audio2face.runtime import memory_kept, random_state, set_random_state
 from audio2face.weights import Ema, put_back, trained_state
 
@@ -133,12 +133,15 @@ class Fit:
         stop: Stop,
         save: Callable[[dict[str, Any]], None] | None,
         on_epoch: Callable[[Fit], bool | None] | None = None,
+        shorter: Sequence[str] = (),
     ) -> None:
         """Train to the end, or to the end of the step in which `stop` is requested; `save` gets checkpoints.
 
-        `on_epoch` is called after every whole epoch, before its checkpoint; when it returns True the training ends there.
+        The first line comes within half a minute, whatever `log_period` is; of a long training it names what makes it
+        `shorter`. `on_epoch` is called after every whole epoch, before its checkpoint; when it returns True the training ends there.
         """
         meter, clock, guard = Meter(), Clock(self.total, self.step), Guard(self.method, self.processes)
+        forecast, silent = Forecast(self._batches_left(), shorter), True
         self._remember()
         saved_s = time.monotonic()
         self.processes.of_first(self.model.state_dict().values())
@@ -150,12 +153,17 @@ class Fit:
                 meter.add({**losses.terms, "total": losses.total})
                 guard.saw(self.epoch, self.batch, losses.total)
                 self.batch += 1
+                forecast.batch_done()
                 if self.batch % self.settings.accumulate and self.batch < self.per_epoch:
                     continue
                 self.ended, saving = self._step(stop.requested, save is not None and self._minutes_due(saved_s))
                 if self.step % self.settings.log_period == 0 or self.step == self.total or self.ended:
                     self._check(guard, weights=False)
                     self._report(meter.read(), log, clock)
+                    silent = False
+                elif silent and forecast.given:
+                    logger.info("%s", clock.line(self.step, self.epoch, self.settings.epochs, meter.peek()))
+                    silent = False
                 if self.ended:
                     break
                 if saving:
@@ -178,6 +186,9 @@ class Fit:
         if self.ema:
             self.ema.load_into(self.model)
         self.model.eval()
+
+    def _batches_left(self) -> int:
+        return self.per_epoch * (self.settings.epochs - self.epoch) - self.batch
 
     def _set_rates(self) -> None:
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
@@ -244,6 +255,7 @@ def fit(
     resume: dict[str, Any] | None = None,
     on_epoch: Callable[[Fit], bool | None] | None = None,
     processes: Processes = ALONE,
+    shorter: Sequence[str] = (),
 ) -> int:
     """Train `method.model` and return the number of optimiser steps done.
 
@@ -251,6 +263,7 @@ def fit(
     With `ema_decay` the model ends up holding the moving average. `save` is given checkpoints, of which `resume` takes
     one to go on from; on the CPU the result is bit-equal to that of an uninterrupted training. `on_epoch` is called after
     every epoch; within `Fit.as_it_would_end` it may measure the model, and by returning True it ends the training.
+    `shorter` is advice for a training of hours.
 
     Several `processes` train one model when each calls this with its method, whose batches are shares of the same ones
     and whose losses are over all shares. Only the first needs `log` and `save`. A checkpoint does not depend on how many
@@ -263,7 +276,7 @@ def fit(
     if resume:
         training.load_state_dict(resume)
     with memory_kept():
-        training.run(log, stop or Stop(), save, on_epoch)
+        training.run(log, stop or Stop(), save, on_epoch, shorter)
     training.finish()
     return training.step
 

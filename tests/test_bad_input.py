@@ -71,6 +71,20 @@ def test_gaps_and_oddities_train_what_there_is(project, caplog):
         assert words in said, words
 
 
+def test_what_no_shot_has_is_told_once(project, caplog):
+    root, data = project
+    write_key(root, "dataset", "EYE_ANIM_DATA_FPATH", {})
+    data.edit_npz("jaw_keypoints_cache_all.npz", lambda x: {k: v for k, v in x.items() if k != SHOTS[0]})
+    preprocess(root)
+    caplog.clear()
+    train.run("tiny")
+    told = [line.split(": ", 1)[1] for line in caplog.messages if "no data of" in line]
+    assert told == [
+        "no data of jaw in 1 shot(s); left out of the loss there",
+        "no data of eye in any clip; it stays at rest",
+    ]
+
+
 def test_a_config_that_changed_after_preprocessing_is_told(project, caplog):
     root, _ = project
 

@@ -37,3 +37,14 @@ def test_long_work_is_told_in_the_log_of_a_file(monkeypatch, caplog):
     caplog.clear()
     list(bars.each("abc", 3, "letters", "letter", shown=False))
     assert not caplog.messages
+
+
+def test_the_time_that_is_left_is_told(monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    now = iter([0.0, 20.0, 40.0, 40.0, 400.0, 400.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    with bars.Bar(100, "features", "clip") as bar:
+        bar.update(1)
+        bar.update(1)
+        bar.update(18)
+    assert caplog.messages == ["features: 2 of 100 clips  left 0:32:40", "features: 20 of 100 clips  left 0:26:40"]

@@ -73,9 +73,11 @@ def test_preprocessing_bench(monkeypatch, capsys, plain):
 def test_training_bench(monkeypatch, capsys):
     monkeypatch.setattr(bench_train, "SMALL", TINY)
     monkeypatch.setattr(bench_train, "ITEMS", 2)
-    found = run(monkeypatch, capsys, bench_train.main, "--small", "--seconds", "0", "--parts", "melspec", "diffusion")
+    parts = ["melspec", "diffusion", "trained"]
+    found = run(monkeypatch, capsys, bench_train.main, "--small", "--seconds", "0", "--parts", *parts)
     assert found["ratio"] == found["melspec"]["ratio"] > 0
-    assert sum(found["diffusion"]["coefficients"]["shares"].values()) == pytest.approx(1)
+    for part in ("diffusion", "trained"):
+        assert sum(found[part]["coefficients"]["shares"].values()) == pytest.approx(1)
 
 
 def test_streaming_bench(monkeypatch, capsys):

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import soundfile
-from doctor_faults import FAULTS, SHOT, delayed, rename
+from doctor_faults import FAULTS, SHOT, delayed, move_shot, rename
 from fake_dataset import ACTOR, FPS, NUM_FRAMES, RATE, SHOTS, make_dataset
 from numpy.testing import assert_allclose
 
@@ -53,6 +53,19 @@ def test_clean_data_gives_no_finding(clean):
     assert not above_info(report.findings)
     assert set(report.lags) == set(SHOTS)
     assert all(abs(lag.frames) < 0.5 for lag in report.lags.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "mapping", "told"),
+    [("a1_happy", [], True), ("a1_happy", [(ACTOR, "a1_happy", "neutral")], False), ("a1_fastneutral", [], False)],
+)
+def test_a_shot_that_is_known_to_be_neutral_is_not_questioned(data, name, mapping, told):
+    for kind in ("skin", "tongue"):
+        move_shot(data, kind, SHOTS[0], name)
+    rename(data.sound(), f"{name}.wav")
+    data.dataset["SHOT_EMOTION_MAP"] = mapping
+    found = [f for f in quick_check(data.sections(), [ACTOR]) if f.check == "shots.emotion"]
+    assert [f.level for f in found] == ["warning"] * told
 
 
 def test_there_are_faults_enough():

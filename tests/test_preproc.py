@@ -626,7 +626,7 @@ def taken_over(caplog):
     """The meshes that the last run took over, and what it says has changed for the others; forgets the log."""
     lines = [record.getMessage() for record in caplog.records if record.name.endswith("reuse")]
     caplog.clear()
-    return {line.split(":")[0]: line.split("changed: ")[-1] if "computed" in line else "taken" for line in lines}
+    return {line.split(":")[0]: line.split(": ", 2)[-1] if "computed" in line else "taken" for line in lines}
 
 
 def test_a_second_run_takes_over_what_still_holds_bit_by_bit(project, caplog):
@@ -662,6 +662,26 @@ def test_a_changed_key_spoils_exactly_the_stages_that_it_bears_on(project, caplo
     for path in (run.path / "configs/stages.json", *project.workspace.glob("*/configs/stages.json")):
         path.unlink(missing_ok=True)
     assert files_of(project.run(preproc_keys=change)) == files_of(run) and not taken_over(caplog)
+
+
+def test_the_run_that_is_most_alike_is_compared_and_no_file_called_changed(project, caplog):
+    caplog.set_level("INFO")
+    project.run()
+    project.run(preproc_keys={"SKIN_PRUNE_SIM_DIST": 0.3, "SKIN_SELECT_DISTINCT_MAX_ITER": 9})
+    taken_over(caplog)
+    project.run({"SKIN_NEUTRAL_FPATH": {}})  # as in a project of the same data that does without
+    assert taken_over(caplog) == {"skin": "SKIN_NEUTRAL_FPATH", "tongue": "taken"}
+
+
+def test_the_table_names_its_columns_by_what_they_hold(project, caplog):
+    caplog.set_level("INFO")
+    run = project.run()
+    lines = "\n".join(caplog.messages).splitlines()
+    head = next(line for line in lines if line.startswith("shot "))
+    row = next(line for line in lines if line.startswith("a2_joy "))
+    for column, stage in (("without similar", "similar_pruned"), ("chosen", "distinct")):
+        kept = json.loads((run.path / f"pca/skin/intermediate/{stage}.json").read_text())["a2_joy"]
+        assert row[: head.index(column) + len(column)].split()[-1] == str(len(kept))
 
 
 def test_changed_files_spoil_their_stage_and_touched_ones_do_not(project, caplog, monkeypatch):

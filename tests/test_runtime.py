@@ -1,5 +1,7 @@
 """Devices, precision and the state of the generators, with a GPU that PyTorch only claims to have."""
 
+import logging
+
 import pytest
 import torch
 
@@ -26,6 +28,18 @@ def settings():
     torch.set_float32_matmul_precision(before[2])
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
     torch.set_rng_state(state)
+
+
+@pytest.fixture
+def restored_logging():
+    """The root logger, put back afterwards."""
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    yield
+    for handler in set(root.handlers) - set(before):
+        root.removeHandler(handler)
+        handler.close()
+    root.setLevel(level)
 
 
 @pytest.mark.parametrize(
@@ -56,3 +70,16 @@ def test_reproducible_float32_is_float32(reproducible, settings):
     runtime.start(reproducible=reproducible, device="cpu")
     assert torch.backends.cudnn.allow_tf32 is not reproducible  # convolutions
     assert torch.get_float32_matmul_precision() == ("highest" if reproducible else "high")
+
+
+def test_the_log_of_a_run_begins_with_the_first_line(tmp_path, restored_logging):
+    runtime.setup_logging()
+    logging.getLogger("a2f.test").warning("before %s", "the folder")
+    runtime.setup_logging(verbose=True)  # as the config asks for
+    logging.getLogger("a2f.test").debug("still before")
+    runtime.setup_logging(tmp_path / "first" / "log.log")
+    logging.getLogger("a2f.test").info("in the folder")
+    runtime.setup_logging(tmp_path / "second.log")
+    first = (tmp_path / "first" / "log.log").read_text().splitlines()
+    assert [line.split(" ", 1)[1] for line in first] == ["W before the folder", "D still before", "I in the folder"]
+    assert (tmp_path / "second.log").read_text() == ""

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from audio2face import runtime
 from audio2face.artifacts.preproc_run import load_preproc_run
@@ -115,6 +116,21 @@ def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="COMPILE needs a C[+][+] compiler"):
         speed.build_speed(section)
     assert speed.build_speed(section_from_values("train", {})) == speed.IN_FULL
+
+
+def test_advice_names_only_what_is_not_done_yet() -> None:
+    cpu = torch.device("cpu")
+    example = section_from_values("train", {"NETWORK_TYPE": "diffusion"})
+    advice = "; ".join(speed.build_advice(example, cpu))
+    for key in ("diffusion_rnn_pca", "freeze_audio_encoder", "PRECISION", "a GPU", "NUM_EPOCHS than 400"):
+        assert key in advice
+    quick = {"NETWORK_TYPE": "diffusion", "NETWORK_NAME": "diffusion_rnn_pca", "PRECISION": "bf16"}
+    quick["NETWORK_HYPER_PARAMS"] = {"freeze_audio_encoder": True}
+    assert len(speed.build_advice(section_from_values("train", quick), torch.device("cuda"))) == 1  # fewer epochs
+    regression = "; ".join(speed.build_advice(section_from_values("train", {"NETWORK_TYPE": "regression"}), cpu))
+    assert "diffusion" not in regression and "w2v_freeze" not in regression and "PRECISION" in regression
+    too_large = speed.build_advice(section_from_values("train", {"NETWORK_TYPE": "regression"}), cpu, False)
+    assert "FEATURE_CACHE_GB" not in regression and "FEATURE_CACHE_GB" in "; ".join(too_large)
 
 
 @pytest.mark.parametrize(("scaling", "factor"), [("none", 1.0), ("sqrt", 2.0), ("linear", 4.0)])

@@ -1,6 +1,7 @@
 """The training loop on problems whose answer is known."""
 
 import copy
+import logging
 import math
 import os
 import signal
@@ -12,7 +13,7 @@ from torch import nn
 from audio2face.divergence import TrainingDiverged
 from audio2face.losses import Losses
 from audio2face.networks.checkpoints import checkpoint_files, load_checkpoint, save_checkpoint
-from audio2face.progress import Stop
+from audio2face.progress import Forecast, Stop, in_words, listed
 from audio2face.training import FitSettings, fit
 from runners import cli
 
@@ -261,3 +262,42 @@ def test_the_last_checkpoint_is_the_end():
     again = Line([batch(9, 9)] * 2)
     assert fit(again, FitSettings(epochs=3, learning_rate=0.1), quiet, resume=states[0]) == 6
     assert torch.equal(again.model.weight, method.model.weight) and not again.progress[6:]
+
+
+@pytest.mark.parametrize(
+    ("ends", "after", "first", "advice"),
+    [
+        # seconds at which batches end; the first is slow. 26,000 of 4 s are 29 hours
+        ([6.0, 10.0, 14.0, 18.0], 4, "4 of 26000 batches took 18 seconds: at this pace all take about 29 hours", True),
+        ([30.0], 1, "1 of 26000 batches took 30 seconds: at this pace all take about 217 hours", True),
+        ([1.0] + [1.0 + 0.1 * n for n in range(1, 101)], 91, "91 of 26000 batches took 10 seconds: ", False),
+    ],
+)
+def test_a_forecast_comes_by_the_clock_and_advice_where_it_is_hours(caplog, monkeypatch, ends, after, first, advice):
+    caplog.set_level(logging.INFO)
+    now = iter([0.0, *ends])
+    monkeypatch.setattr("time.monotonic", lambda: next(now))
+    forecast = Forecast(26000, ["a GPU"])
+    given = [forecast.batch_done() for _ in ends]
+    assert given.index(True) + 1 == after and given.count(True) == 1
+    assert caplog.messages[0].startswith(first)
+    assert caplog.messages[1:] == (["what would shorten it: a GPU"] if advice else [])
+
+
+def test_the_first_progress_does_not_wait_for_the_log_period(caplog, monkeypatch):
+    caplog.set_level(logging.INFO)
+    now = iter(range(0, 100_000, 4))
+    monkeypatch.setattr("time.monotonic", lambda: float(next(now)))
+    pairs, logged = [batch(1, 2)] * 40, []
+    settings = FitSettings(epochs=1, learning_rate=0.05, log_period=20, accumulate=2)
+    fit(Line(pairs), settings, lambda step, values: logged.append(step))
+    lines = [line for line in caplog.messages if line.startswith("epoch ")]
+    steps = [int(line.split("step ")[1].split("/")[0]) for line in lines]
+    assert steps[0] <= 5 and steps[1:] == [20] == logged  # what is logged to TensorBoard does not depend on the clock
+    assert "MSE 3.9" in lines[0] and "weighted total" in lines[0]
+
+
+def test_words():
+    told = {8: "8 seconds", 100: "2 minutes", 3000: "50 minutes", 6000: "1.7 hours", 110_000: "31 hours"}
+    assert {seconds: in_words(seconds) for seconds in told} == told
+    assert listed({"MSE": 0.5, "total": 12.0}) == "MSE 0.5, weighted total 12"

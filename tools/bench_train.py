@@ -6,13 +6,14 @@
     python tools/bench_train.py --small                          small meshes, seconds
 
 Parts: `w2v`, regression with a frozen wav2vec 2.0 of base size; `melspec`, regression on log-mel and autocorrelation;
-`diffusion`, on coefficients and on vertices, with a frozen HuBERT of base size. All weights are random, so nothing is
-downloaded. What is compared:
+`diffusion`, on coefficients and on vertices, with a frozen HuBERT of base size; `trained`, the same with a HuBERT that is
+trained, as the example projects do. All weights are random, so nothing is downloaded. What is compared:
 
 - regression, plain: each item is cut, autocorrelated (in NumPy, window by window) and encoded when its turn comes, and
   whole meshes are made to measure the lips; ours keeps frozen features, gathers rows by index and makes the lips alone;
 - diffusion, plain: the network works on vertices and the frozen encoder hears every segment anew; then on vertices with
-  kept features; ours works on coefficients with kept features.
+  kept features; ours works on coefficients with kept features;
+- trained: vertices against coefficients. Nothing can be kept.
 
 A few of the 54 clips are trained on, which changes nothing about the speed of a step. Keeping features costs once what the
 line "kept in" says, for each time shift.
@@ -165,10 +166,34 @@ def bench_diffusion(actor: MadeUp, folder: Path, seconds: float, clock: str, spe
     return {"ratio": ratio, "ratio_plain": rates["coefficients"] / rates["plain"], **found}
 
 
+def bench_trained(actor: MadeUp, folder: Path, seconds: float, clock: str, speed: Speed) -> Result:
+    """Frames a second on vertices and on coefficients while the encoder is trained, too."""
+    small = actor.size == SMALL
+    frames, encoder = ((30, 60), "melspec") if small else (SEGMENT, "hubert")
+    data = diffusion.make_data(actor, folder, 1, frames)
+    found: dict[str, Result] = {}
+    for name in ("vertices", "coefficients"):
+        method = diffusion.make_method(actor, data, name == "vertices", encoder, speed, frozen=False)
+
+        def step(stages: Stages, step: int, method: diffusion.DiffusionMethod = method) -> tuple[Tensor, int]:
+            with stages("data"):
+                batch = next(data.batches(step))
+            with stages("forward"):
+                return method.loss(batch, 0.1).total, batch.lengths[0]
+
+        with memory_kept():
+            found[name] = train(method.model, make_optimizer(method), step, seconds, clock)
+    print(f"diffusion, trained {encoder}: segments of {frames[0]} to {frames[1]} frames, one a batch")
+    for name, result in found.items():
+        report(name, "frames", result)
+    return {"ratio": found["coefficients"]["rate"] / found["vertices"]["rate"], **found}  # type: ignore[operator]
+
+
 PARTS: dict[str, Callable[[MadeUp, Path, float, str, Speed], Result]] = {
     "w2v": lambda *given: bench_regression("w2v", *given),
     "melspec": lambda *given: bench_regression("melspec", *given),
     "diffusion": bench_diffusion,
+    "trained": bench_trained,
 }
 
 

@@ -228,6 +228,7 @@ def _fit(
             state,
             after_epoch(tasks),
             processes,
+            training.shorter,
         )
     except TrainingDiverged as error:
         good = folder / "weights_last_good.pth"

@@ -16,6 +16,7 @@ from audio2face.config import Section
 from audio2face.methods.validation import Validation
 from audio2face.networks.checkpoints import load_best, save_best
 from audio2face.paths import atomic
+from audio2face.progress import listed
 from audio2face.training import Fit
 
 logger = logging.getLogger(__name__)
@@ -104,10 +105,8 @@ class Watch:
         self.log(fit.step, values, "validation")
         with (self.folder / METRICS_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"epoch": fit.epoch, "step": fit.step, **values}) + "\n")
-        listed = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-        logger.info(
-            "epoch %d, on VALIDATION_CLIPS: %s%s", fit.epoch, listed, "" if self.misses else " (the best so far)"
-        )
+        best = "" if self.misses else " (the best so far)"
+        logger.info("epoch %d, on VALIDATION_CLIPS: %s%s", fit.epoch, listed(values), best)
 
 
 def rewind(folder: Path, step: int) -> None:

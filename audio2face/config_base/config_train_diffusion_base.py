@@ -251,8 +251,9 @@ AUG_MUTED_AUDIO_NOISE_LOCAL_SCALE_RANGE = (0.0, 1.0)
 
 ## Network
 
-# The network: "diffusion_rnn" works on vertices, "diffusion_rnn_pca" on PCA coefficients inside and is many times
-# faster and smaller, with the same inputs and outputs.
+# The network: "diffusion_rnn" works on vertices, "diffusion_rnn_pca" on PCA coefficients inside, with the same inputs
+# and outputs. It is much smaller, and at Claire's size trains about twice as fast with a HuBERT that is trained, and
+# many times as fast with one that is frozen.
 # Type: "diffusion_rnn" or "diffusion_rnn_pca".
 # Change: "diffusion_rnn_pca" for new projects.
 NETWORK_NAME = "diffusion_rnn"
@@ -275,7 +276,8 @@ NETWORK_HYPER_PARAMS = {
     "w2v_model": "facebook/wav2vec2-base",
     # Whether HuBERT or wav2vec 2.0 keeps all its pretrained weights; otherwise all but its first two layers adapt. A
     # frozen encoder hears windows of sound in training as it will when streaming, and what it hears is computed once
-    # and cached, which makes training many times faster. (phoneme_ctc is always frozen, melspec never.)
+    # and cached, which makes training faster, on PCA coefficients many times. (phoneme_ctc is always frozen, melspec
+    # never.)
     # Type: True or False.
     # Change: True for little data or little time.
     "freeze_audio_encoder": False,

@@ -11,7 +11,7 @@ from audio2face.data.clips import build_clips, build_muted_clips
 from audio2face.doctor.findings import ERROR, WARNING, Finding, Reporter
 from audio2face.doctor.subject import Subject, shot_names
 from audio2face.formats.sound import sound_info
-from audio2face.preproc.shots import NEUTRAL, emotions_in
+from audio2face.preproc.shots import NEUTRAL, emotions_in, words
 
 OPEN_MOUTH = 0.5  # of the way from the most closed to the most open: too open for silence
 
@@ -19,7 +19,13 @@ OPEN_MOUTH = 0.5  # of the way from the most closed to the most open: too open f
 def check_shots(subject: Subject) -> Iterator[Finding]:
     """Emotion and language of every shot."""
     report = Reporter(subject.actor)
-    silent = [s.name for s in subject.shots if s.emotion == NEUTRAL and not emotions_in(s.name, subject.emotions)]
+    silent = [
+        s.name
+        for s in subject.shots
+        if s.name not in subject.mapped
+        and not emotions_in(s.name, subject.emotions)
+        and not any(word.endswith(NEUTRAL) for word in words(s.name))  # "fastneutral" means it
+    ]
     mapped = [
         s.name for s in subject.shots if s.emotion != NEUTRAL and s.emotion not in emotions_in(s.name, subject.emotions)
     ]

@@ -250,16 +250,17 @@ def _copy_sounds(subject: Subject, plans: dict[str, ShotPlan], source: Path, fol
         if path is None:
             continue
         sound = readable(read_sound, path)
-        target = folder / f"{shot}{path.suffix.lower()}"
-        if done and target.suffix not in LOSSLESS:
-            target = target.with_name(f"{shot}.wav")
+        samples, rate, done = (
+            mended_sound(*sound, plan, subject.fps) if sound is not None and len(sound[0]) else (None, 0, [])
+        )
+        suffix = path.suffix.lower()
+        target = folder / f"{shot}{'.wav' if done and suffix not in LOSSLESS else suffix}"
         if (path.stem, path.suffix.lower()) != (shot, target.suffix):
             changes.append(f"{path.name} renamed to {target.name}")
-        if sound is None or not len(sound[0]):
+        if samples is None:
             changes.append(f"{target.name}: holds no sound that can be read; copied as it is")
             shutil.copy2(path, target)
             continue
-        samples, rate, done = mended_sound(*sound, plan, subject.fps)
         if done:
             write_sound(target, samples, rate)
         elif content := with_right_header(path):

@@ -63,6 +63,7 @@ class Subject:
     rigid_vertices: np.ndarray | None
     prune_distance: float
     plan: TrainingPlan | None = None
+    mapped: frozenset[str] = frozenset()  # shots of SHOT_EMOTION_MAP
 
     @property
     def actor(self) -> str:
@@ -110,6 +111,7 @@ def build_subject(sections: Mapping[str, Section], actor: str) -> tuple[Subject 
         rigid_vertices=readable(files.tongue_rigid_vertices, tongue.num_vertices),
         prune_distance=float(preproc.SKIN_PRUNE_SIM_DIST),
         plan=_build_plan(sections["train"], actor) if "train" in sections else None,
+        mapped=frozenset(shot for name, shot, _ in dataset.SHOT_EMOTION_MAP if name == actor),
     )
     return subject, problems
 

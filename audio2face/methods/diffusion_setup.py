@@ -41,7 +41,7 @@ from audio2face.methods.shared import (
     skin_scales,
     with_absent,
 )
-from audio2face.methods.speed import build_speed
+from audio2face.methods.speed import build_advice, build_speed
 from audio2face.methods.validation import Validation, choose_metric, loss_validation
 from audio2face.networks import NETWORKS
 from audio2face.networks.diffusion_rnn import DiffusionRNN
@@ -114,7 +114,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
 
     validate = _validation(method, inputs, coeff_layout, spec, runtime)
     preview = _preview(method, inputs, coeff_layout, spec, runtime)
-    return Training(method, network, spec, settings, export, validate, preview)
+    return Training(method, network, spec, settings, export, validate, preview, build_advice(train, device))
 
 
 def _validation(

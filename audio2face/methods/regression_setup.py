@@ -35,7 +35,7 @@ from audio2face.methods.shared import (
     skin_scales,
     with_absent,
 )
-from audio2face.methods.speed import build_speed
+from audio2face.methods.speed import build_advice, build_speed
 from audio2face.methods.validation import Validation, choose_metric, regression_validation
 from audio2face.methods.vertex_distances import LargestDistance, largest_distance
 from audio2face.networks import NETWORKS
@@ -136,7 +136,8 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     if "skin_coeffs" in layout.sizes and (shown := preview_inputs(inputs)):
         piece = _window_data(shown, layout, spec, Spans.of(shown.clips), runtime.device, for_training=False)
         preview = build_preview(shown, *regression_coeffs(method, piece))
-    return Training(method, network, spec, fit_settings(train), export, validation, preview)
+    advice = build_advice(train, runtime.device, features_kept=bool(data.features))
+    return Training(method, network, spec, fit_settings(train), export, validation, preview, advice)
 
 
 def _validation(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -72,6 +72,7 @@ class Training:
     export: Callable[[TrainRun], dict[str, Path]]
     validate: Validation | None = None  # measures the network on VALIDATION_CLIPS, if there are any
     preview: Preview | None = None
+    shorter: Sequence[str] = ()  # what would make the training shorter, if it takes hours
 
 
 def build_inputs(

@@ -180,7 +180,7 @@ class Targets:
         self._shots: dict[tuple[str, str], ShotTargets] = {}
 
     def check(self) -> None:
-        """Load every shot; raises UserError with all problems. Says once which channels an actor lacks."""
+        """Load every shot; raises UserError with all problems. Says once which channels some shots of an actor lack."""
         problems: list[str] = []
         lacking: dict[str, Counter[str]] = {actor: Counter() for actor in self.inputs.actors}
         measured = {(clip.shot.actor, clip.shot.name) for clip in self.inputs.validation}
@@ -197,9 +197,11 @@ class Targets:
             if (actor, shot) not in measured:  # of which nothing is learnt
                 lacking[actor].update(name for name in found.present.keys() & self.taught if not found.present[name])
         raise_problems(problems)
+        trained = Counter(actor for actor, shot in self._shots if (actor, shot) not in measured)
         for actor, counts in lacking.items():
-            if counts:
-                shots = ", ".join(f"{name} in {count} shot(s)" for name, count in sorted(counts.items()))
+            some = {name: count for name, count in counts.items() if count < trained[actor]}  # else `with_absent` tells
+            if some:
+                shots = ", ".join(f"{name} in {count} shot(s)" for name, count in sorted(some.items()))
                 logger.warning("actor %s: no data of %s; left out of the loss there", actor, shots)
 
     def _rescaled(self, shot: ShotTargets, actor: str) -> ShotTargets:

@@ -47,6 +47,26 @@ def build_speed(train: Section) -> Speed:
     return Speed(train.PRECISION == "bf16", train.COMPILE)
 
 
+def build_advice(train: Section, device: torch.device, features_kept: bool = True) -> list[str]:
+    """What would make this training shorter: only what it does not do yet."""
+    chosen, found = train.NETWORK_HYPER_PARAMS, []
+    if train.NETWORK_NAME == "diffusion_rnn":
+        found.append('NETWORK_NAME = "diffusion_rnn_pca" (components in place of vertices)')
+    if chosen.get("audio_encoder") in ("hubert", "w2v") and not chosen["freeze_audio_encoder"]:
+        found.append('NETWORK_HYPER_PARAMS "freeze_audio_encoder": True, or a smaller "audio_encoder" ("phoneme_ctc")')
+    if chosen.get("use_w2v_features") and not chosen["w2v_freeze"]:
+        found.append('NETWORK_HYPER_PARAMS "w2v_freeze": True')
+    if not features_kept:
+        found.append(
+            "a larger FEATURE_CACHE_GB or a smaller TIMESHIFT_GRID, so that the features of the sound are kept"
+        )
+    if train.PRECISION != "bf16":
+        found.append('PRECISION = "bf16" (on a GPU, or a processor with AVX-512 BF16 or AMX)')
+    if device.type == "cpu":
+        found.append("a GPU")
+    return [*found, f"fewer NUM_EPOCHS than {train.NUM_EPOCHS}, or Ctrl-C, which saves and exports what there is"]
+
+
 def learning_rate(train: Section) -> float:
     """LEARNING_RATE for the items that one step of the optimiser sees, as LEARNING_RATE_SCALING wishes."""
     size = train.BATCH_SIZE * getattr(train, "GRADIENT_ACCUMULATION_STEPS", 1)

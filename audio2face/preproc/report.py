@@ -11,10 +11,12 @@ from audio2face.types import Shot
 
 
 def summary(shots: Sequence[Shot], skin: MeshBasis, tongue: MeshBasis | None, mm_per_unit: float) -> str:
-    """The final table: for every shot its frames, those kept, and the reconstruction errors in millimetres."""
+    """The final table: for every shot its frames, those that are left when similar ones are dropped, those chosen among
+    them, and the reconstruction errors in millimetres.
+    """
     meshes = {"skin": skin} | ({"tongue": tongue} if tongue else {})
     width = max(len(shot.name) for shot in shots)
-    head = f"{'shot':{width}}  {'emotion':12} frames  similar dropped  distinct"
+    head = f"{'shot':{width}}  {'emotion':12} frames  without similar  chosen"
     lines = ["", head + "".join(f"  {mesh} error mean / max mm" for mesh in meshes)]
     stages = skin.stages
     for shot in shots:
@@ -22,7 +24,7 @@ def summary(shots: Sequence[Shot], skin: MeshBasis, tongue: MeshBasis | None, mm
             str(len(stages[stage][shot.name])) if shot.name in stages[stage] else "-"
             for stage in ("similar_pruned", "distinct")
         ]
-        row = f"{shot.name:{width}}  {shot.emotion:12} {shot.num_frames:6}  {counts[0]:>15}  {counts[1]:>8}"
+        row = f"{shot.name:{width}}  {shot.emotion:12} {shot.num_frames:6}  {counts[0]:>15}  {counts[1]:>6}"
         for mesh, basis in meshes.items():
             error = basis.errors.get(shot.name)
             text = f"{error.mean * mm_per_unit:.3f} / {error.largest * mm_per_unit:.2f}" if error else "-"

@@ -148,14 +148,17 @@ class Reuse:
         return found
 
     def _say_why(self, mesh: str, parts: Parts) -> None:
+        """Name what keeps the run that is most alike from being used; it may be one of another project."""
+        unlike: list[tuple[list[str], str]] = []
         for folder, content in self._runs:
             before = content["stages"].get(mesh, {}).get("parts")
-            if not before or not set(parts["shots"]) & set(before.get("shots", ())):
-                continue  # perhaps of another actor
-            changed = [name for name in parts.keys() | before.keys() if parts.get(name) != before.get(name)]
-            named = ", ".join(sorted(changed)[:MOST_NAMED]) + (", …" if len(changed) > MOST_NAMED else "")
-            logger.info("%s: computed anew; since %s there have changed: %s", mesh, folder.name, named or "its results")
-            return
+            if before and set(parts["shots"]) & set(before.get("shots", ())):  # else perhaps of another actor
+                names = parts.keys() | before.keys()
+                unlike.append((sorted(name for name in names if parts.get(name) != before.get(name)), folder.name))
+        if unlike:
+            names, run = min(unlike, key=lambda entry: len(entry[0]))
+            named = ", ".join(names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else "")
+            logger.info("%s: computed; other than in run %s: %s", mesh, run, named or "its results")
 
 
 def _read(folder: Path) -> dict[str, Any] | None:

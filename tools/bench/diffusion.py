@@ -1,4 +1,4 @@
-"""Diffusion training on a made-up actor, on coefficients or on vertices, with a frozen encoder of base size."""
+"""Diffusion training on a made-up actor, on coefficients or on vertices, with a frozen or trained encoder of base size."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ WEIGHTS = {"LIP_DIST": 1e-5, "EXP_SMOOTH": 25.0}
 SKIN_SCALE = 10.0
 
 
-def make_network(layout: ChannelLayout, mean: Tensor, encoder: str = "hubert") -> DiffusionRNN:
-    """The network with random weights; HuBERT is of base size and wholly frozen."""
+def make_network(layout: ChannelLayout, mean: Tensor, encoder: str = "hubert", frozen: bool = True) -> DiffusionRNN:
+    """The network with random weights; HuBERT is of base size and wholly frozen, or only its first two layers."""
     torch.manual_seed(0)
     return DiffusionRNN(
         layout,
@@ -43,7 +43,7 @@ def make_network(layout: ChannelLayout, mean: Tensor, encoder: str = "hubert") -
         EMOTIONS,
         STEPS,
         audio_encoder=encoder,
-        freeze_audio_encoder=True,
+        freeze_audio_encoder=frozen,
         encoder_arguments={"pretrained": False} if encoder != "melspec" else {},
     )
 
@@ -82,7 +82,12 @@ def make_data(actor: MadeUp, folder: Path, batch_size: int, frames: tuple[int, i
 
 
 def make_method(
-    actor: MadeUp, data: SegmentData, on_vertices: bool, encoder: str = "hubert", speed: Speed = IN_FULL
+    actor: MadeUp,
+    data: SegmentData,
+    on_vertices: bool,
+    encoder: str = "hubert",
+    speed: Speed = IN_FULL,
+    frozen: bool = True,
 ) -> DiffusionMethod:
     """The method as a config with defaults builds it."""
     space = make_space(actor, on_vertices)
@@ -95,7 +100,7 @@ def make_method(
         else coefficient_smoothness([components], masks, len(components), cpu)
     )
     return DiffusionMethod(
-        make_network(space.layout, space.mean, encoder),
+        make_network(space.layout, space.mean, encoder, frozen),
         data,
         space,
         build_schedule("cosine", STEPS),
