@@ -265,11 +265,12 @@ NETWORK_HYPER_PARAMS = {
     # Type: "hubert", "w2v", "melspec" or "phoneme_ctc".
     # Change: for machines without internet or small models.
     "audio_encoder": "hubert",
-    # Where HuBERT comes from. Hub models are kept under TORCH_CACHE_ROOT.
+    # Where HuBERT comes from, or a WavLM, data2vec, UniSpeech or UniSpeech-SAT that listens in its place. Hub models
+    # are kept under TORCH_CACHE_ROOT.
     # Type: hub name, local folder, or torchaudio's .pth of HUBERT_BASE.
     # Change: to a folder on machines without internet.
     "hubert_model": "facebook/hubert-base-ls960",
-    # Where wav2vec 2.0 comes from.
+    # Where wav2vec 2.0 comes from, or a model of the kinds that may take HuBERT's place.
     # Type: hub name, local folder, or torchaudio's .pth of WAV2VEC2_BASE.
     # Change: to a folder on machines without internet.
     "w2v_model": "facebook/wav2vec2-base",

@@ -271,7 +271,8 @@ NETWORK_HYPER_PARAMS = {
     # Type: True or False.
     # Change: True instead of wav2vec 2.0 on machines without internet, where log-mel does not satisfy.
     "use_phoneme_ctc_features": False,
-    # Where wav2vec 2.0 comes from. Hub models are kept under TORCH_CACHE_ROOT.
+    # Where wav2vec 2.0 comes from, or a HuBERT, WavLM, data2vec, UniSpeech or UniSpeech-SAT that listens in its place.
+    # Hub models are kept under TORCH_CACHE_ROOT.
     # Type: hub name, local folder, or torchaudio's .pth of WAV2VEC2_BASE.
     # Change: to a folder on machines without internet.
     "w2v_model": "facebook/wav2vec2-base",
