@@ -318,7 +318,9 @@ NETWORK_HYPER_PARAMS = {
     "hubert_feature_dim": 768,
 }
 
-# Weights to start from: weights.pth of an earlier run with the same network.
+# Weights to start from: weights.pth of an earlier run with the same network, best in its run's folder. What fits is taken:
+# emotions and actors by their names, coefficients through the meshes where both faces have the same vertices. A new
+# emotion starts as that of all zeros, a new actor as a known one. The rest starts afresh and is listed with both shapes.
 # Type: file or None.
 # Change: to go on training, or to fit a good model to a new actor.
 PRETRAINED_NET_FPATH = None

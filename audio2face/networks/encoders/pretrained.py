@@ -150,9 +150,13 @@ def _read(source: str, settings: Mapping[str, Any], use: Use, **where: Any) -> A
     faults += [f"{name} {list(theirs)} in place of {list(ours)}" for name, theirs, ours in found["mismatched_keys"]]
     what = f"{use.key}: {source} is a {values['model_type']} model"
     if faults and all(name.startswith(HEAD) for name in missing) and not found["mismatched_keys"]:
-        raise UserError(f"{what} without a layer that names phonemes ({missing[0]}); choose one fine-tuned to name them")
+        raise UserError(
+            f"{what} without a layer that names phonemes ({missing[0]}); choose one fine-tuned to name them"
+        )
     if faults:
-        raise UserError(f"{what} by its config.json, but not all of one: {_first(faults)}; copy it again or choose another")
+        raise UserError(
+            f"{what} by its config.json, but not all of one: {_first(faults)}; copy it again or choose another"
+        )
     logger.info("%s; its first %d layers are read", what, config.num_hidden_layers)
     return model
 
