@@ -7,7 +7,7 @@ import torch
 from audio2face.audio.streaming import Streaming
 from audio2face.layout import ChannelLayout
 from audio2face.networks.diffusion_rnn import DiffusionRNN, step_positions
-from audio2face.networks.encoders import segments
+from audio2face.networks.encoders import pretrained, segments
 from audio2face.networks.encoders.segments import build_segment_encoder
 from audio2face.networks.hearing import NEAR, encode_segments, encode_windows, samples_of_frames
 from audio2face.types import UserError
@@ -119,24 +119,25 @@ TINY = {
 }
 
 
-def tiny_hubert(folder):
+def tiny_model(folder, model_type="hubert"):
+    """The folder of a tiny speech model of random weights."""
     torch.manual_seed(0)
-    segments.build_model("HubertModel", TINY).save_pretrained(folder)
+    pretrained.build_model(TINY, model_type).save_pretrained(folder)
     return str(folder)
 
 
-def tiny_checkpoint(path, class_name, monkeypatch):
+def tiny_checkpoint(path, model_type, monkeypatch):
     """torchaudio's `.pth` of a tiny model, which passes for the base model."""
-    build = segments.build_model
-    monkeypatch.setattr(segments, "build_model", lambda name, settings: build(name, {**TINY, **settings}))
+    build = pretrained.build_model
+    monkeypatch.setattr(pretrained, "build_model", lambda settings, kind: build({**TINY, **settings}, kind))
     torch.manual_seed(0)
-    model = segments.build_model(class_name, segments.STEADY)
+    model = pretrained.build_model(segments.STEADY, model_type)
     torch.save(torchaudio_weights(model), path)
     return model
 
 
 def test_hubert_from_a_folder_freezes_its_lower_parts(tmp_path):
-    encoder = build_segment_encoder("hubert", {}, tiny_hubert(tmp_path / "hubert"))
+    encoder = build_segment_encoder("hubert", {}, tiny_model(tmp_path / "hubert"))
     assert encoder.dim == 16 and not encoder.model.config.apply_spec_augment
     names = {n for n, p in encoder.named_parameters() if p.requires_grad}
     assert any("layers.2" in n for n in names) and not any("layers.1." in n or "feature" in n for n in names)
@@ -148,10 +149,10 @@ def test_hubert_from_a_folder_freezes_its_lower_parts(tmp_path):
     torch.testing.assert_close(rebuilt.eval()(audio), encoder.eval()(audio))
 
 
-@pytest.mark.parametrize(("name", "class_name"), [("w2v", "Wav2Vec2Model"), ("hubert", "HubertModel")])
-def test_encoders_read_torchaudios_checkpoints(name, class_name, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("name", "model_type"), [("w2v", "wav2vec2"), ("hubert", "hubert")])
+def test_encoders_read_torchaudios_checkpoints(name, model_type, tmp_path, monkeypatch):
     path = tmp_path / "base.pth"
-    model = tiny_checkpoint(path, class_name, monkeypatch).eval()
+    model = tiny_checkpoint(path, model_type, monkeypatch).eval()
     encoder = build_segment_encoder(name, {}, str(path)).eval()
     audio = torch.randn(1, 8000, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -166,12 +167,12 @@ def test_encoders_read_torchaudios_checkpoints(name, class_name, tmp_path, monke
         (b"no weights", "could not be read as weights"),
         (b"version https://git-lfs.github.com/spec/v1\n", "w2v_model: .*git-lfs pointer.* run 'git lfs pull' in"),
         ({"model": {}}, "holds no state dict"),
-        ({"a.weight": torch.zeros(1)}, "not hold the weights of a Wav2Vec2Model of base size"),
+        ({"a.weight": torch.zeros(1)}, "not hold torchaudio's weights of a Wav2Vec2Model of base size"),
     ],
 )
 def test_files_that_are_no_checkpoint_are_refused(content, words, tmp_path, monkeypatch):
     path = tmp_path / "base.pth"
-    tiny_checkpoint(path, "Wav2Vec2Model", monkeypatch)
+    tiny_checkpoint(path, "wav2vec2", monkeypatch)
     if content is None:
         path.unlink()
     elif isinstance(content, bytes):
@@ -183,7 +184,7 @@ def test_files_that_are_no_checkpoint_are_refused(content, words, tmp_path, monk
 
 
 def test_segments_that_hear_everything_are_encoded_alone(tmp_path):
-    folder = tiny_hubert(tmp_path / "hubert")
+    folder = tiny_model(tmp_path / "hubert")
     network = make(encoder="hubert", hubert_model=folder, hubert_feature_dim=16)
     audio = torch.randn(2, 16000 + samples_of_frames(40, 30.0) + 16000)
     with torch.no_grad():
@@ -196,12 +197,36 @@ def test_mistakes_about_encoders_are_told(tmp_path):
     with pytest.raises(UserError, match="melspec"):
         build_segment_encoder("nope", {})
     with pytest.raises(UserError, match="hubert_feature_dim is 768"):
-        make(encoder="hubert", hubert_model=tiny_hubert(tmp_path / "hubert"))
+        make(encoder="hubert", hubert_model=tiny_model(tmp_path / "hubert"))
     (tmp_path / "hubert/model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(UserError, match=r"hubert_model: .*hubert: a file is a git-lfs pointer.*\(model.safetensors\)"):
         build_segment_encoder("hubert", {}, str(tmp_path / "hubert"))
     with pytest.raises(UserError, match="nowhere"):
         build_segment_encoder("hubert", {"cache_root": tmp_path}, str(tmp_path / "nowhere"))
+
+
+def test_a_model_that_another_key_is_for_is_named_with_it(tmp_path):
+    folder = tiny_model(tmp_path / "hubert")
+    with pytest.raises(UserError, match="w2v_model: .* is a hubert model; for it, set .* audio_encoder 'hubert'"):
+        build_segment_encoder("w2v", {}, folder)
+    pretrained.build_model(TINY).save_pretrained(tmp_path / "w2v")
+    with pytest.raises(UserError, match="hubert_model: .* is a wav2vec2 model; for it, set .* audio_encoder 'w2v'"):
+        build_segment_encoder("hubert", {}, str(tmp_path / "w2v"))
+
+
+@pytest.mark.parametrize("model_type", ["wavlm", "unispeech-sat"])
+@pytest.mark.parametrize("name", ["w2v", "hubert"])
+def test_models_without_a_key_of_their_own_serve_under_either(name, model_type, tmp_path):
+    torch.manual_seed(0)
+    full = pretrained.build_model(TINY, model_type).eval()
+    full.save_pretrained(tmp_path)
+    encoder = build_segment_encoder(name, {}, str(tmp_path)).eval()
+    again = build_segment_encoder(name, encoder.rebuild_arguments(), "nowhere").eval()
+    again.load_state_dict(encoder.state_dict())
+    audio = torch.randn(1, 8000, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(audio), full(audio).last_hidden_state)
+        assert torch.equal(again(audio), encoder(audio))
 
 
 def test_windows_do_not_drift():

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from test_diffusion_network import S30, make, tiny_hubert
+from test_diffusion_network import S30, make, tiny_model
 from test_segment_data import LENGTHS, sounds  # noqa: F401
 from test_segment_data import make as make_data
 
@@ -18,7 +18,7 @@ from audio2face.runtime import Runtime
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
-    folder = tiny_hubert(tmp_path_factory.mktemp("hubert"))
+    folder = tiny_model(tmp_path_factory.mktemp("hubert"))
     return make(encoder="hubert", hubert_model=folder, hubert_feature_dim=16, freeze_audio_encoder=True).train()
 
 

@@ -11,7 +11,7 @@ import torch
 
 from audio2face.networks import NETWORKS, load_weights, products, save_weights
 from audio2face.networks.conv_w2v_autocorr import ConvW2vAutocorr
-from audio2face.networks.encoders import autocorr, melspec, phoneme_ctc, wav2vec2
+from audio2face.networks.encoders import autocorr, melspec, phoneme_ctc, pretrained, wav2vec2
 from audio2face.networks.layers import ConvBlock, GainDropout
 from audio2face.types import UserError
 
@@ -189,13 +189,19 @@ def torchaudio_weights(model):
     return theirs
 
 
+def full_model(layers, **settings):
+    """A whole model of a tiny size, as its source has it."""
+    torch.manual_seed(0)
+    return pretrained.build_model({**TINY, **wav2vec2.TRAINING_BEHAVIOUR, "num_hidden_layers": layers, **settings})
+
+
 def test_torchaudio_names_and_training_behaviour(tmp_path, monkeypatch):
-    full = wav2vec2.build_model(3, TINY)
+    full = full_model(3)
     assert full.config.layerdrop == 0.0 and not full.config.apply_spec_augment
     theirs = torchaudio_weights(full)
     torch.save(theirs, tmp_path / "w2v.pth")
-    build = wav2vec2.build_model
-    monkeypatch.setattr(wav2vec2, "build_model", lambda layers, settings: build(layers, TINY))
+    build = pretrained.build_model
+    monkeypatch.setattr(pretrained, "build_model", lambda settings, kind: build({**TINY, **settings}, kind))
     branch = wav2vec2.Wav2Vec2Branch(num_layers=2, source=str(tmp_path / "w2v.pth")).eval()
     audio = speech(2)
     with torch.no_grad():
@@ -203,25 +209,123 @@ def test_torchaudio_names_and_training_behaviour(tmp_path, monkeypatch):
     torch.testing.assert_close(branch.features(audio)[:, 1], expected)
     theirs.pop("encoder.transformer.layer_norm.weight")
     torch.save(theirs, tmp_path / "bad.pth")
-    with pytest.raises(UserError, match="1 tensors missing"):
-        wav2vec2.load_pretrained(str(tmp_path / "bad.pth"), 2, None)
+    with pytest.raises(UserError, match=r"bad\.pth .* base size: encoder\.layer_norm\.weight missing; for other"):
+        wav2vec2.Wav2Vec2Branch(num_layers=2, source=str(tmp_path / "bad.pth"))
 
 
 def test_wav2vec2_from_a_local_folder_and_missing(tmp_path, monkeypatch):
-    full = wav2vec2.build_model(3, TINY)
+    full = full_model(3)
     full.save_pretrained(tmp_path / "folder")
     branch = wav2vec2.Wav2Vec2Branch(num_layers=1, source=str(tmp_path / "folder"))
     assert branch.model_settings["hidden_size"] == 32
     weights = dict(full.encoder.layers[0].named_parameters())
     for name, value in branch.model.encoder.layers[0].named_parameters():
         assert torch.equal(value, weights[name])
-    with pytest.raises(UserError, match="has 3 layers"):
+    with pytest.raises(UserError, match="has 3 layers, 4 asked for"):
         wav2vec2.Wav2Vec2Branch(num_layers=4, source=str(tmp_path / "folder"))
     with pytest.raises(UserError, match="does not exist"):
         wav2vec2.Wav2Vec2Branch(source=str(tmp_path / "none.pth"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match="use_melspec_features"):
         wav2vec2.Wav2Vec2Branch(source="facebook/wav2vec2-base", cache_root=tmp_path)
+
+
+@pytest.mark.parametrize("kind", pretrained.SPEECH_MODELS)
+@pytest.mark.parametrize("head", ["Model", "ForCTC"])
+def test_every_kind_of_speech_model_listens_with_its_own_weights(kind, head, tmp_path):
+    import transformers
+
+    torch.manual_seed(0)
+    name = pretrained.SPEECH_MODELS[kind]
+    positions = {"num_conv_pos_embeddings": 2, "conv_pos_kernel_size": 3} if kind == "data2vec-audio" else {}
+    config = getattr(transformers, f"{name}Config")(**{**TINY, **positions, "num_hidden_layers": 3})
+    full = getattr(transformers, name + head)(config).eval()
+    full.save_pretrained(tmp_path)
+    branch = wav2vec2.Wav2Vec2Branch(num_layers=2, source=str(tmp_path)).eval()
+    again = wav2vec2.Wav2Vec2Branch(num_layers=2, config=branch.model_settings, pretrained=False).eval()
+    again.load_state_dict(branch.state_dict())
+    audio = speech(2)
+    with torch.no_grad():
+        expected = full(audio, output_hidden_states=True).hidden_states[1]
+    torch.testing.assert_close(branch.features(audio)[:, 0], expected)
+    assert torch.equal(again.features(audio), branch.features(audio))
+
+
+def old_names(state):
+    """The names that older versions of PyTorch gave a weight that is split in direction and length."""
+    parts = (("parametrizations.weight.original0", "weight_g"), ("parametrizations.weight.original1", "weight_v"))
+    for new, old in parts:
+        state = {name.replace(new, old): value for name, value in state.items()}
+    return state
+
+
+@pytest.mark.parametrize("prefix", ["", "wav2vec2."])
+def test_old_names_and_prefixes_of_weights_are_read(prefix, tmp_path):
+    full = full_model(2)
+    full.config.save_pretrained(tmp_path)
+    state = {prefix + name: value for name, value in old_names(full.state_dict()).items()}
+    assert f"{prefix}encoder.pos_conv_embed.conv.weight_g" in state
+    torch.save({**state, "lm_head.weight": torch.ones(3, 32)}, tmp_path / "pytorch_model.bin")
+    for source in (tmp_path, tmp_path / "pytorch_model.bin"):
+        branch = wav2vec2.Wav2Vec2Branch(num_layers=2, source=str(source))
+        for name, value in branch.model.state_dict().items():
+            assert torch.equal(value, full.state_dict()[name]), name
+
+
+def spoil(folder, what):
+    """Make of a good folder of a model what people have."""
+    from safetensors.torch import load_file, save_file
+
+    config, weights = folder / "config.json", folder / "model.safetensors"
+    if what in ("whisper", "bert", "wavlm", ""):
+        config.write_text(config.read_text().replace('"model_type": "wav2vec2"', f'"model_type": "{what}"'))
+    elif what == "half":
+        weights.write_bytes(weights.read_bytes()[:5000])
+    elif what == "another size":
+        config.write_text(config.read_text().replace('"intermediate_size": 48', '"intermediate_size": 40'))
+    elif what == "other steps":
+        config.write_text(config.read_text().replace("    5,\n", "    4,\n"))
+    elif what == "no config":
+        config.unlink()
+    else:
+        state = {name: value for name, value in load_file(weights).items() if what not in name}
+        save_file({name: value for name, value in state.items() if name != "lm_head.bias"}, weights)
+
+
+@pytest.mark.parametrize(
+    ("what", "line"),
+    [
+        ("whisper", "is a whisper model; what can be used here is wav2vec2, hubert, wavlm"),
+        ("bert", "is a bert model; what"),
+        ("", "names no model_type in its config.json"),
+        ("wavlm", "is a wavlm model by its config.json, but not all of one: .* missing, and .* more of its weights"),
+        (".layers.0.", r"not all of one: encoder\.layers\.0\.\S+ missing, and 15 more of its weights; copy it again"),
+        ("feature_projection.projection.bias", r"not all of one: feature_projection\.projection\.bias missing; copy"),
+        ("half", "cannot be read"),
+        ("another size", r"intermediate_dense\.\w+ \[48.*\] in place of \[40"),
+        ("other steps", "hears a step of 322 samples every 256; 400 every 320 are needed"),
+        ("no config", "is not the folder of a speech model"),
+    ],
+)
+def test_what_is_not_a_whole_speech_model_is_refused_in_a_line(what, line, tmp_path):
+    full_model(2).save_pretrained(tmp_path / "folder")
+    spoil(tmp_path / "folder", what)
+    with pytest.raises(UserError, match=f"^NETWORK_HYPER_PARAMS w2v_model: .*folder.*{line}") as error:
+        wav2vec2.Wav2Vec2Branch(source=str(tmp_path / "folder"))
+    assert len(error.value.lines) == 1
+
+
+def test_the_hub_is_asked_twice_at_most(monkeypatch, tmp_path):
+    """Nobody listens at this address; the hub's own client would ask six times, for half a minute."""
+    import huggingface_hub
+
+    asked = []
+    monkeypatch.setattr(pretrained, "HUB_WAIT_S", 0)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_url", lambda *_: "http://127.0.0.1:9/config.json")
+    monkeypatch.setattr(pretrained.logger, "warning", lambda *words: asked.append(words))
+    with pytest.raises(UserError, match="'a/model' is not a folder here, and could not be downloaded"):
+        wav2vec2.Wav2Vec2Branch(source="a/model", cache_root=tmp_path)
+    assert len(asked) == 1
 
 
 def test_missing_hama_is_explained(monkeypatch):

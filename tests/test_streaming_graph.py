@@ -26,7 +26,7 @@ from audio2face.inference.tensorrt import PROVIDER, open_tensorrt
 from audio2face.networks import load_weights, save_weights
 from audio2face.types import UserError
 from tests import fake_diffusion
-from tests.test_diffusion_network import tiny_checkpoint, tiny_hubert
+from tests.test_diffusion_network import tiny_checkpoint, tiny_model
 from tools import check_model as check_model_tool
 
 CPU = torch.device("cpu")
@@ -485,19 +485,21 @@ def run_in_every_mode(run, root, tolerance=1e-4):
     assert run.spec.extra["encoder"]["pretrained"] is False
 
 
-def test_hubert_goes_all_the_way(tmp_path, monkeypatch):
+@pytest.mark.parametrize("model_type", ["hubert", pytest.param("wavlm", marks=pytest.mark.slow)])
+def test_hubert_and_wavlm_go_all_the_way(model_type, tmp_path, monkeypatch):
     """Trained from a local folder, exported, and run in every mode after that folder is gone."""
-    hubert = tmp_path / "hubert"
-    hyper = {"audio_encoder": "hubert", "hubert_model": tiny_hubert(hubert), "hubert_feature_dim": 16}
+    folder = tmp_path / "model"
+    tiny_model(folder, model_type)
+    hyper = {"audio_encoder": "hubert", "hubert_model": str(folder), "hubert_feature_dim": 16}
     run = make_project(tmp_path, ("ann",), hyper=hyper)
-    hubert.rename(tmp_path / "gone")
+    folder.rename(tmp_path / "gone")
     fake_diffusion.use_project(tmp_path, monkeypatch)
     run_in_every_mode(run, tmp_path)
 
 
 def test_wav2vec_from_a_checkpoint_goes_all_the_way(tmp_path, monkeypatch):
     checkpoint = tmp_path / "base.pth"
-    tiny_checkpoint(checkpoint, "Wav2Vec2Model", monkeypatch)
+    tiny_checkpoint(checkpoint, "wav2vec2", monkeypatch)
     hyper = {"audio_encoder": "w2v", "w2v_model": str(checkpoint), "hubert_feature_dim": 16}
     run = make_project(tmp_path, ("ann",), hyper=hyper)
     checkpoint.unlink()

@@ -266,11 +266,12 @@ NETWORK_HYPER_PARAMS = {
     # Type: "hubert", "w2v", "melspec" or "phoneme_ctc".
     # Change: for machines without internet or small models.
     "audio_encoder": "hubert",
-    # Where HuBERT comes from. Hub models are kept under TORCH_CACHE_ROOT.
+    # Where HuBERT comes from, or a WavLM, data2vec, UniSpeech or UniSpeech-SAT that listens in its place. Hub models
+    # are kept under TORCH_CACHE_ROOT.
     # Type: hub name, local folder, or torchaudio's .pth of HUBERT_BASE.
     # Change: to a folder on machines without internet.
     "hubert_model": "facebook/hubert-base-ls960",
-    # Where wav2vec 2.0 comes from.
+    # Where wav2vec 2.0 comes from, or a model of the kinds that may take HuBERT's place.
     # Type: hub name, local folder, or torchaudio's .pth of WAV2VEC2_BASE.
     # Change: to a folder on machines without internet.
     "w2v_model": "facebook/wav2vec2-base",
@@ -319,7 +320,9 @@ NETWORK_HYPER_PARAMS = {
     "hubert_feature_dim": 768,
 }
 
-# Weights to start from: weights.pth of an earlier run with the same network.
+# Weights to start from: weights.pth of an earlier run with the same network, best in its run's folder. What fits is taken:
+# emotions and actors by their names, coefficients through the meshes where both faces have the same vertices. A new
+# emotion starts as that of all zeros, a new actor as a known one. The rest starts afresh and is listed with both shapes.
 # Type: file or None.
 # Change: to go on training, or to fit a good model to a new actor.
 PRETRAINED_NET_FPATH = None

@@ -271,7 +271,8 @@ NETWORK_HYPER_PARAMS = {
     # Type: True or False.
     # Change: True instead of wav2vec 2.0 on machines without internet, where log-mel does not satisfy.
     "use_phoneme_ctc_features": False,
-    # Where wav2vec 2.0 comes from. Hub models are kept under TORCH_CACHE_ROOT.
+    # Where wav2vec 2.0 comes from, or a HuBERT, WavLM, data2vec, UniSpeech or UniSpeech-SAT that listens in its place.
+    # Hub models are kept under TORCH_CACHE_ROOT.
     # Type: hub name, local folder, or torchaudio's .pth of WAV2VEC2_BASE.
     # Change: to a folder on machines without internet.
     "w2v_model": "facebook/wav2vec2-base",
@@ -330,7 +331,9 @@ NETWORK_HYPER_PARAMS = {
 # Change: seldom.
 EMO_INIT_SIGMA = 0.01
 
-# Weights to start from: weights.pth of an earlier run with the same network.
+# Weights to start from: weights.pth of an earlier run with the same network, best in its run's folder. What fits is taken:
+# emotions and actors by their names, coefficients through the meshes where both faces have the same vertices. A new
+# emotion starts as that of all zeros, a new actor as a known one. The rest starts afresh and is listed with both shapes.
 # Type: file or None.
 # Change: to go on training, or to fit a good model to a new actor.
 PRETRAINED_NET_FPATH = None

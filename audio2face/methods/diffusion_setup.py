@@ -78,7 +78,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         **train.NETWORK_HYPER_PARAMS,
     ).to(device)
     measure_speech(network, inputs, standardize=not train.NO_STANDARDIZE_AUDIO)
-    load_pretrained(network, train)
+    load_pretrained(network, spec, inputs)
     spec = replace(spec, extra={**spec.extra, "encoder": network.encoder.rebuild_arguments()})
     data = build_segments(inputs, coeff_layout, spec, runtime)
     spec = with_absent(spec, coeff_layout, data.has)

@@ -101,7 +101,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     implicit_len = train.NETWORK_HYPER_PARAMS["implicit_emotion_len"]
     model = Regression(network, spans.num_rows, implicit_len, train.EMO_INIT_SIGMA, generator).to(runtime.device)
     measure_speech(network, inputs)
-    load_pretrained(network, train)
+    load_pretrained(network, spec, inputs)
     data = _window_data(inputs, layout, spec, spans, runtime.device)
     spec = with_absent(spec, layout, data.has)
     _add_phonemes(data, inputs, phonemes)

@@ -21,13 +21,13 @@ from audio2face.data.window_dataset import ClipConditions
 from audio2face.layout import ChannelLayout
 from audio2face.methods.setup import Inputs
 from audio2face.methods.speed import learning_rate
+from audio2face.methods.starting_weights import start_from
 from audio2face.methods.vertex_distances import VertexDistances, pair_distances
-from audio2face.networks import load_weights
 from audio2face.networks.encoders.phoneme_ctc import PhonemeCtc
 from audio2face.paths import local_path
 from audio2face.runtime import Runtime
 from audio2face.training import FitSettings
-from audio2face.types import Clip, UserError, raise_problems
+from audio2face.types import Clip, raise_problems
 
 logger = logging.getLogger(__name__)
 
@@ -97,17 +97,10 @@ def measure_speech(network: nn.Module, inputs: Inputs, standardize: bool = False
             model.measure([sound.to(model.mel.device) for sound in sounds])
 
 
-def load_pretrained(network: nn.Module, train: Section) -> None:
-    """Start from the weights of PRETRAINED_NET_FPATH, if given. Raises UserError when they do not fit."""
-    if not train.PRETRAINED_NET_FPATH:
-        return
-    path = local_path(train.PRETRAINED_NET_FPATH)
-    if not path.is_file():
-        raise UserError(f"PRETRAINED_NET_FPATH: {path} does not exist")
-    try:
-        load_weights(network, path)
-    except ValueError as error:
-        raise UserError(f"PRETRAINED_NET_FPATH: {error}") from error
+def load_pretrained(network: nn.Module, spec: NetworkSpec, inputs: Inputs) -> None:
+    """Start from the weights of PRETRAINED_NET_FPATH, if given, as far as they fit. Raises UserError."""
+    if inputs.train.PRETRAINED_NET_FPATH:
+        start_from(network, spec, inputs.runs, local_path(inputs.train.PRETRAINED_NET_FPATH))
 
 
 def fit_settings(train: Section) -> FitSettings:

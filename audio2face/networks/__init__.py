@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.networks.checkpoints import save_durably
@@ -24,6 +24,19 @@ def save_weights(path: Path, module: nn.Module) -> None:
     save_durably(path, {name: value.detach().cpu() for name, value in module.state_dict().items()})
 
 
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """What `save_weights` wrote. Raises ValueError when it is not such a file."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError … for a bad file
+        raise ValueError(f"{path}: not a file of weights: {_reason(error)}") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"{path}: not the weights of a network, which are {{name: tensor}}")
+    return state
+
+
 def load_weights(module: nn.Module, path: Path) -> None:
     """Read what `save_weights` wrote into a module built with the same arguments.
 
@@ -31,11 +44,12 @@ def load_weights(module: nn.Module, path: Path) -> None:
         ValueError: not such a file, or weights of another network.
     """
     refuse_pointer(path)
+    state = read_weights(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
         module.load_state_dict(state)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError, TypeError … for a bad file
-        reason = str(error).strip().split("\n")[0].split(". ")[0]
-        raise ValueError(f"{path}: not the weights of this network: {reason}") from error
+    except Exception as error:  # RuntimeError for other names and shapes, UserError of a recogniser
+        raise ValueError(f"{path}: not the weights of this network: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().split("\n")[0].split(". ")[0]

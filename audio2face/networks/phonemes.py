@@ -12,12 +12,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audio2face.formats.git_lfs import pointer_problems
-from audio2face.types import UserError, raise_problems
+from audio2face.paths import local_path
+from audio2face.types import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +31,10 @@ CONTEXT = SAMPLE_RATE  # what a piece hears of its neighbours
 
 CHARSIU_MODELS = {"en": "charsiu/en_w2v2_fc_10ms", "zh": "charsiu/zh_xlsr_fc_10ms"}
 SILENCE_LABEL = "[SIL]"
+WAYS_OUT = (
+    "or set PHONEME_MODEL to a local folder with its config.json and weights, or to 'hama' (pip install hama==1.3.13,",
+    "no download); or train without phonemes: LOSS_PHONEME_ALPHA and LOSS_PHONEME_MOTION_ALPHA None",
+)
 
 HAMA_DELAY_S = 0.02  # its spikes are late by this; measured, as the next, on speech with known phoneme times
 HAMA_HOLD_S = 0.2  # a phoneme without a successor fades into silence with this time constant
@@ -111,10 +115,12 @@ def load_charsiu(language: str, cache_root: Path, device: torch.device) -> Phone
 
 
 def load_frame_classifier(source: str, cache_root: Path, device: torch.device) -> PhonemeModel:
-    """A wav2vec 2.0 with a linear layer over its frames, from a hub name or a local folder. Raises UserError."""
+    """A wav2vec 2.0 or a relative with a linear layer over its frames, from a hub name or a folder. Raises UserError."""
     import torch
 
-    model = _read_frame_classifier(source, cache_root).to(device).eval()
+    from audio2face.networks.encoders.pretrained import Use, load_speech_model
+
+    model = load_speech_model(source, {}, Use("PHONEME_MODEL", WAYS_OUT, "ForCTC"), cache_root).to(device).eval()
     config = model.config
 
     def log_probabilities(samples: np.ndarray) -> np.ndarray:
@@ -127,7 +133,7 @@ def load_frame_classifier(source: str, cache_root: Path, device: torch.device) -
     for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
         field += (kernel - 1) * hop
         hop *= stride
-    silence = _silence_class(Path(source), config.vocab_size)
+    silence = _silence_class(local_path(source), config.vocab_size)
     logger.info("phonemes: %s, %d classes every %g ms", source, config.vocab_size, 1000 * hop / SAMPLE_RATE)
     return PhonemeModel(source, config.vocab_size, silence, field // 2, hop, log_probabilities)
 
@@ -178,43 +184,9 @@ def hold_spikes(probabilities: np.ndarray, blank: int, boundary: int, decay: flo
     return held
 
 
-def _read_frame_classifier(source: str, cache_root: Path) -> Any:
-    import torch
-    from transformers import Wav2Vec2ForCTC
-
-    folder = Path(source).expanduser()
-    if not folder.is_dir() and (folder.is_absolute() or source.startswith((".", "~"))):
-        raise UserError(f"PHONEME_MODEL: there is no folder {source}")
-    raise_problems([f"PHONEME_MODEL: {line}" for line in pointer_problems([folder])])
-    try:
-        loaded: Any = Wav2Vec2ForCTC.from_pretrained(
-            str(folder) if folder.is_dir() else source,
-            cache_dir=str(cache_root),
-            output_loading_info=True,
-            dtype=torch.float32,
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(
-            [
-                f"PHONEME_MODEL: the phoneme model {source!r} could not be read or downloaded: {reason}",
-                f"  ways out: connect to the internet once (it is then kept in {cache_root}); or set PHONEME_MODEL to a",
-                "  local folder with its config.json and weights, or to 'hama' (pip install hama==1.3.13, no download);",
-                "  or train without phonemes: LOSS_PHONEME_ALPHA and LOSS_PHONEME_MOTION_ALPHA None",
-            ]
-        ) from error
-    model, report = loaded
-    missing = sorted(set(report["missing_keys"]) - {"wav2vec2.masked_spec_embed"})
-    if missing:
-        raise UserError(
-            f"PHONEME_MODEL: {source} is no frame classifier: {len(missing)} weights missing, as {missing[0]}"
-        )
-    return model
-
-
 def _silence_class(folder: Path, num_classes: int) -> int:
     """The class of silence by the folder's vocab.json; without one, charsiu's own order, where it comes first."""
-    vocabulary = folder.expanduser() / "vocab.json"
+    vocabulary = folder / "vocab.json"
     if not vocabulary.is_file():
         return 0
     found = json.loads(vocabulary.read_text(encoding="utf-8")).get(SILENCE_LABEL, 0)

@@ -17,12 +17,10 @@ from torch import Tensor, nn
 from audio2face.networks.encoders.melspec import MelSpectrogram
 from audio2face.networks.encoders.phoneme_ctc import WIDTH as PHONEME_WIDTH
 from audio2face.networks.encoders.phoneme_ctc import PhonemeCtc
-from audio2face.networks.encoders.pretrained import fill_from_checkpoint, is_checkpoint, load_speech_model
+from audio2face.networks.encoders.pretrained import Use, build_model, load_speech_model, model_settings
 from audio2face.networks.layers import ChannelDropout
 from audio2face.types import UserError
 
-HUBERT_NAME = "facebook/hubert-base-ls960"
-W2V_NAME = "facebook/wav2vec2-base"
 # no layer is dropped, and nothing is masked unless asked for: crops as short as half a second are trained on
 STEADY = {"layerdrop": 0.0, "apply_spec_augment": False}
 WAYS_OUT = (
@@ -30,6 +28,26 @@ WAYS_OUT = (
     "or torchaudio's .pth of the base model;",
     "or train without them: audio_encoder 'phoneme_ctc' (needs the package hama) or 'melspec' (needs nothing)",
 )
+TRANSFORMERS = {  # audio_encoder -> model type, where it comes from by default, what it is loaded for
+    "hubert": (
+        "hubert",
+        "facebook/hubert-base-ls960",
+        Use(
+            "NETWORK_HYPER_PARAMS hubert_model",
+            WAYS_OUT,
+            elsewhere={"wav2vec2": "NETWORK_HYPER_PARAMS audio_encoder 'w2v' and w2v_model to it"},
+        ),
+    ),
+    "w2v": (
+        "wav2vec2",
+        "facebook/wav2vec2-base",
+        Use(
+            "NETWORK_HYPER_PARAMS w2v_model",
+            WAYS_OUT,
+            elsewhere={"hubert": "NETWORK_HYPER_PARAMS audio_encoder 'hubert' and hubert_model to it"},
+        ),
+    ),
+}
 
 
 class SegmentEncoder(Protocol):
@@ -50,7 +68,7 @@ class SegmentEncoder(Protocol):
 
 
 class SpeechTransformer(nn.Module):
-    """HuBERT or wav2vec 2.0: the convolutions, projection and first `freeze_layers` layers frozen, the rest trained.
+    """HuBERT, wav2vec 2.0 or a relative: the convolutions, projection and first `freeze_layers` layers frozen, the rest trained.
 
     With `frozen` nothing is trained; it then hears windows, in training as when streaming.
     """
@@ -60,8 +78,8 @@ class SpeechTransformer(nn.Module):
 
     def __init__(
         self,
-        class_name: str,
-        source: str,
+        name: str,
+        source: str | None = None,
         cache_root: Path | str | None = None,
         config: Mapping[str, Any] | None = None,
         pretrained: bool = True,
@@ -69,21 +87,18 @@ class SpeechTransformer(nn.Module):
         spec_augment: bool = False,
         frozen: bool = False,
     ):
-        """`source`: a name on the hub, a local folder, or torchaudio's `.pth` of the base model.
+        """`name`: of TRANSFORMERS. `source`: a name on the hub, a local folder, or torchaudio's `.pth` of the base model.
 
         `config` and `pretrained=False` rebuild the model for weights that are loaded afterwards. Raises UserError when
         the pretrained weights cannot be found or do not fit.
         """
         super().__init__()
         settings = {**STEADY, "apply_spec_augment": spec_augment}
-        key = "NETWORK_HYPER_PARAMS " + ("hubert_model" if class_name == "HubertModel" else "w2v_model")
-        if pretrained and is_checkpoint(source, key):
-            self.model = build_model(class_name, settings)
-            fill_from_checkpoint(self.model, source, key)
-        elif pretrained:
-            self.model = load_speech_model(class_name, source, settings, cache_root, key, WAYS_OUT)
+        model_type, default, use = TRANSFORMERS[name]
+        if pretrained:
+            self.model = load_speech_model(source or default, settings, use, cache_root, model_type)
         else:
-            self.model = build_model(class_name, {**(config or {}), **settings})
+            self.model = build_model({**(config or {}), **settings}, model_type)
         self.dim = int(self.model.config.hidden_size)
         self.freeze_layers, self.frozen = freeze_layers, frozen
         self.hearing = "window" if frozen else "all"
@@ -109,18 +124,7 @@ class SpeechTransformer(nn.Module):
 
     def rebuild_arguments(self) -> dict[str, Any]:
         """Arguments that build the same module without its source: JSON values."""
-        config = {
-            k: v for k, v in self.model.config.to_diff_dict().items() if k not in ("transformers_version", "dtype")
-        }
-        return {"config": config, "pretrained": False}
-
-
-def build_model(class_name: str, settings: Mapping[str, Any]) -> nn.Module:
-    """A transformers speech model from its settings alone, with random weights."""
-    import transformers
-
-    config_class = getattr(transformers, class_name.replace("Model", "Config"))
-    return getattr(transformers, class_name)(config_class(**settings))
+        return {"config": model_settings(self.model), "pretrained": False}
 
 
 class MelSteps(nn.Module):
@@ -184,14 +188,12 @@ def build_segment_encoder(
     `frozen` trains nothing of a HuBERT or wav2vec 2.0; of the others it changes nothing. Raises UserError on an unknown
     name or when weights cannot be found.
     """
-    transformer_names = {"hubert": ("HubertModel", HUBERT_NAME), "w2v": ("Wav2Vec2Model", W2V_NAME)}
-    if name in transformer_names:
-        class_name, default = transformer_names[name]
-        return SpeechTransformer(class_name, source or default, frozen=frozen, **arguments)
+    if name in TRANSFORMERS:
+        return SpeechTransformer(name, source, frozen=frozen, **arguments)
     arguments = {k: v for k, v in arguments.items() if k != "cache_root"}
     if name == "melspec":
         return MelSteps()
     if name == "phoneme_ctc":
         return PhonemeSteps(**arguments)
-    known = ", ".join([*transformer_names, "melspec", "phoneme_ctc"])
+    known = ", ".join([*TRANSFORMERS, "melspec", "phoneme_ctc"])
     raise UserError(f"NETWORK_HYPER_PARAMS audio_encoder: {name!r} is unknown; known: {known}")

@@ -1,23 +1,27 @@
-"""wav2vec 2.0 encoder: the first transformer layers of a pretrained model, then a trainable projection."""
+"""wav2vec 2.0 encoder, or a relative of it: the first transformer layers of a pretrained model, then a trainable projection."""
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from audio2face.networks.encoders.pretrained import fill_from_checkpoint, is_checkpoint
-from audio2face.types import UserError
+from audio2face.networks.encoders.pretrained import Use, build_model, load_speech_model, model_settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-log = logging.getLogger(__name__)
-
 HUB_NAME = "facebook/wav2vec2-base"
+USE = Use(
+    "NETWORK_HYPER_PARAMS w2v_model",
+    (
+        "or set NETWORK_HYPER_PARAMS['w2v_model'] to a local folder with config.json and the weights, or to",
+        "torchaudio's wav2vec2_fairseq_base_ls960.pth; or train without them: use_w2v_features False and",
+        "use_phoneme_ctc_features True (needs the package hama) or use_melspec_features True (needs nothing)",
+    ),
+)
 # torchaudio's extract_features neither drops layers nor masks; transformers does both in training by default.
 TRAINING_BEHAVIOUR: dict[str, Any] = {
     "layerdrop": 0.0,
@@ -59,11 +63,12 @@ class Wav2Vec2Branch(nn.Module):
         """
         super().__init__()
         self.freeze = freeze
+        settings = {**TRAINING_BEHAVIOUR, "num_hidden_layers": num_layers}
         self.model: PreTrainedModel
         if pretrained:
-            self.model = load_pretrained(source, num_layers, cache_root)
+            self.model = load_speech_model(source, settings, USE, cache_root)
         else:
-            self.model = build_model(num_layers, config or {})
+            self.model = build_model({**(config or {}), **settings})
         self.model.requires_grad_(not freeze)
         self.layer_weights = nn.Parameter(torch.zeros(num_layers), requires_grad=num_layers > 1)
         self.linear = nn.Linear(self.model.config.hidden_size, self.channels)
@@ -71,7 +76,7 @@ class Wav2Vec2Branch(nn.Module):
     @property
     def model_settings(self) -> dict[str, Any]:
         """Settings in which the model differs from wav2vec 2.0 base: `config` for building it without its source."""
-        return {k: v for k, v in self.model.config.to_diff_dict().items() if k not in ("transformers_version", "dtype")}
+        return model_settings(self.model)
 
     def train(self, mode: bool = True) -> Wav2Vec2Branch:
         super().train(mode)
@@ -99,51 +104,3 @@ class Wav2Vec2Branch(nn.Module):
         """audio: (B, N) → (B, layers, T, width), the output of each kept transformer layer."""
         outputs = self.model(audio, output_hidden_states=True, return_dict=True)
         return torch.stack(outputs.hidden_states[1:], 1)
-
-
-def build_model(num_layers: int, settings: dict[str, Any]) -> PreTrainedModel:
-    """An uninitialised-by-training Wav2Vec2Model of `num_layers` layers; {} is wav2vec 2.0 base."""
-    from transformers import Wav2Vec2Config, Wav2Vec2Model
-
-    return Wav2Vec2Model(Wav2Vec2Config(**{**settings, **TRAINING_BEHAVIOUR, "num_hidden_layers": num_layers}))
-
-
-def load_pretrained(source: str, num_layers: int, cache_root: Path | str | None) -> PreTrainedModel:
-    """The pretrained model with its first `num_layers` transformer layers.
-
-    Raises:
-        UserError: no such file, no connection and nothing cached, too few layers, or weights of another architecture.
-    """
-    key = "NETWORK_HYPER_PARAMS w2v_model"
-    if is_checkpoint(source, key):
-        model = build_model(num_layers, {})
-        fill_from_checkpoint(model, source, key)
-    else:
-        model = load_transformers(source, num_layers, cache_root)
-    log.info("wav2vec 2.0: %d layer(s) of %s", num_layers, source)
-    return model
-
-
-def load_transformers(source: str, num_layers: int, cache_root: Path | str | None) -> PreTrainedModel:
-    """A model from a hub name or a local folder, through transformers."""
-    from transformers import AutoConfig, Wav2Vec2Model
-
-    cache = str(cache_root) if cache_root is not None else None
-    try:
-        config = AutoConfig.from_pretrained(source, cache_dir=cache)
-        available = config.num_hidden_layers
-        if num_layers > available:
-            raise UserError(f"NETWORK_HYPER_PARAMS: w2v_num_layers is {num_layers}, {source} has {available} layers")
-        config.update({**TRAINING_BEHAVIOUR, "num_hidden_layers": num_layers})
-        return Wav2Vec2Model.from_pretrained(source, config=config, cache_dir=cache, dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            [
-                f"the wav2vec 2.0 weights {source!r} could not be read or downloaded: {reason}",
-                f"  ways out: connect to the internet once (they are kept in {cache or 'the Hugging Face cache'});",
-                "  or set NETWORK_HYPER_PARAMS['w2v_model'] to a local folder with config.json and the weights, or to",
-                "  torchaudio's wav2vec2_fairseq_base_ls960.pth; or train without them: use_w2v_features False and",
-                "  use_phoneme_ctc_features True (needs the package hama) or use_melspec_features True (needs nothing)",
-            ]
-        ) from error
