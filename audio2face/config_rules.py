@@ -16,6 +16,7 @@ from audio2face.config_schema import NETWORK_METHODS, SCHEMAS
 from audio2face.config_types import BY_ACTOR
 
 SAMPLE_RATE = 16000  # of every pretrained encoder
+WHOLE = 1e-4  # frames that a window may differ from a whole number: 29.97 is not quite 30000 / 1001
 
 Found = Iterator[tuple[str, str]]
 
@@ -48,6 +49,32 @@ def respaced_steps(text: str, steps: int | None) -> int | None:
             if count > size:
                 raise ValueError(f"{count} steps wanted from section {section + 1} of {len(counts)}, which has {size}")
     return sum(counts)
+
+
+def streaming_entry(fps: float, entries: dict[str, dict[str, int]], audio: dict[str, int]) -> dict[str, int] | None:
+    """The entry of STREAMING_CFG for a rate; when there is none, one with windows of AUDIO_PARAMS.
+
+    Half of such a window's frames are the block, about a quarter comes before it: as many as are a whole number of
+    samples, if there are. None when the window's frames are not whole.
+    """
+    if f"{fps:g}" in entries:
+        return entries[f"{fps:g}"]
+    window = audio["buffer_len"]
+    frames = round(window * fps / audio["samplerate"])
+    if frames < 2 or abs(window * fps / audio["samplerate"] - frames) > WHOLE:
+        return None
+    block = frames // 2
+    quarter = (frames - block) // 2
+    whole = max(count for count in range(quarter + 1) if count * window % frames == 0)
+    left = whole if 2 * whole >= quarter else quarter
+    return {
+        "audio_pad_left": audio["padding_left"],
+        "audio_pad_right": audio["padding_right"],
+        "window_size": window,
+        "left_truncate": left,
+        "right_truncate": frames - block - left,
+        "block_frame_size": block,
+    }
 
 
 # Within one file
@@ -176,15 +203,16 @@ def _measured(clips: Any, patience: int | None, export: str) -> Found:
 
 
 def _streaming(fps: float, entries: dict[str, dict[str, int]], audio: dict[str, int]) -> Found:
-    """The entry for TARGET_FPS: present, whole windows, context within the padding, in agreement with AUDIO_PARAMS."""
-    key = f"{fps:g}"
-    entry, at = entries.get(key), f"train.STREAMING_CFG/{key}"
+    """The entry for TARGET_FPS: there or computed, whole windows, context within the padding, in agreement with AUDIO_PARAMS."""
+    entry, at = streaming_entry(fps, entries, audio), f"train.STREAMING_CFG/{fps:g}"
     if entry is None:
-        known = ", ".join(entries) or "none"
-        yield "train.STREAMING_CFG", f'has no entry "{key}" for TARGET_FPS (entries: {known}); add one'
+        yield (
+            "train.STREAMING_CFG",
+            f'has no entry "{fps:g}" for TARGET_FPS, and none follows: {_no_window(fps, audio)}',
+        )
         return
     frames = entry["left_truncate"] + entry["block_frame_size"] + entry["right_truncate"]
-    if abs(entry["window_size"] * fps / audio["samplerate"] - frames) > 1e-6:
+    if abs(entry["window_size"] * fps / audio["samplerate"] - frames) > WHOLE:
         yield (
             f"{at}/window_size",
             f"{entry['window_size']} samples are {entry['window_size'] * fps / audio['samplerate']:g} frames, "
@@ -196,6 +224,21 @@ def _streaming(fps: float, entries: dict[str, dict[str, int]], audio: dict[str, 
     for mine, theirs in pairs.items():
         if entry[mine] != audio[theirs]:
             yield f"{at}/{mine}", f"is {entry[mine]}, and AUDIO_PARAMS/{theirs} is {audio[theirs]}; they must agree"
+
+
+def _no_window(fps: float, audio: dict[str, int]) -> str:
+    """Why a window of AUDIO_PARAMS does not fit a rate, and which would."""
+    window, rate = audio["buffer_len"], audio["samplerate"]
+    why = f"AUDIO_PARAMS/buffer_len is {window} samples, {window * fps / rate:.6g} frames"
+    fitting = [
+        samples
+        for frames in range(2, round(2 * window * fps / rate) + 1)
+        if abs((samples := round(frames * rate / fps)) * fps / rate - frames) <= WHOLE
+    ]
+    if not fitting:
+        return f"{why}, and no window near has whole frames; take a rate such as 24, 25, 30, 48, 50 or 60"
+    best = min(fitting, key=lambda samples: abs(samples - window))
+    return f'{why}; set AUDIO_PARAMS = {{"buffer_len": {best}, "padding_left": {best}, "padding_right": {best}}}'
 
 
 def _respacing(key: str, text: str | None, steps: int | None = None) -> Found:

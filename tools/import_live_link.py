@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,6 +56,10 @@ def main(argv: list[str] | None = None) -> int:
     takes.add_argument("--audio-offset", type=float, default=0.0, metavar="S", help="seconds of sound to leave out")
     takes.add_argument("--sample-rate", type=int, help="of the sounds written (default: as recorded)")
     takes.add_argument(
+        "--scale", type=fraction, default=1.0, help="of the weights: 1/100 for percent, 1/255 for bytes (default: 1)"
+    )
+    takes.add_argument("--degrees", action="store_true", help="turns are in degrees (default: radians, as the app's)")
+    takes.add_argument(
         "--look-degrees", type=float, default=LOOK_DEGREES, help="a look curve of 1 (default: %(default)s)"
     )
     args = parser.parse_args(argv)
@@ -65,7 +70,7 @@ def convert(args: argparse.Namespace) -> list[str]:
     """Import as the arguments say; returns lines to print. Raises UserError for what cannot be imported."""
     problems = [
         f"--{name.replace('_', '-')} must be above 0"
-        for name in ("fps", "csv_fps", "sample_rate", "look_degrees")
+        for name in ("fps", "csv_fps", "sample_rate", "look_degrees", "scale")
         if (value := getattr(args, name)) is not None and not value > 0
     ]
     if args.sample_rate is not None and args.sample_rate < 16000:
@@ -81,10 +86,19 @@ def convert(args: argparse.Namespace) -> list[str]:
         not args.no_jaw,
     )  # fmt: skip
     takes = TakeOptions(
-        tuple(args.takes), args.audio, args.fps, args.csv_fps, args.audio_offset, args.sample_rate, args.look_degrees
-    )
+        tuple(args.takes), args.audio, args.fps, args.csv_fps, args.audio_offset, args.sample_rate, args.look_degrees,
+        args.scale, args.degrees,
+    )  # fmt: skip
     written, fps, notes = import_live_link(target.home, rig, takes, args.replace)
     return [*notes, *finish(target, written, fps, "recordings of ARKit curves")]
+
+
+def fraction(text: str) -> float:
+    """A number, or a fraction such as 1/255."""
+    try:
+        return float(Fraction(text))
+    except ZeroDivisionError as error:
+        raise ValueError(text) from error
 
 
 def _map(path: Path) -> dict:

@@ -12,6 +12,7 @@ from audio2face.artifacts.blendshape_rig import pose_names, read_rig
 from audio2face.artifacts.dataset_files import DatasetFiles
 from audio2face.formats import ANIMATION_READERS, AnimationFile, animation_header, find_animation, read_animation
 from audio2face.formats.npy import read_npy
+from audio2face.formats.time_code import same_rate
 from audio2face.types import UserError
 from audio2face.viewer.library import Actor, find_eyes
 from audio2face.viewer.tracks import Channel, Curves, Track, array_channel, eye_turns, file_channel, jaw_points
@@ -69,7 +70,7 @@ def truth_track(files: DatasetFiles, shot: str, cache_fps: float, audio_offset: 
         others.append(array_channel("jaw", jaw_points(files.jaw_animation(shot), neutral)))
     if files.has_eye(shot):
         others.append(array_channel("eyes", eye_turns(files.eye_animation(shot))))
-    fps = skin.fps or cache_fps
+    fps = cache_fps if skin.fps is None or same_rate(skin.fps, cache_fps) else skin.fps
     return _track(meshes, others, fps, (audio_offset + 0.5) / fps, rigs)
 
 
