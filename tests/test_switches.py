@@ -9,6 +9,7 @@ import pytest
 import torch
 from fake_diffusion import use_project, write_actor, write_project
 
+from audio2face.audio.streaming import Streaming
 from audio2face.commands import preproc
 from audio2face.config import load_config, section_from_values
 from audio2face.data.held_out import held_out_shots
@@ -185,6 +186,13 @@ def test_what_cannot_be_exported_is_told_before_training(inputs_of):
         diffusion_setup.build(inputs_of(TARGET_FPS=25.0, STREAMING_CFG={"25": odd}), Runtime(CPU))
     with pytest.raises(UserError, match="NUM_DIFFUSION_STEPS: '2'"):
         diffusion_setup.build(inputs_of(DIFFUSION_STEPS=1), Runtime(CPU))
+
+
+def test_windows_are_computed_for_a_rate_without_an_entry(inputs_of):
+    training = diffusion_setup.build(inputs_of(TARGET_FPS=24.0, STREAMING_CFG={}), Runtime(CPU))
+    streaming = Streaming.of(training.spec.extra["streaming"])
+    assert streaming == Streaming(left=6, centre=12, right=6, window=16000, pad_left=16000)
+    assert streaming.lead.is_integer()
 
 
 def test_shapes_from_elsewhere_go_all_the_way(root, inputs_of, tmp_path):
