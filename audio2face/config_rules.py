@@ -77,6 +77,17 @@ def streaming_entry(fps: float, entries: dict[str, dict[str, int]], audio: dict[
     }
 
 
+def fitting_window(fps: float, audio: dict[str, int], multiple: int = 1) -> str:
+    """What to set in AUDIO_PARAMS for windows near its own that have whole frames, a `multiple` of them, and whole samples."""
+    window, rate = audio["buffer_len"], audio["samplerate"]
+    counts = range(2 * multiple, round(2 * window * fps / rate) + 1, multiple)
+    found = [n for frames in counts if abs((n := round(frames * rate / fps)) * fps / rate - frames) <= WHOLE]
+    if not found:
+        return "no window near fits; take a TARGET_FPS such as 24, 30, 48, 50 or 60"
+    best = min(found, key=lambda samples: abs(samples - window))
+    return f'set AUDIO_PARAMS = {{"buffer_len": {best}, "padding_left": {best}, "padding_right": {best}}}'
+
+
 # Within one file
 
 
@@ -208,7 +219,9 @@ def _streaming(fps: float, entries: dict[str, dict[str, int]], audio: dict[str, 
     if entry is None:
         yield (
             "train.STREAMING_CFG",
-            f'has no entry "{fps:g}" for TARGET_FPS, and none follows: {_no_window(fps, audio)}',
+            f'has no entry "{fps:g}" for TARGET_FPS, and none follows: {audio["buffer_len"]} samples '
+            f"(AUDIO_PARAMS/buffer_len) are {audio['buffer_len'] * fps / audio['samplerate']:.6g} frames; "
+            + fitting_window(fps, audio),
         )
         return
     frames = entry["left_truncate"] + entry["block_frame_size"] + entry["right_truncate"]
@@ -224,21 +237,6 @@ def _streaming(fps: float, entries: dict[str, dict[str, int]], audio: dict[str, 
     for mine, theirs in pairs.items():
         if entry[mine] != audio[theirs]:
             yield f"{at}/{mine}", f"is {entry[mine]}, and AUDIO_PARAMS/{theirs} is {audio[theirs]}; they must agree"
-
-
-def _no_window(fps: float, audio: dict[str, int]) -> str:
-    """Why a window of AUDIO_PARAMS does not fit a rate, and which would."""
-    window, rate = audio["buffer_len"], audio["samplerate"]
-    why = f"AUDIO_PARAMS/buffer_len is {window} samples, {window * fps / rate:.6g} frames"
-    fitting = [
-        samples
-        for frames in range(2, round(2 * window * fps / rate) + 1)
-        if abs((samples := round(frames * rate / fps)) * fps / rate - frames) <= WHOLE
-    ]
-    if not fitting:
-        return f"{why}, and no window near has whole frames; take a rate such as 24, 25, 30, 48, 50 or 60"
-    best = min(fitting, key=lambda samples: abs(samples - window))
-    return f'{why}; set AUDIO_PARAMS = {{"buffer_len": {best}, "padding_left": {best}, "padding_right": {best}}}'
 
 
 def _respacing(key: str, text: str | None, steps: int | None = None) -> Found:

@@ -503,10 +503,10 @@ WRONG_DIFFUSION = [
     (
         "train",
         {"TARGET_FPS": 29.97},
-        'STREAMING_CFG: has no entry "29.97" for TARGET_FPS, and none follows: AUDIO_PARAMS/buffer_len is 16000 samples, '
-        '29.97 frames; set AUDIO_PARAMS = {"buffer_len": 16016, "padding_left": 16016, "padding_right": 16016}',
+        'STREAMING_CFG: has no entry "29.97" for TARGET_FPS, and none follows: 16000 samples (AUDIO_PARAMS/buffer_len) '
+        'are 29.97 frames; set AUDIO_PARAMS = {"buffer_len": 16016, "padding_left": 16016, "padding_right": 16016}',
     ),
-    ("train", {"TARGET_FPS": 0.7}, "no window near has whole frames; take a rate such as 24, 25, 30"),
+    ("train", {"TARGET_FPS": 0.7}, "no window near fits; take a TARGET_FPS such as 24, 30"),
     (
         "train",
         {"STREAMING_CFG": {"60": {"left_truncate": 14}}},

@@ -182,8 +182,14 @@ def test_every_actor_needs_a_clip(inputs_of):
 def test_what_cannot_be_exported_is_told_before_training(inputs_of):
     odd = {"audio_pad_left": 16000, "audio_pad_right": 16000, "window_size": 16000}
     odd |= {"left_truncate": 5, "block_frame_size": 15, "right_truncate": 5}
-    with pytest.raises(UserError, match="windows of 25 frames with 2 steps and 175 values a frame"):
-        diffusion_setup.build(inputs_of(TARGET_FPS=25.0, STREAMING_CFG={"25": odd}), Runtime(CPU))
+    for entries in ({"25": odd}, {}):
+        with pytest.raises(
+            UserError, match='windows of 25 frames with 2 steps and 175 values a frame.*"buffer_len": 15360'
+        ):
+            diffusion_setup.build(inputs_of(TARGET_FPS=25.0, STREAMING_CFG=entries), Runtime(CPU))
+    even = dict.fromkeys(("buffer_len", "padding_left", "padding_right"), 15360)
+    training = diffusion_setup.build(inputs_of(TARGET_FPS=25.0, AUDIO_PARAMS=even), Runtime(CPU))
+    assert Streaming.of(training.spec.extra["streaming"]) == Streaming(6, 12, 6, window=15360, pad_left=15360)
     with pytest.raises(UserError, match="NUM_DIFFUSION_STEPS: '2'"):
         diffusion_setup.build(inputs_of(DIFFUSION_STEPS=1), Runtime(CPU))
 

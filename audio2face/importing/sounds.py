@@ -87,8 +87,8 @@ def _read_film(path: Path) -> TakeSound:
             if not film.streams.audio:
                 raise ValueError(f"{path}: the film has no sound")
             pictures = [s for s in film.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
-            begin_s = next((float(s.start_time * s.time_base) for s in pictures if s.start_time is not None), 0.0)
-            samples, rate = _placed(path, film.decode(film.streams.audio[0]), begin_s)
+            starts = [float(s.start_time * s.time_base) for s in pictures if s.start_time is not None and s.time_base]
+            samples, rate = _placed(path, film.decode(film.streams.audio[0]), starts[0] if starts else 0.0)
             codes = [{**film.metadata}, *({**s.metadata} for s in film.streams)]
             rates = [float(s.average_rate) for s in pictures if s.average_rate]
     except (av.FFmpegError, OSError) as error:
