@@ -394,13 +394,15 @@ def test_sound_of_a_film(tmp_path):
     np.testing.assert_allclose(sound.samples[:, 0], tone, atol=1e-4)
 
 
-def film(path, codec, pieces, rate=48000, picture_s=None):
-    """A film of pieces [(first sample, samples)] and, from `picture_s` on, 30 pictures a second."""
+def film(path, codec, pieces, rate=48000, picture_s=None, fps=Fraction(30), code=None):
+    """A film of pieces [(first sample, samples)] and, from `picture_s` on, pictures, the first of time code `code`."""
     av = pytest.importorskip("av")
     with av.open(str(path), "w") as container:
+        if code:
+            container.metadata["timecode"] = code
         sound = container.add_stream(codec, rate=rate, layout="mono")
         if picture_s is not None:
-            picture = container.add_stream("mpeg4", rate=30)
+            picture = container.add_stream("mpeg4", rate=fps)
             picture.width = picture.height = 32
             for i in range(15):
                 frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), "rgb24")
@@ -437,6 +439,26 @@ def test_the_sound_of_a_film_stands_where_its_time_stamps_say(tmp_path):
     for name in ("e.mov", "f.mkv", "g.avi"):
         at_once = film(tmp_path / name, "pcm_s16le", [(0, tone(48000))], picture_s=0.0)
         np.testing.assert_allclose(at_once.samples[:, 0], tone(48000), atol=1e-4)
+
+
+def test_sound_that_overlaps_is_not_put_behind(tmp_path):
+    first, second = tone(9600), -0.5 * tone(9600)
+    sound = film(tmp_path / "a.mkv", "pcm_s16le", [(0, first), (4800, second)], picture_s=0.0)
+    np.testing.assert_allclose(sound.samples[:, 0], np.concatenate([first, second[4800:]]), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("code", "fps", "seconds"),
+    [
+        ("10:00:00:15", Fraction(30), 36000.5),
+        ("10:00:00:00", Fraction(30000, 1001), 36036.0),  # without drop-frame such codes fall behind the clock
+        ("10:00:00;00", Fraction(30000, 1001), 35999.964),
+        ("00:01:00;02", Fraction(30000, 1001), 60.06),
+    ],
+)
+def test_the_time_code_of_a_film(tmp_path, code, fps, seconds):
+    sound = film(tmp_path / "a.mov", "pcm_s16le", [(0, tone(4800))], picture_s=0.0, fps=fps, code=code)
+    assert sound.start_s == pytest.approx(seconds, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.m4a", "a.mkv"])
@@ -632,9 +654,7 @@ def test_what_is_odd_in_time_and_gaze_is_reported(place, capsys):
     rewritten(place / "takes/a.csv", lambda row: row | {"Timecode": next(fresh)})
     assert live_link(place) == 0
     out = capsys.readouterr().out
-    assert re.search(
-        r"\na: 1 frame\(s\) missing, frames up to \d+ ms early or late; placed by their time codes\n", out
-    )
+    assert re.search(r"\na: 1 frame\(s\) missing, frames up to \d+ ms early or late; placed by their time codes\n", out)
     assert "\nb: " not in out and re.search(r"\ngaze: the eyes rest (8|9|10)° down", out)
 
 

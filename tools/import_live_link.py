@@ -2,7 +2,7 @@
 """Make a data set, and a project that trains on it, from Live Link Face recordings and a blendshape rig.
 
 TAKES are .csv recordings (the app's, or this framework's arkit_csv export) or folders of them. The sound of a take has
-its name (.wav, .flac, .mov, .mp4) and lies beside it or in --audio; when sound and recording have time codes (broadcast
+its name (.wav, .flac, .mov, .mp4, .mkv) and lies beside it or in --audio; when sound and recording have time codes (broadcast
 waves, films) they are laid over each other by them, else both begin together. The rig is a .glb or .gltf with morph
 targets, a .usd with blend shapes, a folder of .obj files (neutral.obj and one for each shape), or an .npz like bs_skin.npz.
 
@@ -11,6 +11,7 @@ targets, a .usd with blend shapes, a folder of .obj files (neutral.obj and one f
     python run_train.py anna
 
     python tools/import_live_link.py takes/ --rig anna.usd --actor anna --fps 30 --emotions joy anger --language de
+    python tools/import_live_link.py takes/ --rig anna.glb --actor anna --scale 1/100      # weights in percent
     python tools/import_live_link.py a.csv b.csv --rig shapes/ --rest base --units mm --map names.json --actor anna
 
 names.json: {"jawOpen": "Mouth_Open", "browInnerUp": ["Brow_L", "Brow_R"], "cheekPuff": {"Puff": 0.5}}
