@@ -249,6 +249,15 @@ def test_lost_and_repeated_codes(tmp_path):
     assert read.fps == 60 and read.times_s[99:102] * 60 == pytest.approx([99, 99.5, 100])
 
 
+def test_lost_rows_do_not_slow_the_rate(tmp_path):
+    """One in 25 lost by chance is not 24 a second."""
+    kept = np.flatnonzero(np.random.default_rng(0).random(750) > 0.04)
+    for base in (25, 50, 60):
+        for shift in (0.0, 0.25):
+            read = read_arkit_csv(coded(tmp_path, codes(kept + shift, base)))
+            assert (read.fps, read.clock.missing) == (base, kept[-1] - kept[0] + 1 - len(kept))
+
+
 def test_drop_frame_codes_keep_to_the_clock(tmp_path):
     count = np.arange(30 * 61 + 40)
     labels = count + 2 * (count >= 30 * 60) + 30 * 60 * 10  # minute 11 begins with frame 2

@@ -210,7 +210,7 @@ def _stamps(path: Path, codes: list[tuple[int, str]], fps: float | None) -> tupl
 
 def _clock(times: np.ndarray, fps: float, drop: bool, rounded_s: float) -> Clock:
     steps = np.diff(spread(times))
-    rate = rate_of(spread(times), fps / max(round(fps), 1))
+    rate = rate_of(spread(times), fps / max(round(fps), 1), rounded_s)
     near = steps[steps < 1.6 / rate] if rate else steps
     slack = 0.0 if same_rate(rate, fps) else rounded_s
     return Clock(

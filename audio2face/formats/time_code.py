@@ -60,27 +60,32 @@ def drops_frames(seconds: np.ndarray, frames: np.ndarray, base: int) -> bool:
 
 
 def spread(times: np.ndarray) -> np.ndarray:
-    """Times (T,) of rows that rise: rows with one time share what is left until the next, at most a usual step each."""
+    """Times (T,) of rows that rise: rows with one time share what is left until the next, by usual steps before a gap."""
     starts = np.flatnonzero(np.diff(times, prepend=-np.inf) > 0)
     if len(starts) < 2:
         return times
     counts = np.diff(np.append(starts, len(times)))
     steps = np.diff(times[starts]) / counts[:-1]
     usual = float(np.median(np.repeat(steps, counts[:-1])))
-    steps = np.minimum(np.append(steps, usual), usual)
+    steps = np.append(np.where(steps < 1.6 * usual, steps, usual), usual)
     return times + (np.arange(len(times)) - np.repeat(starts, counts)) * np.repeat(steps, counts)
 
 
-def rate_of(times: np.ndarray, whole: float = 1.0) -> float:
-    """Rows a second of times (T,) with gaps: a usual rate (times `whole`, 1 or NTSC) where within half a percent of one."""
+def rate_of(times: np.ndarray, factor: float = 1.0, rounded_s: float = 0.0) -> float:
+    """Rows a second of times (T,) with gaps: a usual rate (times `factor`, 1 or NTSC) where within half a percent of one.
+
+    Of times that are rounded to `rounded_s`, as by codes without sub-frames, steps of twice the usual length belong to the
+    rate when they come evenly: 48 rows by codes of 60 have every fourth step doubled. Lost rows come as they like.
+    """
     steps = np.diff(times)
     steps = steps[steps > 0]
     if not len(steps):
         return 0.0
-    usual, rate = float(np.median(steps)), 0.0
-    for longest in (2.1, 1.6):  # 48 rows by codes of 60 have every fourth step doubled; lost rows are seldom so regular
-        rate = 1 / float(np.mean(steps[steps < longest * usual]))
-        known = min((10, 12, 15, 20, *RATES), key=lambda r: abs(r * whole - rate)) * whole
-        if abs(rate - known) < 5e-3 * known:
-            return known
-    return rate
+    usual = float(np.median(steps))
+    near, even = (steps[steps < longest * usual] for longest in (1.6, 2.1))
+    slack = 1.6 if near.min() > 0.7 * usual else 2.6  # rounded jitter repeats one code and skips another
+    if np.ptp(np.cumsum(even - even.mean())) <= slack * rounded_s:
+        near = even
+    rate = 1 / float(near.mean())
+    known = min((10, 12, 15, 20, *RATES), key=lambda r: abs(r * factor - rate)) * factor
+    return known if abs(rate - known) < 5e-3 * known else rate
