@@ -14,7 +14,7 @@ import pytest
 
 from audio2face.config import DELETE, KINDS, Section, base_module, load_config, project_folder, section_from_values
 from audio2face.config_docs import read_module_doc
-from audio2face.config_rules import respaced_steps
+from audio2face.config_rules import respaced_steps, streaming_entry
 from audio2face.config_schema import HYPER_PARAMS, SCHEMAS
 from audio2face.types import UserError
 from runners import explain_config
@@ -481,9 +481,32 @@ WRONG = [
     ("inference", {"CONDITION": "amy"}, "CONDITION: unknown key: it exists only for NETWORK_TYPE 'diffusion'"),
 ]
 
+
+def test_windows_of_rates_without_an_entry():
+    """As the base's own 60 and 30: half the frames, and before them a whole number of samples."""
+    train = section_from_values("train", {}, "diffusion")
+    computed = {fps: streaming_entry(fps, {}, train.AUDIO_PARAMS) for fps in (24, 25, 30, 48, 50, 60)}
+    assert {str(fps): computed[fps] for fps in (60, 30)} == train.STREAMING_CFG
+    for fps, entry in computed.items():
+        assert entry["left_truncate"] * 16000 % fps == 0 and entry["left_truncate"] >= fps // 5
+        assert entry["left_truncate"] + entry["block_frame_size"] + entry["right_truncate"] == fps
+        section_from_values("train", {"TARGET_FPS": fps}, "diffusion")
+    ntsc = {"TARGET_FPS": 29.97, "AUDIO_PARAMS": dict.fromkeys(("buffer_len", "padding_left", "padding_right"), 16016)}
+    train = section_from_values("train", ntsc, "diffusion")
+    assert streaming_entry(29.97, train.STREAMING_CFG, train.AUDIO_PARAMS)["block_frame_size"] == 15
+    own = {"left_truncate": 5}
+    assert streaming_entry(25.0, {"25": own}, train.AUDIO_PARAMS) == own
+
+
 WRONG_DIFFUSION = [
     ("train", {"TARGET_CHANNELS": ["skin_coeffs"]}, "TARGET_CHANNELS/0: must be one of 'skin_pose', 'tongue_pose'"),
-    ("train", {"TARGET_FPS": 25}, 'STREAMING_CFG: has no entry "25" for TARGET_FPS (entries: 60, 30); add one'),
+    (
+        "train",
+        {"TARGET_FPS": 29.97},
+        'STREAMING_CFG: has no entry "29.97" for TARGET_FPS, and none follows: 16000 samples (AUDIO_PARAMS/buffer_len) '
+        'are 29.97 frames; set AUDIO_PARAMS = {"buffer_len": 16016, "padding_left": 16016, "padding_right": 16016}',
+    ),
+    ("train", {"TARGET_FPS": 0.7}, "no window near fits; take a TARGET_FPS such as 24, 30"),
     (
         "train",
         {"STREAMING_CFG": {"60": {"left_truncate": 14}}},

@@ -124,6 +124,13 @@ def test_maya_round_trip_is_exact_and_mapped(tmp_path, wide, dtype, vertices):
     assert animation_header(tmp_path / "a.b.xml") == (5, vertices, 30)
 
 
+@pytest.mark.parametrize("whole", [24, 30, 60])
+def test_maya_caches_call_ntsc_rates_by_the_whole_one(tmp_path, whole):
+    for fps in (whole * 1000 / 1001, round(whole * 1000 / 1001, 3)):
+        write_maya_cache(tmp_path / "a", mesh(), fps, "headShape")
+        assert read_maya_cache(tmp_path / "a.xml").fps == whole
+
+
 @pytest.mark.parametrize("wide", [False, True])
 def test_maya_writer_equals_the_second_writer(tmp_path, wide):
     x = mesh()
@@ -298,8 +305,8 @@ def test_maya_per_frame_files_missing_or_cut(tmp_path):
 
 
 def test_maya_writer_refuses(tmp_path):
-    with pytest.raises(ValueError, match="29.97"):
-        write_maya_cache(tmp_path / "a", mesh(), 29.97, "face")
+    with pytest.raises(ValueError, match=r"29\.9 fps"):
+        write_maya_cache(tmp_path / "a", mesh(), 29.9, "face")
     with pytest.raises(ValueError, match=r"\(T, V, 3\)"):
         write_maya_cache(tmp_path / "a", mesh()[0], 30, "face")
     assert not list(tmp_path.iterdir())

@@ -1,12 +1,14 @@
 """Recordings and rigs of other programs become data sets: names, rates, sounds, units, and the way back."""
 
 import base64
+import csv
 import dataclasses
 import json
 import re
 import runpy
 import shutil
 import struct
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ from audio2face.formats.json_file import read_json
 from audio2face.formats.rig import read_rig_file
 from audio2face.formats.scene import MorphMesh
 from audio2face.formats.sound import read_sound, write_sound
+from audio2face.formats.time_code import parse_time_code
 from audio2face.geometry.rigid import rigid_motion
 from audio2face.importing import curves as curve
 from audio2face.importing.arkit_rig import CURVES, match_names
@@ -259,6 +262,76 @@ def test_rates_of_time_codes(tmp_path):
     np.testing.assert_allclose(times, np.arange(100) / 29.97, atol=1e-9)
 
 
+def coded(tmp_path, codes):
+    """A recording with these time codes, whose jaw opens by 0.001 a row."""
+    rows = [f"{code},{i / 1000}" for i, code in enumerate(codes)]
+    return recording(tmp_path, rows, ["Timecode", "JawOpen"])
+
+
+def codes(frames, base, mark=":"):
+    """Time codes of frame counts (whole or not) of `base` a second."""
+    for frame in frames:
+        seconds, part = divmod(frame, base)
+        seconds = int(seconds) % 86400
+        text = f"{part:06.3f}" if part % 1 else f"{int(part):02d}"
+        yield f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{mark}{text}"
+
+
+@pytest.mark.parametrize("base", [24, 25, 30, 48, 50, 60])
+@pytest.mark.parametrize("rate", [24, 25, 30, 48, 50, 60])
+@pytest.mark.parametrize("whole", [False, True], ids=["sub-frames", "whole codes"])
+def test_the_rate_is_that_of_rows_not_of_codes(tmp_path, base, rate, whole):
+    exact = 86396 * base + np.arange(6 * rate) * base / rate + 0.169  # and past midnight
+    read = read_arkit_csv(coded(tmp_path, codes(np.floor(exact) if whole else exact, base)))
+    assert read.fps == rate and read.clock.counted_per_s == base and read.clock.missing == 0
+    slack = 1 / base if whole else 1e-4
+    np.testing.assert_allclose(read.times_s, np.arange(6 * rate) / rate, atol=slack)
+    assert read.start_s == pytest.approx(86396, abs=1 / base)
+
+
+def test_lost_and_repeated_codes(tmp_path):
+    frames = np.delete(np.arange(600), [50, 51, 200, 330])
+    frames[100] = frames[99]  # the next code is missing in its place
+    read = read_arkit_csv(coded(tmp_path, codes(frames, 60)))
+    assert (read.fps, read.clock.missing, read.clock.repeated) == (60, 4, 1)
+    np.testing.assert_allclose(read.times_s, np.delete(np.arange(600), [50, 51, 200, 330]) / 60, atol=1e-9)
+    read = read_arkit_csv(coded(tmp_path, codes(np.insert(np.arange(600), 100, 99), 60)))  # a row too many
+    assert read.fps == 60 and read.times_s[99:102] * 60 == pytest.approx([99, 99.5, 100])
+
+
+def test_lost_rows_do_not_slow_the_rate(tmp_path):
+    """One in 25 lost by chance is not 24 a second."""
+    kept = np.flatnonzero(np.random.default_rng(0).random(750) > 0.04)
+    for base in (25, 50, 60):
+        for shift in (0.0, 0.25):
+            read = read_arkit_csv(coded(tmp_path, codes(kept + shift, base)))
+            assert (read.fps, read.clock.missing) == (base, kept[-1] - kept[0] + 1 - len(kept))
+
+
+def test_drop_frame_codes_keep_to_the_clock(tmp_path):
+    count = np.arange(30 * 61 + 40)
+    labels = count + 2 * (count >= 30 * 60) + 30 * 60 * 10  # minute 11 begins with frame 2
+    for mark in ":;":
+        read = read_arkit_csv(coded(tmp_path, codes(labels, 30, mark)))
+        assert read.clock.drop_frame and read.fps == pytest.approx(30 / 1.001) and read.clock.missing == 0
+        np.testing.assert_allclose(read.times_s, count * 1.001 / 30, atol=1e-9)
+        assert read.start_s == pytest.approx(600, abs=0.02)
+    frames = np.arange(200) + 60 * 3600
+    read = read_arkit_csv(coded(tmp_path, codes(frames, 60)), 59.94)
+    assert read.fps == pytest.approx(59.94) and read.start_s == pytest.approx(3600 * 60 / 59.94)
+
+
+def test_codes_beyond_the_rate_given(tmp_path):
+    with pytest.raises(ValueError, match=r"line 32: time code 00:00:00:30 counts beyond 30 .*--csv-fps"):
+        read_arkit_csv(coded(tmp_path, codes(np.arange(90), 60)), 30)
+
+
+def test_time_codes_of_other_layouts_are_refused():
+    for text in ("00:00:01", "a:b:c:d", "00:00:00:nan", "-1:00:00:00", "00:00:00:1e9", ""):
+        with pytest.raises(ValueError, match=r"HH:MM:SS:FF\.fff"):
+            parse_time_code(text)
+
+
 def test_other_columns_rows_without_a_face_and_midnight(tmp_path):
     header = ["Timecode", "JawOpen", "Unknown", "eyeBlinkLeft"]
     read = read_arkit_csv(recording(tmp_path, ["23:59:59:29.500,0.25,7,1", "00:00:00:00.500,0.5,7,0"], header), 30)
@@ -389,6 +462,8 @@ def test_broadcast_waves_are_laid_by_time_code(tmp_path):
     assert sound.start_s == 3600 and read_take_sound(tmp_path / "a.wav").start_s is None
     assert time_code_offset(sound, 3600.5) == pytest.approx(0.5)
     assert time_code_offset(sound, 7200) is None  # the codes are of different clocks
+    late = dataclasses.replace(sound, start_s=86399.5)
+    assert time_code_offset(late, 0.25) == time_code_offset(late, 86400.25) == pytest.approx(0.75)  # past midnight
     samples, rate = begin_at(sound, 0.5, 1.0)
     np.testing.assert_array_equal(samples, sound.samples[8000:24000])
     samples, _ = begin_at(sound, -0.25, 1.0)
@@ -408,6 +483,88 @@ def test_sound_of_a_film(tmp_path):
     sound = read_take_sound(tmp_path / "a.mov")
     assert sound.rate == 48000
     np.testing.assert_allclose(sound.samples[:, 0], tone, atol=1e-4)
+
+
+def film(path, codec, pieces, rate=48000, picture_s=None, fps=Fraction(30), code=None):
+    """A film of pieces [(first sample, samples)] and, from `picture_s` on, pictures, the first of time code `code`."""
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w") as container:
+        if code:
+            container.metadata["timecode"] = code
+        sound = container.add_stream(codec, rate=rate, layout="mono")
+        if picture_s is not None:
+            picture = container.add_stream("mpeg4", rate=fps)
+            picture.width = picture.height = 32
+            for i in range(15):
+                frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), "rgb24")
+                frame.pts = round(30 * picture_s) + i
+                container.mux(picture.encode(frame))
+            container.mux(picture.encode(None))
+        for first, samples in pieces:
+            kind = sound.format.name
+            block = samples[None] if kind == "fltp" else (samples * 32767).astype(np.int16)[None]
+            frame = av.AudioFrame.from_ndarray(block.astype(np.float32) if kind == "fltp" else block, kind, "mono")
+            frame.sample_rate, frame.pts, frame.time_base = rate, first, Fraction(1, rate)
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode(None))
+    return read_take_sound(path)
+
+
+def tone(count):
+    return (0.3 * np.sin(np.arange(count) / 20)).astype(np.float32)
+
+
+def test_the_sound_of_a_film_stands_where_its_time_stamps_say(tmp_path):
+    """Half a second late, with a hole of 0.4 seconds, and from the first picture on."""
+    pieces = [(24000 + 1000 * i, tone(1000)) for i in range(24)] + [(67200, tone(9600))]
+    wanted = np.zeros(76800, np.float32)
+    for first, samples in pieces:
+        wanted[first : first + len(samples)] = samples
+    sound = film(tmp_path / "a.mkv", "pcm_s16le", pieces, picture_s=0.0)
+    np.testing.assert_allclose(sound.samples[:, 0], wanted, atol=1e-4)
+    sound = film(tmp_path / "b.mkv", "pcm_s16le", pieces, picture_s=1.0)  # the sound is first
+    np.testing.assert_allclose(sound.samples[:, 0], wanted[48000:], atol=1e-4)
+    for name in ("c.mov", "d.mkv"):
+        late = film(tmp_path / name, "pcm_s16le", pieces[:24], picture_s=0.0)
+        np.testing.assert_allclose(late.samples[:, 0], wanted[:48000], atol=1e-4)
+    for name in ("e.mov", "f.mkv", "g.avi"):
+        at_once = film(tmp_path / name, "pcm_s16le", [(0, tone(48000))], picture_s=0.0)
+        np.testing.assert_allclose(at_once.samples[:, 0], tone(48000), atol=1e-4)
+
+
+def test_sound_that_overlaps_is_not_put_behind(tmp_path):
+    first, second = tone(9600), -0.5 * tone(9600)
+    sound = film(tmp_path / "a.mkv", "pcm_s16le", [(0, first), (4800, second)], picture_s=0.0)
+    np.testing.assert_allclose(sound.samples[:, 0], np.concatenate([first, second[4800:]]), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("code", "fps", "seconds"),
+    [
+        ("10:00:00:15", Fraction(30), 36000.5),
+        ("10:00:00:00", Fraction(30000, 1001), 36036.0),  # without drop-frame such codes fall behind the clock
+        ("10:00:00;00", Fraction(30000, 1001), 35999.964),
+        ("00:01:00;02", Fraction(30000, 1001), 60.06),
+    ],
+)
+def test_the_time_code_of_a_film(tmp_path, code, fps, seconds):
+    sound = film(tmp_path / "a.mov", "pcm_s16le", [(0, tone(4800))], picture_s=0.0, fps=fps, code=code)
+    assert sound.start_s == pytest.approx(seconds, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.m4a", "a.mkv"])
+def test_silence_that_encoders_put_first_is_left_out(tmp_path, name):
+    click = np.zeros(44100, np.float32)
+    click[10000:10100] = 0.8
+    pieces = [(at, click[at : at + 1024]) for at in range(0, 44100, 1024)]
+    sound = film(tmp_path / name, "aac", pieces, 44100, None if name == "a.m4a" else 0.0)
+    loud = np.flatnonzero(np.abs(sound.samples[:, 0]) > 0.3)
+    assert abs(loud[0] - 10000) < 60 and abs(len(sound.samples) - 44100) <= 1200
+
+
+def test_damaged_time_stamps_do_not_fill_the_memory(tmp_path):
+    with pytest.raises(ValueError, match=r"a\.mkv: its sound jumps from 0\.\d to 90000\.0 s"):
+        film(tmp_path / "a.mkv", "pcm_s16le", [(0, tone(9600)), (48000 * 90000, tone(9600))])
 
 
 def test_rigid_motion():
@@ -498,6 +655,109 @@ def test_maps_are_checked(place, capsys):
     assert live_link(place, "--map", str(place / "map.json")) == 2
     told = capsys.readouterr().err
     assert "like 'jawOpen'" in told and "like 'wrinkle'" in told
+
+
+def rewritten(path, change):
+    """Change the rows of a recording: {column: text} in, the same out."""
+    with path.open(newline="") as file:
+        rows = [change(row) for row in csv.DictReader(file)]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def times(factor, names):
+    return lambda row: row | {name: repr(float(row[name]) * factor) for name in names}
+
+
+def skin_of(place, name="a"):
+    return np.load(place / f"datasets/anna/cache/skin/{name}/{name}.npy")
+
+
+def eyes_of(place, name="a"):
+    with np.load(place / "datasets/anna/xform/eye_rotations_all.npz") as file:
+        return file[file.files[0]]
+
+
+def test_thirty_rows_a_second_by_codes_of_sixty(place, capsys):
+    write_take(place / "takes", "a", 1)
+    assert live_link(place) == 0
+    wanted = skin_of(place)
+    fresh = codes(np.arange(90) * 2 + 0.169, 60)
+    rewritten(place / "takes/a.csv", lambda row: row | {"Timecode": next(fresh)})
+    capsys.readouterr()
+    assert live_link(place, "--replace") == 0
+    assert "recordings: 30 frames a second by time codes that count 60\n" in capsys.readouterr().out
+    assert "CACHE_FPS = {'anna': 30.0}" in (place / "configs/anna/config_dataset.py").read_text().replace('"', "'")
+    np.testing.assert_allclose(skin_of(place), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize(("whole", "unit"), [(100, "percent"), (255, "bytes")])
+def test_weights_in_other_units_are_refused_or_scaled(place, capsys, whole, unit):
+    for name in "ab":
+        write_take(place / "takes", name, 1)
+    assert live_link(place) == 0
+    wanted = skin_of(place)
+    for name in "ab":
+        rewritten(place / f"takes/{name}.csv", times(whole, ARKIT_NAMES))
+    capsys.readouterr()
+    assert live_link(place, "--replace") == 2
+    for name, line in zip("ab", capsys.readouterr().err.splitlines(), strict=True):
+        assert (
+            f"{name}.csv: weights up to {whole} (EyeBlinkLeft), " in line and f"{unit}? Pass --scale 1/{whole}" in line
+        )
+    assert live_link(place, "--replace", "--scale", f"1/{whole}") == 0
+    np.testing.assert_allclose(skin_of(place), wanted, atol=1e-5)
+    write_take(place / "takes", "b", 1)  # one of 0 to 1 among the others
+    assert live_link(place, "--replace", "--scale", f"1/{whole}") == 2
+    assert "b.csv: weights only up to 0.0" in capsys.readouterr().err
+
+
+def test_angles_in_degrees_are_refused_or_turned(place, capsys):
+    angles = [f"{side}Eye{turn}" for side in ("Left", "Right") for turn in ("Yaw", "Pitch")]
+    write_take(place / "takes", "a", 1)
+    assert live_link(place) == 0
+    wanted = eyes_of(place)
+    assert np.ptp(wanted) > 5
+    rewritten(place / "takes/a.csv", times(180 / np.pi, angles))
+    capsys.readouterr()
+    assert live_link(place, "--replace") == 2
+    assert re.search(
+        r"a\.csv: \w+Eye(Yaw|Pitch) up to [\d.]+ radians: degrees\? Pass --degrees", capsys.readouterr().err
+    )
+    assert live_link(place, "--replace", "--degrees") == 0
+    np.testing.assert_allclose(eyes_of(place), wanted, atol=1e-4)
+
+
+def test_what_is_odd_in_time_and_gaze_is_reported(place, capsys):
+    """As trackers of one camera write: uneven stamps, a lost row, eyes that rest below straight ahead."""
+    write_take(place / "takes", "a", 1)
+    write_take(place / "takes", "b", 2)
+    jitter = np.random.default_rng(0).uniform(-0.2, 0.2, 90)
+    fresh = codes(np.where(np.arange(90) < 40, np.arange(90), np.arange(90) + 1) + 3 + jitter, 30)
+    down = 9 * np.pi / 180
+    for name in "ab":
+        rewritten(
+            place / f"takes/{name}.csv",
+            lambda row: row | {f"{s}EyePitch": repr(float(row[f"{s}EyePitch"]) + down) for s in ("Left", "Right")},
+        )
+    rewritten(place / "takes/a.csv", lambda row: row | {"Timecode": next(fresh)})
+    assert live_link(place) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"\na: 1 frame\(s\) missing, frames up to \d+ ms early or late; placed by their time codes\n", out)
+    assert "\nb: " not in out and re.search(r"\ngaze: the eyes rest (8|9|10)° down", out)
+
+
+def test_the_sound_of_a_take_from_a_film_that_starts_late(place):
+    write_take(place / "takes", "a", 1)
+    samples, rate = read_sound(place / "takes/a.wav")
+    (place / "takes/a.wav").unlink()
+    film(place / "takes/a.mov", "pcm_s16le", [(rate // 2, samples[:, 0])], rate, 0.0)
+    assert live_link(place) == 0
+    heard, rate = read_sound(place / "datasets/anna/audio/a.wav")
+    assert not heard[: rate // 2].any()
+    np.testing.assert_allclose(heard[rate // 2 :, 0], samples[: len(heard) - rate // 2, 0], atol=1e-4)
 
 
 def test_round_trip_with_our_own_export(place, rig):

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from audio2face.formats.npy import read_npz, write_npz
 from audio2face.postprocess import blendshapes
 from audio2face.preproc.blendshapes import clean_blendshapes, ready_blendshapes
 from audio2face.preproc.bundle import Placeholders, RestData, affine_of, build_bundle, spread_points
+from audio2face.preproc.caches import Cache, frame_rate
 from audio2face.preproc.inputs import build_inputs
 from audio2face.preproc.reuse import digest
 from audio2face.preproc.shots import emotions_in, shot_emotions, shot_language
@@ -421,6 +423,20 @@ def test_frame_rate_of_a_cache_that_contradicts(project):
     write_actor(project.path / "datasets/maya", "maya")
     text = project.problems(root="/datasets/maya", dataset={"CACHE_FPS": {"ann": 25}})
     assert "CACHE_FPS says 25" in text and "30 frames a second" in text
+
+
+@pytest.mark.parametrize("whole", [24, 30, 60])
+def test_ntsc_rates_are_no_contradiction(whole):
+    def caches(*rates):
+        return {str(i): Cache(str(i), Path(f"{i}.xml"), 9, 9, rate) for i, rate in enumerate(rates)}
+
+    for ntsc in (whole * 1000 / 1001, round(whole * 1000 / 1001, 3), round(whole * 1000 / 1001, 2)):
+        assert frame_rate(caches(whole, None, ntsc), ntsc, "ann") == (ntsc, [])
+        assert frame_rate(caches(ntsc), whole, "ann") == (whole, [])
+    assert frame_rate(caches(whole, whole * 1000 / 1001), None, "ann") == (whole * 1000 / 1001, [])
+    for other in (0.995 * whole, 1.002 * whole, 25):
+        assert "CACHE_FPS says" in frame_rate(caches(whole), other, "ann")[1][0]
+        assert "do not tell" in frame_rate(caches(whole, other), None, "ann")[1][0]
 
 
 def test_blendshapes_are_checked_and_forced_to_what_the_runtime_reads():

@@ -9,6 +9,7 @@ import pytest
 import torch
 from fake_diffusion import use_project, write_actor, write_project
 
+from audio2face.audio.streaming import Streaming
 from audio2face.commands import preproc
 from audio2face.config import load_config, section_from_values
 from audio2face.data.held_out import NOTHING_HELD_OUT, held_out_shots
@@ -190,10 +191,23 @@ def test_every_actor_needs_a_clip(inputs_of):
 def test_what_cannot_be_exported_is_told_before_training(inputs_of):
     odd = {"audio_pad_left": 16000, "audio_pad_right": 16000, "window_size": 16000}
     odd |= {"left_truncate": 5, "block_frame_size": 15, "right_truncate": 5}
-    with pytest.raises(UserError, match="windows of 25 frames with 2 steps and 175 values a frame"):
-        diffusion_setup.build(inputs_of(TARGET_FPS=25.0, STREAMING_CFG={"25": odd}), Runtime(CPU))
+    for entries in ({"25": odd}, {}):
+        with pytest.raises(
+            UserError, match='windows of 25 frames with 2 steps and 175 values a frame.*"buffer_len": 15360'
+        ):
+            diffusion_setup.build(inputs_of(TARGET_FPS=25.0, STREAMING_CFG=entries), Runtime(CPU))
+    even = dict.fromkeys(("buffer_len", "padding_left", "padding_right"), 15360)
+    training = diffusion_setup.build(inputs_of(TARGET_FPS=25.0, AUDIO_PARAMS=even), Runtime(CPU))
+    assert Streaming.of(training.spec.extra["streaming"]) == Streaming(6, 12, 6, window=15360, pad_left=15360)
     with pytest.raises(UserError, match="NUM_DIFFUSION_STEPS: '2'"):
         diffusion_setup.build(inputs_of(DIFFUSION_STEPS=1), Runtime(CPU))
+
+
+def test_windows_are_computed_for_a_rate_without_an_entry(inputs_of):
+    training = diffusion_setup.build(inputs_of(TARGET_FPS=24.0, STREAMING_CFG={}), Runtime(CPU))
+    streaming = Streaming.of(training.spec.extra["streaming"])
+    assert streaming == Streaming(left=6, centre=12, right=6, window=16000, pad_left=16000)
+    assert streaming.lead.is_integer()
 
 
 def test_shapes_from_elsewhere_go_all_the_way(root, inputs_of, tmp_path):

@@ -13,11 +13,14 @@ import numpy as np
 import pytest
 from view_client import end, serve
 
+from audio2face.artifacts.dataset_files import DatasetFiles
 from audio2face.commands.view import Wish, build_library
 from audio2face.formats.json_file import write_json
+from audio2face.formats.maya_cache import write_maya_cache
 from audio2face.types import UserError
 from audio2face.viewer.library import Library
 from audio2face.viewer.server import ViewServer
+from audio2face.viewer.sources import truth_track
 from runners import view
 
 
@@ -209,3 +212,12 @@ def test_ctrl_c_is_how_the_viewer_ends(place):
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 0 and not errors
+
+
+def test_a_shot_keeps_time_at_ntsc_rates(tmp_path):
+    """Maya's caches say 24 where 23.976 is meant."""
+    (tmp_path / "one").mkdir()
+    write_maya_cache(tmp_path / "one/one", np.zeros((9, 4, 3), np.float32), 24, "headShape")
+    files = DatasetFiles("ann", skin_cache_root=tmp_path)
+    fps = {rate: truth_track(files, "one", rate, 0, {}).fps for rate in (23.976, 24.0, 30.0)}
+    assert fps == {23.976: 23.976, 24.0: 24.0, 30.0: 24.0}

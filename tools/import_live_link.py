@@ -2,7 +2,7 @@
 """Make a data set, and a project that trains on it, from Live Link Face recordings and a blendshape rig.
 
 TAKES are .csv recordings (the app's, or this framework's arkit_csv export) or folders of them. The sound of a take has
-its name (.wav, .mp3, .mov, …) and lies beside it or in --audio; when sound and recording have time codes (broadcast
+its name (.wav, .mp3, .mov, .mkv, …) and lies beside it or in --audio; when sound and recording have time codes (broadcast
 waves, films) they are laid over each other by them, else both begin together. The rig is a .glb or .gltf with morph
 targets, a .usd with blend shapes, a folder of .obj files (neutral.obj and one for each shape), or an .npz like bs_skin.npz.
 
@@ -11,6 +11,7 @@ targets, a .usd with blend shapes, a folder of .obj files (neutral.obj and one f
     python run_train.py anna
 
     python tools/import_live_link.py takes/ --rig anna.usd --actor anna --fps 30 --emotions joy anger --language de
+    python tools/import_live_link.py takes/ --rig anna.glb --actor anna --scale 1/100      # weights in percent
     python tools/import_live_link.py a.csv b.csv --rig shapes/ --rest base --units mm --map names.json --actor anna
 
 names.json: {"jawOpen": "Mouth_Open", "browInnerUp": ["Brow_L", "Brow_R"], "cheekPuff": {"Puff": 0.5}}
@@ -21,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,6 +57,10 @@ def main(argv: list[str] | None = None) -> int:
     takes.add_argument("--audio-offset", type=float, default=0.0, metavar="S", help="seconds of sound to leave out")
     takes.add_argument("--sample-rate", type=int, help="of the sounds written (default: as recorded)")
     takes.add_argument(
+        "--scale", type=fraction, default=1.0, help="of the weights: 1/100 for percent, 1/255 for bytes (default: 1)"
+    )
+    takes.add_argument("--degrees", action="store_true", help="turns are in degrees (default: radians, as the app's)")
+    takes.add_argument(
         "--look-degrees", type=float, default=LOOK_DEGREES, help="a look curve of 1 (default: %(default)s)"
     )
     args = parser.parse_args(argv)
@@ -65,7 +71,7 @@ def convert(args: argparse.Namespace) -> list[str]:
     """Import as the arguments say; returns lines to print. Raises UserError for what cannot be imported."""
     problems = [
         f"--{name.replace('_', '-')} must be above 0"
-        for name in ("fps", "csv_fps", "sample_rate", "look_degrees")
+        for name in ("fps", "csv_fps", "sample_rate", "look_degrees", "scale")
         if (value := getattr(args, name)) is not None and not value > 0
     ]
     if args.sample_rate is not None and args.sample_rate < 16000:
@@ -81,10 +87,19 @@ def convert(args: argparse.Namespace) -> list[str]:
         not args.no_jaw,
     )  # fmt: skip
     takes = TakeOptions(
-        tuple(args.takes), args.audio, args.fps, args.csv_fps, args.audio_offset, args.sample_rate, args.look_degrees
-    )
+        tuple(args.takes), args.audio, args.fps, args.csv_fps, args.audio_offset, args.sample_rate, args.look_degrees,
+        args.scale, args.degrees,
+    )  # fmt: skip
     written, fps, notes = import_live_link(target.home, rig, takes, args.replace)
     return [*notes, *finish(target, written, fps, "recordings of ARKit curves")]
+
+
+def fraction(text: str) -> float:
+    """A number, or a fraction such as 1/255."""
+    try:
+        return float(Fraction(text))
+    except ZeroDivisionError as error:
+        raise ValueError(text) from error
 
 
 def _map(path: Path) -> dict:

@@ -14,7 +14,7 @@ SKIN_CACHE_ROOT are required; what is missing is replaced by a placeholder that 
 ACTOR_NAMES = []
 
 # Frame rate of an actor's animation caches (skin, tongue, jaw and eyes share it). A rate written inside a cache file
-# is compared with it and a contradiction is refused.
+# is compared with it and a contradiction is refused; 24, 30 or 60 in a file may be 23.976, 29.97 or 59.94.
 # Type: {actor: frames per second, > 0}, required for every actor; `29.97` is fine.
 # Change: always. Never set it to make a wrong length fit: sound and face would drift apart.
 CACHE_FPS = {}

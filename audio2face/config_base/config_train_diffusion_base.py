@@ -84,9 +84,9 @@ MEAN_GEOMETRY_FPATH = {}
 # Change: leave out a channel whose data is bad.
 TARGET_CHANNELS = ["skin_pose", "tongue_pose", "jaw", "eye"]
 
-# Frame rate at which the network is trained and run. Caches of another rate are resampled by time. STREAMING_CFG must
-# have an entry for it.
-# Type: frames per second, > 0; 30 and 60 have an entry.
+# Frame rate at which the network is trained and run. Caches of another rate are resampled by time. Without an entry in
+# STREAMING_CFG one is computed.
+# Type: frames per second, > 0, of which AUDIO_PARAMS' buffer_len holds a whole number.
 # Change: 30 is twice as fast and does for most speech.
 TARGET_FPS = 60.0
 
@@ -354,7 +354,8 @@ TIMESTEP_RESPACING = ""
 
 # How the deployed model streams, by frame rate: each window of sound gives `left_truncate + block_frame_size +
 # right_truncate` frames, of which the middle block is used. The number of these frames must be window_size at this
-# frame rate. Add an entry to train at another rate.
+# frame rate. For other rates (24, 25, 48, 50 …) an entry is computed: half of the frames are the block, a quarter comes
+# before it. Add one to choose otherwise.
 STREAMING_CFG = {
     "60": {
         # Silence in front of the sound.

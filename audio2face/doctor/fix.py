@@ -27,9 +27,10 @@ from audio2face.doctor.sync import deviating
 from audio2face.formats.json_file import write_json
 from audio2face.formats.npy import read_npz, write_npy, write_npz
 from audio2face.formats.sound import SOUND_SUFFIXES, read_sound, sound_info, with_right_header, write_sound
+from audio2face.formats.time_code import same_rate
 from audio2face.listing import is_system_file, natural_order
 from audio2face.paths import external_path, host_root
-from audio2face.preproc.caches import FPS_TOLERANCE, Cache
+from audio2face.preproc.caches import Cache
 from audio2face.types import UserError
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def _plan(report: ActorReport, subject: Subject) -> dict[str, ShotPlan]:
     for shot in subject.shots:
         cache = subject.skin.caches[shot.name]
         plan = ShotPlan(shot.name, shot.num_frames, late.get(shot.name, 0.0))
-        if cache.fps is not None and abs(cache.fps - subject.fps) > FPS_TOLERANCE * subject.fps:
+        if cache.fps is not None and not same_rate(cache.fps, subject.fps):
             plan.own_fps = cache.fps
             plan.num_frames = resampled_length(cache.num_frames, cache.fps, subject.fps)
             plan.changes.append(f"animation brought from {cache.fps:g} to {subject.fps:g} frames a second")

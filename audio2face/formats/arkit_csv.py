@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from audio2face.formats.git_lfs import refuse_pointer
+from audio2face.formats.time_code import (
+    DAY,
+    NTSC,
+    counted_rate,
+    drops_frames,
+    elapsed,
+    parse_time_code,
+    rate_of,
+    same_rate,
+    spread,
+)
 from audio2face.paths import atomic
 
 _LEFT_EYE = "EyeBlink EyeLookDown EyeLookIn EyeLookOut EyeLookUp EyeSquint EyeWide".split()
@@ -30,7 +41,23 @@ ROTATION_NAMES = tuple(
 )  # radians
 COLUMNS = (*ARKIT_NAMES, *ROTATION_NAMES)
 HEADER = ("Timecode", "BlendShapeCount", *COLUMNS)
-RATES = (24, 25, 30, 48, 50, 60, 100, 120)  # frames a second that time codes count
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What a recording's time codes say: rows a second, frames that codes count in one, and how long their day lasts.
+
+    `missing` rows have a code and no row, `repeated` ones the code of the row before; `uneven_s` is how far most steps
+    from row to row are from the mean.
+    """
+
+    rows_per_s: float = 0.0
+    counted_per_s: float = 0.0
+    drop_frame: bool = False
+    day_s: float = float(DAY)
+    missing: int = 0
+    repeated: int = 0
+    uneven_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -38,7 +65,7 @@ class ArkitRecording:
     """`values` (T, 61) float32 in the order of COLUMNS; `times_s` (T,) by the time codes, from the first of these rows.
 
     `start_s` is the first row's time code in seconds since midnight, `lead_s` how long rows without a face came before
-    it. `columns` are those of COLUMNS that the file has, `unknown` its other columns; `fps` counts the time codes.
+    it. `columns` are those of COLUMNS that the file has, `unknown` its other columns.
     """
 
     values: np.ndarray
@@ -47,7 +74,12 @@ class ArkitRecording:
     lead_s: float = 0.0
     columns: tuple[str, ...] = COLUMNS
     unknown: tuple[str, ...] = ()
-    fps: float = 0.0
+    clock: Clock = Clock()
+
+    @property
+    def fps(self) -> float:
+        """Rows a second."""
+        return self.clock.rows_per_s
 
     def weight(self, name: str) -> np.ndarray:
         """The weights (T,) of an ARKit shape, whatever the case of its first letter. KeyError for an unknown name."""
@@ -55,6 +87,12 @@ class ArkitRecording:
         if column is None:
             raise KeyError(name)
         return self.values[:, column]
+
+    def peak(self, names: Sequence[str]) -> tuple[str, float]:
+        """Which of these columns of one frame at least is farthest from 0, and how far."""
+        columns = [COLUMNS.index(name) for name in names]
+        peaks = np.abs(self.values[:, columns]).max(axis=0)
+        return names[int(peaks.argmax())], float(peaks.max())
 
 
 def arkit_columns(names: list[str] | tuple[str, ...]) -> dict[int, int]:
@@ -129,7 +167,7 @@ def read_arkit_csv(path: str | os.PathLike[str], fps: float | None = None) -> Ar
                 raise ValueError(f"{path}: line {rows.line_num}: expected numbers, found NaN or infinity")
             kept.append(len(codes) - 1)
             values.append(line)
-    fps, stamps = _stamps(path, codes, fps)
+    clock, stamps = _stamps(path, codes, fps)
     times = stamps[kept] if kept else np.zeros(0)
     start = float(times[0]) if kept else 0.0
     return ArkitRecording(
@@ -139,33 +177,53 @@ def read_arkit_csv(path: str | os.PathLike[str], fps: float | None = None) -> Ar
         lead_s=start - float(stamps[0]) if kept else 0.0,
         columns=tuple(COLUMNS[column] for column in columns if column is not None),
         unknown=tuple(n for n, c in zip(header[1:], columns[1:], strict=True) if c is None and n != header[count or 0]),
-        fps=fps,
+        clock=clock,
     )
 
 
-def _stamps(path: Path, codes: list[tuple[int, str]], fps: float | None) -> tuple[float, np.ndarray]:
-    """The rate of time codes [(line, code)] and their seconds since midnight."""
+def _stamps(path: Path, codes: list[tuple[int, str]], fps: float | None) -> tuple[Clock, np.ndarray]:
+    """What time codes [(line, code)] say of the rate, and their seconds since midnight."""
     parts = []
     for line, code in codes:
         try:
-            parts.append(_parts(code))
+            parts.append(parse_time_code(code))
         except ValueError as error:
             raise ValueError(f"{path}: line {line}: {error}") from error
-    table = np.array(parts).reshape(-1, 2)
-    if fps is None:
-        highest = int(table[:, 1].max(initial=0))  # a whole second shows every frame number
-        rates = [rate for rate in RATES if rate > highest]
-        whole = len(table) and table[-1, 0] - table[0, 0] >= 2
-        if not rates or not whole or rates[0] - highest > 2:
-            raise ValueError(f"{path}: the rate of its time codes cannot be told; give it (--csv-fps)")
-        fps = float(rates[0])
-    seconds = (table[:, 0] * max(round(fps), 1) + table[:, 1]) / fps  # codes count whole frames: 29.97 runs slow
-    seconds = seconds + 86400.0 * np.concatenate([[0], np.cumsum(np.diff(seconds) < -43200)])  # past midnight
-    backwards = np.flatnonzero(np.diff(seconds) < 0)
+    table = np.array(parts, np.float64).reshape(-1, 3)
+    seconds, frames = table[:, 0], table[:, 1]
+    seconds = seconds + DAY * np.concatenate([[0], np.cumsum(np.diff(seconds) < -DAY / 2)])  # past midnight
+    base = counted_rate(seconds, frames) if fps is None else max(round(fps), 1)
+    if base is None:
+        raise ValueError(f"{path}: the rate of its time codes cannot be told; give it (--csv-fps)")
+    beyond = np.flatnonzero(frames >= base)
+    if len(beyond):
+        line, code = codes[int(beyond[0])]
+        raise ValueError(f"{path}: line {line}: time code {code} counts beyond {base} frames a second (--csv-fps)")
+    drop = bool(table[:, 2].any()) or drops_frames(seconds, frames, base)
+    fps = fps or base * (NTSC if drop else 1.0)
+    times = elapsed(seconds, frames, fps, drop)
+    backwards = np.flatnonzero(np.diff(times) < 0)
     if len(backwards):
         line, code = codes[int(backwards[0]) + 1]
         raise ValueError(f"{path}: line {line}: time code {code} lies before that of the line above; wrong rate?")
-    return fps, seconds
+    rounded = 1 / fps if not np.any(frames % 1) else 0.0
+    return _clock(times, fps, drop, rounded), spread(times)
+
+
+def _clock(times: np.ndarray, fps: float, drop: bool, rounded_s: float) -> Clock:
+    steps = np.diff(spread(times))
+    rate = rate_of(spread(times), fps / max(round(fps), 1), rounded_s)
+    near = steps[steps < 1.6 / rate] if rate else steps
+    slack = 0.0 if same_rate(rate, fps) else rounded_s
+    return Clock(
+        rows_per_s=rate,
+        counted_per_s=fps,
+        drop_frame=drop,
+        day_s=float(elapsed(np.array(DAY), np.array(0), fps, drop)),
+        missing=int(np.maximum(np.rint((steps - slack) * rate) - 1, 0).sum()),
+        repeated=int((np.diff(times) == 0).sum()) if rate <= 1.1 * fps else 0,
+        uneven_s=float(np.percentile(np.abs(near - near.mean()), 75)) if len(near) else 0.0,
+    )
 
 
 _PLACES = {name.lower(): column for column, name in enumerate(COLUMNS)}
@@ -173,14 +231,3 @@ _PLACES = {name.lower(): column for column, name in enumerate(COLUMNS)}
 
 def _column(name: str) -> int | None:
     return _PLACES.get(name.lower())
-
-
-def _parts(timecode: str) -> tuple[float, float]:
-    """Whole seconds and frames of HH:MM:SS:FF.fff."""
-    parts = timecode.replace(";", ":").split(":")
-    if len(parts) != 4:
-        raise ValueError(f"expected a time code HH:MM:SS:FF.fff, found {timecode!r}")
-    hours, minutes, seconds, frames = map(float, parts)
-    if not 0 <= hours + minutes + seconds + frames < 1e6:
-        raise ValueError(f"expected a time code HH:MM:SS:FF.fff, found {timecode!r}")
-    return hours * 3600 + minutes * 60 + seconds, frames

@@ -19,6 +19,7 @@ import numpy as np
 from audio2face.formats import maya_chunks
 from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.formats.maya_chunks import VECTOR_TYPES, Sample, open_chunks, read_groups, read_samples
+from audio2face.formats.time_code import same_rate
 from audio2face.paths import atomic
 
 logger = logging.getLogger(__name__)
@@ -103,15 +104,17 @@ def write_maya_cache(
     """Write frames (T, V, 3) as `path`.xml and its data file beside it; returns both paths.
 
     float64 is kept, everything else becomes float32. The data file is .mc, or .mcx when it would pass `for4_limit` bytes.
-    Raises ValueError when a frame is not a whole number of ticks (6000 / fps) or the shape is wrong.
+    23.976, 29.97 and 59.94 frames a second are written as 24, 30 and 60, as Maya does. Raises ValueError when a frame of
+    another rate is not a whole number of ticks (6000 / fps) or the shape is wrong.
     """
     path = Path(path)
     if path.suffix.lower() != ".xml":
         path = path.with_name(path.name + ".xml")
     if frames.ndim != 3 or frames.shape[2] != 3 or 0 in frames.shape:
         raise ValueError(f"{path}: expected frames (T, V, 3), not {frames.shape}")
-    step = round(TICKS_PER_SECOND / fps)
-    if step < 1 or abs(TICKS_PER_SECOND / fps - step) > 1e-6:
+    whole = round(fps) if same_rate(round(fps), fps) else fps
+    step = round(TICKS_PER_SECOND / whole)
+    if step < 1 or abs(TICKS_PER_SECOND / whole - step) > 1e-6:
         raise ValueError(f"{path}: a Maya cache needs a whole number of ticks per frame, 6000 / {fps} fps is not one")
     tag = b"DVCA" if frames.dtype == np.float64 else b"FVCA"
     ticks = range(start_frame * step, (start_frame + len(frames)) * step, step)

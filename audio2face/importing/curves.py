@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -31,6 +32,13 @@ def at_rate(recording: ArkitRecording, fps: float) -> np.ndarray:
     after = np.minimum(first + 1, len(recording.values) - 1)
     share = (position - first).astype(np.float32)[:, None]
     return (1 - share) * recording.values[first] + share * recording.values[after]
+
+
+def scaled(recording: ArkitRecording, factor: float, degrees: bool) -> ArkitRecording:
+    """A recording whose weights are times `factor`, and whose angles were degrees."""
+    factors = np.full(len(COLUMNS), factor, np.float32)
+    factors[len(ARKIT_NAMES) :] = np.pi / 180 if degrees else 1.0
+    return replace(recording, values=recording.values * factors)
 
 
 def spans(recording: ArkitRecording, fps: float) -> list[tuple[int, int]]:

@@ -13,6 +13,7 @@ from audio2face.formats.arkit_csv import ARKIT_NAMES, ArkitRecording, read_arkit
 from audio2face.formats.git_lfs import pointer_problems
 from audio2face.formats.rig import RigFile, read_rig_file
 from audio2face.formats.scene import MorphMesh
+from audio2face.formats.time_code import RATES, same_rate
 from audio2face.importing import curves as curve
 from audio2face.importing.arkit_rig import CURVES, ArkitPoses, Match, NameMap, arkit_poses, match_names, suggestions
 from audio2face.importing.dataset import ActorParts, MeshParts, ShotParts, Written, check_target, write_dataset
@@ -27,6 +28,12 @@ logger = logging.getLogger(__name__)
 MOVES = 0.02  # a curve that exceeds this is used
 SHORTEST_S = 0.5
 PADDED_S = 0.25  # that may lack at the end of a sound
+HIGHEST_WEIGHT = 2.0  # of curves in 0 to 1: calibrated ones exceed 1
+UNITS = ((100, "percent"), (255, "bytes"))  # what a whole shape is in other programs' files
+EYE_ANGLES = tuple(f"{side}Eye{turn}" for side in ("Left", "Right") for turn in ("Yaw", "Pitch"))
+MOST_EYE_TURN = 1.6  # radians
+UNEVEN = 0.1  # of a frame, that three quarters of the frames are early or late
+GAZE_OFFSET = 5.0  # degrees
 LIP_OPEN = ("mouthLowerDownLeft", "mouthLowerDownRight", "mouthUpperUpLeft", "mouthUpperUpRight")
 OPENING = ("jawOpen", *LIP_OPEN, "mouthFunnel", "mouthPucker")
 
@@ -49,7 +56,10 @@ class RigOptions:
 
 @dataclass(frozen=True)
 class TakeOptions:
-    """Which recordings, and how they are read. `fps` None: the rate of the time codes, at most 60."""
+    """Which recordings, and how they are read. `fps` None: the recordings' rate, at most 60.
+
+    `scale` is the factor that makes weights 0 to 1; angles are radians unless `degrees`.
+    """
 
     inputs: tuple[Path, ...]
     sounds: Path | None = None
@@ -58,6 +68,8 @@ class TakeOptions:
     offset_s: float = 0.0
     sample_rate: int | None = None
     look_degrees: float = curve.LOOK_DEGREES
+    scale: float = 1.0
+    degrees: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,16 +98,18 @@ def import_live_link(
     recordings: dict[str, ArkitRecording] = {}
     for take in found:
         try:
-            recordings[take.name] = read_arkit_csv(take.curves, takes.csv_fps)
-            problems += _too_short(take, recordings[take.name])
+            recording = read_arkit_csv(take.curves, takes.csv_fps)
+            problems += _too_short(take, recording) + _other_units(take, recording, takes)
+            recordings[take.name] = curve.scaled(recording, takes.scale, takes.degrees)
         except ValueError as error:
             problems.append(str(error))
         problems += sound_problems(take.sound)
     problems += _lacking(recordings, character, rig.allow_missing)
     raise_problems(problems)
-    fps = takes.fps or min(60.0, max(r.fps for r in recordings.values()))
+    fps = takes.fps or _usual_rate(max(r.fps for r in recordings.values()))
     values = {name: curve.at_rate(recording, fps) for name, recording in recordings.items()}
-    notes = [*found_notes, *_notes(recordings, character)]
+    notes = [*found_notes, *_notes(recordings, character), *_clock_notes(recordings, fps)]
+    notes += _gaze_notes(recordings, takes.look_degrees)
     actor = _actor(character, list(values.values()), fps, takes)
     shots = _shots(found, recordings, values, character, fps, takes, notes)
     about = {"importer": "live_link", "rig": str(rig.path), "curves": character.match.shapes}
@@ -176,6 +190,69 @@ def _too_short(take: Take, recording: ArkitRecording) -> list[str]:
     return [f"{take.curves}: only {seconds:.2f} seconds with a face"] if seconds < SHORTEST_S else []
 
 
+def _other_units(take: Take, recording: ArkitRecording, takes: TakeOptions) -> list[str]:
+    """Lines for weights that are not 0 to 1 and eye angles that are not radians, after `takes` changed their units."""
+    if not len(recording.values):
+        return []
+    lines = []
+    name, raw = recording.peak(ARKIT_NAMES)
+    peak, given = raw * takes.scale, "" if takes.scale == 1 else f" after --scale {takes.scale:g}"
+    if peak > HIGHEST_WEIGHT:
+        fits = next((f"{unit}? Pass --scale 1/{whole}" for whole, unit in UNITS if raw <= 1.05 * whole), None)
+        fix = fits or "pass --scale with the factor that makes them 0 to 1"
+        lines.append(f"{take.curves}: weights up to {peak:.4g}{given} ({name}), where 1 is the whole shape: {fix}")
+    elif raw > MOVES >= peak:
+        lines.append(f"{take.curves}: weights only up to {peak:.2g}{given} ({name}); they were up to {raw:.2g} before")
+    name, angle = recording.peak(EYE_ANGLES)
+    if not takes.degrees and angle > MOST_EYE_TURN:
+        lines.append(f"{take.curves}: {name} up to {angle:.3g} radians: degrees? Pass --degrees")
+    return lines
+
+
+def _usual_rate(fps: float) -> float:
+    """A rate of films for a data set: `fps` itself when it is one, else the next above, at most 60."""
+    if any(same_rate(fps, rate) for rate in RATES):
+        return min(60.0, fps)
+    return min(60.0, next((float(rate) for rate in RATES if rate > fps), 60.0))
+
+
+def _clock_notes(recordings: dict[str, ArkitRecording], fps: float) -> list[str]:
+    """The rates of recordings and what is odd in their time codes."""
+    found: dict[str, list[str]] = {}
+    for name, recording in recordings.items():
+        clock = recording.clock
+        text = f"recordings: {clock.rows_per_s:.4g} frames a second by time codes that count {clock.counted_per_s:.4g}"
+        found.setdefault(text + (" (drop-frame)" if clock.drop_frame else ""), []).append(name)
+    notes = [text if len(found) == 1 else f"{text}: {', '.join(names)}" for text, names in found.items()]
+    if any(not same_rate(r.fps, fps) for r in recordings.values()):
+        notes[-1] += f"; brought to {fps:.4g}"
+    for name, recording in recordings.items():
+        clock = recording.clock
+        counts = ((clock.missing, "missing"), (clock.repeated, "with the code of the one before"))
+        odd = [f"{count} frame(s) {what}" for count, what in counts if count]
+        if clock.uneven_s * clock.rows_per_s > UNEVEN:
+            odd.append(f"frames up to {1000 * clock.uneven_s:.0f} ms early or late")
+        if odd:
+            notes.append(f"{name}: {', '.join(odd)}; placed by their time codes")
+    return notes
+
+
+def _gaze_notes(recordings: dict[str, ArkitRecording], look_degrees: float) -> list[str]:
+    """A line when the eyes of all takes rest beside straight ahead."""
+    turns = [t for r in recordings.values() if (t := curve.eye_rotations(r.values, look_degrees)) is not None]
+    if not turns:
+        return []
+    down, left = np.median(np.concatenate(turns).mean(axis=1), axis=0)
+    if max(abs(down), abs(left)) < GAZE_OFFSET:
+        return []
+    ways = ((down, "down", "up"), (left, "to the face's left", "to the face's right"))
+    words = [f"{abs(angle):.0f}° {way if angle > 0 else back}" for angle, way, back in ways if abs(angle) >= 1]
+    return [
+        f"gaze: the eyes rest {' and '.join(words)}, and the model will rest them there: trackers of a single camera such as "
+        "MediaPipe do so, and actors who look beside the lens; subtract the offset from the eye columns if it is not meant"
+    ]
+
+
 def _lacking(recordings: dict[str, ArkitRecording], character: Rig, allowed: bool) -> list[str]:
     """A line for each curve that moves in the recordings and moves nothing in the rig."""
     moving = {
@@ -243,7 +320,7 @@ def _shots(
     """Every take as a shot; what was decided is added to `notes`. Raises UserError naming the sound that does not fit."""
     for take in takes:
         recording, rows = recordings[take.name], values[take.name]
-        samples, rate, offset, how = _sound(take, recording, len(rows) / fps, options)
+        samples, rate, offset, how = _sound(take, recording, len(rows) / fps, options, notes)
         heard = int((len(samples) / rate + PADDED_S) * fps)
         if heard < len(rows):
             notes.append(f"{take.name}: the sound ends at frame {heard} of {len(rows)}; cut there")
@@ -274,14 +351,16 @@ def _shots(
 
 
 def _sound(
-    take: Take, recording: ArkitRecording, seconds: float, options: TakeOptions
+    take: Take, recording: ArkitRecording, seconds: float, options: TakeOptions, notes: list[str]
 ) -> tuple[np.ndarray, int, float, str]:
     """Samples that begin with the first frame, their rate, seconds of sound left out before it, and what told that."""
     try:
         sound = read_take_sound(take.sound)
     except ValueError as error:
         raise UserError(str(error)) from error
-    by_code = time_code_offset(sound, recording.start_s)
+    by_code = time_code_offset(sound, recording.start_s, recording.clock.day_s)
+    if by_code is None and sound.start_s is not None:
+        notes.append(f"{take.name}: the time codes of sound and recording do not overlap; both begin together")
     offset, how = (recording.lead_s, "common start") if by_code is None else (by_code, "time code")
     offset += options.offset_s
     samples, rate = begin_at(sound, offset, seconds + 1.0, options.sample_rate)

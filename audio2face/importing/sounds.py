@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import logging
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from audio2face.audio.waveform import resample
 from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.formats.sound import read_sound, sound_info, wav_chunks
+from audio2face.formats.time_code import DAY, NTSC, elapsed, parse_time_code
 from audio2face.types import UserError
 
 logger = logging.getLogger(__name__)
 
-FILM_SUFFIXES = (".mov", ".mp4", ".m4a")
+FILM_SUFFIXES = (".mov", ".mp4", ".m4v", ".mkv", ".webm", ".avi", ".m4a")
 LOWEST_RATE = 16000
-DAY_S = 86400.0
+STAMPS_ROUNDED_S = 0.005  # that a film's time stamps are off by: some count milliseconds
+LONGEST_GAP_S = 3600.0
 _BEXT_TIME = 338  # byte of TimeReference in a broadcast wave's chunk
 
 
@@ -64,15 +68,19 @@ def begin_at(sound: TakeSound, offset_s: float, seconds: float, rate: int | None
     return resample(samples.T, sound.rate, rate).T, rate
 
 
-def time_code_offset(sound: TakeSound, start_s: float) -> float | None:
-    """Seconds of sound before the animation's time code `start_s`; None when it has no code, or one of another time."""
+def time_code_offset(sound: TakeSound, start_s: float, day_s: float = DAY) -> float | None:
+    """Seconds of sound before the animation's time code `start_s`; None when it has no code, or one of another time.
+
+    After `day_s` the animation's codes begin again.
+    """
     if sound.start_s is None:
         return None
-    offset = (start_s - sound.start_s + DAY_S / 2) % DAY_S - DAY_S / 2
+    offset = (start_s - sound.start_s + day_s / 2) % day_s - day_s / 2
     return offset if -1.0 < offset < len(sound.samples) / sound.rate else None
 
 
 def _read_film(path: Path) -> TakeSound:
+    """The first sound of a film, from its first picture on; without pictures from the beginning."""
     try:
         import av
     except ImportError as error:
@@ -82,26 +90,51 @@ def _read_film(path: Path) -> TakeSound:
         with av.open(str(path)) as film:
             if not film.streams.audio:
                 raise ValueError(f"{path}: the film has no sound")
-            stream = film.streams.audio[0]
-            resampler = av.AudioResampler(format="fltp", layout=stream.layout, rate=stream.rate)
-            blocks = [f.to_ndarray() for packet in film.decode(stream) for f in resampler.resample(packet)]
-            blocks += [f.to_ndarray() for f in resampler.resample(None)]
+            pictures = [s for s in film.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+            starts = [float(s.start_time * s.time_base) for s in pictures if s.start_time is not None and s.time_base]
+            samples, rate = _placed(path, film.decode(film.streams.audio[0]), starts[0] if starts else 0.0)
             codes = [{**film.metadata}, *({**s.metadata} for s in film.streams)]
-            rates = [float(s.average_rate) for s in film.streams.video if s.average_rate]
-            rate = int(stream.rate)
+            rates = [float(s.average_rate) for s in pictures if s.average_rate]
     except (av.FFmpegError, OSError) as error:
         raise ValueError(f"{path}: expected a film with sound: {error}") from error
     code = next((c["timecode"] for c in codes if "timecode" in c), None)
-    samples = np.concatenate(blocks, axis=1).T.astype(np.float32) if blocks else np.zeros((0, 1), np.float32)
-    return TakeSound(np.ascontiguousarray(samples), rate, _seconds(code, rates[0]) if code and rates else None)
+    return TakeSound(samples, rate, _seconds(code, rates[0]) if code and rates else None)
+
+
+def _placed(path: Path, frames: Iterable[Any], begin_s: float) -> tuple[np.ndarray, int]:
+    """Samples (N, C) from `begin_s` on and their rate: every frame of av's at its time stamp, silence where there is none."""
+    from av import AudioResampler
+
+    blocks: list[np.ndarray] = []
+    rate, end, resampler = LOWEST_RATE, 0, None
+    for frame in frames:
+        if resampler is None:
+            rate = frame.sample_rate
+            resampler = AudioResampler(format="fltp", layout=frame.layout, rate=rate)
+        first = end if frame.time is None else round((frame.time - begin_s) * rate)
+        if blocks and abs(first - end) <= STAMPS_ROUNDED_S * rate:
+            first = end
+        if first - end > LONGEST_GAP_S * rate:
+            raise ValueError(
+                f"{path}: its sound jumps from {end / rate:.1f} to {first / rate:.1f} s: damaged time stamps"
+            )
+        for block in (part.to_ndarray() for part in resampler.resample(frame)):
+            blocks += [np.zeros((len(block), max(first - end, 0)), np.float32), block[:, max(end - first, 0) :]]
+            end += sum(part.shape[1] for part in blocks[-2:])
+            first += block.shape[1]
+    samples = np.concatenate(blocks, axis=1).T if blocks else np.zeros((0, 1), np.float32)
+    return np.ascontiguousarray(samples, np.float32), int(rate)
 
 
 def _seconds(code: str, fps: float) -> float | None:
+    """Seconds since midnight of a film's time code, whose pictures come `fps` a second on average."""
     try:
-        hours, minutes, seconds, frames = map(int, code.replace(";", ":").split(":"))
+        seconds, frames, drop = parse_time_code(code)
     except ValueError:
         return None
-    return ((hours * 60 + minutes) * 60 + seconds) * max(round(fps), 1) / fps + frames / fps
+    whole = max(round(fps), 1)
+    ntsc = drop or abs(fps - whole * NTSC) < 1e-4 * fps  # phones' pictures come a little unevenly, at whole rates
+    return float(elapsed(np.array(seconds), np.array(frames), whole * NTSC if ntsc else whole, drop))
 
 
 def _broadcast_time(path: Path) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from audio2face.artifacts.train_run import NetworkSpec
 from audio2face.audio.streaming import Streaming
 from audio2face.config import Section
+from audio2face.config_rules import fitting_window
 from audio2face.diffusion.schedule import Schedule, build_schedule, kept_steps
 from audio2face.types import UserError, raise_problems
 
@@ -34,8 +35,9 @@ def check_noise(spec: NetworkSpec, frame_size: int) -> None:
     if (steps + 1) * frames * frame_size % 2:
         raise UserError(
             f"STREAMING_CFG/{spec.fps:g}: windows of {frames} frames with {steps} steps and {frame_size} values a frame need "
-            "an odd number of random values, which the runtime cannot draw: take windows of an even number of frames, or "
-            "an odd number of steps (TIMESTEP_RESPACING or NUM_DIFFUSION_STEPS in config_inference.py)"
+            "an odd number of random values, which the runtime cannot draw: take an odd number of steps "
+            "(TIMESTEP_RESPACING or NUM_DIFFUSION_STEPS in config_inference.py), or windows of an even number of frames: "
+            f"{fitting_window(spec.fps, spec.audio_params, multiple=2)}, without an entry in STREAMING_CFG"
         )
 
 

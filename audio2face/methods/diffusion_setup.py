@@ -13,6 +13,7 @@ from torch import Tensor
 
 from audio2face.artifacts.train_run import NetworkSpec, TrainRun
 from audio2face.audio.streaming import Streaming
+from audio2face.config_rules import streaming_entry
 from audio2face.data.channels import CHANNELS
 from audio2face.diffusion.schedule import build_schedule
 from audio2face.export.streaming_graph import pose_layout
@@ -183,9 +184,10 @@ def _noised(inputs: Inputs, layout: ChannelLayout) -> Tensor:
 
 def _spec(inputs: Inputs, sizes: dict[str, dict[str, int]], space: Space) -> NetworkSpec:
     train = inputs.train
-    streaming = train.STREAMING_CFG.get(f"{train.TARGET_FPS:g}")
-    if streaming is None:
-        raise UserError(f"STREAMING_CFG has no entry {f'{train.TARGET_FPS:g}'!r} for TARGET_FPS")
+    streaming = streaming_entry(train.TARGET_FPS, train.STREAMING_CFG, train.AUDIO_PARAMS)
+    assert streaming is not None, train.TARGET_FPS
+    if f"{train.TARGET_FPS:g}" not in train.STREAMING_CFG:
+        logger.info("STREAMING_CFG: computed for %g frames a second: %s", train.TARGET_FPS, streaming)
     if not Streaming.of(streaming).lead.is_integer():
         logger.warning(
             "STREAMING_CFG/%g: left_truncate is no whole number of samples, so the runtime loses frame 0 (at 30 frames "

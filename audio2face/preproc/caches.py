@@ -14,13 +14,13 @@ from audio2face.artifacts.dataset_files import shot_folders
 from audio2face.bars import each
 from audio2face.formats import AnimationFile, SeveralChannels, animation_header, find_animation, read_animation
 from audio2face.formats.npy import write_npy
+from audio2face.formats.time_code import same_rate
 from audio2face.geometry.poses import PoseSequence
 from audio2face.listing import natural_order
 from audio2face.paths import external_path
 from audio2face.types import UserError
 
 MAPPED = (".npy", ".pc2")  # read in place; other formats are decoded once
-FPS_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -94,16 +94,19 @@ def _topology_problems(caches: dict[str, Cache], key: str) -> list[str]:
 
 
 def frame_rate(caches: dict[str, Cache], configured: float | None, actor: str) -> tuple[float, list[str]]:
-    """The rate of an actor's shots: CACHE_FPS, which the caches must not contradict, or else the caches' own."""
+    """The rate of an actor's shots: CACHE_FPS, which the caches must not contradict, or else the caches' own.
+
+    Maya's caches count whole ticks and say 24 or 30 where 23.976 or 29.97 is meant.
+    """
     own = {cache.shot: cache.fps for cache in caches.values() if cache.fps is not None}
     if configured is None:
         rates = sorted(set(own.values()))
-        if len(rates) == 1 and len(own) == len(caches):
+        if rates and same_rate(rates[-1], rates[0]) and len(own) == len(caches):
             return rates[0], []
         return 30.0, [
             f"CACHE_FPS: no entry for actor {actor!r}, and the caches do not tell; write CACHE_FPS = {{{actor!r}: 30.0}}"
         ]
-    wrong = {shot: fps for shot, fps in own.items() if abs(fps - configured) > FPS_TOLERANCE * configured}
+    wrong = {shot: fps for shot, fps in own.items() if not same_rate(fps, configured)}
     return float(configured), [
         f"CACHE_FPS says {configured:g} for actor {actor!r}, but the cache of shot {shot} is at {fps:g} frames a second"
         for shot, fps in wrong.items()

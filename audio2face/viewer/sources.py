@@ -20,6 +20,7 @@ from audio2face.formats import (
 )
 from audio2face.formats.npy import read_npy
 from audio2face.formats.sound import SOUND_SUFFIXES
+from audio2face.formats.time_code import same_rate
 from audio2face.listing import natural_order
 from audio2face.types import UserError
 from audio2face.viewer.library import Actor, find_eyes
@@ -79,7 +80,7 @@ def truth_track(files: DatasetFiles, shot: str, cache_fps: float, audio_offset: 
         others.append(array_channel("jaw", jaw_points(files.jaw_animation(shot), neutral)))
     if files.has_eye(shot):
         others.append(array_channel("eyes", eye_turns(files.eye_animation(shot))))
-    fps = skin.fps or cache_fps
+    fps = cache_fps if skin.fps is None or same_rate(skin.fps, cache_fps) else skin.fps
     return _track(meshes, others, fps, (audio_offset + 0.5) / fps, rigs)
 
 
