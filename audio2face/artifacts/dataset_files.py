@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 AUDIO_SUFFIXES = (".wav", ".flac")
 VOICES_FOLDER = "aug"
 REQUIRED = ("audio_root", "skin_cache_root")
+FACES = ("SKIN_TRIANGLES_FPATH", "TONGUE_TRIANGLES_FPATH")
 
 Pairs = tuple[np.ndarray, np.ndarray]
 
@@ -88,8 +89,7 @@ class DatasetFiles:
     @classmethod
     def of_faces(cls, dataset: Section, actor: str) -> DatasetFiles:
         """The faces of the meshes that config_dataset names for `actor`, alone. Raises UserError when they are not there."""
-        keys = ("SKIN_TRIANGLES_FPATH", "TONGUE_TRIANGLES_FPATH")
-        named = {key: value for key in keys if (value := getattr(dataset, key).get(actor)) is not None}
+        named = {key: value for key in FACES if (value := getattr(dataset, key).get(actor)) is not None}
         paths = {key: local_path(value) for key, value in named.items()}
         faults = (
             [missing] if (missing := missing_root(value)) else check_path(paths[key], key, actor, folder=False)
@@ -308,8 +308,14 @@ def faces_now(
     """The faces that config_dataset names for the meshes of a run, over those that the run keeps (`own`).
 
     No weight depends on them, so that they may be named or corrected after training. Faces that are not there or of
-    another mesh raise UserError; when the run keeps some, those are used, with a warning.
+    another mesh raise UserError; when the run keeps some, those are used, with a warning (or a notice, when nothing that is
+    named is there: the data set is on another machine).
     """
+    paths = [local_path(value) for key in FACES if (value := getattr(dataset, key).get(actor)) is not None]
+    if own and not any(path.exists() for path in paths):
+        if paths:
+            logger.info("actor %s: the faces that run %s keeps are used; %s is not here", actor, run_name, paths[0])
+        return own
     try:
         named = DatasetFiles.of_faces(dataset, actor).topology(num_skin, num_tongue, float(dataset.UNITS_PER_METRE))
     except UserError as error:
