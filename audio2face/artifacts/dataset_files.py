@@ -189,7 +189,7 @@ class DatasetFiles:
         return self._triangles(self.tongue_triangles_fpath, "TONGUE_TRIANGLES_FPATH")
 
     def topology(self, num_skin: int | None, num_tongue: int | None, units_per_metre: float) -> Topology:
-        """The faces of meshes with so many vertices; None: there is no such mesh, and its faces are not read.
+        """The faces of meshes with so many vertices; None: the actor has no such mesh, its faces are not read.
 
         Raises UserError naming the key and the file of faces that are not of these meshes.
         """
