@@ -164,7 +164,7 @@ COMMANDS = {
                     "type": _shots,
                     "metavar": "SHOT",
                     "help": "measure on these shots (names or patterns such as 'eg*', with commas or spaces between), also "
-                    "when they were trained on, which the report then says",
+                    "when they were trained on, which the report then notes",
                 },
             ),
             Option(

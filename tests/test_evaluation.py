@@ -342,6 +342,8 @@ def test_shots_without_vertex_lists_get_what_can_be_measured() -> None:
     bare = score.Face(face.neutral, MM)
     one = score.score_shot(("a", "demo", "joy"), truth, predicted(truth), bare, FPS, None)
     assert list(one.values) == ["mean_vertex_error_mm"] and list(score.pool([one])) == ["mean_vertex_error_mm"]
+    (line,) = Evaluation("demo", [System("run_1", "run", [one])], None, {"demo": 1000 / MM}).summary()
+    assert line == f"run_1: {score.METRICS['mean_vertex_error_mm'].label} {one.values['mean_vertex_error_mm']:.3g} mm"
 
 
 def test_baselines() -> None:

@@ -439,3 +439,16 @@ def test_blendshapes_may_be_named_after_training(project, caplog):
     with pytest.raises(UserError, match=r"BLENDSHAPE_SKIN_FPATH .*expected finite numbers .12, 3., found .11, 3."):
         deploy.run("tiny", run.name)
     assert not list(run.path.rglob("bs_*"))
+
+
+def test_a_run_is_deployed_where_its_data_set_is_not(project, caplog):
+    from audio2face.commands import deploy
+
+    run = fake_run.make_train_run(project / "workspace" / "output_train")
+    write_topology(run.path / "actors/ada/triangles.npz", Topology(np.array([[0, 1, 2]])))
+    keys = {f"BLENDSHAPE_{mesh}{kind}_FPATH": "/nowhere/b" for mesh in ("SKIN", "TONGUE") for kind in ("", "_CONFIG")}
+    name_files(project, SKIN_TRIANGLES_FPATH="/nowhere/t.npy", **keys)
+    deploy.run("tiny", run.name)
+    deployed = project / "workspace/output_deploy" / run.name
+    assert read_topology(deployed / "triangles_ada.npz", 12, 5).skin.tolist() == [[0, 1, 2]]
+    assert (deployed / "bs_skin_ada.npz").is_file() and not [r for r in caplog.records if r.levelname == "WARNING"]

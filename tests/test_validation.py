@@ -15,10 +15,13 @@ from fake_dataset import ACTOR, FACE_SIZE, SHOTS, make_dataset
 from test_training import batch, noisy, quiet
 
 from audio2face.artifacts import run_lock
+from audio2face.artifacts.dataset_files import DatasetFiles
 from audio2face.commands import evaluate, preproc, train
+from audio2face.commands.evaluate_folder import read_new_shots
 from audio2face.commands.train_watch import Watch, after_epoch
 from audio2face.config import section_from_values
 from audio2face.data.held_out import held_out_shots, source_shots, split_rows
+from audio2face.formats.sound import write_sound
 from audio2face.methods.validation import Validation, choose_metric
 from audio2face.networks.checkpoints import load_best
 from audio2face.training import FitSettings, fit
@@ -321,6 +324,27 @@ def test_new_shots_in_a_folder_are_measured_like_those_of_the_data_set(trained, 
         evaluate.run("tiny", run, data=str(tmp_path / "odd"))
     with pytest.raises(UserError, match=r"--data .*: expected audio/<shot>.wav and cache/skin/<shot>/<shot>.npy"):
         evaluate.run("tiny", run, data=str(tmp_path))
+
+
+def test_new_shots_of_several_actors_lie_in_a_folder_for_each(tmp_path) -> None:
+    rates = {"ann": 24.0, "bob": 30.0}
+    values = {"ACTOR_NAMES": list(rates), "CACHE_FPS": rates, "SHOT_EMOTION_NAMES": ["neutral", "joy"]}
+    dataset = section_from_values("dataset", values)
+    home = tmp_path / "new/bob"
+    (home / "cache/skin/b1_joy").mkdir(parents=True)
+    (home / "audio").mkdir()
+    np.save(home / "cache/skin/b1_joy/b1_joy.npy", np.zeros((9, 4, 3), np.float32))
+    write_sound(home / "audio/b1_joy.wav", np.zeros((4800, 1), np.float32), 16000)
+    files = {actor: DatasetFiles(actor, tmp_path, tmp_path) for actor in ("ann", "bob")}
+    runs = {
+        actor: SimpleNamespace(name="251121_120000_x", skin=SimpleNamespace(mean=np.zeros((4, 3)))) for actor in files
+    }
+    found = read_new_shots(tmp_path / "new", dataset, files, runs)
+    assert found.keys() == {"bob"} and found["bob"].shots["b1_joy"] == Shot("bob", "b1_joy", 9, 30.0, "joy")
+    assert found["bob"].rows == [("bob", "b1_joy", (0, 8), "bob", "en", "b1_joy.wav", 0)]
+    assert found["bob"].files.audio_root == home / "audio"
+    with pytest.raises(UserError, match="expected a folder ann or bob with audio/<shot>.wav"):
+        read_new_shots(home, dataset, files, runs)
 
 
 def test_before_training_evaluate_tells_that_nothing_is_held_out(trained) -> None:

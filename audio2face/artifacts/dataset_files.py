@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 VOICES_FOLDER = "aug"
 REQUIRED = ("audio_root", "skin_cache_root")
 ROWS = {"upper": 0, "lower": 1, "upper_lip": 0, "lower_lip": 1, "top": 0, "bottom": 1}  # of the lists in a .npy
+FACES = ("SKIN_TRIANGLES_FPATH", "TONGUE_TRIANGLES_FPATH")
 
 Pairs = tuple[np.ndarray, np.ndarray]
 
@@ -101,8 +102,7 @@ class DatasetFiles:
     @classmethod
     def of_faces(cls, dataset: Section, actor: str) -> DatasetFiles:
         """The faces of the meshes that config_dataset names for `actor`, alone. Raises UserError when they are not there."""
-        keys = ("SKIN_TRIANGLES_FPATH", "TONGUE_TRIANGLES_FPATH")
-        named = {key: value for key in keys if (value := getattr(dataset, key).get(actor)) is not None}
+        named = {key: value for key in FACES if (value := getattr(dataset, key).get(actor)) is not None}
         paths = {key: local_path(value) for key, value in named.items()}
         faults = (
             [missing] if (missing := missing_root(value)) else check_path(paths[key], key, actor, folder=False)
@@ -196,7 +196,7 @@ class DatasetFiles:
         return self._triangles(self.tongue_triangles_fpath, "TONGUE_TRIANGLES_FPATH")
 
     def topology(self, num_skin: int | None, num_tongue: int | None, units_per_metre: float) -> Topology:
-        """The faces of meshes with so many vertices; None: there is no such mesh, and its faces are not read.
+        """The faces of meshes with so many vertices; None: the actor has no such mesh, its faces are not read.
 
         Raises UserError naming the key and the file of faces that are not of these meshes.
         """
@@ -326,8 +326,14 @@ def faces_now(
     """The faces that config_dataset names for the meshes of a run, over those that the run keeps (`own`).
 
     No weight depends on them, so that they may be named or corrected after training. Faces that are not there or of
-    another mesh raise UserError; when the run keeps some, those are used, with a warning.
+    another mesh raise UserError; when the run keeps some, those are used, with a warning (or a notice, when nothing that is
+    named is there: the data set is on another machine).
     """
+    paths = [local_path(value) for key in FACES if (value := getattr(dataset, key).get(actor)) is not None]
+    if own and not any(path.exists() for path in paths):
+        if paths:
+            logger.info("actor %s: the faces that run %s keeps are used; %s is not here", actor, run_name, paths[0])
+        return own
     try:
         named = DatasetFiles.of_faces(dataset, actor).topology(num_skin, num_tongue, float(dataset.UNITS_PER_METRE))
     except UserError as error:

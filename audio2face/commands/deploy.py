@@ -45,7 +45,7 @@ def run(config_name: str, run_name: str) -> str:
 def _problems(folder: Path) -> list[str]:
     """What the runtime would refuse or misread in a deployed model, one line each.
 
-    That a model gives geometry alone `write_model` has said.
+    `write_model` has warned of a model that gives geometry alone.
     """
     report = inspect_deployed(folder)
     for note in report.notes:

@@ -139,7 +139,7 @@ def run(
 
 
 def _training_runs(config_name: str, train: Section, names: Sequence[str]) -> list[TrainRun]:
-    """The runs of these names, each once. When there is none yet, what training would leave to measure on is told too."""
+    """The runs of these names, each once. When there is none yet, the error also warns of a training that holds nothing out."""
     try:
         runs = [find_training_run(config_name, name, train) for name in names]
     except UserError as error:

@@ -40,7 +40,7 @@ def read_new_shots(
 ) -> dict[str, NewShots]:
     """The new shots of each actor that has some. Several actors need a folder each, of their names, inside `folder`.
 
-    Emotions are told as in the data set, by SHOT_EMOTION_MAP or a shot's name. Raises UserError with all that is wrong.
+    Emotions are those of the data set's rules: SHOT_EMOTION_MAP or a shot's name. Raises UserError with all that is wrong.
     """
     found: dict[str, NewShots] = {}
     problems: list[str] = []

@@ -64,6 +64,9 @@ def _blendshapes(
         named = {kind: getattr(dataset, key).get(data.actor) for kind, key in keys.items()}
         if count is None or None in named.values():
             continue
+        if mesh in data.blendshapes and not any(local_path(value).exists() for value in named.values()):
+            logger.info("actor %s: the %s blendshapes that run %s keeps are used", data.actor, mesh, run_name)
+            continue  # the data set is on another machine
         try:
             found[mesh] = _ready(data.actor, mesh, {keys[kind]: named[kind] for kind in ("data", "config")}, count)
         except UserError as error:

@@ -25,6 +25,7 @@ KEYS = (
 )
 MEAN_POSE, TRUTH = "mean pose", "truth"  # names of references
 WORST_BY = "lip_vertex_error_mm"
+ALL_VERTICES = "mean_vertex_error_mm"
 MOST_CURVES = 8
 Pooled = dict[str, dict[str, float | None]]
 
@@ -94,9 +95,8 @@ class Evaluation:
         """The main numbers of every system, a line each."""
         lines = []
         for system in self.systems:
-            shown = [
-                f"{METRICS[key].label} {_cell(system.all, key, METRICS[key])}" for key in KEYS if key in system.all
-            ]
+            keys = [key for key in KEYS if key in system.all] or [ALL_VERTICES]  # the others need vertex lists
+            shown = [f"{METRICS[key].label} {_cell(system.all, key, METRICS[key])}" for key in keys]
             lines.append(f"{system.name}: {'; '.join(shown)}")
         lines += [f"{name}: {line}" for name, found in self.findings.items() for line in found]
         lines += [_known(self)] if self.trained else []
@@ -109,7 +109,7 @@ def worst_shots(evaluation: Evaluation, count: int) -> list[tuple[str, str]]:
 
     def error(key: tuple[str, str]) -> float:
         values = by_shot[key][0].values
-        return values.get(WORST_BY, values["mean_vertex_error_mm"])
+        return values.get(WORST_BY, values[ALL_VERTICES])
 
     return sorted(by_shot, key=error, reverse=True)[:count]
 
