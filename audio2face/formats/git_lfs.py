@@ -13,7 +13,7 @@ LARGEST = 1024  # bytes of a pointer, as git-lfs specifies it
 
 
 def is_pointer(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is a pointer; what cannot be read is none."""
+    """Whether a file is a pointer; what cannot be read is not one."""
     try:
         if os.stat(path).st_size >= LARGEST:
             return False
