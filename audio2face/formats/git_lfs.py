@@ -41,7 +41,7 @@ def pointer_problems(paths: Iterable[Path]) -> list[str]:
     """A line for each checkout that has pointers among the files `paths` and all files below the folders among them."""
     found: dict[Path | None, list[Path]] = {}
     for path in paths:
-        for file in _files(path):
+        for file in _files(path.absolute()):
             if is_pointer(file):
                 found.setdefault(_checkout(file), []).append(file)
     lines = []
