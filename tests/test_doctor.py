@@ -10,6 +10,7 @@ from doctor_faults import FAULTS, SHOT, delayed, move_shot, rename
 from fake_dataset import ACTOR, FPS, NUM_FRAMES, RATE, SHOTS, make_dataset
 from numpy.testing import assert_allclose
 
+from audio2face.artifacts.dataset_files import DatasetFiles
 from audio2face.config import section_from_values
 from audio2face.doctor import by_level, full_check, quick_check, raise_errors, report_faults
 from audio2face.doctor.fix import write_fixed_copy
@@ -116,6 +117,15 @@ def test_data_that_git_lfs_has_not_fetched_is_one_line(data):
     assert len(caught.value.lines) == 1 and caught.value.lines[0].startswith(line)
     with pytest.raises(UserError, match="git-lfs pointers"):
         survey(data.home, 30.0)
+
+
+def test_training_does_without_caches_that_git_lfs_has_not_fetched(data):
+    for path in data.home.glob("cache/*/*/*.npy"):
+        path.write_text("version https://git-lfs.github.com/spec/v1\n")
+    sections = data.sections()
+    assert DatasetFiles.from_config(sections["dataset"], ACTOR).shots() == list(SHOTS)
+    with pytest.raises(UserError, match=f"{2 * len(SHOTS)} files are git-lfs pointers"):
+        build_inputs(sections["dataset"], sections["preproc"], ACTOR)
 
 
 def test_a_finding_is_accepted_by_the_name_of_its_check(data):

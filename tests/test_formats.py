@@ -3,6 +3,7 @@
 import logging
 import struct
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -641,7 +642,7 @@ def test_the_data_file_of_a_maya_cache_that_was_not_fetched(tmp_path):
         animation_header(tmp_path / "a.xml")
 
 
-def test_pointers_are_counted_by_checkout(tmp_path):
+def test_pointers_are_counted_by_checkout(tmp_path, monkeypatch):
     for place in ("one/.git/HEAD", "one/a/x.npy", "one/a/b/y.wav", "two/.git/HEAD", "two/z.npy", "two/whole.npy"):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).write_text(POINTER if "HEAD" not in place else "")
@@ -651,3 +652,5 @@ def test_pointers_are_counted_by_checkout(tmp_path):
         f"{one}: 2 files are git-lfs pointers, still without content (a/x.npy); run 'git lfs pull' in {one}",
         f"{two}: a file is a git-lfs pointer, still without content (z.npy); run 'git lfs pull' in {two}",
     ]
+    monkeypatch.chdir(two)
+    assert pointer_problems([Path("z.npy")]) == pointer_problems([two / "z.npy"])

@@ -296,6 +296,7 @@ REGRESSION = {
     "mask bool": ("dtype", poses(frontalMask=np.ones(fake.V, bool))),
     "mask beyond the mesh": ("frontal-mask", poses(frontalMask=np.array([0, fake.V], I32))),
     "mask negative": ("frontal-mask", poses(frontalMask=np.array([-1, 2], I32))),
+    "mask of zeros and ones": ("frontal-mask", poses(frontalMask=np.arange(fake.V, dtype=I32) % 2)),
     "mask of two dimensions": ("array-shape", poses(frontalMask=np.array([[0, 1]], I32))),
     # network
     "no network at all": ("network-file", lambda f: (f / "network.onnx").unlink()),

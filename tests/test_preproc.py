@@ -299,7 +299,7 @@ def test_a_mask_of_zeros_and_ones_is_the_list_of_its_ones(project, kind):
 def test_zeros_and_ones_of_another_count_and_masks_of_nothing_are_refused(project):
     keys = {"SKIN_PRUNE_MESH_MASK_FPATH": {"ann": "/datasets/ann/mask.npy"}}
     for mask, reason in (
-        ([0, 1], "2 zeros and ones, a mask of another mesh"),
+        ([0, 1], "2 zeros and ones: a mask of another mesh, or vertices 0 and 1?"),
         (np.ones(V + 1, np.int32), f"{V + 1} zeros and ones"),
         (np.zeros(V, bool), "takes no vertex"),
         (np.full(V, 0.5), "float64 from 0.5 to 0.5"),

@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from audio2face.artifacts.dataset_files import DatasetFiles  # noqa: E402
+from audio2face.artifacts.dataset_files import DatasetFiles, not_fetched  # noqa: E402
 from audio2face.config import load_config  # noqa: E402
 from audio2face.doctor.html import proposal_page  # noqa: E402
 from audio2face.doctor.propose import propose_lists, sample_motion  # noqa: E402
@@ -41,6 +41,7 @@ def main(argv: list[str] | None = None) -> int:
 def propose(config_name: str, actor: str, out: Path) -> list[str]:
     """Write the lists and the page; returns lines to print. Raises UserError when something needed is missing."""
     files = DatasetFiles.from_config(load_config(config_name, ("dataset",))["dataset"], actor)
+    raise_problems(not_fetched(files))
     rest = files.skin_neutral()
     if rest is None or files.skin_cache_root is None:
         raise UserError(f"SKIN_NEUTRAL_FPATH: actor {actor!r} has none; a face at rest with closed lips is needed")

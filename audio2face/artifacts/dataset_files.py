@@ -79,7 +79,7 @@ class DatasetFiles:
     def from_config(cls, dataset: Section, actor: str) -> DatasetFiles:
         """The files that config_dataset names for `actor`. Raises UserError listing every path that is not there.
 
-        Where git-lfs has not fetched files of theirs, one line says so for all of them.
+        Where git-lfs has not fetched all of them one line says so, but for caches alone, which training does without.
         """
         paths: dict[str, Any] = {}
         problems: list[str] = []
@@ -96,7 +96,9 @@ class DatasetFiles:
                 continue
             problems += check_path(paths[name], key, actor, folder=name.endswith("_root"))
         files = cls(actor, *channels(dataset, actor), **paths)
-        raise_problems(problems + not_fetched(files))
+        if pointer_problems(path for name, path in paths.items() if not name.endswith("_cache_root")):
+            problems += not_fetched(files)
+        raise_problems(problems)
         return files
 
     @classmethod

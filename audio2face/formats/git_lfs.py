@@ -13,7 +13,7 @@ LARGEST = 1024  # bytes of a pointer, as git-lfs specifies it
 
 
 def is_pointer(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is a pointer; what cannot be read is none."""
+    """Whether a file is a pointer; what cannot be read is not one."""
     try:
         if os.stat(path).st_size >= LARGEST:
             return False
@@ -41,7 +41,7 @@ def pointer_problems(paths: Iterable[Path]) -> list[str]:
     """A line for each checkout that has pointers among the files `paths` and all files below the folders among them."""
     found: dict[Path | None, list[Path]] = {}
     for path in paths:
-        for file in _files(path):
+        for file in _files(path.absolute()):
             if is_pointer(file):
                 found.setdefault(_checkout(file), []).append(file)
     lines = []

@@ -24,7 +24,9 @@ def chosen_vertices(values: Any, num_vertices: int) -> np.ndarray:
         raise _no_vertices(num_vertices, f"{array.shape} of {array.dtype}")
     if np.isin(array, (0, 1)).all():
         if len(array) != num_vertices:
-            raise _no_vertices(num_vertices, f"{len(array)} zeros and ones, a mask of another mesh")
+            raise _no_vertices(
+                num_vertices, f"{len(array)} zeros and ones: a mask of another mesh, or vertices 0 and 1?"
+            )
         if not array.any():
             raise _no_vertices(num_vertices, "a mask of zeros, which takes no vertex")
         return np.flatnonzero(array)

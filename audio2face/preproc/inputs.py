@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from audio2face.artifacts.dataset_files import DatasetFiles, check_path, read_vertices
+from audio2face.artifacts.dataset_files import DatasetFiles, check_path, not_fetched, read_vertices
 from audio2face.artifacts.topology import Topology
 from audio2face.formats.git_lfs import pointer_problems
 from audio2face.formats.json_file import read_json
@@ -57,6 +57,7 @@ def build_inputs(dataset: Section, preproc: Section, actor: str) -> Inputs:
     checks = _Checks()
     files = DatasetFiles.from_config(dataset, actor)
     assert files.skin_cache_root is not None
+    raise_problems(not_fetched(files))
     skin = checks.caches(
         files.skin_cache_root,
         "SKIN_CACHE_ROOT",

@@ -112,3 +112,5 @@ def _check_mask(npz: Npz, size: int | None) -> None:
     if mask.min() < 0 or mask.max() >= size // 3:
         message = f"frontalMask names vertices {mask.min()} .. {mask.max()}, the mesh has {size // 3}"
         npz.wrong("frontal-mask", message)
+    elif mask.size > 2 and mask.max() <= 1:
+        npz.wrong("frontal-mask", "frontalMask is a mask of zeros and ones; the runtime takes them for vertex numbers")
