@@ -44,7 +44,7 @@ _OPEN_BYTES = 1 << 20  # lengths so near to 2 or 4 GiB are left open
 _MOST_CHUNKS = 1000  # in a file; no recorder writes more
 _CHUNK = struct.Struct("<4sI")
 _LATER_CHUNKS = re.compile(rb"LIST|id3 |ID3 |bext|iXML|_PMX|cue |smpl|fact|JUNK|axml|chna")  # after the sound
-_LATER_BYTES, _LATER_AT_MOST = 1 << 22, 16  # where they are looked for, and how many in a row
+_LATER_BYTES, _LATER_AT_MOST = 1 << 20, 8  # where they are looked for, and how many in a row
 Chunk = tuple[bytes, int, int]  # tag, first byte, length
 _FLAC_SAMPLES = (1 << 36) - 1  # their number: the low bits of bytes 18 to 25
 
