@@ -22,6 +22,7 @@ import numpy as np
 from audio2face import __version__
 from audio2face.artifacts.preproc_run import FILES
 from audio2face.artifacts.run_dir import FULL_NAME, is_complete
+from audio2face.bars import each
 from audio2face.formats.json_file import read_json, write_json
 from audio2face.formats.npy import read_npz
 from audio2face.geometry.pca import Fit, ShotError
@@ -93,7 +94,8 @@ class Reuse:
         """What a mesh's basis depends on, by names that tell a person. `caches` by what they are, in the order of reading."""
         listed = [(what, cache) for what, group in caches.items() for cache in group]
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-            contents = list(pool.map(lambda entry: self._cache(entry[1]), listed))
+            digests = pool.map(lambda entry: self._cache(entry[1]), listed)
+            contents = list(each(digests, len(listed), f"{mesh.lower()}: what the files hold", "cache"))
         return {
             "framework": __version__,
             "numpy": np.__version__,
