@@ -95,19 +95,25 @@ def _run_of(path: Path, spec: NetworkSpec) -> TrainRun | None:
 def _matching(own: Mapping[str, Tensor], old: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The old weights of the same name and shape, and a line for each that differs; whole missing parts are one line."""
     state, notes = {}, {}
-    lacking: Counter[str] = Counter()
+    lacking = Counter(_part(name) for name in own if name not in old)
+    left = Counter(_part(name) for name in old if name not in own and name.rpartition(".")[2] not in MEASURED)
     for name, value in own.items():
         if name not in old:
-            lacking[".".join(name.split(".")[:2])] += 1
-        elif old[name].shape != value.shape:
+            continue
+        if old[name].shape != value.shape:
             notes[name] = f"{_both_shapes(name, own, old)}: starts afresh"
         else:
             state[name] = old[name]
     for name, owner, last in _owners(old):  # what was measured belongs to the weights that were trained on it
         if last in MEASURED and f"{owner}.mel" in own:
             state[name] = old[name]
-    notes |= {part: f"{part}: {n} weights are not in the file and start afresh" for part, n in lacking.items()}
+    notes |= {part: f"{part}: {n} weights are not in the file and stay as they are" for part, n in lacking.items()}
+    notes |= {f"left {part}": f"{part}: {n} weights of the file have no place here" for part, n in left.items()}
     return state, notes
+
+
+def _part(name: str) -> str:
+    return ".".join(name.split(".")[:2])
 
 
 def _owners(state: Mapping[str, Tensor]) -> list[tuple[str, str, str]]:

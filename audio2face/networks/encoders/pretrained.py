@@ -157,7 +157,7 @@ def _read(source: str, settings: Mapping[str, Any], use: Use, **where: Any) -> A
         raise UserError(
             f"{what} by its config.json, but not all of one: {_first(faults)}; copy it again or choose another"
         )
-    logger.info("%s; its first %d layers are read", what, config.num_hidden_layers)
+    logger.info("%s; its first %d layer(s) are read", what, config.num_hidden_layers)
     return model
 
 
