@@ -231,24 +231,26 @@ def _channels(
             if size == before:
                 sources[channel] = Source(channel, None if factor == 1.0 else torch.eye(size) * factor)
             continue
-        mesh = channel.removesuffix("_coeffs")
-        shapes, means = (
-            [np.asarray(data.network_data[f"shapes_{kind}_{mesh}"], np.float32) for data in (new, old)]
-            for kind in ("matrix", "mean")
+        mesh, same = channel.removesuffix("_coeffs"), actor == parents[actor]
+        own_shapes, old_shapes = (
+            np.asarray(data.network_data[f"shapes_matrix_{mesh}"], np.float32) for data in (new, old)
         )
-        if shapes[0].shape[1:] != shapes[1].shape[1:]:
+        own_mean, old_mean = (np.asarray(data.network_data[f"shapes_mean_{mesh}"], np.float32) for data in (new, old))
+        if own_shapes.shape[1:] != old_shapes.shape[1:]:
             continue
-        moved = actor == parents[actor] and not np.array_equal(*means)
-        if factor == 1.0 and size == before and np.array_equal(*shapes) and not moved:
+        shift = (old_mean - own_mean) / (own if spec.rescale else 1.0) if same else np.zeros_like(own_mean)
+        if factor == 1.0 and size == before and np.array_equal(own_shapes, old_shapes) and not shift.any():
             sources[channel] = Source(channel)
             continue
-        basis, old_basis = (np.float64(array.reshape(len(array), -1).T) for array in shapes)
         matrix, offset = np.zeros((size, before)), np.zeros(size)
-        fitted = np.linalg.lstsq(basis, old_basis, rcond=None)[0]
-        matrix[: fitted.shape[0], : fitted.shape[1]] = fitted * factor
-        if moved:
-            offset[: basis.shape[1]] = np.linalg.lstsq(basis, (means[1] - means[0]).ravel(), rcond=None)[0]
-            offset /= own if spec.rescale else 1.0
+        matrix[: len(own_shapes), : len(old_shapes)] = factor * _fitted(own_shapes, old_shapes)
+        offset[: len(own_shapes)] = _fitted(own_shapes, shift[None])[:, 0]
         if matrix.any():
             sources[channel] = Source(channel, torch.from_numpy(matrix), torch.from_numpy(offset))
     return sources
+
+
+def _fitted(shapes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Coefficients (K, N) with which shapes (K, V, 3) come closest to others (N, V, 3)."""
+    basis, targets = (array.reshape(len(array), -1).T.astype(np.float64) for array in (shapes, others))
+    return np.linalg.lstsq(basis, targets, rcond=None)[0]
