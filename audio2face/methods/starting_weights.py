@@ -95,19 +95,25 @@ def _run_of(path: Path, spec: NetworkSpec) -> TrainRun | None:
 def _matching(own: Mapping[str, Tensor], old: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The old weights of the same name and shape, and a line for each that differs; whole missing parts are one line."""
     state, notes = {}, {}
-    lacking: Counter[str] = Counter()
+    lacking = Counter(_part(name) for name in own if name not in old)
+    left = Counter(_part(name) for name in old if name not in own and name.rpartition(".")[2] not in MEASURED)
     for name, value in own.items():
         if name not in old:
-            lacking[".".join(name.split(".")[:2])] += 1
-        elif old[name].shape != value.shape:
+            continue
+        if old[name].shape != value.shape:
             notes[name] = f"{_both_shapes(name, own, old)}: starts afresh"
         else:
             state[name] = old[name]
     for name, owner, last in _owners(old):  # what was measured belongs to the weights that were trained on it
         if last in MEASURED and f"{owner}.mel" in own:
             state[name] = old[name]
-    notes |= {part: f"{part}: {n} weights are not in the file and start afresh" for part, n in lacking.items()}
+    notes |= {part: f"{part}: {n} weights are not in the file and stay as they are" for part, n in lacking.items()}
+    notes |= {f"left {part}": f"{part}: {n} weights of the file have no place here" for part, n in left.items()}
     return state, notes
+
+
+def _part(name: str) -> str:
+    return ".".join(name.split(".")[:2])
 
 
 def _owners(state: Mapping[str, Tensor]) -> list[tuple[str, str, str]]:
@@ -225,24 +231,26 @@ def _channels(
             if size == before:
                 sources[channel] = Source(channel, None if factor == 1.0 else torch.eye(size) * factor)
             continue
-        mesh = channel.removesuffix("_coeffs")
-        shapes, means = (
-            [np.asarray(data.network_data[f"shapes_{kind}_{mesh}"], np.float32) for data in (new, old)]
-            for kind in ("matrix", "mean")
+        mesh, same = channel.removesuffix("_coeffs"), actor == parents[actor]
+        own_shapes, old_shapes = (
+            np.asarray(data.network_data[f"shapes_matrix_{mesh}"], np.float32) for data in (new, old)
         )
-        if shapes[0].shape[1:] != shapes[1].shape[1:]:
+        own_mean, old_mean = (np.asarray(data.network_data[f"shapes_mean_{mesh}"], np.float32) for data in (new, old))
+        if own_shapes.shape[1:] != old_shapes.shape[1:]:
             continue
-        moved = actor == parents[actor] and not np.array_equal(*means)
-        if factor == 1.0 and size == before and np.array_equal(*shapes) and not moved:
+        shift = (old_mean - own_mean) / (own if spec.rescale else 1.0) if same else np.zeros_like(own_mean)
+        if factor == 1.0 and size == before and np.array_equal(own_shapes, old_shapes) and not shift.any():
             sources[channel] = Source(channel)
             continue
-        basis, old_basis = (np.float64(array.reshape(len(array), -1).T) for array in shapes)
         matrix, offset = np.zeros((size, before)), np.zeros(size)
-        fitted = np.linalg.lstsq(basis, old_basis, rcond=None)[0]
-        matrix[: fitted.shape[0], : fitted.shape[1]] = fitted * factor
-        if moved:
-            offset[: basis.shape[1]] = np.linalg.lstsq(basis, (means[1] - means[0]).ravel(), rcond=None)[0]
-            offset /= own if spec.rescale else 1.0
+        matrix[: len(own_shapes), : len(old_shapes)] = factor * _fitted(own_shapes, old_shapes)
+        offset[: len(own_shapes)] = _fitted(own_shapes, shift[None])[:, 0]
         if matrix.any():
             sources[channel] = Source(channel, torch.from_numpy(matrix), torch.from_numpy(offset))
     return sources
+
+
+def _fitted(shapes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Coefficients (K, N) with which shapes (K, V, 3) come closest to others (N, V, 3)."""
+    basis, targets = (array.reshape(len(array), -1).T.astype(np.float64) for array in (shapes, others))
+    return np.linalg.lstsq(basis, targets, rcond=None)[0]

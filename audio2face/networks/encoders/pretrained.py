@@ -159,13 +159,13 @@ def _read(source: str, settings: Mapping[str, Any], use: Use, **where: Any) -> A
         raise UserError(
             f"{what} by its config.json, but not all of one: {_first(faults)}; copy it again or choose another"
         )
-    logger.info("%s; its first %d layers are read", what, config.num_hidden_layers)
+    logger.info("%s; its first %d layer(s) are read", what, config.num_hidden_layers)
     return model
 
 
 def _checked_type(values: Mapping[str, Any], source: str, use: Use) -> str:
     """The model's type, of those that can serve. Raises UserError naming what it is, and the key that it is for."""
-    model_type = values.get("model_type")
+    model_type = str(values.get("model_type") or "")
     if model_type in use.elsewhere:
         raise UserError(f"{use.key}: {source} is a {model_type} model; for it, set {use.elsewhere[model_type]}")
     if model_type not in SPEECH_MODELS:
@@ -181,7 +181,7 @@ def _checked_type(values: Mapping[str, Any], source: str, use: Use) -> str:
                 f"{use.key}: {source} hears a step of {reach} samples every {hop}; {FIELD} every {HOP} are needed, as "
                 "wav2vec 2.0 base does"
             )
-    return str(model_type)
+    return model_type
 
 
 def _reach(name: str) -> None:
