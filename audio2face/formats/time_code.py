@@ -46,7 +46,8 @@ def counted_rate(seconds: np.ndarray, frames: np.ndarray) -> int | None:
     if not len(within) or not len(across):
         return None
     step, highest = float(np.median(within)), int(np.max(frames))
-    shown = step - float(np.percentile(across, 25, method="lower"))  # rows lost between two seconds make the step longer
+    # Rows that are lost between two seconds make that step longer, so the shorter ones count.
+    shown = step - float(np.percentile(across, 25, method="lower"))
     rate = min((r for r in RATES if r > highest), key=lambda r: abs(r - shown), default=None)
     return rate if rate is not None and abs(rate - shown) <= max(2.0, step) else None
 
