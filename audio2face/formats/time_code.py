@@ -40,15 +40,16 @@ def elapsed(seconds: np.ndarray, frames: np.ndarray, fps: float, drop: bool = Fa
 
 
 def counted_rate(seconds: np.ndarray, frames: np.ndarray) -> int | None:
-    """How many frames a second the codes of successive rows (T,) count, by where seconds change; None when they do not tell."""
+    """How many frames a second the codes of successive rows (T,) count, by where seconds change; None when they do not show it."""
     in_seconds, steps = np.diff(seconds), np.diff(frames)
     within, across = steps[(in_seconds == 0) & (steps > 0)], steps[in_seconds == 1]
     if not len(within) or not len(across):
         return None
     step, highest = float(np.median(within)), int(np.max(frames))
-    told = step - float(np.percentile(across, 25, method="lower"))  # rows lost between two seconds make the step longer
-    rate = min((r for r in RATES if r > highest), key=lambda r: abs(r - told), default=None)
-    return rate if rate is not None and abs(rate - told) <= max(2.0, step) else None
+    # Rows that are lost between two seconds make that step longer, so the shorter ones count.
+    shown = step - float(np.percentile(across, 25, method="lower"))
+    rate = min((r for r in RATES if r > highest), key=lambda r: abs(r - shown), default=None)
+    return rate if rate is not None and abs(rate - shown) <= max(2.0, step) else None
 
 
 def drops_frames(seconds: np.ndarray, frames: np.ndarray, base: int) -> bool:
