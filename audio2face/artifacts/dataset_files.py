@@ -111,7 +111,8 @@ class DatasetFiles:
             for key, value in named.items()
         )
         raise_problems(list(dict.fromkeys(fault for found in faults for fault in found)))
-        return cls(actor, **{key.lower(): path for key, path in paths.items()})
+        given: dict[str, Any] = {key.lower(): path for key, path in paths.items()}
+        return cls(actor, **given)
 
     # ---- any file
 
