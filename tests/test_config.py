@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audio2face.config import DELETE, KINDS, Section, base_module, load_config, project_folder, section_from_values
-from audio2face.config_docs import read_module_doc
-from audio2face.config_rules import respaced_steps
-from audio2face.config_schema import HYPER_PARAMS, SCHEMAS
+from audio2face.config import DELETE, KINDS, Section, load_config, project_folder, section_from_values
+from audio2face.config.docs import read_module_doc
+from audio2face.config.load import base_module
+from audio2face.config.nested import HYPER_PARAMS, SCHEMAS
+from audio2face.config.rules import respaced_steps
 from audio2face.types import UserError
 from runners import explain_config
 

@@ -14,8 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from audio2face.config_docs import KeyDoc, read_module_doc  # noqa: E402
-from audio2face.config_schema import KINDS, NETWORK_TYPES  # noqa: E402
+from audio2face.config.docs import KeyDoc, read_module_doc  # noqa: E402
+from audio2face.config.nested import KINDS, NETWORK_TYPES  # noqa: E402
 
 PAGE = ROOT / "docs" / "config_details.md"
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from audio2face.config_check import did_you_mean
-from audio2face.config_schema import NETWORK_METHODS, SCHEMAS
-from audio2face.config_types import BY_ACTOR
+from audio2face.config.check import did_you_mean
+from audio2face.config.kinds import BY_ACTOR
+from audio2face.config.nested import NETWORK_METHODS, SCHEMAS
 
 SAMPLE_RATE = 16000  # of every pretrained encoder
 

@@ -1,7 +1,7 @@
 """What each config key may be: one pydantic model for each config file and method.
 
 The models check types and ranges only; defaults and documentation are in `config_base`, rules between keys in
-`config_rules`. Every key of a base module has its field here, and the reverse.
+`rules`. Every key of a base module has its field here, and the reverse.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from audio2face.config_types import (
+from audio2face.config.kinds import (
     BY_ACTOR,
     AudioPath,
     Clip,

@@ -11,9 +11,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from audio2face.config_schema import HYPER_PARAMS, NETWORK_METHODS, SCHEMAS, Schema
-from audio2face.config_source import KeyPath, Problem
-from audio2face.config_types import TUPLE_FORMS
+from audio2face.config.kinds import TUPLE_FORMS
+from audio2face.config.nested import HYPER_PARAMS, NETWORK_METHODS, SCHEMAS, Schema
+from audio2face.config.source import KeyPath, Problem
 
 MOST_LINES = 20  # problems told for one key; a wrong column of CLIPS would fill screens
 

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from audio2face.config import base_module
+from audio2face.config.load import base_module
 
 
 @dataclass(frozen=True)

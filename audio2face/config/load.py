@@ -18,14 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from audio2face import paths
-from audio2face.config_check import HYPER_KEY, check_section, did_you_mean, hyper_param_names
-from audio2face.config_rules import PROJECT_RULES, SECTION_RULES, Rule
-from audio2face.config_schema import KINDS, NETWORK_TYPES
-from audio2face.config_source import DELETE, KeyPath, Override, Problem, label, merge, plain, read_override
-from audio2face.config_types import NAME_RULE, is_name
+from audio2face.config.check import HYPER_KEY, check_section, did_you_mean, hyper_param_names
+from audio2face.config.kinds import NAME_RULE, is_name
+from audio2face.config.nested import KINDS, NETWORK_TYPES
+from audio2face.config.rules import PROJECT_RULES, SECTION_RULES, Rule
+from audio2face.config.source import DELETE, KeyPath, Override, Problem, label, merge, plain, read_override
 from audio2face.types import UserError
-
-__all__ = ["DELETE", "KINDS", "Section", "base_module", "load_config", "project_folder", "section_from_values"]
 
 
 class Section:
