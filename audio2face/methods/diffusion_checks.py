@@ -22,10 +22,11 @@ def check_export(inference: Section | None) -> None:
 
 def exported_steps(spec: NetworkSpec) -> list[int]:
     """The steps that the exported network takes. Raises UserError when there are not so many."""
+    text = spec.extra["respacing"]
     try:
-        return kept_steps(spec.extra["diffusion_steps"], spec.extra["respacing"])
+        return kept_steps(spec.extra["diffusion_steps"], text)
     except ValueError as error:
-        raise UserError(f"config_inference.py: TIMESTEP_RESPACING or NUM_DIFFUSION_STEPS: {error}") from error
+        raise UserError(f"config_inference.py: TIMESTEP_RESPACING or NUM_DIFFUSION_STEPS: {text!r}: {error}") from error
 
 
 def check_noise(spec: NetworkSpec, frame_size: int) -> None:
