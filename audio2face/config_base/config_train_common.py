@@ -6,7 +6,7 @@ config_train_regression_base.py and config_train_diffusion_base.py import them w
 from typing import Literal
 
 from audio2face.config.kinds import (
-    Clip, Count, Decay, EmotionWeights, File, Files, Folder, MutedShot, Name, NameByActor, NotNegative, Opset, Positive,
+    Clip, Count, Decay, EmotionWeights, File, Files, Folder, MutedShot, Name, NotNegative, Opset, Positive, RunByActor,
     Seed, Switch, Text, ValidationClips, Word,
 )  # fmt: skip
 
@@ -38,7 +38,7 @@ PREPROC_ROOT: Folder = "/workspace/output_preproc"
 # finished run of the actor with the RUN_NAME of config_preproc.py.
 # Type: {actor: full run name or "latest"}.
 # Change: to tie a training to one certain run.
-PREPROC_RUN_NAME_FULL: NameByActor = {}
+PREPROC_RUN_NAME_FULL: RunByActor = {}
 
 # Skin coefficients from elsewhere than the preprocessing run (its pca/skin/skin_pca_coeffs_all.npz).
 # Type: {actor: .npz file, {shot: (frames, K)}}.
