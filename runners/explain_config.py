@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
 def explain(config_name: str, kind: str | None, key: str | None, as_json: bool) -> list[str]:
     """The lines to print. Raises UserError when the config has mistakes, or the section or key does not exist."""
     from audio2face.config import KINDS, load_config, project_folder
-    from audio2face.config_check import did_you_mean
+    from audio2face.config.check import did_you_mean
     from audio2face.types import UserError
 
     if kind is not None and kind not in KINDS:
@@ -119,7 +119,7 @@ def _brief(value: Any) -> str:
 
 
 def _one_key(section: Any, path: tuple[str, ...], as_json: bool) -> list[str]:
-    from audio2face.config_docs import read_module_doc
+    from audio2face.config.docs import read_module_doc
     from audio2face.types import UserError
 
     value: Any = section.values

@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+import inspect
 import json
 import pickle
 import re
@@ -12,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audio2face.config import DELETE, KINDS, Section, base_module, load_config, project_folder, section_from_values
-from audio2face.config_docs import read_module_doc
-from audio2face.config_rules import respaced_steps, streaming_entry
-from audio2face.config_schema import HYPER_PARAMS, SCHEMAS
+from audio2face.config import DELETE, KINDS, Section, load_config, project_folder, section_from_values
+from audio2face.config.base import BY_METHOD, EVERY, NETWORK_TYPES, base_module, defaults, schema
+from audio2face.config.docs import read_module_doc
+from audio2face.config.nested import HYPER_PARAMS, NETWORK_METHODS, Schema
+from audio2face.config.rules import streaming_entry
 from audio2face.types import UserError
 from runners import explain_config
 
@@ -58,13 +60,27 @@ def problems_of(kind, values, network_type=None):
 # Base modules, schemas, documentation
 
 
-@pytest.mark.parametrize("kind, method", list(SCHEMAS))
-def test_base_and_schema_have_the_same_keys_and_agree_on_defaults(kind, method):
-    base = {
-        key: value for key, value in vars(importlib.import_module(base_module(kind, method))).items() if key.isupper()
+@pytest.mark.parametrize("kind, method", EVERY)
+def test_defaults_pass_their_own_check(kind, method):
+    base = defaults(kind, method)
+    assert base and section_from_values(kind, {}, method).values == base
+
+
+@pytest.mark.parametrize("kind, method", EVERY)
+def test_what_a_key_may_be_comes_from_its_annotation(kind, method):
+    modules = [base_module(kind, method)] + [f"audio2face.config_base.config_{kind}_common"] * (kind in BY_METHOD)
+    annotated = [name for module in modules for name in inspect.get_annotations(importlib.import_module(module))]
+    assert set(schema(kind, method).model_fields) == {name for name in annotated if name.isupper()}
+    assert len(set(annotated)) == len(annotated)
+
+
+@pytest.mark.parametrize("kind", BY_METHOD)
+def test_keys_with_one_manual_for_both_methods_are_written_once(kind):
+    regression, diffusion = ({doc.name: doc for doc in read_module_doc(kind, method).keys} for method in NETWORK_TYPES)
+    shared = inspect.get_annotations(importlib.import_module(f"audio2face.config_base.config_{kind}_common"))
+    assert {name for name, doc in regression.items() if diffusion.get(name) == doc} == {
+        name for name in shared if name.isupper()
     }
-    assert set(base) == set(SCHEMAS[kind, method].model_fields)
-    assert section_from_values(kind, {}, method).values == base
 
 
 @pytest.mark.parametrize("network", HYPER_PARAMS)
@@ -95,7 +111,7 @@ def test_defaults_that_existing_models_depend_on():
     assert smoothing == {"regression": 0.001, "diffusion": 0.003}
 
 
-@pytest.mark.parametrize("kind, method", list(SCHEMAS))
+@pytest.mark.parametrize("kind, method", EVERY)
 def test_every_key_is_documented(kind, method):
     doc = read_module_doc(kind, method)
     assert doc.intro
@@ -123,7 +139,7 @@ def test_the_reference_page_is_up_to_date():
 
 def test_the_reference_page_names_every_key():
     page = (ROOT / "docs" / "config_details.md").read_text(encoding="utf-8")
-    for kind, method in SCHEMAS:
+    for kind, method in EVERY:
         for key, value in section_from_values(kind, {}, method).values.items():
             assert re.search(rf"^#### {key}\b", page, re.M), key
             for entry in value if isinstance(value, dict) else ():
@@ -239,7 +255,7 @@ def test_sections_are_read_only():
     assert isinstance(twin, Section) and twin.values == section.values == copy.deepcopy(section).values
 
 
-@pytest.mark.parametrize("kind, method", list(SCHEMAS))
+@pytest.mark.parametrize("kind, method", EVERY)
 def test_values_survive_json(kind, method):
     given = {"CLIPS": [CLIP], "AUG_MUTED_SHOTS": [("amy", ("s1", 3), 100, "neutral")]} if kind == "train" else {}
     section = section_from_values(kind, given, method)
@@ -525,7 +541,7 @@ WRONG_DIFFUSION = [
     ),
     ("train", {"STREAMING_CFG": {"60": {"left_truncate": DELETE}}}, "STREAMING_CFG/60/left_truncate: is missing"),
     ("train", {"SUBSEGMENT_MIN_FRAME": 700}, "SUBSEGMENT_MIN_FRAME: must not exceed SUBSEGMENT_MAX_FRAME (600)"),
-    ("train", {"TIMESTEP_RESPACING": "ten"}, "TIMESTEP_RESPACING: 'ten' is no respacing"),
+    ("train", {"TIMESTEP_RESPACING": "ten"}, "TIMESTEP_RESPACING: 'ten' is not a respacing"),
     (
         "train",
         {"TIMESTEP_RESPACING": "10", "DIFFUSION_STEPS": 5},
@@ -546,7 +562,7 @@ WRONG_DIFFUSION = [
         {"TIMESTEP_RESPACING": "10", "NUM_DIFFUSION_STEPS": 2},
         "NUM_DIFFUSION_STEPS: is 2, and TIMESTEP_RESPACING",
     ),
-    ("inference", {"TIMESTEP_RESPACING": "2.5"}, "TIMESTEP_RESPACING: '2.5' is no respacing"),
+    ("inference", {"TIMESTEP_RESPACING": "2.5"}, "TIMESTEP_RESPACING: '2.5' is not a respacing"),
     ("inference", {"SKIP_STEPS": 2}, "SKIP_STEPS: must be less than the number of steps (2)"),
     ("inference", {"CONFIG": {"source_shot": "s"}}, "CONFIG/source_shot: unknown key"),
     ("inference", {"INFERENCE_MODE": "offline_onnx"}, "INFERENCE_MODE: must be one of 'offline', 'streaming'"),
@@ -635,14 +651,23 @@ def test_a_project_without_actors(project):
     assert line.endswith("config_dataset.py: ACTOR_NAMES: must name at least one actor")
 
 
-def test_networks_of_users_bring_their_own_parameters(project):
-    project(dataset=DATASET, train="NETWORK_NAME = 'mine'\nNETWORK_HYPER_PARAMS = {'width': 3, 'depht': 2}\n")
-    networks = {"mine": {"width", "depth", "implicit_emotion_len"}}
-    (line,) = mistakes("mine", ("dataset", "train"), networks=networks)
-    assert line.endswith(":2: NETWORK_HYPER_PARAMS/depht: unknown key: mine does not take it; did you mean depth?")
-    project(train="NETWORK_NAME = 'mine'\nNETWORK_HYPER_PARAMS = {'width': 3}\n")
-    train = load_config("mine", ("dataset", "train"), networks=networks)["train"]
-    assert train.NETWORK_HYPER_PARAMS == {"width": 3, "implicit_emotion_len": 16}
+@pytest.mark.parametrize("kind", ["dataset", "preproc", "inference"])
+def test_a_network_in_the_wrong_file(kind):
+    (line,) = problems_of(kind, {"NETWORK_NAME": "diffusion_rnn"})
+    assert line == f"config_{kind}: NETWORK_NAME: unknown key: it belongs into config_train.py"
+
+
+def test_a_network_inherits_only_the_parameters_that_it_takes(monkeypatch):
+    class Small(Schema):
+        width: int
+        implicit_emotion_len: int
+
+    monkeypatch.setitem(HYPER_PARAMS, "small", Small)
+    monkeypatch.setitem(NETWORK_METHODS, "small", "regression")
+    section = section_from_values("train", {"NETWORK_NAME": "small", "NETWORK_HYPER_PARAMS": {"width": 3}})
+    assert section.NETWORK_HYPER_PARAMS == {"width": 3, "implicit_emotion_len": 16}
+    lines = problems_of("train", {"NETWORK_NAME": "small", "NETWORK_HYPER_PARAMS": {"widht": 3}})
+    assert lines[0].endswith("NETWORK_HYPER_PARAMS/widht: unknown key: small does not take it; did you mean width?")
 
 
 def test_thousands_of_clips(project):
@@ -653,25 +678,6 @@ def test_thousands_of_clips(project):
     project(train=f"CLIPS = [\n{rows}\n]\n".replace("(0, 99)", "0"))
     lines = mistakes("mine", ("dataset", "train"))
     assert len(lines) == 21 and lines[-1].endswith("CLIPS: and 4980 more like these")
-
-
-@pytest.mark.parametrize(
-    "text, steps, count", [("", 1000, 1000), ("10", 1000, 10), ("ddim5", 1000, 5), ("3,4", 1000, 7), ("2, 2", None, 4)]
-)
-def test_respaced_steps(text, steps, count):
-    assert respaced_steps(text, steps) == count
-
-
-@pytest.mark.parametrize("steps", [7, 20, 50])
-def test_ddim_respacing_is_possible_exactly_when_a_stride_exists(steps):
-    for count in range(1, steps + 1):
-        exists = any(len(range(0, steps, stride)) == count for stride in range(1, steps + 1))
-        try:
-            respaced_steps(f"ddim{count}", steps)
-        except ValueError:
-            assert not exists
-        else:
-            assert exists
 
 
 # explain_config

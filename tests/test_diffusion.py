@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from audio2face.diffusion.sampling import SAMPLERS, add_noise, generated_noise, sample_ddim, sample_ddpm, tensor_noise
-from audio2face.diffusion.schedule import build_schedule, cosine_betas, kept_steps, linear_betas
+from audio2face.diffusion.schedule import build_schedule, cosine_betas, linear_betas
+from audio2face.respacing import kept_steps, num_kept
 
 
 def test_cosine_schedule_follows_its_formula():
@@ -34,12 +35,23 @@ def test_linear_schedule_scales_with_the_number_of_steps():
     ],
 )
 def test_kept_steps(text, steps):
-    assert kept_steps(1000, text).tolist() == steps
+    assert kept_steps(1000, text) == steps and num_kept(text) == len(steps)
 
 
 def test_all_steps_are_kept_without_respacing():
-    assert kept_steps(7, "").tolist() == list(range(7))
-    assert kept_steps(7, "7").tolist() == list(range(7))
+    assert kept_steps(7, "") == list(range(7)) and num_kept("") is None
+    assert kept_steps(7, "7") == list(range(7))
+
+
+@pytest.mark.parametrize("steps", [7, 20, 50])
+def test_ddim_respacing_takes_the_smallest_stride_that_keeps_so_many(steps):
+    for count in range(1, steps + 1):
+        fitting = [kept for stride in range(1, steps + 1) if len(kept := range(0, steps, stride)) == count]
+        if fitting:
+            assert kept_steps(steps, f"ddim{count}") == list(fitting[0])
+        else:
+            with pytest.raises(ValueError, match=f"no fixed stride keeps exactly {count} of {steps} steps"):
+                kept_steps(steps, f"ddim{count}")
 
 
 @pytest.mark.parametrize("text", ["0", "1001", "ddim999", "x", "3,", "-2"])

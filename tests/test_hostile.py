@@ -23,7 +23,7 @@ from audio2face.types import UserError
 ROOT = Path(__file__).resolve().parent.parent
 HUGE = 10**12
 MAY_BE_ZERO = ("buffer_ofs", "padding_left", "padding_right")
-PYTHON = [ROOT / "audio2face/config_source.py"]  # configs are Python, written by the user
+PYTHON = [ROOT / "audio2face/config/source.py"]  # configs are Python, written by the user
 MOST_BYTES = 3 << 30  # more than anything here may ask for
 
 

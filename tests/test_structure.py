@@ -17,6 +17,8 @@ LEVELS = [
         "types",
         "layout",
         "config",
+        "config_base",
+        "respacing",
         "machine",
         "runtime",
         "paths",
@@ -38,6 +40,8 @@ NO_TORCH = {
     "listing",
     "paths",
     "config",
+    "config_base",
+    "respacing",
     "formats",
     "artifacts",
     "geometry",
@@ -53,12 +57,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 
 def room_of(path):
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return name_of(parts[0])
-
-
-def name_of(part):
-    return "config" if part.startswith("config") else part.replace("__init__", "")
+    return path.relative_to(PACKAGE).with_suffix("").parts[0].replace("__init__", "")
 
 
 def imports(path):
@@ -83,7 +82,7 @@ def test_imports_go_one_way(path):
     for module in imports(path):
         if module.split(".")[0] != "audio2face":
             continue
-        other = name_of((module.split(".") + [""])[1])
+        other = (module.split(".") + [""])[1]
         assert LEVEL[room] <= LEVEL.get(other, len(LEVELS)), f"{path.name} imports {module}"
         assert {room, other} not in APART, f"{path.name} imports {module}"
 

@@ -14,8 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from audio2face.config_docs import KeyDoc, read_module_doc  # noqa: E402
-from audio2face.config_schema import KINDS, NETWORK_TYPES  # noqa: E402
+from audio2face.config.base import BY_METHOD, KINDS, NETWORK_TYPES  # noqa: E402
+from audio2face.config.docs import KeyDoc, read_module_doc  # noqa: E402
 
 PAGE = ROOT / "docs" / "config_details.md"
 
@@ -77,8 +77,8 @@ def page() -> str:
     parts = [INTRO.strip(), "\n".join(f"- [config_{kind}.py](#config_{kind}py)" for kind in KINDS)]
     for kind in KINDS:
         parts.append(f"## config_{kind}.py")
-        by_method = kind in ("train", "inference")
-        docs = {method: read_module_doc(kind, method) for method in (NETWORK_TYPES if by_method else NETWORK_TYPES[:1])}
+        methods = NETWORK_TYPES if kind in BY_METHOD else NETWORK_TYPES[:1]
+        docs = {method: read_module_doc(kind, method) for method in methods}
         parts += [doc.intro for doc in docs.values()]
         for heading, keys in _by_heading({method: doc.keys for method, doc in docs.items()}).items():
             parts.append(f"### {heading}")

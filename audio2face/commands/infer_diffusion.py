@@ -17,7 +17,6 @@ from audio2face.audio.waveform import load_waveform
 from audio2face.bars import Bar
 from audio2face.commands.infer_output import Checks, actor_name, face_files, scratch, write_outputs
 from audio2face.config import Section
-from audio2face.diffusion.schedule import kept_steps
 from audio2face.export.streaming_graph import StreamingGraph
 from audio2face.formats.npy import read_npy
 from audio2face.inference.audio_inputs import emotion_slug, emotion_track, normalized_samples
@@ -29,6 +28,7 @@ from audio2face.inference.modes import Mode, parse_mode
 from audio2face.inference.rollout import frame_count
 from audio2face.inference.tensorrt import require_tensorrt
 from audio2face.paths import local_path
+from audio2face.respacing import kept_steps
 from audio2face.types import UserError, raise_problems
 
 logger = logging.getLogger(__name__)
@@ -177,14 +177,14 @@ def _shown(blocks: Iterable[np.ndarray], count: int, label: str) -> Iterator[np.
             progress.update(len(block))
 
 
-def _steps(respacing: str, run: TrainRun) -> np.ndarray:
+def _steps(respacing: str, run: TrainRun) -> list[int]:
     try:
         return kept_steps(run.spec.extra["diffusion_steps"], respacing)
     except ValueError as error:
-        raise UserError(f"TIMESTEP_RESPACING {error}") from error
+        raise UserError(f"TIMESTEP_RESPACING {respacing!r}: {error}") from error
 
 
-def _check_mode(mode: Mode, steps: np.ndarray | None, sampler: str, skip: int, run: TrainRun) -> None:
+def _check_mode(mode: Mode, steps: list[int] | None, sampler: str, skip: int, run: TrainRun) -> None:
     if mode.backend == "trt":
         require_tensorrt(mode.name)
     if steps is not None and skip >= len(steps):
@@ -197,7 +197,7 @@ def _check_mode(mode: Mode, steps: np.ndarray | None, sampler: str, skip: int, r
         return
     extra = run.spec.extra
     exported = kept_steps(extra["diffusion_steps"], extra["respacing"])
-    if exported.tolist() != steps.tolist() or sampler != extra["sampler"]:
+    if exported != steps or sampler != extra["sampler"]:
         raise UserError(
             f"INFERENCE_MODE {mode.name!r} runs network.onnx, which was exported with TIMESTEP_RESPACING "
             f"{extra['respacing']!r} and USE_DDIM {extra['sampler'] == 'ddim'}: set the same here, or train again"

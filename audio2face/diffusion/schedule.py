@@ -1,4 +1,4 @@
-"""Noise schedules of denoising diffusion and the choice of steps that sampling keeps.
+"""Noise schedules of denoising diffusion, on the steps that sampling keeps.
 
 Follows Ho et al. 2020 (arXiv 2006.11239) and Nichol & Dhariwal 2021 (arXiv 2102.09672), in float64.
 """
@@ -6,11 +6,12 @@ Follows Ho et al. 2020 (arXiv 2006.11239) and Nichol & Dhariwal 2021 (arXiv 2102
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+
+from audio2face.respacing import kept_steps
 
 MAX_BETA = 0.999
 
@@ -50,40 +51,6 @@ def cosine_betas(num_steps: int) -> np.ndarray:
 NOISE_SCHEDULES: dict[str, Callable[[int], np.ndarray]] = {"linear": linear_betas, "cosine": cosine_betas}
 
 
-def kept_steps(num_steps: int, respacing: str) -> np.ndarray:
-    """Which of `num_steps` steps sampling keeps, ascending, for "" (all), "10", "3,4" or "ddim5".
-
-    A plain number or list gives counts per equal section, evenly spaced with both ends of the section. "1" keeps the
-    last step, the only one at which the network has seen pure noise. "ddimN" keeps N steps from 0 with one stride.
-    Raises ValueError when the text means nothing or asks for more steps than there are.
-    """
-    text = respacing.replace(" ", "")
-    if not text:
-        return np.arange(num_steps)
-    if match := re.fullmatch(r"ddim(\d+)", text):
-        wanted = int(match[1])
-        for stride in range(1, num_steps + 1):
-            if len(range(0, num_steps, stride)) == wanted:
-                return np.arange(0, num_steps, stride)
-        raise ValueError(f"{respacing!r}: no whole stride gives {wanted} of {num_steps} steps")
-    if not re.fullmatch(r"\d+(,\d+)*", text):
-        raise ValueError(f"{respacing!r}: expected '', a number, numbers with commas, or 'ddim' and a number")
-    counts = [int(part) for part in text.split(",")]
-    if counts == [1]:
-        return np.array([num_steps - 1])
-    size, extra = divmod(num_steps, len(counts))
-    kept: list[int] = []
-    first = 0
-    for index, count in enumerate(counts):
-        length = size + (index < extra)
-        if not 1 <= count <= length:
-            raise ValueError(f"{respacing!r}: {count} steps of a section of {length}")
-        spacing = (length - 1) / (count - 1) if count > 1 else 1.0
-        kept += [first + round(i * spacing) for i in range(count)]
-        first += length
-    return np.array(kept)
-
-
 def build_schedule(name: str, num_steps: int, respacing: str = "") -> Schedule:
     """The schedule `name` ("linear" or "cosine") of `num_steps` training steps, with betas rebuilt for the kept ones.
 
@@ -92,7 +59,7 @@ def build_schedule(name: str, num_steps: int, respacing: str = "") -> Schedule:
     if name not in NOISE_SCHEDULES:
         raise ValueError(f"unknown noise schedule {name!r}; known: {', '.join(NOISE_SCHEDULES)}")
     cumulative = np.cumprod(1 - NOISE_SCHEDULES[name](num_steps))
-    timesteps = kept_steps(num_steps, respacing)
+    timesteps = np.array(kept_steps(num_steps, respacing))
     alphas_cumprod = cumulative[timesteps]
     previous = np.concatenate([[1.0], alphas_cumprod[:-1]])
     betas = 1 - alphas_cumprod / previous

@@ -5,8 +5,9 @@ from __future__ import annotations
 from audio2face.artifacts.train_run import NetworkSpec
 from audio2face.audio.streaming import Streaming
 from audio2face.config import Section
-from audio2face.config_rules import fitting_window
-from audio2face.diffusion.schedule import Schedule, build_schedule, kept_steps
+from audio2face.config.rules import fitting_window
+from audio2face.diffusion.schedule import Schedule, build_schedule
+from audio2face.respacing import kept_steps
 from audio2face.types import UserError, raise_problems
 
 EXPORT_KEYS = ("USE_PER_FRAME_EMO_LABEL", "USE_EXTERNAL_NOISE_INPUT", "USE_DELTA_OUTPUT")
@@ -22,10 +23,11 @@ def check_export(inference: Section | None) -> None:
 
 def exported_steps(spec: NetworkSpec) -> list[int]:
     """The steps that the exported network takes. Raises UserError when there are not so many."""
+    text = spec.extra["respacing"]
     try:
-        return kept_steps(spec.extra["diffusion_steps"], spec.extra["respacing"]).tolist()
+        return kept_steps(spec.extra["diffusion_steps"], text)
     except ValueError as error:
-        raise UserError(f"config_inference.py: TIMESTEP_RESPACING or NUM_DIFFUSION_STEPS: {error}") from error
+        raise UserError(f"config_inference.py: TIMESTEP_RESPACING or NUM_DIFFUSION_STEPS: {text!r}: {error}") from error
 
 
 def check_noise(spec: NetworkSpec, frame_size: int) -> None:

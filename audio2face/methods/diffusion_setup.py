@@ -13,7 +13,7 @@ from torch import Tensor
 
 from audio2face.artifacts.train_run import NetworkSpec, TrainRun
 from audio2face.audio.streaming import Streaming
-from audio2face.config_rules import streaming_entry
+from audio2face.config.rules import streaming_entry
 from audio2face.data.channels import CHANNELS
 from audio2face.diffusion.schedule import build_schedule
 from audio2face.export.streaming_graph import pose_layout

@@ -9,24 +9,20 @@ in its config_train.py chooses between the regression and the diffusion base.
 
 from __future__ import annotations
 
-import copy
-import functools
-import importlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from audio2face import paths
-from audio2face.config_check import HYPER_KEY, check_section, did_you_mean, hyper_param_names
-from audio2face.config_rules import PROJECT_RULES, SECTION_RULES, Rule
-from audio2face.config_schema import KINDS, NETWORK_TYPES
-from audio2face.config_source import DELETE, KeyPath, Override, Problem, label, merge, plain, read_override
-from audio2face.config_types import NAME_RULE, is_name
+from audio2face.config.base import EVERY, KINDS, NETWORK_TYPES, defaults
+from audio2face.config.check import HYPER_KEY, check_section, did_you_mean
+from audio2face.config.kinds import NAME_RULE, is_name
+from audio2face.config.nested import HYPER_PARAMS
+from audio2face.config.rules import PROJECT_RULES, SECTION_RULES, Rule, actor_rules
+from audio2face.config.source import DELETE, KeyPath, Override, Problem, label, merge, plain, read_override
 from audio2face.listing import natural_order
 from audio2face.types import UserError
-
-__all__ = ["DELETE", "KINDS", "Section", "base_module", "load_config", "project_folder", "section_from_values"]
 
 
 class Section:
@@ -110,18 +106,6 @@ def _without_sentinel(value: Any) -> Any:
     return [_without_sentinel(item) for item in value] if isinstance(value, list) else value
 
 
-def base_module(kind: str, method: str) -> str:
-    """Import name of the base module of a kind, for "regression" or "diffusion"."""
-    part = f"{kind}_{method}" if kind in ("train", "inference") else kind
-    return f"audio2face.config_base.config_{part}_base"
-
-
-@functools.cache
-def _base_values(kind: str, method: str) -> dict[str, Any]:
-    module = importlib.import_module(base_module(kind, method))
-    return copy.deepcopy({name: value for name, value in vars(module).items() if name.isupper()})
-
-
 def project_folder(config_name: str) -> Path:
     """The folder of a project, in A2F_CONFIGS_ROOT before configs/. Raises UserError when there is none."""
     if not is_name(config_name):
@@ -167,18 +151,18 @@ def load_config(
     optional: Iterable[str] = (),
     *,
     network_type: str | None = None,
-    networks: Mapping[str, Collection[str]] | None = None,
 ) -> dict[str, Section]:
     """Load the sections `kinds` of a project, and `optional` ones, which are all defaults when their file is missing.
 
     `network_type` is the method of config_inference when it is known from elsewhere (a training run); otherwise
-    config_train.py says it. `networks` gives the parameters of networks that users added, {NETWORK_NAME: names}.
-    Raises one UserError with a line for every mistake in all these files.
+    config_train.py says it. Raises one UserError with a line for every mistake in all these files.
     """
     folder = project_folder(config_name)
     may_miss = set(optional)
     wanted = tuple(dict.fromkeys([*kinds, *optional]))
     assert set(wanted) <= set(KINDS), wanted
+    for base in EVERY:
+        defaults(*base)  # before a file of the project can change an imported default in place
     overrides: dict[str, Override | None] = {}
     lines: list[str] = []
     for kind in wanted:
@@ -193,34 +177,27 @@ def load_config(
         method = methods.get(kind, "regression")
         if kind in overrides and method is not None:
             place = label(folder / f"config_{kind}.py")
-            drafts[kind] = _draft(kind, method, place, overrides[kind], networks or {})
+            drafts[kind] = _draft(kind, method, place, overrides[kind])
     _apply_rules(SECTION_RULES, drafts)
-    _apply_rules(PROJECT_RULES, {kind: draft for kind, draft in drafts.items() if draft.override is not None})
+    _apply_rules(
+        [*PROJECT_RULES, *actor_rules()], {kind: draft for kind, draft in drafts.items() if draft.override is not None}
+    )
     lines += [draft.told(problem) for draft in drafts.values() for problem in draft.problems]
     if lines:
         raise UserError(lines)
     return {kind: draft.section() for kind, draft in drafts.items()}
 
 
-def section_from_values(
-    kind: str,
-    values: Mapping[str, Any],
-    network_type: str | None = None,
-    *,
-    place: str | None = None,
-    networks: Mapping[str, Collection[str]] | None = None,
-) -> Section:
+def section_from_values(kind: str, values: Mapping[str, Any], network_type: str | None = None) -> Section:
     """A section from a dict, merged over the base: a run's own config_*_full.json, or a few keys in a test.
 
-    `network_type` defaults to the dict's NETWORK_TYPE, else "regression". Raises UserError with every mistake, naming
-    `place`.
+    `network_type` defaults to the dict's NETWORK_TYPE, else "regression". Raises UserError with every mistake.
     """
     method = network_type or values.get("NETWORK_TYPE", "regression")
-    place = place or f"config_{kind}"
+    place = f"config_{kind}"
     if method not in NETWORK_TYPES:
         raise UserError(f"{place}: NETWORK_TYPE: {_type_words(method)}")
-    override = Override(Path(place), plain(dict(values)), {})
-    draft = _draft(kind, method, place, override, networks or {})
+    draft = _draft(kind, method, place, Override(Path(place), plain(dict(values)), {}))
     _apply_rules(SECTION_RULES, {kind: draft})
     if draft.problems:
         raise UserError([draft.told(problem) for problem in draft.problems])
@@ -258,16 +235,17 @@ def _type_words(method: Any) -> str:
     return f"must be one of {', '.join(map(repr, NETWORK_TYPES))} (it is {method!r})"
 
 
-def _draft(
-    kind: str, method: str, place: str, override: Override | None, networks: Mapping[str, Collection[str]]
-) -> _Draft:
-    base = copy.deepcopy(_base_values(kind, method))
+def _draft(kind: str, method: str, place: str, override: Override | None) -> _Draft:
+    base = defaults(kind, method)
     own = override.values if override else {}
-    if own.get("NETWORK_NAME", base.get("NETWORK_NAME")) != base.get("NETWORK_NAME"):
-        known = hyper_param_names(own["NETWORK_NAME"], networks) if isinstance(own["NETWORK_NAME"], str) else None
-        base[HYPER_KEY] = {name: value for name, value in base[HYPER_KEY].items() if known is None or name in known}
+    network = own.get("NETWORK_NAME")
+    if (
+        HYPER_KEY in base and isinstance(network, str) and network in HYPER_PARAMS
+    ):  # what only the default network takes is not inherited
+        known = HYPER_PARAMS[network].model_fields
+        base[HYPER_KEY] = {name: value for name, value in base[HYPER_KEY].items() if name in known}
     merged, problems = merge(base, own)
-    checked, more = check_section(kind, method, merged, networks)
+    checked, more = check_section(kind, method, merged)
     told = {problem.path for problem in problems}
     problems += [problem for problem in more if problem.path not in told]
     return _Draft(kind, place, override, merged, checked, problems)

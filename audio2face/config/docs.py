@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.util
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from audio2face.config import base_module
+from audio2face.config.base import PACKAGE, base_module
 
 
 @dataclass(frozen=True)
@@ -43,31 +45,52 @@ class ModuleDoc:
 
 
 def read_module_doc(kind: str, method: str) -> ModuleDoc:
-    """The documentation of a base module, for "regression" or "diffusion"."""
-    spec = importlib.util.find_spec(base_module(kind, method))
-    assert spec is not None and spec.origin is not None, (kind, method)
+    """The documentation of a base module, for "regression" or "diffusion", with the keys that it imports in their place."""
+    module = _read_module(base_module(kind, method))
+    return replace(module, keys=tuple(key for key in module.keys if key.name.isupper()))
+
+
+@functools.cache
+def _read_module(name: str) -> ModuleDoc:
+    spec = importlib.util.find_spec(name)
+    assert spec is not None and spec.origin is not None, name
     source = Path(spec.origin).read_text(encoding="utf-8")
     tree, lines = ast.parse(source), source.splitlines()
-    keys, heading = [], ""
     headings = {number: line[3:].strip() for number, line in enumerate(lines, 1) if line.startswith("## ")}
+    docs: dict[str, KeyDoc] = {}
     for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            above = [number for number in headings if number < node.lineno]
-            heading = headings[max(above)] if above else heading
-            keys.append(_read_key(node.targets[0].id, node.value, node.lineno, heading, lines, source))
-    return ModuleDoc(ast.get_docstring(tree) or "", tuple(keys))
+        heading = next((text for number, text in reversed(headings.items()) if number < node.lineno), "")
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE):
+            shared = {doc.name: doc for doc in _read_module(str(node.module)).keys}
+            docs |= {alias.name: replace(shared[alias.name], heading=heading) for alias in node.names}
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+            docs[node.target.id] = _read_key(node.target.id, node.value, node.lineno, heading, lines, docs)
+    return ModuleDoc(ast.get_docstring(tree) or "", tuple(docs.values()))
 
 
-def _read_key(name: str, value: ast.expr, line: int, heading: str, lines: list[str], source: str) -> KeyDoc:
-    comment = _comment_above(line, lines)
-    entries: list[KeyDoc] = []
+def _read_key(
+    name: str, value: ast.expr, line: int, heading: str, lines: list[str], above: Mapping[str, KeyDoc]
+) -> KeyDoc:
+    """One key or entry. `above` are the dicts whose entries it may take over, as `**name`."""
+    entries: dict[str, KeyDoc] = {}
     if isinstance(value, ast.Dict):
         for key, item in zip(value.keys, value.values, strict=True):
             if isinstance(key, ast.Constant):
-                entries.append(_read_key(str(key.value), item, key.lineno, heading, lines, source))
-    documented = tuple(entries) if any(entry.text or entry.entries for entry in entries) else ()
-    default = "" if documented else ast.get_source_segment(source, value) or ""
-    return KeyDoc(name, heading, *_fields(comment), default, documented)
+                entry = _read_key(str(key.value), item, key.lineno, heading, lines, above)
+                known = entries.get(entry.name)
+                entries[entry.name] = replace(known, default=entry.default) if known and not entry.text else entry
+            elif isinstance(item, ast.Name):
+                entries |= {entry.name: entry for entry in above[item.id].entries}
+    documented = tuple(entries.values()) if any(entry.text or entry.entries for entry in entries.values()) else ()
+    default = "" if documented else _source(value, lines)
+    return KeyDoc(name, heading, *_fields(_comment_above(line, lines)), default, documented)
+
+
+def _source(node: ast.expr, lines: list[str]) -> str:
+    rows = lines[node.lineno - 1 : node.end_lineno]
+    rows[-1] = rows[-1].encode()[: node.end_col_offset].decode()
+    rows[0] = rows[0].encode()[node.col_offset :].decode()
+    return "\n".join(rows)
 
 
 def _comment_above(line: int, lines: list[str]) -> list[str]:

@@ -6,14 +6,15 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 from pydantic import ValidationError
 
-from audio2face.config_schema import HYPER_PARAMS, NETWORK_METHODS, SCHEMAS, Schema
-from audio2face.config_source import KeyPath, Problem
-from audio2face.config_types import TUPLE_FORMS
+from audio2face.config.base import EVERY, schema
+from audio2face.config.kinds import TUPLE_FORMS
+from audio2face.config.nested import HYPER_PARAMS, NETWORK_METHODS, Schema
+from audio2face.config.source import KeyPath, Problem
 
 MOST_LINES = 20  # problems told for one key; a wrong column of CLIPS would fill screens
 
@@ -30,20 +31,17 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def check_section(
-    kind: str, method: str, values: dict[str, Any], networks: Mapping[str, Collection[str]] | None = None
-) -> tuple[dict[str, Any] | None, list[Problem]]:
+def check_section(kind: str, method: str, values: dict[str, Any]) -> tuple[dict[str, Any] | None, list[Problem]]:
     """Check the merged values of a section.
 
     Returns the values in their declared types (whole numbers where a float is meant become floats, lists where a tuple
-    is meant become tuples), or None when there are problems, and the problems. `networks` lists the parameters that
-    each NETWORK_NAME takes, for networks that are not the framework's own.
+    is meant become tuples), or None when there are problems, and the problems.
     """
-    schema = SCHEMAS[kind, method]
-    values, of_actors = _actor_configs(schema, values)
-    checked, problems = _validate(schema, values, (), kind, method)
+    keys = schema(kind, method)
+    values, of_actors = _actor_configs(keys, values)
+    checked, problems = _validate(keys, values, (), kind, method)
     for actor, own in of_actors.items():
-        model: Any = schema.model_fields[POST_KEY].annotation
+        model: Any = keys.model_fields[POST_KEY].annotation
         full, more = _validate(model, {**values[POST_KEY], **own}, (POST_KEY, actor), kind, method)
         problems += [problem for problem in more if problem.path[2:3] and problem.path[2] in own]
         if checked is not None and full is not None:
@@ -51,47 +49,35 @@ def check_section(
     network, hyper_params = values.get("NETWORK_NAME"), values.get(HYPER_KEY)
     of_this_method = isinstance(network, str) and NETWORK_METHODS.get(network, method) == method
     if of_this_method and isinstance(hyper_params, dict):
-        hyper_params, more = _check_hyper_params(str(network), hyper_params, networks or {})
+        hyper_params, more = _check_hyper_params(str(network), hyper_params)
         problems += more
         if checked is not None:
             checked[HYPER_KEY] = hyper_params
     return (None if problems else checked), _shorten(problems)
 
 
-def _actor_configs(schema: type[Schema], values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+def _actor_configs(keys: type[Schema], values: dict[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """The values without the dicts inside CONFIG, and these: an actor's own values, under the actor's name."""
     config = values.get(POST_KEY)
-    if POST_KEY not in schema.model_fields or not isinstance(config, dict):
+    if POST_KEY not in keys.model_fields or not isinstance(config, dict):
         return values, {}
     of_actors = {key: own for key, own in config.items() if isinstance(own, dict)}
     common = {key: value for key, value in config.items() if key not in of_actors}
     return {**values, POST_KEY: common}, of_actors
 
 
-def hyper_param_names(network: str, networks: Mapping[str, Collection[str]]) -> Collection[str] | None:
-    """Parameters that a network takes, or None when the network is not known."""
-    if network in networks:
-        return networks[network]
-    return HYPER_PARAMS[network].model_fields if network in HYPER_PARAMS else None
-
-
-def _check_hyper_params(
-    network: str, values: dict[str, Any], networks: Mapping[str, Collection[str]]
-) -> tuple[dict[str, Any], list[Problem]]:
-    known = hyper_param_names(network, networks)
-    if known is None:
-        names = sorted({*NETWORK_METHODS, *networks})
-        hint = did_you_mean(network, names) or f"; known are {', '.join(names)}"
+def _check_hyper_params(network: str, values: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    if network not in HYPER_PARAMS:
+        hint = did_you_mean(network, HYPER_PARAMS) or f"; known are {', '.join(sorted(HYPER_PARAMS))}"
         return values, [Problem(("NETWORK_NAME",), f"unknown network {network!r}{hint}")]
-    unknown = [name for name in values if name not in known]
+    model = HYPER_PARAMS[network]
+    known = model.model_fields
     problems = [
         Problem((HYPER_KEY, name), f"unknown key: {network} does not take it{did_you_mean(name, known)}")
-        for name in unknown
+        for name in values
+        if name not in known
     ]
-    if network not in HYPER_PARAMS:
-        return values, problems
-    model = HYPER_PARAMS[network]
-    own = {name: value for name, value in values.items() if name in model.model_fields}
+    own = {name: value for name, value in values.items() if name in known}
     checked, more = _validate(model, own, (HYPER_KEY,), "train", NETWORK_METHODS[network])
     return {**values, **(checked or {})}, problems + more
 
@@ -151,8 +137,8 @@ def _brief(value: Any) -> str:
 
 def _unknown_key(model: type[Schema], path: KeyPath, kind: str, method: str) -> str:
     name, known = path[-1], _known_names(model, path[:-1])
-    others = [other for other in SCHEMAS if other != (kind, method) and name in _known_names(SCHEMAS[other], path[:-1])]
-    if model is SCHEMAS[kind, method] and others:
+    others = [other for other in EVERY if other != (kind, method) and name in _known_names(schema(*other), path[:-1])]
+    if model is schema(kind, method) and others:
         same_file = [other for other in others if other[0] == kind]
         if same_file:
             return f"unknown key: it exists only for NETWORK_TYPE {same_file[0][1]!r}, and this is {method!r}"

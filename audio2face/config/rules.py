@@ -6,14 +6,16 @@ left out when one of its keys is not loaded or is wrong in itself. "train.KEY?" 
 
 from __future__ import annotations
 
-import re
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from audio2face.config_check import did_you_mean
-from audio2face.config_schema import NETWORK_METHODS, SCHEMAS
-from audio2face.config_types import BY_ACTOR
+from audio2face.config.base import EVERY, schema
+from audio2face.config.check import did_you_mean
+from audio2face.config.kinds import BY_ACTOR
+from audio2face.config.nested import NETWORK_METHODS
+from audio2face.respacing import kept_steps, num_kept
 
 SAMPLE_RATE = 16000  # of every pretrained encoder
 WHOLE = 1e-4  # frames that a window may differ from a whole number: 29.97 is not quite 30000 / 1001
@@ -24,31 +26,6 @@ Found = Iterator[tuple[str, str]]
 class Rule(NamedTuple):
     keys: str
     check: Callable[..., Found]
-
-
-def respaced_steps(text: str, steps: int | None) -> int | None:
-    """How many of `steps` diffusion steps a TIMESTEP_RESPACING keeps: "" all, "10", "ddim5", "3,4".
-
-    `steps` None looks at the text only. Raises ValueError when it means nothing or asks for more steps than there are.
-    """
-    text = text.replace(" ", "")
-    if not text:
-        return steps
-    found = re.fullmatch(r"ddim([1-9]\d*)", text)
-    if found:
-        count = int(found[1])
-        if steps is not None and -(-steps // -(-steps // count)) != count:
-            raise ValueError(f"no fixed stride keeps exactly {count} of {steps} steps")
-        return count
-    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
-        raise ValueError(f'{text!r} is no respacing; write "", "10", "ddim5" or "3,4"')
-    counts = [int(part) for part in text.split(",")]
-    for section, count in enumerate(counts):
-        if steps is not None:
-            size = steps // len(counts) + (section < steps % len(counts))
-            if count > size:
-                raise ValueError(f"{count} steps wanted from section {section + 1} of {len(counts)}, which has {size}")
-    return sum(counts)
 
 
 def streaming_entry(fps: float, entries: dict[str, dict[str, int]], audio: dict[str, int]) -> dict[str, int] | None:
@@ -241,14 +218,14 @@ def _streaming(fps: float, entries: dict[str, dict[str, int]], audio: dict[str, 
 
 def _respacing(key: str, text: str | None, steps: int | None = None) -> Found:
     try:
-        respaced_steps(text or "", steps)
+        num_kept(text or "") if steps is None else kept_steps(steps, text or "")
     except ValueError as error:
         yield key, str(error)
 
 
 def _kept_steps(text: str | None, steps: int, is_set: bool, skipped: int) -> Found:
     try:
-        kept = respaced_steps(text, None) if text else None
+        kept = num_kept(text or "")
     except ValueError:
         return
     if kept is not None and is_set and steps != kept:
@@ -328,18 +305,6 @@ def _one_actor(key: str, names: list[str], actor: str | None) -> Found:
         yield from _member(key, actor, names, "ACTOR_NAMES")
 
 
-def _actor_rules() -> Iterator[Rule]:
-    """One rule for each dict by actor of any file."""
-    keys = {
-        f"{kind}.{name}"
-        for kind, method in SCHEMAS
-        for name, field in SCHEMAS[kind, method].model_fields.items()
-        if BY_ACTOR in field.metadata
-    }
-    for key in sorted(keys):
-        yield Rule(f"dataset.ACTOR_NAMES {key}", partial(_known_actors, key))
-
-
 def _blendshape_rules() -> Iterator[Rule]:
     for mesh in ("SKIN", "TONGUE"):
         names = (f"BLENDSHAPE_{mesh}_FPATH", f"BLENDSHAPE_{mesh}_CONFIG_FPATH")
@@ -386,7 +351,6 @@ SECTION_RULES: tuple[Rule, ...] = (
 
 PROJECT_RULES: tuple[Rule, ...] = (
     Rule("dataset.ACTOR_NAMES dataset.CACHE_FPS dataset.AUDIO_ROOT dataset.SKIN_CACHE_ROOT", _complete_actors),
-    *_actor_rules(),
     *(
         Rule(f"dataset.ACTOR_NAMES train.{key}", partial(_clip_actors, key))
         for key in ("CLIPS", "VALIDATION_CLIPS", "AUG_MUTED_SHOTS")
@@ -417,3 +381,15 @@ PROJECT_RULES: tuple[Rule, ...] = (
         partial(_respacing, "inference.TIMESTEP_RESPACING"),
     ),
 )
+
+
+@functools.cache
+def actor_rules() -> tuple[Rule, ...]:
+    """One rule for each dict by actor of any file, between the files of a project."""
+    keys = {
+        f"{kind}.{name}"
+        for kind, method in EVERY
+        for name, field in schema(kind, method).model_fields.items()
+        if BY_ACTOR in field.metadata
+    }
+    return tuple(Rule(f"dataset.ACTOR_NAMES {key}", partial(_known_actors, key)) for key in sorted(keys))

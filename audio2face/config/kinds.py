@@ -1,10 +1,13 @@
-"""The kinds of values that config keys have: numbers in a range, names, files by actor, clips, emotions."""
+"""The kinds of values that config keys have: numbers in a range, names, files by actor, clips, emotions.
+
+The base modules annotate their keys with them. Words that mean the same to the check (File, Folder) differ for readers.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, Strict, WrapValidator
 
@@ -33,30 +36,71 @@ def unique(items: list[str]) -> list[str]:
 
 
 Text = Annotated[str, Strict()]
-Filled = Annotated[str, Field(strict=True, min_length=1)]
+Word = Annotated[str, Field(strict=True, min_length=1)]
+File = Word
+Folder = Word
 Name = Annotated[str, Strict(), AfterValidator(_name)]
-Flag = Annotated[bool, Strict()]
-Index = Annotated[int, Field(strict=True, ge=0)]
-Count = Annotated[int, Field(strict=True, ge=1)]
+Switch = Annotated[bool, Strict()]
 Whole = Annotated[int, Strict()]
+CountOrZero = Annotated[int, Field(strict=True, ge=0)]
+Index = CountOrZero
+Seed = CountOrZero
+Count = Annotated[int, Field(strict=True, ge=1)]
+TwoOrMore = Annotated[int, Field(strict=True, ge=2)]
+ThreeOrMore = Annotated[int, Field(strict=True, ge=3)]
+Opset = Annotated[int, Field(strict=True, ge=14, le=20)]
 Real = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0)]
 Positive = Annotated[float, Field(strict=True, allow_inf_nan=False, gt=0)]
+Weight = NotNegative | None
+FrameRate = Annotated[float, Field(strict=True, gt=0, le=1000)]
 Share = Annotated[float, Field(strict=True, gt=0, le=1)]
+Decay = Annotated[float, Field(strict=True, gt=0, lt=1)]
 Probability = Annotated[float, Field(strict=True, ge=0, le=1)]
 Smoothing = Annotated[float, Field(strict=True, ge=0, le=0.1)]
 Strength = Annotated[float, Field(strict=True, ge=0, le=2)]
 Shift = Annotated[float, Field(strict=True, ge=-3, le=3)]
 Degrees = Annotated[float, Field(strict=True, ge=-10, le=10)]
-Weight = NotNegative | None
 
-Files = Annotated[dict[Name, Filled], BY_ACTOR]
-NameByActor = Annotated[dict[Name, Filled], BY_ACTOR]
-ShotsByActor = Annotated[dict[Name, list[Filled]], BY_ACTOR]
+Words = Annotated[list[Word], AfterValidator(unique)]
+Names = Annotated[list[Name], AfterValidator(unique)]
+EmotionNames = Annotated[list[Word], Field(min_length=1), AfterValidator(unique)]
+Files = Annotated[dict[Name, File], BY_ACTOR]
+Folders = Annotated[dict[Name, Folder], BY_ACTOR]
+NameByActor = Annotated[dict[Name, Word], BY_ACTOR]
+RunByActor = Annotated[dict[Name, Name], BY_ACTOR]
+RateByActor = Annotated[dict[Name, Positive], BY_ACTOR]
 CountByActor = Annotated[dict[Name, Count], BY_ACTOR]
-EmotionWeights = dict[Filled, NotNegative] | None
-Clip = tuple[Filled, Filled, tuple[Index, Index], Text, Filled, Filled, Whole]
-MutedShot = tuple[Filled, tuple[Filled, Index], Count, Filled]
+ShotsByActor = Annotated[dict[Name, list[Word]], BY_ACTOR]
+EmotionWeights = dict[Word, NotNegative] | None
+ShotEmotion = tuple[Word, Word, Word]
+Clip = tuple[Word, Word, tuple[Index, Index], Text, Word, Word, Whole]
+MutedShot = tuple[Word, tuple[Word, Index], Count, Word]
+HyperParams = dict[str, Any]  # each network's own schema is in `nested`
+
+RegressionChannels = Annotated[list[Literal["skin_coeffs", "tongue_coeffs", "jaw", "eye"]], AfterValidator(unique)]
+DiffusionChannels = Annotated[list[Literal["skin_pose", "tongue_pose", "jaw", "eye"]], AfterValidator(unique)]
+RegressionMetric = Literal[
+    "lip_vertex_error_mm",
+    "mouth_opening_correlation",
+    "mouth_opening_error_mm",
+    "mouth_opening_relative_error",
+    "MSE",
+]
+DiffusionMetric = Literal["total", "MSE", "LIP_DIST", "VELOCITY", "EXP_SMOOTH"]
+RegressionMode = Literal["offline", "offline_onnx"]
+DiffusionMode = Literal[
+    "offline",
+    "streaming",
+    "streaming_stateless",
+    "streaming_stateless_output_delta",
+    "streaming_stateless_onnx",
+    "streaming_stateless_trt",
+    "streaming_stateless_output_delta_onnx",
+    "streaming_stateless_output_delta_trt",
+]
+OutputFormat = Literal["maya", "npy", "pc2", "arkit_csv", "json", "usd", "gltf", "mp4"]
+OutputFormats = Annotated[list[OutputFormat], AfterValidator(unique)]
 
 # How the entries of lists of tuples are written, for messages.
 TUPLE_FORMS = {

@@ -1,0 +1,165 @@
+"""What the dicts among the config keys may hold, each a pydantic model: types and ranges of known entries."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from audio2face.config.kinds import (
+    BY_ACTOR,
+    Count,
+    CountOrZero,
+    Degrees,
+    Index,
+    Name,
+    NotNegative,
+    Positive,
+    Probability,
+    Real,
+    SaccadeRow,
+    Shift,
+    Smoothing,
+    Strength,
+    Switch,
+    Word,
+)
+
+
+class Schema(BaseModel):
+    """A dict with known keys only. All are required: a config section always has every key."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class ChannelScale(Schema):
+    skin: Positive = 1.0
+    tongue: Positive = 1.0
+    jaw: Positive = 1.0
+    eye: Positive = 1.0
+
+
+ScaleByActor = Annotated[dict[Name, ChannelScale], BY_ACTOR]
+
+
+class AutocorrParams(Schema):
+    num_autocorr: Count
+    num_windows: Count
+    win_len: Count
+    win_stride: Count
+    preemph: Annotated[float, Field(strict=True, ge=0, lt=1)]
+    remove_dc: Switch
+    win_func: Literal["hanning"] | None
+
+
+class ConvW2vAutocorr(Schema):
+    use_w2v_features: Switch
+    use_autocorr_features: Switch
+    use_melspec_features: Switch
+    use_phoneme_ctc_features: Switch
+    w2v_model: Word
+    w2v_freeze: Switch
+    w2v_num_layers: Annotated[int, Field(strict=True, ge=1, le=24)]
+    autocorr_params: AutocorrParams
+    implicit_emotion_len: Count
+    explicit_emo_emb_len: Count
+
+
+class DiffusionRnn(Schema):
+    audio_encoder: Literal["hubert", "w2v", "melspec", "phoneme_ctc"]
+    hubert_model: Word
+    w2v_model: Word
+    feature_dim: Count
+    jaw_latent_dim: Count
+    tongue_latent_dim: Count
+    eye_latent_dim: Count
+    gru_feature_dim: Count
+    num_gru_layers: Count
+    emo_embedding_dim: Count
+    actor_embedding_dim: Count
+    hubert_feature_dim: Count
+    freeze_audio_encoder: Switch
+
+
+# NETWORK_HYPER_PARAMS of the networks that come with the framework, and the method of each.
+HYPER_PARAMS: dict[str, type[Schema]] = {
+    "conv_w2v_autocorr": ConvW2vAutocorr,
+    "diffusion_rnn": DiffusionRnn,
+    "diffusion_rnn_pca": DiffusionRnn,
+}
+NETWORK_METHODS = {
+    "conv_w2v_autocorr": "regression",
+    "diffusion_rnn": "diffusion",
+    "diffusion_rnn_pca": "diffusion",
+}
+
+
+class RegressionAudio(Schema):
+    buffer_len: Count
+    buffer_ofs: CountOrZero
+    samplerate: Count
+
+
+class DiffusionAudio(Schema):
+    buffer_len: Count
+    padding_left: CountOrZero
+    padding_right: CountOrZero
+    samplerate: Count
+
+
+class RegressionAugment(Schema):
+    timeshift: NotNegative = 0.0
+
+
+class PitchShift(Schema):
+    min_semitones: Real
+    max_semitones: Real
+    p: Probability
+
+
+class DiffusionAugment(Schema):
+    timeshift: NotNegative = 0.0
+    pitch_shift: PitchShift | None = None
+
+
+class Streaming(Schema):
+    audio_pad_left: CountOrZero
+    audio_pad_right: CountOrZero
+    window_size: Count
+    left_truncate: CountOrZero
+    right_truncate: CountOrZero
+    block_frame_size: Count
+
+
+class DiffusionPost(Schema):
+    """CONFIG, with the ranges that the runtime enforces when it creates an animator."""
+
+    input_strength: Real
+    upper_face_smoothing: Smoothing
+    lower_face_smoothing: Smoothing
+    upper_face_strength: Strength
+    lower_face_strength: Strength
+    face_mask_level: Probability
+    face_mask_softness: Annotated[float, Field(strict=True, ge=0.001, le=0.5)]
+    skin_strength: Strength
+    blink_strength: Strength
+    lower_teeth_strength: Strength
+    lower_teeth_height_offset: Shift
+    lower_teeth_depth_offset: Shift
+    lip_open_offset: Annotated[float, Field(strict=True, ge=-0.2, le=0.2)]
+    tongue_strength: Annotated[float, Field(strict=True, ge=0, le=3)]
+    tongue_height_offset: Shift
+    tongue_depth_offset: Shift
+    eyeballs_strength: Strength
+    saccade_strength: Strength
+    right_eye_rot_x_offset: Degrees
+    right_eye_rot_y_offset: Degrees
+    left_eye_rot_x_offset: Degrees
+    left_eye_rot_y_offset: Degrees
+    eyelid_open_offset: Annotated[float, Field(strict=True, ge=-1, le=1)]
+    eye_saccade_seed: SaccadeRow
+
+
+class RegressionPost(DiffusionPost):
+    source_shot: Word | None
+    source_frame: Index | None
