@@ -158,6 +158,24 @@ def test_the_same_face_with_new_components_says_the_same(amy, tmp_path):
     np.testing.assert_allclose(vertices(network, new), vertices(old, amy), atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["regression", "diffusion"])
+def test_plain_values_keep_their_meaning_under_another_scale(kind, amy, tmp_path):
+    old, weights = write_run(tmp_path, {"amy": amy}, ["joy"], kind)
+    amy.data_info = {**amy.data_info, "scale_jaw": amy.data_info["scale_jaw"] / 2}
+    spec = make_spec({"amy": amy}, ["joy"], kind)
+    network = make_network(spec, 2)
+    start_from(network, spec, {"amy": amy}, weights)
+    before, after = old.state_dict(), network.state_dict()
+    if kind == "regression":
+        name = "heads.face.1.weight"
+        assert torch.equal(after[name][5:20], 2 * before[name][5:20]), "the jaw"
+        assert torch.equal(after[name][20:], before[name][20:]), "the eyes"
+    else:
+        assert torch.equal(after["heads.jaw.2.bias"], 2 * before["heads.jaw.2.bias"])
+        assert torch.equal(after["embeddings.jaw.0.weight"], before["embeddings.jaw.0.weight"] / 2)
+        assert torch.equal(after["heads.eye.2.weight"], before["heads.eye.2.weight"])
+
+
 def test_actors_start_as_those_they_are_like(amy, bob, tmp_path):
     old, weights = write_run(tmp_path, {"amy": amy, "bob": bob}, ["joy"])
     audio, implicit = torch.randn(2, 8320), torch.randn(2, 16)

@@ -34,9 +34,13 @@ EMOTION, ACTOR = "emotion ", "actor "  # before the name of a column
 
 @dataclass(frozen=True)
 class Source:
-    """Where a part of an axis comes from: `label` of the old axis, times `matrix` (new, old), plus `offset` (new,) in a bias."""
+    """Where a part of an axis comes from: `label` of the old axis, times `factor` or `matrix` (new, old), plus `offset` (new,).
+
+    The offset is for a bias alone. Inputs take the inverse.
+    """
 
     label: str
+    factor: float = 1.0
     matrix: Tensor | None = None
     offset: Tensor | None = None
 
@@ -68,8 +72,8 @@ def start_from(network: nn.Module, spec: NetworkSpec, actors: Mapping[str, Prepr
     if run is not None:
         _carry(state, notes, own, old, spec, actors, run)
     network.load_state_dict({**own, **state}, strict=False)
-    taken = sum(1 for name in own if name in state)
-    logger.info("%s: starts from %s: %d of %d weights", KEY, external_path(path), taken, len(own))
+    whole = sum(1 for name in own if name in state and name not in notes)
+    logger.info("%s: starts from %s: %d of %d weights fit whole", KEY, external_path(path), whole, len(own))
     for line in notes.values():
         logger.warning("%s: %s", KEY, line)
 
@@ -155,9 +159,12 @@ def _carry(
                 parts.append(_moved(before[blocks[source.label]], source, inverse=axis == 1))
         state[name] = torch.cat(parts).movedim(0, axis).contiguous()
         notes.pop(name, None)
-        if before.shape != fresh.shape or afresh:
+        shapes = _both_shapes(name, own, old)
+        if len(afresh) == len(parts):
+            notes[name] = f"{shapes}: starts afresh"
+        elif before.shape != fresh.shape or afresh:
             kept = f"; {', '.join(afresh)} start{'s' if len(afresh) == 1 else ''} afresh" if afresh else ""
-            notes[name] = f"{_both_shapes(name, own, old)}: carried over by name and mesh{kept}"
+            notes[name] = f"{shapes}: carried over by name and mesh{kept}"
     if "emotion.bias" in state and len(spec.actors) == 1 < len(run.spec.actors):
         column = old_axes["emotion.weight"][1].slices[ACTOR + parents[spec.actors[0]]]
         state["emotion.bias"] = state["emotion.bias"] + old["emotion.weight"][:, column].sum(1)
@@ -166,7 +173,7 @@ def _carry(
 def _moved(block: Tensor, source: Source, inverse: bool) -> Tensor:
     """Rows of an output as the new face has them or, `inverse`, columns of an input; a bias also gets the offset."""
     if source.matrix is None:
-        return block
+        return block / source.factor if inverse else block * source.factor
     matrix = source.matrix.to(block)
     if inverse:
         return torch.linalg.pinv(matrix, rtol=0.1).T @ block  # without directions that one of the faces hardly has
@@ -229,7 +236,7 @@ def _channels(
         factor *= 1.0 if actor == parents[actor] else own / theirs
         if not channel.endswith("_coeffs"):
             if size == before:
-                sources[channel] = Source(channel, None if factor == 1.0 else torch.eye(size) * factor)
+                sources[channel] = Source(channel, factor=factor)
             continue
         mesh, same = channel.removesuffix("_coeffs"), actor == parents[actor]
         own_shapes, old_shapes = (
@@ -246,7 +253,7 @@ def _channels(
         matrix[: len(own_shapes), : len(old_shapes)] = factor * _fitted(own_shapes, old_shapes)
         offset[: len(own_shapes)] = _fitted(own_shapes, shift[None])[:, 0]
         if matrix.any():
-            sources[channel] = Source(channel, torch.from_numpy(matrix), torch.from_numpy(offset))
+            sources[channel] = Source(channel, matrix=torch.from_numpy(matrix), offset=torch.from_numpy(offset))
     return sources
 
 
