@@ -137,9 +137,7 @@ def clean_blendshapes(
         except ValueError as error:
             problems.append(f"{where}: frontalMask: {error}")
     if "rig_version" in arrays:
-        clean["rig_version"] = _byte_strings(np.asarray(arrays["rig_version"]).ravel().tolist()).reshape(
-            np.shape(arrays["rig_version"])
-        )
+        clean["rig_version"] = _byte_strings(np.ravel(arrays["rig_version"]).tolist())
     return clean, problems
 
 
