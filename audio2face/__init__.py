@@ -22,9 +22,9 @@ __version__ = _version()
 
 
 def __getattr__(name: str) -> Any:
-    """What `audio2face.standalone` offers, and the error it raises for mistakes, imported when first asked for."""
+    """What `audio2face.inference` offers, and the error it raises for mistakes, imported when first asked for."""
     if name == "UserError":
-        return import_module("audio2face.types").UserError
+        return import_module("audio2face.problems").UserError
     if name in ("load_model", "Model", "Session", "Animation", "feed_together", "finish_together"):
-        return getattr(import_module("audio2face.standalone"), name)
+        return getattr(import_module("audio2face.inference"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from audio2face.processes import Processes, join, local_count, local_rank
-from audio2face.types import UserError
+from audio2face.distributed import Processes, join, local_count, local_rank
+from audio2face.problems import UserError
 
 logger = logging.getLogger(__name__)
 

@@ -56,7 +56,7 @@ def check(arguments: argparse.Namespace) -> int:
     from audio2face.config import load_config, project_folder
     from audio2face.doctor.check import build_actors
     from audio2face.doctor.report import shot_lines, text_table
-    from audio2face.types import UserError
+    from audio2face.problems import UserError
 
     if arguments.fast and (arguments.html or arguments.fix):
         raise UserError("--fast measures too little for --html and --fix; leave it out")
@@ -84,7 +84,7 @@ def check(arguments: argparse.Namespace) -> int:
 def _check_outputs(arguments: argparse.Namespace) -> None:
     """Before the data is read: whether the reports and the copy can be written. Raises UserError."""
     from audio2face.doctor.fix import check_new
-    from audio2face.types import raise_problems
+    from audio2face.problems import raise_problems
 
     problems = []
     for option, path in (("--json", arguments.json), ("--html", arguments.html)):

@@ -178,7 +178,7 @@ def told(error: Exception) -> bool:
         where = f"{error.filename}: " if error.filename else ""
         lines = [f"{where}{error.strerror}: free space there or correct its permissions"]
     else:
-        from audio2face.types import UserError
+        from audio2face.problems import UserError
 
         lines = list(error.lines) if isinstance(error, UserError) else []
     for line in lines:

@@ -63,7 +63,7 @@ def explain(config_name: str, kind: str | None, key: str | None, as_json: bool) 
     """The lines to print. Raises UserError when the config has mistakes, or the section or key does not exist."""
     from audio2face.config import KINDS, load_config, project_folder
     from audio2face.config.check import did_you_mean
-    from audio2face.types import UserError
+    from audio2face.problems import UserError
 
     if kind is not None and kind not in KINDS:
         raise UserError(f"no section {kind!r}{did_you_mean(kind, KINDS)} (sections: {', '.join(KINDS)})")
@@ -120,7 +120,7 @@ def _brief(value: Any) -> str:
 
 def _one_key(section: Any, path: tuple[str, ...], as_json: bool) -> list[str]:
     from audio2face.config.docs import read_module_doc
-    from audio2face.types import UserError
+    from audio2face.problems import UserError
 
     value: Any = section.values
     for part in path:

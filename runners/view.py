@@ -62,7 +62,7 @@ def view(arguments: argparse.Namespace) -> int:
     """Find what to show, and serve it until Ctrl-C."""
     from audio2face import runtime
     from audio2face.commands.view import Wish, build_library
-    from audio2face.types import UserError
+    from audio2face.problems import UserError
     from audio2face.viewer.server import ViewServer
 
     runtime.setup_logging()

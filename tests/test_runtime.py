@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from audio2face import runtime
-from audio2face.types import UserError
+from audio2face.problems import UserError
 
 
 @pytest.fixture

@@ -35,10 +35,10 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from audio2face.data.window_dataset import WindowBatch
-from audio2face.methods.speed import Speed
+from audio2face.models.regression.data import WindowBatch
 from audio2face.runtime import memory_kept
-from audio2face.training import FitSettings
+from audio2face.training.loop import FitSettings
+from audio2face.training.precision import Speed
 from tools.bench import diffusion, regression
 from tools.bench.made_up import MadeUp, Size
 from tools.bench.measure import CLOCK_HELP, CLOCKS, Memory, Stages, machine
@@ -199,7 +199,7 @@ PARTS: dict[str, Callable[[MadeUp, Path, float, str, Speed], Result]] = {
 
 def make_optimizer(method: regression.RegressionMethod | diffusion.DiffusionMethod) -> torch.optim.Optimizer:
     """The optimiser of `training.fit`."""
-    from audio2face.training import Fit
+    from audio2face.training.loop import Fit
 
     return Fit(method, FitSettings(epochs=1, learning_rate=5e-5)).optimizer
 

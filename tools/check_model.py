@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from audio2face.artifacts.model_check import RULES, Report, inspect_deployed, model_folders
+from audio2face.deploy.check.model import RULES, Report, inspect_deployed, model_folders
 
 
 def table(report: Report) -> str:

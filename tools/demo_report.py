@@ -19,14 +19,14 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from audio2face.artifacts.dataset_files import DatasetFiles  # noqa: E402
-from audio2face.artifacts.run_dir import LATEST, resolve_run  # noqa: E402
 from audio2face.config import load_config  # noqa: E402
+from audio2face.dataset.files import DatasetFiles  # noqa: E402
 from audio2face.formats.json_file import read_json, write_json  # noqa: E402
 from audio2face.formats.sound import read_sound  # noqa: E402
 from audio2face.paths import local_path  # noqa: E402
+from audio2face.problems import UserError  # noqa: E402
 from audio2face.render import auto_camera, contact_sheet, render_animation, side_by_side, write_video  # noqa: E402
-from audio2face.types import UserError  # noqa: E402
+from audio2face.runs.run_dir import LATEST, resolve_run  # noqa: E402
 from runners.cli import answer  # noqa: E402
 from tools.demo.face import build_face  # noqa: E402
 from tools.demo.figure import figure_camera, figure_frames, figure_meshes  # noqa: E402

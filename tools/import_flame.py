@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 from audio2face.importing.flame_clips import FlameOptions, import_flame  # noqa: E402
 from audio2face.importing.units import PER_METRE  # noqa: E402
-from audio2face.types import UserError  # noqa: E402
+from audio2face.problems import UserError  # noqa: E402
 from tools.importer import add_output, finish, output, run  # noqa: E402
 
 

@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 from audio2face.importing.curves import LOOK_DEGREES  # noqa: E402
 from audio2face.importing.live_link import RigOptions, TakeOptions, import_live_link  # noqa: E402
 from audio2face.importing.units import PER_METRE, STAND  # noqa: E402
-from audio2face.types import UserError  # noqa: E402
+from audio2face.problems import UserError  # noqa: E402
 from tools.importer import add_output, finish, output, run  # noqa: E402
 
 

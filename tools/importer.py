@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from audio2face.artifacts.run_dir import check_name
 from audio2face.importing.dataset import Written
 from audio2face.importing.project import Project, config_path, emotions_of, write_project
 from audio2face.paths import configs_roots, host_root
-from audio2face.types import UserError
+from audio2face.problems import UserError
+from audio2face.runs.run_dir import check_name
 from runners.cli import MACHINE_ERRORS, answer
 
 

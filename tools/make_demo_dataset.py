@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from audio2face.bars import each  # noqa: E402
+from audio2face.logs import each  # noqa: E402
 from runners.cli import answer  # noqa: E402
 from tools.demo.dataset import plan_shots, write_dataset  # noqa: E402
 from tools.demo.face import build_face  # noqa: E402

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from audio2face.importing.folder import survey  # noqa: E402
-from audio2face.types import UserError  # noqa: E402
+from audio2face.problems import UserError  # noqa: E402
 from tools.importer import add_names, finish, output, run  # noqa: E402
 
 

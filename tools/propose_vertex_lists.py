@@ -17,15 +17,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from audio2face.artifacts.dataset_files import DatasetFiles, not_fetched  # noqa: E402
 from audio2face.config import load_config  # noqa: E402
+from audio2face.dataset.caches import find_caches  # noqa: E402
+from audio2face.dataset.files import DatasetFiles, not_fetched  # noqa: E402
 from audio2face.doctor.html import proposal_page  # noqa: E402
 from audio2face.doctor.propose import propose_lists, sample_motion  # noqa: E402
 from audio2face.formats.json_file import write_json  # noqa: E402
 from audio2face.geometry.regions import looks_inward  # noqa: E402
 from audio2face.paths import atomic  # noqa: E402
-from audio2face.preproc.caches import find_caches  # noqa: E402
-from audio2face.types import UserError, raise_problems  # noqa: E402
+from audio2face.problems import UserError, raise_problems  # noqa: E402
 from tools.importer import run  # noqa: E402
 
 

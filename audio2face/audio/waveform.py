@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from audio2face.formats.sound import read_sound
-from audio2face.types import UserError, Waveform
+from audio2face.problems import UserError
+from audio2face.types import Waveform
 
 SAMPLE_RATE = 16000
 SILENCE = 0.01  # a track whose peak is not above this is not amplified

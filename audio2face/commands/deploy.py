@@ -5,15 +5,15 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from audio2face.artifacts.disk import disk_faults
-from audio2face.artifacts.model_check import inspect_deployed
-from audio2face.artifacts.model_package import write_model
-from audio2face.artifacts.run_dir import check_name
 from audio2face.commands.find_run import find_training_run, post_configs, train_section
 from audio2face.config import load_config
+from audio2face.deploy.check.model import inspect_deployed
+from audio2face.deploy.package import write_model
 from audio2face.paths import external_path, local_path
 from audio2face.postprocess.limits import config_problems
-from audio2face.types import raise_problems
+from audio2face.problems import raise_problems
+from audio2face.runs.disk import disk_faults
+from audio2face.runs.run_dir import check_name
 
 logger = logging.getLogger(__name__)
 

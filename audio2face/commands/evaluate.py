@@ -14,24 +14,25 @@ from typing import Any
 import numpy as np
 
 from audio2face import runtime as runtimes
-from audio2face.artifacts.run_dir import FULL_NAME, final_path, write_provenance, writing_run
-from audio2face.artifacts.train_run import TrainRun
-from audio2face.commands.evaluate_data import ActorSource, Wanted, clips_to_measure, sound_of, truth_at
-from audio2face.commands.evaluate_phonemes import Bilabials, Spans
-from audio2face.commands.evaluate_video import write_clip_video
 from audio2face.commands.find_run import find_training_run, post_configs, train_section
 from audio2face.commands.infer import METHODS
 from audio2face.config import Section, load_config, section_from_values
-from audio2face.data.held_out import NOTHING_HELD_OUT
+from audio2face.dataset.split import NOTHING_HELD_OUT
+from audio2face.evaluation.data import ActorSource, Wanted, clips_to_measure, sound_of, truth_at
 from audio2face.evaluation.motion import diversity_mm, real_time_factor
+from audio2face.evaluation.phonemes import Bilabials, Spans
 from audio2face.evaluation.report import TRUTH, Evaluation, Film, System, html_report, json_report, worst_shots
 from audio2face.evaluation.score import Face, ShotScore, score_shot
 from audio2face.evaluation.sync import speech_energy
+from audio2face.evaluation.video import write_clip_video
 from audio2face.formats.json_file import write_json
 from audio2face.listing import natural_order
 from audio2face.paths import atomic, external_path, local_path
+from audio2face.problems import UserError
+from audio2face.runs.run_dir import FULL_NAME, final_path, write_provenance, writing_run
+from audio2face.runs.train_run import TrainRun
 from audio2face.runtime import Runtime
-from audio2face.types import Clip, UserError
+from audio2face.types import Clip
 
 logger = logging.getLogger(__name__)
 

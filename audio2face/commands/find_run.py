@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from audio2face.artifacts.model_package import actor_config
-from audio2face.artifacts.run_dir import LATEST, resolve_run
-from audio2face.artifacts.train_run import TrainRun, load_train_run
 from audio2face.commands.late_files import with_late_files
 from audio2face.config import Section, load_config, section_from_values
+from audio2face.deploy.package import actor_config
 from audio2face.paths import local_path
-from audio2face.types import UserError
+from audio2face.problems import UserError
+from audio2face.runs.run_dir import LATEST, resolve_run
+from audio2face.runs.train_run import TrainRun, load_train_run
 
 logger = logging.getLogger(__name__)
 

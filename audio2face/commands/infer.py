@@ -10,12 +10,13 @@ from typing import Any, Protocol
 import torch
 
 from audio2face import runtime as runtimes
-from audio2face.artifacts.run_dir import FULL_NAME, final_path, write_provenance, writing_run
-from audio2face.artifacts.train_run import TrainRun
-from audio2face.commands import infer_diffusion, infer_regression
 from audio2face.commands.find_run import find_training_run, post_configs, train_section
 from audio2face.config import Section, load_config, section_from_values
+from audio2face.inference import diffusion_job as infer_diffusion
+from audio2face.inference import regression_job as infer_regression
 from audio2face.paths import external_path, local_path
+from audio2face.runs.run_dir import FULL_NAME, final_path, write_provenance, writing_run
+from audio2face.runs.train_run import TrainRun
 
 logger = logging.getLogger(__name__)
 

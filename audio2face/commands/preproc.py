@@ -6,24 +6,24 @@ import logging
 import tempfile
 from pathlib import Path
 
-from audio2face.artifacts.disk import require_space
-from audio2face.artifacts.preproc_run import clips_text, save_basis, save_blendshapes, save_deploy
-from audio2face.artifacts.run_dir import final_path, write_provenance, writing_run
-from audio2face.artifacts.topology import TRIANGLES_FILE, write_topology
 from audio2face.config import Section, load_config
+from audio2face.dataset.caches import decoded_bytes, open_sequences
+from audio2face.dataset.checks import Inputs, build_inputs, num_vertices
+from audio2face.dataset.shots import clip_rows
 from audio2face.doctor import report_faults
+from audio2face.face.topology import TRIANGLES_FILE, write_topology
 from audio2face.geometry.poses import GIB
 from audio2face.paths import external_path, local_path
 from audio2face.preproc.basis import BasisSettings, MeshBasis
 from audio2face.preproc.bundle import Bundle, Placeholders, build_bundle
-from audio2face.preproc.caches import decoded_bytes, open_sequences
-from audio2face.preproc.inputs import Inputs, build_inputs, num_vertices
-from audio2face.preproc.report import summary
-from audio2face.preproc.reuse import Reuse
-from audio2face.preproc.shots import clip_rows
 from audio2face.preproc.skin import build_skin
+from audio2face.preproc.stage_cache import Reuse
+from audio2face.preproc.summary import summary
 from audio2face.preproc.tongue import build_tongue, still_tongue
-from audio2face.types import UserError
+from audio2face.problems import UserError
+from audio2face.runs.disk import require_space
+from audio2face.runs.preproc_run import clips_text, save_basis, save_blendshapes, save_deploy
+from audio2face.runs.run_dir import final_path, write_provenance, writing_run
 
 logger = logging.getLogger(__name__)
 

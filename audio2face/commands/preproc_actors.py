@@ -16,7 +16,7 @@ from audio2face.commands import preproc
 from audio2face.config import load_config
 from audio2face.machine import num_cores
 from audio2face.paths import FRAMEWORK_ROOT
-from audio2face.types import UserError
+from audio2face.problems import UserError
 
 logger = logging.getLogger(__name__)
 

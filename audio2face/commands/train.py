@@ -8,8 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audio2face import runtime as runtimes
-from audio2face.artifacts.disk import disk_faults, require_space
-from audio2face.artifacts.run_dir import (
+from audio2face.config import Section, load_config
+from audio2face.distributed import Processes, local_count, under_torchrun
+from audio2face.doctor import report_faults
+from audio2face.machine import num_cores
+from audio2face.models.common.inputs import Inputs, Training, build_inputs
+from audio2face.models.common.weights import save_weights
+from audio2face.models.diffusion import build as diffusion_setup
+from audio2face.models.regression import build as regression_setup
+from audio2face.paths import external_path, local_path
+from audio2face.problems import UserError
+from audio2face.runs.checkpoints import checkpoint_files, load_checkpoint, save_checkpoint, space_needed
+from audio2face.runs.disk import disk_faults, require_space
+from audio2face.runs.run_dir import (
     LATEST,
     finish_run,
     is_complete,
@@ -19,25 +30,15 @@ from audio2face.artifacts.run_dir import (
     resolve_run,
     resume_run,
 )
-from audio2face.artifacts.train_run import TrainRun, load_train_run, write_train_run
-from audio2face.commands.resume import began_with, find_unfinished, mark_stopped, start_folder
-from audio2face.commands.train_preview import Previews
-from audio2face.commands.train_processes import train_together
-from audio2face.commands.train_watch import Watch, after_epoch, rewind
-from audio2face.config import Section, load_config
-from audio2face.divergence import TrainingDiverged
-from audio2face.doctor import report_faults
-from audio2face.machine import num_cores
-from audio2face.methods import diffusion_setup, regression_setup
-from audio2face.methods.setup import Inputs, Training, build_inputs
-from audio2face.networks import save_weights
-from audio2face.networks.checkpoints import checkpoint_files, load_checkpoint, save_checkpoint, space_needed
-from audio2face.paths import external_path, local_path
-from audio2face.processes import Processes, local_count, under_torchrun
-from audio2face.progress import Stop
+from audio2face.runs.train_run import TrainRun, load_train_run, write_train_run
 from audio2face.runtime import Runtime
-from audio2face.training import Fit, fit
-from audio2face.types import UserError
+from audio2face.training.launch import train_together
+from audio2face.training.loop import Fit, fit
+from audio2face.training.nan_guard import TrainingDiverged
+from audio2face.training.previews import Previews
+from audio2face.training.progress import Stop
+from audio2face.training.resume import began_with, find_unfinished, mark_stopped, start_folder
+from audio2face.training.watch import Watch, after_epoch, rewind
 
 if TYPE_CHECKING:
     import numpy as np
@@ -170,8 +171,8 @@ def export_again(root: Path, name: str, train: Section, config_name: str) -> str
 
 
 def _export_regression(training_run: TrainRun, train: Section) -> None:
-    from audio2face.export import export_regression
-    from audio2face.inference.backends import load_network
+    from audio2face.models.regression.backends import load_network
+    from audio2face.models.regression.export import export_regression
 
     network = load_network(training_run, runtimes.choose_device("cpu"))
     databases = {actor: training_run.emotion_db(actor) for actor in training_run.spec.actors}
@@ -179,8 +180,8 @@ def _export_regression(training_run: TrainRun, train: Section) -> None:
 
 
 def _export_diffusion(training_run: TrainRun, train: Section) -> None:
-    from audio2face.export.diffusion import export_diffusion
-    from audio2face.inference.diffusion_model import load_network
+    from audio2face.models.diffusion.export import export_diffusion
+    from audio2face.models.diffusion.load import load_network
 
     export_diffusion(load_network(training_run), training_run, train.ONNX_OPSET, train.ONNX_EXPORTER)
 

@@ -8,17 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from audio2face.artifacts.model_check import model_folders
-from audio2face.artifacts.run_dir import FULL_NAME, LATEST, is_complete
-from audio2face.artifacts.train_run import TrainRun, load_train_run
 from audio2face.commands.find_run import find_training_run, train_section
-from audio2face.commands.view_project import Project
 from audio2face.config import load_config, project_folder
+from audio2face.deploy.check.model import model_folders
 from audio2face.formats.json_file import read_json
 from audio2face.paths import external_path, local_path
-from audio2face.types import UserError
+from audio2face.problems import UserError
+from audio2face.runs.run_dir import FULL_NAME, LATEST, is_complete
+from audio2face.runs.train_run import TrainRun, load_train_run
 from audio2face.viewer.library import Actor, Library, ShotView
 from audio2face.viewer.live import LiveModel
+from audio2face.viewer.project import Project
 from audio2face.viewer.sources import Extras, file_track, find_clips, find_sound
 
 EVALUATIONS = "/workspace/output_evaluate"
@@ -71,7 +71,7 @@ def _of_path(place: Path, wish: Wish) -> Library:
         raise UserError(
             f"{place} holds no animation{with_channel}: expected .npy (frames, vertices, 3), .xml or .pc2 files, or a deployed model"
         )
-    from audio2face.artifacts.dataset_files import DatasetFiles
+    from audio2face.dataset.files import DatasetFiles
 
     triangles = DatasetFiles("", skin_triangles_fpath=wish.triangles).skin_triangles() if wish.triangles else None
     actor = Actor("", {"skin": triangles} if triangles is not None else {})
@@ -92,7 +92,7 @@ def _of_path(place: Path, wish: Wish) -> Library:
 
 
 def _of_model(place: Path) -> Library:
-    from audio2face.standalone import load_model
+    from audio2face.inference import load_model
 
     model = load_model(place)
     actors = [_model_actor(model, name) for name in model.actors]

@@ -22,7 +22,7 @@ from audio2face.config.nested import HYPER_PARAMS
 from audio2face.config.rules import PROJECT_RULES, SECTION_RULES, Rule, actor_rules
 from audio2face.config.source import DELETE, KeyPath, Override, Problem, label, merge, plain, read_override
 from audio2face.listing import natural_order
-from audio2face.types import UserError
+from audio2face.problems import UserError
 
 
 class Section:

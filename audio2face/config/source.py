@@ -15,7 +15,7 @@ from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from audio2face import paths
-from audio2face.types import UserError
+from audio2face.problems import UserError
 
 KeyPath = tuple[str, ...]  # ("AUGMENT", "pitch_shift", "p"); items of lists by their number
 

@@ -5,9 +5,7 @@ SKIN_CACHE_ROOT are required; what is missing is replaced by a placeholder that 
 `pathlib.Path`, and are written as the container sees them: `/datasets/…` means A2F_DATASETS_ROOT/….
 """
 
-from audio2face.config.kinds import (
-    EmotionNames, Files, Folders, LanguageMap, NameByActor, Names, Positive, RateByActor, ShotEmotion, Word,
-)  # fmt: skip
+from audio2face.config.kinds import EmotionNames, Files, Folders, LanguageMap, NameByActor, Names, Positive, RateByActor, ShotEmotion, Word  # fmt: skip
 from audio2face.config.nested import ScaleByActor
 
 ## Actors and rates

@@ -6,10 +6,7 @@ them, and bundles what training and the deployed model need into one run folder.
 
 from typing import Literal
 
-from audio2face.config.kinds import (
-    Count, CountByActor, Files, Folder, Folders, Name, NameByActor, NotNegative, Positive, Share, ShotsByActor, Switch,
-    Text, ThreeOrMore,
-)  # fmt: skip
+from audio2face.config.kinds import Count, CountByActor, Files, Folder, Folders, Name, NameByActor, NotNegative, Positive, Share, ShotsByActor, Switch, Text, ThreeOrMore  # fmt: skip
 
 ## Run
 

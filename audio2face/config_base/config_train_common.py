@@ -5,10 +5,7 @@ config_train_regression_base.py and config_train_diffusion_base.py import them w
 
 from typing import Literal
 
-from audio2face.config.kinds import (
-    Clip, Count, Decay, EmotionWeights, File, Files, Folder, MutedShot, Name, NotNegative, Opset, Positive, RunByActor,
-    Seed, Switch, Text, ValidationClips, Word,
-)  # fmt: skip
+from audio2face.config.kinds import Clip, Count, Decay, EmotionWeights, File, Files, Folder, MutedShot, Name, NotNegative, Opset, Positive, RunByActor, Seed, Switch, Text, ValidationClips, Word  # fmt: skip
 
 ## Run
 

@@ -6,10 +6,7 @@ give different takes of the same speech. It needs more training and computing ti
 
 from typing import Literal
 
-from audio2face.config.kinds import (
-    Count, CountOrZero, DiffusionChannels, DiffusionMetric, Files, FrameRate, HyperParams, NotNegative, Positive,
-    Switch, Text, TwoOrMore, Weight, Word,
-)  # fmt: skip
+from audio2face.config.kinds import Count, CountOrZero, DiffusionChannels, DiffusionMetric, Files, FrameRate, HyperParams, NotNegative, Positive, Switch, Text, TwoOrMore, Weight, Word  # fmt: skip
 from audio2face.config.nested import DiffusionAudio, DiffusionAugment, Streaming
 
 # Keys that are imported below are those of both methods: their manual and default stand in config_train_common.py.
@@ -26,10 +23,7 @@ NETWORK_TYPE: Literal["diffusion"] = "diffusion"
 
 ## Preprocessing runs
 
-from audio2face.config_base.config_train_common import (
-    PREPROC_ROOT, PREPROC_RUN_NAME_FULL, SKIN_PCA_COEFFS_FPATH, SKIN_PCA_SHAPES_FPATH, TONGUE_PCA_COEFFS_FPATH,
-    TONGUE_PCA_SHAPES_FPATH, DATA_INFO_FPATH, SHOT_LIST_FPATH,
-)  # fmt: skip
+from audio2face.config_base.config_train_common import PREPROC_ROOT, PREPROC_RUN_NAME_FULL, SKIN_PCA_COEFFS_FPATH, SKIN_PCA_SHAPES_FPATH, TONGUE_PCA_COEFFS_FPATH, TONGUE_PCA_SHAPES_FPATH, DATA_INFO_FPATH, SHOT_LIST_FPATH  # fmt: skip
 
 # Normalised mean face from elsewhere than the preprocessing run (its deploy/mean_geometry.npy). The network puts out
 # differences from it.
@@ -138,10 +132,7 @@ AUGMENT: DiffusionAugment = {
     },
 }
 
-from audio2face.config_base.config_train_common import (
-    AUG_MUTED_SHOTS, AUG_MUTED_SKIN_IS_NEUTRAL_FOR_NEUTRAL_EMO, AUG_MUTED_TONGUE_IS_NEUTRAL, AUG_MUTED_AUDIO_NOISE_TYPE,
-    AUG_MUTED_AUDIO_NOISE_SCALE,
-)  # fmt: skip
+from audio2face.config_base.config_train_common import AUG_MUTED_SHOTS, AUG_MUTED_SKIN_IS_NEUTRAL_FOR_NEUTRAL_EMO, AUG_MUTED_TONGUE_IS_NEUTRAL, AUG_MUTED_AUDIO_NOISE_TYPE, AUG_MUTED_AUDIO_NOISE_SCALE  # fmt: skip
 
 # Further factor on the noise, drawn anew from this range for every segment, or for every take that TIMESHIFT_GRID keeps.
 # Type: (lowest, highest), numbers >= 0.
@@ -383,9 +374,7 @@ from audio2face.config_base.config_train_common import LOSS_LIP_DIST_EMO_WEIGHTS
 
 ## Output
 
-from audio2face.config_base.config_train_common import (
-    TRAIN_OUTPUT_ROOT, FINAL_DEPLOY_ROOT, TORCH_CACHE_ROOT, ONNX_OPSET, ONNX_EXPORTER,
-)  # fmt: skip
+from audio2face.config_base.config_train_common import TRAIN_OUTPUT_ROOT, FINAL_DEPLOY_ROOT, TORCH_CACHE_ROOT, ONNX_OPSET, ONNX_EXPORTER  # fmt: skip
 
 ## Emotions
 

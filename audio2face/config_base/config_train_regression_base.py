@@ -5,10 +5,7 @@ Regression is small, trains in minutes to hours, has no memory between frames an
 
 from typing import Literal
 
-from audio2face.config.kinds import (
-    Count, EmotionWeights, FrameRate, HyperParams, NotNegative, Positive, RegressionChannels, RegressionMetric, Share,
-    Switch, Weight, Word, Words,
-)  # fmt: skip
+from audio2face.config.kinds import Count, EmotionWeights, FrameRate, HyperParams, NotNegative, Positive, RegressionChannels, RegressionMetric, Share, Switch, Weight, Word, Words  # fmt: skip
 from audio2face.config.nested import RegressionAudio, RegressionAugment
 
 # Keys that are imported below are those of both methods: their manual and default stand in config_train_common.py.
@@ -25,10 +22,7 @@ NETWORK_TYPE: Literal["regression"] = "regression"
 
 ## Preprocessing runs
 
-from audio2face.config_base.config_train_common import (
-    PREPROC_ROOT, PREPROC_RUN_NAME_FULL, SKIN_PCA_COEFFS_FPATH, SKIN_PCA_SHAPES_FPATH, TONGUE_PCA_COEFFS_FPATH,
-    TONGUE_PCA_SHAPES_FPATH, DATA_INFO_FPATH, SHOT_LIST_FPATH,
-)  # fmt: skip
+from audio2face.config_base.config_train_common import PREPROC_ROOT, PREPROC_RUN_NAME_FULL, SKIN_PCA_COEFFS_FPATH, SKIN_PCA_SHAPES_FPATH, TONGUE_PCA_COEFFS_FPATH, TONGUE_PCA_SHAPES_FPATH, DATA_INFO_FPATH, SHOT_LIST_FPATH  # fmt: skip
 
 ## Target
 
@@ -91,10 +85,7 @@ AUGMENT: RegressionAugment = {
     "timeshift": 1.0,
 }
 
-from audio2face.config_base.config_train_common import (
-    AUG_MUTED_SHOTS, AUG_MUTED_SKIN_IS_NEUTRAL_FOR_NEUTRAL_EMO, AUG_MUTED_TONGUE_IS_NEUTRAL, AUG_MUTED_AUDIO_NOISE_TYPE,
-    AUG_MUTED_AUDIO_NOISE_SCALE,
-)  # fmt: skip
+from audio2face.config_base.config_train_common import AUG_MUTED_SHOTS, AUG_MUTED_SKIN_IS_NEUTRAL_FOR_NEUTRAL_EMO, AUG_MUTED_TONGUE_IS_NEUTRAL, AUG_MUTED_AUDIO_NOISE_TYPE, AUG_MUTED_AUDIO_NOISE_SCALE  # fmt: skip
 
 # Further factor on the noise, drawn from this range for every window of a silent clip and time shift.
 # Type: (lowest, highest), numbers >= 0.
@@ -341,9 +332,7 @@ LOSS_PHONEME_MOTION_ALPHA: Weight = 0.05
 
 ## Output
 
-from audio2face.config_base.config_train_common import (
-    TRAIN_OUTPUT_ROOT, FINAL_DEPLOY_ROOT, TORCH_CACHE_ROOT, ONNX_OPSET, ONNX_EXPORTER,
-)  # fmt: skip
+from audio2face.config_base.config_train_common import TRAIN_OUTPUT_ROOT, FINAL_DEPLOY_ROOT, TORCH_CACHE_ROOT, ONNX_OPSET, ONNX_EXPORTER  # fmt: skip
 
 ## Emotions
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from audio2face.audio.waveform import SAMPLE_RATE, SILENCE, cancels
-from audio2face.data.clips import TOLERATED_SHORTFALL_S
+from audio2face.dataset.clips import TOLERATED_SHORTFALL_S
+from audio2face.doctor.actor_data import Subject, readable, shot_names
 from audio2face.doctor.caches import runs
 from audio2face.doctor.findings import Finding, Reporter
-from audio2face.doctor.subject import Subject, readable, shot_names
 from audio2face.doctor.sync import frame_levels, speech_energy
 from audio2face.formats.sound import SoundInfo, read_sound, sound_info
 from audio2face.types import Shot

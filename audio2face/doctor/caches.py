@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from audio2face.dataset.caches import Cache
+from audio2face.doctor.actor_data import Mesh, Subject
 from audio2face.doctor.findings import Finding, Reporter
-from audio2face.doctor.scan import Scan
-from audio2face.doctor.subject import Mesh, Subject
-from audio2face.preproc.caches import Cache
+from audio2face.doctor.stats import Scan
 
 SHORTEST_SHOT_S = 0.5
 JUMP_SHARE = 0.05  # of the mesh's size: a vertex that leaves its neighbours in time by more than this is suspect

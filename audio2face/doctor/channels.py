@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-from audio2face.artifacts.dataset_files import shot_folders
+from audio2face.dataset.files import shot_folders
+from audio2face.doctor.actor_data import Subject, readable, shot_names
 from audio2face.doctor.files import simple_name
 from audio2face.doctor.findings import Finding, Reporter
-from audio2face.doctor.scan import Scan
-from audio2face.doctor.subject import Subject, readable, shot_names
+from audio2face.doctor.stats import Scan
 from audio2face.formats.npy import read_npz
 from audio2face.geometry.rigid import fit_rigid
 from audio2face.listing import natural_order

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audio2face.bars import each
-from audio2face.doctor.alike import check_alike
+from audio2face.doctor.actor_data import Mesh, Subject, build_subject, readable
 from audio2face.doctor.audio import Sound, check_damage, check_lengths, check_sounds, listen
 from audio2face.doctor.caches import check_duplicates, check_headers, check_motion, check_numbers
 from audio2face.doctor.channels import check_channels, check_tongue
 from audio2face.doctor.clips import check_clips, check_muted, check_shots
+from audio2face.doctor.consistency import check_alike
 from audio2face.doctor.files import check_files
 from audio2face.doctor.findings import ERROR, INFO, STRUCTURE, Finding, Reporter, accept, raise_errors, worst_first
 from audio2face.doctor.geometry import check_geometry
-from audio2face.doctor.scan import Scan, combine, frames_to_sample, sample_cache, scan_cache
-from audio2face.doctor.subject import Mesh, Subject, build_subject, readable
+from audio2face.doctor.stats import Scan, combine, frames_to_sample, sample_cache, scan_cache
 from audio2face.doctor.sync import Lag, check_sync, find_lag, margin_frames
 from audio2face.doctor.vertex_lists import KEYS, check_vertex_lists, listed_vertices, mouth_opening, moving_vertices
-from audio2face.types import UserError
+from audio2face.logs import each
+from audio2face.problems import UserError
 
 logger = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from audio2face.data.clips import build_clips, build_muted_clips
+from audio2face.dataset.clips import build_clips, build_muted_clips
+from audio2face.dataset.shots import NEUTRAL, emotions_in, words
+from audio2face.doctor.actor_data import Subject, shot_names
 from audio2face.doctor.findings import ERROR, WARNING, Finding, Reporter
-from audio2face.doctor.subject import Subject, shot_names
 from audio2face.formats.sound import sound_info
-from audio2face.preproc.shots import NEUTRAL, emotions_in, words
 
 OPEN_MOUTH = 0.5  # of the way from the most closed to the most open: too open for silence
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from audio2face.artifacts.dataset_files import VOICES_FOLDER, shot_folders
+from audio2face.dataset.files import VOICES_FOLDER, shot_folders
+from audio2face.doctor.actor_data import Subject
 from audio2face.doctor.findings import Finding, Reporter
-from audio2face.doctor.subject import Subject
 from audio2face.formats import ANIMATION_READERS
 from audio2face.formats.sound import SOUND_SUFFIXES
 from audio2face.listing import is_system_file, natural_order, passed_over

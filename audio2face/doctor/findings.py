@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from audio2face.paths import external_path
-from audio2face.types import UserError
+from audio2face.problems import UserError
 
 STRUCTURE = "structure"  # what preprocessing itself refuses
 CANNOT_WORK = (STRUCTURE, "audio.rate")  # checks that SKIP_DATA_CHECKS has no say in

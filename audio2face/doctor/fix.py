@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audio2face.artifacts.dataset_files import PATHS, VOICES_FOLDER, DatasetFiles
+from audio2face.dataset.caches import Cache
+from audio2face.dataset.files import PATHS, VOICES_FOLDER, DatasetFiles
+from audio2face.doctor.actor_data import Mesh, Subject, readable
 from audio2face.doctor.caches import SHORTEST_SHOT_S
 from audio2face.doctor.check import ActorReport
 from audio2face.doctor.files import simple_name
-from audio2face.doctor.mend import ShotPlan, fill_lost_frames, mended_sound, resample_frames, resampled_length
-from audio2face.doctor.subject import Mesh, Subject, readable
+from audio2face.doctor.repair import ShotPlan, fill_lost_frames, mended_sound, resample_frames, resampled_length
 from audio2face.doctor.sync import deviating
 from audio2face.formats.json_file import write_json
 from audio2face.formats.npy import read_npz, write_npy, write_npz
@@ -30,8 +31,7 @@ from audio2face.formats.sound import SOUND_SUFFIXES, read_sound, sound_info, wit
 from audio2face.formats.time_code import same_rate
 from audio2face.listing import is_system_file, natural_order
 from audio2face.paths import external_path, host_root
-from audio2face.preproc.caches import Cache
-from audio2face.types import UserError
+from audio2face.problems import UserError
 
 if TYPE_CHECKING:
     from audio2face.config import Section

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from audio2face.doctor.actor_data import Subject, readable
 from audio2face.doctor.findings import Finding, Reporter
-from audio2face.doctor.scan import MeshStats
-from audio2face.doctor.subject import Subject, readable
+from audio2face.doctor.stats import MeshStats
 from audio2face.geometry.regions import FORWARD, UP, looks_inward
 
 UNITS = {"metres": 1.0, "decimetres": 10.0, "centimetres": 100.0, "millimetres": 1000.0}  # per metre

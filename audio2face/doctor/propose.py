@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from audio2face.doctor.subject import Pairs
+from audio2face.dataset.caches import Cache
+from audio2face.doctor.actor_data import Pairs
 from audio2face.geometry.regions import FORWARD, UP
-from audio2face.preproc.caches import Cache
 
 SAMPLED = 400  # frames of motion to look at
 TOUCH_SHARE = 0.012  # of the mesh's size: lips nearer than this at rest touch

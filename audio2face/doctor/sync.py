@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from audio2face.doctor.actor_data import Subject
 from audio2face.doctor.findings import Finding, Reporter
-from audio2face.doctor.subject import Subject
 
 RANGE_S = 0.8  # lags looked at, to either side
 WINDOW_S = 0.05

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from audio2face.doctor.actor_data import Subject
 from audio2face.doctor.findings import Finding, Reporter
-from audio2face.doctor.scan import MeshStats
-from audio2face.doctor.subject import Subject
+from audio2face.doctor.stats import MeshStats
 from audio2face.geometry.regions import UP
 
 GAP_SHARE = 0.15  # of the mesh's size: no lip or lid is further from its counterpart at rest

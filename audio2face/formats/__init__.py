@@ -15,7 +15,7 @@ from audio2face.formats.maya_cache import maya_cache_header, read_maya_cache, wr
 from audio2face.formats.npy import npy_header, read_npy, write_npy
 from audio2face.formats.point_cache import point_cache_header, read_point_cache, write_point_cache
 from audio2face.listing import natural_order
-from audio2face.types import UserError
+from audio2face.problems import UserError
 
 _T = TypeVar("_T")
 

@@ -11,7 +11,7 @@ import numpy as np
 from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.formats.scene import MorphMesh, PointMesh, check_triangles
 from audio2face.paths import atomic
-from audio2face.types import UserError
+from audio2face.problems import UserError
 
 ROOT = "/Face"
 

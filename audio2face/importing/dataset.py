@@ -17,7 +17,7 @@ from audio2face.formats.npy import write_npy, write_npz
 from audio2face.formats.sound import write_sound
 from audio2face.geometry.rigid import rigid_motion
 from audio2face.paths import atomic
-from audio2face.types import UserError
+from audio2face.problems import UserError
 
 logger = logging.getLogger(__name__)
 

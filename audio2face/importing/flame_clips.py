@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audio2face.doctor.mend import resample_frames
+from audio2face.doctor.repair import resample_frames
 from audio2face.formats.git_lfs import pointer_problems
 from audio2face.formats.npy import npy_header, read_npy, read_npz
 from audio2face.formats.obj import read_obj
@@ -22,7 +22,7 @@ from audio2face.importing.sounds import begin_at, read_take_sound, sound_problem
 from audio2face.importing.takes import renamed, shot_names
 from audio2face.importing.units import to_centimetres
 from audio2face.listing import frame_numbers, gaps, natural_order, passed_over
-from audio2face.types import UserError, raise_problems
+from audio2face.problems import UserError, raise_problems
 
 PADDED_S = 0.25  # that may lack at the end of a sound
 MESHES = {".obj": read_obj, ".ply": read_ply}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audio2face.artifacts.dataset_files import VOICES_FOLDER, shot_folders
+from audio2face.dataset.files import VOICES_FOLDER, shot_folders
 from audio2face.doctor.propose import Proposal, propose_lists
 from audio2face.formats import SeveralChannels, find_animation, read_animation
 from audio2face.formats.git_lfs import pointer_problems
@@ -23,7 +23,7 @@ from audio2face.importing.dataset import (
     written_shot,
 )
 from audio2face.listing import passed_over
-from audio2face.types import UserError, raise_problems
+from audio2face.problems import UserError, raise_problems
 
 PLACES = {
     "AUDIO_ROOT": "audio",

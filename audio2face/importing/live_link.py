@@ -21,7 +21,7 @@ from audio2face.importing.jaw import JawPoints, chin_points, teeth_points
 from audio2face.importing.sounds import begin_at, read_take_sound, sound_problems, time_code_offset
 from audio2face.importing.takes import Take, find_takes
 from audio2face.importing.units import placed, to_centimetres
-from audio2face.types import UserError, raise_problems
+from audio2face.problems import UserError, raise_problems
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from audio2face.audio.waveform import resample
 from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.formats.sound import read_sound, sound_info, wav_chunks
 from audio2face.formats.time_code import DAY, NTSC, elapsed, parse_time_code
-from audio2face.types import UserError
+from audio2face.problems import UserError
 
 logger = logging.getLogger(__name__)
 

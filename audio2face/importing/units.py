@@ -8,7 +8,7 @@ import numpy as np
 
 from audio2face.doctor.geometry import HEAD_M, HEAD_RATIO
 from audio2face.formats.scene import MorphMesh
-from audio2face.types import UserError
+from audio2face.problems import UserError
 
 PER_METRE = {"m": 1.0, "dm": 10.0, "cm": 100.0, "mm": 1000.0}
 STAND = {"y": np.eye(3), "z": np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])}  # y forward as -y, as Blender has it

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from audio2face.artifacts.disk import reserve
-from audio2face.artifacts.train_run import ActorData
-from audio2face.layout import ChannelLayout
+from audio2face.face.layout import ChannelLayout
 from audio2face.postprocess import chain
+from audio2face.runs.disk import reserve
+from audio2face.runs.train_run import ActorData
 from audio2face.types import FaceAnimation
 
 BLOCK = 256  # frames decoded at once

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from audio2face.artifacts.train_run import EmotionLabel, NetworkSpec
-from audio2face.data.audio_tracks import standardized
+from audio2face.dataset.audio_tracks import standardized
 from audio2face.formats.sound import SOUND_SUFFIXES
 from audio2face.listing import natural_order, passed_over
-from audio2face.types import UserError, Waveform, raise_problems
+from audio2face.problems import UserError, raise_problems
+from audio2face.runs.train_run import EmotionLabel, NetworkSpec
+from audio2face.types import Waveform
 
 logger = logging.getLogger(__name__)
 

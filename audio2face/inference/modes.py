@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from audio2face.types import UserError
+from audio2face.problems import UserError
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from audio2face.postprocess import box_solver
-from audio2face.types import UserError
+from audio2face.problems import UserError
 
 DEFAULT_TEMPLATE_SIZE = 54.7
 SOLVERS = {"runtime": box_solver.residual_problem, "optimal": box_solver.energy_problem}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from audio2face.layout import ChannelLayout
+from audio2face.face.layout import ChannelLayout
 from audio2face.postprocess import blendshapes, eyes, jaw, skin, tongue
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from audio2face.artifacts.disk import reserve
-from audio2face.bars import each
 from audio2face.geometry.pca import Fit, ShotError, fit, project_sequence
 from audio2face.geometry.poses import PoseRows, PoseSequence, prune_similar
-from audio2face.types import UserError
+from audio2face.logs import each
+from audio2face.problems import UserError
+from audio2face.runs.disk import reserve
 
 logger = logging.getLogger(__name__)
 

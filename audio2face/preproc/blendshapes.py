@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from audio2face.artifacts.checks.arrays import holds_positions
-from audio2face.artifacts.checks.blendshapes import check_params, usable_name
-from audio2face.artifacts.checks.report import Report
-from audio2face.artifacts.checks.strict_json import Fields
+from audio2face.deploy.check.arrays import holds_positions
+from audio2face.deploy.check.blendshapes import check_params, usable_name
+from audio2face.deploy.check.report import Report
+from audio2face.deploy.check.strict_json import Fields
 from audio2face.geometry.regions import chosen_vertices
 
 logger = logging.getLogger(__name__)

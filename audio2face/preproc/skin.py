@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from audio2face.geometry.distinct import select_distinct
+from audio2face.geometry.pose_selection.select import select_distinct
 from audio2face.geometry.poses import PoseRows, PoseSequence
 from audio2face.preproc.basis import BasisSettings, Frames, MeshBasis, fit_basis, log_stage, project_shots, prune_shots
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from audio2face.paths import atomic
-from audio2face.types import UserError
+from audio2face.problems import UserError
 
 TITLE_HEIGHT = 28
 TITLE_INK, TITLE_PAPER = (40, 44, 52), (246, 247, 249)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from audio2face.types import UserError
+from audio2face.problems import UserError
 from audio2face.viewer.library import Library, ShotView, peaks
 from audio2face.viewer.tracks import Track
 

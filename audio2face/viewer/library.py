@@ -18,7 +18,7 @@ import numpy as np
 
 from audio2face.audio.waveform import hearing_problems
 from audio2face.formats.sound import read_sound, sound_info
-from audio2face.types import UserError
+from audio2face.problems import UserError
 from audio2face.viewer.live import LiveModel
 from audio2face.viewer.tracks import Track
 

@@ -16,12 +16,12 @@ import numpy as np
 
 from audio2face.audio.waveform import mixed_down, resample, track_peak
 from audio2face.formats.sound import read_sound
-from audio2face.types import UserError
+from audio2face.problems import UserError
 from audio2face.viewer.tracks import Curves, Spool, Track, eye_turns, jaw_points
 
 if TYPE_CHECKING:
-    from audio2face.standalone import Animation, Model
-    from audio2face.standalone.package import Actor as ActorData
+    from audio2face.inference import Animation, Model
+    from audio2face.inference.package import Actor as ActorData
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from audio2face.types import UserError
+from audio2face.problems import UserError
 from audio2face.viewer.api import Reply, answer, as_json, post
 from audio2face.viewer.library import Library
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from audio2face.artifacts.blendshape_rig import pose_names, read_rig
-from audio2face.artifacts.dataset_files import DatasetFiles
+from audio2face.dataset.files import DatasetFiles
+from audio2face.face.rig import pose_names, read_rig
 from audio2face.formats import (
     ANIMATION_READERS,
     AnimationFile,
@@ -22,7 +22,7 @@ from audio2face.formats.npy import read_npy
 from audio2face.formats.sound import SOUND_SUFFIXES
 from audio2face.formats.time_code import same_rate
 from audio2face.listing import natural_order
-from audio2face.types import UserError
+from audio2face.problems import UserError
 from audio2face.viewer.library import Actor, find_eyes
 from audio2face.viewer.tracks import Channel, Curves, Track, array_channel, eye_turns, file_channel, jaw_points
 

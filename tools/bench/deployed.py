@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from audio2face.artifacts.emotion_db import EmotionDB
-from audio2face.artifacts.model_package import write_model
-from audio2face.artifacts.topology import Topology
-from audio2face.artifacts.train_run import NetworkSpec, TrainRun, write_train_run
-from audio2face.export import export_regression
-from audio2face.export.diffusion import export_diffusion
-from audio2face.export.graphs import regression_graph
-from audio2face.export.streaming_graph import streaming_graph
+from audio2face.deploy.package import write_model
+from audio2face.face.topology import Topology
 from audio2face.formats.json_file import write_json
+from audio2face.models.diffusion.export import export_diffusion
+from audio2face.models.diffusion.model import streaming_graph
+from audio2face.models.regression.export import export_regression
+from audio2face.models.regression.graph import regression_graph
 from audio2face.postprocess.limits import CONFIG_LIMITS
+from audio2face.runs.emotion_db import EmotionDB
+from audio2face.runs.train_run import NetworkSpec, TrainRun, write_train_run
 from tools.bench import diffusion, regression
 from tools.bench.made_up import SAMPLE_RATE, MadeUp
 

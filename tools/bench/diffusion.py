@@ -9,22 +9,22 @@ import torch
 from torch import Tensor
 
 from audio2face.audio.streaming import Streaming
-from audio2face.data.audio_tracks import AudioTracks, MutedNoise
-from audio2face.data.segment_dataset import CONTEXT, SegmentBatch, SegmentData, SegmentParams
-from audio2face.data.window_dataset import ClipConditions
-from audio2face.diffusion.schedule import build_schedule
-from audio2face.layout import ChannelLayout
-from audio2face.methods.diffusion import (
+from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise
+from audio2face.face.layout import ChannelLayout
+from audio2face.models.common.audio_context import hear_windows
+from audio2face.models.common.vertex_distances import pair_distances
+from audio2face.models.diffusion.data import CONTEXT, SegmentBatch, SegmentData, SegmentParams
+from audio2face.models.diffusion.method import (
     DiffusionLosses,
     DiffusionMethod,
     Space,
     coefficient_smoothness,
     vertex_smoothness,
 )
-from audio2face.methods.speed import IN_FULL, Speed
-from audio2face.methods.vertex_distances import pair_distances
-from audio2face.networks.diffusion_rnn import DiffusionRNN
-from audio2face.networks.hearing import hear_windows
+from audio2face.models.diffusion.network import DiffusionRNN
+from audio2face.models.diffusion.schedule import build_schedule
+from audio2face.models.regression.data import ClipConditions
+from audio2face.training.precision import IN_FULL, Speed
 from tools.bench.made_up import EMOTIONS, SAMPLE_RATE, MadeUp
 
 FPS, STEPS = 60.0, 1000

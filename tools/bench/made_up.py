@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from audio2face.data.targets import ShotTargets
+from audio2face.dataset.targets import ShotTargets
+from audio2face.face.layout import ChannelLayout
 from audio2face.formats.sound import write_sound
-from audio2face.layout import ChannelLayout
 from audio2face.types import Clip, Shot
 
 FPS = 30.0

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio2face.data.audio_tracks import AudioTracks, MutedNoise
-from audio2face.data.targets import sample_linear
-from audio2face.data.window_dataset import ClipConditions, WindowData, WindowParams, shift_grid
-from audio2face.methods.regression import LossSettings, Regression, RegressionMethod, Schedule
-from audio2face.methods.speed import IN_FULL, Speed
-from audio2face.methods.vertex_distances import pair_distances
-from audio2face.networks import products
-from audio2face.networks.conv_w2v_autocorr import ConvW2vAutocorr
+from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise
+from audio2face.dataset.targets import sample_linear
+from audio2face.models.common import onednn_conv as products
+from audio2face.models.common.vertex_distances import pair_distances
+from audio2face.models.regression.data import ClipConditions, WindowData, WindowParams, shift_grid
+from audio2face.models.regression.method import LossSettings, Regression, RegressionMethod, Schedule
+from audio2face.models.regression.network import ConvW2vAutocorr
+from audio2face.training.precision import IN_FULL, Speed
 from tools.bench.made_up import EMOTIONS, FPS, SAMPLE_RATE, MadeUp
 
 BUFFER, OFFSET, SEQ_LEN, IMPLICIT = 8320, 4160, 2, 16

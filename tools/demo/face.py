@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audio2face.types import UserError
+from audio2face.problems import UserError
 from tools.demo.shapes import ARKIT, JAW_ANGLE, build_shapes, turn_jaw
 from tools.demo.surface import IDENTITIES, Proportions
 from tools.demo.tongue import TONGUE_POSES, Tongue, build_tongue

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.signal import resample_poly
 
-from audio2face.types import UserError
+from audio2face.problems import UserError
 
 SENTENCES_FILE = Path(__file__).with_name("sentences.json")
 PAUSE = "_"

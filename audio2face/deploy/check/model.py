@@ -1,0 +1,246 @@
+"""Checks a deployed model folder against everything that the runtime demands, or accepts and gets wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audio2face.deploy.check import network
+from audio2face.deploy.check.arrays import Npz, check_emotion_db, check_model_data
+from audio2face.deploy.check.blendshapes import check_params, check_poses
+from audio2face.deploy.check.network_info import NetworkInfo, check_network_info
+from audio2face.deploy.check.report import RULES, Problem, Report, brief, label
+from audio2face.deploy.check.strict_json import Fields, read_object, same_length
+from audio2face.formats.git_lfs import pointer_fault
+from audio2face.postprocess.limits import CONFIG_LIMITS, key_problem
+
+__all__ = ["RULES", "Problem", "Report", "check_model", "inspect_deployed", "inspect_model", "model_folders"]
+
+_ENGINE_MAGIC = (b"ftrt", b"ptrt")
+_ONNX_START = b"\x08"  # the field of the format's version, which is written first
+
+
+def check_model(folder: Path, geometry_only: bool = False, trusted: bool = True) -> list[Problem]:
+    """Every violation found in a deployed model; empty for a sound one.
+
+    `geometry_only`: the model is not meant to give blendshape weights, so that their files may be missing. Files are
+    taken as untrusted: nothing is unpickled, and damage of any kind is a Problem. What lies outside the folder is looked
+    at only in a `trusted` one. NotADirectoryError: no such folder.
+    """
+    return inspect_model(folder, geometry_only, trusted).problems
+
+
+def model_folders(folder: Path) -> list[Path]:
+    """The folder itself, or the model folders of several actors inside a folder that has no model.json."""
+    inside = sorted({path.parent for name in ("model.json", "network_info.json") for path in folder.glob(f"*/{name}")})
+    return inside if inside and not (folder / "model.json").exists() else [folder]
+
+
+def inspect_model(folder: Path, geometry_only: bool = False, trusted: bool = True) -> Report:
+    """check_model's problems, with notes on what is worth knowing beside them."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is not a folder")
+    return _Check(folder, geometry_only, trusted).run()
+
+
+def inspect_deployed(folder: Path, blendshapes: bool = False, trusted: bool = True) -> Report:
+    """inspect_model as deploying, `tools/check_model.py` and `audio2face.load_model` judge a model, all alike.
+
+    What a project may choose is a note: geometry alone, unless `blendshapes` are asked for, and a STREAMING_CFG whose windows
+    cost the first frame (rule "windows").
+    """
+    report = inspect_model(folder, geometry_only=not blendshapes, trusted=trusted)
+    chosen = [problem for problem in report.problems if problem.rule == "windows"]
+    return Report([problem for problem in report.problems if problem not in chosen], chosen + report.notes)
+
+
+class _Check:
+    """One pass over a model folder; `info` and what the files yield is handed from rule to rule."""
+
+    def __init__(self, folder: Path, geometry_only: bool, trusted: bool = True):
+        self.folder, self.trusted = folder, trusted
+        self.geometry_only = geometry_only
+        self.report = Report()
+        self.info = NetworkInfo()
+
+    def run(self) -> Report:
+        model = self.object("model.json")
+        if model is None:
+            return self.report
+        root = self.object(model.text("networkInfoPath"))
+        if root is not None:
+            self.info = check_network_info(root)
+        if self.info.regression:
+            self.regression(model)
+        elif self.info.kind is not None:
+            self.diffusion(model)
+        self.network(model.text("networkPath"))
+        return self.report
+
+    # -- files
+
+    def open(self, name: str | None, rule: str = "file-missing") -> Path | None:
+        """The path of a file that the model names, when there is one to read."""
+        if name is None:
+            return None
+        try:
+            path = self.folder / name
+            outside = not path.resolve().is_relative_to(self.folder.resolve())
+            if outside and not self.trusted:
+                self.report.problem(rule, label(name), "lies outside the model's folder")
+                return None
+            if not path.is_file():
+                self.report.problem(rule, label(name), "is named by the model, but there is no such file")
+                return None
+            if path.stat().st_size == 0:
+                self.report.problem("file-empty", name, "is empty")
+                return None
+            if fault := pointer_fault(path):
+                self.report.problem("file-empty", name, f"is {fault}")
+                return None
+            if outside:
+                self.report.note(name, "lies outside the model folder, which cannot be moved or copied without it")
+        except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL, a loop of links
+            self.report.problem(rule, label(name), f"cannot be opened: {brief(str(error))}")
+            return None
+        return path
+
+    def guard(self, name: str, check: Callable[..., Any], *args: Any) -> Any:
+        """check(*args), or None with a problem when the file cannot be read."""
+        try:
+            return check(*args)
+        except OSError as error:
+            self.report.problem("unreadable", name, f"cannot be read: {error.strerror or brief(str(error))}")
+            return None
+
+    def object(self, name: str | None) -> Fields | None:
+        path = self.open(name)
+        if path is None or name is None:
+            return None
+        values = self.guard(name, read_object, path, name, self.report)
+        return None if values is None else Fields(values, name, "", self.report)
+
+    def npz(self, name: str | None) -> Npz | None:
+        path = self.open(name)
+        return None if path is None or name is None else self.guard(name, Npz.open, path, name, self.report)
+
+    # -- rules across files
+
+    def regression(self, model: Fields) -> None:
+        config_name = model.text("modelConfigPath")
+        shot, frame = self.config(config_name)
+        data = self.data(model.text("modelDataPath"))
+        emotions = self.npz(model.text("emotionDatabasePath"))
+        if emotions is not None:
+            width = self.info.numbers.get("implicit_emotion_len")
+            self.guard(
+                emotions.file, check_emotion_db, emotions, width, shot, frame, config_name or "model_config.json"
+            )
+        if not self.geometry_only or "blendshapePaths" in model.values:
+            self.blendshapes(model.object("blendshapePaths"), data)
+
+    def diffusion(self, model: Fields) -> None:
+        configs, datas, sets = model.texts("modelConfigPaths"), model.texts("modelDataPaths"), None
+        if not self.geometry_only or "blendshapePaths" in model.values:
+            sets = model.objects("blendshapePaths")
+        lists = {"modelConfigPaths": configs, "modelDataPaths": datas, "blendshapePaths": sets}
+        lists["params.identities"] = self.info.identities
+        lengths = [(name, None if items is None else len(items)) for name, items in lists.items()]
+        same_length(self.report, model.file, "list-length", lengths)
+        for name in configs or []:
+            self.config(name)
+        data = [self.data(name) for name in datas or []]
+        for i, entry in enumerate(sets or []):
+            self.blendshapes(entry, data[i] if i < len(data) else {})
+
+    def config(self, name: str | None) -> tuple[str | None, int | None]:
+        """model_config: ranges; returns source_shot and source_frame of a regression model."""
+        root = self.object(name)
+        config = None if root is None else root.object("config")
+        if config is None:
+            return None, None
+        for key in CONFIG_LIMITS:
+            if config.number(key) is not None and (problem := key_problem(config.values, key)):
+                self.report.problem("config-range", config.file, problem)
+        if not self.info.regression:
+            if config.values.get("input_strength") not in (1, None):
+                self.report.note(
+                    config.file, "input_strength has no effect on a diffusion model unless the host sets it"
+                )
+            return None, None
+        return config.text("source_shot"), config.unsigned("source_frame")
+
+    def data(self, name: str | None) -> dict[str, np.ndarray]:
+        """model_data: returns its sound arrays, flat."""
+        npz = self.npz(name)
+        if npz is None:
+            return {}
+        return self.guard(npz.file, check_model_data, npz, self.info.sizes(), self.info.regression) or {}
+
+    def blendshapes(self, entry: Fields | None, data: dict[str, np.ndarray]) -> None:
+        """The four blendshape files of one actor; a part may be left out of a model that is for geometry only."""
+        if entry is None:
+            return
+        for part in ("skin", "tongue"):
+            if part not in entry.values:
+                message = f"{entry.where} has no {part}; without both parts the runtime gives no blendshape weights"
+                if self.geometry_only:
+                    self.report.note(entry.file, message)
+                else:
+                    self.report.problem("blendshape-paths", entry.file, message)
+                continue
+            pair = entry.object(part)
+            if pair is None:
+                continue
+            root, npz = self.object(pair.text("config")), self.npz(pair.text("data"))
+            num_poses = None if root is None else check_params(root)
+            if npz is not None:
+                mesh = data.get(f"shapes_mean_{part}" if self.info.regression else f"neutral_{part}")
+                self.guard(npz.file, check_poses, npz, num_poses, mesh, self.info.sizes().get(part))
+
+    # -- the network
+
+    def network(self, name: str | None) -> None:
+        if name is None:
+            return
+        onnx, fixed = self.folder / "network.onnx", None
+        if name.endswith(".onnx"):
+            self.report.problem("network-file", "model.json", "networkPath names an ONNX file; it must be an engine")
+        elif onnx.is_file() and not self.exists(name):
+            if others := [path.name for path in sorted(self.folder.glob("*.trt"))]:
+                message = f"is named by the model, but the engine is {label(others[0])}"
+                self.report.problem("network-file", label(name), message)
+            else:
+                self.report.note(label(name), "is not built yet: build it from network.onnx with trtexec")
+        elif (engine := self.open(name, "network-file")) is not None:
+            self.guard(name, self.engine, engine, name)
+        if not onnx.is_file():
+            self.report.note("network.onnx", "is not there: the network's tensors were not looked at")
+        elif self.open("network.onnx") is not None:
+            fixed = network.check_onnx(onnx, "network.onnx", self.info, self.report)
+        if not (self.folder / "trt_info.json").is_file():
+            self.report.note("trt_info.json", "is not there: scripts that build the engine need it")
+        elif (root := self.object("trt_info.json")) is not None:
+            network.check_trt_info(root, self.info, fixed)
+
+    def engine(self, path: Path, name: str) -> None:
+        with path.open("rb") as stream:
+            start = stream.read(4)
+        if start[:1] == _ONNX_START:
+            self.report.problem("network-file", name, "is an ONNX file; it must be an engine built from one")
+        elif start not in _ENGINE_MAGIC and start.isascii() and start.decode("ascii").isprintable():
+            self.report.problem(
+                "network-file", name, "is a text file, perhaps a pointer of git-lfs; it must be an engine"
+            )
+        elif start not in _ENGINE_MAGIC:
+            self.report.note(name, "does not look like a serialized TensorRT engine")
+
+    def exists(self, name: str) -> bool:
+        try:
+            return (self.folder / name).exists()
+        except (OSError, ValueError):
+            return False

@@ -1,1 +1,0 @@
-"""Denoising diffusion: noise schedules, kept steps and samplers."""

@@ -1,0 +1,295 @@
+"""What an evaluation measures on: shots that no compared run was trained on, their truth, and training data for baselines."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audio2face.audio.waveform import load_waveform
+from audio2face.config import Section, load_config
+from audio2face.dataset.clips import build_clips, read_clips_template
+from audio2face.dataset.files import DatasetFiles
+from audio2face.dataset.split import example_shot, source_shots, split_rows
+from audio2face.dataset.targets import sample_linear
+from audio2face.evaluation.baselines import energy_features, mean_pose, nearest_frames
+from audio2face.evaluation.folder import read_new_shots
+from audio2face.evaluation.report import MEAN_POSE
+from audio2face.evaluation.score import FRECHET_DIMENSIONS, Face, lip_vertices, upper_vertices
+from audio2face.formats import find_animation, read_animation
+from audio2face.formats.json_file import read_json
+from audio2face.formats.sound import sound_info
+from audio2face.listing import natural_order
+from audio2face.paths import external_path, local_path
+from audio2face.problems import UserError, raise_problems
+from audio2face.runs.preproc_run import PreprocRun, load_preproc_run
+from audio2face.runs.run_dir import resolve_run
+from audio2face.runs.train_run import TrainRun
+from audio2face.types import Clip, Shot, Waveform
+
+logger = logging.getLogger(__name__)
+
+SAMPLE_RATE = 16000
+
+
+@dataclass(frozen=True)
+class ActorSource:
+    """One actor's data: the preprocessing run that the training used, and the captured files of what is measured."""
+
+    run: PreprocRun
+    files: DatasetFiles
+    units_per_metre: float
+    training: list[Clip] = field(default_factory=list)
+    triangles: np.ndarray | None = None  # (F, 3) of the skin
+    regions: dict[str, np.ndarray] = field(default_factory=dict)  # "lips", "upper_face": vertices given by the user
+
+    @cached_property
+    def training_coeffs(self) -> np.ndarray:
+        """Skin coefficients (n, K) of all frames that were trained on."""
+        return np.concatenate([self.run.skin_coeffs(c.shot.name)[c.first : c.last + 1] for c in self.training])
+
+    @cached_property
+    def training_energy(self) -> np.ndarray:
+        """Loudness (n, F) at the frames of `training_coeffs`."""
+        rows = []
+        for clip in self.training:
+            sound, end = sound_of(clip), clip.last + 1 + clip.audio_offset
+            features = energy_features(sound.samples, sound.sample_rate, clip.shot.fps, end)
+            rows.append(features[clip.first + clip.audio_offset : end])
+        return np.concatenate(rows)
+
+    @cached_property
+    def face(self) -> Face:
+        """What the metrics know of the actor; logs which of them there will not be."""
+        files, skin = self.files, self.run.skin
+        neutral = files.skin_neutral()
+        neutral = skin.mean if neutral is None else neutral
+        lips, lids = files.lip_dist_pairs(), files.eye_dist_pairs()
+        face = Face(
+            neutral=neutral,
+            mm=1000 / self.units_per_metre,
+            lips=self.regions.get("lips", lip_vertices(lips, files.lip_size_pairs())),
+            lip_pairs=lips,
+            upper=self.regions.get("upper_face", upper_vertices(neutral, lids)),
+            axes=skin.components[:FRECHET_DIMENSIONS],
+        )
+        for there, key, what in (
+            (lips, "SKIN_LIP_DIST_VERTEX_LIST_FPATH", "mouth opening"),
+            (face.lips, "SKIN_LIP_SIZE_VERTEX_LIST_FPATH", "lip vertex"),
+            (face.upper, "SKIN_EYE_DIST_VERTEX_LIST_FPATH", "upper face"),
+        ):
+            if there is None:
+                logger.warning("actor %s: no %s metrics without %s", self.run.actor, what, key)
+        opening = face.opening(self.decode(mean_pose(self.training_coeffs, 1)))
+        return face if opening is None else Face(**{**vars(face), "rest_opening": float(opening[0])})
+
+    def decode(self, coeffs: np.ndarray) -> np.ndarray:
+        """Skin coefficients (T, K) as vertices (T, V, 3)."""
+        skin = self.run.skin
+        return np.tensordot(coeffs.astype(np.float32), skin.components, 1) + skin.mean
+
+    def baselines(self, clip: Clip, fps: float, count: int, part: slice) -> dict[str, np.ndarray]:
+        """Frames `part` of the `count` at `fps` that cover the clip's sound, as each baseline shows them."""
+        coeffs, sound = self.training_coeffs, sound_of(clip)
+        features = energy_features(sound.samples, sound.sample_rate, fps, count)[part]
+        nearest = coeffs[nearest_frames(features, self.training_energy)]
+        still = mean_pose(coeffs, part.stop - part.start)
+        return {MEAN_POSE: self.decode(still), "nearest training frame by loudness": self.decode(nearest)}
+
+
+def truth_at(clip: Clip, files: DatasetFiles, fps: float, count: int) -> tuple[slice, np.ndarray]:
+    """Which of the `count` frames at `fps` of the clip's sound lie in the clip, and the true skin (n, V, 3) at them.
+
+    Frame j of an animation stands for the time (j + 0.5) / fps of its sound, on both sides; the truth is interpolated where
+    the rates differ.
+    """
+    assert files.skin_cache_root is not None
+    shot = clip.shot
+    animation = read_animation(find_animation(files.skin_cache_root, shot.name), files.skin_cache_channel)
+    times = (np.arange(count) + 0.5) / fps - clip.audio_offset / shot.fps
+    inside = np.flatnonzero((times >= clip.first / shot.fps) & (times < (clip.last + 1) / shot.fps))
+    part = slice(int(inside[0]), int(inside[-1]) + 1)
+    if fps == shot.fps:
+        first = part.start - clip.audio_offset
+        return part, animation.block(first, first + part.stop - part.start)
+    frames = animation.block()
+    values = sample_linear(frames.reshape(len(frames), -1), shot.fps, times[part])
+    return part, values.reshape(-1, *frames.shape[1:])
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the command line asks for: shots by name or pattern, and a folder of new ones instead of the data set's.
+
+    `regions` {"lips" or "upper_face": JSON file} replaces the vertices that the data set's lists stand for.
+    """
+
+    shots: tuple[str, ...] = ()
+    folder: Path | None = None
+    regions: Mapping[str, str | Path] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The clips to measure on, every actor's data, and which (actor, shot) of them a run was trained on."""
+
+    clips: list[Clip]
+    sources: dict[str, ActorSource]
+    trained: list[tuple[str, str]]
+
+
+def clips_to_measure(
+    config_name: str, train: Section, dataset: Section, runs: Sequence[TrainRun], wanted: Wanted
+) -> Measured:
+    """The clips to measure on. Raises UserError when there is none or something is missing.
+
+    They are the shots that are wanted by name; else those of the wanted folder; else VALIDATION_CLIPS of config_train; else
+    every shot of the preprocessing run. Unless they are named, shots that any of the runs was trained on, as the runs' own
+    configs tell, are left out.
+    """
+    actors = [a for a in runs[0].spec.actors if all(a in run.spec.actors for run in runs)]
+    if not actors:
+        raise UserError("the training runs to compare have no actor in common")
+    preproc = {actor: _preproc_run(config_name, train, runs[0], actor) for actor in actors}
+    files = {actor: DatasetFiles.from_config(dataset, actor) for actor in actors}
+    shots = {actor: {shot.name: shot for shot in run.shots} for actor, run in preproc.items()}
+    template = [row for run in preproc.values() for row in read_clips_template(run.file("clips_template"))]
+    every = [shot for by_name in shots.values() for shot in by_name.values()]
+    trained = {run.name: _trained_rows(run, template, every) for run in runs}
+    seen = {_key(row) for found in trained.values() for row in found} | {k for run in runs for k in _muted_sources(run)}
+    new = read_new_shots(wanted.folder, dataset, files, preproc) if wanted.folder else {}
+    if new:
+        seen = {(actor, shot) for actor, shot in seen if actor in new and _same_cache(new[actor].files, files[actor])}
+    there = {actor: n.shots for actor, n in new.items()} or shots
+    offered = [row for n in new.values() for row in n.rows] or template
+    if wanted.shots:
+        rows = _named_rows(wanted.shots, [] if new else train.CLIPS, offered, there)
+    else:
+        kept = [] if new else _kept_rows(config_name, train, template, every, actors, seen)
+        rows = kept or [row for row in offered if _key(row) not in seen]
+    if not rows:
+        example = example_shot(template, train.AUG_MUTED_SHOTS)
+        raise UserError(
+            f"no shot is left to evaluate on: the training used all {len(offered)} clips. Measure on new recordings with "
+            f"--data FOLDER, or on shots that were trained on with --shots {example}; or name shots to keep out of training "
+            f"in config_train.py of {config_name}, for example VALIDATION_CLIPS = [{example!r}], and train again"
+        )
+    again = sorted({_key(row) for row in rows if _key(row) in seen})
+    if again:
+        names = ", ".join(shot for _, shot in again)
+        logger.warning("trained on, so that the numbers show what was learnt by heart: %s", names)
+    measured = {actor: new[actor].files if actor in new else files[actor] for actor in actors}
+    clips = _clips(rows, there, measured, "clip to measure on")
+    trained_rows = [row for row in trained[runs[0].name] if row[0] in shots and row[1] in shots[row[0]]]
+    training = _clips(trained_rows, shots, files, "training clip")
+    units = float(dataset.UNITS_PER_METRE)
+    given = {
+        name: _read_vertices(path, min(len(p.skin.mean) for p in preproc.values()))
+        for name, path in wanted.regions.items()
+    }
+    sources = {}
+    for actor in actors:
+        taught, faces = [c for c in training if c.shot.actor == actor], runs[0].actor(actor).topology.skin
+        sources[actor] = ActorSource(preproc[actor], measured[actor], units, taught, faces, given)
+    return Measured(clips, sources, again)
+
+
+def _named_rows(
+    names: Sequence[str], clips: Sequence[Any], offered: Sequence[Any], shots: Mapping[str, Mapping[str, Shot]]
+) -> list[Any]:
+    """The clips of shots by name or pattern. Raises UserError for what names none."""
+    known = [shot for by_name in shots.values() for shot in by_name.values()]
+    rows = split_rows(list(names), clips, offered, known, (), key="--shots")[1]
+    if not rows:
+        raise UserError(f"--shots {' '.join(names)}: no sound belongs to these shots")
+    return rows
+
+
+def _kept_rows(
+    config_name: str,
+    train: Section,
+    template: Sequence[Any],
+    shots: Sequence[Shot],
+    actors: Sequence[str],
+    seen: set[tuple[str, str]],
+) -> list[Any]:
+    """The clips of VALIDATION_CLIPS that were not trained on."""
+    if not train.VALIDATION_CLIPS:
+        return []
+    inference = load_config(config_name, (), optional=("inference",), network_type=train.NETWORK_TYPE)["inference"]
+    needed = source_shots(inference.CONFIG, actors)
+    _, rows = split_rows(train.VALIDATION_CLIPS, train.CLIPS, template, shots, train.AUG_MUTED_SHOTS, needed)
+    if overlap := natural_order({row[1] for row in rows if _key(row) in seen}):
+        logger.warning("VALIDATION_CLIPS: not measured on, since they were trained on: %s", ", ".join(overlap))
+    return [row for row in rows if _key(row) not in seen]
+
+
+def _same_cache(one: DatasetFiles, other: DatasetFiles) -> bool:
+    assert one.skin_cache_root is not None and other.skin_cache_root is not None
+    return one.skin_cache_root.resolve() == other.skin_cache_root.resolve()
+
+
+def _read_vertices(path: str | Path, num_vertices: int) -> np.ndarray:
+    """Vertex numbers (n,) of a JSON list. Raises UserError when it is none, or names vertices that the mesh lacks."""
+    try:
+        values = read_json(local_path(path))
+    except (OSError, ValueError) as error:
+        raise UserError(f"expected a JSON list of vertices, as [12, 40, 41]: {error}") from error
+    if not isinstance(values, list) or not values or any(type(v) is not int or v < 0 for v in values):
+        raise UserError(f"{external_path(path)}: expected a list of vertices (whole numbers >= 0)")
+    if max(values) >= num_vertices:
+        raise UserError(f"{external_path(path)}: names vertex {max(values)}, the mesh has {num_vertices}")
+    return np.unique(values)
+
+
+def _key(row: Any) -> tuple[str, str]:
+    return row[0], row[1]
+
+
+def _trained_rows(run: TrainRun, template: list[Any], shots: list[Shot]) -> list[Any]:
+    values = run.config("train") or {}
+    choice, muted = values.get("VALIDATION_CLIPS"), values.get("AUG_MUTED_SHOTS", [])
+    needed = source_shots((run.config("inference") or {}).get("CONFIG", {}), run.spec.actors)
+    return split_rows(choice, values.get("CLIPS") or [], template, shots, muted, needed)[0]
+
+
+def trained_shots(config_name: str, train: Section, run: TrainRun) -> set[tuple[str, str]]:
+    """The (actor, shot) that a run has learnt from, as its own configs tell. Raises UserError without its preprocessing."""
+    preproc = [_preproc_run(config_name, train, run, actor) for actor in run.spec.actors]
+    template = [row for found in preproc for row in read_clips_template(found.file("clips_template"))]
+    rows = _trained_rows(run, template, [shot for found in preproc for shot in found.shots])
+    return {_key(row) for row in rows} | set(_muted_sources(run))
+
+
+def _muted_sources(run: TrainRun) -> list[tuple[str, str]]:
+    """Shots of which a still pose was trained on."""
+    return [(row[0], row[1][0]) for row in (run.config("train") or {}).get("AUG_MUTED_SHOTS", [])]
+
+
+def _clips(rows: list[Any], shots: dict[str, dict[str, Shot]], files: dict[str, DatasetFiles], what: str) -> list[Clip]:
+    lengths = lru_cache(maxsize=None)(lambda path: sound_info(path).duration_s)
+    clips, problems, warnings = build_clips(rows, shots, {a: f.audio_root for a, f in files.items()}, lengths)
+    raise_problems([f"{what}: {problem}" for problem in problems])
+    for warning in warnings:
+        logger.warning("%s: %s", what, warning)
+    return clips
+
+
+def _preproc_run(config_name: str, train: Section, run: TrainRun, actor: str) -> PreprocRun:
+    info = run.path / "configs" / "preproc_info.json"
+    if not info.is_file():
+        raise UserError(f"training run {run.name} does not say which preprocessing run it used; train again")
+    name = read_json(info)["preproc_run_name_full"][actor]
+    hint = f"; make one with: python run_preproc.py {config_name} {actor}, and train again"
+    return load_preproc_run(resolve_run(local_path(train.PREPROC_ROOT), name, what="preprocessing", hint=hint))
+
+
+def sound_of(clip: Clip) -> Waveform:
+    """The clip's whole sound file."""
+    assert clip.audio is not None
+    return load_waveform(clip.audio, "w2v", SAMPLE_RATE)

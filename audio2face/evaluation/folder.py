@@ -1,0 +1,81 @@
+"""A folder of new shots to measure on, in the layout of an actor's data set: `audio` and `cache/skin`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from audio2face.config import Section
+from audio2face.dataset.caches import find_caches, frame_rate
+from audio2face.dataset.files import DatasetFiles
+from audio2face.dataset.shots import clip_rows, shot_emotions
+from audio2face.importing.folder import PLACES
+from audio2face.paths import external_path
+from audio2face.problems import UserError, raise_problems
+from audio2face.runs.preproc_run import PreprocRun
+from audio2face.types import Shot
+
+
+@dataclass(frozen=True)
+class NewShots:
+    """An actor's shots in the folder, as clips: whole shots, without offset. `files` is the data set with its sound and skin."""
+
+    files: DatasetFiles
+    shots: dict[str, Shot]
+    rows: list[Any]
+
+
+def files_in(folder: Path, files: DatasetFiles) -> DatasetFiles | None:
+    """The data set of an actor with the sound and the skin caches of `folder`, or of a folder of the actor's name in it."""
+    for home in (folder / files.actor, folder):
+        audio, skin = home / PLACES["AUDIO_ROOT"], home / PLACES["SKIN_CACHE_ROOT"]
+        if audio.is_dir() and skin.is_dir():
+            return replace(files, audio_root=audio, skin_cache_root=skin)
+    return None
+
+
+def read_new_shots(
+    folder: Path, dataset: Section, files: Mapping[str, DatasetFiles], runs: Mapping[str, PreprocRun]
+) -> dict[str, NewShots]:
+    """The new shots of each actor that has some. Several actors need a folder each, of their names, inside `folder`.
+
+    Emotions are those of the data set's rules: SHOT_EMOTION_MAP or a shot's name. Raises UserError with all that is wrong.
+    """
+    found: dict[str, NewShots] = {}
+    problems: list[str] = []
+    for actor in files:
+        if len(files) > 1 and not (folder / actor).is_dir():
+            continue
+        there = files_in(folder, files[actor])
+        if there is not None:
+            found[actor] = _read(there, dataset, runs[actor], problems)
+    raise_problems(problems)
+    if not found:
+        inside = f"a folder {' or '.join(files)} with " if len(files) > 1 else ""
+        raise UserError(
+            f"--data {external_path(folder)}: expected {inside}{PLACES['AUDIO_ROOT']}/<shot>.wav and "
+            f"{PLACES['SKIN_CACHE_ROOT']}/<shot>/<shot>.npy (.pc2, .xml), as in a data set"
+        )
+    return found
+
+
+def _read(files: DatasetFiles, dataset: Section, run: PreprocRun, problems: list[str]) -> NewShots:
+    assert files.skin_cache_root is not None
+    actor, vertices = files.actor, len(run.skin.mean)
+    caches, faults = find_caches(files.skin_cache_root, "--data", None, "")
+    fps, contradictions = frame_rate(caches, dataset.CACHE_FPS.get(actor), actor)
+    mapping = [row for row in dataset.SHOT_EMOTION_MAP if row[1] in caches]
+    emotions, untold = shot_emotions(actor, list(caches), dataset.SHOT_EMOTION_NAMES, mapping)
+    problems += faults + contradictions + untold
+    problems += [
+        f"--data: shot {c.shot}: {external_path(c.path)} has {c.num_vertices} vertices, preprocessing run {run.name} {vertices}"
+        for c in caches.values()
+        if c.num_vertices != vertices
+    ]
+    shots = {c.shot: Shot(actor, c.shot, c.num_frames, fps, emotions[c.shot]) for c in caches.values()}
+    rows: list[Any] = list(clip_rows(list(shots.values()), files, dataset.SHOT_LANGUAGE_MAP))
+    if shots and not rows:
+        problems.append(f"--data {external_path(files.audio_root or '')}: has no <shot>.wav for any of the shots")
+    return NewShots(files, shots, rows)

@@ -1,0 +1,1 @@
+"""Choosing distinct poses of a long animation without holding it in memory."""

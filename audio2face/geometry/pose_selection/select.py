@@ -1,0 +1,51 @@
+"""Which poses of a data set to learn a basis from: a greedy choice of distinct ones, from inner products only.
+
+No decomposition in vertex space: the cost of a round does not grow with the number of vertices, and the poses are read
+in a few passes over blocks of them.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from audio2face.geometry.pose_selection.gram import ProductReader
+from audio2face.geometry.pose_selection.subspace import Span
+from audio2face.geometry.poses import PoseRows
+from audio2face.logs import Bar
+
+logger = logging.getLogger(__name__)
+
+START_ROWS = 4
+
+
+def select_distinct(rows: PoseRows, max_rounds: int, variance: float = 0.9999, progress: bool = False) -> np.ndarray:
+    """Rows chosen greedily to span the data, in order of choice: (n,) indices, no row or pose twice.
+
+    From 4 evenly spaced rows, each round adds the row with the largest residual off the affine subspace of the chosen
+    ones: their mean and their components up to `variance`. Ends after `max_rounds`, or when the largest residual is
+    negligible. Needs the inner products of the chosen rows with all rows only.
+    """
+    if len(rows) == 0:
+        raise ValueError("no poses to choose from")
+    capacity = min(len(rows), START_ROWS + max_rounds)
+    first, *start = np.unique(np.linspace(0, len(rows) - 1, START_ROWS).astype(np.int64)).tolist()
+    reader = ProductReader(rows, [first, *start], capacity)
+    span = Span(reader.from_first(), first, capacity)
+    with Bar(capacity, "distinct poses", "pose", progress) as bar:
+        bar.update()  # the first row
+        while len(span.chosen) < capacity:
+            row = start.pop(0) if start else span.next_row(variance)
+            if row is None:
+                break
+            if span.taken[row]:  # one of the first rows shows the same pose as another
+                continue
+            if not span.is_inside(row) and reader.refresh(span):
+                continue
+            products, base = (None, 0) if span.is_inside(row) else reader.products(span, row, variance)
+            near = span.add(row, products, base)
+            span.taken[near[reader.squared_distances(row, near) <= span.negligible]] = True
+            bar.update()
+    logger.debug("distinct poses: %d of %d rows, %d passes over the data", len(span.chosen), len(rows), reader.passes)
+    return np.array(span.chosen)

@@ -1,0 +1,211 @@
+"""A deployed model that is ready to animate."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audio2face.audio.resampler import Resampler
+from audio2face.audio.waveform import hearing_problems, mixed_down, track_peak
+from audio2face.deploy.check.model import model_folders
+from audio2face.formats.sound import read_sound, sound_info
+from audio2face.inference.emotions import build_curve
+from audio2face.inference.engines import DiffusionEngine, Feeds, RegressionEngine, Run
+from audio2face.inference.face_animation import Animation, join
+from audio2face.inference.package import Actor, Package, read_package
+from audio2face.inference.quantize import quantize_int8
+from audio2face.inference.samples import channels_last, check_scale
+from audio2face.inference.session import Session
+from audio2face.problems import UserError
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_FPS = 30.0  # of regression models, which run at any rate
+PIECE_S = 10.0  # of sound that `animate` feeds at once
+
+
+class Model:
+    """All actors of a deployed model: `actors` their names, `emotions` the names of the emotions it knows, in order.
+
+    `default_emotion`: the weights of those emotions that it takes when none are given.
+    """
+
+    def __init__(self, packages: Sequence[Package], runs: Sequence[Run]):
+        self._places = {a.name: (p, a, r) for p, r in zip(packages, runs, strict=True) for a in p.actors}
+        self.actors = tuple(self._places)
+        self.emotions = packages[0].emotions
+        self.default_emotion = tuple(float(w) for w in packages[0].params["default_emotion"])
+        self.sample_rate = int(packages[0].audio["samplerate"])
+
+    def animate(
+        self,
+        audio: str | os.PathLike[str] | np.ndarray,
+        sample_rate: int | None = None,
+        *,
+        emotion: Any = None,
+        actor: str | None = None,
+        fps: float | None = None,
+        peak: float | None = None,
+        seed: int = 0,
+        constant_noise: bool = True,
+        geometry: bool = True,
+    ) -> Animation:
+        """Animate a sound file, or samples (N,), (N, C) or (C, N) of a sample rate, as the runtime would.
+
+        `emotion`: a name, {name: weight}, a list of weights, or a timeline [(seconds, emotion), …]. `actor`: needed when
+        the model has several. `fps`: of regression models, 30 unless given. `peak`: what the sound is divided by, its own
+        largest sample unless given. `seed` and `constant_noise` are for diffusion models: one noise for all windows, or
+        another for each. `geometry=False` keeps no positions, only jaw, eyes and weights. Raises UserError.
+        """
+        started = time.perf_counter()
+        if isinstance(audio, str | os.PathLike):
+            name, (samples, sample_rate) = os.fspath(audio), _read(audio)
+        elif sample_rate is None:
+            raise UserError("sample_rate is not given: samples alone do not tell their rate")
+        else:
+            name, samples = "sound", channels_last(audio)
+            if peak is None:
+                check_scale(audio)
+        resampler = _resampler(sample_rate, self.sample_rate)
+        for problem in hearing_problems(samples, int(sample_rate)):
+            logger.warning("%s: %s", name, problem)
+        heard = np.concatenate([resampler.feed(mixed_down(samples)), resampler.finish()])
+        options = {"emotion": emotion, "actor": actor, "fps": fps, "seed": seed, "constant_noise": constant_noise}
+        level = track_peak(heard) if peak is None else peak
+        session = self.stream(self.sample_rate, peak=level, geometry=geometry, **options)
+        piece = round(PIECE_S * self.sample_rate)
+        pieces = [session.feed(heard[first : first + piece]) for first in range(0, len(heard), piece)]
+        whole = join([*pieces, session.finish()])
+        return Animation(**{**vars(whole), "compute_s": time.perf_counter() - started})
+
+    def stream(
+        self,
+        sample_rate: int | None = None,
+        *,
+        emotion: Any = None,
+        actor: str | None = None,
+        fps: float | None = None,
+        peak: float = 1.0,
+        seed: int = 0,
+        constant_noise: bool = True,
+        geometry: bool = True,
+    ) -> Session:
+        """Begin a track whose sound comes in pieces at `sample_rate`, the model's own unless given.
+
+        The arguments are those of `animate`. Networks are trained on sound whose largest sample is 1, and a stream does
+        not know its loudest moment beforehand: give the `peak` you expect. Raises UserError.
+        """
+        package, who, run = self._place(actor)
+        if not (np.isfinite(peak) and peak > 0):
+            raise UserError(f"peak {peak}: expected a positive number")
+        default = package.params["default_emotion"]
+        curve = build_curve(package.emotions, default, emotion, self.sample_rate)
+        engine: RegressionEngine | DiffusionEngine
+        gain = 1.0 / float(peak)
+        if package.regression:
+            engine = RegressionEngine(package, who, run, curve, _rate(DEFAULT_FPS if fps is None else fps))
+            gain *= float(who.config["input_strength"])
+        else:
+            engine = DiffusionEngine(package, who, run, curve, seed, constant_noise)
+            if fps is not None and _rate(fps) != engine.fps:
+                raise UserError(f"fps {fps}: this diffusion model runs at {float(engine.fps):g} frames a second")
+        resampler = _resampler(sample_rate or self.sample_rate, self.sample_rate)
+        return Session(who, engine, resampler, self.sample_rate, gain, geometry)
+
+    def details(self, actor: str | None = None) -> Actor:
+        """An actor's CONFIG, arrays, meshes' faces and blendshapes. Raises UserError when the model does not know it."""
+        return self._place(actor)[1]
+
+    def with_config(self, **values: float) -> Model:
+        """This model with other CONFIG values for all its actors; the networks are shared."""
+        changed = copy.copy(self)
+        changed._places = {
+            name: (package, replace(who, config={**who.config, **values}), run)
+            for name, (package, who, run) in self._places.items()
+        }
+        return changed
+
+    def _place(self, actor: str | None) -> tuple[Package, Actor, Run]:
+        if actor is None and len(self._places) == 1:
+            return next(iter(self._places.values()))
+        if actor not in self._places:
+            given = "actor is not given" if actor is None else f"actor {actor!r}"
+            raise UserError(f"{given}: the model knows {', '.join(self.actors)}")
+        return self._places[actor]
+
+
+def load_model(folder: str | os.PathLike[str], threads: int = 0, quantize: str | None = None) -> Model:
+    """Open a folder of output_deploy, or one with a model per actor inside. `threads` of onnxruntime; 0 uses all cores.
+
+    `quantize="int8"` runs a HuBERT or wav2vec 2.0 inside in 8-bit integers: faster, and a little off (the docs say how
+    much). It takes some seconds here, and the package onnx.
+
+    Everything is checked first, as `tools/check_model.py` does. Raises UserError telling all that is wrong.
+    """
+    if quantize not in (None, "int8"):
+        raise UserError(f"quantize {quantize!r}: known are None and 'int8'")
+    root = Path(folder)
+    if not root.is_dir():
+        raise UserError(f"{root} is not a folder")
+    packages = [read_package(path) for path in model_folders(root)]
+    names = [actor.name for package in packages for actor in package.actors]
+    if len(set(names)) != len(names) or len({(p.emotions, p.audio["samplerate"]) for p in packages}) != 1:
+        raise UserError(f"{root}: the models inside do not belong together (actors {', '.join(names)})")
+    return Model(packages, [_network(package.network, threads, quantize is not None) for package in packages])
+
+
+def _network(path: Path, threads: int, int8: bool = False) -> Run:
+    if int8:
+        with tempfile.TemporaryDirectory() as folder:  # onnxruntime holds what it has read
+            quantize_int8(path, Path(folder) / path.name)
+            return _network(Path(folder) / path.name, threads)
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError("models run in onnxruntime, which is not installed: pip install onnxruntime") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Threads that spin while they wait slow down what follows a run.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+    outputs = [node.name for node in session.get_outputs()]
+
+    def run(feeds: Feeds) -> Feeds:
+        return dict(zip(outputs, session.run(outputs, feeds), strict=True))
+
+    return run
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
+    try:
+        if note := sound_info(path).note:
+            logger.warning("%s: %s", os.fspath(path), note)
+        return read_sound(path)
+    except OSError as error:
+        raise UserError(f"{os.fspath(path)}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _resampler(from_rate: int, to_rate: int) -> Resampler:
+    try:
+        return Resampler(from_rate, to_rate)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"sample_rate: {error}") from error
+
+
+def _rate(fps: float) -> Fraction:
+    if not isinstance(fps, int | float | Fraction | np.number) or not (np.isfinite(float(fps)) and fps > 0):
+        raise UserError(f"fps {fps!r}: expected a positive number")
+    return Fraction(fps).limit_denominator(1001)

@@ -1,0 +1,128 @@
+"""A deployed model's folder in memory, checked first: nothing in it is trusted, nothing is unpickled."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audio2face.deploy.check.model import inspect_deployed
+from audio2face.face.rig import read_rig
+from audio2face.face.topology import read_topology
+from audio2face.formats.json_file import read_json
+from audio2face.formats.npy import read_npz
+from audio2face.inference.outputs import FaceFiles
+from audio2face.problems import UserError
+from audio2face.runs.emotion_db import read_emotion_db
+
+logger = logging.getLogger(__name__)
+
+NETWORK_FILE = "network.onnx"
+ENGINE_RULES = ("trt-info", "network-file")  # about the TensorRT engine, which is not used here
+
+
+@dataclass(frozen=True)
+class Actor:
+    """One actor of a model: CONFIG, the arrays of model_data.npz, what is known of the meshes, implicit emotion (I,)."""
+
+    name: str
+    config: Mapping[str, Any]
+    data: Mapping[str, np.ndarray]
+    face: FaceFiles
+    implicit: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Package:
+    """A model folder. `params` and `audio` are of network_info.json."""
+
+    folder: Path
+    regression: bool
+    params: Mapping[str, Any]
+    audio: Mapping[str, int]
+    emotions: tuple[str, ...]
+    actors: tuple[Actor, ...]
+
+    @property
+    def network(self) -> Path:
+        return self.folder / NETWORK_FILE
+
+
+def read_package(folder: Path) -> Package:
+    """Check and read a model folder. Raises UserError telling everything that is wrong with it."""
+    if not (folder / "model.json").is_file():
+        raise UserError(f"{folder} is not a deployed model: it has no model.json")
+    if not (folder / NETWORK_FILE).is_file():
+        raise UserError(f"{folder} has no {NETWORK_FILE}; a TensorRT engine alone cannot be run here")
+    problems = [p for p in inspect_deployed(folder, trusted=False).problems if p.rule not in ENGINE_RULES]
+    if problems:
+        raise UserError([f"{folder} is not a sound model:", *map(str, problems)])
+    model = read_json(folder / "model.json")
+    info = read_json(_inside(folder, model["networkInfoPath"]))
+    read = _read_regression if info["id"]["type"] == "regression" else _read_diffusion
+    try:
+        return read(folder, model, info)
+    except (ValueError, OSError) as error:
+        raise UserError(f"{folder}: {error}") from error
+
+
+def _read_regression(folder: Path, model: dict[str, Any], info: dict[str, Any]) -> Package:
+    params = info["params"]
+    config = read_json(_inside(folder, model["modelConfigPath"]))["config"]
+    data = read_npz(_inside(folder, model["modelDataPath"]))
+    shapes = {
+        "skin": (params["num_shapes_skin"], params["num_verts_skin"], 3),
+        "tongue": (params["num_shapes_tongue"], params["num_verts_tongue"], 3),
+    }
+    arrays = {name: data[name].reshape(-1, 3) for name in _COMMON}
+    for mesh, shape in shapes.items():
+        arrays[f"shapes_matrix_{mesh}"] = data[f"shapes_matrix_{mesh}"].reshape(shape)
+        arrays[f"shapes_mean_{mesh}"] = data[f"shapes_mean_{mesh}"].reshape(shape[1:])
+    arrays["saccade_rot_matrix"] = data["saccade_rot_matrix"].reshape(-1, 2)
+    database = read_emotion_db(_inside(folder, model["emotionDatabasePath"]))
+    start, _ = database.spans[config["source_shot"]]
+    implicit = database.vectors[start + int(config["source_frame"])]
+    name = str(info["id"]["actor"])
+    entry = model.get("blendshapePaths") or {}
+    face = _read_face(folder, name, entry, params["num_verts_skin"], params["num_verts_tongue"])
+    actor = Actor(name, config, arrays, face, implicit)
+    return Package(folder, True, params, info["audio_params"], tuple(params["explicit_emotions"]), (actor,))
+
+
+def _read_diffusion(folder: Path, model: dict[str, Any], info: dict[str, Any]) -> Package:
+    params, actors = info["params"], []
+    sets = model.get("blendshapePaths") or [{}] * len(params["identities"])
+    rows = zip(params["identities"], model["modelConfigPaths"], model["modelDataPaths"], sets, strict=True)
+    for name, config, data_file, entry in rows:
+        data = read_npz(_inside(folder, data_file))
+        arrays = {key: data[key].reshape(-1, 3) for key in (*_COMMON, "neutral_skin", "neutral_tongue")}
+        arrays["saccade_rot_matrix"] = data["saccade_rot_matrix"].reshape(-1, 2)
+        face = _read_face(folder, name, entry, params["skin_size"] // 3, params["tongue_size"] // 3)
+        actors.append(Actor(name, read_json(_inside(folder, config))["config"], arrays, face))
+    return Package(folder, False, params, info["audio_params"], tuple(params["emotions"]), tuple(actors))
+
+
+_COMMON = ("eye_close_pose_delta", "lip_open_pose_delta", "neutral_jaw")
+
+
+def _read_face(folder: Path, actor: str, entry: Mapping[str, Any], num_skin: int, num_tongue: int) -> FaceFiles:
+    rigs = {
+        mesh: read_rig(_inside(folder, files["config"]), _inside(folder, files["data"]))
+        for mesh, files in entry.items()
+        if mesh in ("skin", "tongue")
+    }
+    safe = "".join(c for c in actor if c.isalnum() or c in "-_. ")
+    path = _inside(folder, f"triangles_{safe}.npz")
+    return FaceFiles(read_topology(path, int(num_skin), int(num_tongue)), rigs)
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """A file that the model names. Raises UserError when it lies outside the model's folder."""
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise UserError(f"{folder}/model.json names {name!r}, which lies outside the model's folder")
+    return path

@@ -1,0 +1,68 @@
+"""Smaller numbers for the part of a network that takes the time: the speech encoder, in 8-bit integers."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from audio2face.problems import UserError
+
+logger = logging.getLogger(__name__)
+
+PART = "encoder"  # what the names of the audio encoders' nodes hold
+SMALLEST = 256  # sizes of weights below which nothing is gained
+
+
+def quantize_int8(network: Path, to: Path) -> int:
+    """Write `network` to `to` with the matrix products of its audio encoder in 8-bit integers; returns how many.
+
+    Weights are rounded once, by output; what they meet is rounded as it comes (dynamic quantisation). Everything behind the
+    encoder keeps its precision: it is small, and the face is made there. Raises UserError when there is nothing to gain,
+    or without the package onnx.
+    """
+    try:
+        import onnx
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+    except ImportError as error:
+        raise UserError(f"quantize='int8' needs the package {error.name}: pip install onnx") from error
+    model = onnx.load(str(network))
+    graph = model.graph
+    _unshare_gemms(graph)
+    weights = {tensor.name: tensor.dims for tensor in graph.initializer}
+    chosen = [
+        node.name
+        for node in graph.node
+        if node.op_type == "MatMul"
+        and PART in node.name
+        and any(name in weights and min(weights[name], default=0) >= SMALLEST for name in node.input)
+    ]
+    if not chosen:
+        raise UserError(
+            f"{network}: quantize='int8' finds no large speech encoder in it; there is nothing to gain (networks exported "
+            "with ONNX_EXPORTER 'dynamo' do not tell their parts)"
+        )
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)  # it advises a preprocessing that changes nothing here
+    try:
+        quantize_dynamic(model, to, nodes_to_quantize=chosen, per_channel=True, weight_type=QuantType.QInt8)
+    finally:
+        root.setLevel(level)
+    logger.info("%s: %d matrix products in 8 bits, %.0f MB", network, len(chosen), to.stat().st_size / 1e6)
+    return len(chosen)
+
+
+def _unshare_gemms(graph: Any) -> None:
+    """Give every Gemm a weight of its own: the quantiser turns each one's weight round, a shared one as often as it is used."""
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    seen: set[str] = set()
+    for number, node in enumerate(graph.node):
+        if node.op_type != "Gemm" or node.input[1] not in weights:
+            continue
+        name = node.input[1]
+        if name in seen:
+            copy = graph.initializer.add()
+            copy.CopyFrom(weights[name])
+            copy.name = node.input[1] = f"{name}.{number}"
+        seen.add(name)

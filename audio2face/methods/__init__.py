@@ -1,1 +1,0 @@
-"""Ways of training: each meets `training.Method`."""

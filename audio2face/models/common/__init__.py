@@ -1,0 +1,1 @@
+"""What the families share: encoders of speech, layers, distances, inputs."""

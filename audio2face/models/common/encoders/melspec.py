@@ -1,0 +1,81 @@
+"""Log-mel encoder: a spectrogram computed inside the graph, then a trainable convolution. Needs no download."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from audio2face.models.common.layers import ConvBlock
+from audio2face.training.shares import draw_rows
+
+SAMPLE_RATE = 16000
+WINDOW = 480  # 30 ms
+HOP = 160  # 10 ms, so that a stride of 2 gives the 50 steps per second of the other encoders
+FFT = 512
+FLOOR = 1e-4  # mean power per bin under which peak-normalised audio counts as silence
+LEVEL_SIGMA, NOISE_SIGMA = 0.125, 0.15  # of the augmentation, in units of the features
+
+
+class MelSpectrogram(nn.Module):
+    """(B, N) audio → (B, 256, N // 320 - 1, 1)."""
+
+    channels = 256
+    kernel: Tensor
+    mel: Tensor
+
+    def __init__(self, num_mels: int = 80):
+        super().__init__()
+        self.register_buffer("kernel", stft_kernel(WINDOW, FFT)[:, None], persistent=False)
+        self.register_buffer("mel", mel_filters(num_mels, FFT, SAMPLE_RATE), persistent=False)
+        self.conv = ConvBlock(num_mels, self.channels, 4, 2, 1)
+
+    @torch.no_grad()
+    def features(self, audio: Tensor) -> Tensor:
+        """audio: (B, N) → (B, num_mels, 2 T) log-mel of about zero mean and unit deviation on speech."""
+        return log_mel(audio, self.kernel, self.mel, HOP)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features: (B, num_mels, 2 T) → (B, 256, T, 1)."""
+        return self.conv(augment(features) if self.training else features).unsqueeze(3)
+
+
+def log_mel(audio: Tensor, kernel: Tensor, mel: Tensor, hop: int) -> Tensor:
+    """audio: (B, N), kernel: (2 bins, 1, window) of `stft_kernel`, mel: (mels, bins) → (B, mels, frames), unpadded."""
+    real, imaginary = F.conv1d(audio.unsqueeze(1), kernel, stride=hop).chunk(2, 1)
+    power = mel @ (real.square() + imaginary.square())
+    return 0.25 * torch.log(power + FLOOR) + 1.0
+
+
+def augment(features: Tensor) -> Tensor:
+    """(B, mels, frames) log-mel with a random level, noise and two random bands blanked per row, for training."""
+    rows, mels, frames = features.shape
+    device = features.device
+    x = features + LEVEL_SIGMA * draw_rows(lambda n: torch.randn(n, 1, 1, device=device), rows)
+    x = x + NOISE_SIGMA * draw_rows(lambda n: torch.randn(n, mels, frames, device=device), rows)
+    number = torch.arange(mels, device=device)
+    for _ in range(2):
+        width = draw_rows(lambda n: torch.randint(0, mels * 3 // 10 + 1, (n, 1), device=device), rows)
+        first = (draw_rows(lambda n: torch.rand(n, 1, device=device), rows) * (mels - width)).long()
+        x = x * ((number < first) | (number >= first + width))[:, :, None]
+    return x
+
+
+def stft_kernel(window: int, fft: int) -> Tensor:
+    """(2 (fft / 2 + 1), window): cosine rows, then sine rows, of a Hann-windowed Fourier transform."""
+    n = torch.arange(window, dtype=torch.float64)
+    angle = 2 * math.pi / fft * torch.arange(fft // 2 + 1, dtype=torch.float64)[:, None] * n
+    hann = torch.hann_window(window, dtype=torch.float64)
+    return torch.cat([angle.cos() * hann, -angle.sin() * hann]).float()
+
+
+def mel_filters(num_mels: int, fft: int, sample_rate: int) -> Tensor:
+    """(num_mels, fft / 2 + 1): triangles evenly spaced on the mel scale 2595 log10(1 + f / 700), peak 1."""
+    top = 2595 * math.log10(1 + sample_rate / 2 / 700)
+    corners = 700 * (10 ** (torch.linspace(0, top, num_mels + 2, dtype=torch.float64) / 2595) - 1)
+    bins = torch.linspace(0, sample_rate / 2, fft // 2 + 1, dtype=torch.float64)
+    rise = (bins - corners[:-2, None]) / (corners[1:-1] - corners[:-2])[:, None]
+    fall = (corners[2:, None] - bins) / (corners[2:] - corners[1:-1])[:, None]
+    return torch.minimum(rise, fall).clamp(min=0).float()

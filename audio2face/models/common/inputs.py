@@ -1,0 +1,225 @@
+"""What every method starts from: a config's preprocessing runs, data set files and clips, checked together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from audio2face.config import Section
+from audio2face.dataset.clips import build_clips, build_muted_clips, read_clips_template
+from audio2face.dataset.conditions import network_emotions
+from audio2face.dataset.files import DatasetFiles, faces_now
+from audio2face.dataset.split import NOTHING_HELD_OUT, example_shot, source_shots, split_rows
+from audio2face.formats.sound import sound_info
+from audio2face.paths import local_path
+from audio2face.problems import UserError, raise_problems
+from audio2face.runs.changes import changed_keys
+from audio2face.runs.preproc_run import PreprocRun, load_preproc_run
+from audio2face.runs.run_dir import LATEST, resolve_run
+from audio2face.runs.train_run import NetworkSpec, TrainRun
+from audio2face.training.loop import FitSettings, Method
+from audio2face.training.validation import Validation
+from audio2face.types import Clip, Shot
+
+if TYPE_CHECKING:
+    from audio2face.training.preview import Preview
+
+logger = logging.getLogger(__name__)
+
+OVERRIDES = {  # PreprocRun part -> the key that names another file for it
+    "skin_coeffs": "SKIN_PCA_COEFFS_FPATH",
+    "skin_shapes": "SKIN_PCA_SHAPES_FPATH",
+    "tongue_coeffs": "TONGUE_PCA_COEFFS_FPATH",
+    "tongue_shapes": "TONGUE_PCA_SHAPES_FPATH",
+    "data_info": "DATA_INFO_FPATH",
+    "shots": "SHOT_LIST_FPATH",
+    "mean_geometry": "MEAN_GEOMETRY_FPATH",
+}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The data that a training starts from. Actors are in ACTOR_NAMES order."""
+
+    train: Section
+    dataset: Section
+    inference: Section | None
+    actors: list[str]
+    runs: dict[str, PreprocRun]
+    files: dict[str, DatasetFiles]
+    clips: list[Clip]  # sounding clips, then muted ones
+    validation: list[Clip] = field(default_factory=list)  # of shots that are not among the clips
+
+    @property
+    def emotion_names(self) -> list[str]:
+        """The emotions that own a column, in network order."""
+        return network_emotions(self.dataset.SHOT_EMOTION_NAMES, self.train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A method ready to fit, its network and what that is, how to export it once its weights are saved, how to measure it."""
+
+    method: Method
+    network: nn.Module
+    spec: NetworkSpec
+    settings: FitSettings
+    export: Callable[[TrainRun], dict[str, Path]]
+    validate: Validation | None = None  # measures the network on VALIDATION_CLIPS, if there are any
+    preview: Preview | None = None
+    shorter: Sequence[str] = ()  # what would make the training shorter, if it takes hours
+
+
+def build_inputs(
+    config_name: str,
+    train: Section,
+    dataset: Section,
+    inference: Section | None = None,
+    runs_named: Mapping[str, str] | None = None,
+    preproc: Section | None = None,
+) -> Inputs:
+    """Find the preprocessing runs and read the clips. Raises UserError listing everything that is wrong.
+
+    `runs_named` {actor: full name of its run} goes before PREPROC_RUN_NAME_FULL. `latest` means runs of `preproc`'s
+    RUN_NAME, or of any when the project has no such file.
+    """
+    run_name = preproc.RUN_NAME if preproc is not None and preproc.file is not None else None
+    named = runs_named or train.PREPROC_RUN_NAME_FULL
+    actors = list(dataset.ACTOR_NAMES) or list(named)
+    problems: list[str] = []
+    runs: dict[str, PreprocRun] = {}
+    files: dict[str, DatasetFiles] = {}
+    for actor in actors:
+        try:
+            runs[actor] = _preproc_run(config_name, train, actor, named.get(actor, LATEST), run_name)
+            if not runs_named:
+                _warn_of_changes(config_name, runs[actor], dataset, preproc)
+            files[actor] = DatasetFiles.from_config(dataset, actor)
+            runs[actor] = _with_faces(runs[actor], dataset)
+        except UserError as error:
+            problems += error.lines
+    raise_problems(problems)
+    if not actors:
+        raise UserError(f"configs/{config_name}/config_dataset.py: ACTOR_NAMES is empty: name the actor(s) to train")
+    shots = {actor: {shot.name: shot for shot in run.shots} for actor, run in runs.items()}
+    needed = source_shots(inference.CONFIG, actors) if inference else []
+    clips, validation = _clips(train, runs, files, shots, needed)
+    problems = _check_emotions(clips + validation, dataset)
+    raise_problems(problems)
+    seconds = sum(c.num_frames / c.shot.fps for c in clips)
+    logger.info("%d clips, %.1f minutes, actors %s", len(clips), seconds / 60, ", ".join(actors))
+    if validation:
+        logger.info("never trained on: %s", ", ".join(dict.fromkeys(clip.shot.name for clip in validation)))
+    return Inputs(train, dataset, inference, actors, runs, files, clips, validation)
+
+
+def _preproc_run(config_name: str, train: Section, actor: str, name: str, run_name: str | None) -> PreprocRun:
+    if set(name) <= set("X_") or name.startswith("XXXXXX_XXXXXX"):  # the placeholder of the example projects
+        name = LATEST
+    hint = f"; make one with: python run_preproc.py {config_name} {actor}"
+    folder = resolve_run(
+        local_path(train.PREPROC_ROOT),
+        name,
+        what="preprocessing",
+        run_name=run_name,
+        match=lambda path: _actor_of(path) == actor,
+        hint=hint,
+    )
+    overrides = {part: train.values.get(key, {}).get(actor) for part, key in OVERRIDES.items()}
+    run = load_preproc_run(folder, {part: local_path(path) for part, path in overrides.items() if path})
+    if run.actor != actor:
+        raise UserError(
+            f"preprocessing run {folder.name} is of actor {run.actor!r}, not {actor!r}: see PREPROC_RUN_NAME_FULL"
+        )
+    logger.info("actor %s: preprocessing run %s, %d shots", actor, folder.name, len(run.shots))
+    return run
+
+
+def _with_faces(run: PreprocRun, dataset: Section) -> PreprocRun:
+    """The run with the faces of its meshes that config_dataset names now. Raises UserError when they are of others."""
+    num_skin, num_tongue = (int(run.data_info[f"num_verts_{mesh}"]) for mesh in ("skin", "tongue"))
+    own = run.topology
+    return replace(
+        run, faces=faces_now(dataset, run.actor, own, num_skin, num_tongue if run.has_tongue else None, run.name)
+    )
+
+
+def _warn_of_changes(config_name: str, run: PreprocRun, dataset: Section, preproc: Section | None) -> None:
+    changed = changed_keys(run.path, run.actor, dataset, preproc)
+    if changed:
+        logger.warning(
+            "actor %s: preprocessing run %s was made with other values of %s; for those of now: python run_preproc.py %s %s",
+            *(run.actor, run.name, ", ".join(changed), config_name, run.actor),
+        )
+
+
+def _actor_of(folder: Path) -> str | None:
+    from audio2face.formats.json_file import read_json
+
+    path = folder / "configs" / "actor_info.json"
+    return read_json(path).get("actor_name") if path.is_file() else None
+
+
+def _clips(
+    train: Section,
+    runs: dict[str, PreprocRun],
+    files: dict[str, DatasetFiles],
+    shots: dict[str, dict[str, Shot]],
+    needed: list[tuple[str, str]],
+) -> tuple[list[Clip], list[Clip]]:
+    """The clips to train on, muted ones last, and the clips to measure on."""
+    template = [row for run in runs.values() for row in read_clips_template(run.path / "deploy" / "clips_template.py")]
+    every = [shot for by_name in shots.values() for shot in by_name.values()]
+    rows, held = split_rows(train.VALIDATION_CLIPS, train.CLIPS, template, every, train.AUG_MUTED_SHOTS, needed)
+    if not rows and held:
+        raise UserError("VALIDATION_CLIPS: it holds out every shot of CLIPS; nothing is left to train on")
+    if rows and not held and train.VALIDATION_CLIPS:
+        shot = example_shot(rows, train.AUG_MUTED_SHOTS, needed)
+        logger.warning(
+            "VALIDATION_CLIPS = %s: too few shots to hold any out (those of AUG_MUTED_SHOTS stay in training), so nothing is "
+            "measured; to measure, name some yourself, as VALIDATION_CLIPS = [%r]",
+            train.VALIDATION_CLIPS,
+            shot,
+        )
+    if rows and not train.VALIDATION_CLIPS:
+        logger.info("%s", NOTHING_HELD_OUT)
+    if not train.CLIPS:
+        logger.info("CLIPS is empty: training on %d clips of the preprocessing run(s)", len(rows))
+    lengths = lru_cache(maxsize=None)(lambda path: sound_info(path).duration_s)
+    roots = {a: f.audio_root for a, f in files.items()}
+    clips, problems, warnings = build_clips(rows, shots, roots, lengths)
+    validation, validation_problems, more = build_clips(held, shots, roots, lengths)
+    muted, muted_problems = build_muted_clips(train.AUG_MUTED_SHOTS, shots)
+    raise_problems(problems + [f"VALIDATION_CLIPS: {line}" for line in validation_problems] + muted_problems)
+    for warning in warnings + more:
+        logger.warning("%s", warning)
+    if not clips:
+        raise UserError("CLIPS: no clip to train on")
+    unheard = set(runs) - {clip.shot.actor for clip in clips}
+    raise_problems(
+        [
+            f"CLIPS: actor {actor!r} has no clip to train on: add one (or keep fewer shots in VALIDATION_CLIPS), or take the "
+            "actor out of ACTOR_NAMES"
+            for actor in sorted(unheard)
+        ]
+    )
+    kept_out = {(clip.shot.actor, clip.shot.name) for clip in validation}
+    taught = [m for m in muted if m.held and (m.shot.actor, m.held[0]) not in kept_out]
+    if len(taught) < len(muted):
+        logger.warning("AUG_MUTED_SHOTS: %d left out, of VALIDATION_CLIPS", len(muted) - len(taught))
+    return clips + taught, validation
+
+
+def _check_emotions(clips: list[Clip], dataset: Section) -> list[str]:
+    known = list(dataset.SHOT_EMOTION_NAMES)
+    unknown = sorted({(c.shot.actor, c.shot.name, c.shot.emotion) for c in clips if c.shot.emotion not in known})
+    return [
+        f"shot {shot} of {actor}: emotion {emotion!r} is not in SHOT_EMOTION_NAMES ({', '.join(known)})"
+        for actor, shot, emotion in unknown
+    ]

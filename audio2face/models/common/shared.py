@@ -1,0 +1,222 @@
+"""What both methods make of their inputs: targets, conditions, sound, vertex distances. Config keys become arguments."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from audio2face.config import Section
+from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise, standardized
+from audio2face.dataset.channels import CHANNELS
+from audio2face.dataset.conditions import emotion_vector, explicit_vector
+from audio2face.dataset.targets import ShotTargets, load_shot_targets
+from audio2face.face.layout import ChannelLayout
+from audio2face.models.common.encoders.phoneme_ctc import PhonemeCtc
+from audio2face.models.common.inputs import Inputs
+from audio2face.models.common.starting_weights import start_from
+from audio2face.models.common.vertex_distances import VertexDistances, pair_distances
+from audio2face.models.regression.data import ClipConditions
+from audio2face.paths import local_path
+from audio2face.problems import raise_problems
+from audio2face.runs.train_run import NetworkSpec
+from audio2face.runtime import Runtime
+from audio2face.training.loop import FitSettings
+from audio2face.training.precision import learning_rate
+from audio2face.types import Clip
+
+logger = logging.getLogger(__name__)
+
+DISTANCE_KEYS = {
+    "lip_dist": ("LOSS_LIP_DIST_ALPHA", "SKIN_LIP_DIST_VERTEX_LIST_FPATH"),
+    "lip_size": ("LOSS_LIP_SIZE_ALPHA", "SKIN_LIP_SIZE_VERTEX_LIST_FPATH"),
+    "eye_dist": ("REMOVE_CLOSING_EYE", "SKIN_EYE_DIST_VERTEX_LIST_FPATH"),
+}
+MEASURED_FILES, MEASURED_SAMPLES = 64, 160000  # at most, and of each file at most, for `measure_speech`
+
+
+def build_tracks(train: Section) -> AudioTracks:
+    """The sound files of the clips."""
+    return AudioTracks(train.AUDIO_PREPROC_METHOD, train.AUDIO_PARAMS["samplerate"], keep=train.AUDIO_DATA_CACHING)
+
+
+def build_noise(train: Section) -> MutedNoise:
+    """The near-silence under muted clips."""
+    low, high = train.AUG_MUTED_AUDIO_NOISE_LOCAL_SCALE_RANGE
+    return MutedNoise(train.AUG_MUTED_AUDIO_NOISE_TYPE, train.AUG_MUTED_AUDIO_NOISE_SCALE, (low, high))
+
+
+def build_conditions(
+    inputs: Inputs, spec: NetworkSpec, table_start: Callable[[Clip], int], with_actor: bool = True
+) -> list[ClipConditions]:
+    """Emotion and actor of every clip; `with_actor` puts the actor's one-hot beside the emotion when there are several."""
+    emotions = list(inputs.dataset.SHOT_EMOTION_NAMES)
+    found = []
+    for clip in inputs.clips:
+        vector = emotion_vector(clip.shot.emotion, spec.emotion_names, spec.zero_emotion)
+        if with_actor:
+            vector = explicit_vector(vector, clip.shot.actor, inputs.actors)
+        actor, emotion = inputs.actors.index(clip.shot.actor), emotions.index(clip.shot.emotion)
+        found.append(ClipConditions(vector, actor, emotion, table_start(clip)))
+    return found
+
+
+def build_targets(inputs: Inputs, layout: ChannelLayout, rescale: bool | None = None) -> Targets:
+    """Load the targets of every shot; `rescale` (default: the config's) divides them by the actor's scales.
+
+    Raises UserError with all problems of all shots.
+    """
+    targets = Targets(inputs, layout, inputs.train.RESCALE_TARGET_CHANNEL_DATA if rescale is None else rescale)
+    targets.check()
+    return targets
+
+
+def measure_speech(network: nn.Module, inputs: Inputs, standardize: bool = False) -> None:
+    """Let a phoneme recogniser in the network measure the clips' speech, as `PhonemeCtc.measure` says.
+
+    It hears the middle of files spread evenly over all. Nothing happens without a recogniser or without a file of half a
+    second.
+    """
+    models = [module for module in network.modules() if isinstance(module, PhonemeCtc)]
+    paths = list(dict.fromkeys(clip.audio for clip in inputs.clips if clip.audio is not None))
+    if not models or not paths:
+        return
+    tracks, sounds = build_tracks(inputs.train), []
+    for path in paths[:: -(-len(paths) // MEASURED_FILES)]:
+        samples, _ = tracks.load(path)
+        if len(samples) >= tracks.sample_rate // 2:
+            samples = standardized(samples) if standardize else samples
+            first = max(0, len(samples) - MEASURED_SAMPLES) // 2
+            sounds.append(torch.from_numpy(samples[first : first + MEASURED_SAMPLES]))
+    if sounds:
+        for model in models:
+            model.measure([sound.to(model.mel.device) for sound in sounds])
+
+
+def load_pretrained(network: nn.Module, spec: NetworkSpec, inputs: Inputs) -> None:
+    """Start from the weights of PRETRAINED_NET_FPATH, if given, as far as they fit. Raises UserError."""
+    if inputs.train.PRETRAINED_NET_FPATH:
+        start_from(network, spec, inputs.runs, local_path(inputs.train.PRETRAINED_NET_FPATH))
+
+
+def fit_settings(train: Section) -> FitSettings:
+    """What the keys that both methods have say about the training loop."""
+    return FitSettings(
+        epochs=train.NUM_EPOCHS,
+        learning_rate=learning_rate(train),
+        weight_decay=train.WEIGHT_DECAY,
+        ema_decay=train.EMA_DECAY,
+        log_period=train.LOG_PERIOD,
+        checkpoint_epochs=train.CHECKPOINT_PERIOD,
+        checkpoint_minutes=train.CHECKPOINT_MINUTES,
+    )
+
+
+def cache_bytes(train: Section, runtime: Runtime) -> float:
+    """How much the audio features of one process may take: processes on one machine's CPU share FEATURE_CACHE_GB."""
+    return train.FEATURE_CACHE_GB * 1e9 / runtime.memory_sharers
+
+
+def by_emotion(inputs: Inputs, weights: Mapping[str, float] | None) -> tuple[float, ...] | None:
+    """Weights by emotion number, 1 where none is given; None when there are no weights at all."""
+    return None if weights is None else tuple(float(weights.get(e, 1.0)) for e in inputs.dataset.SHOT_EMOTION_NAMES)
+
+
+def skin_scales(inputs: Inputs, device: torch.device) -> Tensor:
+    """(A,) scale of each actor's skin: normalised = data units / scale."""
+    return torch.tensor([float(inputs.runs[a].data_info["scale_skin"]) for a in inputs.actors], device=device)
+
+
+def build_distances(inputs: Inputs, num_components: int, device: torch.device, name: str) -> VertexDistances | None:
+    """Lip or lid distances ("lip_dist", "lip_size", "eye_dist") as functions of skin coefficients.
+
+    None, with a warning, when an actor has no vertex list for it.
+    """
+    key, list_key = DISTANCE_KEYS[name]
+    pairs = {actor: getattr(inputs.files[actor], f"{name}_pairs")() for actor in inputs.actors}
+    missing = [actor for actor, value in pairs.items() if value is None]
+    if missing:
+        logger.warning("%s is off: no %s for %s", key, list_key, ", ".join(missing))
+        return None
+    runs = [inputs.runs[a] for a in inputs.actors]
+    upper, lower = ([np.asarray(pairs[a][i]) for a in inputs.actors] for i in (0, 1))
+    components, means = [r.skin.components for r in runs], [r.skin.mean for r in runs]
+    return pair_distances(components, means, upper, lower, num_components, device)
+
+
+def with_absent(spec: NetworkSpec, layout: ChannelLayout, has: Callable[[int], np.ndarray]) -> NetworkSpec:
+    """The spec with the channels of which an actor has no data in any clip; `has(actor number)` (C,) tells what there is.
+
+    Nothing teaches the network to keep them still, so what is exported does.
+    """
+    absent = {}
+    for number, actor in enumerate(spec.actors):
+        names = [name for name, part in layout.split(has(number)).items() if not part.any()]
+        if names:
+            absent[actor] = names
+            logger.warning("actor %s: no data of %s in any clip; it stays at rest", actor, ", ".join(names))
+    return replace(spec, extra={**spec.extra, "absent": absent})
+
+
+class Targets:
+    """Targets of shots, and the still poses of muted clips."""
+
+    def __init__(self, inputs: Inputs, layout: ChannelLayout, rescale: bool):
+        self.inputs, self.layout, self.rescale, self.train = inputs, layout, rescale, inputs.train
+        self.taught = {name.replace("_pose", "_coeffs") for name in inputs.train.TARGET_CHANNELS}
+        zero = inputs.train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS
+        self.neutral_emotion = inputs.train.DEFAULT_SHOT_EMOTION_NAME if zero is None else zero
+        self._shots: dict[tuple[str, str], ShotTargets] = {}
+
+    def check(self) -> None:
+        """Load every shot; raises UserError with all problems. Says once which channels some shots of an actor lack."""
+        problems: list[str] = []
+        lacking: dict[str, Counter[str]] = {actor: Counter() for actor in self.inputs.actors}
+        measured = {(clip.shot.actor, clip.shot.name) for clip in self.inputs.validation}
+        for clip in self.inputs.clips:
+            actor, shot = clip.shot.actor, clip.held[0] if clip.held else clip.shot.name
+            if (actor, shot) in self._shots:
+                continue
+            run, files = self.inputs.runs[actor], self.inputs.files[actor]
+            found, faults = load_shot_targets(run, files, shot, self.layout, clip.shot.fps, self.taught)
+            problems += faults
+            if found is None:
+                continue
+            self._shots[actor, shot] = self._rescaled(found, actor)
+            if (actor, shot) not in measured:  # of which nothing is learnt
+                lacking[actor].update(name for name in found.present.keys() & self.taught if not found.present[name])
+        raise_problems(problems)
+        trained = Counter(actor for actor, shot in self._shots if (actor, shot) not in measured)
+        for actor, counts in lacking.items():
+            some = {name: count for name, count in counts.items() if count < trained[actor]}  # else `with_absent` tells
+            if some:
+                shots = ", ".join(f"{name} in {count} shot(s)" for name, count in sorted(some.items()))
+                logger.warning("actor %s: no data of %s; left out of the loss there", actor, shots)
+
+    def _rescaled(self, shot: ShotTargets, actor: str) -> ShotTargets:
+        if not self.rescale:
+            return shot
+        info = self.inputs.runs[actor].data_info
+        values = shot.values.copy()
+        for name, part in self.layout.slices.items():
+            values[:, part] /= float(info[f"scale_{CHANNELS[name].affine}"])
+        return ShotTargets(values, shot.fps, shot.present)
+
+    def of(self, clip: Clip) -> ShotTargets:
+        """The targets of a clip's shot; of a muted clip the held pose, for every frame of it."""
+        if clip.held is None:
+            return self._shots[clip.shot.actor, clip.shot.name]
+        shot, frame = clip.held
+        source = self._shots[clip.shot.actor, shot]
+        pose = source.values[frame].copy()
+        still: set[str] = {"tongue_coeffs"} if self.train.AUG_MUTED_TONGUE_IS_NEUTRAL else set()
+        if clip.shot.emotion == self.neutral_emotion and self.train.AUG_MUTED_SKIN_IS_NEUTRAL_FOR_NEUTRAL_EMO:
+            still |= {"skin_coeffs", "jaw", "eye"}  # teeth and gaze of another face would not fit it
+        for name in self.layout.slices.keys() & still:
+            pose[self.layout.slices[name]] = 0.0
+        return ShotTargets(np.repeat(pose[None], clip.shot.num_frames, axis=0), clip.shot.fps, source.present)

@@ -1,0 +1,263 @@
+"""What of an earlier run's weights (PRETRAINED_NET_FPATH) fits another network, and how it is carried over.
+
+Most weights are the same in every network of a kind. Those at its edges belong to names and to meshes: columns of emotions
+and actors follow their names, and coefficients are expressed in the components of the new face where its mesh has the
+vertices of the old one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from audio2face.face.layout import ChannelLayout
+from audio2face.models.common.encoders.phoneme_ctc import MEASURED
+from audio2face.models.common.weights import read_weights
+from audio2face.models.diffusion.network import is_mesh
+from audio2face.models.regression.network import head_of
+from audio2face.paths import external_path
+from audio2face.problems import UserError
+from audio2face.runs.train_run import SPEC_FILE, NetworkSpec, PreprocFiles, TrainRun, load_train_run
+
+logger = logging.getLogger(__name__)
+
+KEY = "PRETRAINED_NET_FPATH"
+EMOTION, ACTOR = "emotion ", "actor "  # before the name of a column
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a part of an axis comes from: `label` of the old axis, times `factor` or `matrix` (new, old), plus `offset` (new,).
+
+    The offset is for a bias alone. Inputs take the inverse.
+    """
+
+    label: str
+    factor: float = 1.0
+    matrix: Tensor | None = None
+    offset: Tensor | None = None
+
+
+def start_from(network: nn.Module, spec: NetworkSpec, actors: Mapping[str, PreprocFiles], path: Path) -> None:
+    """Load what fits of the weights in `path` into a network; what does not stays as it is, and is logged with both shapes.
+
+    `actors` are the data of the network's own actors. Raises UserError when it is no such file or of another method.
+    """
+    if path.is_dir():
+        raise UserError(f"{KEY}: {external_path(path)} is a folder; set the weights.pth in it")
+    if not path.is_file():
+        raise UserError(f"{KEY}: {external_path(path)} does not exist")
+    try:
+        old = read_weights(path)
+    except ValueError as error:
+        raise UserError(f"{KEY}: {error}") from error
+    own, run = network.state_dict(), _run_of(path, spec)
+    if any(last in MEASURED and name not in old and f"{owner}.mel" in old for name, owner, last in _owners(own)):
+        raise UserError(
+            f"{KEY}: {external_path(path)} is of a training whose phoneme_ctc features were not yet measured on its speech, "
+            "which can be deployed and run but not trained further"
+        )
+    state, notes = _matching(own, old)
+    if not any(not name.startswith("encoder") for name in state):
+        raise UserError(
+            f"{KEY}: nothing in {external_path(path)} fits a {spec.network_name}; set weights of such a network"
+        )
+    if run is not None:
+        _carry(state, notes, own, old, spec, actors, run)
+    network.load_state_dict({**own, **state}, strict=False)
+    whole = sum(1 for name in own if name in state and name not in notes)
+    logger.info("%s: starts from %s: %d of %d weights fit whole", KEY, external_path(path), whole, len(own))
+    for line in notes.values():
+        logger.warning("%s: %s", KEY, line)
+
+
+def _run_of(path: Path, spec: NetworkSpec) -> TrainRun | None:
+    """The run that a file of weights lies in. Raises UserError when it is of another method."""
+    if not (path.parent / SPEC_FILE).is_file():
+        logger.warning(
+            "%s: there is no %s beside %s: emotions and actors are taken by number, not by name",
+            KEY,
+            SPEC_FILE,
+            path.name,
+        )
+        return None
+    run = load_train_run(path.parent)
+    if run.spec.network_type != spec.network_type:
+        raise UserError(
+            f"{KEY}: {external_path(path)} is a {run.spec.network_type} network, NETWORK_TYPE is {spec.network_type}"
+        )
+    return run
+
+
+def _matching(own: Mapping[str, Tensor], old: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The old weights of the same name and shape, and a line for each that differs; whole missing parts are one line."""
+    state, notes = {}, {}
+    lacking = Counter(_part(name) for name in own if name not in old)
+    left = Counter(_part(name) for name in old if name not in own and name.rpartition(".")[2] not in MEASURED)
+    for name, value in own.items():
+        if name not in old:
+            continue
+        if old[name].shape != value.shape:
+            notes[name] = f"{_both_shapes(name, own, old)}: starts afresh"
+        else:
+            state[name] = old[name]
+    for name, owner, last in _owners(old):  # what was measured belongs to the weights that were trained on it
+        if last in MEASURED and f"{owner}.mel" in own:
+            state[name] = old[name]
+    notes |= {part: f"{part}: {n} weights are not in the file and stay as they are" for part, n in lacking.items()}
+    notes |= {f"left {part}": f"{part}: {n} weights of the file have no place here" for part, n in left.items()}
+    return state, notes
+
+
+def _part(name: str) -> str:
+    return ".".join(name.split(".")[:2])
+
+
+def _owners(state: Mapping[str, Tensor]) -> list[tuple[str, str, str]]:
+    """(name, name of the module, name in the module) of every weight."""
+    return [(name, name.rpartition(".")[0], name.rpartition(".")[2]) for name in state]
+
+
+def _both_shapes(name: str, own: Mapping[str, Tensor], old: Mapping[str, Tensor]) -> str:
+    return f"{name} is {tuple(old[name].shape)} in the file, {tuple(own[name].shape)} here"
+
+
+def _carry(
+    state: dict[str, Tensor],
+    notes: dict[str, str],
+    own: Mapping[str, Tensor],
+    old: Mapping[str, Tensor],
+    spec: NetworkSpec,
+    actors: Mapping[str, PreprocFiles],
+    run: TrainRun,
+) -> None:
+    """Put what belongs to names and meshes into `state` and `notes`, in place of what has the same shape by chance."""
+    parents = _parents(spec, actors, run)
+    sources = _columns(spec, run.spec, parents) | _channels(spec, actors, run, parents)
+    old_axes = _axes(run.spec)
+    for name, (axis, layout) in _axes(spec).items():
+        if name not in own or name not in old or name not in old_axes:
+            continue
+        fresh, before = own[name].movedim(axis, 0), old[name].to(own[name]).movedim(axis, 0)
+        if fresh.shape[1:] != before.shape[1:]:
+            continue  # of another width altogether
+        parts, afresh = [], []
+        blocks = old_axes[name][1].slices
+        for label, block in layout.slices.items():
+            source = sources.get(label)
+            if source is None or source.label not in blocks:
+                afresh.append(label)
+                parts.append(torch.zeros_like(fresh[block]) if label.startswith((EMOTION, ACTOR)) else fresh[block])
+            else:
+                parts.append(_moved(before[blocks[source.label]], source, inverse=axis == 1))
+        state[name] = torch.cat(parts).movedim(0, axis).contiguous()
+        notes.pop(name, None)
+        shapes = _both_shapes(name, own, old)
+        if len(afresh) == len(parts):
+            notes[name] = f"{shapes}: starts afresh"
+        elif before.shape != fresh.shape or afresh:
+            kept = f"; {', '.join(afresh)} start{'s' if len(afresh) == 1 else ''} afresh" if afresh else ""
+            notes[name] = f"{shapes}: carried over by name and mesh{kept}"
+    if "emotion.bias" in state and len(spec.actors) == 1 < len(run.spec.actors):
+        column = old_axes["emotion.weight"][1].slices[ACTOR + parents[spec.actors[0]]]
+        state["emotion.bias"] = state["emotion.bias"] + old["emotion.weight"][:, column].sum(1)
+
+
+def _moved(block: Tensor, source: Source, inverse: bool) -> Tensor:
+    """Rows of an output as the new face has them or, `inverse`, columns of an input; a bias also gets the offset."""
+    if source.matrix is None:
+        return block / source.factor if inverse else block * source.factor
+    matrix = source.matrix.to(block)
+    if inverse:
+        return torch.linalg.pinv(matrix, rtol=0.1).T @ block  # without directions that one of the faces hardly has
+    moved = matrix @ block
+    return moved if block.ndim > 1 or source.offset is None else moved + source.offset.to(block)
+
+
+def _axes(spec: NetworkSpec) -> dict[str, tuple[int, ChannelLayout]]:
+    """{weight: (axis, what lies along it)} of the weights at the edges of a network."""
+    emotions = {EMOTION + name: 1 for name in spec.emotion_names}
+    actors = {ACTOR + name: 1 for name in spec.actors}
+    axes: dict[str, tuple[int, ChannelLayout]] = {}
+    if spec.network_type == "regression":
+        for head in ("face", "tongue"):
+            layout = ChannelLayout({c: size for c, size in spec.max_sizes.items() if head_of(c) == head})
+            axes |= {f"heads.{head}.1.{kind}": (0, layout) for kind in ("weight", "bias")}
+        columns = ChannelLayout({**emotions, **(actors if len(actors) > 1 else {})})
+        return {**axes, "emotion.weight": (1, columns)}
+    for channel, size in spec.max_sizes.items():
+        layout = ChannelLayout({channel: size})
+        axes[f"embeddings.{channel}.{'linear' if is_mesh(channel) else '0'}.weight"] = (1, layout)
+        axes |= {f"heads.{channel}.2.{kind}": (0, layout) for kind in ("weight", "bias")}
+    return {**axes, "actor.weight": (1, ChannelLayout(actors)), "emotion.weight": (1, ChannelLayout(emotions))}
+
+
+def _parents(spec: NetworkSpec, actors: Mapping[str, PreprocFiles], run: TrainRun) -> dict[str, str]:
+    """{actor: the old actor that it starts as}: of the same name, else the first with as many vertices, else the first."""
+    found = {}
+    for actor in spec.actors:
+        count = actors[actor].data_info["num_verts_skin"]
+        alike = [a for a in run.spec.actors if run.actor(a).data_info["num_verts_skin"] == count]
+        found[actor] = actor if actor in run.spec.actors else (alike or run.spec.actors)[0]
+    return found
+
+
+def _columns(spec: NetworkSpec, old: NetworkSpec, parents: Mapping[str, str]) -> dict[str, Source]:
+    """Emotions come from their own names, actors from their parents."""
+    if spec.zero_emotion != old.zero_emotion:
+        logger.warning("%s: all zeros stood for emotion %r, now for %r", KEY, old.zero_emotion, spec.zero_emotion)
+    return {EMOTION + name: Source(EMOTION + name) for name in spec.emotion_names} | {
+        ACTOR + name: Source(ACTOR + parent) for name, parent in parents.items()
+    }
+
+
+def _channels(
+    spec: NetworkSpec, actors: Mapping[str, PreprocFiles], run: TrainRun, parents: Mapping[str, str]
+) -> dict[str, Source]:
+    """How the values of each channel come over: for an actor that both know if there is one, else for the first."""
+    actor = next((name for name in spec.actors if parents[name] == name), spec.actors[0])
+    new, old = actors[actor], run.actor(parents[actor])
+    sources = {}
+    for channel, size in spec.max_sizes.items():
+        before = run.spec.max_sizes.get(channel)
+        if before is None:
+            continue
+        scale = f"scale_{channel.split('_')[0]}"
+        own, theirs = float(new.data_info[scale]), float(old.data_info[scale])
+        # normalised values mean the same on any face, data units only on the same one
+        factor = (theirs if run.spec.rescale else 1.0) / (own if spec.rescale else 1.0)
+        factor *= 1.0 if actor == parents[actor] else own / theirs
+        if not channel.endswith("_coeffs"):
+            if size == before:
+                sources[channel] = Source(channel, factor=factor)
+            continue
+        mesh, same = channel.removesuffix("_coeffs"), actor == parents[actor]
+        own_shapes, old_shapes = (
+            np.asarray(data.network_data[f"shapes_matrix_{mesh}"], np.float32) for data in (new, old)
+        )
+        own_mean, old_mean = (np.asarray(data.network_data[f"shapes_mean_{mesh}"], np.float32) for data in (new, old))
+        if own_shapes.shape[1:] != old_shapes.shape[1:]:
+            continue
+        shift = (old_mean - own_mean) / (own if spec.rescale else 1.0) if same else np.zeros_like(own_mean)
+        if factor == 1.0 and size == before and np.array_equal(own_shapes, old_shapes) and not shift.any():
+            sources[channel] = Source(channel)
+            continue
+        matrix, offset = np.zeros((size, before)), np.zeros(size)
+        matrix[: len(own_shapes), : len(old_shapes)] = factor * _fitted(own_shapes, old_shapes)
+        offset[: len(own_shapes)] = _fitted(own_shapes, shift[None])[:, 0]
+        if matrix.any():
+            sources[channel] = Source(channel, matrix=torch.from_numpy(matrix), offset=torch.from_numpy(offset))
+    return sources
+
+
+def _fitted(shapes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Coefficients (K, N) with which shapes (K, V, 3) come closest to others (N, V, 3)."""
+    basis, targets = (array.reshape(len(array), -1).T.astype(np.float64) for array in (shapes, others))
+    return np.linalg.lstsq(basis, targets, rcond=None)[0]

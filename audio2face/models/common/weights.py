@@ -1,0 +1,55 @@
+"""Networks by name (NETWORK_NAME), and their weights on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from audio2face.formats.git_lfs import refuse_pointer
+from audio2face.models.diffusion.network import DiffusionRNN
+from audio2face.models.regression.network import ConvW2vAutocorr
+from audio2face.runs.checkpoints import save_durably
+
+NETWORKS: dict[str, type[nn.Module]] = {
+    "conv_w2v_autocorr": ConvW2vAutocorr,
+    "diffusion_rnn": DiffusionRNN,  # on vertices
+    "diffusion_rnn_pca": DiffusionRNN,  # on coefficients: the layout that it is built with makes the difference
+}
+
+
+def save_weights(path: Path, module: nn.Module) -> None:
+    """Write the whole state dict, frozen encoders included, so that a run needs no download again; atomic."""
+    save_durably(path, {name: value.detach().cpu() for name, value in module.state_dict().items()})
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """What `save_weights` wrote. Raises ValueError when it is not such a file."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError … for a bad file
+        raise ValueError(f"{path}: not a file of weights: {_reason(error)}") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"{path}: not the weights of a network, which are {{name: tensor}}")
+    return state
+
+
+def load_weights(module: nn.Module, path: Path) -> None:
+    """Read what `save_weights` wrote into a module built with the same arguments.
+
+    Raises:
+        ValueError: not such a file, or weights of another network.
+    """
+    refuse_pointer(path)
+    state = read_weights(path)
+    try:
+        module.load_state_dict(state)
+    except Exception as error:  # RuntimeError for other names and shapes, UserError of a recogniser
+        raise ValueError(f"{path}: not the weights of this network: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().split("\n")[0].split(". ")[0]

@@ -1,0 +1,1 @@
+"""Diffusion: animation of whole segments, denoised given its sound."""

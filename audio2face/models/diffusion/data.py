@@ -1,0 +1,260 @@
+"""The diffusion training set: whole clips, of which each epoch takes random segments, batched by padding.
+
+Targets are kept as coefficients; whoever needs vertices decodes the segment, not the clip. What a frozen encoder hears in
+each clip can be kept, for a few takes of it that differ in time shift, pitch and noise.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audio2face.audio.windows import window_starts
+from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise, standardized
+from audio2face.dataset.targets import ShotTargets, clip_times, sample_linear
+from audio2face.distributed import ALONE, Processes
+from audio2face.face.layout import ChannelLayout
+from audio2face.logs import each
+from audio2face.models.regression.data import ClipConditions
+from audio2face.training.shares import Share
+from audio2face.types import Clip
+
+logger = logging.getLogger(__name__)
+
+Hear = Callable[[Tensor, int, int], Tensor]  # sound (1, CONTEXT + N + CONTEXT), frames, take -> (1, frames, values)
+PitchShift = Callable[[np.ndarray, float], np.ndarray]
+CONTEXT = 16000  # samples of sound kept around a segment for encoders that hear windows
+
+
+@dataclass(frozen=True)
+class SegmentParams:
+    """Frame rate, how long random segments are in frames (None: always whole clips), and pitch augmentation.
+
+    `pitch` is (lowest, highest, probability) in semitones. `standardize` brings every track to mean 0 and variance 1.
+    """
+
+    fps: float
+    sample_rate: int
+    min_frames: int | None
+    max_frames: int | None
+    pitch: tuple[float, float, float] | None = None
+    timeshift: float = 0.0
+    standardize: bool = False
+
+
+@dataclass
+class SegmentBatch:
+    """B segments padded to T frames; `valid` tells real frames. Sound has CONTEXT more samples at both ends.
+
+    `seeds` are for what is drawn about each segment later on: a segment meets the same noise alone and in a batch.
+    """
+
+    audio: Tensor | None  # (B, CONTEXT + N + CONTEXT) peak-normalised; None when there are features
+    target: Tensor  # (B, T, C)
+    valid: Tensor  # (B, T) 1 for real frames
+    present: Tensor  # (B, C) 1 where the shot has the channel
+    actor: Tensor  # (B, A) one-hot
+    actor_ids: Tensor  # (B,)
+    emotion: Tensor  # (B, E)
+    emotion_ids: Tensor  # (B,)
+    lengths: list[int]
+    seeds: list[int]
+    clips: list[int]
+    share: Share  # what the segments are of the whole batch
+    features: Tensor | None = None  # (B, T, values) what the frozen encoder heard
+
+
+class SegmentData:
+    """Clips with their sound and targets in memory, and the batches of an epoch."""
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        conditions: Sequence[ClipConditions],
+        targets: Callable[[Clip], ShotTargets],
+        layout: ChannelLayout,
+        tracks: AudioTracks,
+        noise: MutedNoise,
+        params: SegmentParams,
+        *,
+        num_actors: int,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        pitch_shift: PitchShift | None = None,
+        processes: Processes = ALONE,
+    ):
+        self.processes = processes
+        self.clips, self.conditions, self.layout, self.params = list(clips), list(conditions), layout, params
+        self.tracks, self.noise, self.seed, self.device = tracks, noise, seed, device
+        self.num_actors, self.batch_size, self.pitch_shift = num_actors, batch_size, pitch_shift
+        self._heard: list[Tensor] = []  # of every clip: (takes, T, values)
+        self._take_shifts: tuple[float, ...] = (0.0,)
+        self._targets: list[np.ndarray] = []
+        self._present: list[np.ndarray] = []
+        for clip in self.clips:
+            shot = targets(clip)
+            self._targets.append(sample_linear(shot.values, shot.fps, clip_times(clip, params.fps)))
+            flags = [np.full(size, shot.present[name], np.float32) for name, size in layout.sizes.items()]
+            self._present.append(np.concatenate(flags))
+
+    def num_frames(self, clip: int) -> int:
+        """Target frames of the clip with this number."""
+        return len(self._targets[clip])
+
+    def has(self, actor_id: int) -> np.ndarray:
+        """(C,) whether any clip of an actor has these values."""
+        own = [flags for flags, c in zip(self._present, self.conditions, strict=True) if c.actor_id == actor_id]
+        return np.any(own, axis=0)
+
+    def segment(self, clip: int, rng: np.random.Generator) -> tuple[int, int]:
+        """First frame and number of frames of a random segment of a clip."""
+        total, p = self.num_frames(clip), self.params
+        if p.min_frames is None or p.max_frames is None or total <= p.min_frames:
+            return 0, total
+        count = int(rng.integers(p.min_frames, min(p.max_frames, total) + 1))
+        return int(rng.integers(0, total - count + 1)), count
+
+    def _sound(self, index: int, first: float, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Sound (CONTEXT + samples of the frames + CONTEXT,) of a segment."""
+        clip, p = self.clips[index], self.params
+        total = math.ceil(count * p.sample_rate / p.fps - 1e-6) + 2 * CONTEXT
+        if clip.audio is None:
+            return self.noise.track(total, rng) * np.float32(rng.uniform(*self.noise.local_range))
+        samples, _ = self.tracks.load(clip.audio)
+        if p.standardize:
+            samples = standardized(samples)
+        seconds = (clip.first + clip.audio_offset) / clip.shot.fps + first / p.fps
+        start = int(window_starts(np.array([seconds]), p.sample_rate, CONTEXT)[0])
+        cut = samples[max(start, 0) : max(start + total, 0)]
+        sound = np.pad(cut, (max(-start, 0), 0))
+        sound = np.pad(sound, (0, total - len(sound)))
+        if p.pitch and self.pitch_shift and rng.random() < p.pitch[2]:
+            sound = self.pitch_shift(sound, float(rng.uniform(p.pitch[0], p.pitch[1])))
+        return sound
+
+    def batch(
+        self, clips: Sequence[int], rngs: Sequence[np.random.Generator], share: Share | None = None
+    ) -> SegmentBatch:
+        """A batch of one random segment of each clip, each drawn from its own generator; only `share` of it, if given.
+
+        The share is padded as the whole batch would be.
+        """
+        share = share or Share(len(clips))
+        spans = [self.segment(c, rng) for c, rng in zip(clips, rngs, strict=True)]
+        longest = max(count for _, count in spans)
+        clips, rngs, spans = share.of(clips), share.of(rngs), share.of(spans)
+        if self._heard:
+            takes = [int(rng.integers(len(self._take_shifts))) for rng in rngs]
+            shifts = [self._take_shifts[take] for take in takes]
+            features = self._features(clips, spans, takes, longest)
+        else:
+            shifts = [(rng.random() - 0.5) * self.params.timeshift for rng in rngs]  # in frames, sound and target alike
+            sounds = [
+                self._sound(c, first + shift, count, rng)
+                for c, (first, count), shift, rng in zip(clips, spans, shifts, rngs, strict=True)
+            ]
+            samples = math.ceil(longest * self.params.sample_rate / self.params.fps - 1e-6) + 2 * CONTEXT
+        target = np.zeros((len(clips), longest, self.layout.size), np.float32)
+        valid = np.zeros((len(clips), longest), np.float32)
+        for row, (clip, (first, count), shift) in enumerate(zip(clips, spans, shifts, strict=True)):
+            times = (np.arange(count) + first + shift + 0.5) / self.params.fps
+            target[row, :count] = sample_linear(self._targets[clip], self.params.fps, times)
+            target[row, count:] = target[row, count - 1]
+            valid[row, :count] = 1.0
+        conditions = [self.conditions[c] for c in clips]
+        actor_ids = np.array([c.actor_id for c in conditions])
+
+        def put(x: np.ndarray) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+
+        return SegmentBatch(
+            audio=None
+            if self._heard
+            else put(np.stack([np.pad(sound, (0, samples - len(sound))) for sound in sounds])),
+            target=put(target),
+            valid=put(valid),
+            present=put(np.stack([self._present[c] for c in clips])),
+            actor=put(np.eye(self.num_actors, dtype=np.float32)[actor_ids]),
+            actor_ids=put(actor_ids),
+            emotion=put(np.stack([c.explicit for c in conditions])),
+            emotion_ids=put(np.array([c.emotion_id for c in conditions])),
+            lengths=[count for _, count in spans],
+            seeds=[int(rng.integers(2**62)) for rng in rngs],
+            clips=list(clips),
+            share=share,
+            features=features if self._heard else None,
+        )
+
+    def _features(
+        self, clips: Sequence[int], spans: Sequence[tuple[int, int]], takes: Sequence[int], longest: int
+    ) -> Tensor:
+        """(B, longest, values) float32 of segments, zeros after the end of shorter ones."""
+        out = torch.zeros(len(clips), longest, self._heard[0].shape[2], device=self.device)
+        for row, (clip, (first, count), take) in enumerate(zip(clips, spans, takes, strict=True)):
+            out[row, :count] = self._heard[clip][take, first : first + count]
+        return out
+
+    def cache_features(self, hear: Hear, shifts: Sequence[float], budget_bytes: float) -> None:
+        """Keep what a frozen encoder hears in every clip, in one take per time shift; segments then come without sound.
+
+        A take has its own pitch and noise, drawn as for a segment. float32 when it fits in the budget, else float16,
+        else nothing is kept.
+        """
+        total = sum(self.num_frames(clip) for clip in range(len(self.clips))) * len(shifts)
+        heard: list[Tensor] = []
+        clips, shown = range(len(self.clips)), self.processes.first
+        for clip in each(clips, len(clips), "audio features", "clip", shown):
+            takes = []
+            for take, shift in enumerate(shifts):
+                sound = self._sound(
+                    clip, shift, self.num_frames(clip), np.random.default_rng([self.seed, 4, clip, take])
+                )
+                takes.append(hear(torch.from_numpy(sound)[None].to(self.device), self.num_frames(clip), take)[0])
+                size = total * takes[0].shape[1]
+                if 2 * size > budget_bytes:
+                    logger.info(
+                        "audio features of all clips need %.1f GB, more than FEATURE_CACHE_GB: computed anew in every epoch",
+                        2 * size / 1e9,
+                    )
+                    return
+            heard.append(torch.stack(takes).to(torch.float32 if 4 * size <= budget_bytes else torch.float16))
+        self._heard, self._take_shifts = heard, tuple(shifts)
+        kept = sum(x.numel() * x.element_size() for x in heard) / 1e9
+        logger.info("audio features cached: %d frames x %d takes, %.2f GB", total // len(shifts), len(shifts), kept)
+
+    def steps_per_epoch(self) -> int:
+        """Batches of an epoch, the last of which may be smaller."""
+        return -(-len(self.clips) // self.batch_size)
+
+    def batches(self, epoch: int) -> Iterator[SegmentBatch]:
+        """Every clip once. Clips of similar length share a batch; order and segments depend on seed and epoch alone.
+
+        Of each batch this process gets its share.
+        """
+        rng = np.random.default_rng([self.seed, 2, epoch])
+        order = rng.permutation(len(self.clips))
+        if self.batch_size > 1:  # buckets: sorted by length within groups of 8 batches, batches then shuffled
+            group = 8 * self.batch_size
+            order = np.concatenate(
+                [
+                    sorted(order[i : i + group], key=lambda c: self.num_frames(int(c)))
+                    for i in range(0, len(order), group)
+                ]
+            )
+        batches = [order[i : i + self.batch_size].tolist() for i in range(0, len(order), self.batch_size)]
+        if self.batch_size > 1:
+            batches = [batches[i] for i in rng.permutation(len(batches))]
+        for clips in batches:
+            rngs = [np.random.default_rng([self.seed, 3, epoch, clip]) for clip in clips]
+            yield self.batch(clips, rngs, self.processes.share(len(clips)))
+
+    def describe(self, batch: SegmentBatch) -> str:
+        """The shots a batch comes from, for an error message."""
+        return ", ".join(f"{self.clips[c].shot.actor}/{self.clips[c].shot.name}" for c in batch.clips)

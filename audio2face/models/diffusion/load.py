@@ -1,0 +1,102 @@
+"""A trained diffusion network, rebuilt from its training run alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from audio2face.deploy.onnx import open_session
+from audio2face.deploy.tensorrt import open_tensorrt
+from audio2face.face.layout import ChannelLayout
+from audio2face.models.common.weights import NETWORKS, load_weights
+from audio2face.models.diffusion.model import StreamingGraph, streaming_graph
+from audio2face.models.diffusion.network import DiffusionRNN
+from audio2face.models.regression.backends import Feeds, Step
+from audio2face.paths import external_path
+from audio2face.problems import UserError
+from audio2face.runs.train_run import TrainRun, undamaged
+
+
+def build_network(run: TrainRun) -> DiffusionRNN:
+    """The network of a run with random weights; nothing is downloaded. Raises UserError on an unknown name."""
+    spec = run.spec
+    if spec.network_name not in NETWORKS:
+        raise UserError(f"network {spec.network_name!r} is unknown; known: {', '.join(NETWORKS)}")
+    layout = ChannelLayout(spec.max_sizes)
+    mean = torch.zeros(len(spec.actors), layout.size)
+    if spec.extra["space"] == "vertices":
+        mean = torch.from_numpy(np.stack([run.actor(name).mean_geometry for name in spec.actors]))
+    network: Any = NETWORKS[spec.network_name]
+    return network(
+        layout=layout,
+        mean=mean,
+        fps=spec.fps,
+        num_emotions=len(spec.emotion_names),
+        diffusion_steps=spec.extra["diffusion_steps"],
+        encoder_arguments=spec.extra["encoder"],
+        **spec.hyper_params,
+    )
+
+
+def load_network(run: TrainRun) -> DiffusionRNN:
+    """The trained network of a run, on the CPU. Raises UserError when its weights are missing."""
+    if not run.weights.is_file():
+        raise UserError(f"training run {run.name}: {external_path(run.weights)} is missing")
+    network = build_network(run)
+    with undamaged(run.name):
+        load_weights(network, run.weights)
+    return network
+
+
+def load_graph(
+    run: TrainRun,
+    device: torch.device,
+    respacing: str | None = None,
+    sampler: str | None = None,
+    delta: bool = True,
+) -> StreamingGraph:
+    """The trained network with its sampler, in evaluation mode on `device`; the steps are the run's unless given.
+
+    Raises UserError when the weights are missing or the run has fewer steps.
+    """
+    network = load_network(run)
+    try:
+        graph = streaming_graph(network, run, respacing, sampler, delta)
+    except ValueError as error:
+        raise UserError(f"TIMESTEP_RESPACING {error}") from error
+    return graph.to(device).eval()
+
+
+def torch_step(graph: StreamingGraph) -> Step:
+    """A step that runs the graph in PyTorch behind the deployed tensors."""
+    device = graph.space.mean.device
+    names = ("window", "identity", "emotion", "input_latents", "noise")
+
+    def step(feeds: Feeds) -> Feeds:
+        with torch.inference_mode():
+            outputs = graph(*(torch.from_numpy(feeds[name]).to(device) for name in names))
+        return dict(zip(("prediction", "output_latents"), (x.cpu().numpy() for x in outputs), strict=True))
+
+    return step
+
+
+def exported_step(run: TrainRun, device: torch.device, backend: str) -> Step:
+    """A step that runs the run's network.onnx: `backend` "onnx" in onnxruntime itself, "trt" in TensorRT through it.
+
+    Raises UserError when the file, onnxruntime or TensorRT is missing.
+    """
+    path = run.export_folder(run.spec.actors[0]) / "network.onnx"
+    if not path.is_file():
+        raise UserError(f"training run {run.name}: {external_path(path)} is missing; use INFERENCE_MODE 'streaming'")
+    try:
+        if backend == "trt":
+            session = open_tensorrt(path, run, device)
+        else:
+            with undamaged(run.name):
+                session = open_session(path, device)
+    except ImportError as error:
+        raise UserError("INFERENCE_MODE with _onnx needs onnxruntime: pip install onnxruntime") from error
+    names = [tensor.name for tensor in session.get_outputs()]
+    return lambda feeds: dict(zip(names, session.run(None, feeds), strict=True))

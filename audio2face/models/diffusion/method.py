@@ -1,0 +1,287 @@
+"""Diffusion: the network learns to restore noised animation of whole segments, given their sound.
+
+The targets are coefficients of skin and tongue, jaw and eye. `diffusion_rnn_pca` works on them as they are;
+`diffusion_rnn` decodes them to vertices. The bases are orthonormal, so white noise on vertices projects to white noise on
+coefficients, and the squared error of poses in the span is that of their coefficients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from audio2face.audio.streaming import Streaming
+from audio2face.distributed import ALONE, Processes
+from audio2face.face.layout import ChannelLayout
+from audio2face.models.common.audio_context import encode_segments
+from audio2face.models.common.vertex_distances import VertexDistances
+from audio2face.models.diffusion.data import CONTEXT, SegmentBatch, SegmentData
+from audio2face.models.diffusion.network import DiffusionRNN
+from audio2face.models.diffusion.samplers import add_noise
+from audio2face.models.diffusion.schedule import Schedule
+from audio2face.training.losses import Losses, Mean, mean_of, over_processes, weighted_total
+from audio2face.training.precision import IN_FULL, Speed
+from audio2face.training.shares import drawing_for
+
+HARDLY = 1e-3  # of the largest weight: a vertex that hardly counts
+
+
+@dataclass(frozen=True)
+class DiffusionLosses:
+    """Weights of the terms (None: off) and what shapes them."""
+
+    weights: dict[str, float | None]
+    tongue_weight: float = 0.1
+    jaw_weight: float = 1.0
+    lip_dist_exp: float = 10.0
+    lip_dist_emotion: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Smoothness:
+    """Squared upper-face motion, a mean over 3V: of the skin's values at `index` (n,), weighed by `weights` (A, n).
+
+    Without an index of skin coefficients, as a quadratic form `weights` (A, K, K) of their differences.
+    """
+
+    weights: Tensor
+    index: Tensor | None = None
+
+    def __call__(self, skin: Tensor, actor_ids: Tensor) -> Tensor:
+        """Of skin (B, T, 3V or K), from frame to frame: (B, T - 1)."""
+        weights = self.weights[actor_ids]
+        if self.index is None:
+            moved = skin.diff(dim=1)
+            return (torch.bmm(moved, weights) * moved).sum(dim=2)
+        return torch.matmul(skin.index_select(2, self.index).diff(dim=1).square(), weights.unsqueeze(2)).squeeze(2)
+
+
+@dataclass(frozen=True)
+class Space:
+    """How coefficients and what the network works on belong together, for every actor.
+
+    `coeff_layout` lays out the data set's targets, `layout` the network's frames; `full_size` is the number of values of
+    a frame in vertex space, the denominator of the mean squared error in both spaces.
+    """
+
+    coeff_layout: ChannelLayout
+    layout: ChannelLayout
+    full_size: int
+    bases: dict[str, Tensor]  # mesh -> (A, K, 3V) orthonormal rows; empty when the network works on coefficients
+    mean: Tensor  # (A, C) normalised mean geometry in the network's layout; zeros for coefficients
+    noised: Tensor  # (A, C) 1 where noise is added: not on coefficients that the actor's bases do not have
+
+    @property
+    def on_vertices(self) -> bool:
+        """Whether the network's frames are vertices and not coefficients."""
+        return bool(self.bases)
+
+    def decode(self, coeffs: Tensor, actor_ids: Tensor) -> Tensor:
+        """Targets (B, T, coefficients) -> frames (B, T, C) of the network's layout."""
+        if not self.on_vertices:
+            return coeffs
+        parts = self.coeff_layout.split(coeffs)
+        frames = []
+        for name in self.layout.sizes:
+            mesh = name.removesuffix("_pose")
+            if mesh in self.bases:
+                frames.append(torch.matmul(parts[f"{mesh}_coeffs"], self._basis(mesh, actor_ids)))
+            else:
+                frames.append(parts[name])
+        return torch.cat(frames, dim=2) + self.mean[actor_ids].unsqueeze(1)
+
+    def skin_coeffs(self, frames: Tensor, actor_ids: Tensor) -> Tensor:
+        """Normalised skin coefficients (B, T, K) of frames (B, T, C), by projection when they are vertices."""
+        if not self.on_vertices:
+            return self.layout.split(frames)["skin_coeffs"]
+        skin = self.layout.slices["skin_pose"]
+        offset = frames[..., skin] - self.mean[actor_ids][:, None, skin]
+        return torch.matmul(offset, self._basis("skin", actor_ids).transpose(-1, -2))
+
+    def _basis(self, mesh: str, actor_ids: Tensor) -> Tensor:
+        """(B, K, 3V), or (K, 3V) of the only actor: a basis is large, and choosing rows copies it."""
+        bases = self.bases[mesh]
+        return bases[0] if len(bases) == 1 else bases[actor_ids]
+
+
+class DiffusionMethod:
+    """Meets `training.Method`."""
+
+    def __init__(
+        self,
+        network: DiffusionRNN,
+        data: SegmentData,
+        space: Space,
+        schedule: Schedule,
+        settings: DiffusionLosses,
+        learning_rate_of_epoch: Callable[[int], float],
+        *,
+        skin_scale: Tensor,
+        skin_size: int,
+        lip_dist: VertexDistances | None = None,
+        smooth: Smoothness | None = None,
+        streaming: Streaming,
+        step_bias: float = 0.0,
+        processes: Processes = ALONE,
+        speed: Speed = IN_FULL,
+    ):
+        """`skin_scale` (A,) takes normalised skin to data units; `skin_size` is 3V.
+        Half the segments get a step t at an even chance, half at one proportional to t ** step_bias.
+        """
+        self.processes, self.speed, self.denoise = processes, speed, speed.compiled(network)
+        self.model: nn.Module = network
+        self.network, self.data, self.space, self.settings = network, data, space, settings
+        self.rate, self.skin_scale, self.skin_size = learning_rate_of_epoch, skin_scale, skin_size
+        self.lip_dist, self.smooth, self.streaming, self.step_bias = lip_dist, smooth, streaming, step_bias
+        device = data.device
+        self.generator = torch.Generator(device=device)
+        self.alphas = torch.from_numpy(schedule.alphas_cumprod).float().to(device)
+        self.timesteps = torch.from_numpy(schedule.timesteps).long().to(device)
+        weight = {"tongue": settings.tongue_weight, "jaw": settings.jaw_weight}
+        values = [np.full(size, weight.get(name.split("_")[0], 1.0)) for name, size in space.layout.sizes.items()]
+        self.weight = torch.from_numpy(np.concatenate(values)).float().to(device)
+        by_emotion = settings.lip_dist_emotion
+        self._by_emotion = None if by_emotion is None else torch.tensor(by_emotion, device=device)
+
+    def batches(self, epoch: int) -> Iterator[SegmentBatch]:
+        return self.data.batches(epoch)
+
+    def steps_per_epoch(self) -> int:
+        return self.data.steps_per_epoch()
+
+    def lr_multiplier(self, epoch: int) -> float:
+        return self.rate(epoch)
+
+    def describe(self, batch: SegmentBatch) -> str:
+        return self.data.describe(batch)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}  # all that is drawn comes from the segments' own seeds
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to restore."""
+
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [{"params": [p for p in self.network.parameters() if p.requires_grad]}]
+
+    def _draw(self, batch: SegmentBatch, size: int) -> tuple[Tensor, Tensor]:
+        """Places (B,) in the schedule and noise (B, T, size) of a batch, each segment's from its own seed."""
+        steps, noise = [], batch.target.new_zeros(*batch.valid.shape, size)
+        for row, (seed, length) in enumerate(zip(batch.seeds, batch.lengths, strict=True)):
+            generator = self.generator.manual_seed(seed)
+            even, share = torch.rand(2, generator=generator, device=noise.device).split(1)
+            share = torch.where(even < 0.5, share, share ** (1 / (1 + self.step_bias)))
+            steps.append((share * len(self.alphas)).long().clamp(max=len(self.alphas) - 1))
+            torch.randn(length, size, generator=generator, device=noise.device, out=noise[row, :length])
+        if not self.space.on_vertices:  # where noise is added to everything
+            noise = noise * self.space.noised[batch.actor_ids].unsqueeze(1)
+        return torch.cat(steps), noise
+
+    def loss(self, batch: SegmentBatch, progress: float) -> Losses:
+        """Denoise the segments at a random step each. Padded frames and absent channels do not count.
+
+        Every term is a mean within each segment, then over segments: a batch equals its segments accumulated.
+        """
+        space, weights = self.space, self.settings.weights
+        x_0 = space.decode(batch.target, batch.actor_ids)
+        place, noise = self._draw(batch, x_0.shape[2])
+        x_t, t = add_noise(x_0, self.alphas[place][:, None, None], noise), self.timesteps[place]
+        with drawing_for(batch.share), self.speed.autocast(x_t.device):
+            prediction, _ = self.denoise(x_t, t, self.encode(batch), batch.actor, batch.emotion)
+        prediction = prediction.to(x_0.dtype)
+        error = (prediction - x_0) * (self.weight * self._present(batch))
+        means = {"MSE": over_frames((error**2).sum(dim=2) / space.full_size, batch.valid)}
+        if weights.get("LIP_DIST") and self.lip_dist:
+            ours = space.skin_coeffs(prediction, batch.actor_ids)
+            means["LIP_DIST"] = self._lips(ours, space.coeff_layout.split(batch.target)["skin_coeffs"], batch)
+        moving = batch.valid[:, 1:] * batch.valid[:, :-1]
+        if weights.get("VELOCITY"):
+            difference = (self._skin(prediction) - self._skin(x_0)).diff(dim=1)
+            means["VELOCITY"] = over_frames((difference**2).sum(dim=2) / self.skin_size, moving)
+        if weights.get("EXP_SMOOTH") and self.smooth is not None:
+            means["EXP_SMOOTH"] = over_frames(self.smooth(self._skin(prediction), batch.actor_ids), moving)
+        terms = over_processes(means, self.processes, batch.share.counts)
+        return Losses(weighted_total(terms, {"MSE": 1.0, **weights}), terms)
+
+    def encode(self, batch: SegmentBatch) -> Tensor:
+        """What the network hears in each frame (B, T, dim)."""
+        if batch.features is not None:
+            return self.network.audio(batch.features)
+        assert batch.audio is not None, "a batch has features or sound"
+        frames = batch.valid.shape[1]
+        return encode_segments(self.network, batch.audio, CONTEXT, batch.lengths, self.streaming, frames)
+
+    def _skin(self, frames: Tensor) -> Tensor:
+        return frames[..., self.space.layout.slices["skin_pose" if self.space.on_vertices else "skin_coeffs"]]
+
+    def _present(self, batch: SegmentBatch) -> Tensor:
+        """(B, 1, C): 1 where the shot has the channel, in the network's layout."""
+        parts = self.space.coeff_layout.split(batch.present)
+        flags = []
+        for name, size in self.space.layout.sizes.items():
+            part = parts[name.replace("_pose", "_coeffs")] if self.space.on_vertices else parts[name]
+            flags.append(part[:, :1].expand(-1, size))
+        return torch.cat(flags, dim=1).unsqueeze(1)
+
+    def _lips(self, ours: Tensor, true: Tensor, batch: SegmentBatch) -> Mean:
+        """Squared error of lip distances in data units, closed lips weighing most."""
+        assert self.lip_dist is not None
+        scale = self.skin_scale[batch.actor_ids][:, None, None]
+        ids = batch.actor_ids.repeat_interleave(ours.shape[1])
+        distances = [self.lip_dist((c * scale).flatten(0, 1), ids).unflatten(0, ours.shape[:2]) for c in (ours, true)]
+        predicted, target = distances
+        error = ((predicted - target) * torch.exp(-self.settings.lip_dist_exp * target.clamp(min=0.0))) ** 2
+        weight = batch.valid
+        if self._by_emotion is not None:
+            error = error * self._by_emotion[batch.emotion_ids][:, None, None]
+        return over_frames(error.mean(dim=2), weight)
+
+
+def over_frames(x: Tensor, valid: Tensor) -> Mean:
+    """Mean of x (B, T) over each segment's real frames, then over segments."""
+    return mean_of((x * valid).sum(dim=1) / valid.sum(dim=1).clamp(min=1.0))
+
+
+def warm_cosine(
+    learning_rate: float, lowest: float, epochs: int, warmup_init: float, warmup_epochs: int
+) -> Callable[[int], float]:
+    """Multiplier of the learning rate: linear from `warmup_init` to it over the warm-up, then a cosine to `lowest`."""
+
+    def multiplier(epoch: int) -> float:
+        if epoch < warmup_epochs:
+            rate = warmup_init + (learning_rate - warmup_init) * epoch / warmup_epochs
+        else:
+            rate = lowest + 0.5 * (learning_rate - lowest) * (1 + np.cos(np.pi * min(epoch / epochs, 1.0)))
+        return float(rate / learning_rate)
+
+    return multiplier
+
+
+def vertex_smoothness(masks: Sequence[np.ndarray], device: torch.device) -> Smoothness:
+    """Smoothness of vertices, given the mask (V,) of every actor; vertices that hardly count are left out."""
+    stacked = np.stack(masks)
+    chosen = np.flatnonzero((stacked > HARDLY * stacked.max()).any(axis=0))
+    index = (3 * chosen[:, None] + np.arange(3)).ravel()
+    weights = np.repeat(stacked[:, chosen] / (3 * stacked.shape[1]), 3, axis=1)
+    return Smoothness(torch.from_numpy(weights).float().to(device), torch.from_numpy(index).to(device))
+
+
+def coefficient_smoothness(
+    bases: Sequence[np.ndarray], masks: Sequence[np.ndarray], size: int, device: torch.device
+) -> Smoothness:
+    """The same of coefficients, padded to `size`: bases (K, V, 3), masks (V,) of every actor."""
+    forms = np.zeros((len(bases), size, size), np.float32)
+    for form, basis, mask in zip(forms, bases, masks, strict=True):
+        form[: len(basis), : len(basis)] = smooth_form(basis, mask)
+    return Smoothness(torch.from_numpy(forms).to(device))
+
+
+def smooth_form(basis: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(K, K) float32 with dᵀ Q d = mean over 3V of mask · (d @ basis)²: basis (K, V, 3), mask (V,)."""
+    flat = basis.reshape(len(basis), -1).astype(np.float64)
+    return ((flat * np.repeat(mask, 3)) @ flat.T / flat.shape[1]).astype(np.float32)

@@ -1,0 +1,127 @@
+"""The README.md of a deployed diffusion model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from audio2face.audio.streaming import Streaming
+from audio2face.formats.json_file import read_json
+from audio2face.models.regression.readme import emotion_weights, triangle_row, trtexec_arguments, zero_note
+from audio2face.runs.train_run import ActorData, TrainRun
+
+_DIFFUSION = """\
+# {run}: speech-driven faces of {actors}
+
+A diffusion network, version {version}, packaged for the Audio2Face-3D runtime (the Audio2Face-3D SDK, Maya-ACE and the
+plugins built on them).
+
+| file | what it is |
+|---|---|
+| `model.json` | the entry point: load this file; its paths are relative to it |
+| `network.onnx` | the network with its {steps} denoising steps, float32, any batch size |
+| `network.trt` | the TensorRT engine that the runtime runs; **not included, build it once as below** |
+| `network_info.json`, `trt_info.json` | sizes and names; arguments for building the engine |
+| `export_check.json` | how closely `network.onnx` equals the trained network |
+| `model_config_<actor>.json` | an actor's post-processing values: edit them freely, no training or engine build is needed |
+| `model_data_<actor>.npz` | an actor's neutral pose and the other geometry |
+{blendshape_rows}
+Lists in `model.json` are in the order of the identities: {numbered}.
+
+## 1. Build the engine
+
+An engine belongs to one GPU model and one TensorRT version, so it is built on the machine that runs it (about
+{builder_time} s). With TensorRT (10.13 or newer, below 11) installed, in this folder:
+
+```bash
+trtexec --onnx=network.onnx --saveEngine=network.trt --device=0 \\
+{arguments}
+```
+
+These are the arguments of `trt_info.json` with {defaults}.
+To animate more tracks at once than MAX_BATCH_SIZE, raise the number in `--maxShapes`.
+
+## 2. Load it in Maya-ACE
+
+1. Install Maya-ACE 2.0 or newer.
+2. Copy this folder, engine included, to `models/audio2face-models/` beside the installed plugin module
+   (by default `<home>/Documents/maya/modules/mace/models/audio2face-models/`).
+3. Restart Maya, select the A2FAnimationPlayer node and choose the model in its Models section.
+{blendshape_note}
+## 3. What a host must do
+
+- **Sound**: mono float32 samples at {rate} Hz, {level}. The network was trained on such sound; the runtime does not do this, and does
+  not use `input_strength` of a diffusion model unless the host sets it.
+- **Windows**: {window} samples, each {hop:g} samples after the one before, the first {pad} samples before the sound. A window
+  gives {frames} frames at {fps:g} a second, of which the {centre} after the first {left} are shown.
+- **State**: `input_latents` is zero for the first window, then the `output_latents` of the window before.
+- **Noise**: `noise` is normal noise. The same for every window repeats the same small motions; fresh noise does not.
+- **Identity**: one-hot, in the order above. It chooses the way of moving; the geometry is that of `model_data_<actor>.npz`.
+- **Emotion**: {emotion_weights}, 0 to 1, for every shown frame, in this order: {emotions}.
+  {zero_note}A host has to send at least one emotion key; `default_emotion` is only a suggestion to it.
+{early_note}"""
+
+
+_PEAK = """**divided by the largest absolute sample of the whole track** (leave a
+  track that stays below 0.01 as it is)"""
+_STANDARDIZED = """**brought to mean 0 and variance 1 over the whole track**
+  (NO_STANDARDIZE_AUDIO was False)"""
+
+
+def diffusion_readme(run: TrainRun, actors: list[ActorData]) -> str:
+    """README.md of a deployed diffusion model."""
+    spec = run.spec
+    exported = run.export_folder(spec.actors[0])
+    trt, info = read_json(exported / "trt_info.json"), read_json(exported / "network_info.json")
+    s = Streaming.of(spec.extra["streaming"])
+    return _DIFFUSION.format(
+        run=run.name,
+        actors=", ".join(spec.actors),
+        numbered=", ".join(f"{i} {name}" for i, name in enumerate(spec.actors)),
+        version=spec.network_version,
+        steps=info["params"]["num_diffusion_steps"],
+        blendshape_rows="".join(_blendshape_row(files) for actor in actors for files in actor.blendshapes.values())
+        + "".join(map(triangle_row, actors)),
+        blendshape_note=_blendshape_note(actors),
+        builder_time=trt["estimated_trt_builder_time"],
+        arguments=trtexec_arguments(trt),
+        defaults=" and ".join(f"{name} = {value}" for name, value in trt["defaults"].items()),
+        rate=spec.audio_params["samplerate"],
+        level=_STANDARDIZED if spec.extra.get("standardize") else _PEAK,
+        window=s.window,
+        hop=s.window * s.centre / s.frames,
+        pad=s.pad_left,
+        frames=s.frames,
+        centre=s.centre,
+        left=s.left,
+        fps=spec.fps,
+        emotion_weights=emotion_weights(spec),
+        emotions=", ".join(spec.emotion_inputs),
+        zero_note=zero_note(spec),
+        early_note=_early_note(s),
+    )
+
+
+def _blendshape_row(files: dict[str, Any]) -> str:
+    return f"| `{files['data'].name}`, `{files['config'].name}` | blendshapes and their solver's settings |\n"
+
+
+def _blendshape_note(actors: list[ActorData]) -> str:
+    lacking = [actor.actor for actor in actors if set(actor.blendshapes) != {"skin", "tongue"}]
+    if not lacking:
+        return ""
+    return (
+        f"\nThere is no complete set of skin and tongue blendshapes for {', '.join(lacking)}: the model gives vertices, and a\n"
+        "host that asks for blendshape weights refuses it. Give BLENDSHAPE_SKIN_FPATH, BLENDSHAPE_TONGUE_FPATH and their\n"
+        "CONFIG files in config_dataset and deploy again to have them; no training is needed.\n"
+    )
+
+
+def _early_note(s: Streaming) -> str:
+    """What the runtime's rounding does when the frames before the centre are no whole number of samples."""
+    if s.left * s.window % s.frames == 0:
+        return ""
+    return (
+        f"- **Time stamps**: {s.left} frames are no whole number of samples, so the runtime stamps every frame one sample\n"
+        "  early and leaves out the first one. Nothing moves visibly; STREAMING_CFG with a left_truncate whose samples are\n"
+        "  whole avoids it.\n"
+    )

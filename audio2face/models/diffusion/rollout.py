@@ -1,0 +1,194 @@
+"""From a whole track of sound to frames of a diffusion model: at once, in a stream, or through the deployed tensors.
+
+Every way yields blocks of frames (n, C) in data units, skin and tongue as offsets from the mean geometry, in order and
+exactly as many as asked for: memory does not grow with the length of the sound or the number of steps. Frame j stands
+for the time (j + 0.5) / fps, as in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audio2face.audio.streaming import Streaming
+from audio2face.audio.windows import cut_windows
+from audio2face.models.common.audio_context import NEAR, encode_near, encode_windows
+from audio2face.models.diffusion.model import PoseSpace, StreamingGraph
+from audio2face.models.diffusion.network import HOP, SAMPLE_RATE
+from audio2face.models.regression.backends import Step
+
+PIECE_S = 20.0  # of sound that is animated at once offline
+PIECE_VALUES = 2e7  # of a piece's frames together, so that models on vertices get shorter pieces
+CONTEXT = SAMPLE_RATE  # samples around a piece for encoders that hear all that they are given
+
+
+@dataclass(frozen=True)
+class FrameNoise:
+    """The noise of one take, drawn by window and step when asked for: a frame meets the same noise in every mode.
+
+    `size` values a frame, of what the network works on. `fixed` (S + 1, centre, size) takes the place of random numbers
+    in every window. `mask` (size,) is zero where there is no noise.
+    """
+
+    streaming: Streaming
+    seed: int
+    take: int
+    mask: np.ndarray
+    fixed: np.ndarray | None = None
+
+    def window(self, window: int, step: int) -> np.ndarray:
+        """(centre, size) float32 for `step` of a window; -1 is where sampling starts."""
+        if self.fixed is not None:
+            return self.fixed[step]
+        rng = np.random.default_rng([self.seed, self.take, window, step + 1])
+        return rng.standard_normal((self.streaming.centre, len(self.mask)), np.float32) * self.mask
+
+    def frames(self, first: int, count: int, step: int) -> np.ndarray:
+        """(count, size) for frames of the animation from `first` on."""
+        low, high = self.streaming.window_of(first), self.streaming.window_of(first + count - 1)
+        blocks = np.concatenate([self.window(w, step) for w in range(low, high + 1)])
+        skip = first - self.streaming.frame_of(low)
+        return blocks[skip : skip + count]
+
+
+@dataclass(frozen=True)
+class Performance:
+    """What is animated: samples (N,) at the network's level, how many frames, whose behaviour, and in which emotion.
+
+    `identity` (A,) one-hot. `emotions(frames (n,)) -> (n, E)` gives the emotion of any frame, also of negative ones.
+    """
+
+    samples: np.ndarray
+    num_frames: int
+    identity: np.ndarray
+    emotions: Callable[[np.ndarray], np.ndarray]
+
+
+@torch.inference_mode()
+def offline(graph: StreamingGraph, performance: Performance, noise: FrameNoise, skip: int = 0) -> Iterator[np.ndarray]:
+    """The whole track in long pieces with a carried state. `skip` leaves out the noisiest steps."""
+    device, p = graph.space.mean.device, performance
+    identity = torch.from_numpy(p.identity)[None].to(device)
+    length = int(min(PIECE_S * graph.network.fps, PIECE_VALUES // graph.network.layout.size))
+    length = max(length, graph.streaming.centre)
+    states = None
+    for first in range(0, p.num_frames, length):
+        count = min(length, p.num_frames - first)
+        features = _hear(graph, p.samples, first, count, device)
+        emotion = _tensor(p.emotions(first + np.arange(count)), device)
+
+        def draw(step: int, first: int = first, count: int = count) -> Tensor:
+            return _tensor(noise.frames(first, count, step), device)
+
+        x_0, states = graph.sample(features, identity, emotion, states, draw, skip)
+        yield graph.space.delta(x_0, identity)[0].cpu().numpy()
+
+
+@torch.inference_mode()
+def streaming(
+    graph: StreamingGraph, performance: Performance, noise: FrameNoise, skip: int = 0
+) -> Iterator[np.ndarray]:
+    """Window by window as a live host would, the state kept here."""
+    device, p, s = graph.space.mean.device, performance, graph.streaming
+    identity = torch.from_numpy(p.identity)[None].to(device)
+    states = None
+    for window in range(s.count(p.num_frames)):
+        sound = _tensor(cut_windows(*_around(p.samples, s, window), s.window)[0], device)
+        features = graph.network.encode(sound, s.centre, s.lead)
+        emotion = _tensor(p.emotions(s.frame_of(window) + np.arange(s.centre)), device)
+
+        def draw(step: int, window: int = window) -> Tensor:
+            return _tensor(noise.window(window, step), device)
+
+        x_0, states = graph.sample(features, identity, emotion, states, draw, skip)
+        yield _shown(graph.space.delta(x_0, identity)[0].cpu().numpy(), s.frame_of(window), p.num_frames)
+
+
+def stateless(
+    step: Step,
+    space: PoseSpace,
+    steps: int,
+    latent_shape: tuple[int, int],
+    performance: Performance,
+    noise: FrameNoise,
+    delta: bool = True,
+) -> Iterator[np.ndarray]:
+    """Window by window through the deployed tensors: `steps` S, `latent_shape` (layers, H).
+
+    `delta` tells whether `step` gives offsets in data units, else it gives whole normalised frames.
+    """
+    p, s = performance, noise.streaming
+    identity = p.identity[None].astype(np.float32)
+    layers, width = latent_shape
+    latents = np.zeros((steps, layers, 1, width), np.float32)
+    mean, scale = (identity @ x.cpu().numpy() for x in (space.mean, space.scale))
+    for window in range(s.count(p.num_frames)):
+        feeds = {
+            "window": cut_windows(*_around(p.samples, s, window), s.window),
+            "identity": identity,
+            "emotion": p.emotions(s.frame_of(window) + np.arange(s.centre))[None],
+            "input_latents": latents,
+            "noise": _window_noise(space, noise, window, steps, identity),
+        }
+        outputs = step({name: np.ascontiguousarray(x, np.float32) for name, x in feeds.items()})
+        latents = outputs["output_latents"]
+        frames = outputs["prediction"][0, s.left : s.left + s.centre]
+        yield _shown(frames if delta else (frames - mean) * scale, s.frame_of(window), p.num_frames)
+
+
+def _window_noise(space: PoseSpace, noise: FrameNoise, window: int, steps: int, identity: np.ndarray) -> np.ndarray:
+    """(1, S + 1, frames, C) noise on deployed frames, of which the graph makes what the other modes draw."""
+    s = noise.streaming
+    drawn = np.stack([noise.window(window, step) for step in (*range(steps), -1)])
+    with torch.inference_mode():
+        device = space.mean.device
+        lifted = space.lift_noise(_tensor(drawn.reshape(-1, drawn.shape[2]), device), _tensor(identity[0], device))
+    frames = lifted[0].cpu().numpy().reshape(steps + 1, s.centre, -1)
+    return np.pad(frames, ((0, 0), (s.left, s.right), (0, 0)))[None]
+
+
+def _tensor(x: np.ndarray, device: torch.device) -> Tensor:
+    """(…) array -> (1, …) float32 tensor."""
+    return torch.from_numpy(np.ascontiguousarray(x, np.float32))[None].to(device)
+
+
+def _around(samples: np.ndarray, s: Streaming, window: int) -> tuple[np.ndarray, np.ndarray]:
+    """Samples that hold a window, and where it starts in them (1,)."""
+    start = s.start(window)
+    low = max(0, start)
+    return samples[low : max(0, start + s.window)], np.array([start - low])
+
+
+def _shown(frames: np.ndarray, first: int, num_frames: int) -> np.ndarray:
+    """Those of frames (n, C), the first of which is frame `first`, that are part of the animation."""
+    return frames[max(0, -first) : max(0, num_frames - first)]
+
+
+def _hear(graph: StreamingGraph, samples: np.ndarray, first: int, count: int, device: torch.device) -> Tensor:
+    """Features (1, count, dim) of frames of the animation, each with the surroundings that its encoder needs."""
+    network, s = graph.network, graph.streaming
+    begin, end = (round(frame * SAMPLE_RATE / network.fps) for frame in (first, first + count))
+    if network.encoder.hearing == "window":  # in the windows of the stream
+        low = s.window_of(first)
+        early = first - s.frame_of(low)
+        reach = s.window + round(early * SAMPLE_RATE / network.fps)
+        sound = _tensor(_slice(samples, begin - reach, end + s.window), device)
+        start = reach - round(early * SAMPLE_RATE / network.fps)
+        return encode_windows(network, sound, start, count + early, s)[:, early:]
+    if network.encoder.hearing == "near":
+        reach = NEAR + HOP
+        return encode_near(network, _tensor(_slice(samples, begin - reach, end + reach), device), reach, count, s)
+    low = max(0, begin - CONTEXT)
+    high = min(max(len(samples), end), end + CONTEXT)
+    return network.encode(_tensor(_slice(samples, low, high), device), count, begin - low)
+
+
+def _slice(samples: np.ndarray, start: int, end: int) -> np.ndarray:
+    """samples[start:end], zeros beyond the ends."""
+    cut = samples[max(0, start) : max(0, end)]
+    before = max(0, -start)
+    return np.pad(cut, (before, end - start - before - len(cut)))

@@ -1,0 +1,96 @@
+"""The clips of a diffusion training in segments: how they are augmented, and what a frozen encoder hears in them."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from torch import Tensor
+
+from audio2face.audio.streaming import Streaming
+from audio2face.config import Section
+from audio2face.face.layout import ChannelLayout
+from audio2face.models.common.audio_context import hear_windows
+from audio2face.models.common.inputs import Inputs
+from audio2face.models.common.shared import build_conditions, build_noise, build_targets, build_tracks, cache_bytes
+from audio2face.models.diffusion.data import CONTEXT, PitchShift, SegmentData, SegmentParams
+from audio2face.models.diffusion.network import DiffusionRNN
+from audio2face.models.regression.data import shift_grid
+from audio2face.runs.train_run import NetworkSpec
+from audio2face.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+
+def build_segments(
+    inputs: Inputs, layout: ChannelLayout, spec: NetworkSpec, runtime: Runtime, augment: bool = True
+) -> SegmentData:
+    """The clips in segments; without `augment` at their own pitch and time, to measure on."""
+    train = inputs.train
+    random = train.TRAIN_ON_RANDOM_SUBSEGMENT
+    pitch, shift = _pitch(train) if augment else (None, None)
+    params = SegmentParams(
+        fps=float(train.TARGET_FPS),
+        sample_rate=train.AUDIO_PARAMS["samplerate"],
+        min_frames=train.SUBSEGMENT_MIN_FRAME if random else None,
+        max_frames=train.SUBSEGMENT_MAX_FRAME if random else None,
+        pitch=pitch,
+        timeshift=(train.AUGMENT.get("timeshift") or 0.0) if augment else 0.0,
+        standardize=not train.NO_STANDARDIZE_AUDIO,
+    )
+    conditions = build_conditions(inputs, spec, lambda clip: 0, with_actor=False)
+    return SegmentData(
+        inputs.clips,
+        conditions,
+        build_targets(inputs, layout, rescale=True).of,
+        layout,
+        build_tracks(train),
+        build_noise(train),
+        params,
+        num_actors=len(inputs.actors),
+        batch_size=train.BATCH_SIZE,
+        seed=train.RNG_SEED_DATASET,
+        device=runtime.device,
+        pitch_shift=shift,
+        processes=runtime.processes,
+    )
+
+
+def cache_features(
+    data: SegmentData,
+    network: DiffusionRNN,
+    train: Section,
+    spec: NetworkSpec,
+    runtime: Runtime,
+    takes: int | None = None,
+) -> None:
+    """Keep what a frozen encoder hears in every clip, window by window as when streaming.
+
+    The takes of a clip spread over the time shifts, and over where the windows begin.
+    """
+    takes = takes or train.TIMESHIFT_GRID
+    if not network.encoder.frozen or not train.FEATURE_CACHE_GB:
+        return
+    streaming = Streaming.of(spec.extra["streaming"])
+    shift = train.AUGMENT.get("timeshift") or 0.0
+    shifts = shift_grid(shift, takes) if shift else (0.0,) * takes
+
+    def hear(sound: Tensor, num_frames: int, take: int) -> Tensor:
+        with torch.no_grad():
+            return hear_windows(network, sound, CONTEXT, num_frames, streaming, take * streaming.centre // takes)
+
+    data.cache_features(hear, shifts, cache_bytes(train, runtime))
+
+
+def _pitch(train: Section) -> tuple[tuple[float, float, float] | None, PitchShift | None]:
+    """Range and share of pitch-shifted items, and the function; off, with a warning, without the optional package."""
+    settings = train.AUGMENT.get("pitch_shift")
+    if not settings or not settings["p"]:
+        return None, None
+    from audio2face.audio.pitch import load_pitch_shift
+
+    shift = load_pitch_shift(train.AUDIO_PARAMS["samplerate"])
+    if shift is None:
+        logger.warning("AUGMENT/pitch_shift is off: it needs the package python-stretch (pip install -e '.[augment]')")
+        return None, None
+    return (settings["min_semitones"], settings["max_semitones"], settings["p"]), shift

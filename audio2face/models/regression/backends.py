@@ -1,0 +1,80 @@
+"""What computes a network's output: PyTorch, or the exported graph in onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from audio2face.deploy.onnx import open_session
+from audio2face.models.regression.graph import actor_signature, regression_graph
+from audio2face.paths import external_path
+from audio2face.problems import UserError
+from audio2face.runs.train_run import NetworkSpec, TrainRun, undamaged
+
+Feeds = dict[str, np.ndarray]
+Step = Callable[[Feeds], Feeds]  # {input name: (B, …)} -> {output name: (B, …)}, float32, names of the signature
+
+
+def build_network(spec: NetworkSpec) -> nn.Module:
+    """The network that a training run describes, with weights still to be loaded; nothing is downloaded.
+
+    `spec.extra` may hold "phoneme_sizes" {language: classes} and "rebuild" {argument: value}, what the constructor
+    needs beside the hyper-parameters. Raises UserError on an unknown name.
+    """
+    from audio2face.models.common.weights import NETWORKS
+
+    if spec.network_name not in NETWORKS:
+        raise UserError(f"network {spec.network_name!r} is unknown; known: {', '.join(NETWORKS)}")
+    arguments = {"buffer_len": spec.audio_params["buffer_len"], **spec.hyper_params, **spec.extra.get("rebuild", {})}
+    return NETWORKS[spec.network_name](
+        output_sizes=spec.max_sizes,
+        explicit_len=spec.explicit_len,
+        phoneme_sizes=spec.extra.get("phoneme_sizes", {}),
+        **{**arguments, "pretrained": False},
+    )
+
+
+def load_network(run: TrainRun, device: torch.device) -> nn.Module:
+    """The trained network of a run in evaluation mode on `device`. Raises UserError when its weights are missing."""
+    from audio2face.models.common.weights import load_weights
+
+    if not run.weights.is_file():
+        raise UserError(f"training run {run.name}: {external_path(run.weights)} is missing")
+    network = build_network(run.spec)
+    with undamaged(run.name):
+        load_weights(network, run.weights)
+    return network.to(device).eval()
+
+
+def torch_backend(run: TrainRun, actor: str, device: torch.device) -> Step:
+    """A step that runs the trained weights in PyTorch behind the deployed tensors."""
+    implicit_len = run.emotion_db(actor).length
+    graph = regression_graph(load_network(run, device), run.spec, run.actor(actor), implicit_len).to(device).eval()
+    names = actor_signature(run.spec, run.actor(actor), implicit_len)
+
+    def step(feeds: Feeds) -> Feeds:
+        with torch.inference_mode():
+            outputs = graph(*(torch.from_numpy(feeds[name]).to(device) for name in names.input_names))
+        return {names.output_names[0]: outputs.cpu().numpy()}
+
+    return step
+
+
+def onnx_backend(run: TrainRun, actor: str, device: torch.device) -> Step:
+    """A step that runs the network.onnx of the run in onnxruntime. Raises UserError when either is missing."""
+    path = run.export_folder(actor) / "network.onnx"
+    if not path.is_file():
+        raise UserError(f"training run {run.name}: {external_path(path)} is missing; use INFERENCE_MODE 'offline'")
+    try:
+        with undamaged(run.name):
+            session = open_session(path, device)
+    except ImportError as error:
+        raise UserError("INFERENCE_MODE with _onnx needs onnxruntime: pip install onnxruntime") from error
+    names = [tensor.name for tensor in session.get_outputs()]
+    return lambda feeds: dict(zip(names, session.run(None, feeds), strict=True))
+
+
+BACKENDS: dict[str, Callable[[TrainRun, str, torch.device], Step]] = {"torch": torch_backend, "onnx": onnx_backend}

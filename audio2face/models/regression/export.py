@@ -1,0 +1,80 @@
+"""Trained networks as ONNX files with the tensors that the runtime expects."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from audio2face.deploy.onnx import OPSET, TOLERANCE, Feeds, compare_onnx, export_onnx
+from audio2face.deploy.package import regression_network_info
+from audio2face.deploy.signature import Signature, trt_info
+from audio2face.formats.json_file import write_json
+from audio2face.models.regression.graph import actor_signature, regression_graph
+from audio2face.runs.emotion_db import EmotionDB, write_emotion_db
+from audio2face.runs.train_run import EMOTION_DB_FILE, TrainRun
+
+logger = logging.getLogger(__name__)
+
+CHECK_FILE = "export_check.json"
+CHECK_BATCHES = (1, 3)
+
+
+def export_regression(
+    network: nn.Module,
+    run: TrainRun,
+    databases: dict[str, EmotionDB],
+    speech: np.ndarray | None = None,
+    opset: int = OPSET,
+    exporter: str = "torchscript",
+) -> dict[str, Path]:
+    """Write the deploy folder(s) of a regression run: one exported network per actor, compared with PyTorch.
+
+    `databases` holds each actor's implicit emotions; `speech` (n, L) are windows of real training sound,
+    peak-normalised. `opset` and `exporter` as ONNX_OPSET and ONNX_EXPORTER.
+    Returns {actor: folder}. Raises RuntimeError when an exported network does not equal the trained one.
+    """
+    folders = {}
+    for name in run.spec.actors:
+        actor, database, folder = run.actor(name), databases[name], run.export_folder(name)
+        graph = regression_graph(network, run.spec, actor, database.length)
+        signature = actor_signature(run.spec, actor, database.length)
+        write_emotion_db(folder / EMOTION_DB_FILE, database)
+        write_json(folder / "network_info.json", regression_network_info(run.spec, actor, database.length))
+        write_json(folder / "trt_info.json", trt_info(signature))
+        export_onnx(graph, signature, folder / "network.onnx", opset, exporter)
+        cases = compare_onnx(folder / "network.onnx", graph, check_inputs(signature, database, speech))
+        largest = max(case["ratio"] for case in cases)
+        write_json(
+            folder / CHECK_FILE,
+            {"exporter": exporter, "opset": opset, "tolerance": TOLERANCE, "largest_ratio": largest, "cases": cases},
+        )
+        logger.info("%s: the exported network equals PyTorch to %.1e (%d cases)", name, largest, len(cases))
+        folders[name] = folder
+    return folders
+
+
+def check_inputs(
+    signature: Signature, database: EmotionDB, speech: np.ndarray | None, seed: int = 0
+) -> dict[str, Feeds]:
+    """Inputs on which an exported regression network is judged: noise, silence and real sound, batch 1 and 3.
+
+    `speech` (n, L) or None. Implicit emotions of the speech cases are rows of `database`.
+    """
+    rng = np.random.default_rng(seed)
+    cases = {}
+    for batch in CHECK_BATCHES:
+        cases[f"random, batch {batch}"] = signature.dummy(batch, rng)
+        silent = signature.dummy(batch, rng)
+        silent["input"][:] = 0
+        cases[f"silence, batch {batch}"] = silent
+        if speech is None or not len(speech):
+            continue
+        feeds = signature.dummy(batch, rng)
+        feeds["input"][:, 0] = speech[rng.choice(len(speech), batch)]
+        rows = database.vectors[rng.choice(len(database.vectors), batch)]
+        feeds["emotion"] = np.concatenate([rows[:, None], np.abs(feeds["emotion"][..., database.length :])], axis=2)
+        cases[f"speech, batch {batch}"] = feeds
+    return cases

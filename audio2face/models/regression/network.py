@@ -1,0 +1,134 @@
+"""Regression network `conv_w2v_autocorr`: a window of audio and an emotion in, one frame of the face out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from audio2face.models.common.encoders import ENCODERS, Encoder
+from audio2face.models.common.encoders.wav2vec2 import HUB_NAME, Wav2Vec2Branch
+from audio2face.models.common.layers import ConditionedTimeConvs, PhonemeHead, num_steps
+from audio2face.models.common.onednn_conv import join_channels
+from audio2face.problems import UserError
+
+WIDTH = 256
+HEAD_WIDTH = 150
+
+
+class ConvW2vAutocorr(nn.Module):
+    """Audio encoders side by side, convolutions along time with the emotion concatenated, linear heads.
+
+    Audio is 16 kHz, peak-normalised over its track. Rows B are frames (batch · sequence, flattened). The forward pass
+    is in two parts, so that what the frozen encoders say of a window can be computed once:
+    `forward(audio, implicit, explicit) == decode(features(audio), implicit, explicit)`.
+    """
+
+    def __init__(
+        self,
+        output_sizes: Mapping[str, int],
+        explicit_len: int,
+        implicit_emotion_len: int = 16,
+        explicit_emo_emb_len: int = 8,
+        phoneme_sizes: Mapping[str, int] | None = None,
+        buffer_len: int = 8320,
+        use_w2v_features: bool = True,
+        use_autocorr_features: bool = True,
+        use_melspec_features: bool = False,
+        use_phoneme_ctc_features: bool = False,
+        w2v_freeze: bool = True,
+        w2v_num_layers: int = 1,
+        w2v_model: str = HUB_NAME,
+        w2v_config: dict[str, Any] | None = None,
+        autocorr_params: Mapping[str, Any] | None = None,
+        cache_root: Path | str | None = None,
+        pretrained: bool = True,
+    ):
+        """Build the network; the pretrained encoders read their weights.
+
+        Args:
+            output_sizes: channel → size, in output order ("tongue…" channels get a head of their own).
+            explicit_len: length of the explicit vector (emotions, and actors when there are several); may be 0.
+            phoneme_sizes: language → number of phonemes; empty for no phoneme head.
+            buffer_len: samples per window, a multiple of 320 and at least 640.
+            cache_root: where downloaded weights are kept.
+            pretrained: False builds the same modules for weights that `load_weights` brings, needing no download and
+                no optional package.
+
+        Raises:
+            UserError: no encoder chosen, a buffer that cannot be divided, or weights that cannot be found.
+        """
+        super().__init__()
+        if buffer_len % 320 or buffer_len < 640:
+            raise UserError(f"AUDIO_PARAMS: buffer_len must be a multiple of 320 and at least 640, not {buffer_len}")
+        chosen: dict[str, dict[str, Any]] = {}
+        if use_w2v_features:
+            chosen["w2v"] = {"num_layers": w2v_num_layers, "freeze": w2v_freeze, "source": w2v_model}
+            chosen["w2v"] |= {"config": w2v_config, "cache_root": cache_root, "pretrained": pretrained}
+        if use_phoneme_ctc_features:
+            chosen["phoneme_ctc"] = {"pretrained": pretrained}
+        if use_melspec_features:
+            chosen["melspec"] = {}
+        if use_autocorr_features:
+            chosen["autocorr"] = {"buffer_len": buffer_len, **(autocorr_params or {})}
+        if not chosen:
+            raise UserError("NETWORK_HYPER_PARAMS: at least one of the use_…_features keys must be True")
+
+        self.output_sizes = dict(output_sizes)
+        self.encoders = nn.ModuleDict({name: ENCODERS[name](**arguments) for name, arguments in chosen.items()})
+        self.emotion = nn.Linear(explicit_len, explicit_emo_emb_len) if explicit_len else None
+        condition = implicit_emotion_len + (explicit_emo_emb_len if explicit_len else 0)
+        self.time = ConditionedTimeConvs(WIDTH * len(chosen), num_steps(buffer_len), condition, WIDTH)
+        self.summary = nn.Linear(self.time.flat_size, WIDTH)
+        self.heads = nn.ModuleDict(
+            {
+                name: nn.Sequential(nn.Linear(WIDTH + condition, HEAD_WIDTH), nn.Linear(HEAD_WIDTH, sum(sizes)))
+                for name, sizes in self._head_sizes().items()
+            }
+        )
+        self.phonemes = PhonemeHead(WIDTH, phoneme_sizes) if phoneme_sizes else None
+
+    def features(self, audio: Tensor) -> dict[str, Tensor]:
+        """audio: (B, N) → what the encoders compute before their first trainable weight, by encoder; rows are B."""
+        return {name: cast(Encoder, encoder).features(audio) for name, encoder in self.encoders.items()}
+
+    def decode(
+        self, features: Mapping[str, Tensor], implicit: Tensor, explicit: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """features: from `features`; implicit: (B, I); explicit: (B, E).
+
+        Returns the frame (B, C), channels in the order of `output_sizes`, and phoneme logits {language: (B, T, P)}.
+        """
+        maps = [encoder(features[name]).squeeze(3) for name, encoder in self.encoders.items()]
+        condition = implicit if self.emotion is None else torch.cat([implicit, self.emotion(explicit)], 1)
+        x = self.summary(self.time(join_channels(maps), condition))
+        x = torch.cat([x, condition], 1)
+        split = {name: self.heads[name](x).split(sizes, 1) for name, sizes in self._head_sizes().items()}
+        parts = {name: iter(outputs) for name, outputs in split.items()}
+        frame = torch.cat([next(parts[head_of(channel)]) for channel in self.output_sizes], 1)
+        return frame, self.phonemes(maps[0]) if self.phonemes is not None else {}
+
+    def forward(self, audio: Tensor, implicit: Tensor, explicit: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """audio: (B, N), implicit: (B, I), explicit: (B, E) → as `decode`."""
+        return self.decode(self.features(audio), implicit, explicit)
+
+    def rebuild_arguments(self) -> dict[str, Any]:
+        """Arguments to add to the same constructor call so that it needs no download: JSON values."""
+        w2v = self.encoders["w2v"] if "w2v" in self.encoders else None
+        settings = {"w2v_config": w2v.model_settings} if isinstance(w2v, Wav2Vec2Branch) else {}
+        return {"pretrained": False, **settings}
+
+    def _head_sizes(self) -> dict[str, list[int]]:
+        """Head → sizes of its channels, in output order."""
+        sizes: dict[str, list[int]] = {}
+        for channel, size in self.output_sizes.items():
+            sizes.setdefault(head_of(channel), []).append(size)
+        return sizes
+
+
+def head_of(channel: str) -> str:
+    """The head that a channel comes from: "tongue" for the tongue, "face" for everything else."""
+    return "tongue" if channel.startswith("tongue") else "face"

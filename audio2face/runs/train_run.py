@@ -1,0 +1,314 @@
+"""A training run, `output_train/<run>`: all that is needed to rebuild its networks, package them and run them.
+
+```
+<run>/network_info_full.json            NetworkSpec
+<run>/weights.pth                       written and read by `networks`
+<run>/actors/<actor>/…                  the actor's geometry and blendshapes, copied from its preproc run
+<run>/deploy/…                          network.onnx, network_info.json, trt_info.json, implicit_emo_db.npz
+<run>/deploy/<actor>/…                  the same, when a regression network was trained on several actors
+```
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path, PurePath
+from typing import Any, Protocol
+
+import numpy as np
+
+from audio2face.face.topology import TRIANGLES_FILE, Topology, read_topology, write_topology
+from audio2face.formats.json_file import read_json, write_json
+from audio2face.formats.npy import read_npy, read_npz, write_npy, write_npz
+from audio2face.paths import atomic, external_path
+from audio2face.problems import UserError
+from audio2face.runs.emotion_db import EmotionDB, read_emotion_db
+from audio2face.runs.run_dir import read_config_json
+
+SPEC_FILE = "network_info_full.json"
+WEIGHTS_FILE = "weights.pth"
+EMOTION_DB_FILE = "implicit_emo_db.npz"
+EmotionLabel = str | Mapping[str, float] | list[float] | tuple[float, ...] | None
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What a trained network is: everything but its weights. Kept as network_info_full.json.
+
+    `emotion_names` are in network order without `zero_emotion`, the one that all zeros stand for. `channels` are in the
+    network's order; `channel_sizes` gives their number of values for each actor. `default_emotion` is a name.
+    """
+
+    network_type: str
+    network_name: str
+    network_version: str
+    hyper_params: dict[str, Any]
+    actors: list[str]
+    emotion_names: list[str]
+    zero_emotion: str | None
+    default_emotion: str
+    channels: list[str]
+    channel_sizes: dict[str, dict[str, int]]
+    fps: float
+    audio_params: dict[str, int]
+    audio_method: str
+    rescale: bool
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def emotion_inputs(self) -> list[str]:
+        """The emotions of the deployed network's input, in order.
+
+        The runtime refuses a model without any, so that a network that knows none gets one, which has no effect.
+        """
+        return list(self.emotion_names) or [self.zero_emotion or self.default_emotion]
+
+    @property
+    def explicit_len(self) -> int:
+        """Values of the network's explicit condition: emotions, then one per actor when there are several."""
+        return len(self.emotion_names) + (len(self.actors) if len(self.actors) > 1 else 0)
+
+    @property
+    def max_sizes(self) -> dict[str, int]:
+        """{channel: number of values} of the network's output: the largest over actors, in network order."""
+        return {channel: max(self.channel_sizes[a][channel] for a in self.actors) for channel in self.channels}
+
+    def at_rest(self, actor: str) -> list[str]:
+        """Channels (of the data set: skin_coeffs, tongue_coeffs, jaw, eye) of which an actor has no data: they do not move."""
+        return list(self.extra.get("absent", {}).get(actor, []))
+
+    def actor_vector(self, actor: str) -> np.ndarray:
+        """(A,) one-hot float32 of an actor; (0,) when the network knows only one."""
+        if actor not in self.actors:
+            raise UserError(f"ACTOR_NAME {actor!r}: this training run knows {', '.join(self.actors)}")
+        if len(self.actors) == 1:
+            return np.zeros(0, np.float32)
+        return np.eye(len(self.actors), dtype=np.float32)[self.actors.index(actor)]
+
+    def emotion_vector(self, label: EmotionLabel) -> np.ndarray:
+        """(E,) float32 for an emotion's name, {name: weight}, a list of E weights, or None for the default emotion.
+
+        E counts `emotion_inputs`. Raises UserError naming the known emotions.
+        """
+        if label is None:
+            label = self.default_emotion
+        if isinstance(label, str):
+            label = {label: 1.0}
+        if isinstance(label, Mapping):
+            return self._mixed_emotion(label)
+        vector = np.asarray(label, dtype=np.float32)
+        if vector.shape != (len(self.emotion_inputs),) or not np.isfinite(vector).all():
+            raise UserError(
+                f"EMOTION_LABEL {list(label)!r}: give {len(self.emotion_inputs)} finite weights, in the order "
+                + ", ".join(self.emotion_inputs)
+            )
+        return vector
+
+    def _mixed_emotion(self, weights: Mapping[str, float]) -> np.ndarray:
+        vector = np.zeros(len(self.emotion_inputs), np.float32)
+        known = ([self.zero_emotion] if self.zero_emotion is not None else []) + list(self.emotion_names)
+        for name, weight in weights.items():
+            if name not in known:
+                near = difflib.get_close_matches(str(name), known, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise UserError(f"EMOTION_LABEL {name!r} is not an emotion of this network ({', '.join(known)}){hint}")
+            if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
+                raise UserError(f"EMOTION_LABEL {name!r}: weight {weight!r} is not a finite number")
+            if name != self.zero_emotion:
+                vector[self.emotion_names.index(name)] = weight
+        return vector
+
+
+class PreprocFiles(Protocol):
+    """What a training run keeps of a preproc run."""
+
+    @property
+    def network_data(self) -> dict[str, np.ndarray]: ...
+    @property
+    def data_info(self) -> dict[str, Any]: ...
+    @property
+    def mean_geometry(self) -> np.ndarray: ...
+    @property
+    def blendshapes(self) -> dict[str, dict[str, Path]]: ...
+    @property
+    def topology(self) -> Topology: ...
+
+
+@dataclass(frozen=True)
+class ActorData:
+    """One actor's geometry and scales.
+
+    `network_data`: the arrays of network_data.npz, float32 in data units. `data_info`: its JSON. `mean_geometry`: (C,)
+    normalised. `blendshapes`: {"skin" or "tongue": {"config": path, "data": path}}, only what the actor has. `topology`:
+    the meshes' faces, as far as they are known.
+    """
+
+    actor: str
+    network_data: dict[str, np.ndarray]
+    data_info: dict[str, Any]
+    mean_geometry: np.ndarray
+    blendshapes: dict[str, dict[str, Path]]
+    topology: Topology = field(default_factory=Topology)
+
+    @property
+    def result_sizes(self) -> dict[str, int]:
+        """{channel: values} of an exported regression network of this actor, in the runtime's order."""
+        info = self.data_info
+        return {
+            "skin_coeffs": int(info["num_shapes_skin"]),
+            "tongue_coeffs": int(info["num_shapes_tongue"]),
+            "jaw": 3 * int(info["num_keypoints_jaw"]),
+            "eye": 2 * int(info["num_angles_eye"]),
+        }
+
+    @property
+    def channel_scales(self) -> dict[str, float]:
+        """{channel: scale}: what a rescaled target channel was divided by."""
+        skin, tongue = float(self.data_info["scale_skin"]), float(self.data_info["scale_tongue"])
+        return {
+            "skin_coeffs": skin,
+            "tongue_coeffs": tongue,
+            "skin_pose": skin,
+            "tongue_pose": tongue,
+            "jaw": float(self.data_info["scale_jaw"]),
+            "eye": float(self.data_info["scale_eye"]),
+        }
+
+
+@dataclass(frozen=True)
+class TrainRun:
+    """A finished training run on disk. Arrays are read when asked for.
+
+    `faces` {actor: faces of the meshes} and `blendshapes` {actor: as in ActorData} go before those that the run keeps.
+    """
+
+    path: Path
+    spec: NetworkSpec
+    faces: Mapping[str, Topology] = field(default_factory=dict)
+    blendshapes: Mapping[str, dict[str, dict[str, Path]]] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The full run name."""
+        return self.path.name
+
+    @property
+    def weights(self) -> Path:
+        """Where the network's weights are."""
+        return self.path / WEIGHTS_FILE
+
+    @property
+    def one_folder(self) -> bool:
+        """Whether all actors share one exported network."""
+        return len(self.spec.actors) == 1 or self.spec.network_type != "regression"
+
+    def export_folder(self, actor: str) -> Path:
+        """The folder of the exported network that animates `actor`."""
+        return self.path / "deploy" if self.one_folder else self.path / "deploy" / actor
+
+    def actor(self, name: str) -> ActorData:
+        """An actor's data from the run's own copies. Raises UserError when the run does not know the actor."""
+        if name not in self.spec.actors:
+            raise UserError(f"actor {name!r}: training run {self.name} knows {', '.join(self.spec.actors)}")
+        data = _read_actor(self.path / "actors" / name, name)
+        blendshapes = {**data.blendshapes, **self.blendshapes.get(name, {})}
+        return replace(data, topology=self.faces.get(name) or data.topology, blendshapes=blendshapes)
+
+    def emotion_db(self, actor: str) -> EmotionDB:
+        """The implicit emotions of an actor's shots. Raises UserError when the run was not exported."""
+        path = self.export_folder(actor) / EMOTION_DB_FILE
+        if not path.is_file():
+            raise UserError(f"training run {self.name}: {external_path(path)} is missing; train again")
+        with undamaged(self.name):
+            return read_emotion_db(path)
+
+    def config(self, kind: str) -> dict[str, Any] | None:
+        """The resolved config section that the run was made with, or None when it had none of that kind."""
+        return read_config_json(self.path, kind)
+
+
+@contextmanager
+def undamaged(run_name: str) -> Iterator[None]:
+    """A file that is no longer what the run wrote is told as the user's: it was cut short, edited or copied by halves."""
+    try:
+        yield
+    except ValueError as error:
+        raise UserError(f"training run {run_name} is damaged: {error}; copy it anew or train again") from error
+
+
+def write_train_run(folder: Path, spec: NetworkSpec, preproc_runs: Mapping[str, PreprocFiles]) -> TrainRun:
+    """Write the network's description and copy every actor's data into the run; returns the run.
+
+    Raises ValueError when an actor of the spec has no preproc run.
+    """
+    missing = [actor for actor in spec.actors if actor not in preproc_runs]
+    if missing:
+        raise ValueError(f"no preproc run given for actor {', '.join(missing)}")
+    for actor in spec.actors:
+        _write_actor(folder / "actors" / actor, actor, preproc_runs[actor])
+    write_json(folder / SPEC_FILE, asdict(spec))
+    return TrainRun(folder, spec)
+
+
+def load_train_run(path: Path) -> TrainRun:
+    """Open a training run. Raises UserError when the folder is not one or was made by another version."""
+    file = path / SPEC_FILE
+    if not file.is_file():
+        raise UserError(f"{external_path(path)} is not a training run: {SPEC_FILE} is missing")
+    with undamaged(path.name):
+        values = read_json(file)
+    known = {f.name for f in fields(NetworkSpec)}
+    required = known - {"extra"}
+    if not isinstance(values, dict) or required - values.keys() or values.keys() - known:
+        odd = sorted(required ^ (set(values) - {"extra"})) if isinstance(values, dict) else ["not an object"]
+        raise UserError(f"{external_path(file)}: made by another version (differs in {', '.join(odd)}); train again")
+    actors = values["actors"]
+    if not isinstance(actors, list) or not all(isinstance(a, str) and PurePath(a).name == a != ".." for a in actors):
+        raise UserError(f"{external_path(file)}: actors {actors!r} are not names")
+    return TrainRun(path, NetworkSpec(**values))
+
+
+def float32_arrays(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same arrays as little-endian float32 in C order, which is all that the runtime's reader understands."""
+    return {name: np.require(array, dtype="<f4", requirements=["C"]) for name, array in arrays.items()}
+
+
+def _write_actor(folder: Path, actor: str, preproc: PreprocFiles) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_npz(folder / "network_data.npz", float32_arrays(preproc.network_data))
+    write_json(folder / "data_info.json", preproc.data_info)
+    write_npy(folder / "mean_geometry.npy", np.asarray(preproc.mean_geometry, dtype=np.float32))
+    for part, files in preproc.blendshapes.items():
+        for kind, name in _blendshape_names(part, actor).items():
+            with atomic(folder / name) as temporary:
+                shutil.copyfile(files[kind], temporary)
+    if preproc.topology:
+        write_topology(folder / TRIANGLES_FILE, preproc.topology)
+
+
+def _read_actor(folder: Path, actor: str) -> ActorData:
+    try:
+        network_data = read_npz(folder / "network_data.npz")
+        data_info = read_json(folder / "data_info.json")
+        mean_geometry = np.array(read_npy(folder / "mean_geometry.npy"))
+        counts = (int(data_info[f"num_verts_{mesh}"]) for mesh in ("skin", "tongue"))
+        topology = read_topology(folder / TRIANGLES_FILE, *counts)
+    except FileNotFoundError as error:
+        raise UserError(f"training run is incomplete: {external_path(error.filename)} is missing") from error
+    except (ValueError, KeyError) as error:
+        raise UserError(f"training run is damaged: {error}") from error
+    blendshapes = {}
+    for part in ("skin", "tongue"):
+        files = {kind: folder / name for kind, name in _blendshape_names(part, actor).items()}
+        if all(path.is_file() for path in files.values()):
+            blendshapes[part] = files
+    return ActorData(actor, network_data, data_info, mean_geometry, blendshapes, topology)
+
+
+def _blendshape_names(part: str, actor: str) -> dict[str, str]:
+    return {"config": f"bs_{part}_config_{actor}.json", "data": f"bs_{part}_{actor}.npz"}

@@ -1,7 +1,0 @@
-"""Deployed models in Python with nothing but NumPy, onnxruntime and soundfile: whole files, or sound as it arrives."""
-
-from audio2face.standalone.animation import Animation
-from audio2face.standalone.model import Model, load_model
-from audio2face.standalone.session import Session, feed_together, finish_together
-
-__all__ = ["Animation", "Model", "Session", "feed_together", "finish_together", "load_model"]

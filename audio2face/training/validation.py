@@ -1,0 +1,106 @@
+"""How a model under training does on clips that it never sees. Nothing here draws from a random source or changes a state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from audio2face.evaluation.mouth import mouth_opening_correlation, mouth_opening_error_mm, mouth_opening_relative_error
+from audio2face.models.common.vertex_distances import LargestDistance, VertexDistances
+from audio2face.models.regression.data import ENCODE_BATCH, WindowData
+from audio2face.models.regression.method import RegressionMethod
+from audio2face.problems import UserError
+from audio2face.training.losses import Losses, mse
+
+Validate = Callable[[], dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How to measure a model under training, and which of the measurements tells its best weights."""
+
+    measure: Validate
+    metric: str
+
+
+def choose_metric(chosen: str | None, measured: Sequence[str]) -> str:
+    """BEST_METRIC, or the first of what is measured. Raises UserError when it is not measured."""
+    if chosen is not None and chosen not in measured:
+        raise UserError(
+            f"BEST_METRIC = {chosen!r} is not measured here, only {', '.join(measured)}: see the warnings above"
+        )
+    return chosen or measured[0]
+
+
+def regression_validation(
+    method: RegressionMethod,
+    data: WindowData,
+    pairs: VertexDistances | None,
+    lips: LargestDistance | None,
+    units_per_metre: float,
+) -> Validate:
+    """Measures on the rows of `data`: mean squared error, the error of `lips`, the mouth's opening between `pairs`.
+
+    The implicit emotion of a frame that was not trained on is unknown: the mean of the trained ones takes its place.
+    """
+
+    @torch.no_grad()
+    def validate() -> dict[str, float]:
+        prediction = predict_rows(method, data)
+        target = data.target[0]
+        values = {"MSE": float(mse(prediction, target, data.mask).value)}
+        ids, mm = data.actor_id[data.clip_of_row], 1000 / units_per_metre
+        if lips is not None:
+            apart = lips(method.skin(prediction, ids) - method.skin(target, ids), ids)
+            values["lip_vertex_error_mm"] = float(apart.mean()) * mm
+        if pairs is None:
+            return values
+        ours, true = (_opening(method, pairs, x, ids) for x in (prediction, target))
+        trained = method.data
+        rest = float(_opening(method, pairs, trained.target[0], trained.actor_id[trained.clip_of_row]).mean())
+        return {
+            **values,
+            "mouth_opening_correlation": mouth_opening_correlation(true.numpy(), ours.numpy()),
+            "mouth_opening_error_mm": mouth_opening_error_mm(true.numpy(), ours.numpy(), mm),
+            "mouth_opening_relative_error": mouth_opening_relative_error(true.numpy(), ours.numpy(), rest),
+        }
+
+    return validate
+
+
+def loss_validation(loss: Callable[[Any, float], Losses], batches: Callable[[], Iterable[Any]]) -> Validate:
+    """Means of a method's loss terms over `batches()`, which must be the same at every call."""
+
+    @torch.no_grad()
+    def validate() -> dict[str, float]:
+        found = [loss(batch, 0.0) for batch in batches()]
+        terms = {name: sum(float(x.terms[name]) for x in found) / len(found) for name in found[0].terms}
+        return {**terms, "total": sum(float(x.total) for x in found) / len(found)}
+
+    return validate
+
+
+@torch.no_grad()
+def predict_rows(method: RegressionMethod, data: WindowData) -> Tensor:
+    """The network's output (n, C) for all rows of the data, with the mean implicit emotion."""
+    return torch.cat([_predict(method, data, rows) for rows in torch.arange(data.num_rows).split(ENCODE_BATCH)])
+
+
+def _predict(method: RegressionMethod, data: WindowData, rows: Tensor) -> Tensor:
+    """The network's output (n, C) for rows (n,) of the data."""
+    network, rows = method.model.network, rows.to(data.device)
+    if data.features is not None:
+        features = {name: x[0, rows].float() for name, x in data.features.items()}
+    else:
+        features = network.features(data.windows(torch.zeros_like(rows), rows))
+    implicit = method.model.implicit.mean(dim=0).expand(len(rows), -1)
+    return network.decode(features, implicit, data.explicit[data.clip_of_row[rows]])[0]
+
+
+def _opening(method: RegressionMethod, pairs: VertexDistances, values: Tensor, actor_ids: Tensor) -> Tensor:
+    """Mean opening of the lips (n,) in data units, on the CPU, of (n, C)."""
+    return pairs(method.skin(values, actor_ids), actor_ids).mean(dim=1).cpu()

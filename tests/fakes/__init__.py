@@ -1,0 +1,1 @@
+"""Made-up machines, data sets, runs and models that tests share."""

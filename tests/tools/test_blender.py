@@ -1,0 +1,146 @@
+"""The scripts for Blender, run in a real Blender: the pip package bpy, in this Python or in A2F_BLENDER_PYTHON's."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from audio2face.formats import read_animation
+from audio2face.formats.gltf import write_gltf
+from audio2face.formats.rig import read_rig_file
+from audio2face.formats.scene import MorphMesh
+from audio2face.formats.sound import read_sound
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "tools/blender"
+SCRIPT, TO_FBX = SCRIPTS / "export_face_data.py", SCRIPTS / "export_fbx.py"
+PYTHON = os.environ.get("A2F_BLENDER_PYTHON") or (sys.executable if importlib.util.find_spec("bpy") else None)
+
+
+needs_blender = pytest.mark.skipif(PYTHON is None, reason="needs bpy, or A2F_BLENDER_PYTHON (a Python with bpy)")
+
+
+def run(*arguments):
+    return subprocess.run([PYTHON, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.slow
+@needs_blender
+def test_a_scene_of_known_motion(tmp_path):
+    home = tmp_path / "anna"
+    scene = Path(__file__).parents[1] / "fakes/blender_scene.py"
+    done = run(scene, SCRIPT, home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert 'CACHE_FPS = {"anna": 30}' in done.stdout
+    points = np.load(home / "points.npy")
+    index = np.arange(1, 9)[:, None]
+
+    def y_up(vectors):
+        return np.stack([vectors[..., 0], vectors[..., 2], -vectors[..., 1]], axis=-1) * 100
+
+    rest = np.load(home / "geom/skin/neutral_pose.npy")
+    np.testing.assert_allclose(rest, y_up(points), atol=1e-4)
+    rig = read_rig_file(home / "bs_data/bs_skin.npz").meshes[0]
+    assert rig.target_names == ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight")
+    opening = y_up(np.array([0, 0, -0.01]) * index)
+    np.testing.assert_allclose(rig.targets[0], opening, atol=1e-4)
+    closing = y_up(np.array([-0.01, -0.01, 0]) * index)
+    np.testing.assert_allclose(np.load(home / "geom/skin/eye_close_pose_delta.npy"), closing, atol=1e-4)
+    # the head's motion is taken out: only the mouth opens, evenly
+    skin = np.load(home / "cache/skin/s2_joy/s2_joy.npy")
+    share = (np.arange(6, 12) / 11)[:, None, None]
+    np.testing.assert_allclose(skin, rest + share * opening, atol=2e-3)
+    swaying = read_animation(home / "cache/skin/swaying/swaying.pc2").frames
+    assert len(swaying) == 12 and np.abs(swaying[-1] - skin[-1]).max() > 0.5
+    assert np.load(home / "geom/skin/triangles.npy").shape == (3, 3)
+    lists = json.loads((home / "geom/skin/lip_dist_vertex_list.json").read_text())
+    assert set(lists["upper"]) == {0, 1} and rest[lists["upper"][0], 0] >= rest[lists["upper"][1], 0]
+    assert np.load(home / "geom/skin/prune_mask.npy").tolist() == [4, 5]
+    # the jaw's bone turns by 20 degrees, the right eye down or up, the left one to a side
+    with (
+        np.load(home / "xform/jaw_keypoints_cache_all.npz") as jaw,
+        np.load(home / "xform/eye_rotations_all.npz") as eye,
+    ):
+        assert set(jaw) == set(eye) == {"s1_neutral", "s2_joy"}
+        tip = np.load(home / "xform/jaw_keypoints_neutral.npy")[0]
+        assert jaw["s2_joy"].shape == (6, 5, 3)
+        travelled = np.linalg.norm(jaw["s2_joy"][-1, 0])
+        assert travelled == pytest.approx(2 * 4 * np.sin(np.deg2rad(10)), rel=1e-3), tip  # the tip, 4 cm from the hinge
+        right, left = eye["s2_joy"][-1]
+        assert abs(right[0]) == pytest.approx(10, abs=0.1) and abs(right[1]) < 0.1
+        assert abs(left[1]) == pytest.approx(15, abs=0.1) and abs(left[0]) < 0.1
+    if not (home / "audio").exists():
+        pytest.skip("this Blender has no sound; all else is right")
+    samples, rate = read_sound(home / "audio/s1_neutral.wav")
+    assert rate == 48000 and len(samples) / rate == pytest.approx(0.2, abs=0.02) and np.abs(samples).max() > 0.1
+
+
+def morphing(name, vertices, names, frames, rng):
+    """A strip of triangles whose weights leave 0 … 1, in centimetres."""
+    rest = rng.uniform(-10, 10, (vertices, 3)).astype(np.float32)
+    triangles = np.arange(vertices - 2)[:, None] + [0, 1, 2]
+    targets = rng.uniform(-2, 2, (len(names), vertices, 3)).astype(np.float32)
+    return MorphMesh(name, rest, triangles, targets, names, rng.uniform(-0.3, 1.4, (frames, len(names))).astype("f4"))
+
+
+@pytest.mark.slow
+@needs_blender
+@pytest.mark.parametrize(
+    ("fps", "unit", "in_a_metre"), [(60.0, "cm", 100.0), (30.0, "m", 1.0), (24000 / 1001, "cm", 100.0)]
+)
+def test_fbx_holds_what_the_gltf_file_held(tmp_path, fps, unit, in_a_metre):
+    rng, frames = np.random.default_rng(5), 20
+    meshes = [morphing("skin", 40, ("jawOpen", "mouthFunnel", "eyeBlink_L"), frames, rng)]
+    meshes.append(morphing("tongue", 12, ("tongue_up",), frames, rng))
+    write_gltf(tmp_path / "hello.glb", meshes, fps, 100.0)
+    done = run(TO_FBX, tmp_path / "hello.glb", "--unit", unit)
+    assert done.returncode == 0 and "4 shape keys, 20 frames" in done.stdout, done.stdout + done.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["hello.fbx", "hello.glb"]
+    done = run(
+        Path(__file__).parents[1] / "fakes/blender_fbx.py", tmp_path / "hello.fbx", tmp_path / "found.npz", frames
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = np.load(tmp_path / "found.npz")
+    assert found["unit"] == 100.0 / in_a_metre and found["up"] == 1 and found["takes"] == 1
+    assert found["fps"] == pytest.approx(fps, rel=1e-4)
+    for mesh in meshes:
+        size = np.linalg.norm(np.ptp(mesh.rest, axis=0))
+        assert found[f"names_{mesh.name}"].tolist() == list(mesh.target_names)
+        np.testing.assert_allclose(found[f"values_{mesh.name}"], mesh.weights, atol=1e-5)
+        # on disk: y up, in the unit asked for, objects neither moved, turned nor scaled
+        written = found[f"written_{mesh.name}"] * 100 / in_a_metre
+        np.testing.assert_allclose(written, mesh.rest, atol=1e-5 * size)
+        assert np.allclose(found[f"Translation_{mesh.name}"], 0) and np.allclose(found[f"Rotation_{mesh.name}"], 0)
+        assert np.allclose(found[f"Scaling_{mesh.name}"], 1)
+        # as Blender shows it: z up, in metres
+        x, y, z = np.moveaxis(mesh.rest + np.tensordot(mesh.weights, mesh.targets, 1), -1, 0) / 100
+        expected = np.stack([x, -z, y], axis=-1)
+        np.testing.assert_allclose(found[f"places_{mesh.name}"], expected, atol=1e-4 * size / 100)
+
+
+@pytest.mark.slow
+@needs_blender
+def test_fbx_mistakes_are_told_in_a_line(tmp_path):
+    (tmp_path / "a.glb").write_bytes(b"glTF and no more")
+    rest = np.zeros((3, 3), np.float32) + np.eye(3, dtype="f4")
+    still = MorphMesh("skin", rest, np.array([[0, 1, 2]]), np.zeros((0, 3, 3), "f4"), (), np.zeros((5, 0), "f4"))
+    write_gltf(tmp_path / "still.glb", [still], 30.0)
+    for given, told in (
+        (["none.glb"], "no such file"),
+        (["a.obj"], "expected .glb"),
+        (["a.glb"], "not a glTF file"),
+        (["still.glb"], "no animation in it"),
+        (["still.glb", "nowhere/b.fbx"], "no such folder"),
+    ):
+        done = run(TO_FBX, *[tmp_path / name for name in given])
+        assert done.returncode == 1 and told in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert not list(tmp_path.glob("*.fbx*"))
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS.glob("*.py")), ids=lambda path: path.name)
+def test_the_scripts_are_valid_python(script):
+    compile(script.read_text(), str(script), "exec")

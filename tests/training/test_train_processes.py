@@ -1,0 +1,216 @@
+"""Processes that the commands start: command lines, what they leave word of, many actors at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from fakes import diffusion as fake_diffusion
+
+from audio2face import runtime
+from audio2face.commands import preproc_actors, train
+from audio2face.config import section_from_values
+from audio2face.problems import UserError
+from audio2face.runs.preproc_run import load_preproc_run
+from audio2face.training import launch as train_processes
+from audio2face.training import precision as speed
+
+STARTER = """
+import json, os, signal, sys, time
+folder, kind = sys.argv[1], sys.argv[2]
+def say(rank, **outcome):
+    json.dump(outcome, open(f"{folder}/outcome_{rank}.json", "w"))
+if kind == "done":
+    say(0, run="one"), say(1, run="one")
+elif kind == "mistake":
+    say(1, error=["a", "b"]), sys.exit(2)
+elif kind == "dead":
+    say(1, run="one"), sys.exit(1)
+elif kind == "waits":
+    signal.signal(signal.SIGINT, lambda *_: (say(0, stopped="one"), os._exit(0)))
+    open(f"{folder}/0.pid", "w").write(str(os.getpid()))
+    time.sleep(30)
+"""
+
+
+@pytest.fixture
+def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torchrun is a small script; the config's name says what its processes do."""
+    argv = lambda folder, config, resume, count: [sys.executable, "-c", STARTER, str(folder), config]  # noqa: E731
+    monkeypatch.setattr(train_processes, "torchrun_arguments", argv)
+
+
+def test_outcomes_of_processes_become_those_of_the_command(pretend: None) -> None:
+    assert train_processes.train_together("done", None, 2) == "one"
+    with pytest.raises(UserError) as error:
+        train_processes.train_together("mistake", None, 2)
+    assert list(error.value.lines) == ["a", "b"]
+    with pytest.raises(RuntimeError, match="a training process failed"):
+        train_processes.train_together("dead", None, 2)
+
+
+def test_an_interrupt_reaches_the_first_process(pretend: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Path] = []
+    plain = train_processes._wait
+
+    def wait(process: Any, folder: Path) -> bool:
+        def interrupt() -> None:
+            while not (folder / "0.pid").exists() or not (folder / "0.pid").read_text():
+                time.sleep(0.02)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=interrupt).start()
+        found.append(folder)
+        return plain(process, folder)
+
+    monkeypatch.setattr(train_processes, "_wait", wait)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        train_processes.train_together("waits", None, 2)
+    assert stopped.value.args == ("one",) and not found[0].exists()
+
+
+def test_torchrun_gets_the_processes_and_their_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    argv = train_processes.torchrun_arguments(Path("/tmp/x"), "my-project", "latest", 3)
+    assert argv[:3] == [sys.executable, "-m", "torch.distributed.run"] and "--nproc-per-node=3" in argv
+    assert argv[-4:] == ["audio2face.training.launch", "/tmp/x", "my-project", "latest"]
+    monkeypatch.setattr(train_processes, "num_cores", lambda: 8)
+    assert train_processes.environment(3, {})["OMP_NUM_THREADS"] == "2"
+    assert train_processes.environment(3, {"OMP_NUM_THREADS": "5"})["OMP_NUM_THREADS"] == "5"
+
+
+def test_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def chosen(wanted: int | None, devices: int, **environ: str) -> int:
+        with monkeypatch.context() as patch:
+            patch.setattr(runtime, "num_devices", lambda: devices)
+            patch.setattr(train, "num_cores", lambda: 4)
+            for key, value in environ.items():
+                patch.setenv(key, value)
+            section = SimpleNamespace(NUM_PROCESSES=wanted, BATCH_SIZE=4)
+            return train.num_processes(section)  # type: ignore[arg-type]
+
+    assert (chosen(None, 0), chosen(None, 1), chosen(None, 8), chosen(2, 8), chosen(3, 0)) == (1, 1, 4, 2, 3)
+    with pytest.raises(UserError, match=r"NUM_PROCESSES = 5, but PyTorch can use 4 CPU core"):
+        chosen(5, 0)
+    with pytest.raises(UserError, match=r"NUM_PROCESSES = 5, but PyTorch can use 2 GPU"):
+        chosen(5, 2)
+    there = {"RANK": "0", "WORLD_SIZE": "4", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}
+    there |= {"MASTER_ADDR": "here", "MASTER_PORT": "1", "TORCHELASTIC_RUN_ID": "x"}
+    assert chosen(None, 8, **there) == chosen(2, 8, **there) == 1
+    with pytest.raises(UserError, match=r"torchrun has started 2 process"):
+        chosen(4, 8, **there)
+
+
+def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    section = section_from_values("train", {"COMPILE": True, "PRECISION": "bf16"})
+    monkeypatch.setattr(speed, "has_compiler", lambda: True)
+    assert speed.build_speed(section) == speed.Speed(bf16=True, compile=True)
+    monkeypatch.setattr(speed, "has_compiler", lambda: False)
+    with pytest.raises(UserError, match="COMPILE needs a C[+][+] compiler"):
+        speed.build_speed(section)
+    assert speed.build_speed(section_from_values("train", {})) == speed.IN_FULL
+
+
+def test_advice_names_only_what_is_not_done_yet() -> None:
+    cpu = torch.device("cpu")
+    example = section_from_values("train", {"NETWORK_TYPE": "diffusion"})
+    advice = "; ".join(speed.build_advice(example, cpu))
+    for key in ("diffusion_rnn_pca", "freeze_audio_encoder", "PRECISION", "a GPU", "NUM_EPOCHS than 400"):
+        assert key in advice
+    quick = {"NETWORK_TYPE": "diffusion", "NETWORK_NAME": "diffusion_rnn_pca", "PRECISION": "bf16"}
+    quick["NETWORK_HYPER_PARAMS"] = {"freeze_audio_encoder": True}
+    assert len(speed.build_advice(section_from_values("train", quick), torch.device("cuda"))) == 1  # fewer epochs
+    regression = "; ".join(speed.build_advice(section_from_values("train", {"NETWORK_TYPE": "regression"}), cpu))
+    assert "diffusion" not in regression and "w2v_freeze" not in regression and "PRECISION" in regression
+    too_large = speed.build_advice(section_from_values("train", {"NETWORK_TYPE": "regression"}), cpu, False)
+    assert "FEATURE_CACHE_GB" not in regression and "FEATURE_CACHE_GB" in "; ".join(too_large)
+
+
+@pytest.mark.parametrize(("scaling", "factor"), [("none", 1.0), ("sqrt", 2.0), ("linear", 4.0)])
+def test_learning_rate_follows_the_batch(scaling: str, factor: float) -> None:
+    keys = {"LEARNING_RATE": 1e-3, "LEARNING_RATE_SCALING": scaling, "LEARNING_RATE_BATCH_SIZE": 8}
+    regression = section_from_values("train", {**keys, "BATCH_SIZE": 32})
+    keys |= {"NETWORK_TYPE": "diffusion", "BATCH_SIZE": 16, "GRADIENT_ACCUMULATION_STEPS": 2}
+    for section in (regression, section_from_values("train", keys)):
+        assert speed.learning_rate(section) == pytest.approx(1e-3 * factor)
+
+
+def test_as_many_actors_at_once_as_cores_and_memory_allow() -> None:
+    count = preproc_actors.how_many_at_once
+    assert [count(5, 8, 100.0, 2.0), count(9, 4, 100.0, 2.0), count(9, 8, 7.0, 2.0)] == [5, 4, 3]
+    assert count(3, 2, 0.5, 2.0) == 1 and count(3, 2, None, 2.0) == 2
+
+
+def test_every_actor_is_tried_and_all_that_is_wrong_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_diffusion.write_project(tmp_path, "diffusion_rnn_pca", ("ann", "bob"))
+    fake_diffusion.use_project(tmp_path, monkeypatch)
+    (tmp_path / "datasets/bob/audio").rename(tmp_path / "datasets/bob/elsewhere")
+    with pytest.raises(UserError) as error:
+        preproc_actors.run("tiny", [])
+    assert error.value.lines and all(line.startswith("bob: AUDIO_ROOT") for line in error.value.lines)
+    (run,) = (tmp_path / "workspace/output_preproc").iterdir()
+    assert load_preproc_run(run).actor == "ann"
+    assert "ann: " in capsys.readouterr().out
+    with pytest.raises(UserError) as error:
+        preproc_actors.run("tiny", ["ann", "eve", "joe"])
+    assert len(error.value.lines) == 2
+
+
+def test_a_project_of_one_actor_needs_no_further_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    section = SimpleNamespace(ACTOR_NAMES=["ann"])
+    monkeypatch.setattr(preproc_actors, "load_config", lambda *_: {"dataset": section, "preproc": None})
+    monkeypatch.setattr(preproc_actors.preproc, "run", lambda *arguments: str(arguments))
+    assert preproc_actors.run("tiny", [], cache=False) == ["('tiny', 'ann', False)"]
+
+
+@pytest.mark.slow
+def test_two_processes_train_export_and_stop_through_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole path: a run of two processes, one that is gone on with by a single process, and one that loses a process."""
+    fake_diffusion.write_project(tmp_path, "diffusion_rnn_pca", ("ann", "bob"), NUM_PROCESSES=2, BATCH_SIZE=3)
+    fake_diffusion.use_project(tmp_path, monkeypatch)
+    monkeypatch.setattr(train, "num_cores", lambda: 2)
+    preproc_actors.run("tiny", [])
+    run = train.run("tiny")
+    folder = tmp_path / "workspace/output_train" / run
+    assert (folder / "weights.pth").is_file() and (folder / "deploy/network.onnx").is_file()
+    assert (folder / "log.log").read_text().count("training run:") == 1
+    fake_diffusion.write_project(
+        tmp_path, "diffusion_rnn_pca", ("ann", "bob"), NUM_PROCESSES=2, BATCH_SIZE=3, NUM_EPOCHS=10000, LOG_PERIOD=1
+    )
+    argv = [sys.executable, "-m", "runners.run_train", "tiny"]
+    (tmp_path / "temporary").mkdir()
+    environ = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
+    process = subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    while " step 3/" not in process.stdout.readline():
+        assert process.poll() is None
+    (second,) = (tmp_path / "temporary").glob("a2f_train_*/1.pid")
+    os.kill(int(second.read_text()), signal.SIGKILL)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1 and "a training process failed" in out
+
+
+def test_a_process_number_is_there_in_full_or_not_at_all(tmp_path, monkeypatch):
+    write = Path.write_text
+
+    def slowly(path, text, **options):
+        write(path, text[:1], **options)
+        assert all(file.read_text() == str(os.getpid()) for file in tmp_path.glob("*.pid"))
+        return write(path, text, **options)
+
+    monkeypatch.setattr(Path, "write_text", slowly)
+    monkeypatch.setattr(train, "run", lambda *_: "one")
+    assert train_processes.main([str(tmp_path), "tiny"]) == 0
+    assert (tmp_path / "0.pid").read_text() == str(os.getpid())
