@@ -149,7 +149,9 @@ def _read(source: str, settings: Mapping[str, Any], use: Use, **where: Any) -> A
         )
     missing = [name for name in sorted(found["missing_keys"]) if not name.endswith(NOT_USED)]
     faults = [f"{name} missing" for name in missing]
-    faults += [f"{name} {list(theirs)} in place of {list(ours)}" for name, theirs, ours in found["mismatched_keys"]]
+    faults += [
+        f"{name} {list(theirs)} in place of {list(ours)}" for name, theirs, ours in sorted(found["mismatched_keys"])
+    ]
     what = f"{use.key}: {source} is a {values['model_type']} model"
     if faults and all(name.startswith(HEAD) for name in missing) and not found["mismatched_keys"]:
         raise UserError(
