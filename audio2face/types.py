@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+SAMPLE_RATE = 16000  # of all sound that a network is given
+
 
 @dataclass(frozen=True)
 class Shot:

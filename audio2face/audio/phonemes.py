@@ -18,13 +18,13 @@ import numpy as np
 
 from audio2face.paths import local_path
 from audio2face.problems import UserError
+from audio2face.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
     import torch
 
 logger = logging.getLogger(__name__)
 
-SAMPLE_RATE = 16000
 CHUNK = 20 * SAMPLE_RATE  # longer sound is heard piece by piece (attention grows with the square; hama stops at 30 s)
 SHORTEST = SAMPLE_RATE // 5  # shorter sound is padded with silence
 CONTEXT = SAMPLE_RATE  # what a piece hears of its neighbours

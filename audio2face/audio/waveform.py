@@ -11,9 +11,8 @@ import numpy as np
 
 from audio2face.formats.sound import read_sound
 from audio2face.problems import UserError
-from audio2face.types import Waveform
+from audio2face.types import SAMPLE_RATE, Waveform
 
-SAMPLE_RATE = 16000
 SILENCE = 0.01  # a track whose peak is not above this is not amplified
 
 ZERO_CROSSINGS = 6  # of the sinc on either side of its centre

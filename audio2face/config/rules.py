@@ -16,8 +16,8 @@ from audio2face.config.check import did_you_mean
 from audio2face.config.kinds import BY_ACTOR
 from audio2face.config.nested import NETWORK_METHODS
 from audio2face.respacing import kept_steps, num_kept
+from audio2face.types import SAMPLE_RATE
 
-SAMPLE_RATE = 16000  # of every pretrained encoder
 WHOLE = 1e-4  # frames that a window may differ from a whole number: 29.97 is not quite 30000 / 1001
 
 Found = Iterator[tuple[str, str]]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audio2face.audio.noise import NOISES
+from audio2face.audio.augment import NOISES
 from audio2face.audio.waveform import load_waveform
 
 

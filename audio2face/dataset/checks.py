@@ -23,14 +23,13 @@ from audio2face.postprocess.jaw import key_point_problem
 from audio2face.preproc.blendshapes import ready_blendshapes
 from audio2face.preproc.bundle import RestData
 from audio2face.problems import UserError, raise_problems
-from audio2face.types import Shot
+from audio2face.types import SAMPLE_RATE, Shot
 
 if TYPE_CHECKING:
     from audio2face.config import Section
 
 logger = logging.getLogger(__name__)
 
-MIN_SAMPLE_RATE = 16000
 TOLERATED_SOUND_GAP_S = 0.5
 T = TypeVar("T")
 
@@ -306,8 +305,8 @@ def _check_sound(checks: _Checks, inputs: Inputs) -> None:
             info = checks.read(sound_info, path) if path else None
             if path is None or info is None:
                 continue
-            if info.sample_rate < MIN_SAMPLE_RATE:
-                rates = f"{info.sample_rate} Hz, at least {MIN_SAMPLE_RATE} Hz are needed"
+            if info.sample_rate < SAMPLE_RATE:
+                rates = f"{info.sample_rate} Hz, at least {SAMPLE_RATE} Hz are needed"
                 checks.problems.append(f"AUDIO_ROOT: {external_path(path)}: {rates}")
             gap_s = info.duration_s - shot.num_frames / shot.fps
             if abs(gap_s) > TOLERATED_SOUND_GAP_S:

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from audio2face.audio.waveform import SAMPLE_RATE, SILENCE, cancels
+from audio2face.audio.waveform import SILENCE, cancels
 from audio2face.dataset.clips import TOLERATED_SHORTFALL_S
 from audio2face.doctor.actor_data import Subject, readable, shot_names
 from audio2face.doctor.caches import runs
 from audio2face.doctor.findings import Finding, Reporter
 from audio2face.doctor.sync import frame_levels, speech_energy
 from audio2face.formats.sound import SoundInfo, read_sound, sound_info
-from audio2face.types import Shot
+from audio2face.types import SAMPLE_RATE, Shot
 
 COMMON_RATES = (12.0, 15.0, 23.976, 24.0, 25.0, 29.97, 30.0, 48.0, 50.0, 59.94, 60.0, 120.0)
 QUIET = 0.05  # largest sample of a recording that is too low

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from audio2face.audio.waveform import SAMPLE_RATE, cancels, resample
+from audio2face.audio.waveform import cancels, resample
 from audio2face.doctor.audio import DEAD_CHANNEL
+from audio2face.types import SAMPLE_RATE
 
 LONGEST_GAP = 3  # lost frames in a row that are filled by a straight line
 

@@ -34,8 +34,6 @@ from audio2face.types import Clip, Shot, Waveform
 
 logger = logging.getLogger(__name__)
 
-SAMPLE_RATE = 16000
-
 
 @dataclass(frozen=True)
 class ActorSource:
@@ -292,4 +290,4 @@ def _preproc_run(config_name: str, train: Section, run: TrainRun, actor: str) ->
 def sound_of(clip: Clip) -> Waveform:
     """The clip's whole sound file."""
     assert clip.audio is not None
-    return load_waveform(clip.audio, "w2v", SAMPLE_RATE)
+    return load_waveform(clip.audio, "w2v")

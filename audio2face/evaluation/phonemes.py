@@ -18,7 +18,6 @@ from audio2face.types import Clip
 
 logger = logging.getLogger(__name__)
 
-SAMPLE_RATE = 16000
 FPS = 100.0  # at which the recogniser is asked
 SURE = 0.5
 AROUND_S = (
@@ -68,7 +67,7 @@ class Bilabials:
         if self.listen is None:
             return None
         self.heard += 1
-        return self.listen(load_waveform(clip.audio, "w2v", SAMPLE_RATE).samples)
+        return self.listen(load_waveform(clip.audio, "w2v").samples)
 
     def source(self) -> str:
         """Where the times came from, for the report."""

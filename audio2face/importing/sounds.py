@@ -16,11 +16,11 @@ from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.formats.sound import read_sound, sound_info, wav_chunks
 from audio2face.formats.time_code import DAY, NTSC, elapsed, parse_time_code
 from audio2face.problems import UserError
+from audio2face.types import SAMPLE_RATE
 
 logger = logging.getLogger(__name__)
 
 FILM_SUFFIXES = (".mov", ".mp4", ".m4v", ".mkv", ".webm", ".avi", ".m4a")
-LOWEST_RATE = 16000
 STAMPS_ROUNDED_S = 0.005  # that a film's time stamps are off by: some count milliseconds
 LONGEST_GAP_S = 3600.0
 _BEXT_TIME = 338  # byte of TimeReference in a broadcast wave's chunk
@@ -55,7 +55,7 @@ def sound_problems(path: Path) -> list[str]:
     if info.note:
         logger.warning("%s: %s", path, info.note)
     rate = info.sample_rate
-    return [f"{path}: {rate} Hz is too little; {LOWEST_RATE} Hz at least"] if rate < LOWEST_RATE else []
+    return [f"{path}: {rate} Hz is too little; {SAMPLE_RATE} Hz at least"] if rate < SAMPLE_RATE else []
 
 
 def begin_at(sound: TakeSound, offset_s: float, seconds: float, rate: int | None = None) -> tuple[np.ndarray, int]:
@@ -106,7 +106,7 @@ def _placed(path: Path, frames: Iterable[Any], begin_s: float) -> tuple[np.ndarr
     from av import AudioResampler
 
     blocks: list[np.ndarray] = []
-    rate, end, resampler = LOWEST_RATE, 0, None
+    rate, end, resampler = SAMPLE_RATE, 0, None
     for frame in frames:
         if resampler is None:
             rate = frame.sample_rate

@@ -17,10 +17,9 @@ from audio2face.models.diffusion.schedule import Schedule
 from audio2face.models.regression.data import WindowData
 from audio2face.models.regression.method import RegressionMethod
 from audio2face.training.validation import predict_rows
-from audio2face.types import Clip, Pca
+from audio2face.types import SAMPLE_RATE, Clip, Pca
 
 SECONDS = 4.0
-SAMPLE_RATE = 16000
 Coeffs = Callable[[], np.ndarray]
 
 
@@ -59,7 +58,7 @@ def build_preview(inputs: Inputs, truth: np.ndarray, predict: Coeffs) -> Preview
     actor, files = clip.shot.actor, inputs.files[clip.shot.actor]
     fps, skin = float(inputs.train.TARGET_FPS), inputs.runs[actor].skin
     assert clip.audio is not None
-    samples = load_waveform(clip.audio, "w2v", SAMPLE_RATE).samples
+    samples = load_waveform(clip.audio, "w2v").samples
     begin = round((clip.first + clip.audio_offset) / clip.shot.fps * SAMPLE_RATE)
     sound = samples[max(begin, 0) : begin + round(len(truth) / fps * SAMPLE_RATE)]
     return Preview(

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from audio2face.audio import phonemes
-from audio2face.audio.noise import NOISES
+from audio2face.audio.augment import NOISES
 from audio2face.audio.phonemes import PhonemeModel, hold_spikes, load_phoneme_model
 from audio2face.audio.waveform import cancels, hearing_problems, load_waveform, resample
 from audio2face.audio.windows import cut_windows, frame_times, window_starts

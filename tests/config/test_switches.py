@@ -9,7 +9,7 @@ import pytest
 import torch
 from fakes.diffusion import use_project, write_actor, write_project
 
-from audio2face.audio.streaming import Streaming
+from audio2face.audio.windows import Streaming
 from audio2face.commands import preproc
 from audio2face.config import load_config, section_from_values
 from audio2face.dataset.split import NOTHING_HELD_OUT, held_out_shots
@@ -138,7 +138,7 @@ def test_what_is_measured_on_is_not_augmented(inputs_of, monkeypatch):
     build = diffusion_setup.build_segments
     monkeypatch.setattr(diffusion_setup, "build_segments", lambda *a, **k: made.append(build(*a, **k)) or made[-1])
     augment = {"timeshift": 1.0, "pitch_shift": {"min_semitones": -2, "max_semitones": 2, "p": 0.5}}
-    monkeypatch.setattr("audio2face.audio.pitch.load_pitch_shift", lambda rate: lambda x, semitones: x * 0)
+    monkeypatch.setattr("audio2face.audio.augment.load_pitch_shift", lambda rate: lambda x, semitones: x * 0)
     inputs = inputs_of(AUGMENT=augment)
     inputs = replace(inputs, clips=inputs.clips[:3], validation=inputs.clips[3:])
     diffusion_setup.build(inputs, Runtime(CPU))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from audio2face.audio.streaming import Streaming
+from audio2face.audio.windows import Streaming
 from audio2face.dataset.targets import ShotTargets
 from audio2face.distributed import Processes, join
 from audio2face.face.layout import ChannelLayout

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from audio2face.audio.streaming import Streaming
+from audio2face.audio.windows import Streaming
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.vertex_distances import pair_distances
 from audio2face.models.diffusion.data import CONTEXT, SegmentBatch

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from audio2face.audio.streaming import Streaming
+from audio2face.audio.windows import Streaming
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.audio_context import NEAR, encode_segments, encode_windows, samples_of_frames
 from audio2face.models.common.encoders import pretrained, segments

@@ -119,7 +119,7 @@ def test_muted_clips_hear_faint_noise_and_tracks_can_be_standardised(sounds):
 
 def test_pitch_shift_keeps_the_time():
     pytest.importorskip("python_stretch")
-    from audio2face.audio.pitch import load_pitch_shift
+    from audio2face.audio.augment import load_pitch_shift
 
     shift = load_pitch_shift(16000)
     time = np.arange(32000) / 16000

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio2face.audio.streaming import Streaming
+from audio2face.audio.windows import Streaming
 from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.audio_context import hear_windows

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from audio2face.audio.streaming import Streaming
-from audio2face.models.diffusion.network import HOP, SAMPLE_RATE, DiffusionRNN
+from audio2face.audio.windows import Streaming
+from audio2face.models.diffusion.network import HOP, DiffusionRNN
+from audio2face.types import SAMPLE_RATE
 
 NEAR = 3520  # samples on either side that cover what a step of a local encoder hears: whole steps
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio2face.audio.streaming import Streaming
+from audio2face.audio.windows import Streaming
 from audio2face.config.rules import streaming_entry
 from audio2face.dataset.channels import CHANNELS
 from audio2face.face.layout import ChannelLayout

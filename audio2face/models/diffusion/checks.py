@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audio2face.audio.streaming import Streaming
+from audio2face.audio.windows import Streaming
 from audio2face.config import Section
 from audio2face.config.rules import fitting_window
 from audio2face.models.diffusion.schedule import Schedule, build_schedule

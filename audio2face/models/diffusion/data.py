@@ -23,13 +23,13 @@ from audio2face.face.layout import ChannelLayout
 from audio2face.logs import each
 from audio2face.models.regression.data import ClipConditions
 from audio2face.training.shares import Share
-from audio2face.types import Clip
+from audio2face.types import SAMPLE_RATE, Clip
 
 logger = logging.getLogger(__name__)
 
 Hear = Callable[[Tensor, int, int], Tensor]  # sound (1, CONTEXT + N + CONTEXT), frames, take -> (1, frames, values)
 PitchShift = Callable[[np.ndarray, float], np.ndarray]
-CONTEXT = 16000  # samples of sound kept around a segment for encoders that hear windows
+CONTEXT = SAMPLE_RATE  # samples of sound kept around a segment for encoders that hear windows
 
 
 @dataclass(frozen=True)

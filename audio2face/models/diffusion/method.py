@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from audio2face.audio.streaming import Streaming
+from audio2face.audio.windows import Streaming
 from audio2face.distributed import ALONE, Processes
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.audio_context import encode_segments

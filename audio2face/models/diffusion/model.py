@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from audio2face.audio.streaming import Streaming
+from audio2face.audio.windows import Streaming
 from audio2face.deploy.signature import Signature, diffusion_signature
 from audio2face.face.layout import ChannelLayout
 from audio2face.geometry.pca import padded_bases

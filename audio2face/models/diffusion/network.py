@@ -18,10 +18,10 @@ from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.encoders.segments import build_segment_encoder
 from audio2face.models.common.layers import drop_out
 from audio2face.problems import UserError
+from audio2face.types import SAMPLE_RATE
 
 STEPS_PER_SECOND = 50  # of every audio encoder, 320 samples at 16 kHz
 HOP = 320
-SAMPLE_RATE = 16000
 STEP_DIM = 256
 SMALL_KERNEL = 9
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from audio2face.audio.streaming import Streaming
+from audio2face.audio.windows import Streaming
 from audio2face.formats.json_file import read_json
 from audio2face.models.regression.readme import emotion_weights, triangle_row, trtexec_arguments, zero_note
 from audio2face.runs.train_run import ActorData, TrainRun

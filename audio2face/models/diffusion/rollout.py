@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio2face.audio.streaming import Streaming
-from audio2face.audio.windows import cut_windows
+from audio2face.audio.windows import Streaming, cut_windows
 from audio2face.models.common.audio_context import NEAR, encode_near, encode_windows
 from audio2face.models.diffusion.model import PoseSpace, StreamingGraph
-from audio2face.models.diffusion.network import HOP, SAMPLE_RATE
+from audio2face.models.diffusion.network import HOP
 from audio2face.models.regression.backends import Step
+from audio2face.types import SAMPLE_RATE
 
 PIECE_S = 20.0  # of sound that is animated at once offline
 PIECE_VALUES = 2e7  # of a piece's frames together, so that models on vertices get shorter pieces

@@ -7,7 +7,7 @@ import logging
 import torch
 from torch import Tensor
 
-from audio2face.audio.streaming import Streaming
+from audio2face.audio.windows import Streaming
 from audio2face.config import Section
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.audio_context import hear_windows
@@ -87,7 +87,7 @@ def _pitch(train: Section) -> tuple[tuple[float, float, float] | None, PitchShif
     settings = train.AUGMENT.get("pitch_shift")
     if not settings or not settings["p"]:
         return None, None
-    from audio2face.audio.pitch import load_pitch_shift
+    from audio2face.audio.augment import load_pitch_shift
 
     shift = load_pitch_shift(train.AUDIO_PARAMS["samplerate"])
     if shift is None:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from audio2face.models.common.layers import ConvBlock
 from audio2face.training.shares import draw_rows
+from audio2face.types import SAMPLE_RATE
 
-SAMPLE_RATE = 16000
 WINDOW = 480  # 30 ms
 HOP = 160  # 10 ms, so that a stride of 2 gives the 50 steps per second of the other encoders
 FFT = 512

@@ -1,4 +1,4 @@
-"""Background noise for muted clips: what a microphone records when nobody speaks."""
+"""Augmentation of speech: background noise for muted clips, and pitch shift through the optional python-stretch."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-SAMPLE_RATE = 16000
+from audio2face.types import SAMPLE_RATE
+
 SEGMENT = 256  # samples of a segment; neighbours overlap by half
 LEVEL_SPREAD_DB = 5.85
+TONALITY_HZ = 8000.0  # above this a pitch shift does not keep the harmonics in place
 
 
 def gauss(num_samples: int, rng: np.random.Generator) -> np.ndarray:
@@ -35,3 +37,20 @@ def mic(num_samples: int, rng: np.random.Generator) -> np.ndarray:
 
 
 NOISES: dict[str, Callable[[int, np.random.Generator], np.ndarray]] = {"gauss": gauss, "mic": mic}
+
+
+def load_pitch_shift(sample_rate: int) -> Callable[[np.ndarray, float], np.ndarray] | None:
+    """Pitch shift (Signalsmith Stretch) at the same tempo: shift(samples (N,), semitones) -> (N,) float32; None without the package."""
+    try:
+        from python_stretch import Signalsmith
+    except ImportError:
+        return None
+
+    def shift(samples: np.ndarray, semitones: float) -> np.ndarray:
+        stretch = Signalsmith.Stretch()
+        stretch.preset(1, sample_rate)
+        stretch.setTransposeSemitones(semitones, TONALITY_HZ / sample_rate)
+        shifted = np.asarray(stretch.process(np.ascontiguousarray(samples[None], np.float32)))[0]
+        return shifted[: len(samples)].astype(np.float32)
+
+    return shift
