@@ -1,10 +1,11 @@
-"""Who may import whom, where an accelerator may be named, where config keys may be read."""
+"""Who may import whom, where config keys may be read, where state may live, where an accelerator may be named."""
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
-import pytest
+from audio2face.config.base import EVERY, defaults
 
 PACKAGE = Path(__file__).resolve().parent.parent / "audio2face"
 # From left to right: a room may import the rooms to its right.
@@ -45,6 +46,35 @@ TORCH_ALLOWED = {
     "inference.regression_job",
     "runs.checkpoints",
 }
+# Modules that read config keys (UPPER_CASE) below the door, which is commands, config and functions named build* or
+# from_config. The list only shrinks.
+READS_CONFIG = set(
+    """
+    dataset.files
+    doctor.check
+    evaluation.data
+    evaluation.folder
+    inference.job
+    models.common.inputs
+    models.common.shared
+    models.diffusion.build
+    models.diffusion.checks
+    models.diffusion.segments
+    models.regression.build
+    training.precision
+    training.preview
+    training.resume
+    viewer.project
+    """.split()
+)
+# Names of modules whose value changes while the program runs, and why each may. The list only shrinks.
+STATE = {
+    "inference.engines._drawn": "noise of a seed that several open streams share, held weakly",
+    "runs.run_lock._held": "locks are held by the process, which must close each file once",
+    "training.shares._drawing_for": "which rows of the batch this process draws random numbers for",
+}
+CHANGES = set("append extend insert add update pop popitem clear remove discard setdefault appendleft".split())
+KEYS = frozenset(key for kind, method in EVERY for key in defaults(kind, method))
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -61,9 +91,14 @@ def module_of(path):
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@cache
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports(path):
     """Dotted names below audio2face that a file imports, and the first part of all others."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -73,32 +108,117 @@ def imports(path):
                 yield node.module
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_go_one_way(path):
-    room = room_of(module_of(path))
-    for module in imports(path):
-        if not module.startswith("audio2face.") or not room:
-            continue
-        other = room_of(module.removeprefix("audio2face."))
-        assert room in PLACE, f"{room}: a new room needs a place in ORDER"
-        if (room, other) not in ALLOWED:
-            assert other in PLACE and PLACE[room] <= PLACE[other], f"{path.name} imports {module}"
-            assert {room, other} != {"models.regression", "models.diffusion"}, f"{path.name} imports {module}"
+def arrows():
+    """((room, other room), file, imported module) of every import inside the package."""
+    for path in FILES:
+        room = room_of(module_of(path))
+        for module in imports(path):
+            if module.startswith("audio2face.") and room:
+                yield (room, room_of(module.removeprefix("audio2face."))), path, module
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_the_accelerator_is_named_in_one_place(path):
-    text = (
-        path.read_text().lower().replace("target_objects_to_cuda", "").replace("cuda_in_graphics", "")
-    )  # fixed from outside
-    assert path.name == "runtime.py" or "cuda" not in text
+def forbidden(arrow):
+    return PLACE[arrow[0]] > PLACE[arrow[1]] or set(arrow) == {"models.regression", "models.diffusion"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_torch_stays_out_of_numpy_rooms(path):
-    module = module_of(path)
-    if room_of(module) in NO_TORCH and module not in TORCH_ALLOWED:
-        assert not any(name.split(".")[0] == "torch" for name in imports(path))
+def config_reads(tree):
+    """Config keys read as attributes in functions that are not the door (not in those around them)."""
+
+    def walk(node, inside):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Attribute) and child.attr in KEYS and not inside:
+                yield child.attr
+            door = inside
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                door = bool(re.match(r"_?build|from_config$", child.name))
+            yield from walk(child, door)
+
+    return set(walk(tree, False))
+
+
+def changing_names(tree):
+    """Names at the top of a module that its functions rebind, fill or empty."""
+    top = {
+        name.id for node in tree.body for name in ast.walk(node) if isinstance(name, ast.Name) and name.col_offset == 0
+    }
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            own = {arg.arg for arg in ast.walk(function.args) if isinstance(arg, ast.arg)}
+            own |= {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+            for node in ast.walk(function):
+                changed = None
+                if isinstance(node, ast.Global):
+                    yield from node.names
+                elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in CHANGES:
+                    changed = node.func.value
+                elif isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+                    changed = node.value
+                if isinstance(changed, ast.Name) and changed.id in top - own:
+                    yield changed.id
+
+
+def test_imports_go_one_way():
+    found = list(arrows())
+    without = {room for arrow, _, _ in found for room in arrow} - set(ORDER)
+    assert not without, "a new room needs a place in ORDER"
+    against = [
+        f"{path.relative_to(PACKAGE)} imports {module}"
+        for arrow, path, module in found
+        if arrow not in ALLOWED and forbidden(arrow)
+    ]
+    assert not against, "\n".join(against)
+    unneeded = ALLOWED - {arrow for arrow, _, _ in found}
+    assert not unneeded, "take these out of ALLOWED"
+
+
+def test_config_keys_are_read_at_the_door():
+    found = {
+        module_of(p): config_reads(tree_of(p)) for p in FILES if room_of(module_of(p)) not in ("commands", "config")
+    }
+    reading = {module for module, keys in found.items() if keys}
+    new = {module: sorted(found[module]) for module in sorted(reading - READS_CONFIG)}
+    assert not new, "read these keys in commands or in a function named build, and pass plain arguments on"
+    assert not READS_CONFIG - reading, "take these out of READS_CONFIG"
+
+
+def test_modules_hold_no_changing_state():
+    found = {f"{module_of(p)}.{name}" for p in FILES for name in changing_names(tree_of(p))}
+    assert not found - STATE.keys(), "pass it as a value, or give a reason in STATE"
+    assert not STATE.keys() - found, "take these out of STATE"
+
+
+def test_no_assertion_is_always_true():
+    """A list, a tuple or a text that is not empty is true, whatever it holds."""
+    shown = (
+        ast.List,
+        ast.ListComp,
+        ast.Tuple,
+        ast.Set,
+        ast.Dict,
+        ast.GeneratorExp,
+        ast.Lambda,
+        ast.JoinedStr,
+        ast.Constant,
+    )
+    for path in Path(__file__).parent.rglob("*.py"):
+        for node in ast.walk(tree_of(path)):
+            assert not (isinstance(node, ast.Assert) and isinstance(node.test, shown)), f"{path}:{node.lineno}"
+
+
+def test_the_accelerator_is_named_in_one_place():
+    from_outside = "target_objects_to_cuda", "cuda_in_graphics"
+    for path in FILES:
+        text = path.read_text(encoding="utf-8").lower()
+        for name in from_outside:
+            text = text.replace(name, "")
+        assert path.name == "runtime.py" or "cuda" not in text, path
+
+
+def test_torch_stays_out_of_numpy_rooms():
+    for path in FILES:
+        module = module_of(path)
+        if room_of(module) in NO_TORCH and module not in TORCH_ALLOWED:
+            assert not any(name.split(".")[0] == "torch" for name in imports(path)), path
 
 
 def test_folders_are_read_in_natural_order():

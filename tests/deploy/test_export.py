@@ -50,8 +50,8 @@ def test_trt_info_has_every_shape_and_defaults_for_its_placeholders():
         },
         "defaults": {"MAX_BATCH_SIZE": 8, "OPT_BATCH_SIZE": 3},
     }
-    for arguments in info["trt_build_param"].values():
-        assert [argument.format(**info["defaults"]) for argument in arguments]
+    shapes = [argument.format(**info["defaults"]) for argument in info["trt_build_param"]["batch"]]
+    assert shapes[1:] == ["--maxShapes=input:8x1x8320,emotion:8x1x19", "--optShapes=input:3x1x8320,emotion:3x1x19"]
 
 
 class Echo(nn.Module):

@@ -69,11 +69,6 @@ def test_a_shot_that_is_known_to_be_neutral_is_not_questioned(data, name, mappin
     assert [f.level for f in found] == ["warning"] * told
 
 
-def test_there_are_faults_enough():
-    assert len(FAULTS) >= 40
-    assert len({fault.name for fault in FAULTS}) == len(FAULTS)
-
-
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 def test_a_fault_is_found_and_named(data, fault):
     fault.spoil(data)

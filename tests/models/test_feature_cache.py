@@ -1,7 +1,5 @@
 """What a frozen encoder hears in the clips of a diffusion training, kept: equal to hearing it again."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -9,6 +7,7 @@ from test_diffusion_network import S30, make, tiny_model
 from test_segment_data import LENGTHS, sounds  # noqa: F401
 from test_segment_data import make as make_data
 
+from audio2face.config import section_from_values
 from audio2face.distributed import ALONE, VARIABLES, Processes
 from audio2face.models.common.audio_context import encode_segments, hear_windows
 from audio2face.models.common.shared import cache_bytes
@@ -87,7 +86,7 @@ def test_processes_share_the_memory_of_a_cpu(device, count, size, monkeypatch):
     for name in VARIABLES:
         monkeypatch.setenv(name, str(count))
     runtime = Runtime(torch.device(device), processes=Processes(0, count))
-    assert cache_bytes(SimpleNamespace(FEATURE_CACHE_GB=8), runtime) == size
+    assert cache_bytes(section_from_values("train", {"FEATURE_CACHE_GB": 8}), runtime) == size
 
 
 @pytest.mark.parametrize("rank", [0, 1])

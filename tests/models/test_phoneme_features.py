@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from audio2face.config import section_from_values
 from audio2face.models.common import shared
 from audio2face.models.common.encoders import phoneme_ctc
 from audio2face.models.common.encoders.segments import build_segment_encoder
@@ -128,9 +129,9 @@ def test_a_training_measures_the_sound_of_its_clips(tmp_path, standardize, monke
     monkeypatch.setattr(shared, "MEASURED_FILES", 3)
     monkeypatch.setattr(shared, "MEASURED_SAMPLES", 16000)
     encoder = build_segment_encoder("phoneme_ctc", {})
-    keys = {"AUDIO_PREPROC_METHOD": "nva2f", "AUDIO_PARAMS": {"samplerate": 16000}, "AUDIO_DATA_CACHING": True}
+    section = section_from_values("train", {})
     clips = [SimpleNamespace(audio=path) for path in (paths[0], None, *paths)]
-    inputs = SimpleNamespace(train=SimpleNamespace(**keys), clips=clips)
+    inputs = SimpleNamespace(train=section, clips=clips)
     shared.measure_speech(encoder, inputs, standardize)
     assert [len(sound) for sound in heard] == [16000] * 3  # files 0, 2 and 4
     level = torch.stack(heard).abs().max()

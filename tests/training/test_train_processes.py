@@ -8,8 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -87,26 +87,40 @@ def test_torchrun_gets_the_processes_and_their_cores(monkeypatch: pytest.MonkeyP
     assert train_processes.environment(3, {"OMP_NUM_THREADS": "5"})["OMP_NUM_THREADS"] == "5"
 
 
-def test_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    def chosen(wanted: int | None, devices: int, **environ: str) -> int:
-        with monkeypatch.context() as patch:
-            patch.setattr(runtime, "num_devices", lambda: devices)
-            patch.setattr(train, "num_cores", lambda: 4)
-            for key, value in environ.items():
-                patch.setenv(key, value)
-            section = SimpleNamespace(NUM_PROCESSES=wanted, BATCH_SIZE=4)
-            return train.num_processes(section)  # type: ignore[arg-type]
+@pytest.fixture
+def chosen(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None, int], int]:
+    """chosen(NUM_PROCESSES, GPUs): the number of processes on a machine with 4 cores, for batches of 4."""
+    monkeypatch.setattr(train, "num_cores", lambda: 4)
 
-    assert (chosen(None, 0), chosen(None, 1), chosen(None, 8), chosen(2, 8), chosen(3, 0)) == (1, 1, 4, 2, 3)
-    with pytest.raises(UserError, match=r"NUM_PROCESSES = 5, but PyTorch can use 4 CPU core"):
-        chosen(5, 0)
-    with pytest.raises(UserError, match=r"NUM_PROCESSES = 5, but PyTorch can use 2 GPU"):
-        chosen(5, 2)
+    def number(wanted: int | None, devices: int) -> int:
+        monkeypatch.setattr(runtime, "num_devices", lambda: devices)
+        return train.num_processes(section_from_values("train", {"NUM_PROCESSES": wanted, "BATCH_SIZE": 4}))
+
+    return number
+
+
+@pytest.mark.parametrize(
+    ("wanted", "devices", "number"), [(None, 0, 1), (None, 1, 1), (None, 8, 4), (2, 8, 2), (3, 0, 3)]
+)
+def test_number_of_processes(chosen, wanted: int | None, devices: int, number: int) -> None:
+    assert chosen(wanted, devices) == number
+
+
+@pytest.mark.parametrize(("devices", "limit"), [(0, "4 CPU core"), (2, "2 GPU")])
+def test_more_processes_than_the_machine_has_are_refused(chosen, devices: int, limit: str) -> None:
+    with pytest.raises(UserError, match=f"NUM_PROCESSES = 5, but PyTorch can use {limit}"):
+        chosen(5, devices)
+
+
+def test_processes_that_torchrun_has_started_are_taken(chosen, monkeypatch: pytest.MonkeyPatch) -> None:
     there = {"RANK": "0", "WORLD_SIZE": "4", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}
     there |= {"MASTER_ADDR": "here", "MASTER_PORT": "1", "TORCHELASTIC_RUN_ID": "x"}
-    assert chosen(None, 8, **there) == chosen(2, 8, **there) == 1
+    for key, value in there.items():
+        monkeypatch.setenv(key, value)
+    assert chosen(None, 8) == 1
+    assert chosen(2, 8) == 1
     with pytest.raises(UserError, match=r"torchrun has started 2 process"):
-        chosen(4, 8, **there)
+        chosen(4, 8)
 
 
 def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +181,7 @@ def test_every_actor_is_tried_and_all_that_is_wrong_is_told(
 
 
 def test_a_project_of_one_actor_needs_no_further_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    section = SimpleNamespace(ACTOR_NAMES=["ann"])
+    section = section_from_values("dataset", {"ACTOR_NAMES": ["ann"]})
     monkeypatch.setattr(preproc_actors, "load_config", lambda *_: {"dataset": section, "preproc": None})
     monkeypatch.setattr(preproc_actors.preproc, "run", lambda *arguments: str(arguments))
     assert preproc_actors.run("tiny", [], cache=False) == ["('tiny', 'ann', False)"]
