@@ -12,19 +12,27 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from audio2face.deploy.check.model import RULES, Report, inspect_deployed, model_folders
+from audio2face.deploy.check.model import RULES, inspect_deployed, model_folders
+from audio2face.problems import Problems
 
 
-def table(report: Report) -> str:
+def table(report: Problems) -> str:
     """Problems in columns rule, file, message; notes below them."""
-    rows = [(p.rule, p.file, p.message) for p in report.problems] + [("note", n.file, n.message) for n in report.notes]
+    rows = [(p.rule, p.where.file, p.what) for p in report.errors] + [
+        ("note", n.where.file, n.what) for n in report.infos
+    ]
     widths = [max((len(row[i]) for row in rows), default=0) for i in (0, 1)]
     return "\n".join(f"  {rule:<{widths[0]}}  {file:<{widths[1]}}  {message}" for rule, file, message in rows)
+
+
+def as_json(report: Problems) -> dict[str, list[dict[str, str]]]:
+    """{"problems": [{rule, file, message}], "notes": [...]}."""
+    found = (("problems", report.errors), ("notes", report.infos))
+    return {name: [{"rule": p.rule, "file": p.where.file, "message": p.what} for p in some] for name, some in found}
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
@@ -53,14 +61,14 @@ def main(argv: list[str] | None = None) -> int:
     folders = [model for folder in arguments.folder for model in model_folders(folder)]
     reports = {str(folder): inspect_deployed(folder, arguments.blendshapes) for folder in folders}
     if arguments.json:
-        print(json.dumps({folder: asdict(report) for folder, report in reports.items()}, indent=2))
+        print(json.dumps({folder: as_json(report) for folder, report in reports.items()}, indent=2))
     else:
         for folder, report in reports.items():
-            count = f"{len(report.problems)} problem{'s' * (len(report.problems) > 1)}"
-            print(f"{folder}: {count if report.problems else 'OK'}")
-            if report.problems or report.notes:
+            count = f"{len(report.errors)} problem{'s' * (len(report.errors) > 1)}"
+            print(f"{folder}: {count if report.errors else 'OK'}")
+            if report.errors or report.infos:
                 print(table(report))
-    return 1 if any(report.problems for report in reports.values()) else 0
+    return 1 if any(report.errors for report in reports.values()) else 0
 
 
 if __name__ == "__main__":

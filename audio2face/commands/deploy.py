@@ -48,7 +48,7 @@ def _problems(folder: Path) -> list[str]:
     `write_model` has warned of a model that gives geometry alone.
     """
     report = inspect_deployed(folder)
-    for note in report.notes:
+    for note in report.infos:
         if note.rule == "windows":
-            logger.warning("%s: %s", note.file, note.message)
-    return [f"{p.file}: {p.message} (rule {p.rule})" for p in report.problems]
+            logger.warning("%s: %s", note.where, note.what)
+    return [f"{p.where}: {p.what} (rule {p.rule})" for p in report.errors]

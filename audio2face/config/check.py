@@ -14,9 +14,10 @@ from pydantic import ValidationError
 from audio2face.config.base import EVERY, schema
 from audio2face.config.kinds import TUPLE_FORMS
 from audio2face.config.nested import HYPER_PARAMS, NETWORK_METHODS, Schema
-from audio2face.config.source import KeyPath, Problem
+from audio2face.config.source import KeyPath, problem_at, top_key
+from audio2face.problems import Problem
 
-MOST_LINES = 20  # problems told for one key; a wrong column of CLIPS would fill screens
+MOST_LINES = 20  # problems listed for one key; a wrong column of CLIPS would fill screens
 
 HYPER_KEY = "NETWORK_HYPER_PARAMS"
 POST_KEY = "CONFIG"
@@ -43,7 +44,7 @@ def check_section(kind: str, method: str, values: dict[str, Any]) -> tuple[dict[
     for actor, own in of_actors.items():
         model: Any = keys.model_fields[POST_KEY].annotation
         full, more = _validate(model, {**values[POST_KEY], **own}, (POST_KEY, actor), kind, method)
-        problems += [problem for problem in more if problem.path[2:3] and problem.path[2] in own]
+        problems += [problem for problem in more if problem.where.key.split("/")[2:3] in [[key] for key in own]]
         if checked is not None and full is not None:
             checked[POST_KEY][actor] = {key: full[key] for key in own}
     network, hyper_params = values.get("NETWORK_NAME"), values.get(HYPER_KEY)
@@ -69,11 +70,11 @@ def _actor_configs(keys: type[Schema], values: dict[str, Any]) -> tuple[dict[str
 def _check_hyper_params(network: str, values: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
     if network not in HYPER_PARAMS:
         hint = did_you_mean(network, HYPER_PARAMS) or f"; known are {', '.join(sorted(HYPER_PARAMS))}"
-        return values, [Problem(("NETWORK_NAME",), f"unknown network {network!r}{hint}")]
+        return values, [problem_at(("NETWORK_NAME",), f"unknown network {network!r}{hint}")]
     model = HYPER_PARAMS[network]
     known = model.model_fields
     problems = [
-        Problem((HYPER_KEY, name), f"unknown key: {network} does not take it{did_you_mean(name, known)}")
+        problem_at((HYPER_KEY, name), f"unknown key: {network} does not take it{did_you_mean(name, known)}")
         for name in values
         if name not in known
     ]
@@ -94,7 +95,7 @@ def _validate(
             message = _unknown_key(model, path, kind, method) if detail["type"] == "extra_forbidden" else _words(detail)
             if at + path and (at + path)[0] in TUPLE_FORMS and len(path) > 1:
                 message += f"; the form is {TUPLE_FORMS[path[0]]}"
-            problems.append(Problem(at + path, message))
+            problems.append(problem_at(at + path, message))
         return None, problems
 
 
@@ -177,11 +178,11 @@ def _shorten(problems: list[Problem]) -> list[Problem]:
     result: list[Problem] = []
     counts: dict[str, int] = {}
     for problem in problems:
-        key = problem.path[0] if problem.path else ""
+        key = top_key(problem)
         counts[key] = counts.get(key, 0) + 1
         if counts[key] <= MOST_LINES:
             result.append(problem)
     for key, count in counts.items():
         if count > MOST_LINES:
-            result.append(Problem((key,), f"and {count - MOST_LINES} more like these"))
+            result.append(problem_at((key,), f"and {count - MOST_LINES} more like these"))
     return result

@@ -10,7 +10,7 @@ in its config_train.py chooses between the regression and the diffusion base.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,9 @@ from audio2face.config.check import HYPER_KEY, check_section, did_you_mean
 from audio2face.config.kinds import NAME_RULE, is_name
 from audio2face.config.nested import HYPER_PARAMS
 from audio2face.config.rules import PROJECT_RULES, SECTION_RULES, Rule, actor_rules
-from audio2face.config.source import DELETE, KeyPath, Override, Problem, label, merge, plain, read_override
+from audio2face.config.source import DELETE, KeyPath, Override, label, merge, plain, problem_at, read_override, top_key
 from audio2face.listing import natural_order
-from audio2face.problems import UserError
+from audio2face.problems import Problem, UserError, Where, raise_problems
 
 
 class Section:
@@ -65,7 +65,7 @@ class Section:
         parts = tuple(path.split("/")) if isinstance(path, str) else path
         if self._override is None or not self._override.sets(parts):
             return "base"
-        line = self._override.line(parts)
+        line = self._override.line("/".join(parts))
         return label(self._override.file) + (f":{line}" if line else "")
 
     def __getattr__(self, name: str) -> Any:
@@ -133,12 +133,15 @@ class _Draft:
 
     @property
     def wrong_keys(self) -> set[str]:
-        return {problem.path[0] for problem in self.problems if problem.path}
+        return {top_key(problem) for problem in self.problems} - {""}
 
-    def told(self, problem: Problem) -> str:
-        line = self.override.line(problem.path) if self.override else None
-        where = self.place + (f":{line}" if line else "")
-        return f"{where}: {'/'.join(problem.path)}: {problem.message}"
+    def placed(self) -> list[Problem]:
+        """The problems with file and line."""
+        return [replace(problem, where=self._place(problem.where.key)) for problem in self.problems]
+
+    def _place(self, key: str) -> Where:
+        line = self.override.line(key) if self.override else None
+        return Where(file=self.place, key=key, line=line or 0)
 
     def section(self) -> Section:
         assert self.checked is not None, self.problems
@@ -164,7 +167,7 @@ def load_config(
     for base in EVERY:
         defaults(*base)  # before a file of the project can change an imported default in place
     overrides: dict[str, Override | None] = {}
-    lines: list[str] = []
+    lines: list[str | Problem] = []
     for kind in wanted:
         lines += _read(folder, kind, kind not in may_miss, overrides)
     if "inference" in overrides and "train" not in wanted and network_type is None:
@@ -182,9 +185,8 @@ def load_config(
     _apply_rules(
         [*PROJECT_RULES, *actor_rules()], {kind: draft for kind, draft in drafts.items() if draft.override is not None}
     )
-    lines += [draft.told(problem) for draft in drafts.values() for problem in draft.problems]
-    if lines:
-        raise UserError(lines)
+    lines += [problem for draft in drafts.values() for problem in draft.placed()]
+    raise_problems(lines)
     return {kind: draft.section() for kind, draft in drafts.items()}
 
 
@@ -199,8 +201,7 @@ def section_from_values(kind: str, values: Mapping[str, Any], network_type: str 
         raise UserError(f"{place}: NETWORK_TYPE: {_type_words(method)}")
     draft = _draft(kind, method, place, Override(Path(place), plain(dict(values)), {}))
     _apply_rules(SECTION_RULES, {kind: draft})
-    if draft.problems:
-        raise UserError([draft.told(problem) for problem in draft.problems])
+    raise_problems(draft.placed())
     return draft.section()
 
 
@@ -227,7 +228,7 @@ def _network_type(overrides: Mapping[str, Override | None]) -> tuple[str | None,
     if method in NETWORK_TYPES:
         return method, []
     assert train is not None
-    line = train.line(("NETWORK_TYPE",))
+    line = train.line("NETWORK_TYPE")
     return None, [f"{label(train.file)}{f':{line}' if line else ''}: NETWORK_TYPE: {_type_words(method)}"]
 
 
@@ -246,8 +247,8 @@ def _draft(kind: str, method: str, place: str, override: Override | None) -> _Dr
         base[HYPER_KEY] = {name: value for name, value in base[HYPER_KEY].items() if name in known}
     merged, problems = merge(base, own)
     checked, more = check_section(kind, method, merged)
-    told = {problem.path for problem in problems}
-    problems += [problem for problem in more if problem.path not in told]
+    reported = {problem.where for problem in problems}
+    problems += [problem for problem in more if problem.where not in reported]
     return _Draft(kind, place, override, merged, checked, problems)
 
 
@@ -266,4 +267,4 @@ def _apply_rules(rules: Iterable[Rule], drafts: Mapping[str, _Draft]) -> None:
         else:
             for where, message in rule.check(*arguments):
                 kind, path = where.split(".", 1)
-                drafts[kind].problems.append(Problem(tuple(path.split("/")), message))
+                drafts[kind].problems.append(problem_at(path, message))

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 from audio2face import paths
-from audio2face.problems import UserError
+from audio2face.problems import ERROR, Problem, UserError, Where
 
 KeyPath = tuple[str, ...]  # ("AUGMENT", "pitch_shift", "p"); items of lists by their number
 
@@ -33,11 +33,14 @@ class Delete:
 DELETE = Delete()
 
 
-class Problem(NamedTuple):
-    """One mistake of the user: where (an empty path is the whole file) and what."""
+def problem_at(path: KeyPath | str, message: str) -> Problem:
+    """A mistake of the user in the entry at `path`; an empty one is the whole file."""
+    return Problem(ERROR, message, Where(key=path if isinstance(path, str) else "/".join(path)))
 
-    path: KeyPath
-    message: str
+
+def top_key(problem: Problem) -> str:
+    """The config key that a problem is about; "" for the whole file."""
+    return problem.where.key.partition("/")[0]
 
 
 @dataclass(frozen=True)
@@ -46,14 +49,13 @@ class Override:
 
     file: Path
     values: dict[str, Any]
-    lines: dict[KeyPath, int]
+    lines: dict[str, int]
 
-    def line(self, path: KeyPath) -> int | None:
-        """Line of an entry, else of the nearest dict or list around it; None when the module does not set it."""
-        for length in range(len(path), 0, -1):
-            if path[:length] in self.lines:
-                return self.lines[path[:length]]
-        return None
+    def line(self, key: str) -> int | None:
+        """Line of an entry ("AUGMENT/pitch_shift/p"), else of the nearest dict or list around it; None when it is not set."""
+        while key and key not in self.lines:
+            key = key.rpartition("/")[0]
+        return self.lines.get(key)
 
     def sets(self, path: KeyPath) -> bool:
         """Whether the module itself gives this entry."""
@@ -158,9 +160,9 @@ def _key_text(key: Any) -> str:
     return f"{key:g}" if isinstance(key, float) else str(key)  # STREAMING_CFG may be keyed by 60 or 60.0
 
 
-def key_lines(tree: ast.Module) -> dict[KeyPath, int]:
+def key_lines(tree: ast.Module) -> dict[str, int]:
     """Line of every key that a module's text assigns, entries of dict and list literals included."""
-    lines: dict[KeyPath, int] = {}
+    lines: dict[str, int] = {}
     for statement in _statements(tree.body):
         if isinstance(statement, ast.Assign):
             for target in statement.targets:
@@ -191,10 +193,10 @@ def _target_path(target: ast.expr) -> KeyPath | None:
     return None
 
 
-def _note(lines: dict[KeyPath, int], path: KeyPath | None, node: ast.AST, value: ast.expr | None) -> None:
+def _note(lines: dict[str, int], path: KeyPath | None, node: ast.AST, value: ast.expr | None) -> None:
     if path is None:
         return
-    lines[path] = node.lineno  # type: ignore[attr-defined]
+    lines["/".join(path)] = node.lineno  # type: ignore[attr-defined]
     if isinstance(value, ast.Dict):
         for key, item in zip(value.keys, value.values, strict=True):
             if isinstance(key, ast.Constant):
@@ -211,11 +213,11 @@ def merge(base: dict[str, Any], override: dict[str, Any], path: KeyPath = ()) ->
         here = (*path, key)
         if value is DELETE:
             if not path:
-                problems.append(Problem(here, "cannot be deleted; leave the key out to get its default"))
+                problems.append(problem_at(here, "cannot be deleted; leave the key out to get its default"))
             elif key in base:
                 del result[key]
             else:
-                problems.append(Problem(here, "nothing to delete: there is no inherited entry of this name"))
+                problems.append(problem_at(here, "nothing to delete: there is no inherited entry of this name"))
         elif isinstance(value, dict):
             inherited = base.get(key)
             result[key], more = merge(inherited if isinstance(inherited, dict) else {}, value, here)

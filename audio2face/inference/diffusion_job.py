@@ -17,7 +17,7 @@ from audio2face.config import Section
 from audio2face.deploy.tensorrt import require_tensorrt
 from audio2face.formats.npy import read_npy
 from audio2face.inference.audio_inputs import emotion_slug, emotion_track, normalized_samples
-from audio2face.inference.job import Checks, actor_name, face_files, scratch, write_outputs
+from audio2face.inference.job import actor_name, check_common, face_files, scratch, write_outputs
 from audio2face.inference.modes import Mode, parse_mode
 from audio2face.inference.outputs import FaceFiles
 from audio2face.logs import Bar
@@ -27,7 +27,7 @@ from audio2face.models.diffusion.model import StreamingGraph
 from audio2face.models.diffusion.rollout import FrameNoise, Performance, offline, stateless, streaming
 from audio2face.models.regression.rollout import frame_count
 from audio2face.paths import local_path
-from audio2face.problems import UserError, raise_problems
+from audio2face.problems import Problems, UserError
 from audio2face.respacing import kept_steps
 from audio2face.runs.train_run import ActorData, TrainRun
 
@@ -107,24 +107,24 @@ class DiffusionJob:
 def build(section: Section, run: TrainRun, configs: dict[str, dict[str, Any]]) -> DiffusionJob:
     """Check what config_inference asks of a diffusion run. Raises UserError listing every mistake found."""
     mode = parse_mode(section.INFERENCE_MODE or "offline", run.spec.network_type)
-    checks = Checks()
+    problems = Problems()
     respacing = section.TIMESTEP_RESPACING
     respacing = str(section.NUM_DIFFUSION_STEPS) if respacing is None else respacing
     sampler = "ddim" if section.USE_DDIM else "ddpm"
-    actor = checks.attempt(lambda: run.actor(actor_name(section.ACTOR_NAME, run)))
+    actor = problems.attempt(lambda: run.actor(actor_name(section.ACTOR_NAME, run)))
     condition = actor.actor if actor else None  # CONDITION follows ACTOR_NAME
     if section.CONDITION:
-        condition = checks.attempt(lambda: actor_name(section.CONDITION, run, "CONDITION"))
-    files, formats = checks.common(section, run)
-    steps = checks.attempt(lambda: _steps(respacing, run))
-    checks.attempt(lambda: _check_mode(mode, steps, sampler, section.SKIP_STEPS, run))
+        condition = problems.attempt(lambda: actor_name(section.CONDITION, run, "CONDITION"))
+    files, formats = check_common(problems, section, run)
+    steps = problems.attempt(lambda: _steps(respacing, run))
+    problems.attempt(lambda: _check_mode(mode, steps, sampler, section.SKIP_STEPS, run))
     noise = None
     if section.DETERMINISTIC_NOISE_PATH and actor and steps is not None:
-        noise = checks.attempt(
+        noise = problems.attempt(
             lambda: _fixed_noise(local_path(section.DETERMINISTIC_NOISE_PATH), run, actor, len(steps))
         )
-    face = checks.attempt(lambda: face_files(actor, formats)) if actor else None
-    raise_problems(checks.problems)
+    face = problems.attempt(lambda: face_files(actor, formats)) if actor else None
+    problems.raise_errors()
     assert actor is not None and condition is not None and face is not None
     return DiffusionJob(
         run=run,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from audio2face.formats.sound import read_sound, sound_info
 from audio2face.inference.audio_inputs import audio_files, emotion_track
 from audio2face.inference.outputs import EXPORTERS, Clip, FaceFiles, check_exports, wants
 from audio2face.paths import local_path
-from audio2face.problems import UserError
+from audio2face.problems import Problems, UserError
 from audio2face.runs.train_run import ActorData, TrainRun
 from audio2face.types import FaceAnimation
 
@@ -30,26 +29,12 @@ IN_MEMORY_BYTES = 2e8  # meshes of longer animations are kept in files while the
 MESHES = {"skin": "head_meshShape", "tongue": "tongue_meshShape"}  # channel -> its name inside a Maya cache
 
 
-class Checks:
-    """Collects the mistakes of several checks, to tell them all at once."""
-
-    def __init__(self) -> None:
-        self.problems: list[str] = []
-
-    def attempt(self, function: Callable[[], Any]) -> Any:
-        """What the function returns, or None when it raises a UserError."""
-        try:
-            return function()
-        except UserError as error:
-            self.problems.extend(error.lines)
-        return None
-
-    def common(self, section: Section, run: TrainRun) -> tuple[list[Path], tuple[str, ...]]:
-        """The sound files and output formats; also checks EMOTION_LABEL."""
-        files = self.attempt(lambda: audio_files(_local_paths(section.AUDIO_PATH))) or []
-        self.problems += [line for path in files for line in _sound_problems(path)]
-        self.attempt(lambda: emotion_track(run.spec, section.EMOTION_LABEL, np.zeros(1)))
-        return files, self.attempt(lambda: _formats(section)) or ()
+def check_common(problems: Problems, section: Section, run: TrainRun) -> tuple[list[Path], tuple[str, ...]]:
+    """The sound files and output formats; also checks EMOTION_LABEL."""
+    files = problems.attempt(audio_files, _local_paths(section.AUDIO_PATH)) or []
+    problems.extend(line for path in files for line in _sound_problems(path))
+    problems.attempt(emotion_track, run.spec, section.EMOTION_LABEL, np.zeros(1))
+    return files, problems.attempt(_formats, section) or ()
 
 
 def actor_name(name: str | None, run: TrainRun, key: str = "ACTOR_NAME") -> str:

@@ -58,7 +58,7 @@ def read_package(folder: Path) -> Package:
         raise UserError(f"{folder} is not a deployed model: it has no model.json")
     if not (folder / NETWORK_FILE).is_file():
         raise UserError(f"{folder} has no {NETWORK_FILE}; a TensorRT engine alone cannot be run here")
-    problems = [p for p in inspect_deployed(folder, trusted=False).problems if p.rule not in ENGINE_RULES]
+    problems = [p for p in inspect_deployed(folder, trusted=False).errors if p.rule not in ENGINE_RULES]
     if problems:
         raise UserError([f"{folder} is not a sound model:", *map(str, problems)])
     model = read_json(folder / "model.json")

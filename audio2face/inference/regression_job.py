@@ -17,12 +17,12 @@ from audio2face.audio.windows import frame_times
 from audio2face.config import Section
 from audio2face.inference.animation import postprocessed_animation, regression_animation
 from audio2face.inference.audio_inputs import emotion_slug, emotion_track, normalized_samples
-from audio2face.inference.job import Checks, actor_name, face_files, scratch, write_outputs
+from audio2face.inference.job import actor_name, check_common, face_files, scratch, write_outputs
 from audio2face.inference.modes import Mode, parse_mode
 from audio2face.inference.outputs import FaceFiles
 from audio2face.models.regression.backends import BACKENDS, Step
 from audio2face.models.regression.rollout import frame_count, regression_rollout
-from audio2face.problems import raise_problems
+from audio2face.problems import Problems
 from audio2face.runs.train_run import ActorData, TrainRun
 
 logger = logging.getLogger(__name__)
@@ -57,14 +57,14 @@ class RegressionJob:
 def build(section: Section, run: TrainRun, configs: dict[str, dict[str, Any]]) -> RegressionJob:
     """Check what config_inference asks of a regression run. Raises UserError listing every mistake found."""
     mode = parse_mode(section.INFERENCE_MODE, run.spec.network_type)
-    checks = Checks()
-    actor = checks.attempt(lambda: run.actor(actor_name(section.ACTOR_NAME, run)))
-    files, formats = checks.common(section, run)
+    problems = Problems()
+    actor = problems.attempt(lambda: run.actor(actor_name(section.ACTOR_NAME, run)))
+    files, formats = check_common(problems, section, run)
     config = configs.get(actor.actor, {}) if actor else {}
     chosen = (config.get("source_shot"), config.get("source_frame"))
-    implicit = checks.attempt(lambda: run.emotion_db(actor.actor).row(*chosen)) if actor else None
-    face = checks.attempt(lambda: face_files(actor, formats)) if actor else None
-    raise_problems(checks.problems)
+    implicit = problems.attempt(lambda: run.emotion_db(actor.actor).row(*chosen)) if actor else None
+    face = problems.attempt(lambda: face_files(actor, formats)) if actor else None
+    problems.raise_errors()
     assert actor is not None and implicit is not None and face is not None
     return RegressionJob(
         run, actor, mode, files, section.EMOTION_LABEL, implicit, config, formats, section.APPLY_POSTPROCESSING, face

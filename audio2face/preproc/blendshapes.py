@@ -10,9 +10,9 @@ import numpy as np
 
 from audio2face.deploy.check.arrays import holds_positions
 from audio2face.deploy.check.blendshapes import check_params, usable_name
-from audio2face.deploy.check.report import Report
 from audio2face.deploy.check.strict_json import Fields
 from audio2face.geometry.regions import chosen_vertices
+from audio2face.problems import Problems
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +37,9 @@ def ready_blendshapes(
     if not isinstance(settings, dict):
         return clean, settings, [*problems, f"{config}: expected an object with blendshape_params"]
     settings, clean = without_false_pairs(settings, clean)
-    report = Report()
+    report = Problems()
     count = check_params(Fields(settings, config, "", report))
-    problems += [f"{config}: {problem.message}" for problem in report.problems]
+    problems += [f"{config}: {problem.what}" for problem in report.errors]
     poses = clean["poseNames"][1:].tolist() if "poseNames" in clean else None
     if poses is not None and count is not None and count != len(poses):
         problems.append(f"{config}: numPoses is {count}, poseNames has {len(poses)} names after neutral")

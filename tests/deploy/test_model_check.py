@@ -26,9 +26,9 @@ def models(tmp_path_factory):
 @pytest.mark.parametrize("kind", ["regression", "diffusion"])
 def test_sound_models_pass(models, kind):
     report = model_check.inspect_model(models[kind])
-    assert report.problems == []
-    assert any(note.file == "network.trt" and "not built yet" in note.message for note in report.notes)
-    assert not any("was not" in note.message for note in report.notes)
+    assert report.errors == []
+    assert any(note.where.file == "network.trt" and "not built yet" in note.what for note in report.infos)
+    assert not any("was not" in note.what for note in report.infos)
 
 
 def info(*keys, **change):
@@ -374,7 +374,7 @@ def test_damage_is_found_under_its_rule(models, tmp_path, kind, name, rule, dama
     problems = model_check.check_model(folder)
     assert rule in {problem.rule for problem in problems}, problems
     for problem in problems:
-        assert problem.rule in model_check.RULES and problem.file and problem.message
+        assert problem.rule in model_check.RULES and problem.where.file and problem.what
         assert str(problem).isprintable()
 
 
@@ -418,8 +418,8 @@ def test_notes_tell_what_has_no_effect(models, tmp_path):
     network(batch=1)(folder)
     edit_json(folder / "trt_info.json", "trt_build_param", "batch", value=[])
     report = model_check.inspect_model(folder)
-    assert report.problems == []
-    text = " ".join(note.message for note in report.notes)
+    assert report.errors == []
+    text = " ".join(note.what for note in report.infos)
     assert "lip_open_offset has no effect" in text and "no saccades" in text and "fixed to 1" in text
     assert "not built" not in text and "does not look like" not in text
 
@@ -483,8 +483,8 @@ def test_what_a_project_may_choose_is_a_note_for_all_who_judge(models, tmp_path,
     if kind == "diffusion":
         edit_json(folder / "network_info.json", "audio_params", "padding_left", value=0)
     report = model_check.inspect_deployed(folder)
-    assert report.problems == [] and "has no tongue" in " ".join(note.message for note in report.notes)
-    assert [n.rule for n in report.notes if n.rule != "note"] == (["windows"] if kind == "diffusion" else [])
+    assert report.errors == [] and "has no tongue" in " ".join(note.what for note in report.infos)
+    assert [n.rule for n in report.infos if n.rule != "note"] == (["windows"] if kind == "diffusion" else [])
     wanting = subprocess.run([sys.executable, TOOL, folder, "--blendshapes"], capture_output=True, text=True)
     assert wanting.returncode == 1 and "blendshape-paths" in wanting.stdout
     for options in ([], ["--geometry-only"]):

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from audio2face.deploy.check.npz_walk import Member, walk
-from audio2face.deploy.check.report import Report, brief
+from audio2face.deploy.check.rules import brief
 from audio2face.postprocess.jaw import key_point_problem
+from audio2face.problems import Problems
 
 _BYTES = re.compile(r"\|S[1-9]\d*")
 _LONGEST_TEXT_LIST = 2**20
@@ -23,16 +24,16 @@ class Npz:
 
     members: dict[str, Member]
     file: str
-    report: Report
+    report: Problems
 
     @classmethod
-    def open(cls, path: Path, file: str, report: Report) -> Npz:
+    def open(cls, path: Path, file: str, report: Problems) -> Npz:
         """Read the file's headers; what is wrong with it goes to `report`."""
         return cls(walk(path, file, report), file, report)
 
     def wrong(self, rule: str, message: str) -> None:
         """Report a problem of this file."""
-        self.report.problem(rule, self.file, message)
+        self.report.error(rule, message, file=self.file)
 
     def member(self, name: str) -> Member | None:
         """The array `name`, whatever its type; None when it is missing."""
@@ -108,12 +109,12 @@ def check_model_data(data: Npz, sizes: dict[str, int], regression: bool) -> dict
         if saccades.size == 0 or saccades.size % 2 or (len(shape) == 2 and shape[1] != 2):
             data.wrong("saccade-table", f"saccade_rot_matrix has shape {brief(shape)}, it must be (n, 2) with n >= 1")
         elif not saccades.any():
-            data.report.note(data.file, "saccade_rot_matrix is all zeros: the eyes make no saccades")
+            data.report.info("note", "saccade_rot_matrix is all zeros: the eyes make no saccades", file=data.file)
     for name, key in (("eye_close_pose_delta", "eyelid_open_offset"), ("lip_open_pose_delta", "lip_open_offset")):
         if name in sound and neutral is not None and holds_positions(sound[name], neutral):
             data.wrong("pose-deltas", f"{name} holds positions, not offsets from the neutral skin")
         if name in sound and not sound[name].any():
-            data.report.note(data.file, f"{name} is all zeros: {key} has no effect")
+            data.report.info("note", f"{name} is all zeros: {key} has no effect", file=data.file)
     return sound
 
 
@@ -175,10 +176,10 @@ def check_emotion_db(
         return
     found = [i for i, name in enumerate(names) if name == source_shot.encode("utf-8", "replace")]
     if not found:
-        db.report.problem("source-shot", config, f"source_shot {brief(source_shot)} is not in {db.file}")
+        db.report.error("source-shot", f"source_shot {brief(source_shot)} is not in {db.file}", file=config)
     elif source_frame is not None and source_frame >= sizes[found[-1]]:
         message = f"source_frame {source_frame} is beyond {brief(source_shot)}, which has {sizes[found[-1]]} frames"
-        db.report.problem("source-shot", config, message)
+        db.report.error("source-shot", message, file=config)
 
 
 def _emotion_rows(db: Npz, width: int | None) -> int | None:

@@ -7,8 +7,9 @@ from collections import Counter
 import numpy as np
 
 from audio2face.deploy.check.arrays import Npz, holds_positions
-from audio2face.deploy.check.report import Report, brief
+from audio2face.deploy.check.rules import brief
 from audio2face.deploy.check.strict_json import Fields
+from audio2face.problems import Problems
 
 _FAR = 0.1  # of the mesh's size
 _MOST_ACTIVE = 1024
@@ -27,7 +28,7 @@ def check_params(root: Fields) -> int | None:
     for key, low in limits.items():
         value = params.number(key)
         if value is not None and value < low:
-            report.problem("solver-strength", file, f"{key} is {value:g}, the runtime needs at least {low:g}")
+            report.error("solver-strength", f"{key} is {value:g}, the runtime needs at least {low:g}", file=file)
     num_poses = params.unsigned("numPoses")
     active = params.ints("bsSolveActivePoses")
     cancel, symmetry = params.ints("bsSolveCancelPoses"), params.ints("bsSolveSymmetryPoses")
@@ -35,26 +36,26 @@ def check_params(root: Fields) -> int | None:
     arrays |= {key: params.numbers(key) for key in ("bsWeightMultipliers", "bsWeightOffsets")}
     for key, array in arrays.items():
         if array is not None and num_poses is not None and len(array) != num_poses:
-            report.problem("pose-arrays", file, f"{key} has {len(array)} entries, numPoses is {num_poses}")
+            report.error("pose-arrays", f"{key} has {len(array)} entries, numPoses is {num_poses}", file=file)
     if active is not None and not active.any():
-        report.problem("pose-active", file, "no pose is active in bsSolveActivePoses")
+        report.error("pose-active", "no pose is active in bsSolveActivePoses", file=file)
     if active is not None and np.count_nonzero(active) > _MOST_ACTIVE:
         message = f"{np.count_nonzero(active)} poses are active, the runtime's solver on a GPU takes {_MOST_ACTIVE}"
-        report.problem("pose-active", file, message)
+        report.error("pose-active", message, file=file)
     for key, marks in (("bsSolveCancelPoses", cancel), ("bsSolveSymmetryPoses", symmetry)):
         if marks is not None:
             _check_pairs(report, file, key, marks, active)
     return num_poses
 
 
-def _check_pairs(report: Report, file: str, key: str, marks: np.ndarray, active: np.ndarray | None) -> None:
+def _check_pairs(report: Problems, file: str, key: str, marks: np.ndarray, active: np.ndarray | None) -> None:
     for mark, times in Counter(marks.tolist()).items():
         if mark != -1 and times != 2:
-            report.problem("pose-pairs", file, f"{key}: {mark} occurs {times} times, a pair has exactly 2")
+            report.error("pose-pairs", f"{key}: {mark} occurs {times} times, a pair has exactly 2", file=file)
     if active is not None and len(active) == len(marks) and np.sum((marks == -1) & (active != 0)) == 2:
         message = f"{key}: exactly two active poses carry -1, which the runtime takes for a pair"
-        report.problem(
-            "pose-minus-one", file, f"{message}; give them numbers with an inactive pose, or split another pair"
+        report.error(
+            "pose-minus-one", f"{message}; give them numbers with an inactive pose, or split another pair", file=file
         )
 
 
@@ -100,7 +101,9 @@ def _compare_neutral(npz: Npz, neutral: np.ndarray, mesh: np.ndarray) -> None:
     if extent == 0:
         npz.wrong("neutral-height", "neutral has no extent, which the solver's scale is made of")
     elif np.abs(neutral - mesh).max() > _FAR * extent:
-        npz.report.note(npz.file, "neutral is far from the model's own neutral mesh: other units, or another face?")
+        npz.report.info(
+            "note", "neutral is far from the model's own neutral mesh: other units, or another face?", file=npz.file
+        )
 
 
 def _check_mask(npz: Npz, size: int | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ from audio2face.deploy.check import network
 from audio2face.deploy.check.arrays import Npz, check_emotion_db, check_model_data
 from audio2face.deploy.check.blendshapes import check_params, check_poses
 from audio2face.deploy.check.network_info import NetworkInfo, check_network_info
-from audio2face.deploy.check.report import RULES, Problem, Report, brief, label
+from audio2face.deploy.check.rules import RULES, brief, label
 from audio2face.deploy.check.strict_json import Fields, read_object, same_length
 from audio2face.formats.git_lfs import pointer_fault
 from audio2face.postprocess.limits import CONFIG_LIMITS, key_problem
+from audio2face.problems import INFO, Problem, Problems
 
-__all__ = ["RULES", "Problem", "Report", "check_model", "inspect_deployed", "inspect_model", "model_folders"]
+__all__ = ["RULES", "check_model", "inspect_deployed", "inspect_model", "model_folders"]
 
 _ENGINE_MAGIC = (b"ftrt", b"ptrt")
 _ONNX_START = b"\x08"  # the field of the format's version, which is written first
@@ -30,7 +32,7 @@ def check_model(folder: Path, geometry_only: bool = False, trusted: bool = True)
     taken as untrusted: nothing is unpickled, and damage of any kind is a Problem. What lies outside the folder is looked
     at only in a `trusted` one. NotADirectoryError: no such folder.
     """
-    return inspect_model(folder, geometry_only, trusted).problems
+    return inspect_model(folder, geometry_only, trusted).errors
 
 
 def model_folders(folder: Path) -> list[Path]:
@@ -39,23 +41,25 @@ def model_folders(folder: Path) -> list[Path]:
     return inside if inside and not (folder / "model.json").exists() else [folder]
 
 
-def inspect_model(folder: Path, geometry_only: bool = False, trusted: bool = True) -> Report:
-    """check_model's problems, with notes on what is worth knowing beside them."""
+def inspect_model(folder: Path, geometry_only: bool = False, trusted: bool = True) -> Problems:
+    """check_model's problems, and as infos (rule "note") what is worth knowing beside them."""
     folder = Path(folder)
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} is not a folder")
-    return _Check(folder, geometry_only, trusted).run()
+    report = _Check(folder, geometry_only, trusted).run()
+    assert {problem.rule for problem in report} <= {*RULES, "note"}, report
+    return report
 
 
-def inspect_deployed(folder: Path, blendshapes: bool = False, trusted: bool = True) -> Report:
+def inspect_deployed(folder: Path, blendshapes: bool = False, trusted: bool = True) -> Problems:
     """inspect_model as deploying, `tools/check_model.py` and `audio2face.load_model` judge a model, all alike.
 
-    What a project may choose is a note: geometry alone, unless `blendshapes` are asked for, and a STREAMING_CFG whose windows
+    What a project may choose is an info: geometry alone, unless `blendshapes` are asked for, and a STREAMING_CFG whose windows
     cost the first frame (rule "windows").
     """
-    report = inspect_model(folder, geometry_only=not blendshapes, trusted=trusted)
-    chosen = [problem for problem in report.problems if problem.rule == "windows"]
-    return Report([problem for problem in report.problems if problem not in chosen], chosen + report.notes)
+    report, found = Problems(), inspect_model(folder, geometry_only=not blendshapes, trusted=trusted)
+    report.extend(replace(problem, level=INFO) if problem.rule == "windows" else problem for problem in found)
+    return report
 
 
 class _Check:
@@ -64,10 +68,10 @@ class _Check:
     def __init__(self, folder: Path, geometry_only: bool, trusted: bool = True):
         self.folder, self.trusted = folder, trusted
         self.geometry_only = geometry_only
-        self.report = Report()
+        self.report = Problems()
         self.info = NetworkInfo()
 
-    def run(self) -> Report:
+    def run(self) -> Problems:
         model = self.object("model.json")
         if model is None:
             return self.report
@@ -91,21 +95,23 @@ class _Check:
             path = self.folder / name
             outside = not path.resolve().is_relative_to(self.folder.resolve())
             if outside and not self.trusted:
-                self.report.problem(rule, label(name), "lies outside the model's folder")
+                self.report.error(rule, "lies outside the model's folder", file=label(name))
                 return None
             if not path.is_file():
-                self.report.problem(rule, label(name), "is named by the model, but there is no such file")
+                self.report.error(rule, "is named by the model, but there is no such file", file=label(name))
                 return None
             if path.stat().st_size == 0:
-                self.report.problem("file-empty", name, "is empty")
+                self.report.error("file-empty", "is empty", file=name)
                 return None
             if fault := pointer_fault(path):
-                self.report.problem("file-empty", name, f"is {fault}")
+                self.report.error("file-empty", f"is {fault}", file=name)
                 return None
             if outside:
-                self.report.note(name, "lies outside the model folder, which cannot be moved or copied without it")
+                self.report.info(
+                    "note", "lies outside the model folder, which cannot be moved or copied without it", file=name
+                )
         except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL, a loop of links
-            self.report.problem(rule, label(name), f"cannot be opened: {brief(str(error))}")
+            self.report.error(rule, f"cannot be opened: {brief(str(error))}", file=label(name))
             return None
         return path
 
@@ -114,7 +120,7 @@ class _Check:
         try:
             return check(*args)
         except OSError as error:
-            self.report.problem("unreadable", name, f"cannot be read: {error.strerror or brief(str(error))}")
+            self.report.error("unreadable", f"cannot be read: {error.strerror or brief(str(error))}", file=name)
             return None
 
     def object(self, name: str | None) -> Fields | None:
@@ -165,11 +171,13 @@ class _Check:
             return None, None
         for key in CONFIG_LIMITS:
             if config.number(key) is not None and (problem := key_problem(config.values, key)):
-                self.report.problem("config-range", config.file, problem)
+                self.report.error("config-range", problem, file=config.file)
         if not self.info.regression:
             if config.values.get("input_strength") not in (1, None):
-                self.report.note(
-                    config.file, "input_strength has no effect on a diffusion model unless the host sets it"
+                self.report.info(
+                    "note",
+                    "input_strength has no effect on a diffusion model unless the host sets it",
+                    file=config.file,
                 )
             return None, None
         return config.text("source_shot"), config.unsigned("source_frame")
@@ -189,9 +197,9 @@ class _Check:
             if part not in entry.values:
                 message = f"{entry.where} has no {part}; without both parts the runtime gives no blendshape weights"
                 if self.geometry_only:
-                    self.report.note(entry.file, message)
+                    self.report.info("note", message, file=entry.file)
                 else:
-                    self.report.problem("blendshape-paths", entry.file, message)
+                    self.report.error("blendshape-paths", message, file=entry.file)
                 continue
             pair = entry.object(part)
             if pair is None:
@@ -209,21 +217,21 @@ class _Check:
             return
         onnx, fixed = self.folder / "network.onnx", None
         if name.endswith(".onnx"):
-            self.report.problem("network-file", "model.json", "networkPath names an ONNX file; it must be an engine")
+            self.report.error("network-file", "networkPath names an ONNX file; it must be an engine", file="model.json")
         elif onnx.is_file() and not self.exists(name):
             if others := [path.name for path in sorted(self.folder.glob("*.trt"))]:
                 message = f"is named by the model, but the engine is {label(others[0])}"
-                self.report.problem("network-file", label(name), message)
+                self.report.error("network-file", message, file=label(name))
             else:
-                self.report.note(label(name), "is not built yet: build it from network.onnx with trtexec")
+                self.report.info("note", "is not built yet: build it from network.onnx with trtexec", file=label(name))
         elif (engine := self.open(name, "network-file")) is not None:
             self.guard(name, self.engine, engine, name)
         if not onnx.is_file():
-            self.report.note("network.onnx", "is not there: the network's tensors were not looked at")
+            self.report.info("note", "is not there: the network's tensors were not looked at", file="network.onnx")
         elif self.open("network.onnx") is not None:
             fixed = network.check_onnx(onnx, "network.onnx", self.info, self.report)
         if not (self.folder / "trt_info.json").is_file():
-            self.report.note("trt_info.json", "is not there: scripts that build the engine need it")
+            self.report.info("note", "is not there: scripts that build the engine need it", file="trt_info.json")
         elif (root := self.object("trt_info.json")) is not None:
             network.check_trt_info(root, self.info, fixed)
 
@@ -231,13 +239,13 @@ class _Check:
         with path.open("rb") as stream:
             start = stream.read(4)
         if start[:1] == _ONNX_START:
-            self.report.problem("network-file", name, "is an ONNX file; it must be an engine built from one")
+            self.report.error("network-file", "is an ONNX file; it must be an engine built from one", file=name)
         elif start not in _ENGINE_MAGIC and start.isascii() and start.decode("ascii").isprintable():
-            self.report.problem(
-                "network-file", name, "is a text file, perhaps a pointer of git-lfs; it must be an engine"
+            self.report.error(
+                "network-file", "is a text file, perhaps a pointer of git-lfs; it must be an engine", file=name
             )
         elif start not in _ENGINE_MAGIC:
-            self.report.note(name, "does not look like a serialized TensorRT engine")
+            self.report.info("note", "does not look like a serialized TensorRT engine", file=name)
 
     def exists(self, name: str) -> bool:
         try:

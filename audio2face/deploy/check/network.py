@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from audio2face.deploy.check.network_info import NetworkInfo
-from audio2face.deploy.check.report import Report, brief
+from audio2face.deploy.check.rules import brief
 from audio2face.deploy.check.strict_json import Fields
+from audio2face.problems import Problems
 
 _LARGEST_RUN = 2**30  # values of all inputs together
 _SAME = 1e-3  # difference between an item run alone and in a batch, as a share of the largest value
@@ -56,7 +57,7 @@ def expected_tensors(info: NetworkInfo) -> tuple[list[Tensor], list[Tensor]] | N
     ], [Tensor("prediction", (None, sum(frames), out)), Tensor("output_latents", latents)]
 
 
-def check_onnx(path: Path, file: str, info: NetworkInfo, report: Report) -> int | None:
+def check_onnx(path: Path, file: str, info: NetworkInfo, report: Problems) -> int | None:
     """Signature and behaviour of the ONNX network; a note when onnxruntime is not installed.
 
     Returns the batch size that the inputs are fixed to, None when it is free or unknown.
@@ -64,47 +65,49 @@ def check_onnx(path: Path, file: str, info: NetworkInfo, report: Report) -> int 
     try:
         import onnxruntime
     except ImportError:
-        report.note(file, "onnxruntime is not installed: the network was not looked at")
+        report.info("note", "onnxruntime is not installed: the network was not looked at", file=file)
         return None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no narrower base
-        report.problem("onnx-load", file, f"onnxruntime cannot load it: {_one_line(error)}")
+        report.error("onnx-load", f"onnxruntime cannot load it: {_one_line(error)}", file=file)
         return None
     expected = expected_tensors(info)
     if expected is None:
-        report.note(file, "the network's tensors were not compared, network_info.json is incomplete")
+        report.info("note", "the network's tensors were not compared, network_info.json is incomplete", file=file)
         return None
-    found = len(report.problems)
+    found = len(report.errors)
     batches = inputs = _check_signature(session.get_inputs(), expected[0], "input", file, report)
     batches = inputs | _check_signature(session.get_outputs(), expected[1], "output", file, report)
-    if len(report.problems) == found:
+    if len(report.errors) == found:
         fixed = {batch for batch in batches if batch is not None}
         if len(fixed) > 1:
-            report.problem("onnx-shape", file, f"tensors have different fixed batch sizes {sorted(fixed)}")
+            report.error("onnx-shape", f"tensors have different fixed batch sizes {sorted(fixed)}", file=file)
         else:
             _check_runs(session, *expected, fixed.pop() if fixed else None, file, report)
     return inputs.pop() if len(inputs) == 1 else None
 
 
-def _check_signature(nodes: list[Any], expected: list[Tensor], side: str, file: str, report: Report) -> set[int | None]:
+def _check_signature(
+    nodes: list[Any], expected: list[Tensor], side: str, file: str, report: Problems
+) -> set[int | None]:
     """Names, ranks, types and fixed dimensions of inputs or outputs. Returns the batch sizes, None for a free one."""
     actual = {node.name: node for node in nodes}
     for name in sorted(actual.keys() - {t.name for t in expected}):
-        report.problem("onnx-tensors", file, f"{side} {brief(name)} is not known to the runtime")
+        report.error("onnx-tensors", f"{side} {brief(name)} is not known to the runtime", file=file)
     batches: set[int | None] = set()
     for tensor in expected:
         node = actual.get(tensor.name)
         if node is None:
-            report.problem("onnx-tensors", file, f"there is no {side} {tensor.name!r}")
+            report.error("onnx-tensors", f"there is no {side} {tensor.name!r}", file=file)
             continue
         if node.type != "tensor(float)":
-            report.problem("onnx-dtype", file, f"{side} {tensor.name!r} is {node.type}, the runtime gives float32")
+            report.error("onnx-dtype", f"{side} {tensor.name!r} is {node.type}, the runtime gives float32", file=file)
         if len(node.shape) != len(tensor.shape):
             message = f"{side} {tensor.name!r} has dimensions {node.shape}, the runtime expects {len(tensor.shape)}"
-            report.problem("onnx-rank", file, message)
+            report.error("onnx-rank", message, file=file)
             continue
         for actual_size, size in zip(node.shape, tensor.shape, strict=True):
             fixed = isinstance(actual_size, int)
@@ -112,20 +115,22 @@ def _check_signature(nodes: list[Any], expected: list[Tensor], side: str, file: 
                 batches.add(actual_size if fixed else None)
             elif actual_size != size and (fixed or side == "input"):  # free output sizes are measured in the run
                 message = f"{side} {tensor.name!r} has dimensions {node.shape}, the runtime expects {_show(tensor)}"
-                report.problem("onnx-shape", file, message)
+                report.error("onnx-shape", message, file=file)
                 break
     return batches
 
 
 def _check_runs(
-    session: Any, inputs: list[Tensor], outputs: list[Tensor], fixed: int | None, file: str, report: Report
+    session: Any, inputs: list[Tensor], outputs: list[Tensor], fixed: int | None, file: str, report: Problems
 ) -> None:
     """Run on noise at batch 1 and 2, or at the one size that the network is fixed to."""
     if fixed is not None:
-        report.note(file, f"the batch size is fixed to {fixed}: the network serves that many tracks, no more")
+        report.info(
+            "note", f"the batch size is fixed to {fixed}: the network serves that many tracks, no more", file=file
+        )
     batch = 2 if fixed is None else fixed
     if sum(math.prod(t.at(batch)) for t in inputs) > _LARGEST_RUN:
-        report.note(file, "the network was not run, its inputs are too large")
+        report.info("note", "the network was not run, its inputs are too large", file=file)
         return
     rng = np.random.default_rng(0)
     feed = {t.name: (0.1 * rng.standard_normal(t.at(batch))).astype(np.float32) for t in inputs}
@@ -141,7 +146,7 @@ def _check_runs(
         difference = np.abs(whole[_first(tensor)] - single).max(initial=0)
         if difference > _SAME * max(1e-3, float(np.abs(single).max(initial=0))):
             message = f"{tensor.name!r} of an item differs by {difference:.2g} between batch 1 and batch 2"
-            report.problem("onnx-batch", file, message)
+            report.error("onnx-batch", message, file=file)
 
 
 def _first(tensor: Tensor) -> tuple[slice, ...]:
@@ -150,20 +155,20 @@ def _first(tensor: Tensor) -> tuple[slice, ...]:
 
 
 def _run(
-    session: Any, feed: dict[str, np.ndarray], outputs: list[Tensor], batch: int, file: str, report: Report
+    session: Any, feed: dict[str, np.ndarray], outputs: list[Tensor], batch: int, file: str, report: Problems
 ) -> list[np.ndarray] | None:
     try:
         results = session.run([t.name for t in outputs], feed)
     except Exception as error:  # onnxruntime's errors share no narrower base
-        report.problem("onnx-run", file, f"fails at batch {batch}: {_one_line(error)}")
+        report.error("onnx-run", f"fails at batch {batch}: {_one_line(error)}", file=file)
         return None
     for tensor, result in zip(outputs, results, strict=True):
         if result.shape != tensor.at(batch):
             message = f"{tensor.name!r} comes out as {result.shape} at batch {batch}, expected {tensor.at(batch)}"
-            report.problem("onnx-shape", file, message)
+            report.error("onnx-shape", message, file=file)
             return None
         if not np.isfinite(result).all():
-            report.problem("onnx-run", file, f"{tensor.name!r} holds NaN or infinity at batch {batch}")
+            report.error("onnx-run", f"{tensor.name!r} holds NaN or infinity at batch {batch}", file=file)
             return None
     return results
 
@@ -202,34 +207,34 @@ def check_trt_info(root: Fields, info: NetworkInfo, fixed: int | None = None) ->
                 message = (
                     f"--{option} is given, but the network's batch size is fixed to {fixed}: trtexec refuses shapes"
                 )
-                report.problem("trt-info", file, message)
+                report.error("trt-info", message, file=file)
         elif len(given) != 1:
-            report.problem("trt-info", file, f"--{option} is given {len(given)} times, it must be given once")
+            report.error("trt-info", f"--{option} is given {len(given)} times, it must be given once", file=file)
         else:
             found = _batch_of(given[0], expected[0], 1 if option == "minShapes" else None)
             if isinstance(found, str):
-                report.problem("trt-info", file, f"--{option}: {found}")
+                report.error("trt-info", f"--{option}: {found}", file=file)
             else:
                 sizes.append(found)
     if len(sizes) == 3 and sizes[1] > sizes[2]:
-        report.problem("trt-info", file, f"the usual batch size {sizes[1]} is above the largest, {sizes[2]}")
+        report.error("trt-info", f"the usual batch size {sizes[1]} is above the largest, {sizes[2]}", file=file)
 
 
-def _check_formats(arguments: list[str | None], file: str, report: Report) -> None:
+def _check_formats(arguments: list[str | None], file: str, report: Problems) -> None:
     """The runtime's buffers are float32, which it does not compare with the engine's."""
     for text in arguments:
         option, _, formats = (text or "").partition("=")
         kinds = {part.split(":")[0] for part in formats.split(",")}
         if option in ("--inputIOFormats", "--outputIOFormats") and kinds != {"fp32"}:
-            report.problem("trt-info", file, f"{option} is {brief(formats)}; the runtime's tensors are fp32")
+            report.error("trt-info", f"{option} is {brief(formats)}; the runtime's tensors are fp32", file=file)
 
 
-def _fill(argument: str, values: dict[str, int | None], file: str, report: Report) -> str | None:
+def _fill(argument: str, values: dict[str, int | None], file: str, report: Problems) -> str | None:
     """The argument with its placeholders replaced; None when that is impossible. No attribute of anything is looked up."""
     try:
         parts = list(string.Formatter().parse(argument))
     except ValueError as error:
-        report.problem("trt-info", file, f"argument {brief(argument)}: {error}")
+        report.error("trt-info", f"argument {brief(argument)}: {error}", file=file)
         return None
     out = ""
     for text, name, spec, conversion in parts:
@@ -237,7 +242,9 @@ def _fill(argument: str, values: dict[str, int | None], file: str, report: Repor
         if name is None:
             continue
         if spec or conversion or values.get(name) is None:
-            report.problem("trt-info", file, f"placeholder {brief('{' + name + '}')} has no whole number in defaults")
+            report.error(
+                "trt-info", f"placeholder {brief('{' + name + '}')} has no whole number in defaults", file=file
+            )
             return None
         out += str(values[name])
     return out

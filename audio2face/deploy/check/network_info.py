@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from audio2face.deploy.check.report import Report
 from audio2face.deploy.check.strict_json import Fields, same_length
+from audio2face.problems import Problems
 
 EMOTIONS = "amazement anger cheekiness disgust fear grief joy outofbreath pain sadness".split()
 _FRAMES = ("num_frames_left_truncate", "num_frames_center", "num_frames_right_truncate")
@@ -72,9 +72,9 @@ def check_network_info(root: Fields) -> NetworkInfo:
         if kind in _AUDIO:
             info.kind = kind
         elif kind is not None:
-            report.problem("model-type", file, f"id.type is {kind!r:.40}, not regression or diffusion")
+            report.error("model-type", f"id.type is {kind!r:.40}, not regression or diffusion", file=file)
         if output not in (None, "geometry"):
-            report.problem("model-type", file, f"id.output is {output!r:.40}, not geometry")
+            report.error("model-type", f"id.output is {output!r:.40}, not geometry", file=file)
         if kind == "regression":
             ids.text("actor")
     if info.kind is None:
@@ -86,7 +86,7 @@ def check_network_info(root: Fields) -> NetworkInfo:
         if not info.regression:
             info.identities = params.texts("identities")
             if info.identities == []:
-                report.problem("identities", file, "params.identities is empty")
+                report.error("identities", "params.identities is empty", file=file)
         _check_sizes(report, file, info)
     if audio is not None:
         for key in _AUDIO[info.kind]:
@@ -98,7 +98,7 @@ def check_network_info(root: Fields) -> NetworkInfo:
 def _keep(info: NetworkInfo, fields: Fields, key: str, rule: str) -> None:
     value = fields.unsigned(key)
     if value == 0 and key not in _MAY_BE_ZERO:
-        fields.report.problem(rule, fields.file, f"{fields.where}.{key} is 0")
+        fields.report.error(rule, f"{fields.where}.{key} is 0", file=fields.file)
     elif value is not None:
         info.numbers[key] = value
 
@@ -107,43 +107,45 @@ def _check_emotions(params: Fields, info: NetworkInfo) -> None:
     info.emotions = params.texts("explicit_emotions" if info.regression else "emotions")
     default = params.numbers("default_emotion")
     if info.emotions == []:
-        params.report.problem("emotions", params.file, "the list of emotions is empty")
+        params.report.error("emotions", "the list of emotions is empty", file=params.file)
     lengths = [("emotions", None if info.emotions is None else len(info.emotions))]
     lengths.append(("default_emotion", None if default is None else len(default)))
     same_length(params.report, params.file, "emotions", lengths)
     if info.emotions is not None and info.emotions != EMOTIONS:
-        params.report.note(
-            params.file, f"Audio2Emotion and ACE drive the ten emotions {', '.join(EMOTIONS)}, in this order"
+        params.report.info(
+            "note",
+            f"Audio2Emotion and ACE drive the ten emotions {', '.join(EMOTIONS)}, in this order",
+            file=params.file,
         )
 
 
-def _check_sizes(report: Report, file: str, info: NetworkInfo) -> None:
+def _check_sizes(report: Problems, file: str, info: NetworkInfo) -> None:
     sizes = info.sizes()
     for part in ("skin", "tongue", "jaw"):
         if sizes.get(part, 0) % 3:
-            report.problem("sizes", file, f"the size of {part}, {sizes[part]}, is no multiple of 3")
+            report.error("sizes", f"the size of {part}, {sizes[part]}, is no multiple of 3", file=file)
     if sizes.get("eye", 4) != 4:
-        report.problem("sizes", file, f"there are {sizes['eye']} eye values, the runtime reads 4")
+        report.error("sizes", f"there are {sizes['eye']} eye values, the runtime reads 4", file=file)
     frames, steps, output = info.frames(), info.numbers.get("num_diffusion_steps"), info.output_size()
     if not info.regression and frames is not None and steps is not None and output is not None:
         if (steps + 1) * sum(frames) * output % 2:
             message = f"(steps {steps} + 1) * frames {sum(frames)} * values {output} is odd: noise cannot be drawn"
-            report.problem("noise-even", file, message)
+            report.error("noise-even", message, file=file)
 
 
-def _check_windows(report: Report, file: str, info: NetworkInfo) -> None:
+def _check_windows(report: Problems, file: str, info: NetworkInfo) -> None:
     n, frames = info.numbers, info.frames()
     length = n.get("buffer_len")
     if length is None:
         return
     if n.get("buffer_ofs", 0) > length:
-        report.problem("audio", file, f"buffer_ofs {n['buffer_ofs']} lies outside the window of {length} samples")
+        report.error("audio", f"buffer_ofs {n['buffer_ofs']} lies outside the window of {length} samples", file=file)
     if info.regression or frames is None:
         return
     left, total = frames[0], sum(frames)
     if left * length % total:
         message = f"left {left} * buffer_len {length} does not divide by {total} frames: frame 0 is lost"
-        report.problem("windows", file, f"{message}; choose other frame counts")
+        report.error("windows", f"{message}; choose other frame counts", file=file)
     if "padding_left" in n and n["padding_left"] <= left * length // total:
         message = f"padding_left {n['padding_left']} must exceed {left * length // total} samples"
-        report.problem("windows", file, f"{message}, the time before the centre of a window")
+        report.error("windows", f"{message}, the time before the centre of a window", file=file)

@@ -15,7 +15,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from audio2face.deploy.check.report import Report, brief
+from audio2face.deploy.check.rules import brief
+from audio2face.problems import Problems
 
 _LOCAL, _DIRECTORY, _END = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06"
 _ZIP64 = 0xFFFFFFFF
@@ -71,10 +72,10 @@ class _Local:
     sizes_in_place: bool
 
 
-def walk(path: Path, file: str, report: Report) -> dict[str, Member]:
+def walk(path: Path, file: str, report: Problems) -> dict[str, Member]:
     """All arrays of the npz file by name, with everything that is wrong about its containers in the report."""
     if path.suffix != ".npz":
-        report.problem("npz-extension", file, "must be named .npz, the runtime reads other names as another format")
+        report.error("npz-extension", "must be named .npz, the runtime reads other names as another format", file=file)
     members: dict[str, Member] = {}
     names: list[str] = []
     headers: dict[str, _Local] = {}
@@ -84,7 +85,7 @@ def walk(path: Path, file: str, report: Report) -> dict[str, Member]:
         while (local := _local_header(stream, offset, length)) is not None:
             name = _check_local(local, file, report)
             if name in names:
-                report.problem("npz-duplicate", file, f"{brief(name)} occurs twice")
+                report.error("npz-duplicate", f"{brief(name)} occurs twice", file=file)
             names.append(name)
             headers[name] = local
             member, end = _read_member(stream, path, local, length, name, file, report)
@@ -96,9 +97,9 @@ def walk(path: Path, file: str, report: Report) -> dict[str, Member]:
         stream.seek(min(offset, length))
         rest = stream.read(4)
     if rest not in (_DIRECTORY, _END):
-        report.problem("npz-sync", file, f"at byte {offset} there is neither a member nor the directory")
+        report.error("npz-sync", f"at byte {offset} there is neither a member nor the directory", file=file)
     elif not names:
-        report.problem("npz-zip", file, "has no arrays")
+        report.error("npz-zip", "has no arrays", file=file)
     _check_directory(path, file, names, headers, report)
     return members
 
@@ -130,22 +131,26 @@ def _zip64_sizes(extra: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _check_local(local: _Local, file: str, report: Report) -> str:
+def _check_local(local: _Local, file: str, report: Problems) -> str:
     """Report what is wrong with a member apart from its data; returns the array's name."""
     full = local.name.decode("utf-8", "replace")
     if not full.endswith(".npy"):
-        report.problem("npz-name", file, f"member {brief(full)} does not end in .npy")
+        report.error("npz-name", f"member {brief(full)} does not end in .npy", file=file)
     if local.flags & 8:
-        report.problem("npz-descriptor", file, f"member {brief(full)} was written to a stream, its size comes after it")
+        report.error(
+            "npz-descriptor", f"member {brief(full)} was written to a stream, its size comes after it", file=file
+        )
     if local.flags & 1 or local.method not in (0, 8):
-        report.problem("npz-compressed", file, f"member {brief(full)} is encrypted or packed by method {local.method}")
+        report.error(
+            "npz-compressed", f"member {brief(full)} is encrypted or packed by method {local.method}", file=file
+        )
     elif local.method == 8 and (not local.sizes_in_place or local.size is None):
-        report.problem("npz-compressed", file, f"member {brief(full)} is deflated without its size; use np.savez")
+        report.error("npz-compressed", f"member {brief(full)} is deflated without its size; use np.savez", file=file)
     return full[:-4]
 
 
 def _read_member(
-    stream: BinaryIO, path: Path, local: _Local, length: int, name: str, file: str, report: Report
+    stream: BinaryIO, path: Path, local: _Local, length: int, name: str, file: str, report: Problems
 ) -> tuple[Member | None, int | None]:
     """A member's array and the byte after it (None: unknown)."""
     end = None if local.size is None else local.start + local.size
@@ -154,7 +159,7 @@ def _read_member(
     if local.method == 8:
         data = _inflate(stream, local)
         if data is None:
-            report.problem("npz-zip", file, f"{brief(name)}: cannot be unpacked")
+            report.error("npz-zip", f"{brief(name)}: cannot be unpacked", file=file)
             return None, end
         source, size, base = data, len(data), 0
     else:
@@ -163,29 +168,29 @@ def _read_member(
         source = stream.read(min(size, _LONGEST_TEXT + 12))
     header = parse_header(source, stored=local.method == 0)
     if isinstance(header, str):
-        report.problem("npy-header", file, f"{brief(name)}: {header}")
+        report.error("npy-header", f"{brief(name)}: {header}", file=file)
         return None, end
     dtype, shape, fortran, header_size = header
     item = _DTYPE.fullmatch(dtype)
     if item is None or item[1] in "OUVmM":
-        report.problem(
-            "dtype", file, f"{brief(name)}: dtype {brief(dtype)} cannot be read and hides the arrays after it"
+        report.error(
+            "dtype", f"{brief(name)}: dtype {brief(dtype)} cannot be read and hides the arrays after it", file=file
         )
         return None, end
     needed = header_size + math.prod(shape) * int(item[2])
     if needed > size:
-        report.problem(
-            "npz-zip", file, f"{brief(name)}: shape {brief(shape)} needs {needed} bytes, the file ends before"
+        report.error(
+            "npz-zip", f"{brief(name)}: shape {brief(shape)} needs {needed} bytes, the file ends before", file=file
         )
         return None, end
     if local.method == 0:
         end = local.start + needed  # the runtime ignores the size in the zip header
     elif needed < size:  # of what is deflated it takes the last bytes
-        report.problem(
-            "npz-sync", file, f"{brief(name)}: {size - needed} bytes follow the values of shape {brief(shape)}"
+        report.error(
+            "npz-sync", f"{brief(name)}: {size - needed} bytes follow the values of shape {brief(shape)}", file=file
         )
     if _crc(stream, local, needed, data) != local.crc and not local.flags & 8:
-        report.problem("npz-crc", file, f"{brief(name)}: the data do not agree with their check sum")
+        report.error("npz-crc", f"{brief(name)}: the data do not agree with their check sum", file=file)
     return Member(path, dtype, shape, fortran, base + header_size, data), end
 
 
@@ -258,21 +263,21 @@ def _layout_fault(text: bytes, dtype: str, fortran: bool, stored: bool) -> str |
     return None
 
 
-def _check_directory(path: Path, file: str, names: list[str], headers: dict[str, _Local], report: Report) -> None:
+def _check_directory(path: Path, file: str, names: list[str], headers: dict[str, _Local], report: Problems) -> None:
     """The zip directory, by which every other program reads, must list the same members at the same places."""
     try:
         with zipfile.ZipFile(path) as archive:
             listed = [info.filename[:-4] for info in archive.infolist()]
             wrong = [info.filename for info in archive.infolist() if not _agrees(archive, info, headers)]
     except Exception as error:  # zipfile raises a dozen kinds for damaged files; each is this finding
-        report.problem("npz-zip", file, f"the zip directory cannot be read: {brief(str(error))}")
+        report.error("npz-zip", f"the zip directory cannot be read: {brief(str(error))}", file=file)
         return
     if sorted(listed) != sorted(names):
-        report.problem(
-            "npz-sync", file, f"its directory lists {len(listed)} arrays, the runtime's walk finds {len(names)}"
+        report.error(
+            "npz-sync", f"its directory lists {len(listed)} arrays, the runtime's walk finds {len(names)}", file=file
         )
     elif wrong:
-        report.problem("npz-zip", file, f"what its directory says of {brief(wrong[0])} is not so")
+        report.error("npz-zip", f"what its directory says of {brief(wrong[0])} is not so", file=file)
 
 
 def _agrees(archive: zipfile.ZipFile, info: zipfile.ZipInfo, headers: dict[str, _Local]) -> bool:

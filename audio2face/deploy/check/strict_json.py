@@ -10,17 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from audio2face.deploy.check.report import Report, brief
+from audio2face.deploy.check.rules import brief
 from audio2face.postprocess.limits import as_float32
+from audio2face.problems import Problems
 
 _LARGEST_FILE = 64 * 2**20
 _LARGEST_INT = 2**31 - 1
 
 
-def read_object(path: Path, file: str, report: Report) -> dict[str, Any] | None:
+def read_object(path: Path, file: str, report: Problems) -> dict[str, Any] | None:
     """The JSON object in `path`, or None with its problems in the report. `file` is its name in messages."""
     if path.stat().st_size > _LARGEST_FILE:
-        report.problem("json-syntax", file, f"larger than {_LARGEST_FILE // 2**20} MB, this is no model's JSON file")
+        report.error("json-syntax", f"larger than {_LARGEST_FILE // 2**20} MB, this is no model's JSON file", file=file)
         return None
     duplicates: list[str] = []
 
@@ -38,12 +39,12 @@ def read_object(path: Path, file: str, report: Report) -> dict[str, Any] | None:
         )
         json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a surrogate pair cannot be encoded
     except (ValueError, RecursionError, MemoryError) as error:
-        report.problem("json-syntax", file, f"the runtime cannot parse it: {str(error)[:200] or 'nested too deep'}")
+        report.error("json-syntax", f"the runtime cannot parse it: {str(error)[:200] or 'nested too deep'}", file=file)
         return None
     for name in duplicates:
-        report.problem("json-duplicate", file, f"key {brief(name)} occurs twice")
+        report.error("json-duplicate", f"key {brief(name)} occurs twice", file=file)
     if not isinstance(value, dict):
-        report.problem("json-syntax", file, f"holds {type(value).__name__} instead of an object")
+        report.error("json-syntax", f"holds {type(value).__name__} instead of an object", file=file)
         return None
     return value
 
@@ -73,13 +74,13 @@ class Fields:
     values: dict[str, Any]
     file: str
     where: str
-    report: Report
+    report: Problems
 
     def _name(self, key: str) -> str:
         return f"{self.where}.{key}" if self.where else key
 
     def _wrong(self, rule: str, key: str, message: str) -> None:
-        self.report.problem(rule, self.file, f"{self._name(key)} {message}")
+        self.report.error(rule, f"{self._name(key)} {message}", file=self.file)
 
     def _typed(self, key: str, types: type | tuple[type, ...], wanted: str) -> Any:
         if key not in self.values:
@@ -173,10 +174,10 @@ class Fields:
         return values
 
 
-def same_length(report: Report, file: str, rule: str, lengths: Iterable[tuple[str, int | None]]) -> bool:
+def same_length(report: Problems, file: str, rule: str, lengths: Iterable[tuple[str, int | None]]) -> bool:
     """Report when named lists differ in length; lists that could not be read are left out."""
     known = [(name, length) for name, length in lengths if length is not None]
     if len({length for _, length in known}) <= 1:
         return True
-    report.problem(rule, file, "lengths differ: " + ", ".join(f"{name} {length}" for name, length in known))
+    report.error(rule, "lengths differ: " + ", ".join(f"{name} {length}" for name, length in known), file=file)
     return False

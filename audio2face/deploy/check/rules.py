@@ -1,8 +1,6 @@
-"""Findings of a model check, and the list of rules they belong to."""
+"""The rules of a model check, and names and values as its messages show them."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass, field
 
 RULES: dict[str, str] = {
     "file-missing": "every file that model.json names exists",
@@ -63,39 +61,6 @@ RULES: dict[str, str] = {
     "onnx-batch": "items of a batch do not influence each other",
     "unreadable": "files can be read",
 }
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One finding: the rule's name in RULES, the file in the model folder, and what is wrong in it."""
-
-    rule: str
-    file: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.file}: {self.message} [{self.rule}]"
-
-
-@dataclass
-class Report:
-    """Collects findings. `notes` are things worth knowing that break nothing."""
-
-    problems: list[Problem] = field(default_factory=list)
-    notes: list[Problem] = field(default_factory=list)
-
-    def problem(self, rule: str, file: str, message: str) -> None:
-        """Add what the runtime would refuse or get wrong, once. `rule` is one of RULES."""
-        assert rule in RULES, rule
-        finding = Problem(rule, file, message)
-        if finding not in self.problems:
-            self.problems.append(finding)
-
-    def note(self, file: str, message: str) -> None:
-        """Add what is odd and harmless, once."""
-        finding = Problem("note", file, message)
-        if finding not in self.notes:
-            self.notes.append(finding)
 
 
 def label(name: str) -> str:
