@@ -22,9 +22,9 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class AnimationFile:
-    """A mesh over time. `frames` (T, V, 3) are as stored: float32 or float64, any byte order, memory-mapped if possible.
+    """A mesh over time. `frames` (T, V, 3) as stored: float32 or float64, any byte order, memory-mapped if possible.
 
-    Arithmetic on slices of `frames` works; `block` gives what torch and BLAS want. `fps` is None when the format has none.
+    Arithmetic on slices of `frames` works; `block` gives what torch and BLAS need. `fps`: None if the format has none.
     """
 
     frames: np.ndarray
@@ -37,7 +37,7 @@ class AnimationFile:
 
 
 class AnimationHeader(NamedTuple):
-    """What is known of an animation without reading it."""
+    """Frame count, vertex count and rate of an animation, without reading its frames."""
 
     num_frames: int
     num_vertices: int
@@ -53,15 +53,15 @@ def read_animation(path: str | os.PathLike[str], channel: str | None = None) -> 
 
 
 def animation_header(path: str | os.PathLike[str], channel: str | None = None) -> AnimationHeader:
-    """Frames, vertices and rate of an animation, cheaply. Raises ValueError as `read_animation` does for what it reads."""
+    """Frames, vertices and rate of an animation, cheaply. Raises ValueError as `read_animation` does."""
     return _by_suffix(ANIMATION_HEADERS, path)(Path(path), channel)
 
 
 def find_animation(folder: str | os.PathLike[str], shot: str) -> Path:
     """The animation `<folder>/<shot>/<shot>.<suffix>`.
 
-    Raises UserError when there is none (naming what lies there instead) or more than one, since the older of an .npy and
-    an .xml exported again would be read without anyone noticing.
+    Raises UserError when there is none (naming what lies there instead) or more than one: of an .npy and an .xml
+    exported again, the older could be read without anyone noticing.
     """
     shot_folder = Path(folder) / shot
     if not shot_folder.is_dir():
@@ -71,7 +71,7 @@ def find_animation(folder: str | os.PathLike[str], shot: str) -> Path:
     found = [p for p in caches if p.stem == shot]
     if len(found) > 1:
         names = " and ".join(p.name for p in found)
-        raise UserError(f"shot {shot!r}: {names} in {shot_folder} are all animations of it; keep one")
+        raise UserError(f"shot {shot!r}: {names} in {shot_folder} are all animations of this shot; keep one")
     if not found:
         kinds = ", ".join(ANIMATION_READERS)
         there = ", ".join(p.name for p in (caches or files)[:5]) or "nothing"

@@ -19,7 +19,7 @@ ROWS = 1024  # turned into text at once
 
 @dataclass(frozen=True)
 class JsonAnimation:
-    """`weights` {name: (T,)}; `jaw` (T, 4, 4) transforms of the lower teeth or (T, 5, 3) offsets; `eyes` (T, 6 or 4) degrees."""
+    """`weights` {name: (T,)}; `jaw` transforms (T, 4, 4) of teeth or offsets (T, 5, 3); `eyes` (T, 6 or 4) degrees."""
 
     fps: float
     jaw: np.ndarray
@@ -51,7 +51,7 @@ def write_animation_json(path: str | os.PathLike[str], animation: JsonAnimation)
 
 
 def read_animation_json(path: str | os.PathLike[str]) -> JsonAnimation:
-    """Read what `write_animation_json` wrote. Raises ValueError naming the file when it is something else."""
+    """Read what `write_animation_json` wrote. Raises ValueError naming the file if it is something else."""
     data = read_json(path)
     if not isinstance(data, dict) or data.get("kind") != KIND or data.get("version") != VERSION:
         raise ValueError(f"{path}: expected kind {KIND!r}, version {VERSION}")

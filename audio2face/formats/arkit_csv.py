@@ -27,13 +27,13 @@ from audio2face.paths import atomic
 _LEFT_EYE = "EyeBlink EyeLookDown EyeLookIn EyeLookOut EyeLookUp EyeSquint EyeWide".split()
 _MOUTH = (
     "JawForward JawRight JawLeft JawOpen MouthClose MouthFunnel MouthPucker MouthRight MouthLeft MouthSmileLeft "
-    "MouthSmileRight MouthFrownLeft MouthFrownRight MouthDimpleLeft MouthDimpleRight MouthStretchLeft MouthStretchRight "
-    "MouthRollLower MouthRollUpper MouthShrugLower MouthShrugUpper MouthPressLeft MouthPressRight MouthLowerDownLeft "
-    "MouthLowerDownRight MouthUpperUpLeft MouthUpperUpRight"
+    "MouthSmileRight MouthFrownLeft MouthFrownRight MouthDimpleLeft MouthDimpleRight MouthStretchLeft "
+    "MouthStretchRight MouthRollLower MouthRollUpper MouthShrugLower MouthShrugUpper MouthPressLeft MouthPressRight "
+    "MouthLowerDownLeft MouthLowerDownRight MouthUpperUpLeft MouthUpperUpRight"
 ).split()
 _REST = (
-    "BrowDownLeft BrowDownRight BrowInnerUp BrowOuterUpLeft BrowOuterUpRight CheekPuff CheekSquintLeft CheekSquintRight "
-    "NoseSneerLeft NoseSneerRight TongueOut"
+    "BrowDownLeft BrowDownRight BrowInnerUp BrowOuterUpLeft BrowOuterUpRight CheekPuff CheekSquintLeft "
+    "CheekSquintRight NoseSneerLeft NoseSneerRight TongueOut"
 ).split()
 ARKIT_NAMES = (*(n + "Left" for n in _LEFT_EYE), *(n + "Right" for n in _LEFT_EYE), *_MOUTH, *_REST)
 ROTATION_NAMES = tuple(
@@ -45,9 +45,9 @@ HEADER = ("Timecode", "BlendShapeCount", *COLUMNS)
 
 @dataclass(frozen=True)
 class Clock:
-    """What a recording's time codes say: rows a second, frames that codes count in one, and how long their day lasts.
+    """The time codes of a recording: rows a second, frames counted per second, and how long their day lasts.
 
-    `missing` rows have a code and no row, `repeated` ones the code of the row before; `uneven_s` is how far most steps
+    `missing` codes have no row, `repeated` rows have the code of the row before; `uneven_s` is how far most steps
     from row to row are from the mean.
     """
 
@@ -136,7 +136,7 @@ def read_arkit_csv(path: str | os.PathLike[str], fps: float | None = None) -> Ar
     """Read a recording whose time codes count `fps` frames a second; None finds the rate in the codes themselves.
 
     Columns may be in any order or missing (then 0), also BlendShapeCount; rows without a face are left out. Raises
-    ValueError naming file and line when it has another layout, and when the codes do not tell the rate.
+    ValueError naming file and line when it has another layout, and when the codes do not show the rate.
     """
     path = Path(path)
     refuse_pointer(path)
@@ -182,7 +182,7 @@ def read_arkit_csv(path: str | os.PathLike[str], fps: float | None = None) -> Ar
 
 
 def _stamps(path: Path, codes: list[tuple[int, str]], fps: float | None) -> tuple[Clock, np.ndarray]:
-    """What time codes [(line, code)] say of the rate, and their seconds since midnight."""
+    """The clock of time codes [(line, code)], and their seconds since midnight."""
     parts = []
     for line, code in codes:
         try:
@@ -194,7 +194,7 @@ def _stamps(path: Path, codes: list[tuple[int, str]], fps: float | None) -> tupl
     seconds = seconds + DAY * np.concatenate([[0], np.cumsum(np.diff(seconds) < -DAY / 2)])  # past midnight
     base = counted_rate(seconds, frames) if fps is None else max(round(fps), 1)
     if base is None:
-        raise ValueError(f"{path}: the rate of its time codes cannot be told; give it (--csv-fps)")
+        raise ValueError(f"{path}: cannot determine the rate of its time codes; pass --csv-fps")
     beyond = np.flatnonzero(frames >= base)
     if len(beyond):
         line, code = codes[int(beyond[0])]
@@ -205,7 +205,7 @@ def _stamps(path: Path, codes: list[tuple[int, str]], fps: float | None) -> tupl
     backwards = np.flatnonzero(np.diff(times) < 0)
     if len(backwards):
         line, code = codes[int(backwards[0]) + 1]
-        raise ValueError(f"{path}: line {line}: time code {code} lies before that of the line above; wrong rate?")
+        raise ValueError(f"{path}: line {line}: time code {code} is earlier than that of the line above; wrong rate?")
     rounded = 1 / fps if not np.any(frames % 1) else 0.0
     return _clock(times, fps, drop, rounded), spread(times)
 

@@ -1,4 +1,4 @@
-"""Pointers of git-lfs: the three lines of text that lie in the place of a file until git-lfs has fetched it."""
+"""git-lfs pointers: the three lines of text that stand in for a file until git-lfs has fetched it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LARGEST = 1024  # bytes of a pointer, as git-lfs specifies it
 
 
 def is_pointer(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is a pointer; what cannot be read is not one."""
+    """Whether a file is a git-lfs pointer; a file that cannot be read is not."""
     try:
         if os.stat(path).st_size >= LARGEST:
             return False
@@ -24,7 +24,7 @@ def is_pointer(path: str | os.PathLike[str]) -> bool:
 
 
 def pointer_fault(path: str | os.PathLike[str]) -> str | None:
-    """What a file is when it is a pointer, and what to run; None otherwise."""
+    """For a pointer, a message of what it is and what to run; None for any other file."""
     if not is_pointer(path):
         return None
     folder = external_path(_checkout(Path(path)) or Path(path).parent)
@@ -32,13 +32,13 @@ def pointer_fault(path: str | os.PathLike[str]) -> str | None:
 
 
 def refuse_pointer(path: str | os.PathLike[str]) -> None:
-    """Raise ValueError that says what to run when a file is a pointer. Every reader of a format begins with it."""
+    """Raise ValueError naming the command to run when a file is a pointer. Every format reader begins with it."""
     if fault := pointer_fault(path):
         raise ValueError(f"{path}: {fault}")
 
 
 def pointer_problems(paths: Iterable[Path]) -> list[str]:
-    """A line for each checkout that has pointers among the files `paths` and all files below the folders among them."""
+    """A message for each checkout with pointers among `paths` (files, and folders with all files below them)."""
     found: dict[Path | None, list[Path]] = {}
     for path in paths:
         for file in _files(path.absolute()):
@@ -61,5 +61,5 @@ def _files(path: Path) -> Iterator[Path]:
 
 
 def _checkout(path: Path) -> Path | None:
-    """The git checkout that a file lies in, as far as it can be seen from here."""
+    """The git checkout that contains a file, if one can be found."""
     return next((folder for folder in path.absolute().parents if (folder / ".git").exists()), None)

@@ -84,7 +84,7 @@ class _File:
         whole = array.dtype.kind in "iu"
         array = np.ascontiguousarray(array, "<u4" if whole else "<f4")
         if not whole and not np.isfinite(array).all():
-            raise ValueError(f"{self.path}: numbers that are not finite cannot be written")
+            raise ValueError(f"{self.path}: NaN and infinity cannot be written")
         data = array.tobytes()
         view = {"buffer": 0, "byteOffset": self.length, "byteLength": len(data)}
         self.views.append(view | ({"target": target} if target else {}))
@@ -126,7 +126,7 @@ def _write(path: str | os.PathLike[str], root: dict[str, Any], blocks: list[byte
     length = sum(map(len, blocks))  # all arrays are made of 4-byte numbers, so that nothing has to be padded
     total = 12 + 8 + len(text) + 8 + length
     if total > _MOST_BYTES:
-        raise ValueError(f"{path}: {total / 1e9:.1f} GB is more than a .glb can hold; cut the sound into parts")
+        raise ValueError(f"{path}: {total / 1e9:.1f} GB is more than a .glb can hold; split the audio into parts")
     with atomic(path) as temporary, temporary.open("wb") as out:
         out.write(struct.pack("<4sII", MAGIC, VERSION, total))
         out.write(struct.pack("<I4s", len(text), JSON_CHUNK) + text)
@@ -136,7 +136,7 @@ def _write(path: str | os.PathLike[str], root: dict[str, Any], blocks: list[byte
 
 
 def read_gltf(path: str | os.PathLike[str]) -> tuple[list[MorphMesh], float | None]:
-    """Meshes and frame rate of a .glb as `write_gltf` writes them (None: no animation). Raises ValueError if malformed."""
+    """Meshes and frame rate (None: no animation) of a .glb written by `write_gltf`. Raises ValueError if malformed."""
     refuse_pointer(path)
     data = Path(path).read_bytes()
     root, binary = glb_chunks(path, data)
@@ -168,7 +168,7 @@ def read_gltf(path: str | os.PathLike[str]) -> tuple[list[MorphMesh], float | No
 
 
 def glb_chunks(path: str | os.PathLike[str], data: bytes) -> tuple[dict[str, Any], bytes]:
-    """The JSON part and the binary part of a .glb. Raises ValueError naming the byte where it is none."""
+    """The JSON part and the binary part of a .glb. Raises ValueError naming the byte where it is not one."""
     if len(data) < 20 or data[:4] != MAGIC or struct.unpack_from("<I", data, 4)[0] != VERSION:
         raise ValueError(f"{path}: byte 0: expected a binary glTF 2, found {data[:8]!r}")
     if struct.unpack_from("<I", data, 8)[0] != len(data):

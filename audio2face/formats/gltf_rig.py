@@ -1,4 +1,4 @@
-"""glTF 2.0 from any program (.glb, .gltf): meshes with morph targets, placed as the scene shows them. Needs no library."""
+"""glTF 2.0 from any program (.glb, .gltf): meshes with morph targets, placed as in the scene. Needs no library."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PACKED = ("KHR_draco_mesh_compression", "EXT_meshopt_compression")
 def read_gltf_rig(path: str | os.PathLike[str]) -> list[MorphMesh]:
     """Every mesh of the scene in metres, y up, with its morph targets and no animation (weights (0, K)).
 
-    Skinned meshes stand as their skeleton rests. A mesh's parts with materials of their own are one mesh again. Raises
+    Skinned meshes take their skeleton's rest pose. A mesh split by materials becomes one mesh again. Raises
     ValueError naming the file when it is malformed, compressed, or refers to files outside its folder.
     """
     path = Path(path)
@@ -87,7 +87,7 @@ class _Scene:
         while stack:
             number, above = stack.pop()
             if number in seen:
-                raise ValueError(f"node {number} hangs below itself, or below two others")
+                raise ValueError(f"node {number} is its own ancestor, or has two parents")
             seen.add(number)
             node = self.root["nodes"][number]
             world = above @ _matrix(node)
@@ -130,7 +130,7 @@ class _Scene:
         )  # fmt: skip
 
     def target_names(self, node: dict, mesh: dict, parts: list[dict], count: int) -> tuple[str, ...]:
-        """Names of `count` morph targets: `targetNames` in the extras of mesh, primitives or node, else their accessors' names.
+        """Names of `count` morph targets: `targetNames` in the extras of mesh, primitives or node, else accessor names.
 
         Raises ValueError when such a list has another length and nothing else names them.
         """
@@ -143,7 +143,7 @@ class _Scene:
         return tuple(map(str, found or accessors or [f"target_{k}" for k in range(count)]))
 
     def accessor_names(self, parts: list[dict], mesh_name: str) -> list[str]:
-        """The targets' names as FBX2glTF and others put them, on the accessors of their positions; none unless all differ."""
+        """Target names from their position accessors, where FBX2glTF and others put them; none unless all differ."""
         targets: list[dict] = next((part["targets"] for part in parts if part.get("targets")), [])
         accessors = [self.root["accessors"][t["POSITION"]] if "POSITION" in t else {} for t in targets]
         names = [_shape_name(str(accessor.get("name") or ""), mesh_name) for accessor in accessors]
@@ -211,7 +211,7 @@ def _matrix(node: dict[str, Any]) -> np.ndarray:
 
 
 def _extras(place: dict[str, Any]) -> dict[str, Any]:
-    """The extras of a node, mesh or primitive; whatever is not an object counts as none."""
+    """The extras of a node, mesh or primitive; empty when they are not a JSON object."""
     extras = place.get("extras")
     return extras if isinstance(extras, dict) else {}
 

@@ -16,7 +16,7 @@ _LINE = 120
 
 
 def _plain(value: Any) -> Any:
-    """NumPy values, tuples, sets and paths as what JSON knows."""
+    """NumPy values, tuples, sets and paths as JSON types."""
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

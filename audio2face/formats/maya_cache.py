@@ -30,7 +30,7 @@ SUFFIXES = {"mcc": ".mc", "mcx": ".mcx"}
 
 
 class SeveralChannels(ValueError):
-    """Which channel of a cache to read is not clear."""
+    """Raised when it is not clear which channel of a cache to read."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class _Description:
 
 
 def read_maya_cache(path: str | os.PathLike[str], channel: str | None = None) -> MayaCache:
-    """Read a channel of the cache described by the .xml `path`; `channel` may be left out when only one holds positions.
+    """Read a channel of the cache described by the .xml `path`; `channel` is optional when only one holds positions.
 
     Raises ValueError naming the file, the byte and what was expected there when a file is malformed, cut short or
     contradicts itself, and listing the channels when the choice is not clear.
@@ -103,9 +103,9 @@ def write_maya_cache(
 ) -> tuple[Path, Path]:
     """Write frames (T, V, 3) as `path`.xml and its data file beside it; returns both paths.
 
-    float64 is kept, everything else becomes float32. The data file is .mc, or .mcx when it would pass `for4_limit` bytes.
-    23.976, 29.97 and 59.94 frames a second are written as 24, 30 and 60, as Maya does. Raises ValueError when a frame of
-    another rate is not a whole number of ticks (6000 / fps) or the shape is wrong.
+    float64 is kept, everything else becomes float32. The data file is .mc, or .mcx when it would exceed `for4_limit`
+    bytes. 23.976, 29.97 and 59.94 frames a second are written as 24, 30 and 60, as Maya does. Raises ValueError when a
+    frame of another rate is not a whole number of ticks (6000 / fps) or the shape is wrong.
     """
     path = Path(path)
     if path.suffix.lower() != ".xml":
@@ -188,7 +188,7 @@ def _data_files(cache: _Description) -> list[Path]:
         if found:
             return [found[key] for key in sorted(found)]
     wanted = f"{name}{cache.suffix}" if cache.one_file else f"{name}Frame<number>{cache.suffix}"
-    raise ValueError(f"{cache.path}: expected its data in {wanted} beside it, there is no such file")
+    raise ValueError(f"{cache.path}: expected its data in {wanted} beside it, but there is no such file")
 
 
 def _choose_channel(cache: _Description, sample: Sample, channel: str | None) -> str:

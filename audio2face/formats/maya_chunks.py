@@ -1,8 +1,8 @@
 """The binary half of a Maya cache: .mc (FOR4) and .mcx (FOR8) files, as groups of big-endian chunks.
 
-A chunk is tag, length, data, padding. FOR4 has 32-bit lengths and pads data to 4 bytes; FOR8 puts four zero bytes after each
-tag, has 64-bit lengths and pads data to 8. A file is a group CACH (VRSN, STIM, ETIM), then one group MYCH per frame: TIME in
-ticks (left out when each frame has its own file) and, for each channel, CHNM, SIZE and the values.
+A chunk is tag, length, data, padding. FOR4 has 32-bit lengths and pads data to 4 bytes; FOR8 puts four zero bytes after
+each tag, has 64-bit lengths and pads data to 8. A file is a group CACH (VRSN, STIM, ETIM), then one group MYCH per
+frame: TIME in ticks (left out when each frame has its own file) and, for each channel, CHNM, SIZE and the values.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ _HEADER_READERS = {(1, 0): _FORMAT.read_array_header_1_0, (2, 0): _FORMAT.read_a
 def npy_header(path: str | os.PathLike[str]) -> tuple[tuple[int, ...], bool, np.dtype, int]:
     """(shape, whether in Fortran order, dtype, byte offset of the data), without reading the data.
 
-    Raises ValueError naming file and offset when it is no .npy, holds objects, or its length is not what the header says.
+    Raises ValueError naming file and offset when it is not an .npy, holds objects, or contradicts its header's length.
     """
     path = Path(path)
     refuse_pointer(path)
@@ -93,18 +93,18 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     except OSError as error:
         if error.filename is not None:
             raise
-        raise ValueError(f"{path}: expected a .npz (zip) file, its parts lie outside of it: {error}") from error
+        raise ValueError(f"{path}: expected a .npz (zip) file, but its parts lie outside the file: {error}") from error
 
 
 def _check_size(archive: zipfile.ZipFile, packed: int) -> None:
-    """Raise ValueError when an archive would unpack to much more than arrays ever do."""
+    """Raise ValueError when an archive would unpack to far more than arrays ever do."""
     unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > max(LARGE_BYTES, MOST_PACKED * packed):
         raise ValueError(f"{packed} bytes would unpack to {unpacked}, which no arrays do")
 
 
 def _check_header(file: IO[bytes], size: int) -> None:
-    """Raise ValueError when an array's header asks for another number of bytes than there are: NumPy would make room first."""
+    """Raise ValueError when an array's header promises another length than is there: NumPy would allocate it first."""
     version = _FORMAT.read_magic(file)
     shape, _, dtype = _HEADER_READERS.get(version, _FORMAT.read_array_header_2_0)(file)
     if dtype.hasobject:

@@ -13,7 +13,7 @@ from audio2face.formats.git_lfs import refuse_pointer
 def read_obj(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     """Vertices (V, 3) float32 and triangles (F, 3) int64 of an .obj, in the file's order; F is 0 without faces.
 
-    Faces with more corners are cut into a fan. Raises ValueError naming file and line for what is no vertex or no face.
+    Faces with more corners are cut into a fan. Raises ValueError naming file and line of a malformed vertex or face.
     """
     refuse_pointer(path)
     triangles: list[tuple[int, int, int]] = []
@@ -32,7 +32,7 @@ def read_obj(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
 def read_obj_triangles(path: str | os.PathLike[str]) -> np.ndarray:
     """Triangles (F, 3) int64 of an .obj; faces with more corners are cut into a fan, vertices keep the file's order.
 
-    Raises ValueError naming file and line for a face that is none, or a file without faces.
+    Raises ValueError naming file and line of a malformed face, or a file without faces.
     """
     _, triangles = read_obj(path)
     if not len(triangles):

@@ -28,7 +28,7 @@ class PhonemeTime:
 
 
 def find_phoneme_times(folder: Path, shot: str) -> Path | None:
-    """The file of a shot in a folder; None without one."""
+    """The phoneme file of a shot in a folder; None without one."""
     return next((p for suffix in SUFFIXES if (p := folder / f"{shot}{suffix}").is_file()), None)
 
 

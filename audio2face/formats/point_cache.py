@@ -19,8 +19,8 @@ HEADER = struct.Struct("<12siiffi")  # magic, version, vertices, start frame, fr
 def point_cache_header(path: str | os.PathLike[str]) -> tuple[int, int, float]:
     """(frames T, vertices V, start frame), without reading the points.
 
-    Raises ValueError naming file and offset: no PC2, another version, fractional sampling, or a length that is not what
-    the header says.
+    Raises ValueError naming file and offset: not a PC2, another version, fractional sampling, or a length that
+    contradicts the header.
     """
     path = Path(path)
     refuse_pointer(path)
@@ -30,7 +30,7 @@ def point_cache_header(path: str | os.PathLike[str]) -> tuple[int, int, float]:
     if head[: len(MAGIC)] != MAGIC:
         raise ValueError(f"{path}: byte 0: expected {MAGIC!r}, found {head[: len(MAGIC)]!r}")
     if len(head) < HEADER.size:
-        raise ValueError(f"{path}: byte {size}: expected a header of {HEADER.size} bytes, the file ends")
+        raise ValueError(f"{path}: byte {size}: expected a header of {HEADER.size} bytes, but the file ends")
     _, version, vertices, start, sampling, frames = HEADER.unpack(head)
     if version != 1:
         raise ValueError(f"{path}: byte 12: expected version 1, found {version}")

@@ -21,16 +21,16 @@ REST_NAMES = ("neutral", "rest", "base", "basis", "default", "head")
 
 @dataclass(frozen=True)
 class RigFile:
-    """Meshes with blendshapes and without motion (weights (0, K)); in metres if `in_metres`, else in an unknown unit."""
+    """Meshes with blendshapes but no motion (weights (0, K)); in metres if `in_metres`, else in an unknown unit."""
 
     meshes: tuple[MorphMesh, ...]
     in_metres: bool
 
 
 def read_rig_file(path: str | os.PathLike[str], rest: str | None = None) -> RigFile:
-    """Read a rig by its kind; `rest` names the face at rest of an OBJ folder, else it is the one called neutral, base, ….
+    """Read a rig by its kind; `rest` names an OBJ folder's face at rest (default: the one called neutral, base, …).
 
-    Raises ValueError naming what is wrong, UserError when a USD file is given without usd-core.
+    Raises ValueError naming what is wrong, UserError for a USD file when usd-core is missing.
     """
     path = Path(path)
     if path.is_dir():
@@ -58,12 +58,12 @@ def read_npz_rig(path: str | os.PathLike[str]) -> MorphMesh:
     names = [name for name in names if name != "neutral"]
     lacking = [name for name in ("neutral", *names) if name not in arrays]
     if lacking or not names:
-        raise ValueError(f"{path}: no array of pose {', '.join(lacking) or '(there are none)'}")
+        raise ValueError(f"{path}: missing arrays of poses {', '.join(lacking) or '(there are none)'}")
     rest = np.asarray(arrays["neutral"], np.float32)
     odd = [name for name in names if arrays[name].shape != rest.shape]
     if odd or rest.ndim != 2 or rest.shape[1] != 3:
         raise ValueError(
-            f"{path}: expected arrays (V, 3) like neutral {rest.shape}, not so: {', '.join(odd) or 'neutral'}"
+            f"{path}: expected arrays (V, 3) like neutral {rest.shape}, others are: {', '.join(odd) or 'neutral'}"
         )
     targets = np.stack([np.asarray(arrays[name], np.float32) for name in names])
     triangles = np.asarray(arrays.get("triangles", np.zeros((0, 3))), np.int64)
@@ -91,7 +91,7 @@ def read_obj_folder(folder: str | os.PathLike[str], rest: str | None = None) -> 
             wrong.append(f"{path.name} has {len(pose)}")
     if wrong or not poses:
         raise ValueError(
-            f"{folder}: {neutral}.obj has {len(points)} vertices, {', '.join(wrong) or 'and no shape is there'}"
+            f"{folder}: {neutral}.obj has {len(points)} vertices, {', '.join(wrong) or 'and there are no shapes'}"
         )
     targets = np.stack(list(poses.values()))
     return MorphMesh(folder.name, points, triangles, targets, tuple(poses), np.zeros((0, len(poses)), np.float32))

@@ -32,7 +32,7 @@ class MorphMesh:
         if self.targets.shape != (k, *self.rest.shape) or self.weights.ndim != 2 or self.weights.shape[1] != k:
             raise ValueError(
                 f"mesh {self.name!r}: {k} names, targets {self.targets.shape}, weights {self.weights.shape}, "
-                f"rest {self.rest.shape} do not belong together"
+                f"rest {self.rest.shape} do not match"
             )
 
 

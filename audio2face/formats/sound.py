@@ -1,20 +1,22 @@
 """Sound files (wav, flac and whatever else libsndfile reads) as float32 samples.
 
-A wav file gives two lengths: R, of the whole, and L, of its sound. Whoever writes to a pipe cannot go back to fill them in,
-others fill in wrong ones, and files are cut short. What distinguishes these, where A bytes really follow the header:
+A wav file gives two lengths: R, of the whole, and L, of its sound. A program that writes to a pipe cannot go back to
+fill them in, others fill in wrong ones, and files are cut short. How to tell these apart, where A bytes really follow
+the header:
 
 | L | R | what it is |
 |---|---|---|
 | up to A, not 0 | any | whole: L bytes are read, with a warning where what follows is not chunks |
 | 0 | 0, the header alone, or left open | a pipe or a browser's recorder (Python's wave, GStreamer): all is read |
 | 0 | another | a header that nobody completed: all is read, with a warning |
-| just below or at 2 or 4 GiB, above A | any | a pipe: sox and espeak (0x7ffff000), arecord (0x7fffff00, 0x80000000), ffmpeg (0xffffffff): all is read |
+| just below or at 2 or 4 GiB, above A | any | a pipe (sox and espeak 0x7ffff000, arecord 0x7fffff00 and 0x80000000, \
+ffmpeg 0xffffffff): all is read |
 | above A | ends within the file, or left open | L alone is wrong: all is read, with a warning |
 | above A by less than 10 ms and 1/256 | ends beyond the file | a little too long: all is read, with a warning |
 | above A by more | ends beyond the file | cut short: an error |
 
-"All" ends before chunks (LIST, id3, …) that end where the file does; where there are such, the file's end is not lost, and
-it is not cut short. RF64 and BW64 are alike, with their lengths in 64 bits. A flac file from a pipe gives no length either.
+"All" ends before chunks (LIST, id3, …) that end where the file does; where there are such, the file's end is not lost,
+and it is not cut short. RF64 and BW64 are alike, with 64-bit lengths. A flac file from a pipe gives no length either.
 """
 
 from __future__ import annotations
@@ -51,9 +53,9 @@ _FLAC_SAMPLES = (1 << 36) - 1  # their number: the low bits of bytes 18 to 25
 
 @dataclass(frozen=True)
 class SoundInfo:
-    """What a sound file's header gives, its lengths set right.
+    """A sound file's header, with its lengths corrected.
 
-    `open_ended`: it gives no length, as programs leave it that write to a pipe. `note`: what else was wrong with its lengths.
+    `open_ended`: it gives no length, as when a program writes to a pipe. `note`: what else was wrong with its lengths.
     """
 
     num_samples: int
@@ -68,7 +70,7 @@ class SoundInfo:
 
 
 def sound_info(path: str | os.PathLike[str]) -> SoundInfo:
-    """Length, rate and channels, without decoding. Raises ValueError naming the file when it is no sound, or cut short."""
+    """Length, rate and channels, without decoding. Raises ValueError naming a file that is not sound or cut short."""
     opened = _open(Path(path))
     with _decoder(path, opened.content) as file:
         return SoundInfo(file.frames, file.samplerate, file.channels, opened.open_ended, opened.note)
@@ -77,7 +79,7 @@ def sound_info(path: str | os.PathLike[str]) -> SoundInfo:
 def read_sound(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
     """(samples (N, C) float32, sample rate); integer formats are scaled to [-1, 1).
 
-    Raises ValueError naming the file when it is no sound, is cut short, or holds NaN or infinity.
+    Raises ValueError naming the file when it is not a sound file, is cut short, or holds NaN or infinity.
     """
     with _decoder(path, _open(Path(path)).content) as file:
         samples, rate = file.read(file.frames, dtype="float32", always_2d=True), file.samplerate
@@ -96,7 +98,7 @@ def write_sound(path: str | os.PathLike[str], samples: np.ndarray, sample_rate: 
 
 
 def with_right_header(path: str | os.PathLike[str]) -> bytes | None:
-    """The file with its lengths set right, to the bit the same sound; None where they are. Raises ValueError as `read_sound`."""
+    """The file with its lengths corrected and the same samples; None if they are right. Raises as `read_sound`."""
     opened = _open(Path(path))
     return opened.content.getvalue() if opened.content and (opened.open_ended or opened.note) else None
 
@@ -163,7 +165,7 @@ def _open(path: Path) -> _Opened:
         rest = file.read() if given == 0 or start + given > size else b""
         if 0 < given <= size - start:
             more = size - _chunks_end(file, start + given)
-            note = f"{more / per_second:.2f} s more follow the sound that the header counts, and are not read"
+            note = f"{more / per_second:.2f} s of data follow the sound that the header declares, and are not read"
             plain = whole[0] == b"RIFF" and all(map(_follows, chunks[1:], chunks[2:]))
             content = None if plain else _rewritten(path, chunks, given)
             return _Opened(content, False, "" if _is_little(more, given, per_second) else note)
@@ -182,11 +184,11 @@ def _judge(path: Path, chunks: list[Chunk], there: int, size: int, per_second: i
         return _Opened(_rewritten(path, chunks, there), True)
     proven = end <= size or _is_open(riff) or there < size - start  # the end of the file is not lost
     if given == 0 or proven or _is_little(given - there, given, per_second):
-        note = f"the header counts {given_s} of sound; {seconds} are there, and read"
+        note = f"the header declares {given_s} of sound; all {seconds} in the file are read"
         return _Opened(_rewritten(path, chunks, there), False, note)
     raise ValueError(
-        f"{path}: byte {size}: expected {given} bytes of sound from byte {start}, the file ends after {seconds} of {given_s}: "
-        "copy or export it again"
+        f"{path}: byte {size}: expected {given} bytes of sound from byte {start}, but the file ends after {seconds} "
+        f"of {given_s}: copy or export it again"
     )
 
 

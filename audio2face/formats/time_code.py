@@ -10,7 +10,7 @@ DAY = 86400  # seconds that codes count
 
 
 def same_rate(fps: float, other: float) -> bool:
-    """Whether two rates are one, or one is the other's NTSC rate: programs that know whole rates only call 23.976 24."""
+    """Whether two rates are equal, or one is the other's NTSC rate: some programs call 23.976 24."""
     return abs(fps - other) <= 1.1e-3 * other
 
 
@@ -31,7 +31,7 @@ def parse_time_code(text: str) -> tuple[int, float, bool]:
 def elapsed(seconds: np.ndarray, frames: np.ndarray, fps: float, drop: bool = False) -> np.ndarray:
     """Time (T,) in seconds of codes that count whole frames of `fps` a second: those of 29.97 run slow.
 
-    Drop-frame codes leave out the first two (of 60: four) numbers of every minute but each tenth, and keep to the clock.
+    Drop-frame codes skip the first two (at 60: four) numbers of every minute but each tenth, and keep to the clock.
     """
     base = max(round(fps), 1)
     minutes = np.asarray(seconds) // 60
@@ -40,7 +40,7 @@ def elapsed(seconds: np.ndarray, frames: np.ndarray, fps: float, drop: bool = Fa
 
 
 def counted_rate(seconds: np.ndarray, frames: np.ndarray) -> int | None:
-    """How many frames a second the codes of successive rows (T,) count, by where seconds change; None when they do not show it."""
+    """Frames a second that the codes of successive rows (T,) count, by where seconds change; None if not shown."""
     in_seconds, steps = np.diff(seconds), np.diff(frames)
     within, across = steps[(in_seconds == 0) & (steps > 0)], steps[in_seconds == 1]
     if not len(within) or not len(across):
@@ -61,7 +61,7 @@ def drops_frames(seconds: np.ndarray, frames: np.ndarray, base: int) -> bool:
 
 
 def spread(times: np.ndarray) -> np.ndarray:
-    """Times (T,) of rows that rise: rows with one time share what is left until the next, by usual steps before a gap."""
+    """Times (T,) made to rise: rows of equal time share what is left until the next, by usual steps before a gap."""
     starts = np.flatnonzero(np.diff(times, prepend=-np.inf) > 0)
     if len(starts) < 2:
         return times
@@ -73,10 +73,10 @@ def spread(times: np.ndarray) -> np.ndarray:
 
 
 def rate_of(times: np.ndarray, factor: float = 1.0, rounded_s: float = 0.0) -> float:
-    """Rows a second of times (T,) with gaps: a usual rate (times `factor`, 1 or NTSC) where within half a percent of one.
+    """Rows a second of times (T,) with gaps: a usual rate (times `factor`, 1 or NTSC) if within half a percent of one.
 
-    Of times that are rounded to `rounded_s`, as by codes without sub-frames, steps of twice the usual length belong to the
-    rate when they come evenly: 48 rows by codes of 60 have every fourth step doubled. Lost rows come as they like.
+    Of times rounded to `rounded_s`, as by codes without sub-frames, steps of twice the usual length belong to the rate
+    when they come evenly: 48 rows by codes of 60 have every fourth step doubled. Lost rows come irregularly.
     """
     steps = np.diff(times)
     steps = steps[steps > 0]

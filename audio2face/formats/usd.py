@@ -17,7 +17,7 @@ ROOT = "/Face"
 
 
 def require_usd() -> None:
-    """Raises UserError that says how to install usd-core when it is missing."""
+    """Raises UserError with the install command when usd-core is missing."""
     try:
         from pxr import Usd  # noqa: F401
     except ImportError as error:
@@ -123,7 +123,7 @@ def _read_morph_mesh(path: str | os.PathLike[str], prim: Any, stand: np.ndarray)
     names = [str(n) for n in binding.GetBlendShapesAttr().Get() or []]
     paths = binding.GetBlendShapeTargetsRel().GetTargets()
     if len(names) != len(paths):
-        raise ValueError(f"{path}: {prim.GetPath()} has {len(names)} names for {len(paths)} blend shapes")
+        raise ValueError(f"{path}: {prim.GetPath()} names {len(names)} blend shapes and has {len(paths)}")
     targets = np.zeros((len(names), *rest.shape), np.float32)
     for target, place in zip(targets, paths, strict=True):
         shape = UsdSkel.BlendShape(prim.GetStage().GetPrimAtPath(place))

@@ -1,4 +1,4 @@
-"""The few shapes that a moving mesh is made of: a clip as morph targets and weights."""
+"""A moving mesh as a few morph targets and their weights."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ BLOCK = 256
 
 
 def clip_shapes(frames: np.ndarray, rest: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray, float]:
-    """Shapes (K, V, 3) and weights (T, K) with frames (T, V, 3) = rest (V, 3) + weights . shapes, and the largest error.
+    """Shapes (K, V, 3) and weights (T, K) so that frames (T, V, 3) = rest (V, 3) + weights . shapes, and the error.
 
-    The error is the largest distance of a vertex from its place; components are doubled until it is at most `tolerance`,
-    or they are MOST_SHAPES. Shapes are the clip's principal components, each way by itself, so that weights are 0 to 1.
+    The error is the largest distance of a vertex from its place; components are doubled until it is at most
+    `tolerance`, or they are MOST_SHAPES. Shapes are the clip's principal components, each way by itself, so that
+    weights are 0 to 1.
     """
     count, rest = len(frames), np.asarray(rest, np.float32)
     chosen = np.unique(np.linspace(0, count - 1, min(count, MOST_FRAMES)).round().astype(int))

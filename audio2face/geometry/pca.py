@@ -31,7 +31,7 @@ class Fit:
 class ShotError:
     """How a basis reconstructs one shot, in data units: mean and largest vertex distance, and sums of squares.
 
-    `residual` and `variance` are sums over all coordinates of the squared error and of the squared distance to the mean.
+    `residual` and `variance` are sums over all coordinates of the squared error and the squared distance to the mean.
     """
 
     mean: float
@@ -176,7 +176,7 @@ def project_sequence(pca: Pca, sequence: PoseSequence, memory: float = 2 * GIB) 
 
 
 def padded_bases(bases: Sequence[np.ndarray], size: int) -> np.ndarray:
-    """Bases (K_i, V, 3) of several actors as rows of one array (actors, size, 3V) float32, zeros beyond their own K_i."""
+    """Bases (K_i, V, 3) of several actors as one array (actors, size, 3V) float32, zeros beyond their own K_i."""
     padded = np.zeros((len(bases), size, bases[0][0].size), np.float32)
     for row, basis in zip(padded, bases, strict=True):
         row[: len(basis)] = basis.reshape(len(basis), -1)

@@ -16,7 +16,7 @@ GIB = 1 << 30
 class PoseSequence:
     """The poses of one shot. `read(frames)` gives (n, V, 3) float32 of frame indices (n,).
 
-    It opens its source anew at each call, so that no file mapping outlives the block that was read.
+    It reopens its source at each call, so that no file mapping outlives the block that was read.
     """
 
     name: str
@@ -113,7 +113,7 @@ class PoseRows:
         return out
 
     def summary(self, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Squared lengths (N,) float64 of all rows and their coordinates `columns` (c,): (N, c) float32, in one pass."""
+        """Squared lengths (N,) float64 of all rows and their coordinates `columns` (c,): (N, c) float32; one pass."""
         norms = np.empty(len(self))
         sketch = np.empty((len(self), len(columns)), np.float32)
         for part, block in self.blocks():

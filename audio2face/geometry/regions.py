@@ -1,4 +1,4 @@
-"""Parts of a face: vertices named by a mask or a list, measures of the lips and lids, the upper face. Y is up, z forward.
+"""Regions of a face: vertices named by a mask or a list, lip and lid measures, the upper face. Y is up, z forward.
 
 The distance functions index and subtract only, so they take NumPy arrays and tensors alike.
 """
@@ -16,8 +16,8 @@ INWARD = -0.1  # of all faces looking outward; a mesh below is mirrored, or its 
 def chosen_vertices(values: Any, num_vertices: int) -> np.ndarray:
     """The vertices (n,) that `values` name: a mask of zeros and ones, one for each vertex, or a list of their numbers.
 
-    Raises ValueError for anything else. Zeros and ones that are not as many as the vertices are refused: they would be a
-    mask of another mesh, or nothing but the vertices 0 and 1.
+    Raises ValueError for anything else. Zeros and ones that are not as many as the vertices are refused: they would be
+    a mask of another mesh, or nothing but the vertices 0 and 1.
     """
     array = np.asarray(values)
     if array.ndim != 1 or not array.size or array.dtype.kind not in "biuf":
@@ -28,7 +28,7 @@ def chosen_vertices(values: Any, num_vertices: int) -> np.ndarray:
                 num_vertices, f"{len(array)} zeros and ones: a mask of another mesh, or vertices 0 and 1?"
             )
         if not array.any():
-            raise _no_vertices(num_vertices, "a mask of zeros, which takes no vertex")
+            raise _no_vertices(num_vertices, "a mask of zeros, which selects no vertex")
         return np.flatnonzero(array)
     if array.dtype.kind not in "iu" or array.min() < 0:
         raise _no_vertices(num_vertices, f"{array.dtype} from {array.min():g} to {array.max():g}")
@@ -50,7 +50,7 @@ def opening(poses: Any, upper: Any, lower: Any) -> Any:
 
 
 def mean_opening(poses: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
-    """Mean opening of the pairs: (..., V, 3) -> (...). Of the lips' pairs: the mouth's opening; of the lids': the eyes'."""
+    """Mean opening of the pairs: (..., V, 3) -> (...); of the lips' pairs the mouth opening, of the lids' the eyes'."""
     return opening(poses, upper, lower).mean(axis=-1)
 
 

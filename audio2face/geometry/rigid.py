@@ -28,13 +28,13 @@ def fit_rigid(points: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def rigid_motion(rest: np.ndarray, moved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rotations (T, 3, 3) and shifts (T, 3) that bring points rest (P, 3) nearest to moved (T, P, 3): `fit_rigid` undone."""
+    """Rotations (T, 3, 3) and shifts (T, 3) that carry rest (P, 3) onto moved (T, P, 3): the inverse of `fit_rigid`."""
     rotation, translation = fit_rigid(moved, rest)
     turns = rotation.transpose(0, 2, 1)
     return turns, -np.einsum("tij,tj->ti", turns, translation)
 
 
 def stabilize(poses: np.ndarray, vertices: np.ndarray, neutral: np.ndarray) -> np.ndarray:
-    """Poses (T, V, 3) moved rigidly so that `vertices` (P,) lie on their places in neutral (V, 3): float32 (T, V, 3)."""
+    """Poses (T, V, 3) moved rigidly so that `vertices` (P,) match their places in neutral (V, 3): float32 (T, V, 3)."""
     rotation, translation = fit_rigid(poses[:, vertices], neutral[vertices])
     return (np.matmul(poses, rotation.transpose(0, 2, 1)) + translation[:, None]).astype(np.float32)

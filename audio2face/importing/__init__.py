@@ -1,1 +1,1 @@
-"""Recordings of other programs become the data set of an actor, and a project that trains on it. No PyTorch here."""
+"""Importers: recordings of other programs become an actor's data set and a project that trains on it. No PyTorch."""

@@ -1,4 +1,4 @@
-"""Which shapes of a rig answer to ARKit's curves, and the 52 poses that follow."""
+"""Matches a rig's shapes to ARKit's curves, and builds the 52 poses from them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def match_names(shapes: Sequence[str], given: NameMap | None = None) -> Match:
     for curve, target in (given or {}).items():
         name = _KEYS.get(_plain(curve))
         if name is None:
-            problems.append(f"{curve!r} is no ARKit curve{_like(curve, CURVES)}")
+            problems.append(f"{curve!r} is not an ARKit curve{_like(curve, CURVES)}")
             continue
         wanted = {target: 1.0} if isinstance(target, str) else target
         parts = dict(wanted) if isinstance(wanted, Mapping) else dict.fromkeys(wanted, 1.0)
@@ -72,7 +72,7 @@ def match_names(shapes: Sequence[str], given: NameMap | None = None) -> Match:
             continue
         before = next((s for s in found.get(name, {}) if _plain(s) == _plain(shape)), None)
         if before is not None:
-            problems.append(f"shapes {before!r} and {shape!r} are both {name}; say which in the map")
+            problems.append(f"shapes {before!r} and {shape!r} both match {name}; choose one in the map (--map)")
             continue
         found.setdefault(name, {})[shape] = 1.0
     used = {shape for parts in found.values() for shape in parts}
@@ -98,7 +98,7 @@ def arkit_poses(mesh: MorphMesh, match: Match) -> ArkitPoses:
 
 
 def suggestions(curves: Sequence[str], unused: Sequence[str]) -> list[str]:
-    """A line for each curve without a shape, with the unused shape that is called most like it."""
+    """A line for each curve without a shape, with the unused shape of the most similar name."""
     return [f"{curve}{_like(curve, unused)}" for curve in curves]
 
 

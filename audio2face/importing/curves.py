@@ -51,7 +51,7 @@ def spans(recording: ArkitRecording, fps: float) -> list[tuple[int, int]]:
 
 
 def eye_rotations(values: np.ndarray, look_degrees: float = LOOK_DEGREES) -> np.ndarray | None:
-    """Turns of right and left eye about x (down is positive) and y (to the face's left is positive), degrees: (T, 2, 2).
+    """Turns (T, 2, 2) of right and left eye about x (down is positive) and y (the face's left is positive), degrees.
 
     From the recorded angles, else from the EyeLook curves of values (T, 61); None when neither moves.
     """
@@ -71,7 +71,7 @@ def eye_rotations(values: np.ndarray, look_degrees: float = LOOK_DEGREES) -> np.
 
 
 def blink_keys(shots: Sequence[np.ndarray], fps: float) -> np.ndarray | None:
-    """The clearest blink of all shots [(T, 61)] as keys (n,) in 0 … 1 at 30 a second, open at both ends; None without one."""
+    """The clearest blink of shots [(T, 61)]: keys (n,) in 0 … 1 at 30 a second, open at both ends; None without one."""
     best: np.ndarray | None = None
     for values in shots:
         closed = values[:, [ARKIT_NAMES.index(f"EyeBlink{side}") for side in _EYES]].mean(axis=1)
@@ -93,7 +93,7 @@ def blink_keys(shots: Sequence[np.ndarray], fps: float) -> np.ndarray | None:
 
 
 def saccades(turns: Sequence[np.ndarray], fps: float) -> np.ndarray | None:
-    """Small movements about the gaze from eye rotations [(T, 2, 2)]: (n, 2) degrees at 30 a second; None without any."""
+    """Saccades about the gaze from eye rotations [(T, 2, 2)]: (n, 2) degrees at 30 a second; None without any."""
     rows = []
     for shot in turns:
         gaze = shot.mean(axis=1)

@@ -56,7 +56,7 @@ class ActorParts:
 class ShotParts:
     """One shot: skin (T, V, 3), samples (N, C) at `rate`; tongue (T, Vt, 3), jaw (T, 5, 3), eyes (T, 2, 2) or None.
 
-    `opening` (T,) says how far the mouth is open (None: as far as the skin is from rest); `spans` are the frames (first,
+    `opening` (T,) is how far the mouth is open (None: as far as the skin is from rest); `spans` are the frames (first,
     last) to train on, all of them when empty; `about` goes into import.json.
     """
 
@@ -74,7 +74,7 @@ class ShotParts:
 
 @dataclass(frozen=True)
 class WrittenShot:
-    """A shot as it lies in the data set, and the frame of it with the mouth most closed (`opening`) while it is quiet."""
+    """A shot as written to the data set, and its frame with the mouth most closed (`opening`) while it is quiet."""
 
     name: str
     num_frames: int
@@ -86,7 +86,7 @@ class WrittenShot:
 
 @dataclass(frozen=True)
 class Written:
-    """What was written: shots, files by config key, what could not be proposed, and how far poses lie from their mean.
+    """The written data set: shots, files by config key, what could not be proposed, and the poses' spread.
 
     `channels` are those to read of Maya caches with several, by config key.
     """
@@ -119,13 +119,13 @@ def write_dataset(
 
 
 def check_target(folder: Path, replace: bool) -> None:
-    """Raises UserError unless the folder may be written: absent, empty, or of an importer and to be replaced."""
+    """Raises UserError unless the folder is absent, empty, or an importer's data set that is to be replaced."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return
     if not (folder / ABOUT).is_file():
-        raise UserError(f"{folder}: is there already, and not an importer's data set; name another folder (--out)")
+        raise UserError(f"{folder} already exists and was not written by an importer; choose another folder (--out)")
     if not replace:
-        raise UserError(f"{folder}: is there already; name another folder (--out), or say --replace")
+        raise UserError(f"{folder} already exists; choose another folder (--out), or pass --replace")
 
 
 def _write(
@@ -213,7 +213,7 @@ def _write_geometry(home: Path, actor: ActorParts) -> dict[str, str]:
 
 
 def rigid_root(tongue: MeshParts) -> np.ndarray | None:
-    """Vertices (n,) at the back of a tongue that keep their shape in all its poses; None when they do not."""
+    """Vertices (n,) at the back of a tongue that move rigidly in all its poses; None when they do not."""
     size = float(np.ptp(tongue.rest, axis=0).max())
     root = np.sort(np.argsort(tongue.rest[:, 2])[:TONGUE_ROOT])
     points = tongue.rest[root].astype(np.float64)

@@ -28,7 +28,7 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Flame:
-    """Rest (V, 3), directions of shape (V, 3, S), expression (V, 3, E) and pose (V, 3, 36), joints (5, V), weights (V, 5)."""
+    """Rest (V, 3), shape (V, 3, S), expression (V, 3, E) and pose (V, 3, 36) bases, joints (5, V), weights (V, 5)."""
 
     rest: np.ndarray
     shape: np.ndarray
@@ -50,14 +50,14 @@ class FlameMotion:
 
 
 def read_flame(path: Path) -> Flame:
-    """Read a basis .npz: v_template, shapedirs (or with exprdirs apart), posedirs, J_regressor, weights, and f if there.
+    """Read a basis .npz: v_template, shapedirs (exprdirs may be separate), posedirs, J_regressor, weights, optional f.
 
     Raises ValueError naming the file and every array that is missing or has another shape.
     """
     arrays = read_npz(path)
     needed = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights")
     if lacking := [name for name in needed if name not in arrays]:
-        raise ValueError(f"{path}: no array {', '.join(lacking)}; it has {', '.join(arrays)}")
+        raise ValueError(f"{path}: missing array {', '.join(lacking)}; it has {', '.join(arrays)}")
     rest = np.asarray(arrays["v_template"], np.float64)
     shape = np.asarray(arrays["shapedirs"], np.float64)
     expression = arrays.get("exprdirs", arrays.get("expressiondirs"))
@@ -103,7 +103,7 @@ def flame_motion(arrays: Mapping[str, np.ndarray], where: str) -> FlameMotion:
     jaw = np.zeros((count, 3)) if jaw is None else jaw
     eyes = np.zeros((count, 6)) if eyes is None else eyes
     shape = np.zeros(0) if found["shape"] is None else np.asarray(found["shape"], np.float64)
-    shape = shape if shape.ndim == 1 else np.median(shape, axis=0)  # trackers guess it anew in every frame
+    shape = shape if shape.ndim == 1 else np.median(shape, axis=0)  # trackers estimate it for every frame
     lengths = {"expression": expression.shape, "jaw": jaw.shape, "eyes": eyes.shape}
     if expression.ndim != 2 or jaw.shape != (count, 3) or eyes.shape != (count, 6):
         raise ValueError(f"{where}: expected expression (T, E), jaw (T, 3), eyes (T, 6), found {lengths}")
@@ -135,7 +135,7 @@ def skin(model: Flame, rest: np.ndarray, motion: FlameMotion) -> np.ndarray:
 
 
 def jaw_motion(model: Flame, rest: np.ndarray, motion: FlameMotion) -> tuple[np.ndarray, np.ndarray]:
-    """Five points behind the lower lip (5, 3) and their differences from rest (T, 5, 3), turned about the jaw's joint."""
+    """Five points behind the lower lip (5, 3) and their offsets from rest (T, 5, 3), turned about the jaw's joint."""
     hinge = (model.joints @ rest)[JOINTS.index("jaw")]
     carried = rest[model.weights[:, JOINTS.index("jaw")] > 0.9]
     reach = float((carried[:, 2] if len(carried) else rest[:, 2]).max() - hinge[2])

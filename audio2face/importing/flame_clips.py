@@ -28,7 +28,7 @@ PADDED_S = 0.25  # that may lack at the end of a sound
 MESHES = {".obj": read_obj, ".ply": read_ply}
 PICKLES = (".pkl", ".pickle", ".pt", ".pth")
 NO_PICKLE = (
-    "is a pickle, which can run any program when it is opened and is never read here; convert it once where you trust it "
+    "is a pickle, which can run any code when opened and is never read here; convert it once where you trust it "
     "(docs/preparing_animation_data.md, FLAME and VOCASET)"
 )
 
@@ -123,13 +123,13 @@ def find_clips(options: FlameOptions) -> tuple[list[FlameClip], list[str], list[
         name, found = names[stem], sounds.get(stem, [])
         if len(found) > 1 and len({sound.parent for sound in found}) == 1:
             first, *others = sorted(found, key=lambda sound: SOUND_SUFFIXES.index(sound.suffix.lower()))
-            notes.append(f"{name}: the sound is {first.name}; not used: {', '.join(sound.name for sound in others)}")
+            notes.append(f"{name}: the sound is {first.name}; unused: {', '.join(sound.name for sound in others)}")
             found = [first]
         same = [p for p, other in stems.items() if other == stem]
         if not found:
             problems.append(f"{path}: no sound {stem}.wav in {options.sounds}")
         elif len(found) > 1:
-            problems.append(f"{path}: several sounds have its name: {', '.join(map(str, found))}; keep one")
+            problems.append(f"{path}: several sounds match its name: {', '.join(map(str, found))}; keep one")
         elif path != same[0]:
             problems.append(f"{path} and {same[0]} would both be shot {name}; rename one")
         elif len(same) == 1:
@@ -142,7 +142,7 @@ def find_clips(options: FlameOptions) -> tuple[list[FlameClip], list[str], list[
 
 
 def _clip(name: str, path: Path, sound: Path, fps: float) -> tuple[FlameClip, list[str]]:
-    """A clip, and notes on the numbers of its frames. Raises ValueError when they are no sequence, or lack too many."""
+    """A clip, and notes on its frame numbers. Raises ValueError when they are no sequence, or too many are missing."""
     if not path.is_dir() or _is_parameters(path):
         return FlameClip(name, path, sound), []
     there = natural_order(path.iterdir())
@@ -161,7 +161,7 @@ def _clip(name: str, path: Path, sound: Path, fps: float) -> tuple[FlameClip, li
         which = f"frame {before + step} is" if lost == 1 else f"frames {before + step} to {after - step} are"
         if lost > LONGEST_GAP_S * fps:
             raise ValueError(f"{which} missing; export them, or make two clips of it")
-        notes.append(f"{name}: {which} missing in {path}; drawn as a straight line from {before} to {after}")
+        notes.append(f"{name}: {which} missing in {path}; interpolated linearly from {before} to {after}")
     frames = tuple((number - numbers[0]) // step for number in numbers)
     return FlameClip(name, path, sound, tuple(meshes), frames), notes
 
@@ -170,7 +170,7 @@ def _refuse_pickles(options: FlameOptions) -> None:
     named = [p for p in (options.template, options.basis) if p is not None and p.suffix.lower() in PICKLES]
     raise_problems([f"{path}: {NO_PICKLE}" for path in named])
     if (options.clips / "data_verts.npy").is_file():
-        raise UserError(f"{options.clips}: VOCASET as it is downloaded; its index {NO_PICKLE}")
+        raise UserError(f"{options.clips}: VOCASET as downloaded; its index {NO_PICKLE}")
 
 
 def _rest(
@@ -187,7 +187,7 @@ def _rest(
         shape = np.median([np.pad(s, (0, size - len(s))) for s in shapes], axis=0)
         return flame.rest_of(model, shape), faces, ["rest: the basis with the median shape of all clips"]
     first = np.median([_vertices(clip, None, None, 1)[0][0] for clip in clips], axis=0)
-    note = "rest: the median of the clips' first frames, since no --template was given; its mouth must be closed"
+    note = "rest: the median of the clips' first frames, since no --template was passed; its mouth must be closed"
     return first, faces if faces is not None else _mesh_faces(clips[0]), [note]
 
 
@@ -206,7 +206,7 @@ def read_template(path: Path, subject: str | None) -> tuple[np.ndarray, np.ndarr
         if name is None and len(arrays) == 1:
             name = next(iter(arrays))
         if name is None:
-            raise UserError(f"--template {path}: whose face? It has {', '.join(arrays)}; say --subject")
+            raise UserError(f"--template {path}: holds several faces ({', '.join(arrays)}); pass --subject")
         rest = np.asarray(arrays[name], np.float64)
     if rest.ndim != 2 or rest.shape[1] != 3:
         raise UserError(f"--template {path}: expected (V, 3), found {rest.shape}")
@@ -228,7 +228,7 @@ def _vertices(
     path = clip.path
     if _is_parameters(path):
         if model is None or rest is None:
-            raise UserError(f"{path}: parameters need FLAME's basis; give it with --basis")
+            raise UserError(f"{path}: parameters need FLAME's basis; pass --basis")
         motion = flame.flame_motion(flame.read_parameters(path), str(path))
         return flame.skin(model, rest, motion), motion
     if clip.meshes:
@@ -262,7 +262,7 @@ def _shots(
     for clip in clips:
         skin, motion = _vertices(clip, model, rest)
         if skin.shape[1:] != rest.shape:
-            raise UserError(f"{clip.path}: {skin.shape[1]} vertices, the face at rest has {len(rest)}")
+            raise UserError(f"{clip.path}: {skin.shape[1]} vertices, but the face at rest has {len(rest)}")
         jaw = None if motion is None or model is None else scale * flame.jaw_motion(model, rest, motion)[1]
         eyes = None if motion is None else flame.gaze(motion)
         if fps != options.fps:
@@ -271,7 +271,7 @@ def _shots(
         samples, rate = begin_at(read_take_sound(clip.sound), 0.0, len(skin) / fps, options.sample_rate)
         heard = min(int((len(samples) / rate + PADDED_S) * fps), len(skin))
         if heard < len(skin):
-            notes.append(f"{clip.name}: the sound ends at frame {heard} of {len(skin)}; cut there")
+            notes.append(f"{clip.name}: the sound ends at frame {heard} of {len(skin)}; trimmed there")
         wanted = round(heard / fps * rate)
         samples = np.pad(samples, ((0, max(wanted - len(samples), 0)), (0, 0)))[:wanted]
         about = {"clip": str(clip.path), "sound": str(clip.sound)}

@@ -1,4 +1,4 @@
-"""A data set that lies in the standard layout already: what it has, and the lists that it lacks."""
+"""A data set already in the standard layout: the files found in it, and the vertex lists that it lacks."""
 
 from __future__ import annotations
 
@@ -86,13 +86,15 @@ def survey(
             continue
         rest = shot.skin.mean(axis=0) if rest is None else rest
         if shot.skin.shape[1:] != rest.shape:
-            problems.append(f"shot {name}: {shot.skin.shape[1]} vertices, others or the rest have {len(rest)}")
+            problems.append(
+                f"shot {name}: {shot.skin.shape[1]} vertices, other shots or the face at rest have {len(rest)}"
+            )
             continue
         rates.add(rate)
         shots.append(replace(written_shot(shot, rest, rate), suffix=suffix))
         motion.append(shot.skin[:: max(1, len(shot.skin) // SAMPLED)])
     if len(rates) > 1:
-        problems.append(f"caches of different rates: {', '.join(f'{r:g}' for r in sorted(rates))}; say --fps")
+        problems.append(f"caches of different rates: {', '.join(f'{r:g}' for r in sorted(rates))}; pass --fps")
     raise_problems(list(dict.fromkeys(problems)) or ([] if shots else [f"{home}: no shots in cache/skin"]))
     poses = np.concatenate(motion)
     notes = [f"found: {', '.join(dict.fromkeys(files.values()))}"]
@@ -110,20 +112,23 @@ def survey(
 
 
 def _found(home: Path, place: str) -> str | None:
-    """A place that exists; what is a list of vertices may be a .npy instead."""
+    """The path of a file that exists; a vertex list may be a .npy instead."""
     places = [place, place.replace(".json", ".npy")] if place.endswith("_list.json") else [place]
     return next((p for p in places if (home / p).exists()), None)
 
 
 def _read_shot(home: Path, name: str, fps: float | None, channel: str | None) -> tuple[ShotParts, float, str]:
-    """Skin and sound of a shot, its rate (`fps`, or what its cache says), and its sound's suffix. Raises UserError or ValueError naming it."""
+    """Skin and sound of a shot, its rate (`fps`, or its cache's) and its sound's suffix.
+
+    Raises UserError or ValueError naming the shot.
+    """
     sound = next((p for s in SOUND_SUFFIXES if (p := home / f"audio/{name}{s}").is_file()), None)
     if sound is None:
         raise UserError(f"{home / 'audio' / name}.wav: no such file")
     animation = read_animation(find_animation(home / "cache/skin", name), channel)
     rate = fps or animation.fps
     if rate is None:
-        raise UserError("the caches do not tell their rate; say it, for example --fps 30")
+        raise UserError("the caches carry no frame rate; pass --fps, for example --fps 30")
     samples, sample_rate = read_sound(sound)
     return ShotParts(name, animation.block(), samples, sample_rate), rate, sound.suffix
 

@@ -23,7 +23,7 @@ ESTIMATED = np.array(
 
 @dataclass(frozen=True)
 class JawPoints:
-    """Points (5, 3) at rest, and how curves (T, 52) move them: by poses of their own, or with vertices that are followed."""
+    """Points (5, 3) at rest, and how curves (T, 52) move them: by poses of their own, or by following vertices."""
 
     rest: np.ndarray
     chin_rest: np.ndarray | None
@@ -59,7 +59,7 @@ def teeth_points(teeth: MorphMesh, poses: ArkitPoses) -> JawPoints | None:
 
 
 def chin_points(rest: np.ndarray, poses: ArkitPoses) -> JawPoints | None:
-    """Points estimated behind the lower lip of a face (V, 3), which follow its chin; None when no shape opens the jaw."""
+    """Estimated points behind the lower lip of a face (V, 3), following its chin; None when no shape opens the jaw."""
     opening = poses.sum("jawOpen")
     if opening is None or not np.any(opening):
         return None

@@ -56,7 +56,7 @@ class RigOptions:
 
 @dataclass(frozen=True)
 class TakeOptions:
-    """Which recordings, and how they are read. `fps` None: the recordings' rate, at most 60.
+    """The recordings to import, and how to read them. `fps` None: the recordings' rate, at most 60.
 
     `scale` is the factor that makes weights 0 to 1; angles are radians unless `degrees`.
     """
@@ -74,7 +74,7 @@ class TakeOptions:
 
 @dataclass(frozen=True)
 class Rig:
-    """A character's meshes in centimetres with the poses of ARKit's curves; `match` tells which shape answers to what."""
+    """A character's meshes in centimetres with the poses of ARKit's curves; `match` maps shapes to curves."""
 
     skin: MorphMesh
     poses: ArkitPoses
@@ -136,7 +136,7 @@ def load_rig(options: RigOptions) -> Rig:
     poses = arkit_poses(skin, match)
     if not poses.names:
         known = ", ".join(shapes[:8])
-        raise UserError(f"{options.path}: no shape is named like an ARKit curve ({known}, …); give a map (--map)")
+        raise UserError(f"{options.path}: no shape is named like an ARKit curve ({known}, …); pass a map (--map)")
     character = Rig(skin, poses, match)
     if tongue is not None:
         tongue = placed(tongue, scale, options.up)
@@ -153,7 +153,7 @@ def load_rig(options: RigOptions) -> Rig:
 
 
 def _own_file(name: str | None, rest: str | None) -> MorphMesh | None:
-    """A mesh that lies in a file of its own."""
+    """A mesh from a file of its own."""
     if name is None or not Path(name).exists():
         return None
     return read_rig_file(name, rest).meshes[0]
@@ -185,7 +185,7 @@ def _named(file: RigFile, name: str | None, part: str, skin: MorphMesh) -> Morph
 
 def _too_short(take: Take, recording: ArkitRecording) -> list[str]:
     if len(recording.times_s) == 0:
-        return [f"{take.curves}: no row with a face"]
+        return [f"{take.curves}: no row has a face"]
     seconds = float(recording.times_s[-1])
     return [f"{take.curves}: only {seconds:.2f} seconds with a face"] if seconds < SHORTEST_S else []
 
@@ -210,7 +210,7 @@ def _other_units(take: Take, recording: ArkitRecording, takes: TakeOptions) -> l
 
 
 def _usual_rate(fps: float) -> float:
-    """A rate of films for a data set: `fps` itself when it is one, else the next above, at most 60."""
+    """A standard frame rate for a data set: `fps` itself if it is one, else the next above, at most 60."""
     if any(same_rate(fps, rate) for rate in RATES):
         return min(60.0, fps)
     return min(60.0, next((float(rate) for rate in RATES if rate > fps), 60.0))
@@ -225,7 +225,7 @@ def _clock_notes(recordings: dict[str, ArkitRecording], fps: float) -> list[str]
         found.setdefault(text + (" (drop-frame)" if clock.drop_frame else ""), []).append(name)
     notes = [text if len(found) == 1 else f"{text}: {', '.join(names)}" for text, names in found.items()]
     if any(not same_rate(r.fps, fps) for r in recordings.values()):
-        notes[-1] += f"; brought to {fps:.4g}"
+        notes[-1] += f"; resampled to {fps:.4g}"
     for name, recording in recordings.items():
         clock = recording.clock
         counts = ((clock.missing, "missing"), (clock.repeated, "with the code of the one before"))
@@ -238,7 +238,7 @@ def _clock_notes(recordings: dict[str, ArkitRecording], fps: float) -> list[str]
 
 
 def _gaze_notes(recordings: dict[str, ArkitRecording], look_degrees: float) -> list[str]:
-    """A line when the eyes of all takes rest beside straight ahead."""
+    """A line when the eyes of all takes rest off straight ahead."""
     turns = [t for r in recordings.values() if (t := curve.eye_rotations(r.values, look_degrees)) is not None]
     if not turns:
         return []
@@ -248,8 +248,8 @@ def _gaze_notes(recordings: dict[str, ArkitRecording], look_degrees: float) -> l
     ways = ((down, "down", "up"), (left, "to the face's left", "to the face's right"))
     words = [f"{abs(angle):.0f}° {way if angle > 0 else back}" for angle, way, back in ways if abs(angle) >= 1]
     return [
-        f"gaze: the eyes rest {' and '.join(words)}, and the model will rest them there: trackers of a single camera such as "
-        "MediaPipe do so, and actors who look beside the lens; subtract the offset from the eye columns if it is not meant"
+        f"gaze: the eyes rest {' and '.join(words)}, and so will the model's: single-camera trackers such as MediaPipe "
+        "do this, as do actors who look past the lens; if it is not intended, subtract the offset from the eye columns"
     ]
 
 
@@ -266,7 +266,7 @@ def _lacking(recordings: dict[str, ArkitRecording], character: Rig, allowed: boo
         return []
     lines = [f"the rig has no shape for the curve {line}" for line in suggestions(lacking, character.match.unused)]
     unused = ", ".join(character.match.unused) or "none"
-    return [*lines, f"shapes of the rig without a curve: {unused}", "name them in --map, or say --allow-missing"]
+    return [*lines, f"shapes of the rig without a curve: {unused}", "name them in --map, or pass --allow-missing"]
 
 
 def _notes(recordings: dict[str, ArkitRecording], character: Rig) -> list[str]:
@@ -317,13 +317,13 @@ def _shots(
     takes: Sequence[Take], recordings: dict[str, ArkitRecording], values: dict[str, np.ndarray], character: Rig,
     fps: float, options: TakeOptions, notes: list[str],
 ) -> Iterator[ShotParts]:  # fmt: skip
-    """Every take as a shot; what was decided is added to `notes`. Raises UserError naming the sound that does not fit."""
+    """Every take as a shot; decisions are added to `notes`. Raises UserError naming a sound that does not fit."""
     for take in takes:
         recording, rows = recordings[take.name], values[take.name]
         samples, rate, offset, how = _sound(take, recording, len(rows) / fps, options, notes)
         heard = int((len(samples) / rate + PADDED_S) * fps)
         if heard < len(rows):
-            notes.append(f"{take.name}: the sound ends at frame {heard} of {len(rows)}; cut there")
+            notes.append(f"{take.name}: the sound ends at frame {heard} of {len(rows)}; trimmed there")
             rows = rows[:heard]
         if len(rows) < SHORTEST_S * fps:
             raise UserError(f"{take.sound}: the sound does not overlap with {take.curves}; check their time codes")
@@ -353,7 +353,7 @@ def _shots(
 def _sound(
     take: Take, recording: ArkitRecording, seconds: float, options: TakeOptions, notes: list[str]
 ) -> tuple[np.ndarray, int, float, str]:
-    """Samples that begin with the first frame, their rate, seconds of sound left out before it, and what told that."""
+    """Samples from the first frame on, their rate, seconds of sound skipped before it, and how that was determined."""
     try:
         sound = read_take_sound(take.sound)
     except ValueError as error:

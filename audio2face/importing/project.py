@@ -12,8 +12,8 @@ from audio2face.paths import atomic, host_root
 
 NEUTRAL = "neutral"
 EMOTIONS = (
-    "neutral joy happy happiness anger angry sadness sad fear disgust surprise amazement contempt grief pain cheekiness "
-    "outofbreath calm bored excited"
+    "neutral joy happy happiness anger angry sadness sad fear disgust surprise amazement contempt grief pain "
+    "cheekiness outofbreath calm bored excited"
 ).split()
 PRUNE_DISTANCE = 4.0  # the default of SKIN_PRUNE_SIM_DIST, for meshes of many thousand vertices
 PRUNE_SHARE = 1 / 5  # of the spread of poses
@@ -23,7 +23,7 @@ MUTED_FRAMES = 120
 
 @dataclass(frozen=True)
 class Project:
-    """What the project's files say: the actor, where its data lies, its rate, and what is spoken in which emotions."""
+    """What goes into the project's files: the actor, where its data lies, its rate, its language and emotions."""
 
     actor: str
     home: Path
@@ -49,7 +49,7 @@ def config_path(home: Path) -> str:
 
 
 def write_project(folder: Path, project: Project, written: Written) -> tuple[list[Path], list[Path]]:
-    """Write the config files that are not there yet; returns those written, and those that were kept as they were."""
+    """Write the config files that do not exist yet; returns those written, and those that were kept."""
     texts = {
         "config_dataset.py": _dataset(project, written),
         "config_preproc.py": _preproc(folder.name, project, written),
@@ -115,11 +115,9 @@ def _preproc(name: str, project: Project, written: Written) -> str:
 
 
 def _train(name: str, project: Project, written: Written) -> str:
-    clips = "".join(
-        f"    ({_quoted(project.actor)}, {_quoted(s.name)}, {_quoted(span)}, {_quoted(project.actor)}, {_quoted(project.language)}, {_quoted(s.name + s.suffix)}, 0),\n"
-        for s in written.shots
-        for span in s.spans
-    )
+    actor, language = project.actor, project.language
+    rows = ((actor, s.name, span, actor, language, s.name + s.suffix, 0) for s in written.shots for span in s.spans)
+    clips = "".join(f"    {_quoted(row)},\n" for row in rows)
     still = _muted(project, written)
     muted = "".join(f"    {_quoted(row)},\n" for row in still)
     names = [shot.name for shot in written.shots]
@@ -138,10 +136,10 @@ CLIPS = [
 AUG_MUTED_SHOTS = [
 {muted}]
 
-# Whole shots are kept out of training, to measure it on them: a tenth of them, or those that you name (docs/evaluation.md).
+# Whole shots are kept out of training for validation: a tenth of them, or those that you name (docs/evaluation.md).
 # VALIDATION_CLIPS = [{_quoted(free[-1])}]
 
-# Delete these three settings to listen through wav2vec 2.0 instead, which is downloaded on first use.
+# Delete these three settings to use wav2vec 2.0 as the audio encoder instead; it is downloaded on first use.
 NETWORK_HYPER_PARAMS = {{
     "use_w2v_features": False,
     "use_autocorr_features": False,
@@ -168,7 +166,7 @@ REMOVE_CLOSING_EYE = False
 
 
 def _muted(project: Project, written: Written) -> list[tuple]:
-    """The quietest closed mouth of every emotion that shots' names tell."""
+    """The quietest closed mouth of every emotion named by the shots."""
     rows = []
     for emotion in project.emotions:
         words = {s.name: re.split(r"[\W\d_]+", s.name.lower()) for s in written.shots}

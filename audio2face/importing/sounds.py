@@ -1,4 +1,4 @@
-"""The sound of a take: from sound files and films, cut so that it begins with the animation."""
+"""The sound of a take: from sound files and videos, cut so that it begins with the animation."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BEXT_TIME = 338  # byte of TimeReference in a broadcast wave's chunk
 
 @dataclass(frozen=True)
 class TakeSound:
-    """Samples (N, C) float32 at `rate`; `start_s` is the time code of the first, in seconds since midnight, if known."""
+    """Samples (N, C) float32 at `rate`; `start_s` is the first one's time code in seconds since midnight, if known."""
 
     samples: np.ndarray
     rate: int
@@ -36,7 +36,7 @@ class TakeSound:
 
 
 def read_take_sound(path: Path) -> TakeSound:
-    """Read a sound file, or the first sound of a film. Raises ValueError naming the file, UserError without 'av'."""
+    """Read a sound file, or a video's first audio stream. Raises ValueError naming the file, UserError without 'av'."""
     if path.suffix.lower() in FILM_SUFFIXES:
         return _read_film(path)
     samples, rate = read_sound(path)
@@ -45,7 +45,7 @@ def read_take_sound(path: Path) -> TakeSound:
 
 
 def sound_problems(path: Path) -> list[str]:
-    """A line when a sound file (not a film, which is read later) is damaged, or its rate too low for speech."""
+    """A line when a sound file (not a video, which is read later) is damaged, or its rate too low for speech."""
     if path.suffix.lower() in FILM_SUFFIXES:
         return []
     try:
@@ -55,7 +55,7 @@ def sound_problems(path: Path) -> list[str]:
     if info.note:
         logger.warning("%s: %s", path, info.note)
     rate = info.sample_rate
-    return [f"{path}: {rate} Hz is too little; {SAMPLE_RATE} Hz at least"] if rate < SAMPLE_RATE else []
+    return [f"{path}: {rate} Hz is too low; at least {SAMPLE_RATE} Hz is needed"] if rate < SAMPLE_RATE else []
 
 
 def begin_at(sound: TakeSound, offset_s: float, seconds: float, rate: int | None = None) -> tuple[np.ndarray, int]:
@@ -80,29 +80,29 @@ def time_code_offset(sound: TakeSound, start_s: float, day_s: float = DAY) -> fl
 
 
 def _read_film(path: Path) -> TakeSound:
-    """The first sound of a film, from its first picture on; without pictures from the beginning."""
+    """A video's first audio stream, from its first picture on; without pictures from the beginning."""
     try:
         import av
     except ImportError as error:
-        raise UserError(f"{path}: reading the sound of a film needs 'av': pip install -e '.[video]'") from error
+        raise UserError(f"{path}: reading the sound of a video needs 'av': pip install -e '.[video]'") from error
     refuse_pointer(path)
     try:
         with av.open(str(path)) as film:
             if not film.streams.audio:
-                raise ValueError(f"{path}: the film has no sound")
+                raise ValueError(f"{path}: the video has no sound")
             pictures = [s for s in film.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
             starts = [float(s.start_time * s.time_base) for s in pictures if s.start_time is not None and s.time_base]
             samples, rate = _placed(path, film.decode(film.streams.audio[0]), starts[0] if starts else 0.0)
             codes = [{**film.metadata}, *({**s.metadata} for s in film.streams)]
             rates = [float(s.average_rate) for s in pictures if s.average_rate]
     except (av.FFmpegError, OSError) as error:
-        raise ValueError(f"{path}: expected a film with sound: {error}") from error
+        raise ValueError(f"{path}: expected a video with sound: {error}") from error
     code = next((c["timecode"] for c in codes if "timecode" in c), None)
     return TakeSound(samples, rate, _seconds(code, rates[0]) if code and rates else None)
 
 
 def _placed(path: Path, frames: Iterable[Any], begin_s: float) -> tuple[np.ndarray, int]:
-    """Samples (N, C) from `begin_s` on and their rate: every frame of av's at its time stamp, silence where there is none."""
+    """Samples (N, C) from `begin_s` on and their rate: av frames at their time stamps, silence where there is none."""
     from av import AudioResampler
 
     blocks: list[np.ndarray] = []
@@ -127,7 +127,7 @@ def _placed(path: Path, frames: Iterable[Any], begin_s: float) -> tuple[np.ndarr
 
 
 def _seconds(code: str, fps: float) -> float | None:
-    """Seconds since midnight of a film's time code, whose pictures come `fps` a second on average."""
+    """Seconds since midnight of a video's time code, whose pictures come `fps` a second on average."""
     try:
         seconds, frames, drop = parse_time_code(code)
     except ValueError:

@@ -27,10 +27,10 @@ class Take:
 
 
 def find_takes(inputs: Sequence[Path], sounds: Path | None = None) -> tuple[list[Take], list[str], list[str]]:
-    """Takes in files and folders (searched through), a line for each that cannot be used, and notes of what was found.
+    """Takes in files and folders (searched recursively), a line for each that cannot be used, and notes.
 
-    A take's sound has its name (`<name>.wav`, .mov, …), beside it or in `sounds`, or is the only one of its folder. Of a
-    take and its calibrated copy (`_cal`) the copy is used.
+    A take's sound has its name (`<name>.wav`, .mov, …), beside it or in `sounds`, or is the only one of its folder. If
+    a take has a calibrated copy (`_cal`), the copy is used.
     """
     files: list[Path] = []
     problems = []
@@ -54,7 +54,7 @@ def find_takes(inputs: Sequence[Path], sounds: Path | None = None) -> tuple[list
         name = names[stem]
         found = _sound(path, stem, sounds, alone[path.parent])
         if name in takes:
-            problems.append(f"{path}: named like {takes[name].curves}; rename one, or leave it out")
+            problems.append(f"{path}: has the same name as {takes[name].curves}; rename one, or leave it out")
         elif isinstance(found, str):
             problems.append(f"{path}: {found}")
         else:
@@ -63,7 +63,7 @@ def find_takes(inputs: Sequence[Path], sounds: Path | None = None) -> tuple[list
 
 
 def _unused(inputs: Sequence[Path], sounds: Path | None, takes: Sequence[Take]) -> list[str]:
-    """Notes of recordings and sounds in the folders given that are of no take, and of all else in the folder of sounds."""
+    """Notes on recordings and sounds that belong to no take, and on everything else in the folder of sounds."""
     used = {path for take in takes for path in (take.curves, take.sound)}
     kinds = (".csv", *SOUND_SUFFIXES, *FILM_SUFFIXES)
     folders = [entry for entry in inputs if entry.is_dir()]
@@ -78,8 +78,8 @@ def _unused(inputs: Sequence[Path], sounds: Path | None, takes: Sequence[Take]) 
 def shot_names(stems: Iterable[str]) -> dict[str, str]:
     """A shot's name for every take: what is not a letter or digit of any script, `_`, `-` or `.` becomes `_`.
 
-    Names that would then be the same, also but for the case of letters, are numbered in the order given; a take that is
-    called so itself keeps the name.
+    Names that would then be equal, ignoring case, are numbered in the order given; a take that already has such a name
+    keeps it.
     """
     names: dict[str, str] = {}
     taken: set[str] = set()
@@ -99,17 +99,17 @@ def _plain(stem: str) -> str:
 
 
 def renamed(names: Mapping[str, str]) -> list[str]:
-    """A note for each take whose shot is called otherwise."""
+    """A note for each take whose shot gets another name."""
     return [f"{stem}: shot {name}" for stem, name in names.items() if name != _composed(stem)]
 
 
 def _composed(stem: str) -> str:
-    """A name as most programs write it: one character for a letter with its accent, where macOS has two."""
+    """A name in composed form (NFC): one character for an accented letter, where macOS writes two."""
     return unicodedata.normalize("NFC", stem)
 
 
 def _beside_take(path: Path) -> bool:
-    """Whether this is a table of another take: `<take>_neutral.csv` beside `<take>.csv`."""
+    """Whether this table only accompanies a take: `<take>_neutral.csv` beside `<take>.csv`."""
     ending = next((e for e in BESIDE if path.stem.lower().endswith(e)), None)
     return ending is not None and path.with_name(path.stem[: -len(ending)] + path.suffix).is_file()
 
@@ -130,5 +130,5 @@ def _sound(path: Path, stem: str, sounds: Path | None, alone: bool) -> Path | st
         return others[0]
     where = " or ".join(map(str, folders))
     unread = natural_order({p.name for f in folders if f.is_dir() for p in f.iterdir() if p.stem == stem and p != path})
-    beside = f"; not read as sound: {', '.join(unread)}" if unread else ""
+    beside = f"; not recognised as sound: {', '.join(unread)}" if unread else ""
     return f"no sound {stem}{suffixes[0]} (or {', '.join(suffixes[1:])}) in {where}{beside}"

@@ -26,7 +26,7 @@ def to_centimetres(face: np.ndarray, unit: str | None, in_metres: bool, where: s
     for name in (*first, *PER_METRE):
         if HEAD_M / HEAD_RATIO < size / PER_METRE[name] < HEAD_M * HEAD_RATIO:
             return 100.0 / PER_METRE[name]
-    raise UserError(f"{where}: {size:.4g} units high is no head in m, dm, cm or mm; say which unit it has (--units)")
+    raise UserError(f"{where}: a height of {size:.4g} units is not head-sized in m, dm, cm or mm; pass --units")
 
 
 def placed(mesh: MorphMesh, scale: float, up: str = "y") -> MorphMesh:

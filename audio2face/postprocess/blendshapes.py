@@ -87,7 +87,7 @@ _STRENGTHS = (
 
 @dataclass(frozen=True)
 class Solver:
-    """Everything that does not change from frame to frame, float64; k active poses, R rows (3 per vertex used).
+    """The solver's constants, float64; k active poses, R rows (3 per vertex used).
 
     `neutral` (R,), `deltas` (k, R), `rows` the coordinates used (None for all), `problem` the k x k quadratic problem,
     `memory` the weight of the previous solution, `cancel_pairs` (n, 2) columns.

@@ -17,7 +17,7 @@ _PIVOTS = 12
 class Problem:
     """Minimise 1/2 x^T H x - (F b)^T x: `hessian` H and `forward` F, both (k, k); F None stands for the identity.
 
-    `stops_early`: give up under the runtime's conditions, instead of going on to the optimum. `unique`: H is far from
+    `stops_early`: give up under the runtime's conditions, instead of continuing to the optimum. `unique`: H is far from
     singular, so that every way to the optimum ends at the same point.
     """
 
@@ -149,5 +149,5 @@ def _solve_free(H: np.ndarray, h: np.ndarray, x: np.ndarray, free: np.ndarray) -
     rows = H[free]
     try:
         return np.linalg.solve(rows[:, free], h[free] - rows @ others)
-    except np.linalg.LinAlgError:  # poses that cannot be told apart, and no regularisation
+    except np.linalg.LinAlgError:  # indistinguishable poses, and no regularisation
         return np.linalg.lstsq(rows[:, free], h[free] - rows @ others)[0]

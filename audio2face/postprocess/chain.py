@@ -32,7 +32,7 @@ class Chain:
 
 @dataclass(frozen=True)
 class ChainState:
-    """What the next frames need of the last ones; fresh at the start of a track."""
+    """The state carried from frame to frame; fresh at the start of a track."""
 
     skin: skin.SkinState | None = None
     eyes: np.float32 | None = None

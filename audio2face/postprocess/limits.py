@@ -62,7 +62,7 @@ def key_problem(config: Mapping[str, object], name: str) -> str | None:
 
 
 def config_problems(config: Mapping[str, object]) -> list[str]:
-    """One line for each of the 24 CONFIG keys that is missing, no number, or out of range; other keys pass."""
+    """One line for each of the 24 CONFIG keys that is missing, not a number, or out of range; other keys pass."""
     return [problem for name in CONFIG_LIMITS if (problem := key_problem(config, name))]
 
 

@@ -12,7 +12,7 @@ from audio2face.postprocess.limits import numbers
 
 @dataclass(frozen=True)
 class Skin:
-    """What stays the same from frame to frame. V vertices; all arrays float32.
+    """The skin's constants. V vertices; all arrays float32.
 
     `neutral` and `offset` (V, 3): the resting face, and what the eyelid and lip offsets add to every frame's motion.
     `lower_gain` and `upper_gain` (V, 1): strength times mask. `*_rate`: share of the way that one smoothing stage goes
@@ -77,7 +77,7 @@ def lower_face_mask(neutral: np.ndarray, level: np.float32, softness: np.float32
     y = np.asarray(neutral, np.float32)[:, 1]
     low, high = y.min(), y.max()
     if not high > low:
-        raise ValueError("the neutral face has no extent along Y, so that lower and upper face cannot be told apart")
+        raise ValueError("the neutral face has no extent along Y, so lower and upper face cannot be distinguished")
     steps = (level - (y - low) / (high - low)) / softness
     with np.errstate(over="ignore"):  # exp overflows to infinity far above the border, where the mask is 0
         return 1 / (1 + np.exp(-steps))

@@ -1,4 +1,4 @@
-"""Meshes to pictures and films, without a graphics card or a display."""
+"""Software rendering: meshes to pictures and videos, without a graphics card or a display."""
 
 from audio2face.render.openings import fill_openings
 from audio2face.render.raster import Camera, Mesh, auto_camera, render, render_animation

@@ -1,4 +1,4 @@
-"""The inner loops of the rasteriser (which face covers a sample; the colour of a pixel of several), in numba and in numpy."""
+"""Inner loops of the rasteriser, in numba and in numpy: which face covers a sample, and the colour of a pixel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REACH = 1.0 / (1.0 + WRAP)
 
 
 class Kernels(NamedTuple):
-    """The loops of one backend, called as the numpy functions below, and how many samples a pixel has across and down."""
+    """One backend's loops, called like the numpy functions below, and how many samples a pixel has across and down."""
 
     rasterise: Callable[[np.ndarray, np.ndarray, int, int], np.ndarray]
     shade: Callable[..., np.ndarray]
@@ -33,7 +33,7 @@ def backend(name: str = "auto") -> Kernels:
     compiled = _compiled()
     if compiled is None:
         if name == "numba":
-            raise ValueError("render backend 'numba' asked for, but numba cannot be imported")
+            raise ValueError("render backend 'numba' requested, but numba cannot be imported")
         return in_numpy
     return compiled
 
@@ -243,11 +243,11 @@ def shade_numpy(
     background: np.ndarray,
     table: np.ndarray,
 ) -> np.ndarray:
-    """Pixels (H, W, 3) uint8 of n x n samples each: every face in a pixel is lit once, where its samples lie in the mean.
+    """Pixels (H, W, 3) uint8 of n x n samples each: every face in a pixel is lit once, at the mean of its samples.
 
     face (n·H, n·W): from rasterise; vertices (V, 11): place as for rasterise (3), unit normal in camera space (3),
-    linear colour (3), gloss, and the factor for faces seen from behind; lights (L, 7): unit direction, unit direction of
-    its highlight, strength; ambient from above and below; background (H, 3) linear; table: linear 0 … 1 to 8 bits.
+    linear colour (3), gloss, and the factor for faces seen from behind; lights (L, 7): unit direction, unit direction
+    of its highlight, strength; ambient from above and below; background (H, 3) linear; table: linear 0 … 1 to 8 bits.
     """
     height, width = face.shape[0] // n, face.shape[1] // n
     row, col = np.indices(face.shape).reshape(2, -1)

@@ -1,4 +1,4 @@
-"""What a skin leaves open: a dark inside behind the mouth, and eyeballs behind the lids, so that no background shows."""
+"""Fills the openings of a skin: a dark mouth cavity and eyeballs behind the lids, so that no background shows."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Moving:
 
 @dataclass(frozen=True)
 class Filling:
-    """Meshes to draw with a skin, the openings' vertices and ways inwards, and eyeballs (centre, radius), right first."""
+    """Meshes to draw with a skin, vertices and inward direction of openings, eyeballs (centre, radius), right first."""
 
     meshes: tuple[Mesh, ...] = ()
     loops: tuple[np.ndarray, ...] = ()
@@ -179,7 +179,7 @@ def _fit_eyeball(lids: np.ndarray, ring: np.ndarray) -> tuple[np.ndarray, float]
 
 
 def _curtain(ring: np.ndarray, inward: np.ndarray) -> np.ndarray:
-    """A larger copy (n + 1, 3) of an opening (n, 3) behind it, and its middle; inward is as long as the opening is wide."""
+    """A larger copy (n + 1, 3) of an opening (n, 3) behind it, and its middle; inward is as long as it is wide."""
     middle = ring.mean(axis=0)
     out = ring - middle
     far = np.linalg.norm(out, axis=1, keepdims=True)

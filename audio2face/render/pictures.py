@@ -28,7 +28,7 @@ class Curve:
 def draw_curves(
     rows: Sequence[Curve], fps: float, unit: str, size: tuple[int, int], title: str, scale: int = 2
 ) -> np.ndarray:
-    """Curves over seconds on one axis: (height, width, 3) uint8 of `size` (width, height). Raises UserError without Pillow."""
+    """Curves over seconds on one axis: (height, width, 3) uint8; `size` (width, height). UserError without Pillow."""
     image, draw_on = optional_module("PIL.Image", "pillow"), optional_module("PIL.ImageDraw", "pillow")
     width, height = size[0] * scale, size[1] * scale
     picture = image.new("RGB", (width, height), PAPER)

@@ -21,7 +21,7 @@ AMBIENT = (0.20, 0.11)  # from above, from below
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole: vertices are turned by rotation (3, 3) about centre (3,), seen from `distance` with `focal` / pixels."""
+    """A pinhole camera: rotation (3, 3) about centre (3,), seen from `distance` with `focal` length in pixels."""
 
     rotation: np.ndarray
     centre: np.ndarray
@@ -31,7 +31,7 @@ class Camera:
     height: int
 
     def project(self, vertices: np.ndarray) -> np.ndarray:
-        """Pixel x, pixel y (downwards) and inverse depth of points (V, 3) -> (V, 3) float64; inverse depth 0 is behind."""
+        """Points (V, 3) to pixel x, pixel y (downwards) and inverse depth (0: behind the camera): (V, 3) float64."""
         turned = (np.asarray(vertices, np.float64) - self.centre) @ self.rotation.T
         depth = self.distance - turned[:, 2]
         inverse = np.where(depth > 1e-6 * self.distance, 1.0 / np.maximum(depth, 1e-9), 0.0)
@@ -42,7 +42,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class Mesh:
-    """What does not move: triangles (F, 3) int, counter-clockwise from outside, colours (V, 3) or (3,) sRGB 0..1, gloss.
+    """A mesh without positions: triangles (F, 3) int, counter-clockwise from outside, colours (V, 3) or (3,) sRGB 0..1.
 
     Seen from inside, a surface shows its colour times `inside`: a head without a mouth cavity then has a dark mouth.
     """
@@ -61,7 +61,7 @@ def auto_camera(
     view_angle: float = 22.0,
     zoom: float = 1.0,
 ) -> Camera:
-    """A camera that holds all points (V, 3) in a picture of size (width, height); angles in degrees, yaw to its left."""
+    """A camera that frames all points (V, 3) in a picture of size (width, height); degrees, yaw to the face's left."""
     points = np.asarray(vertices, np.float64).reshape(-1, 3)
     if not len(points) or not np.isfinite(points).all():
         raise ValueError("auto_camera needs at least one vertex, and finite coordinates")
@@ -102,9 +102,9 @@ def render(
 ) -> np.ndarray:
     """Draw meshes at the given vertices [(V, 3), ...] -> (height, width, 3) uint8.
 
-    Every pixel is the mean of supersample x supersample samples, 2 x 2 by default for smooth edges, 1 without numba; backend
-    is "auto", "numba" or "numpy" (the same picture of as many samples).
-    Raises ValueError when vertices and meshes do not fit.
+    Every pixel is the mean of supersample x supersample samples, by default 2 x 2 for smooth edges, 1 without numba.
+    Backend: "auto", "numba" or "numpy" (the same picture for equal samples). Raises ValueError when vertices and meshes
+    do not match.
     """
     scene = _join(meshes)
     return _draw(scene, [np.asarray(v) for v in vertices], camera, background, supersample, backend)
@@ -120,7 +120,7 @@ def render_animation(
     backend: str = "auto",
     threads: int = 2,
 ) -> Iterator[np.ndarray]:
-    """Draw frames of several meshes, each (T, V, 3), `Moving`, or still (V, 3) -> T pictures (height, width, 3) uint8, one by one.
+    """Draw frames of several meshes, each (T, V, 3), `Moving` or still (V, 3), as T pictures (height, width, 3) uint8.
 
     Without a camera, one is placed to hold the first frame of every mesh. Raises ValueError when lengths disagree.
     """

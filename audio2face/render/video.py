@@ -1,4 +1,4 @@
-"""Pictures to files: mp4 with sound (PyAV), pictures side by side, contact sheets (Pillow)."""
+"""Picture files: mp4 with sound (PyAV), pictures side by side, contact sheets (Pillow)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LENGTH_OF_PACKET = 1024  # samples handed to the audio encoder together
 
 
 def optional_module(module: str, package: str) -> Any:
-    """Import a module of the extra `video`. Raises UserError that says how to install it."""
+    """Import a module of the extra `video`. Raises UserError with the install command when it is missing."""
     import importlib
 
     try:
@@ -40,7 +40,7 @@ def write_video(
 ) -> int:
     """Write frames (height, width, 3) uint8 as an H.264 mp4, with sound ((N,) or (N, C) float32, rate) -> frame count.
 
-    The sound is cut to the length of the film. quality is the encoder's constant rate factor (lower is better).
+    The sound is cut to the length of the video. quality is the encoder's constant rate factor (lower is better).
     Odd sizes are padded by one pixel. Written whole or not at all. Raises UserError without PyAV, ValueError for no
     frames or frames of different sizes.
     """
@@ -89,7 +89,7 @@ def _sound_packets(av: Any, track: Any, sound: tuple[np.ndarray, int], duration_
 def side_by_side(*streams: Iterable[np.ndarray], titles: Sequence[str] | None = None) -> Iterator[np.ndarray]:
     """Join the pictures of several streams left to right, under a title bar when titles are given.
 
-    Streams of the same length and height, (H, W, 3) uint8 each; raises ValueError when they are not. Titles need Pillow.
+    Streams must have the same length and height, (H, W, 3) uint8 each; raises ValueError otherwise. Titles need Pillow.
     """
     bar: np.ndarray | None = None
     for pictures in zip(*streams, strict=True):

@@ -66,7 +66,7 @@ def test_gaps_and_oddities_train_what_there_is(project, caplog):
         f"no motion in jaw_keypoints_cache_all.npz: {SHOTS[0]}",
         f"no tongue cache: {SHOTS[3]}",
         "frame 141",
-        f"{SHOTS[1]}.wav: The header counts 0.00 s of sound; 5.00 s are there",
+        f"{SHOTS[1]}.wav: The header declares 0.00 s of sound; all 5.00 s in the file are read",
     ):
         assert words in said, words
 

@@ -557,7 +557,7 @@ def test_a_wav_whose_header_counts_too_little_or_nothing(tmp_path):
     path = tmp_path / "a.wav"
     path.write_bytes(wav(N // 2, N // 2 + 36))
     info = sound_info(path)
-    assert info.num_samples == len(SAMPLES) // 2 and info.note.startswith("0.25 s more follow")
+    assert info.num_samples == len(SAMPLES) // 2 and info.note.startswith("0.25 s of data follow")
     for empty in (wav(sound=b""), wav(0, sound=b"", after=LIST), wav(OPEN, OPEN, sound=b"")):
         path.write_bytes(empty)
         assert sound_info(path).num_samples == 0 and read_sound(path)[0].shape == (0, 1)

@@ -238,7 +238,7 @@ def test_map_of_names_goes_first_and_is_checked():
     assert match.unused == ("jawOpen", "puff_b")
     match = match_names(["Mouth_Opn"], {"jawOpn": "x", "jawOpen": "Mouth_Open"})
     assert len(match.problems) == 2 and "'jawOpen'" in match.problems[0] and "'Mouth_Opn'" in match.problems[1]
-    assert "both jawOpen" in match_names(["jawOpen", "Jaw_Open"]).problems[0]
+    assert "both match jawOpen" in match_names(["jawOpen", "Jaw_Open"]).problems[0]
 
 
 # ---- recordings
@@ -341,7 +341,7 @@ def test_other_columns_rows_without_a_face_and_midnight(tmp_path):
     rows = ["00:00:01:00.000,0", "00:00:01:15.000," + ",".join(["61"] + ["0.5"] * 61)]
     read = read_arkit_csv(recording(tmp_path, rows), 30)
     assert read.lead_s == pytest.approx(0.5) and read.start_s == pytest.approx(1.5) and len(read.values) == 1
-    with pytest.raises(ValueError, match="line 3.*before"):
+    with pytest.raises(ValueError, match="line 3.*earlier"):
         read_arkit_csv(recording(tmp_path, ["00:00:02:00.000,1,1,1", "00:00:01:00.000,1,1,1"], header), 30)
 
 
@@ -444,7 +444,7 @@ def test_takes_come_in_natural_order_and_what_is_passed_over_is_told(tmp_path):
     assert [note.split(": not used: ")[1] for note in notes] == ["1 folder (old)", "1 .mp3 file (spare.mp3)"]
     (tmp_path / "wav/take_2.ogg").rename(tmp_path / "wav/take_2.wma")
     _, problems, _ = find_takes([tmp_path], tmp_path / "wav")
-    assert len(problems) == 1 and problems[0].endswith("not read as sound: take_2.wma")
+    assert len(problems) == 1 and problems[0].endswith("not recognised as sound: take_2.wma")
 
 
 # ---- sounds
@@ -635,7 +635,7 @@ def test_all_problems_are_told_at_once(place, capsys):
     write_sound(place / "takes/c.wav", np.zeros(8000, np.float32), 8000)
     assert live_link(place) == 2
     told = capsys.readouterr().err
-    for part in ("b.csv: no sound b.wav", "c.csv: line 1", "8000 Hz is too little"):
+    for part in ("b.csv: no sound b.wav", "c.csv: line 1", "8000 Hz is too low"):
         assert part in told
     write_sound(place / "takes/b.wav", np.zeros(48000, np.float32), 16000)
     assert live_link(place) == 2

@@ -217,7 +217,7 @@ def test_sound_that_is_hard_to_understand_is_reported(regression, tmp_path, capl
     for words in (
         "a.wav: 8000 Hz hold no high",
         "a.wav: the channels are in opposite phase",
-        "a.wav: the header counts",
+        "a.wav: the header declares",
     ):
         assert words in caplog.text
     caplog.clear()

@@ -1,4 +1,4 @@
-"""The inner products that a choice of rows needs, read from the data in few passes: those guessed to be needed next, or all."""
+"""The Gram matrix rows that pose selection needs, read in few passes over the data: the likely next ones, or all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RUNNERS_UP = 8
 READ_SHARE = 0.1  # of all rows: whose products have been read, may get all others' too, if there is room
 FALLING = 0.7  # in FORESIGHT rounds: while what is outside the space falls more, all products are not worth reading,
 PATIENCE = 3  # until so many times as many have been
-STALE = 0.1  # of what was outside when all products were read in single precision: then they are read anew
+STALE = 0.1  # of what was outside when all products were read in single precision: then they are read again
 LEAST_KNOWN = 1 + FORESIGHT * (1 + RUNNERS_UP)
 
 
@@ -21,8 +21,8 @@ class ProductReader:
     """Reads the products of chosen rows with all rows.
 
     At first of rows that will probably be chosen next, in double precision. When that has come to many rows, what is
-    left outside the chosen rows' space falls slowly, and there is room for the products of all remaining rows, these are
-    read at once, of what is outside: there single precision loses nothing that matters (`_Remaining`).
+    left outside the chosen rows' space falls slowly, and there is room for the products of all remaining rows, these
+    are read at once, of what is outside: there single precision loses nothing that matters (`_Remaining`).
     """
 
     def __init__(self, rows: PoseRows, start: list[int], capacity: int):
@@ -74,7 +74,7 @@ class ProductReader:
         return self._read_rows > len(self._rows) * READ_SHARE * (PATIENCE if falling else 1)
 
     def refresh(self, span: Span) -> bool:
-        """Read anew what has become too inexact, and with it how far all rows lie from the space; whether that was due."""
+        """Re-read what has become too inexact, and how far all rows lie from the space; returns whether it was due."""
         due = self._remaining is not None and self._remaining.is_stale(span)
         if due:
             self._read_remaining(span)
@@ -99,9 +99,9 @@ class ProductReader:
 class _Remaining:
     """Products of all rows that are not taken yet with each other, of what they have outside the space.
 
-    In single precision: a product errs by some 1e-7 of the squared length of these remainders, not of the rows. So it is
-    as good as one in double precision of whole rows where little is left of them, until even less is (`STALE`). The
-    remainders' lengths are measured anew as well: they are all that the next products rest on.
+    In single precision: a product errs by some 1e-7 of the squared length of these remainders, not of the rows. So it
+    is as good as one in double precision of whole rows where little is left of them, until even less is (`STALE`). The
+    remainders' lengths are remeasured as well: the next products depend on nothing else.
     """
 
     def __init__(self, rows: PoseRows, span: Span):
@@ -128,7 +128,7 @@ class _Remaining:
         self._level = float(span.outside[among].max())
 
     def is_stale(self, span: Span) -> bool:
-        """Whether so little is left that the products must be read anew."""
+        """Whether so little is left that the products must be read again."""
         return bool(span.outside[~span.taken].max() < STALE * self._level)
 
     def products(self, row: int) -> np.ndarray:

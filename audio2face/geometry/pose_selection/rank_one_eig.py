@@ -1,4 +1,4 @@
-"""The principal axes of points that come one at a time, updated rather than found anew."""
+"""The principal axes of points that come one at a time, by rank-one updates of their eigendecomposition."""
 
 from __future__ import annotations
 
@@ -50,8 +50,9 @@ def plus_rank_one(values: np.ndarray, z: np.ndarray, weight: float) -> tuple[np.
 
     `values` (r,) ascend. The eigenvalues are the roots of the secular equation, one above each old one; the vectors are
     those of a z slightly changed to which these roots belong exactly, and so orthonormal to rounding (Gu, Eisenstat
-    1994). In place of deflation, equal values and zeros of z are moved apart by a rounding error of the whole. Where the
-    roots are slow to find, as among many equal values, and for small matrices, LAPACK decomposes diag(values) + weight z zᵀ.
+    1994). In place of deflation, equal values and zeros of z are moved apart by a rounding error of the whole. Where
+    the roots are slow to find, as among many equal values, and for small matrices, LAPACK decomposes
+    diag(values) + weight z zᵀ.
     """
     total = weight * float(z @ z)
     scale = max(float(values.max(initial=0.0)), total)

@@ -1,4 +1,4 @@
-"""The affine space of some rows of a data set, grown row by row, and how far every other row lies from what it keeps."""
+"""The affine subspace of chosen rows of a data set, grown row by row, and every other row's distance from it."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ class Span:
     def add(self, row: int, products: np.ndarray | None, base: int = 0) -> np.ndarray:
         """Choose a row.
 
-        `products` (N,) are its inner products with all rows: of their differences from the first row; or, when `base` is
-        given, in single precision, of what is left of them outside the first `base` directions of the space. None for a
-        row inside the space. Returns the rows (n,) that may show the very same pose, where that cannot be told: these
-        are to be compared, and marked as `taken` if they do.
+        `products` (N,) are its inner products with all rows: of their differences from the first row; or, when `base`
+        is given, in single precision, of what is left of them outside the first `base` directions of the space. None
+        for a row inside the space. Returns the rows (n,) that may show the very same pose, where that is undecided:
+        these are to be compared, and marked as `taken` if they do.
         """
         here = self.coordinates[: self.rank, row].copy()
         beyond = here[base:] @ self.coordinates[base : self.rank]
