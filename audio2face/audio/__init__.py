@@ -1,1 +1,1 @@
-"""Sound as numbers: waveforms at one rate, resampling in pieces, windows, augmentation, phoneme probabilities over time."""
+"""Sound as numbers: waveforms at one rate, resampling in pieces, windows, augmentation, lags between sound and motion."""

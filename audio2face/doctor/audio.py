@@ -14,7 +14,7 @@ from audio2face.dataset.clips import TOLERATED_SHORTFALL_S
 from audio2face.doctor.actor_data import Subject, readable, shot_names
 from audio2face.doctor.caches import runs
 from audio2face.doctor.findings import Finding, Reporter
-from audio2face.doctor.sync import frame_levels, speech_energy
+from audio2face.doctor.sync import frame_levels, mel_energy
 from audio2face.formats.sound import SoundInfo, read_sound, sound_info
 from audio2face.types import SAMPLE_RATE, Shot
 
@@ -73,7 +73,7 @@ def listen(subject: Subject, shot: Shot, margin: int) -> Sound | None:
         clipped=_clipped_runs(samples),
         channels=levels,
         high_share=_high_share(mono, rate),
-        energy=speech_energy(mono, rate, subject.fps, shot.num_frames, margin),
+        energy=mel_energy(mono, rate, subject.fps, shot.num_frames, margin),
         level=frame_levels(mono, rate, subject.fps, shot.num_frames),
         digest=hashlib.blake2b(samples.tobytes(), digest_size=16).hexdigest(),
     )

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from audio2face.audio.sync import WINDOW_S, correlation, peak_position, without_slow
 from audio2face.doctor.actor_data import Subject
 from audio2face.doctor.findings import Finding, Reporter
 
 RANGE_S = 0.8  # lags looked at, to either side
-WINDOW_S = 0.05
 BANDS, TOP_HZ = 20, 7600.0
-SLOW_S = 1.5  # changes slower than this are not speech
 SHORTEST_S = 2.0
 CLEAR = 0.35  # correlation from which a peak is believed
 ALONE = 0.5  # of the other shots' correlation: below, sound and mouth have nothing to do with each other
@@ -58,7 +57,7 @@ def margin_frames(fps: float) -> int:
     return int(round(RANGE_S * fps))
 
 
-def speech_energy(samples: np.ndarray, rate: int, fps: float, num_frames: int, margin: int) -> np.ndarray:
+def mel_energy(samples: np.ndarray, rate: int, fps: float, num_frames: int, margin: int) -> np.ndarray:
     """Mean log energy over mel bands, around the middle of every frame: (num_frames + 2 margin,), frame 0 at `margin`."""
     half = int(WINDOW_S / 2 * rate)
     centres = ((np.arange(-margin, num_frames + margin) + 0.5) / fps * rate).round().astype(int)
@@ -89,13 +88,11 @@ def find_lag(shot: str, energy: np.ndarray, opening: np.ndarray, fps: float) -> 
     margin = (len(energy) - count) // 2
     if count < SHORTEST_S * fps:
         return None
-    width = 2 * int(SLOW_S * fps / 2) + 1
-    mouth, sound = _without_slow(opening, width), _without_slow(energy, width)
+    mouth, sound = without_slow(opening, fps), without_slow(energy, fps)
     if mouth.std() < 1e-6 * (np.abs(opening).max() + 1e-12) or sound.std() < 1e-6:
         return None
-    curve = np.array([_correlation(sound[lag : lag + count], mouth) for lag in range(2 * margin + 1)])
-    peak = int(curve.argmax())
-    return Lag(shot, peak - margin + _vertex(curve, peak), float(curve[peak]), curve)
+    curve = np.array([correlation(sound[lag : lag + count], mouth) for lag in range(2 * margin + 1)])
+    return Lag(shot, peak_position(curve) - margin, float(curve.max()), curve)
 
 
 def usual_lag(lags: Mapping[str, Lag]) -> float:
@@ -154,26 +151,6 @@ def deviating(subject: Subject, lags: Mapping[str, Lag]) -> dict[str, float]:
 
 def _words(frames: float, fps: float) -> str:
     return f"{abs(frames):.1f} frames ({abs(frames) / fps * 1000:.0f} ms) {'late' if frames > 0 else 'early'}"
-
-
-def _without_slow(x: np.ndarray, width: int) -> np.ndarray:
-    padded = np.pad(np.asarray(x, np.float64), width // 2, mode="edge")
-    sums = np.cumsum(np.concatenate([[0.0], padded]))
-    return x - (sums[width:] - sums[:-width]) / width
-
-
-def _correlation(a: np.ndarray, b: np.ndarray) -> float:
-    a, b = a - a.mean(), b - b.mean()
-    return float(a @ b / max(np.sqrt((a @ a) * (b @ b)), 1e-12))
-
-
-def _vertex(curve: np.ndarray, peak: int) -> float:
-    """Where a parabola through the peak and its neighbours is highest, relative to the peak."""
-    if not 0 < peak < len(curve) - 1:
-        return 0.0
-    before, top, after = curve[peak - 1 : peak + 2]
-    bend = before - 2 * top + after
-    return float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) if bend < 0 else 0.0
 
 
 def _mel_bands(frequencies: np.ndarray, top: float) -> np.ndarray:

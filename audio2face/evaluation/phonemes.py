@@ -80,8 +80,8 @@ def _recogniser() -> Callable[[np.ndarray], Spans]:
     """The recogniser of the hama package. Raises UserError when it is not installed."""
     import torch
 
-    from audio2face.audio.phonemes import load_phoneme_model
     from audio2face.models.common.encoders.phoneme_ctc import PhonemeCtc
+    from audio2face.models.common.phonemes import load_phoneme_model
 
     model = load_phoneme_model("hama", "", Path(), torch.device("cpu"))
     labels = PhonemeCtc.from_package().labels

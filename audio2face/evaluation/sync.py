@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from audio2face.audio.sync import WINDOW_S, correlation, peak_position, without_slow
+
 REACH_S = 0.4  # lags looked at, to either side
-SLOW_S = 1.5  # changes slower than this say nothing about a lag
 BEAT_SIGMA_S = 0.05
-WINDOW_S = 0.05
 STILL = 1e-5  # a range that is this small a share of the values is rounding
 FLOOR = 1e-3  # of the loudest frame: quieter is silence
 
@@ -27,22 +27,15 @@ def lag_ms(reference: np.ndarray, signal: np.ndarray, fps: float) -> float:
     """By how much a signal (T,) is later than a reference (T,), in milliseconds; NaN when either does not change.
 
     The lag within ±REACH_S with the greatest correlation of the two over the frames that they share, both without
-    changes slower than SLOW_S; between frames by a parabola through the peak. Audio–mouth lag is that of the mouth's
+    slow changes; between frames by a parabola through the peak. Audio–mouth lag is that of the mouth's
     opening behind `speech_energy`.
     """
-    width = 2 * int(SLOW_S * fps / 2) + 1
     reach = min(int(round(REACH_S * fps)), len(signal) // 2)
     if reach < 1 or any(np.ptp(x) <= STILL * np.abs(x).max() for x in (reference, signal)):
         return float("nan")
-    a, b = _without_slow(reference, width), _without_slow(signal, width)
+    a, b = without_slow(reference, fps), without_slow(signal, fps)
     curve = np.array([_shifted_correlation(a, b, lag) for lag in range(-reach, reach + 1)])
-    peak = int(curve.argmax())
-    shift = 0.0
-    if 0 < peak < len(curve) - 1:
-        left, middle, right = curve[peak - 1 : peak + 2]
-        bend = left - 2 * middle + right
-        shift = 0.5 * (left - right) / bend if bend < 0 else 0.0
-    return float((peak - reach + shift) * 1000 / fps)
+    return float((peak_position(curve) - reach) * 1000 / fps)
 
 
 def beat_alignment(audio_beats_s: np.ndarray, motion_beats_s: np.ndarray, sigma_s: float = BEAT_SIGMA_S) -> float:
@@ -74,18 +67,9 @@ def _peaks(x: np.ndarray, least: float) -> np.ndarray:
     return np.flatnonzero((inner > x[:-2]) & (inner >= x[2:]) & (inner > least)) + 1
 
 
-def _without_slow(x: np.ndarray, width: int) -> np.ndarray:
-    x = np.asarray(x, np.float64)
-    padded = np.pad(x, width // 2, mode="edge")
-    sums = np.concatenate([[0.0], np.cumsum(padded)])
-    return x - (sums[width:] - sums[:-width]) / width
-
-
 def _shifted_correlation(a: np.ndarray, b: np.ndarray, lag: int) -> float:
     """Correlation of a_t with b_t+lag."""
     count = len(a) - abs(lag)
     x = a[max(0, -lag) : max(0, -lag) + count]
     y = b[max(0, lag) : max(0, lag) + count]
-    x, y = x - x.mean(), y - y.mean()
-    size = np.sqrt((x * x).sum() * (y * y).sum())
-    return float((x * y).sum() / size) if size > 0 else 0.0
+    return correlation(x, y)

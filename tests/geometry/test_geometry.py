@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from audio2face.geometry import pca
-from audio2face.geometry.pose_selection import gram as products
-from audio2face.geometry.pose_selection import rank_one_eig as axes
-from audio2face.geometry.pose_selection.rank_one_eig import PrincipalAxes, plus_rank_one
+from audio2face.geometry.pose_selection import gram, rank_one_eig
+from audio2face.geometry.pose_selection.rank_one_eig import IncrementalPca, rank_one_update
 from audio2face.geometry.pose_selection.select import select_distinct
 from audio2face.geometry.poses import PoseRows, PoseSequence, prune_similar
 from audio2face.geometry.regions import looks_inward, mean_opening, opening, outwardness, upper_face_mask
@@ -90,7 +89,7 @@ def plain_select(x, max_rounds, variance=0.9999):
 @pytest.mark.parametrize("rounds", [20, 150])
 def test_select_distinct_equals_the_plain_rule(monkeypatch, count, vertices, rank, rounds):
     for seed in range(3):
-        monkeypatch.setattr(axes, "SMALL", 128 if seed else 0)
+        monkeypatch.setattr(rank_one_eig, "DIRECT_SIZE", 128 if seed else 0)
         poses = motion(seed, count, vertices, rank)
         expected = plain_select(poses.reshape(count, -1).astype(float), rounds)
         assert select_distinct(rows_of(poses), rounds).tolist() == expected
@@ -122,9 +121,9 @@ def test_select_distinct_ends_when_nothing_is_left_and_takes_no_pose_twice():
 
 @pytest.mark.parametrize("stale", [0.0, 0.5])
 def test_select_distinct_is_the_same_from_products_in_single_precision(monkeypatch, stale):
-    monkeypatch.setattr(products, "READ_SHARE", 0.0)
-    monkeypatch.setattr(products, "STALE", stale)
-    monkeypatch.setattr(products, "FORESIGHT", 5)
+    monkeypatch.setattr(gram, "READ_SHARE", 0.0)
+    monkeypatch.setattr(gram, "REFRESH_SHARE", stale)
+    monkeypatch.setattr(gram, "LOOKAHEAD", 5)
     reads = []
     read = PoseRows.mutual_products
     monkeypatch.setattr(PoseRows, "mutual_products", lambda *args: (reads.append(args), read(*args))[1])
@@ -136,8 +135,8 @@ def test_select_distinct_is_the_same_from_products_in_single_precision(monkeypat
 
 
 def test_select_distinct_takes_no_pose_twice_in_single_precision(monkeypatch):
-    monkeypatch.setattr(products, "READ_SHARE", 0.0)
-    monkeypatch.setattr(products, "FORESIGHT", 2)
+    monkeypatch.setattr(gram, "READ_SHARE", 0.0)
+    monkeypatch.setattr(gram, "LOOKAHEAD", 2)
     rng = np.random.default_rng(12)
     poses = motion(12, 150, 40, 30) + rng.normal(0, 0.3, (150, 40, 3)).astype(np.float32)
     order = rng.permutation(450)
@@ -162,12 +161,12 @@ def test_mutual_products_are_the_same_whatever_the_memory(memory):
 @pytest.fixture(params=[0, 1000])
 def small(monkeypatch, request):
     """Up to which size matrices are decomposed: never, always."""
-    monkeypatch.setattr(axes, "SMALL", request.param)
+    monkeypatch.setattr(rank_one_eig, "DIRECT_SIZE", request.param)
 
 
 def test_axes_of_points_that_come_one_at_a_time(small):
     rng = np.random.default_rng(0)
-    found, points = PrincipalAxes(), np.zeros((120, 70))
+    found, points = IncrementalPca(), np.zeros((120, 70))
     for i in range(1, 120):
         size = min(i, 70)
         points[i, :size] = rng.standard_normal(size) * 1e3 / np.arange(1, size + 1) ** 2
@@ -194,7 +193,7 @@ def test_axes_of_points_that_come_one_at_a_time(small):
 )
 def test_eigenvalues_and_vectors_after_an_update_of_rank_one(small, values, z):
     values, z = np.array(values), np.array(z, float)
-    found, vectors = plus_rank_one(values, z, 0.9)
+    found, vectors = rank_one_update(values, z, 0.9)
     expected = np.diag(values) + 0.9 * np.outer(z, z)
     tolerance = 1e-13 * np.abs(expected).max()
     assert np.abs(found - np.linalg.eigvalsh(expected)).max() <= tolerance

@@ -1,28 +1,30 @@
-"""The Gram matrix rows that pose selection needs, read in few passes over the data: the likely next ones, or all."""
+"""The Gram matrix of the poses, read in few passes over the data: the rows predicted to be needed next, or all remaining ones."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from audio2face.geometry.pose_selection.subspace import Span
+from audio2face.geometry.pose_selection.subspace import Subspace
 from audio2face.geometry.poses import PoseRows
 
 SKETCH_SIZE = 1024
-FORESIGHT = 32  # rounds played ahead to guess which products to read in one pass over the data
+LOOKAHEAD = 32  # rounds simulated ahead to predict which products to read in one pass over the data
 RUNNERS_UP = 8
-READ_SHARE = 0.1  # of all rows: whose products have been read, may get all others' too, if there is room
-FALLING = 0.7  # in FORESIGHT rounds: while what is outside the space falls more, all products are not worth reading,
-PATIENCE = 3  # until so many times as many have been
-STALE = 0.1  # of what was outside when all products were read in single precision: then they are read again
-LEAST_KNOWN = 1 + FORESIGHT * (1 + RUNNERS_UP)
+READ_SHARE = (
+    0.1  # of all rows: once the products of so many have been read, all remaining ones may be, if there is room
+)
+FAST_DECAY = 0.7  # in LOOKAHEAD rounds: while the residual falls faster, reading all products does not pay,
+PATIENCE = 3  # until this many times as many have been read
+REFRESH_SHARE = 0.1  # of the residual when all products were read in single precision: below, they are read again
+MIN_CACHED = 1 + LOOKAHEAD * (1 + RUNNERS_UP)
 
 
-class ProductReader:
+class GramReader:
     """Reads the products of chosen rows with all rows.
 
     At first of rows that will probably be chosen next, in double precision. When that has come to many rows, what is
-    left outside the chosen rows' space falls slowly, and there is room for the products of all remaining rows, these
-    are read at once, of what is outside: there single precision loses nothing that matters (`_Remaining`).
+    left outside the chosen rows' space falls slowly, and there is room for the products of all remaining rows, these are
+    read at once, of what is outside: there single precision loses nothing that matters (`_ResidualGram`).
     """
 
     def __init__(self, rows: PoseRows, start: list[int], capacity: int):
@@ -32,20 +34,20 @@ class ProductReader:
         self._rows = rows
         self._norms, sketch = rows.summary(np.sort(columns))
         self._sketch = _Sketch(sketch)
-        self._most = len(rows) if everything else max(LEAST_KNOWN, int(rows.memory / 8 / self._norms.nbytes))
+        self._most = len(rows) if everything else max(MIN_CACHED, int(rows.memory / 8 / self._norms.nbytes))
         self._room = 8 * len(rows) ** 2 <= rows.memory / 4
-        self._known: dict[int, np.ndarray] = {}
-        self._remaining: _Remaining | None = None
+        self._cached: dict[int, np.ndarray] = {}
+        self._residual_gram: _ResidualGram | None = None
         self._read_rows = 0
         self._last = (0, np.inf)  # at the last pass: rows chosen, largest squared distance from the space
         self.passes = 1
         self._read(list(range(len(rows))) if everything else start)
         self._first = start[0]
-        self._of_first = self._known[start[0]]
+        self._first_products = self._cached[start[0]]
 
-    def from_first(self) -> np.ndarray:
+    def first_distance_sq(self) -> np.ndarray:
         """Squared distance (N,) of every row from the first one."""
-        return np.maximum(self._norms - 2 * self._of_first + self._norms[self._first], 0.0)
+        return np.maximum(self._norms - 2 * self._first_products + self._norms[self._first], 0.0)
 
     def squared_distances(self, row: int, others: np.ndarray) -> np.ndarray:
         """Squared distance (n,) of some rows (n,) from a row, from their coordinates."""
@@ -54,69 +56,69 @@ class ProductReader:
         apart = self._rows.take(others) - self._rows.take(np.array([row]))
         return np.einsum("nd,nd->n", apart, apart, dtype=np.float64)
 
-    def products(self, span: Span, row: int, variance: float) -> tuple[np.ndarray, int]:
-        """What `Span.add` needs of a row outside the space: products (N,) and how many directions they leave out."""
-        if self._remaining is None and row not in self._known:
-            if self._room and self._is_guessing_dearer(span):
-                self._read_remaining(span)
+    def products(self, space: Subspace, row: int, variance: float) -> tuple[np.ndarray, int]:
+        """What `Subspace.add` needs of a row outside the space: products (N,) and how many directions they leave out."""
+        if self._residual_gram is None and row not in self._cached:
+            if self._room and self._should_read_all(space):
+                self._read_residuals(space)
             else:
-                self._read([row, *_foresee(span, self._sketch, variance)])
-        if self._remaining is not None:
-            return self._remaining.products(row), self._remaining.base
-        found = self._known.pop(row)
-        return found - self._of_first - found[self._first] + self._of_first[self._first], 0
+                self._read([row, *_predict_next(space, self._sketch, variance)])
+        if self._residual_gram is not None:
+            return self._residual_gram.products(row), self._residual_gram.base
+        found = self._cached.pop(row)
+        return found - self._first_products - found[self._first] + self._first_products[self._first], 0
 
-    def _is_guessing_dearer(self, span: Span) -> bool:
+    def _should_read_all(self, space: Subspace) -> bool:
         """Whether to read all in place of more guesses, judged at every pass."""
-        count, outside = len(span.chosen), float(span.outside[~span.taken].max())
-        (count_before, outside_before), self._last = self._last, (count, outside)
-        falling = outside < outside_before * FALLING ** ((count - count_before) / FORESIGHT)
+        count, distance_sq = len(space.chosen), float(space.distance_sq[~space.used].max())
+        (count_before, distance_before), self._last = self._last, (count, distance_sq)
+        falling = distance_sq < distance_before * FAST_DECAY ** ((count - count_before) / LOOKAHEAD)
         return self._read_rows > len(self._rows) * READ_SHARE * (PATIENCE if falling else 1)
 
-    def refresh(self, span: Span) -> bool:
-        """Re-read what has become too inexact, and how far all rows lie from the space; returns whether it was due."""
-        due = self._remaining is not None and self._remaining.is_stale(span)
+    def refresh(self, space: Subspace) -> bool:
+        """Read the residual products again when they have become too inexact; whether that was due."""
+        due = self._residual_gram is not None and self._residual_gram.is_inexact(space)
         if due:
-            self._read_remaining(span)
+            self._read_residuals(space)
         return due
 
     def _read(self, wanted: list[int]) -> None:
-        missing = [row for row in dict.fromkeys(wanted) if row not in self._known]
+        missing = [row for row in dict.fromkeys(wanted) if row not in self._cached]
         for row, products in zip(missing, self._rows.products(np.array(missing)), strict=True):
-            self._known[row] = products.copy()
+            self._cached[row] = products.copy()
         self._read_rows += len(missing)
         self.passes += 1
-        for row in list(self._known)[: -self._most]:
-            del self._known[row]
+        for row in list(self._cached)[: -self._most]:
+            del self._cached[row]
 
-    def _read_remaining(self, span: Span) -> None:
-        self._known = {}
-        self._remaining = None  # frees its memory first
-        self._remaining = _Remaining(self._rows, span)
+    def _read_residuals(self, space: Subspace) -> None:
+        self._cached = {}
+        self._residual_gram = None  # frees its memory first
+        self._residual_gram = _ResidualGram(self._rows, space)
         self.passes += 1
 
 
-class _Remaining:
+class _ResidualGram:
     """Products of all rows that are not taken yet with each other, of what they have outside the space.
 
-    In single precision: a product errs by some 1e-7 of the squared length of these remainders, not of the rows. So it
-    is as good as one in double precision of whole rows where little is left of them, until even less is (`STALE`). The
-    remainders' lengths are remeasured as well: the next products depend on nothing else.
+    In single precision: a product errs by some 1e-7 of the squared length of these remainders, not of the rows. So it is
+    as good as one in double precision of whole rows where little is left of them, until even less is (`REFRESH_SHARE`). The
+    remainders' lengths are measured again as well: they are all that the next products rest on.
     """
 
-    def __init__(self, rows: PoseRows, span: Span):
-        """Reads them, and writes the remainders' squared lengths into `span.outside`."""
-        among = np.flatnonzero(~span.taken)
-        self.base = min(span.rank, int(rows.memory / 8 / (8 * rows.width)))
-        points = rows.take(np.array([span.chosen[0], *span.widening[: self.base]])).astype(np.float64)
-        directions = span.directions(points[1:] - points[0])
+    def __init__(self, rows: PoseRows, space: Subspace):
+        """Reads them, and writes the remainders' squared lengths into `space.distance_sq`."""
+        among = np.flatnonzero(~space.used)
+        self.base = min(space.rank, int(rows.memory / 8 / (8 * rows.width)))
+        points = rows.take(np.array([space.chosen[0], *space.basis_rows[: self.base]])).astype(np.float64)
+        basis_vectors = space.basis_vectors(points[1:] - points[0])
 
         def beyond(part: np.ndarray, block: np.ndarray) -> np.ndarray:
-            within = span.coordinates[: self.base, part].T @ directions
+            within = space.coordinates[: self.base, part].T @ basis_vectors
             within += points[0]
             rest = np.subtract(block, within, out=np.empty_like(block), casting="same_kind")
-            later = span.coordinates[self.base : span.rank, part]
-            span.outside[part] = np.einsum("nd,nd->n", rest, rest, dtype=np.float64) - np.einsum(
+            later = space.coordinates[self.base : space.rank, part]
+            space.distance_sq[part] = np.einsum("nd,nd->n", rest, rest, dtype=np.float64) - np.einsum(
                 "kn,kn->n", later, later
             )
             return rest
@@ -125,11 +127,11 @@ class _Remaining:
         self._place = np.full(len(rows), -1)
         self._place[among] = np.arange(len(among))
         self._matrix = rows.mutual_products(among, beyond)
-        self._level = float(span.outside[among].max())
+        self._level = float(space.distance_sq[among].max())
 
-    def is_stale(self, span: Span) -> bool:
+    def is_inexact(self, space: Subspace) -> bool:
         """Whether so little is left that the products must be read again."""
-        return bool(span.outside[~span.taken].max() < STALE * self._level)
+        return bool(space.distance_sq[~space.used].max() < REFRESH_SHARE * self._level)
 
     def products(self, row: int) -> np.ndarray:
         """Products (N,) of a row's remainder with that of every row; those that were taken have none."""
@@ -145,14 +147,14 @@ class _Sketch:
         self._values = values
         self._rank = -1
 
-    def reduce(self, span: Span) -> None:
+    def reduce(self, space: Subspace) -> None:
         """Take away what lies in the space that has come since."""
         if self._rank < 0:
-            self._values = self._values - self._values[span.chosen[0]]
+            self._values = self._values - self._values[space.chosen[0]]
             self._rank = 0
-        directions = span.directions(self._values[span.widening[self._rank :]], self._rank)
-        self._values -= span.rough[self._rank : span.rank].T @ directions
-        self._rank = span.rank
+        basis_vectors = space.basis_vectors(self._values[space.basis_rows[self._rank :]], self._rank)
+        self._values -= space.coordinates32[self._rank : space.rank].T @ basis_vectors
+        self._rank = space.rank
 
     def squared(self) -> np.ndarray:
         """Squared lengths (N,) of what is held of every row."""
@@ -163,31 +165,31 @@ class _Sketch:
         return self._values @ self._values[row]
 
 
-def _foresee(span: Span, sketch: _Sketch, variance: float) -> list[int]:
+def _predict_next(space: Subspace, sketch: _Sketch, variance: float) -> list[int]:
     """Rows that will probably be chosen next and whose products must be read.
 
     The choice is played on for some rounds on the residuals of now, with what each row chosen takes from them; the
     runners-up of each go along, since the guess may take them for less.
     """
-    sketch.reduce(span)
-    residuals, _ = span.residuals(variance)
-    residuals[span.taken] = 0.0
+    sketch.reduce(space)
+    residuals, _ = space.residuals(variance)
+    residuals[space.used] = 0.0
     squared = sketch.squared()
-    scale = span.outside.sum() / max(squared.sum(), np.finfo(np.float32).tiny)
-    whole = np.maximum(residuals - span.outside, 0.0) + scale * squared  # as seen in the sketch
+    scale = space.distance_sq.sum() / max(squared.sum(), np.finfo(np.float32).tiny)
+    whole = np.maximum(residuals - space.distance_sq, 0.0) + scale * squared  # as seen in the sketch
     rest = whole.copy()
-    columns = np.zeros((min(FORESIGHT, span.capacity - len(span.chosen)), len(rest)))
+    columns = np.zeros((min(LOOKAHEAD, space.capacity - len(space.chosen)), len(rest)))
     ahead: list[int] = []
     for i, column in enumerate(columns):
         left = residuals * np.divide(rest, whole, out=np.zeros_like(rest), where=whole > 0)
         best = np.argsort(-left, kind="stable")[: 1 + RUNNERS_UP]
-        best = best[left[best] > span.negligible]
+        best = best[left[best] > space.negligible]
         if not len(best):
             break
         row = int(best[0])
-        ahead += [r for r in best.tolist() if not span.is_inside(r)]
+        ahead += [r for r in best.tolist() if not space.contains(r)]
         column[:] = (
-            span.left_out_products(variance, row) + scale * sketch.products(row) - columns[:i, row] @ columns[:i]
+            space.residual_products(variance, row) + scale * sketch.products(row) - columns[:i, row] @ columns[:i]
         )
         column /= np.sqrt(rest[row])
         rest = np.maximum(rest - np.square(column), 0.0)

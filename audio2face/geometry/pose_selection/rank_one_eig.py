@@ -1,4 +1,4 @@
-"""The principal axes of points that come one at a time, by rank-one updates of their eigendecomposition."""
+"""PCA of points that come one at a time: a rank-one update of the eigendecomposition instead of a new one."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 from audio2face.geometry.pca import count_for_share
 
 EPS = float(np.finfo(np.float64).eps)
-SMALL = 128  # matrices up to here are as quickly decomposed
+DIRECT_SIZE = 128  # matrices up to here are as quickly decomposed
 ITERATIONS = 16  # of the search for eigenvalues; about eight are needed
 
 
-class PrincipalAxes:
+class IncrementalPca:
     """Axes and variances of points about their mean; the first point is the origin.
 
     `values` (r,) are the sums of squares along the axes `vectors` (r, r), in columns, ascending.
@@ -31,7 +31,7 @@ class PrincipalAxes:
         values = self.values
         if len(point) > old:  # the new dimension is the axis of least variance, none
             along, values = np.append(off[old], along), np.append(0.0, values)
-        self.values, turn = plus_rank_one(values, along, self.count / (self.count + 1))
+        self.values, turn = rank_one_update(values, along, self.count / (self.count + 1))
         if len(point) > old:
             self.vectors = np.concatenate([self.vectors @ turn[1:], turn[:1]])
         else:
@@ -45,14 +45,13 @@ class PrincipalAxes:
         return self.vectors[:, :left_out], self.vectors[:, left_out:]
 
 
-def plus_rank_one(values: np.ndarray, z: np.ndarray, weight: float) -> tuple[np.ndarray, np.ndarray]:
+def rank_one_update(values: np.ndarray, z: np.ndarray, weight: float) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvalues (r,) ascending and eigenvectors (r, r), in columns, of diag(values) + weight z zᵀ; weight > 0.
 
     `values` (r,) ascend. The eigenvalues are the roots of the secular equation, one above each old one; the vectors are
     those of a z slightly changed to which these roots belong exactly, and so orthonormal to rounding (Gu, Eisenstat
-    1994). In place of deflation, equal values and zeros of z are moved apart by a rounding error of the whole. Where
-    the roots are slow to find, as among many equal values, and for small matrices, LAPACK decomposes
-    diag(values) + weight z zᵀ.
+    1994). In place of deflation, equal values and zeros of z are moved apart by a rounding error of the whole. Where the
+    roots are slow to find, as among many equal values, and for small matrices, LAPACK decomposes diag(values) + weight z zᵀ.
     """
     total = weight * float(z @ z)
     scale = max(float(values.max(initial=0.0)), total)
@@ -61,11 +60,11 @@ def plus_rank_one(values: np.ndarray, z: np.ndarray, weight: float) -> tuple[np.
     steps = np.arange(len(values)) * (4 * EPS * scale)
     poles = np.maximum.accumulate(values - steps) + steps
     z = np.copysign(np.maximum(np.abs(z), EPS * scale / np.sqrt(weight * total)), z)
-    found = _secular_roots(poles, weight * np.square(z)) if len(poles) > SMALL else None
+    found = _secular_roots(poles, weight * np.square(z)) if len(poles) > DIRECT_SIZE else None
     if found is None:
         return np.linalg.eigh(np.diag(poles) + weight * np.outer(z, z))
     roots, gaps = found
-    vectors = np.copysign(_matching_z(poles, gaps), z) / gaps
+    vectors = np.copysign(_loewner_z(poles, gaps), z) / gaps
     vectors /= np.linalg.norm(vectors, axis=1)[:, None]
     return roots, vectors.T
 
@@ -89,7 +88,7 @@ def _secular_roots(poles: np.ndarray, squares: np.ndarray) -> tuple[np.ndarray, 
     weights = np.append(squares, 0.0)
     near_square, other_square = weights[near], weights[near + side.astype(int)]
     constant = value + side * (near_square - other_square) / half
-    offset = side * half + _step(constant, near_square, other_square, -side * half, side * half)
+    offset = side * half + _two_pole_root(constant, near_square, other_square, -side * half, side * half)
     offset = np.where((offset > low) & (offset < high), offset, (low + high) / 2)
     todo = np.arange(len(poles))
     for _ in range(ITERATIONS):
@@ -104,13 +103,13 @@ def _secular_roots(poles: np.ndarray, squares: np.ndarray) -> tuple[np.ndarray, 
         low[todo], high[todo] = np.where(value < 0, here, low[todo]), np.where(value < 0, high[todo], here)
         to_near, to_other, square = -here, side[todo] * width[todo] - here, near_square[todo]
         rest = (slope - square / np.square(to_near)) * to_other  # of the other terms, all put at the other end
-        moved = here + _step(value - square / to_near - rest, square, rest * to_other, to_near, to_other)
+        moved = here + _two_pole_root(value - square / to_near - rest, square, rest * to_other, to_near, to_other)
         inside = (moved > low[todo]) & (moved < high[todo])
         offset[todo] = np.where(inside, moved, (low[todo] + high[todo]) / 2)
     return None
 
 
-def _step(
+def _two_pole_root(
     constant: np.ndarray, near_square: np.ndarray, other_square: np.ndarray, near: np.ndarray, other: np.ndarray
 ) -> np.ndarray:
     """The root x (n,) between the two poles of constant + near_square / (near - x) + other_square / (other - x)."""
@@ -121,7 +120,7 @@ def _step(
         return np.where(linear > 0, 2 * product / (linear + root), (linear - root) / (2 * constant))
 
 
-def _matching_z(poles: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+def _loewner_z(poles: np.ndarray, gaps: np.ndarray) -> np.ndarray:
     """|z| (r,), up to a factor, of the update whose roots lie `gaps` (r, r) from the poles (Löwner's formula)."""
     between = poles - poles[:, None]
     others = np.where(np.tri(len(poles), dtype=bool), np.roll(between, -1, axis=0), between)

@@ -1,8 +1,4 @@
-"""Which poses of a data set to learn a basis from: a greedy choice of distinct ones, from inner products only.
-
-No decomposition in vertex space: the cost of a round does not grow with the number of vertices, and the poses are read
-in a few passes over blocks of them.
-"""
+"""Greedy selection of distinct poses, those farthest from the affine subspace of the poses chosen so far."""
 
 from __future__ import annotations
 
@@ -10,8 +6,8 @@ import logging
 
 import numpy as np
 
-from audio2face.geometry.pose_selection.gram import ProductReader
-from audio2face.geometry.pose_selection.subspace import Span
+from audio2face.geometry.pose_selection.gram import GramReader
+from audio2face.geometry.pose_selection.subspace import Subspace
 from audio2face.geometry.poses import PoseRows
 from audio2face.logs import Bar
 
@@ -31,21 +27,21 @@ def select_distinct(rows: PoseRows, max_rounds: int, variance: float = 0.9999, p
         raise ValueError("no poses to choose from")
     capacity = min(len(rows), START_ROWS + max_rounds)
     first, *start = np.unique(np.linspace(0, len(rows) - 1, START_ROWS).astype(np.int64)).tolist()
-    reader = ProductReader(rows, [first, *start], capacity)
-    span = Span(reader.from_first(), first, capacity)
+    reader = GramReader(rows, [first, *start], capacity)
+    space = Subspace(reader.first_distance_sq(), first, capacity)
     with Bar(capacity, "distinct poses", "pose", progress) as bar:
         bar.update()  # the first row
-        while len(span.chosen) < capacity:
-            row = start.pop(0) if start else span.next_row(variance)
+        while len(space.chosen) < capacity:
+            row = start.pop(0) if start else space.farthest_row(variance)
             if row is None:
                 break
-            if span.taken[row]:  # one of the first rows shows the same pose as another
+            if space.used[row]:  # one of the first rows shows the same pose as another
                 continue
-            if not span.is_inside(row) and reader.refresh(span):
+            if not space.contains(row) and reader.refresh(space):
                 continue
-            products, base = (None, 0) if span.is_inside(row) else reader.products(span, row, variance)
-            near = span.add(row, products, base)
-            span.taken[near[reader.squared_distances(row, near) <= span.negligible]] = True
+            products, base = (None, 0) if space.contains(row) else reader.products(space, row, variance)
+            near = space.add(row, products, base)
+            space.used[near[reader.squared_distances(row, near) <= space.negligible]] = True
             bar.update()
-    logger.debug("distinct poses: %d of %d rows, %d passes over the data", len(span.chosen), len(rows), reader.passes)
-    return np.array(span.chosen)
+    logger.debug("distinct poses: %d of %d rows, %d passes over the data", len(space.chosen), len(rows), reader.passes)
+    return np.array(space.chosen)

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio2face.audio.phonemes import PhonemeModel, load_phoneme_model
 from audio2face.config import Section
 from audio2face.dataset.channels import CHANNELS
 from audio2face.evaluation.score import lip_vertices
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.inputs import Inputs, Training
 from audio2face.models.common.layers import num_steps
+from audio2face.models.common.phonemes import PhonemeModel, load_phoneme_model
 from audio2face.models.common.shared import (
     build_conditions,
     build_distances,

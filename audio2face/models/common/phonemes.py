@@ -1,4 +1,4 @@
-"""Which phoneme is heard when: pretrained models whose frame probabilities teach the regression network.
+"""Pretrained phoneme models: probabilities of phonemes by frame, the target of the regression network's phoneme head.
 
 "charsiu" is a frame classifier on wav2vec 2.0 (Zhu, Zhang, Jurgens 2022, arXiv:2110.03876), "hama" the CTC recogniser of the
 package of that name, which needs no download.
@@ -12,22 +12,21 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
+from audio2face.models.common.encoders.phoneme_ctc import HOP, LABELS, PhonemeCtc
+from audio2face.models.common.encoders.pretrained import Use, load_speech_model
 from audio2face.paths import local_path
 from audio2face.problems import UserError
 from audio2face.types import SAMPLE_RATE
 
-if TYPE_CHECKING:
-    import torch
-
 logger = logging.getLogger(__name__)
 
-CHUNK = 20 * SAMPLE_RATE  # longer sound is heard piece by piece (attention grows with the square; hama stops at 30 s)
+CHUNK = 20 * SAMPLE_RATE  # longer sound is given piece by piece (attention grows with the square; hama stops at 30 s)
 SHORTEST = SAMPLE_RATE // 5  # shorter sound is padded with silence
-CONTEXT = SAMPLE_RATE  # what a piece hears of its neighbours
+CONTEXT = SAMPLE_RATE  # around a piece, of its neighbours
 
 CHARSIU_MODELS = {"en": "charsiu/en_w2v2_fc_10ms", "zh": "charsiu/zh_xlsr_fc_10ms"}
 SILENCE_LABEL = "[SIL]"
@@ -66,7 +65,7 @@ class PhonemeModel:
         num_frames = math.ceil(len(samples) / SAMPLE_RATE * fps - 1e-6)
         if num_frames == 0:
             return np.zeros((0, self.num_classes), np.float32)
-        steps = self.finish(_softmax(self._listen(samples) / temperature))
+        steps = self.finish(_softmax(self._log_probabilities(samples) / temperature))
         centres = (np.arange(num_frames) + 0.5) / fps * SAMPLE_RATE
         position = np.clip((centres - self.first) / self.hop, 0, len(steps) - 1)
         before = np.minimum(position.astype(np.int64), max(len(steps) - 2, 0))
@@ -74,7 +73,7 @@ class PhonemeModel:
         after = np.minimum(before + 1, len(steps) - 1)
         return (steps[before] * (1 - share) + steps[after] * share).astype(np.float32)
 
-    def _listen(self, samples: np.ndarray) -> np.ndarray:
+    def _log_probabilities(self, samples: np.ndarray) -> np.ndarray:
         """Log probabilities of sound of any length, (K, num_classes); every step is centred in its own piece."""
         samples = np.pad(samples, (0, max(0, SHORTEST - len(samples))))
         if len(samples) <= CHUNK + 2 * CONTEXT:
@@ -116,10 +115,6 @@ def load_charsiu(language: str, cache_root: Path, device: torch.device) -> Phone
 
 def load_frame_classifier(source: str, cache_root: Path, device: torch.device) -> PhonemeModel:
     """A wav2vec 2.0 or a relative with a linear layer over its frames, from a hub name or a folder. Raises UserError."""
-    import torch
-
-    from audio2face.models.common.encoders.pretrained import Use, load_speech_model
-
     model = load_speech_model(source, {}, Use("PHONEME_MODEL", WAYS_OUT, "ForCTC"), cache_root).to(device).eval()
     config = model.config
 
@@ -140,10 +135,6 @@ def load_frame_classifier(source: str, cache_root: Path, device: torch.device) -
 
 def load_hama(language: str, cache_root: Path, device: torch.device) -> PhonemeModel:
     """The CTC recogniser of the hama package, whatever the language. Raises UserError when it is not installed."""
-    import torch
-
-    from audio2face.models.common.encoders.phoneme_ctc import HOP, LABELS, PhonemeCtc
-
     model = PhonemeCtc.from_package().to(device)
     blank, boundary = LABELS - 1, LABELS - 2
     hop = 2 * HOP
