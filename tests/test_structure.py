@@ -68,7 +68,7 @@ READS_CONFIG = set(
 )
 # Names of modules whose value changes while the program runs, and why each may. The list only shrinks.
 STATE = {
-    "inference.engines._drawn": "noise of a seed that several open streams share, held weakly",
+    "models.diffusion.engine._drawn": "noise of a seed that several open streams share, held weakly",
     "runs.run_lock._held": "locks are held by the process, which must close each file once",
     "training.shares._drawing_for": "which rows of the batch this process draws random numbers for",
 }

@@ -27,9 +27,9 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from audio2face.inference import Session, feed_together, finish_together, load_model
-from audio2face.inference.engines import Feeds
 from audio2face.inference.model import Model
 from audio2face.inference.package import read_package
+from audio2face.models.common.engine import Feeds
 from tools.bench import deployed
 from tools.bench.made_up import SAMPLE_RATE, MadeUp, Size
 from tools.bench.measure import CLOCK_HELP, CLOCKS, machine

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from audio2face.audio.waveform import load_waveform
+from audio2face.audio.windows import frame_count
 from audio2face.config import Section
 from audio2face.deploy.tensorrt import require_tensorrt
 from audio2face.formats.npy import read_npy
@@ -25,7 +26,6 @@ from audio2face.models.diffusion.animation import diffusion_animation, pose_layo
 from audio2face.models.diffusion.load import exported_step, load_graph, torch_step
 from audio2face.models.diffusion.model import StreamingGraph
 from audio2face.models.diffusion.rollout import FrameNoise, Performance, offline, stateless, streaming
-from audio2face.models.regression.rollout import frame_count
 from audio2face.paths import local_path
 from audio2face.problems import Problems, UserError
 from audio2face.respacing import kept_steps

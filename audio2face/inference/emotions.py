@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from audio2face.postprocess.timeline import emotion_curve
+from audio2face.models.common.engine import EmotionCurve
 from audio2face.problems import UserError
 
-EmotionCurve = Callable[[np.ndarray], np.ndarray]  # time stamps (T,) in samples -> (T, E)
 NEUTRAL = "neutral"
 
 
@@ -25,7 +24,25 @@ def build_curve(names: Sequence[str], default: Sequence[float], emotion: Any, sa
     times = np.array([round(t * sample_rate) for t, _ in keys], np.int64)
     if (np.diff(times) <= 0).any() or not np.isfinite([t for t, _ in keys]).all():
         raise UserError(f"emotion: the times of a timeline must increase, got {[t for t, _ in keys]}")
-    return lambda stamps: emotion_curve(times, values, stamps)
+    return lambda moments: emotion_curve(times, values, moments)
+
+
+def emotion_curve(key_times: np.ndarray, key_values: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Emotion at `times` (T,) from keys (n,) strictly increasing in samples, values (n, E): (T, E) float32.
+
+    Between keys it is linear, with a float32 weight; before the first and after the last key it is constant.
+    """
+    keys, values = np.asarray(key_times, np.int64), np.asarray(key_values, np.float32)
+    times = np.asarray(times, np.int64)
+    if len(keys) == 0 or len(keys) != len(values) or (np.diff(keys) <= 0).any():
+        raise ValueError("emotion keys must be at least one, one value each, with strictly increasing times")
+    after = np.clip(np.searchsorted(keys, times, side="right"), 1, max(len(keys) - 1, 1))
+    before = after - 1
+    after = np.minimum(after, len(keys) - 1)
+    span = np.maximum(keys[after] - keys[before], 1).astype(np.float32)
+    weight = np.clip((times - keys[before]).astype(np.float32) / span, 0, 1)[..., None]
+    blend = (1 - weight) * values[before] + weight * values[after]
+    return np.where(weight == 1, values[after], np.where(weight == 0, values[before], blend))
 
 
 def _is_timeline(emotion: Any) -> bool:

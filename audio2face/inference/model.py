@@ -20,12 +20,12 @@ from audio2face.audio.waveform import hearing_problems, mixed_down, track_peak
 from audio2face.deploy.check.model import model_folders
 from audio2face.formats.sound import read_sound, sound_info
 from audio2face.inference.emotions import build_curve
-from audio2face.inference.engines import DiffusionEngine, Feeds, RegressionEngine, Run
 from audio2face.inference.face_animation import Animation, join
 from audio2face.inference.package import Actor, Package, read_package
 from audio2face.inference.quantize import quantize_int8
 from audio2face.inference.samples import channels_last, check_scale
 from audio2face.inference.session import Session
+from audio2face.models.common.engine import Engine, Feeds, Step
 from audio2face.problems import UserError
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class Model:
     `default_emotion`: the weights of those emotions that it takes when none are given.
     """
 
-    def __init__(self, packages: Sequence[Package], runs: Sequence[Run]):
+    def __init__(self, packages: Sequence[Package], runs: Sequence[Step]):
         self._places = {a.name: (p, a, r) for p, r in zip(packages, runs, strict=True) for a in p.actors}
         self.actors = tuple(self._places)
         self.emotions = packages[0].emotions
@@ -79,14 +79,14 @@ class Model:
         resampler = _resampler(sample_rate, self.sample_rate)
         for problem in hearing_problems(samples, int(sample_rate)):
             logger.warning("%s: %s", name, problem)
-        heard = np.concatenate([resampler.feed(mixed_down(samples)), resampler.finish()])
+        whole = np.concatenate([resampler.feed(mixed_down(samples)), resampler.finish()])
         options = {"emotion": emotion, "actor": actor, "fps": fps, "seed": seed, "constant_noise": constant_noise}
-        level = track_peak(heard) if peak is None else peak
+        level = track_peak(whole) if peak is None else peak
         session = self.stream(self.sample_rate, peak=level, geometry=geometry, **options)
         piece = round(PIECE_S * self.sample_rate)
-        pieces = [session.feed(heard[first : first + piece]) for first in range(0, len(heard), piece)]
-        whole = join([*pieces, session.finish()])
-        return Animation(**{**vars(whole), "compute_s": time.perf_counter() - started})
+        pieces = [session.feed(whole[first : first + piece]) for first in range(0, len(whole), piece)]
+        animation = join([*pieces, session.finish()])
+        return Animation(**{**vars(animation), "compute_s": time.perf_counter() - started})
 
     def stream(
         self,
@@ -110,13 +110,19 @@ class Model:
             raise UserError(f"peak {peak}: expected a positive number")
         default = package.params["default_emotion"]
         curve = build_curve(package.emotions, default, emotion, self.sample_rate)
-        engine: RegressionEngine | DiffusionEngine
+        engine: Engine
         gain = 1.0 / float(peak)
         if package.regression:
-            engine = RegressionEngine(package, who, run, curve, _rate(DEFAULT_FPS if fps is None else fps))
+            from audio2face.models.regression.engine import RegressionEngine
+
+            assert who.implicit is not None
+            rate = _rate(DEFAULT_FPS if fps is None else fps)
+            engine = RegressionEngine(run, package.audio, who.implicit, curve, rate)
             gain *= float(who.config["input_strength"])
         else:
-            engine = DiffusionEngine(package, who, run, curve, seed, constant_noise)
+            from audio2face.models.diffusion.engine import DiffusionEngine
+
+            engine = DiffusionEngine(run, package.params, package.audio, who.name, curve, seed, constant_noise)
             if fps is not None and _rate(fps) != engine.fps:
                 raise UserError(f"fps {fps}: this diffusion model runs at {float(engine.fps):g} frames a second")
         resampler = _resampler(sample_rate or self.sample_rate, self.sample_rate)
@@ -135,7 +141,7 @@ class Model:
         }
         return changed
 
-    def _place(self, actor: str | None) -> tuple[Package, Actor, Run]:
+    def _place(self, actor: str | None) -> tuple[Package, Actor, Step]:
         if actor is None and len(self._places) == 1:
             return next(iter(self._places.values()))
         if actor not in self._places:
@@ -164,7 +170,7 @@ def load_model(folder: str | os.PathLike[str], threads: int = 0, quantize: str |
     return Model(packages, [_network(package.network, threads, quantize is not None) for package in packages])
 
 
-def _network(path: Path, threads: int, int8: bool = False) -> Run:
+def _network(path: Path, threads: int, int8: bool = False) -> Step:
     if int8:
         with tempfile.TemporaryDirectory() as folder:  # onnxruntime holds what it has read
             quantize_int8(path, Path(folder) / path.name)

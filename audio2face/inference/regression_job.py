@@ -13,15 +13,16 @@ import numpy as np
 import torch
 
 from audio2face.audio.waveform import load_waveform
-from audio2face.audio.windows import frame_times
+from audio2face.audio.windows import frame_count, frame_times
 from audio2face.config import Section
 from audio2face.inference.animation import postprocessed_animation, regression_animation
 from audio2face.inference.audio_inputs import emotion_slug, emotion_track, normalized_samples
 from audio2face.inference.job import actor_name, check_common, face_files, scratch, write_outputs
 from audio2face.inference.modes import Mode, parse_mode
 from audio2face.inference.outputs import FaceFiles
-from audio2face.models.regression.backends import BACKENDS, Step
-from audio2face.models.regression.rollout import frame_count, regression_rollout
+from audio2face.models.common.engine import Step
+from audio2face.models.regression.backends import BACKENDS
+from audio2face.models.regression.rollout import regression_rollout
 from audio2face.problems import Problems
 from audio2face.runs.train_run import ActorData, TrainRun
 

@@ -10,13 +10,14 @@ import numpy as np
 from audio2face.audio.resampler import Resampler
 from audio2face.audio.waveform import mixed_down
 from audio2face.face.rig import pose_names
-from audio2face.inference.engines import FEED_BYTES, Engine, Heard, run_together, size_of
 from audio2face.inference.face_animation import Animation, join
 from audio2face.inference.package import Actor
 from audio2face.inference.samples import channels_last, check_level
+from audio2face.models.common.engine import AudioBuffer, Engine, run_together, size_of
 from audio2face.postprocess import chain
-from audio2face.postprocess.timeline import frame_duration_s
 from audio2face.problems import UserError
+
+FEED_BYTES = 1 << 29  # about as much goes into one run of the network
 
 
 class Session:
@@ -41,10 +42,10 @@ class Session:
         rigs = actor.face.rigs
         self._names = tuple(pose_names(rigs))
         skin_solver, tongue_solver = (rigs[mesh].solver if mesh in rigs else None for mesh in ("skin", "tongue"))
-        dt = float(frame_duration_s(engine.fps.numerator, engine.fps.denominator))
+        dt = float(chain.frame_duration_s(engine.fps.numerator, engine.fps.denominator))
         self._chain = chain.build(actor.config, actor.data, dt, skin_solver=skin_solver, tongue_solver=tongue_solver)
         self._state: chain.ChainState | None = None
-        self._heard = Heard()
+        self._audio = AudioBuffer()
 
     @property
     def real_time_factor(self) -> float:
@@ -52,7 +53,7 @@ class Session:
         return self.compute_s * self.fps / self.num_frames if self.num_frames else float("nan")
 
     def feed(self, samples: np.ndarray) -> Animation:
-        """Hear more samples (N,), (N, C) or (C, N), at the stream's rate; returns the frames that are now final.
+        """Take more samples (N,), (N, C) or (C, N), at the stream's rate; returns the frames that are now final.
 
         Raises UserError for another shape or scale, samples that are not finite, or a stream that is finished.
         """
@@ -68,7 +69,7 @@ class Session:
         self.compute_s += seconds
         return Animation(**{**vars(whole), "compute_s": seconds})
 
-    def _finished(self, rows: np.ndarray, stamps: np.ndarray) -> Animation:
+    def _finished(self, rows: np.ndarray, moments: np.ndarray) -> Animation:
         """Network rows (n, C) as frames, through the post-processing of the stream."""
         skin_shape, tongue_shape = self._chain.skin.neutral.shape, self._chain.tongue.rest.shape
         if len(rows):
@@ -80,7 +81,7 @@ class Session:
         keep = slice(None) if self._geometry else slice(0, 0)
         return Animation(
             fps=self.fps,
-            times_s=np.asarray(stamps) / self._rate,
+            times_s=np.asarray(moments) / self._rate,
             skin=frames.skin[keep],
             tongue=frames.tongue[keep],
             jaw=frames.jaw,
@@ -92,20 +93,20 @@ class Session:
 
 
 def feed_together(sessions: Sequence[Session], pieces: Sequence[np.ndarray]) -> list[Animation]:
-    """Hear a piece of every track, as `feed` does, and run the networks of all of them in one batch.
+    """Take a piece of every track, as `feed` does, and run the networks of all of them in one batch.
 
     The tracks may have different rates, emotions, actors and lengths, and be in different places; those that have frames
     to run do so together. Their `compute_s` is an equal share of the time. Raises UserError before any track has changed.
     """
     started = time.perf_counter()
     _check_open(sessions)
-    heard = [mixed_down(channels_last(piece)) for piece in pieces]
-    if len(heard) != len(sessions):
-        raise UserError(f"{len(sessions)} streams and {len(heard)} pieces of sound are given; each needs one")
-    for session, samples in zip(sessions, heard, strict=True):
+    given = [mixed_down(channels_last(piece)) for piece in pieces]
+    if len(given) != len(sessions):
+        raise UserError(f"{len(sessions)} streams and {len(given)} pieces of sound are given; each needs one")
+    for session, samples in zip(sessions, given, strict=True):
         check_level(samples, session._gain)
-    for session, samples in zip(sessions, heard, strict=True):
-        session._heard.add(session._resampler.feed(samples) * session._gain)
+    for session, samples in zip(sessions, given, strict=True):
+        session._audio.add(session._resampler.feed(samples) * session._gain)
     return _run_all(sessions, started)
 
 
@@ -114,7 +115,7 @@ def finish_together(sessions: Sequence[Session]) -> list[Animation]:
     started = time.perf_counter()
     _check_open(sessions)
     for session in sessions:
-        session._heard.add(session._resampler.finish() * session._gain)
+        session._audio.add(session._resampler.finish() * session._gain)
         session.closed = True
     return _run_all(sessions, started)
 
@@ -140,13 +141,13 @@ def _run_all(sessions: Sequence[Session], started: float) -> list[Animation]:
                 run = sessions[part[0][0]]._engine.run
                 for (i, _), results in zip(part, run_together(run, [feeds for _, feeds in part]), strict=True):
                     session = sessions[i]
-                    pieces[i].append(session._finished(*session._engine.accept(results, session._heard)))
+                    pieces[i].append(session._finished(*session._engine.accept(results, session._audio)))
     seconds = (time.perf_counter() - started) / max(len(sessions), 1)
     return [session._collected(found, seconds) for session, found in zip(sessions, pieces, strict=True)]
 
 
 def _next_feeds(session: Session) -> dict[str, np.ndarray] | None:
-    return session._engine.next_feeds(session._heard, session.closed)
+    return session._engine.next_feeds(session._audio, session.closed)
 
 
 def _by_network(sessions: Sequence[Session]) -> list[list[int]]:

@@ -57,6 +57,11 @@ class FaceFrames:
         return len(self.skin)
 
 
+def frame_duration_s(fps_num: float, fps_den: int = 1) -> np.float32:
+    """Seconds a frame, in float32 as the runtime computes it."""
+    return np.float32(fps_den) / np.float32(fps_num)
+
+
 def build(
     config: Mapping[str, object],
     data: Mapping[str, np.ndarray],

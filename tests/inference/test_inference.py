@@ -9,7 +9,7 @@ import pytest
 import torch
 from fakes import run as fake_run
 
-from audio2face.audio.windows import frame_times
+from audio2face.audio.windows import frame_count, frame_times
 from audio2face.formats import read_animation
 from audio2face.formats.sound import write_sound
 from audio2face.inference.animation import decode_mesh, postprocessed_animation, regression_animation
@@ -17,7 +17,7 @@ from audio2face.inference.audio_inputs import audio_files, emotion_slug, emotion
 from audio2face.inference.modes import MODES, Mode, parse_mode
 from audio2face.models.common import weights as networks
 from audio2face.models.regression.backends import BACKENDS, load_network
-from audio2face.models.regression.rollout import frame_count, regression_rollout
+from audio2face.models.regression.rollout import regression_rollout
 from audio2face.postprocess import chain
 from audio2face.problems import UserError
 from audio2face.types import Waveform

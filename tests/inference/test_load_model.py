@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 from fakes import model as fake_model
+from fakes.timeline import regression_samples
 
 import audio2face
 from audio2face import load_model
@@ -13,7 +14,6 @@ from audio2face.audio.resampler import Resampler
 from audio2face.audio.waveform import resample
 from audio2face.formats.sound import write_sound
 from audio2face.inference.face_animation import join
-from audio2face.postprocess.timeline import regression_timestamps
 from audio2face.problems import UserError
 
 RATE = 16000
@@ -92,7 +92,7 @@ def test_time_stamps_are_the_runtimes(regression, diffusion):
     for fps in (30, 60, 29.97):
         times = regression.animate(samples, RATE, fps=fps).times_s * RATE
         number, per = (30, 1) if fps == 30 else (60, 1) if fps == 60 else (2997, 100)
-        np.testing.assert_allclose(times, regression_timestamps(len(samples), RATE, number, per))
+        np.testing.assert_allclose(times, regression_samples(len(samples), RATE, number, per))
     frames = diffusion.animate(samples[:1000], RATE, actor="a")
     assert frames.fps == 4000 and frames.times_s[0] == 0 and len(frames) == 250
 
@@ -103,8 +103,8 @@ def test_memory_does_not_grow(regression, diffusion):
         for seed in range(10):
             piece = session.feed(speech(0.03, seed=seed))
             assert piece.skin.shape[0] == 0 and len(piece.weights) == len(piece)
-            sizes.append(len(session._heard._samples))
-        assert max(sizes) < 700 and session._heard._start > 0
+            sizes.append(len(session._audio._samples))
+        assert max(sizes) < 700 and session._audio._start > 0
 
 
 def test_level_emotion_and_names(regression):

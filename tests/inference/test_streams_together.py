@@ -8,9 +8,9 @@ from onnx import TensorProto, helper
 from test_load_model import RATE, assert_same, diffusion, regression, speech  # noqa: F401
 
 from audio2face import feed_together, finish_together, load_model
-from audio2face.inference import engines
 from audio2face.inference.face_animation import join
 from audio2face.inference.quantize import quantize_int8
+from audio2face.models.common import engine
 from audio2face.problems import UserError
 
 
@@ -57,7 +57,7 @@ def test_diffusion_tracks_together_give_what_each_gives_alone(diffusion, most, m
 
 
 def test_tracks_that_are_ready_share_one_run(diffusion, monkeypatch):  # noqa: F811
-    sizes, run_together = [], engines.run_together
+    sizes, run_together = [], engine.run_together
     monkeypatch.setattr(
         "audio2face.inference.session.run_together",
         lambda run, feeds: sizes.append(len(feeds)) or run_together(run, feeds),
@@ -80,7 +80,7 @@ def test_nothing_is_heard_when_a_track_cannot(regression):  # noqa: F811
         feed_together([open_, open_], [speech(0.1)] * 2)
     with pytest.raises(UserError, match="2 streams and 1 pieces"):
         feed_together([open_, regression.stream()], [speech(0.1)])
-    assert open_._heard.end == 0
+    assert open_._audio.end == 0
     assert feed_together([], []) == []
 
 

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes.timeline import diffusion_timeline, regression_samples
 
-from audio2face.postprocess import blendshapes, chain, eyes, jaw, skin, timeline, tongue
+from audio2face.audio.windows import Streaming, cut_windows
+from audio2face.inference.emotions import emotion_curve
+from audio2face.postprocess import blendshapes, chain, eyes, jaw, skin, tongue
 
 
 def golden(name):
@@ -93,7 +96,7 @@ def test_golden_regression_chain(fps):
         )
         for name in ("skin", "tongue")
     }
-    dt = timeline.frame_duration_s(fps)
+    dt = chain.frame_duration_s(fps)
     assert dt == z["dt"]
     face = chain.build(json.loads(str(z["config"])), z, dt, **solvers)
     assert list(face.layout.sizes.values()) == z["split"].tolist()
@@ -104,6 +107,10 @@ def test_golden_regression_chain(fps):
     close(frames.weights, z["weights"], 5e-4)
 
 
+def windows_of(buffer_len, left, centre, right, padding_left, sample_rate):
+    return Streaming(left, centre, right, buffer_len, padding_left, sample_rate)
+
+
 def observed(starts):
     return starts != np.iinfo(np.int64).min
 
@@ -111,37 +118,35 @@ def observed(starts):
 def test_golden_timestamps():
     z = golden("timestamps")
     for i, (num, den, rate, _, offset, samples) in enumerate(z["regression_cases"].tolist()):
-        stamps, starts = timeline.regression_timestamps(samples, rate, num, den), z[f"regression_{i}_starts"]
+        stamps, starts = regression_samples(samples, rate, num, den), z[f"regression_{i}_starts"]
         np.testing.assert_array_equal(stamps, z[f"regression_{i}_timestamps"])
         np.testing.assert_array_equal((stamps - offset)[observed(starts)], starts[observed(starts)])
     for i, (*setup, samples) in enumerate(z["diffusion_cases"].tolist()):
-        track, starts = timeline.DiffusionWindows(*setup).timeline(samples), z[f"diffusion_{i}_starts"]
+        track, starts = diffusion_timeline(windows_of(*setup), samples), z[f"diffusion_{i}_starts"]
         assert len(track.starts) == len(starts)
         np.testing.assert_array_equal(track.starts[observed(starts)], starts[observed(starts)])
-        np.testing.assert_array_equal(track.timestamps, z[f"diffusion_{i}_timestamps"])
-        np.testing.assert_array_equal(track.centre_timestamps, z[f"diffusion_{i}_centre_timestamps"])
+        np.testing.assert_array_equal(track.samples, z[f"diffusion_{i}_timestamps"])
+        np.testing.assert_array_equal(track.centre_samples, z[f"diffusion_{i}_centre_timestamps"])
         np.testing.assert_array_equal(track.source, z[f"diffusion_{i}_source"])
 
 
 @pytest.mark.parametrize("fps", [30, 60])
 def test_golden_network_inputs(fps):
     z = golden(f"inputs_regression_{fps}fps")
-    stamps = timeline.regression_timestamps(len(z["audio"]), int(z["samplerate"]), fps)
+    stamps = regression_samples(len(z["audio"]), int(z["samplerate"]), fps)
     np.testing.assert_array_equal(stamps, z["timestamps"])
-    windows = timeline.cut_windows(z["audio"], stamps - z["buffer_ofs"], int(z["buffer_len"]), z["input_strength"])
+    windows = cut_windows(z["audio"] * np.float32(z["input_strength"]), stamps - z["buffer_ofs"], int(z["buffer_len"]))
     np.testing.assert_array_equal(windows, z["input"])
-    curve = timeline.emotion_curve(z["emotion_times"], z["emotion_values"], stamps)
+    curve = emotion_curve(z["emotion_times"], z["emotion_values"], stamps)
     implicit = np.tile(z["implicit_emotion"], (len(stamps), 1))
     close(np.concatenate([implicit, curve], axis=1), z["emotion"], 1e-6)
 
     z = golden(f"inputs_diffusion_{fps}fps")
-    setup = timeline.DiffusionWindows(
-        int(z["buffer_len"]), *z["frames"].tolist(), int(z["padding_left"]), int(z["samplerate"])
-    )
-    track = setup.timeline(len(z["audio"]))
-    assert setup.fps == (fps, 1)
-    np.testing.assert_array_equal(track.timestamps, z["timestamps"])
-    np.testing.assert_array_equal(timeline.cut_windows(z["audio"], track.starts, setup.buffer_len), z["window"])
-    close(timeline.emotion_curve(z["emotion_times"], z["emotion_values"], track.centre_timestamps), z["emotion"], 1e-6)
+    setup = windows_of(int(z["buffer_len"]), *z["frames"].tolist(), int(z["padding_left"]), int(z["samplerate"]))
+    track = diffusion_timeline(setup, len(z["audio"]))
+    assert setup.fps == fps
+    np.testing.assert_array_equal(track.samples, z["timestamps"])
+    np.testing.assert_array_equal(cut_windows(z["audio"], track.starts, setup.window), z["window"])
+    close(emotion_curve(z["emotion_times"], z["emotion_values"], track.centre_samples), z["emotion"], 1e-6)
     np.testing.assert_array_equal(z["input_latents"][1:], z["output_latents"][:-1])  # carried, and zero at the start
     assert not z["input_latents"][0].any()

@@ -10,10 +10,10 @@ import torch
 from audio2face.deploy.onnx import open_session
 from audio2face.deploy.tensorrt import open_tensorrt
 from audio2face.face.layout import ChannelLayout
+from audio2face.models.common.engine import Feeds, Step
 from audio2face.models.common.weights import NETWORKS, load_weights
 from audio2face.models.diffusion.model import StreamingGraph, streaming_graph
 from audio2face.models.diffusion.network import DiffusionRNN
-from audio2face.models.regression.backends import Feeds, Step
 from audio2face.paths import external_path
 from audio2face.problems import UserError
 from audio2face.runs.train_run import TrainRun, undamaged

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio2face.audio.windows import Streaming, cut_windows
+from audio2face.audio.windows import Streaming
 from audio2face.models.common.audio_context import NEAR, encode_near, encode_windows
+from audio2face.models.common.engine import Step
+from audio2face.models.diffusion.engine import WindowNetwork
 from audio2face.models.diffusion.model import PoseSpace, StreamingGraph
 from audio2face.models.diffusion.network import HOP
-from audio2face.models.regression.backends import Step
 from audio2face.types import SAMPLE_RATE
 
 PIECE_S = 20.0  # of sound that is animated at once offline
@@ -97,7 +98,7 @@ def streaming(
     identity = torch.from_numpy(p.identity)[None].to(device)
     states = None
     for window in range(s.count(p.num_frames)):
-        sound = _tensor(cut_windows(*_around(p.samples, s, window), s.window)[0], device)
+        sound = _tensor(_window(p.samples, s, window), device)
         features = graph.network.encode(sound, s.centre, s.lead)
         emotion = _tensor(p.emotions(s.frame_of(window) + np.arange(s.centre)), device)
 
@@ -122,21 +123,13 @@ def stateless(
     `delta` tells whether `step` gives offsets in data units, else it gives whole normalised frames.
     """
     p, s = performance, noise.streaming
-    identity = p.identity[None].astype(np.float32)
-    layers, width = latent_shape
-    latents = np.zeros((steps, layers, 1, width), np.float32)
-    mean, scale = (identity @ x.cpu().numpy() for x in (space.mean, space.scale))
+    network = WindowNetwork(step, s, p.identity, steps, *latent_shape)
+    mean, scale = (network.identity @ x.cpu().numpy() for x in (space.mean, space.scale))
     for window in range(s.count(p.num_frames)):
-        feeds = {
-            "window": cut_windows(*_around(p.samples, s, window), s.window),
-            "identity": identity,
-            "emotion": p.emotions(s.frame_of(window) + np.arange(s.centre))[None],
-            "input_latents": latents,
-            "noise": _window_noise(space, noise, window, steps, identity),
-        }
-        outputs = step({name: np.ascontiguousarray(x, np.float32) for name, x in feeds.items()})
-        latents = outputs["output_latents"]
-        frames = outputs["prediction"][0, s.left : s.left + s.centre]
+        emotion = p.emotions(s.frame_of(window) + np.arange(s.centre))
+        drawn = _window_noise(space, noise, window, steps, network.identity)
+        feeds = network.feeds(_window(p.samples, s, window), emotion, drawn)
+        frames = network.accept(step({name: np.ascontiguousarray(x, np.float32) for name, x in feeds.items()}))
         yield _shown(frames if delta else (frames - mean) * scale, s.frame_of(window), p.num_frames)
 
 
@@ -156,11 +149,10 @@ def _tensor(x: np.ndarray, device: torch.device) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(x, np.float32))[None].to(device)
 
 
-def _around(samples: np.ndarray, s: Streaming, window: int) -> tuple[np.ndarray, np.ndarray]:
-    """Samples that hold a window, and where it starts in them (1,)."""
-    start = s.start(window)
-    low = max(0, start)
-    return samples[low : max(0, start + s.window)], np.array([start - low])
+def _window(samples: np.ndarray, s: Streaming, window: int) -> np.ndarray:
+    """The sound (L,) of a window whose frames are those of the animation."""
+    start = s.sample_of(s.frame_of(window) - s.left)
+    return _slice(samples, start, start + s.window)
 
 
 def _shown(frames: np.ndarray, first: int, num_frames: int) -> np.ndarray:
@@ -190,5 +182,5 @@ def _hear(graph: StreamingGraph, samples: np.ndarray, first: int, count: int, de
 def _slice(samples: np.ndarray, start: int, end: int) -> np.ndarray:
     """samples[start:end], zeros beyond the ends."""
     cut = samples[max(0, start) : max(0, end)]
-    before = max(0, -start)
+    before = min(max(0, -start), end - start)
     return np.pad(cut, (before, end - start - before - len(cut)))

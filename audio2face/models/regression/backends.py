@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import nn
 
 from audio2face.deploy.onnx import open_session
+from audio2face.models.common.engine import Feeds, Step
 from audio2face.models.regression.graph import actor_signature, regression_graph
 from audio2face.paths import external_path
 from audio2face.problems import UserError
 from audio2face.runs.train_run import NetworkSpec, TrainRun, undamaged
-
-Feeds = dict[str, np.ndarray]
-Step = Callable[[Feeds], Feeds]  # {input name: (B, …)} -> {output name: (B, …)}, float32, names of the signature
 
 
 def build_network(spec: NetworkSpec) -> nn.Module:

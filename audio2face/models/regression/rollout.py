@@ -1,27 +1,14 @@
-"""From a whole track of sound to a row of network output per frame.
-
-Training puts frame i of an animation at the time (i + 0.5) / fps, the middle of the frame's interval, and gives the
-network the sound around that moment; `audio.windows.frame_times` is that rule and the one used here, so that a row of
-output stands where a row of training data stood. A live host asks at i / fps instead and gets the face of that moment:
-the same face over time, read half a frame earlier.
-"""
+"""From a whole track of sound to a row of network output per frame."""
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 
 from audio2face.audio.windows import cut_windows, window_starts
 from audio2face.logs import Bar
-from audio2face.models.regression.backends import Step
+from audio2face.models.common.engine import Step
 
 BATCH_SIZE = 64
-
-
-def frame_count(num_samples: int, sample_rate: int, fps: float) -> int:
-    """Frames that cover a track: the last one begins before the sound ends. At least 1."""
-    return max(1, math.ceil(num_samples * fps / sample_rate - 1e-6))
 
 
 def regression_rollout(
