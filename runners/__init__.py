@@ -1,1 +1,1 @@
-"""Starting commands: `launch` on the user's machine, `cli` where the packages are, and one thin module per command."""
+"""Starts commands: `launch` on the user's machine, `cli` where the packages are, and one thin module per command."""

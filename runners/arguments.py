@@ -31,7 +31,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Command:
-    """What a command is called, takes and says. `names` maps an argument's attribute to (placeholder, help).
+    """A command: its name, arguments and help. `names` maps an argument's attribute to (placeholder, help).
 
     `many` is the last of them when it may be given any number of times: its attribute is a list.
     """
@@ -74,7 +74,7 @@ def _mode(text: str) -> str:
 
 def _shots(text: str) -> str:
     if text.startswith("-") or not all(text.split(",")):
-        raise argparse.ArgumentTypeError(f"{text!r} are not names of shots: write them as a1_joy,b2_* or with spaces")
+        raise argparse.ArgumentTypeError(f"{text!r} are not shot names: write them as a1_joy,b2_* or with spaces")
     return text
 
 
@@ -96,7 +96,7 @@ COMMANDS = {
                 "--no-cache",
                 {
                     "action": "store_true",
-                    "help": "compute everything, also what earlier runs found from the same data, settings and code",
+                    "help": "compute everything, even what earlier runs computed from the same data, settings and code",
                 },
             ),
         ),
@@ -113,10 +113,10 @@ COMMANDS = {
                     "nargs": "?",
                     "const": "latest",
                     "metavar": "RUN",
-                    "help": "go on with an unfinished training run (default: the newest); write it after CONFIG_NAME",
+                    "help": "continue an unfinished training run (default: the newest); write it after CONFIG_NAME",
                 },
             ),
-            Option("--export", {"metavar": "RUN", "help": "do not train: export the weights of a training run again"}),
+            Option("--export", {"metavar": "RUN", "help": "do not train; export the weights of a training run again"}),
         ),
     ),
     "deploy": Command(
@@ -143,7 +143,7 @@ COMMANDS = {
                 {
                     "type": _mode,
                     "metavar": "MODE",
-                    "help": "how it is computed, instead of INFERENCE_MODE: regression has offline, offline_onnx; diffusion "
+                    "help": "overrides INFERENCE_MODE: regression has offline, offline_onnx; diffusion "
                     f"{', '.join(m for m in INFERENCE_MODES if not m.startswith('offline_'))}",
                 },
             ),
@@ -156,15 +156,15 @@ COMMANDS = {
         names={"config_name": CONFIG, "training_run_name_full": RUN},
         options=(
             Option("--compare", {"nargs": "+", "metavar": "RUN", "help": "other training runs, in the same tables"}),
-            Option("--emotion", {"metavar": "NAME", "help": "animate every shot in this emotion, not in its own"}),
+            Option("--emotion", {"metavar": "NAME", "help": "animate every shot in this emotion instead of its own"}),
             Option(
                 "--shots",
                 {
                     "nargs": "+",
                     "type": _shots,
                     "metavar": "SHOT",
-                    "help": "measure on these shots (names or patterns such as 'eg*', with commas or spaces between), also "
-                    "when they were trained on, which the report then notes",
+                    "help": "measure on these shots (names or patterns such as 'eg*', separated by commas or spaces), "
+                    "even when they were trained on, which the report then notes",
                 },
             ),
             Option(
@@ -172,8 +172,8 @@ COMMANDS = {
                 {
                     "nargs": 1,
                     "metavar": "FOLDER",
-                    "help": "measure on the shots of this folder: audio/<shot>.wav and cache/skin/<shot>/, of several actors "
-                    "in a folder for each",
+                    "help": "measure on the shots of this folder: audio/<shot>.wav and cache/skin/<shot>/; for several "
+                    "actors, in a subfolder for each",
                 },
                 is_path=True,
             ),
@@ -193,7 +193,11 @@ COMMANDS = {
             ),
             Option(
                 "--videos",
-                {"type": _count, "metavar": "N", "help": "film the N worst shots (2): truth, prediction and error"},
+                {
+                    "type": _count,
+                    "metavar": "N",
+                    "help": "make videos of the N worst shots (default 2): truth, prediction and error",
+                },
             ),
         ),
     ),

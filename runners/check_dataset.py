@@ -1,4 +1,4 @@
-"""The data set doctor: checks every file of a project's actors and says what is wrong and how to mend it.
+"""The data set doctor: checks every file of a project's actors and reports what is wrong and how to fix it.
 
 python -m runners.check_dataset demo-regression
 python -m runners.check_dataset demo-regression demo --html report.html --json report.json
@@ -46,7 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--fix", metavar="OUT", type=Path, help="write a corrected copy of the data to the new folder OUT"
     )
-    parser.add_argument("--fast", action="store_true", help="only what takes seconds: no pictures, no lip sync")
+    parser.add_argument(
+        "--fast", action="store_true", help="only the checks that take seconds: no pictures, no lip sync"
+    )
     return parser
 
 
@@ -59,13 +61,13 @@ def check(arguments: argparse.Namespace) -> int:
     from audio2face.problems import UserError
 
     if arguments.fast and (arguments.html or arguments.fix):
-        raise UserError("--fast measures too little for --html and --fix; leave it out")
+        raise UserError("--fast measures too little for --html and --fix; drop it")
     _check_outputs(arguments)
     folder = project_folder(arguments.config_name)
     kinds = [kind for kind in ("dataset", "preproc", "train") if (folder / f"config_{kind}.py").is_file()]
     sections = load_config(arguments.config_name, kinds)
     if "dataset" not in sections:
-        raise UserError(f"{folder} has no config_dataset.py, which says where the data is")
+        raise UserError(f"{folder} has no config_dataset.py, which names the data's folders")
     actors = build_actors(sections, arguments.actor)
     if arguments.fast:
         found = doctor.quick_check(sections, actors)
@@ -89,7 +91,7 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
     problems = []
     for option, path in (("--json", arguments.json), ("--html", arguments.html)):
         if path and path.is_dir():
-            problems.append(f"{option} {path}: is a folder; name a file in it")
+            problems.append(f"{option} {path} is a folder; name a file in it")
     raise_problems(problems)
     if arguments.fix:
         check_new(arguments.fix)

@@ -1,4 +1,4 @@
-"""Runs one command where the packages are, and turns how it ended into an exit status and plain words.
+"""Runs one command where the packages are, and turns its outcome into an exit status and plain words.
 
 Exit status: 0 done, 1 our fault (traceback), 2 the user's mistake (one line each), 128 + signal when stopped.
 """
@@ -53,7 +53,7 @@ def call_inference(module: Any, args: Any) -> str:
 
 
 def call_evaluate(module: Any, args: Any) -> str:
-    """Regions are the first files of `--lips` and `--upper-face`, by name; `--shots` may hold several names in one word."""
+    """Regions are the first files of `--lips` and `--upper-face`; one word of `--shots` may hold several names."""
     given = {name: getattr(args, name, None) for name in ("compare", "emotion", "videos")}
     regions = {name: getattr(args, name, None) for name in ("lips", "upper_face")}
     given["regions"] = {name: paths[0] for name, paths in regions.items() if paths} or None
@@ -165,18 +165,21 @@ def report(command: str, error: Exception) -> int:
     if told(error):
         return USER_MISTAKE
     traceback.print_exception(error)
-    print(f"error: run_{command}.py failed by a fault of the framework: please report the lines above", file=sys.stderr)
+    print(
+        f"error: run_{command}.py failed because of a bug in the framework: please report the lines above",
+        file=sys.stderr,
+    )
     return OUR_FAULT
 
 
 def told(error: Exception) -> bool:
-    """Print what the user or the machine has to put right, a line each; False, and nothing, for a fault of ours."""
+    """Print what the user has to fix, a line each; returns False and prints nothing for a bug of ours."""
     lines: list[str] = []
     if isinstance(error, SettingsError):
         lines = [str(error)]
     elif isinstance(error, OSError) and error.errno in MACHINE_ERRORS:
         where = f"{error.filename}: " if error.filename else ""
-        lines = [f"{where}{error.strerror}: free space there or correct its permissions"]
+        lines = [f"{where}{error.strerror}: free space there or fix its permissions"]
     else:
         from audio2face.problems import UserError
 
@@ -187,7 +190,7 @@ def told(error: Exception) -> bool:
 
 
 def answer(program: Callable[[], int]) -> int:
-    """Run a program beside the commands with the settings of `.env`: its exit status, or 2 after the lines of a mistake.
+    """Run a program beside the commands with the settings of `.env`; returns its exit status, or 2 after a user error.
 
     Ctrl-C ends it with status 130.
     """

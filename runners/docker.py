@@ -1,4 +1,4 @@
-"""The `docker run` of the launcher: what this machine offers, what is mounted, what the container is told.
+"""The launcher's `docker run`: what this machine offers, what is mounted, which settings the container gets.
 
 Standard library and Python 3.8 only. Everything is an argument list; no shell reads any of it.
 """
@@ -35,7 +35,7 @@ PASSED_ON = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "OMP_NUM_THREADS"
 
 
 class DockerError(Exception):
-    """No container can start on this machine: one line with the command that mends it."""
+    """No container can start on this machine: one line with the command that fixes it."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,11 @@ def examine(settings: Mapping[str, str]) -> Machine:
         if any("permission denied" in line for line in reason):
             raise DockerError('you may not use Docker yet: sudo usermod -aG docker "$USER", then log out and in again')
         said = f" ({reason[-1].rstrip('.')})" if reason else ""
-        raise DockerError(f"no Docker engine answers{said}: sudo systemctl start docker (or start Docker Desktop)")
+        raise DockerError(f"no Docker engine responds{said}: sudo systemctl start docker (or start Docker Desktop)")
     image = settings.get("A2F_IMAGE", IMAGE)
     answer = _ask("docker", "image", "inspect", "--format", "{{json .Config.Labels}}", image)
     if answer.returncode != 0:
-        raise DockerError(f"there is no image {image} yet: {BUILD}")
+        raise DockerError(f"image {image} does not exist yet: {BUILD}")
     label = (json.loads(answer.stdout) or {}).get(PACKAGES_LABEL)
     if label and label != packages_id():
         print(f"notice: image {image} was built for other package versions; to renew it: {BUILD}", file=sys.stderr)
@@ -107,7 +107,7 @@ def _gpus(info: Mapping[str, object], settings: Mapping[str, str]) -> bool:
     if "nvidia" in json.dumps([info.get("Runtimes"), info.get("DiscoveredDevices")]) or any(map(shutil.which, toolkit)):
         return True
     print(
-        "notice: there is a GPU but Docker cannot use it, running on the CPU; to mend it install the NVIDIA Container "
+        "notice: there is a GPU but Docker cannot use it, running on the CPU; to fix it, install the NVIDIA Container "
         "Toolkit, then: sudo nvidia-ctk runtime configure --runtime=docker && sudo systemctl restart docker",
         file=sys.stderr,
     )
@@ -142,7 +142,7 @@ def mounts(settings: Mapping[str, str], edit: bool = False, extra: list[str] | N
 
 
 def _linked(datasets: str) -> list[Mount]:
-    """Data sets that are symbolic links to somewhere else: their targets, where the links point in the container."""
+    """Data sets that are symbolic links: their targets, mounted where the links point in the container."""
     result = {}
     for entry in os.scandir(datasets):
         if entry.is_symlink() and os.path.isdir(entry.path):
@@ -205,7 +205,7 @@ def _published(port: str) -> str:
 
 
 def _told(settings: Mapping[str, str]) -> dict[str, str]:
-    """What the launcher itself tells the container."""
+    """The variables that the launcher itself sets in the container."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError, ImportError):  # a user number without a name

@@ -1,4 +1,4 @@
-"""Prints every resolved value of a project's config and where it comes from.
+"""Prints every resolved value of a project's config and its origin.
 
 python -m runners.explain_config demo-regression
 python -m runners.explain_config demo-regression train
@@ -92,7 +92,7 @@ def explain(config_name: str, kind: str | None, key: str | None, as_json: bool) 
 
 
 def _leaves(value: Any, origin: Origin | None = None, path: tuple[str, ...] = ()) -> Iterator[tuple[KeyPath, Any]]:
-    """Every entry that is not a dict with entries, with its path. With `origin`, long dicts made in one line are one."""
+    """Every entry that is not a non-empty dict, with its path. With `origin`, a dict set by one line is one entry."""
     if isinstance(value, dict) and (value or not path) and not (origin and _is_computed(value, origin, path)):
         for key, item in value.items():
             yield from _leaves(item, origin, (*path, key))

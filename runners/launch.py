@@ -22,7 +22,7 @@ USER_MISTAKE = 2
 
 
 class LaunchError(Exception):
-    """A user's mistake or a missing piece of this machine: one line that says how to mend it."""
+    """A user's mistake or something missing on this machine: one line that says how to fix it."""
 
 
 MISTAKES = (LaunchError, docker.DockerError, SettingsError)
@@ -72,15 +72,15 @@ def settings_of_this_machine() -> dict[str, str]:
             raise LaunchError(f"{key} is not set: {how} (for example {key}={Path.home() / 'audio2face' / example})")
     datasets, workspace = Path(settings["A2F_DATASETS_ROOT"]), Path(settings["A2F_WORKSPACE_ROOT"])
     if not datasets.is_dir():
-        raise LaunchError(f"A2F_DATASETS_ROOT={datasets} is not a folder: correct it in .env, or mkdir -p '{datasets}'")
+        raise LaunchError(f"A2F_DATASETS_ROOT={datasets} is not a folder: fix it in .env, or mkdir -p '{datasets}'")
     configs = settings.get("A2F_CONFIGS_ROOT")
     if configs and not Path(configs).is_dir():
-        raise LaunchError(f"A2F_CONFIGS_ROOT={configs} is not a folder: correct it in .env, or mkdir -p '{configs}'")
+        raise LaunchError(f"A2F_CONFIGS_ROOT={configs} is not a folder: fix it in .env, or mkdir -p '{configs}'")
     try:
         workspace.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = error.strerror
-        raise LaunchError(f"A2F_WORKSPACE_ROOT={workspace} cannot be made ({reason}): correct it in .env") from error
+        raise LaunchError(f"A2F_WORKSPACE_ROOT={workspace} cannot be created ({reason}): fix it in .env") from error
     if not os.access(workspace, os.W_OK | os.X_OK):
         raise LaunchError(f"A2F_WORKSPACE_ROOT={workspace} is not writable: sudo chown -R \"$USER\" '{workspace}'")
     return settings
@@ -114,7 +114,7 @@ def local_python() -> str:
     for python in (FRAMEWORK_ROOT / ".venv/bin/python", FRAMEWORK_ROOT / ".venv/Scripts/python.exe"):
         if python.is_file():
             return str(python)
-    raise LaunchError(f"{sys.executable} has no torch and there is no .venv: make setup (or leave out --local)")
+    raise LaunchError(f"{sys.executable} has no torch and there is no .venv: run make setup (or drop --local)")
 
 
 def become(argv: list[str], environ: Mapping[str, str]) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Settings of this machine: the `.env` file of the checkout under the process's own environment.
+"""Settings of this machine: the checkout's `.env` file, overridden by the process's environment.
 
 Standard library and Python 3.8 only; python-dotenv reads the file where it is installed, the reader here elsewhere.
 """

@@ -27,8 +27,8 @@ examples:
   python -m runners.view shot.npy --audio shot.wav --triangles face.obj        any animation file or folder
 
 It needs no network, and answers this machine only. From another machine: `ssh -L 8123:127.0.0.1:8123`, and --port 8123
---no-browser. In the container: `A2F_VIEWER_PORT=8123 ./docker/run_shell.sh`, and the command in that shell. Ctrl-C ends it.
-Exit status: 0 ended, 2 a mistake in what was asked for.
+--no-browser. In the container: `A2F_VIEWER_PORT=8123 ./docker/run_shell.sh`, and the command in that shell. Ctrl-C
+stops it. Exit status: 0 stopped, 2 a mistake in the arguments.
 """
 
 
@@ -41,17 +41,22 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m runners.view",
-        description="Show animations in the browser: with sound, truth beside prediction, errors in colours, live models.",
+        description="Show animations in the browser: sound, truth beside prediction, errors in colours, live models.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
     add("what", metavar="WHAT", help="a project of configs/, an animation file or folder, or a deployed model's folder")
     add("name", metavar="RUN_OR_ACTOR", nargs="?", help="with a project: a full run name, `latest`, or an actor")
-    add("--kind", choices=("inference", "evaluate", "train", "deploy"), help="which kind of run the name is of")
-    add("--audio", metavar="PATH", type=Path, help="sound of animation files: a file, or a folder of equal names")
+    add("--kind", choices=("inference", "evaluate", "train", "deploy"), help="which kind of run the name refers to")
+    add(
+        "--audio",
+        metavar="PATH",
+        type=Path,
+        help="sound of animation files: a file, or a folder with files of the same names",
+    )
     add("--triangles", metavar="FILE", type=Path, help="faces of animation files: .npy (F, 3), .obj or .usd")
-    add("--fps", type=float, help="frames a second of animation files that do not say it (default: 30)")
+    add("--fps", type=float, help="frames a second of animation files without a rate (default: 30)")
     add("--channel", metavar="NAME", help="which channel of Maya caches that hold several")
     add("--port", type=int, default=0, help="port to listen on (default: any free one)")
     add("--no-browser", action="store_true", help="only print the address")
@@ -81,11 +86,13 @@ def view(arguments: argparse.Namespace) -> int:
     try:
         server = ViewServer(library, port, published)
     except OSError as error:
-        raise UserError(f"--port {port}: {error.strerror}; choose another, or none for any free one") from error
+        raise UserError(
+            f"--port {port}: {error.strerror}; choose another, or leave --port out for any free one"
+        ) from error
     try:
         for notice in [*library.notices, *_closed(published, os.environ)]:
             print(f"note: {notice}")
-        print(f"{library.title}: {len(library.shots)} shot(s)\nOpen {server.url}\nCtrl-C ends the viewer.", flush=True)
+        print(f"{library.title}: {len(library.shots)} shot(s)\nOpen {server.url}\nCtrl-C stops the viewer.", flush=True)
         Stop().listen()
         if not arguments.no_browser:
             webbrowser.open(server.url)
@@ -107,7 +114,7 @@ def port_to_listen_on(asked: int, environ: Mapping[str, str]) -> tuple[int, bool
 
 
 def _closed(published: bool, environ: Mapping[str, str]) -> list[str]:
-    """What to do in a container whose ports nobody opens; VSCode's terminal does it by itself."""
+    """A hint for a container without open ports; VSCode's terminal forwards them by itself."""
     if published or environ.get("A2F_IN_CONTAINER") != "1" or environ.get("TERM_PROGRAM") == "vscode":
         return []
     return ["no browser outside reaches this container; start its shell as A2F_VIEWER_PORT=8123 ./docker/run_shell.sh"]

@@ -7,8 +7,8 @@
     python tools/bench_infer.py --json             a JSON object on the last line
 
 Sound comes in pieces of 0.1 s. The real-time factor is seconds of work for a second of sound, post-processing and
-blendshapes included: below 1 keeps up. "network" is the network's share of it. `ratio` is how many more streams one machine
-serves together, in one batch, than one after the other.
+blendshapes included: below 1 keeps up. "network" is the network's share of it. `ratio` is how many more streams one
+machine serves together, in one batch, than one after the other.
 """
 
 from __future__ import annotations

@@ -125,7 +125,8 @@ def bench(sequences: list[PoseSequence], args: argparse.Namespace) -> dict[str, 
         print(f"{stage:16} {value:8.1f} s  {value / total:5.0%}")
     result: dict[str, object] = {
         "frames": args.frames, "vertices": args.vertices, "rows": len(rows), "chosen": len(chosen),
-        "components": basis.pca.num_components, "residual": sum(e.residual for e in errors) / sum(e.variance for e in errors),
+        "components": basis.pca.num_components,
+        "residual": sum(e.residual for e in errors) / sum(e.variance for e in errors),
         "seconds": seconds, "total_s": total, "cpu_s": time.process_time() - start_cpu,
         "peak_gb": watch.resident, "peak_own_gb": watch.own,
     }  # fmt: skip
@@ -194,7 +195,7 @@ def choose_plainly(
 
 
 def sample_rounds(poses: np.ndarray, rows: np.ndarray, rounds: int, clock: Callable[[], float]) -> tuple[float, int]:
-    """Seconds for choosing as many `rows` with an SVD a round, from some rounds; how many of them choose as `rows` say."""
+    """Seconds to choose as many `rows` by an SVD a round, from some rounds, and how many of these agree with `rows`."""
     full, spent, agreed = len(rows) - 4, 0.0, 0
     for count in np.linspace(4, len(rows) - 1, 2 * rounds + 1).astype(int)[1::2]:  # the middles of equal parts
         start = clock()

@@ -6,17 +6,17 @@
     python tools/bench_train.py --small                          small meshes, seconds
 
 Parts: `w2v`, regression with a frozen wav2vec 2.0 of base size; `melspec`, regression on log-mel and autocorrelation;
-`diffusion`, on coefficients and on vertices, with a frozen HuBERT of base size; `trained`, the same with a HuBERT that is
-trained, as the example projects do. All weights are random, so nothing is downloaded. What is compared:
+`diffusion`, on coefficients and on vertices, with a frozen HuBERT of base size; `trained`, the same with a HuBERT that
+is trained, as in the example projects. All weights are random, so nothing is downloaded. The comparison:
 
 - regression, plain: each item is cut, autocorrelated (in NumPy, window by window) and encoded when its turn comes, and
   whole meshes are made to measure the lips; ours keeps frozen features, gathers rows by index and makes the lips alone;
-- diffusion, plain: the network works on vertices and the frozen encoder hears every segment anew; then on vertices with
-  kept features; ours works on coefficients with kept features;
+- diffusion, plain: the network works on vertices and the frozen encoder runs on every segment again; then on vertices
+  with kept features; ours works on coefficients with kept features;
 - trained: vertices against coefficients. Nothing can be kept.
 
-A few of the 54 clips are trained on, which changes nothing about the speed of a step. Keeping features costs once what the
-line "kept in" says, for each time shift.
+Only a few of the 54 clips are trained on, which does not change the speed of a step. Keeping features costs the time in
+the line "kept in" once for each time shift.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Check deployed model folders against what the Audio2Face-3D runtime demands.
+"""Check deployed model folders against the requirements of the Audio2Face-3D runtime.
 
     python tools/check_model.py workspace/output_deploy/250101_120000_demo
 
-prints every violation with the rule it breaks, then notes. What run_deploy.py deploys passes: a model without blendshapes is
-meant for geometry alone, which is noted. Exit status: 0 sound, 1 problems found, 2 not a folder.
+prints every violation with the rule it breaks, then notes. What run_deploy.py deploys passes: a model without
+blendshapes is meant for geometry alone, which is noted. Exit status: 0 valid, 1 problems found, 2 not a folder.
 """
 
 from __future__ import annotations

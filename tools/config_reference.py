@@ -24,22 +24,22 @@ INTRO = """
 
 # Config reference
 
-A project is a folder `configs/<name>/` (or `$A2F_CONFIGS_ROOT/<name>/`, which is looked at first) with up to four files:
+A project is a folder `configs/<name>/` (or `$A2F_CONFIGS_ROOT/<name>/`, which takes precedence) with up to four files:
 
-| file | says | read by |
+| file | holds | read by |
 |---|---|---|
 | `config_dataset.py` | where the captured data lies | preproc, train |
 | `config_preproc.py` | which poses describe the actor | preproc |
 | `config_train.py` | method, clips, network, losses | train, deploy |
 | `config_inference.py` (optional) | post-processing, what to animate | train, deploy, inference |
 
-Each file gives only the keys that differ from the defaults below. `NETWORK_TYPE` in `config_train.py` chooses between
+Each file holds only the keys that differ from the defaults below. `NETWORK_TYPE` in `config_train.py` chooses between
 the keys of regression and of diffusion.
 
 ## How a file is read
 
 - It is ordinary Python: it may compute, read files, and import modules of its own folder. Only names in capital letters
-  are keys; names of your own take small letters or a leading underscore.
+  are keys; write names of your own in lower case or with a leading underscore.
 - Paths may be strings or `pathlib.Path`. `/datasets/…`, `/workspace/…` and `/framework/…` mean A2F_DATASETS_ROOT,
   A2F_WORKSPACE_ROOT and the checkout, in and outside the container. Tuples and lists are interchangeable, NumPy numbers
   and arrays are accepted.
@@ -57,8 +57,8 @@ the keys of regression and of diffusion.
   AUGMENT = {"pitch_shift": DELETE}
   ```
 
-- All files of a command are checked before it starts: unknown keys (with the nearest known one), types, ranges and rules
-  between keys. Every mistake is told at once:
+- All files of a command are checked before it starts: unknown keys (with the nearest known one), types, ranges and
+  rules between keys. All mistakes are reported at once:
 
   ```text
   configs/mine/config_train.py:12: AUGMENT/pich_shift: unknown key; did you mean pitch_shift?

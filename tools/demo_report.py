@@ -76,8 +76,8 @@ def read_prediction(folder: Path, stem: str) -> Take:
 def compare(truth: np.ndarray, prediction: np.ndarray, files: DatasetFiles) -> dict[str, float]:
     """Figures of two skins (T, V, 3) in cm: correlation and errors of the mouth opening and of the lips, in mm.
 
-    Mouth opening is the mean of y(upper) - y(lower) over the lip_dist pairs; lip vertex error is the mean over frames of
-    the largest distance over the vertices of lip_dist and lip_size. "share" is relative to predicting the mean.
+    Mouth opening is the mean of y(upper) - y(lower) over the lip_dist pairs; lip vertex error is the mean over frames
+    of the largest distance over the vertices of lip_dist and lip_size. "share" is relative to predicting the mean.
     """
     dist, size = files.lip_dist_pairs(), files.lip_size_pairs()
     if dist is None or size is None:
@@ -146,13 +146,12 @@ def report(config_name: str, run_name: str, out: Path) -> int:
     print(f"held-out sentence, {frames} frames, run {run.name}:")
     print(f"  correlation of the mouth opening with the truth  {figures['mouth_opening_correlation']:.3f}")
     share = 100 * figures["mouth_opening_error_share"]
-    print(
-        f"  mean error of the mouth opening                  {figures['mouth_opening_error_mm']:.2f} mm, {share:.0f} % of predicting its mean"
-    )
+    opening_mm, lips_mm = figures["mouth_opening_error_mm"], figures["lip_vertex_error_mm"]
     still = figures["lip_vertex_error_of_mean_pose_mm"]
     print(
-        f"  lip vertex error                                 {figures['lip_vertex_error_mm']:.2f} mm (mean pose: {still:.2f} mm)"
+        f"  mean error of the mouth opening                  {opening_mm:.2f} mm, {share:.0f} % of predicting its mean"
     )
+    print(f"  lip vertex error                                 {lips_mm:.2f} mm (mean pose: {still:.2f} mm)")
     identity = read_json(audio.parent.parent.parent / "demo.json")["identity"]
     for path in draw(out, config_name, identity, takes, audio, float(dataset.CACHE_FPS[actor])):
         print(f"  {path}")

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Make a data set, and a project that trains on it, from clips of FLAME heads: one person of VOCASET, or a tracker's output.
+"""Make a data set and a project from clips of FLAME heads: one person of VOCASET, or a tracker's output.
 
 CLIPS is a folder with one entry for each sentence, whose sound `<name>.wav` lies in --audio: an .npy of vertices
-(T, 5023, 3) or (T, 15069); a folder of .ply or .obj, one for each frame; or FLAME parameters, an .npz or a folder of .npy
-with expression, jaw_pose, shape, eye_pose (other trackers' names are known), which need --basis: an .npz of FLAME's
-v_template, shapedirs, posedirs, J_regressor, weights and f. Pickles are never read; docs/preparing_animation_data.md
-tells how to convert VOCASET's and FLAME's.
+(T, 5023, 3) or (T, 15069); a folder of .ply or .obj, one for each frame; or FLAME parameters, an .npz or a folder of
+.npy with expression, jaw_pose, shape, eye_pose (other trackers' names are known), which need --basis: an .npz of
+FLAME's v_template, shapedirs, posedirs, J_regressor, weights and f. Pickles are never read;
+docs/preparing_animation_data.md shows how to convert VOCASET's and FLAME's.
 
-    python tools/import_flame.py vertices_npy --audio wav --subject FaceTalk_170728_03272_TA --actor ta --template ta.ply
+    python tools/import_flame.py vertices_npy --audio wav --subject FaceTalk_170728_03272_TA --actor ta \\
+        --template ta.ply
     python run_preproc.py ta ta
     python run_train.py ta
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Make a data set, and a project that trains on it, from Live Link Face recordings and a blendshape rig.
+"""Make a data set and a project from Live Link Face recordings and a blendshape rig.
 
 TAKES are .csv recordings (the app's, or this framework's arkit_csv export) or folders of them. The sound of a take has
-its name (.wav, .mp3, .mov, .mkv, …) and lies beside it or in --audio; when sound and recording have time codes (broadcast
-waves, films) they are laid over each other by them, else both begin together. The rig is a .glb or .gltf with morph
-targets, a .usd with blend shapes, a folder of .obj files (neutral.obj and one for each shape), or an .npz like bs_skin.npz.
+its name (.wav, .mp3, .mov, .mkv, …) and lies beside it or in --audio; when sound and recording have time codes
+(broadcast waves, videos) they are aligned by them, else both start together. The rig is a .glb or .gltf with morph
+targets, a .usd with blend shapes, a folder of .obj files (neutral.obj and one for each shape), or an .npz like
+bs_skin.npz.
 
     python tools/import_live_link.py takes/ --rig anna.glb --actor anna
     python run_preproc.py anna anna
@@ -49,11 +50,13 @@ def main(argv: list[str] | None = None) -> int:
     rig.add_argument("--units", choices=PER_METRE, help="of the rig (default: what makes it as big as a head)")
     rig.add_argument("--up", choices=STAND, default="y", help="up axis of .obj and .npz rigs (default: %(default)s)")
     rig.add_argument("--map", type=Path, help="JSON {curve: shape, [shapes] or {shape: factor}}")
-    rig.add_argument("--allow-missing", action="store_true", help="go on when curves that move have no shape")
+    rig.add_argument("--allow-missing", action="store_true", help="continue when curves that move have no shape")
     takes = parser.add_argument_group("recordings")
     takes.add_argument("--audio", type=Path, help="folder with the sounds")
     takes.add_argument("--fps", type=float, help="of the data set (default: the recordings' own, at most 60)")
-    takes.add_argument("--csv-fps", type=float, help="frames that the time codes count (default: told by themselves)")
+    takes.add_argument(
+        "--csv-fps", type=float, help="frames a second that the time codes count (default: from the codes)"
+    )
     takes.add_argument("--audio-offset", type=float, default=0.0, metavar="S", help="seconds of sound to leave out")
     takes.add_argument("--sample-rate", type=int, help="of the sounds written (default: as recorded)")
     takes.add_argument(

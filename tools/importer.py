@@ -1,4 +1,4 @@
-"""What the importers have in common: where the data set and the project go, and what is told at the end."""
+"""Shared by the importers: where the data set and the project go, and the summary at the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from runners.cli import MACHINE_ERRORS, answer
 
 @dataclass(frozen=True)
 class Target:
-    """Folders of the data set and of the project, and what the project says of all shots."""
+    """Folders of the data set and of the project, and what applies to all shots."""
 
     actor: str
     home: Path
@@ -44,12 +44,12 @@ def add_names(group: argparse._ArgumentGroup) -> None:
 
 
 def output(args: argparse.Namespace) -> Target:
-    """Where to write. Raises UserError for names that are no names, and when there is no folder for data sets."""
+    """Where to write. Raises UserError for invalid names, and when there is no folder for data sets."""
     actor = check_name(args.actor, "--actor")
     name = check_name(args.config or actor, "--config")
     root = host_root("/datasets")
     if args.out is None and root is None:
-        raise UserError("A2F_DATASETS_ROOT is not set (in .env or the environment); set it, or say --out")
+        raise UserError("A2F_DATASETS_ROOT is not set (in .env or the environment); set it, or pass --out")
     home = args.out if args.out is not None else root / actor  # type: ignore[operator]
     return Target(actor, home.absolute(), configs_roots()[0] / name, args.emotions, args.language)
 
@@ -63,7 +63,7 @@ def finish(target: Target, written: Written, fps: float, source: str) -> list[st
     frames = sum(shot.num_frames for shot in written.shots)
     lines = [f"{len(shots)} shots, {frames} frames at {fps:g} a second ({frames / fps:.0f} s) -> {target.home}"]
     lines += [f"not proposed: {what}" for what in written.missing]
-    lines += [f"kept as it is: {path}" for path in kept]
+    lines += [f"kept unchanged: {path}" for path in kept]
     for path in kept:
         text = path.read_text(encoding="utf-8")
         absent = [shot for shot in shots if not re.search(rf"[\"']{re.escape(shot)}[\"']", text)]
@@ -85,7 +85,7 @@ def finish(target: Target, written: Written, fps: float, source: str) -> list[st
 
 
 def run(convert: Callable[[], list[str]]) -> int:
-    """Print what `convert` returns; mistakes become lines and status 2, a file that cannot be read or written is one."""
+    """Print what `convert` returns; user errors, unreadable and unwritable files too, become lines and status 2."""
 
     def program() -> int:
         try:

@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def make(args: argparse.Namespace) -> int:
-    """Write the data set; returns 0. Raises UserError when identity or voice are unknown or the voice is not installed."""
+    """Write the data set; returns 0. Raises UserError for an unknown identity or voice, or a voice not installed."""
     start = time.monotonic()
     face = build_face(args.identity)
     plans = plan_shots(args.actor, args.shots)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Write a project for a data set that lies in the standard layout, as the export scripts for Blender and Maya leave it.
+"""Write a project for a data set in the standard layout, as the export scripts for Blender and Maya leave it.
 
-HOME is the actor's folder with audio/, cache/skin/, geom/, xform/, bs_data/. Every file with its customary name is entered;
-lip and lid vertex lists that are missing are proposed and written.
+HOME is the actor's folder with audio/, cache/skin/, geom/, xform/, bs_data/. Every file with its customary name is
+entered; lip and lid vertex lists that are missing are proposed and written.
 
     python tools/make_project.py /data/anna --actor anna --fps 30
     python run_preproc.py anna anna
@@ -26,7 +26,7 @@ from tools.importer import add_names, finish, output, run  # noqa: E402
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", metavar="HOME", type=Path, help="the actor's folder")
-    parser.add_argument("--fps", type=float, help="of the caches (default: what Maya's caches say)")
+    parser.add_argument("--fps", type=float, help="of the caches (default: the rate in Maya caches)")
     parser.add_argument("--skin-channel", metavar="NAME", help="the face, of Maya caches that hold several channels")
     parser.add_argument(
         "--tongue-channel", metavar="NAME", help="the tongue among them (in cache/tongue or cache/skin)"

@@ -54,7 +54,7 @@ def propose(config_name: str, actor: str, out: Path) -> list[str]:
         rest, motion, files.eye_close_pose_delta(), files.lip_open_pose_delta(), files.lip_dist_pairs()
     )
     targets = {name: out / f"{name}_vertex_list.json" for name in proposal.pairs}
-    raise_problems([f"{path}: is there already; name another folder" for path in targets.values() if path.exists()])
+    raise_problems([f"{path} already exists; choose another folder" for path in targets.values() if path.exists()])
     for name, content in proposal.lists().items():
         write_json(targets[name], content)
     triangles, page = files.skin_triangles(), out / "proposal.html"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Make the demo data set, train on it, deploy, evaluate, and animate a sentence not heard before. `make demo` runs this.
+"""Make the demo data set, train on it, deploy, evaluate, and animate an unseen sentence. `make demo` runs this.
 
 Everything goes to one folder (demo/ in the checkout): the data set, the runs, the models, the reports and the videos.
 
@@ -63,7 +63,7 @@ def step(arguments: list[str], environment: dict[str, str]) -> None:
         except KeyboardInterrupt:  # Ctrl-C reaches the step as well: it saves what it can and ends
             stopped = True
     if stopped or status in (STOPPED, -signal.SIGINT):
-        print("\ndemo stopped; make demo begins anew and takes over what it can", file=sys.stderr)
+        print("\ndemo stopped; make demo starts again and reuses what it can", file=sys.stderr)
         sys.exit(STOPPED)
     if status:
         print(f"\ndemo ended at: python {' '.join(arguments)} (exit status {status})", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""config_dataset.py says where the captured data of every actor lies and what is in it.
+"""config_dataset.py: where the captured data of every actor lies and what is in it.
 
 Most keys are dicts by actor, so that one project can train several actors. Of the paths only AUDIO_ROOT and
 SKIN_CACHE_ROOT are required; what is missing is replaced by a placeholder that the log names. Paths may be strings or
@@ -37,8 +37,8 @@ UNITS_PER_METRE: Positive = 100.0
 AUDIO_ROOT: Folders = {}
 
 # Folder with the times of the phonemes in each shot's sound, `<folder>/<shot>.json` or `<folder>/<shot>.TextGrid` as
-# forced aligners write it. `run_evaluate.py` measures with it whether lips close on m, b and p. Without it, or for shots
-# that have no file there, the recogniser of the extra `speech` listens.
+# forced aligners write it. `run_evaluate.py` uses it to measure whether lips close on m, b and p. Without it, or for
+# shots that have no file there, the recogniser of the extra `speech` is used.
 # Type: {actor: folder}; a JSON file is [[symbol, start, end], …] in seconds, symbols in IPA or ARPAbet.
 # Change: when you have aligned the text.
 PHONEME_ROOT: Folders = {}
@@ -51,8 +51,8 @@ PHONEME_ROOT: Folders = {}
 # Change: always.
 SKIN_CACHE_ROOT: Folders = {}
 
-# Which channel of the skin's Maya caches is the face, when they hold several (head and tongue in one export, say). Files of
-# other formats hold one animation and are read as they are.
+# Which channel of the skin's Maya caches is the face, when they hold several (say, head and tongue in one export). Files
+# of other formats hold one animation and are read as they are.
 # Type: {actor: channel}, the name as the cache's .xml has it (`headShape`).
 # Change: when a message lists several channels of positions.
 SKIN_CACHE_CHANNEL: NameByActor = {}
@@ -113,8 +113,8 @@ SKIN_TRIANGLES_FPATH: Files = {}
 # Change: when you have tongue animation.
 TONGUE_CACHE_ROOT: Folders = {}
 
-# Which channel of the tongue's Maya caches is the tongue, when they hold several. TONGUE_CACHE_ROOT may then be the folder
-# of SKIN_CACHE_ROOT.
+# Which channel of the tongue's Maya caches is the tongue, when they hold several. TONGUE_CACHE_ROOT may then be the
+# folder of SKIN_CACHE_ROOT.
 # Type: {actor: channel}, the name as the cache's .xml has it (`tongueShape`).
 # Change: when a message lists several channels of positions.
 TONGUE_CACHE_CHANNEL: NameByActor = {}
@@ -131,8 +131,8 @@ TONGUE_NEUTRAL_INFERENCE_FPATH: Files = {}
 
 # Vertices at the root of the tongue that move only with the jaw. Their rigid motion is removed from the whole tongue
 # before its PCA, which then describes the tongue's own shape.
-# Type: {actor: .json or .npy file, [vertex, …]} or a mask with one 0 or 1 for each vertex; at least 4 that do not lie on
-# one line.
+# Type: {actor: .json or .npy file, [vertex, …]} or a mask with one 0 or 1 for each vertex; at least 4 that do not lie
+# on one line.
 # Change: give it when the tongue cache includes the motion of the jaw.
 TONGUE_RIGID_VERTEX_LIST_FPATH: Files = {}
 
@@ -160,7 +160,7 @@ JAW_ANIM_DATA_FPATH: Files = {}
 # Change: when the gaze should follow the performance.
 EYE_ANIM_DATA_FPATH: Files = {}
 
-# A recorded run of blinks, 0 open to 1 closed, at 30 frames a second; handed on to the deployed model.
+# A recorded run of blinks, 0 open to 1 closed, at 30 frames a second; passed on to the deployed model.
 # Type: {actor: .npy file, (n,) float32, 0 … 1}.
 # Change: to replace the placeholder, which never blinks.
 EYE_BLINK_KEYS_FPATH: Files = {}
@@ -202,7 +202,7 @@ BLENDSHAPE_TONGUE_CONFIG_FPATH: Files = {}
 # Change: when shots are acted in several emotions.
 SHOT_EMOTION_NAMES: EmotionNames = ["neutral"]
 
-# The emotion of single shots whose name does not tell it, or tells it wrongly.
+# The emotion of single shots whose name does not contain it, or contains the wrong one.
 # Type: list of (actor, shot, emotion); the emotion is one of SHOT_EMOTION_NAMES.
 # Change: when preprocessing prints a wrong emotion for a shot.
 SHOT_EMOTION_MAP: list[ShotEmotion] = []
@@ -220,8 +220,8 @@ TRANSFORM_SCALE: ScaleByActor = {}
 
 ## Checks of the data
 
-# Checks of the data set doctor that this data fails and is right all the same: an odd character may look wrong. What they
-# find is told as a remark instead of stopping run_preproc.py and run_train.py. What cannot work is refused in any case.
-# Type: list of names of checks as they are printed, such as "geometry.units"; "*" stands for any part: "geometry.*", "*".
-# Change: after looking at what was found and finding it right.
+# Checks of the data set doctor that this data fails although it is correct: an unusual character may look wrong. Their
+# findings are reported as info instead of stopping run_preproc.py and run_train.py. What cannot work is always refused.
+# Type: list of names of checks as they are printed, such as "geometry.units"; "*" matches any part: "geometry.*", "*".
+# Change: after you have looked at the findings and the data is correct.
 SKIP_DATA_CHECKS: list[Word] = []

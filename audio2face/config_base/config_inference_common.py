@@ -1,6 +1,6 @@
 """Keys of config_inference.py that regression and diffusion share, with the same default and manual.
 
-config_inference_regression_base.py and config_inference_diffusion_base.py import them where they belong among their own.
+config_inference_regression_base.py and config_inference_diffusion_base.py import them among their own keys.
 """
 
 from audio2face.config.kinds import AudioPath, Folder, OutputFormats, Switch
@@ -113,7 +113,8 @@ mouth_and_eyes: dict[str, float] = {
 ## What is animated
 
 # Sound to animate.
-# Type: wav, flac, aif, ogg, opus or mp3 file, a list of them, or a folder of them; None when `run_inference.py --audio` names it.
+# Type: wav, flac, aif, ogg, opus or mp3 file, a list of them, or a folder of them; None when it is passed as
+# `run_inference.py --audio`.
 # Change: always.
 AUDIO_PATH: AudioPath = None
 
@@ -131,11 +132,11 @@ OUTPUT_MAYA_CACHE: Switch = True
 
 # Write all channels as .npy arrays in the units of the data.
 # Type: True or False.
-# Change: True to go on in Python.
+# Change: True to continue in Python.
 OUTPUT_NPY_FILE: Switch = False
 
 # Formats to write, in place of the two keys above. None leaves it to them.
-# Type: list of "maya", "npy", "pc2", "arkit_csv", "json", "usd", "gltf", "mp4", or None. docs/exports.md tells what
+# Type: list of "maya", "npy", "pc2", "arkit_csv", "json", "usd", "gltf", "mp4", or None. docs/exports.md lists what
 # each one needs.
 # Change: when you need another format than Maya's.
 OUTPUT_FORMATS: OutputFormats | None = None

@@ -11,8 +11,8 @@ from audio2face.config.nested import DiffusionPost
 from audio2face.config_base.config_inference_common import mouth_and_eyes, upper_and_lower_face
 
 # What the runtime does with the network's output. It is written into model_config.json of the deployed model, where it
-# can still be edited by hand. The ranges are those that the runtime accepts. An entry with the name of an actor is a dict of
-# values for this actor alone, like "claire": {"skin_strength": 1.0}.
+# can still be edited by hand. The ranges are those that the runtime accepts. An entry with the name of an actor is a
+# dict of values for this actor alone, like "claire": {"skin_strength": 1.0}.
 CONFIG: DiffusionPost = {**upper_and_lower_face, **mouth_and_eyes}
 
 ## What is animated
@@ -96,7 +96,7 @@ USE_PER_FRAME_EMO_LABEL: Switch = True
 # Change: never: the runtime loads no other network.
 USE_EXTERNAL_NOISE_INPUT: Switch = True
 
-# Whether the exported network puts out differences from the mean face in the units of the data, instead of positions.
+# Whether the exported network outputs differences from the mean face in the units of the data, instead of positions.
 # Type: True; training refuses False.
 # Change: never: the runtime loads no other network.
 USE_DELTA_OUTPUT: Switch = True

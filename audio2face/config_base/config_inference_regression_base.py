@@ -11,8 +11,8 @@ from audio2face.config.nested import RegressionPost
 from audio2face.config_base.config_inference_common import mouth_and_eyes, upper_and_lower_face
 
 # What the runtime does with the network's output. It is written into model_config.json of the deployed model, where it
-# can still be edited by hand. The ranges are those that the runtime accepts. An entry with the name of an actor is a dict of
-# values for this actor alone, like "claire": {"skin_strength": 1.0}.
+# can still be edited by hand. The ranges are those that the runtime accepts. An entry with the name of an actor is a
+# dict of values for this actor alone, like "claire": {"skin_strength": 1.0}.
 CONFIG: RegressionPost = {
     **upper_and_lower_face,
     "upper_face_smoothing": 0.001,

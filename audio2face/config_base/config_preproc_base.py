@@ -45,7 +45,7 @@ SKIN_PRUNE_MESH_MASK_FPATH: Files = {}
 # Change: to leave out bad takes.
 SKIN_CACHE_SHOTS: ShotsByActor = {}
 
-# Shots to choose poses from, when not all of SKIN_CACHE_SHOTS should have a say.
+# Shots to choose poses from, when not all of SKIN_CACHE_SHOTS should count.
 # Type: {actor: [shot, …]}; they must exist in SKIN_PRUNE_CACHE_ROOT when that is given.
 # Change: when coarse caches exist only for some shots, or a few shots already show every expression.
 SKIN_PRUNE_CACHE_SHOTS: ShotsByActor = {}

@@ -83,15 +83,15 @@ AUDIO_PREPROC_METHOD: Literal["w2v", "nva2f"] = "w2v"
 # Type: list of (actor, shot, (first frame, last frame), speaker, language, audio file, audio offset): frames of the
 #   cache, the last included; the audio file relative to AUDIO_ROOT; the offset in frames, frame i being heard at frame
 #   i + offset of the file.
-# Change: to leave out parts, keep shots for testing, add voices, or mend a shift between sound and face.
+# Change: to leave out parts, keep shots for testing, add voices, or correct a shift between sound and face.
 CLIPS: list[Clip] = []
 
-# Shots that are never trained on, to measure on: during training (VALIDATION_PERIOD) and by run_evaluate.py. Whole shots
-# are kept out, also of other voices and ranges that CLIPS names.
+# Shots that are never trained on but measured on: during training (VALIDATION_PERIOD) and by run_evaluate.py. Whole
+# shots are kept out, also in other voices and ranges that CLIPS names.
 # Type: share of the shots between 0 and 1 (drawn evenly from each actor's emotions, the same every time), a pattern of
-#   shot names such as "*_07_*", or a list of shot names, patterns and clips in the form of CLIPS; None for none. Of
-#   fewer than 5 shots a tenth is none, too.
-# Change: to certain shots that speak for all, or to None when every shot is needed for training.
+#   shot names such as "*_07_*", or a list of shot names, patterns and clips in the form of CLIPS; None for none. A tenth
+#   of fewer than 5 shots is none, too.
+# Change: to shots that represent all others, or to None when every shot is needed for training.
 VALIDATION_CLIPS: ValidationClips = 0.1
 
 # Epochs between two measurements on VALIDATION_CLIPS, which go to TensorBoard (validation/...) and metrics.jsonl.
@@ -100,13 +100,13 @@ VALIDATION_CLIPS: ValidationClips = 0.1
 VALIDATION_PERIOD: Count = 5
 
 # Epochs between two previews: four seconds of a held-out clip, truth beside prediction with sound, as previews/*.mp4 and
-# pictures in the run, and as images in TensorBoard. What would take more than a twentieth of the training's time is left
-# out, except after the last epoch. Films need SKIN_TRIANGLES_FPATH and the extra `video`.
+# pictures in the run, and as images in TensorBoard. Previews that would take more than a twentieth of the training's
+# time are skipped, except after the last epoch. Videos need SKIN_TRIANGLES_FPATH and the extra `video`.
 # Type: whole number >= 1, epochs; None for none.
 # Change: smaller to see the first epochs, None when nobody looks.
 PREVIEW_PERIOD: Count | None = 10
 
-# Ends the training when so many measurements in a row brought no better BEST_METRIC.
+# Ends the training after this many measurements in a row without a better BEST_METRIC.
 # Type: whole number >= 1, measurements (VALIDATION_PERIOD epochs each); None: never.
 # Change: to 5 or so when you do not know how many epochs the data needs, together with EXPORT_WEIGHTS = "best".
 EARLY_STOPPING_PATIENCE: Count | None = None
@@ -148,17 +148,18 @@ AUG_MUTED_AUDIO_NOISE_SCALE: NotNegative = 0.1
 
 ## Network
 
-# Weights to start from: weights.pth of an earlier run with the same network, best in its run's folder. What fits is taken:
-# emotions and actors by their names, coefficients through the meshes where both faces have the same vertices. A new
-# emotion starts as that of all zeros, a new actor as a known one. The rest starts afresh and is listed with both shapes.
+# Weights to start from: weights.pth of an earlier run with the same network, best in its run's folder. What fits is
+# taken: emotions and actors by their names, coefficients through the meshes where both faces have the same vertices. A
+# new emotion starts as that of all zeros, a new actor as a known one. The rest starts from scratch and is listed with
+# both shapes.
 # Type: file or None.
-# Change: to go on training, or to fit a good model to a new actor.
+# Change: to continue training, or to fit a good model to a new actor.
 PRETRAINED_NET_FPATH: File | None = None
 
 ## Optimisation
 
-# How LEARNING_RATE (with its whole schedule) follows the batch: "sqrt" and "linear" multiply it by the square root of, or by,
-# the batch's size over LEARNING_RATE_BATCH_SIZE.
+# How LEARNING_RATE (with its whole schedule) follows the batch: "sqrt" and "linear" multiply it by the square root of,
+# or by, the batch's size over LEARNING_RATE_BATCH_SIZE.
 # Type: "none", "sqrt" or "linear".
 # Change: "sqrt" when you enlarge the batch for a GPU; check the result on held-out speech.
 LEARNING_RATE_SCALING: Literal["none", "sqrt", "linear"] = "none"
@@ -238,7 +239,7 @@ RNG_SEED_DATASET: Seed = 43
 
 ## Checkpoints
 
-# Epochs between two checkpoints of the whole training state, from which `run_train.py --resume` goes on.
+# Epochs between two checkpoints of the whole training state, from which `run_train.py --resume` continues.
 # Type: whole number >= 1.
 # Change: smaller for long epochs.
 CHECKPOINT_PERIOD: Count = 10
@@ -257,17 +258,18 @@ CHECKPOINT_KEEP: Count = 2
 
 # Processes that train together on this machine, one on each GPU (or on part of the CPU's cores). They share each batch:
 # BATCH_SIZE and everything else mean the same, and the losses differ by rounding only.
-# Type: None or a whole number >= 1; None is one for each visible GPU, but not more than BATCH_SIZE, and 1 without a GPU.
+# Type: None or a whole number >= 1; None is one for each visible GPU, at most BATCH_SIZE, and 1 without a GPU.
 # Change: to leave GPUs to others, or to use several CPU cores with small batches.
 NUM_PROCESSES: Count | None = None
 
 # Precision of the network's matrix products and convolutions in training; weights and losses are always float32.
 # Type: "fp32" or "bf16".
-# Change: "bf16" on a GPU for speed and memory, or on a processor that has it (AVX-512 BF16, AMX); elsewhere it is slower.
+# Change: "bf16" on a GPU for speed and memory, or on a processor that has it (AVX-512 BF16, AMX); elsewhere it is
+#   slower.
 PRECISION: Literal["fp32", "bf16"] = "fp32"
 
-# Whether the network is compiled (torch.compile). The first steps then take minutes, it needs a C++ compiler, and dropout
-# and other noise are drawn differently.
+# Whether the network is compiled (torch.compile). The first steps then take minutes, it needs a C++ compiler, and
+# dropout and other noise are drawn differently.
 # Type: True or False.
 # Change: True for long trainings on a GPU.
 COMPILE: Switch = False

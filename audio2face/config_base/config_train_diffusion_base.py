@@ -25,7 +25,7 @@ NETWORK_TYPE: Literal["diffusion"] = "diffusion"
 
 from audio2face.config_base.config_train_common import PREPROC_ROOT, PREPROC_RUN_NAME_FULL, SKIN_PCA_COEFFS_FPATH, SKIN_PCA_SHAPES_FPATH, TONGUE_PCA_COEFFS_FPATH, TONGUE_PCA_SHAPES_FPATH, DATA_INFO_FPATH, SHOT_LIST_FPATH  # fmt: skip
 
-# Normalised mean face from elsewhere than the preprocessing run (its deploy/mean_geometry.npy). The network puts out
+# Normalised mean face from elsewhere than the preprocessing run (its deploy/mean_geometry.npy). The network outputs
 # differences from it.
 # Type: {actor: .npy file, (3V + 3Vt + 15 + 4,)}.
 # Change: when you made your own.
@@ -85,7 +85,7 @@ NO_STANDARDIZE_AUDIO: Switch = True
 
 from audio2face.config_base.config_train_common import CLIPS, VALIDATION_CLIPS, VALIDATION_PERIOD, PREVIEW_PERIOD
 
-# Which measurement on VALIDATION_CLIPS tells the best weights. They are kept in checkpoints/best.pt of the run.
+# Which measurement on VALIDATION_CLIPS decides which weights are best. They are kept in checkpoints/best.pt of the run.
 # Type: "total" (the loss), or a term of it: "MSE", "LIP_DIST", "VELOCITY", "EXP_SMOOTH"; None: "total".
 # Change: to judge by something else.
 BEST_METRIC: DiffusionMetric | None = None
@@ -134,7 +134,7 @@ AUGMENT: DiffusionAugment = {
 
 from audio2face.config_base.config_train_common import AUG_MUTED_SHOTS, AUG_MUTED_SKIN_IS_NEUTRAL_FOR_NEUTRAL_EMO, AUG_MUTED_TONGUE_IS_NEUTRAL, AUG_MUTED_AUDIO_NOISE_TYPE, AUG_MUTED_AUDIO_NOISE_SCALE  # fmt: skip
 
-# Further factor on the noise, drawn anew from this range for every segment, or for every take that TIMESHIFT_GRID keeps.
+# Further factor on the noise, drawn from this range for every segment, or for every take that TIMESHIFT_GRID keeps.
 # Type: (lowest, highest), numbers >= 0.
 # Change: together with AUG_MUTED_AUDIO_NOISE_SCALE.
 AUG_MUTED_AUDIO_NOISE_LOCAL_SCALE_RANGE: tuple[NotNegative, NotNegative] = (0.0, 1.0)
@@ -150,14 +150,14 @@ NETWORK_NAME: Word = "diffusion_rnn"
 
 # Its parameters.
 NETWORK_HYPER_PARAMS: HyperParams = {
-    # What listens: "hubert" and "w2v" are pretrained on 960 hours of speech (a download), "phoneme_ctc" is a small
+    # The audio encoder: "hubert" and "w2v" are pretrained on 960 hours of speech (a download), "phoneme_ctc" is a small
     # pretrained phoneme recogniser from the optional `hama` package, "melspec" a log-mel spectrogram with trainable
     # layers; the last two need no download.
     # Type: "hubert", "w2v", "melspec" or "phoneme_ctc".
     # Change: for machines without internet or small models.
     "audio_encoder": "hubert",
-    # Where HuBERT comes from, or a WavLM, data2vec, UniSpeech or UniSpeech-SAT that listens in its place. Hub models
-    # are kept under TORCH_CACHE_ROOT.
+    # Where HuBERT comes from, or a WavLM, data2vec, UniSpeech or UniSpeech-SAT used in its place. Hub models are kept
+    # under TORCH_CACHE_ROOT.
     # Type: hub name, local folder, or torchaudio's .pth of HUBERT_BASE.
     # Change: to a folder on machines without internet.
     "hubert_model": "facebook/hubert-base-ls960",
@@ -166,8 +166,8 @@ NETWORK_HYPER_PARAMS: HyperParams = {
     # Change: to a folder on machines without internet.
     "w2v_model": "facebook/wav2vec2-base",
     # Whether HuBERT or wav2vec 2.0 keeps all its pretrained weights; otherwise all but its first two layers adapt. A
-    # frozen encoder hears windows of sound in training as it will when streaming, and what it hears is computed once
-    # and cached, which makes training faster, on PCA coefficients many times. (phoneme_ctc is always frozen, melspec
+    # frozen encoder gets windows of sound in training as it will when streaming, and its features are computed once and
+    # cached, which makes training faster, on PCA coefficients many times. (phoneme_ctc is always frozen, melspec
     # never.)
     # Type: True or False.
     # Change: True for little data or little time.
@@ -224,15 +224,16 @@ DIFFUSION_STEPS: Count = 1000
 # Change: seldom.
 DIFFUSION_NOISE_SCHEDULE: Literal["cosine", "linear"] = "cosine"
 
-# How much more often noisy steps are trained than clean ones: in half of the items the chance of step t grows as t to this
-# power; in the other half all are alike. 0 trains all alike throughout. Only near pure noise must the face be read from the sound, which is what the first step of a deployed model does.
+# How much more often noisy steps are trained than clean ones: in half of the items the chance of step t grows as t to
+# this power; in the other half all are alike. 0 trains all alike throughout. Only near pure noise must the face be read
+# from the sound, which is what the first step of a deployed model does.
 # Type: number >= 0.
 # Change: 3 or so for short trainings, when the mouth follows the sound weakly.
 STEP_BIAS: NotNegative = 0.0
 
 # Which of the DIFFUSION_STEPS are trained. "" is all, "10" ten evenly spaced ones, "ddim5" five at a fixed stride, "3,4"
-# three of the first half and four of the second. config_inference.py has its own, for what is taken of them when a face is
-# made; they must be among these.
+# three of the first half and four of the second. config_inference.py has its own key, for the steps used when a face is
+# animated; they must be among these.
 # Type: text as above; every section must hold as many steps as it keeps.
 # Change: seldom; a network that is trained for few steps can be used with these alone.
 TIMESTEP_RESPACING: Text = ""
@@ -406,13 +407,13 @@ from audio2face.config_base.config_train_common import AUDIO_DATA_CACHING
 # Change: never.
 PHONEME_DATA_CACHING: Switch = True
 
-# Has no effect: targets are coefficients, some hundred values a frame, and always stay in memory. The key is kept so that
-# existing configs load.
+# Has no effect: targets are coefficients, some hundred values a frame, and always stay in memory. The key is kept so
+# that existing configs load.
 # Type: True or False.
 # Change: never.
 TARGET_DATA_CACHING: Switch = False
 
-# Has no effect: each batch of targets goes to the device that trains when it is due. The key is kept so that existing
+# Has no effect: each batch of targets goes to the training device when it is due. The key is kept so that existing
 # configs load.
 # Type: True or False.
 # Change: never.
@@ -424,7 +425,7 @@ TARGET_OBJECTS_TO_CUDA: Switch = True
 # Change: 2 when the cache gets too large, more with pitch shift; 1 is no time shift at all where features are kept.
 TIMESHIFT_GRID: Count = 4
 
-# Memory for these cached features. When they need more they are computed anew in every step.
+# Memory for these cached features. If they need more, they are computed again in every step.
 # Type: number >= 0, gigabytes; 0 never caches.
 # Change: to what the machine can spare; without a frozen encoder it has no effect.
 FEATURE_CACHE_GB: NotNegative = 4.0

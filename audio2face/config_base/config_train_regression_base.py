@@ -26,7 +26,7 @@ from audio2face.config_base.config_train_common import PREPROC_ROOT, PREPROC_RUN
 
 ## Target
 
-# What the network puts out. Mesh channels are PCA coefficients here.
+# What the network outputs. Mesh channels are PCA coefficients here.
 # Type: list without repetition of "skin_coeffs" (required), "tongue_coeffs", "jaw", "eye".
 # Change: leave it; the deployed model needs all four, and data that is missing becomes a placeholder.
 TARGET_CHANNELS: RegressionChannels = ["skin_coeffs", "tongue_coeffs", "jaw", "eye"]
@@ -66,7 +66,7 @@ AUDIO_PARAMS: RegressionAudio = {
 
 from audio2face.config_base.config_train_common import CLIPS, VALIDATION_CLIPS, VALIDATION_PERIOD, PREVIEW_PERIOD
 
-# Which measurement on VALIDATION_CLIPS tells the best weights. They are kept in checkpoints/best.pt of the run.
+# Which measurement on VALIDATION_CLIPS decides which weights are best. They are kept in checkpoints/best.pt of the run.
 # Type: "lip_vertex_error_mm", "mouth_opening_correlation", "mouth_opening_error_mm", "mouth_opening_relative_error",
 #   "MSE"; None: the lip vertex error, or without lip vertex lists the MSE.
 # Change: to judge by something else.
@@ -123,7 +123,7 @@ EYE_DIST_THRESHOLD: NotNegative = 0.35
 # Change: to the languages of your clips; [] or LOSS_PHONEME_ALPHA None switches it off.
 PHONEME_FORCING_LANGS: Words = ["en"]
 
-# Model that hears the true phonemes for that: "charsiu" takes the published English or Chinese model from the model
+# Model that recognises the true phonemes for that: "charsiu" takes the published English or Chinese model from the model
 # hub (a download), a hub name or a local folder takes a model of that kind, and "hama" takes the multilingual one of
 # the optional `hama` package (no download).
 # Type: "charsiu", "hama", a hub name, or a folder.
@@ -132,14 +132,14 @@ PHONEME_MODEL: Word = "charsiu"
 
 # Softens the phoneme model's probabilities before they become targets.
 # Type: number > 0; 1 as they are, larger is softer.
-# Change: 2 or more when that model is often surely wrong, for example on accented speech.
+# Change: 2 or more when that model is often confidently wrong, for example on accented speech.
 PHONEME_PROB_TEMPERATURE: Positive = 1.0
 
 ## Network
 
 # The network.
 # Type: "conv_w2v_autocorr".
-# Change: when you added your own to audio2face/networks.
+# Change: when you added your own to audio2face/models/regression.
 NETWORK_NAME: Word = "conv_w2v_autocorr"
 
 # Its parameters. Of the four audio features at least one must be on; those that are on are used together.
@@ -159,9 +159,9 @@ NETWORK_HYPER_PARAMS: HyperParams = {
     # A small pretrained phoneme recogniser, read from the optional `hama` package; needs no download. It is measured on
     # the training's own clips.
     # Type: True or False.
-    # Change: True instead of wav2vec 2.0 on machines without internet, where log-mel does not satisfy.
+    # Change: True instead of wav2vec 2.0 on machines without internet, where log-mel is not good enough.
     "use_phoneme_ctc_features": False,
-    # Where wav2vec 2.0 comes from, or a HuBERT, WavLM, data2vec, UniSpeech or UniSpeech-SAT that listens in its place.
+    # Where wav2vec 2.0 comes from, or a HuBERT, WavLM, data2vec, UniSpeech or UniSpeech-SAT used in its place.
     # Hub models are kept under TORCH_CACHE_ROOT.
     # Type: hub name, local folder, or torchaudio's .pth of WAV2VEC2_BASE.
     # Change: to a folder on machines without internet.
@@ -205,7 +205,7 @@ NETWORK_HYPER_PARAMS: HyperParams = {
         # Change: never.
         "win_func": "hanning",
     },
-    # Size of the implicit emotion, a learned vector for every training frame that holds what the sound does not tell.
+    # Size of the implicit emotion, a learned vector for every training frame that holds what the sound does not determine.
     # The deployed model takes it from CONFIG's source_shot and source_frame.
     # Type: whole number >= 1.
     # Change: smaller when the face follows the sound too little.
@@ -364,19 +364,19 @@ from audio2face.config_base.config_train_common import NUM_PROCESSES, PRECISION,
 
 from audio2face.config_base.config_train_common import AUDIO_DATA_CACHING
 
-# Has no effect: phoneme probabilities, 50 rows a second, always stay in memory. The key is kept so that existing configs
-# load.
+# Has no effect: phoneme probabilities, 50 rows a second, always stay in memory. The key is kept so that existing
+# configs load.
 # Type: True or False.
 # Change: never.
 PHONEME_DATA_CACHING: Switch = True
 
-# Has no effect: targets are coefficients, some hundred values a frame, and always stay in memory. The key is kept so that
-# existing configs load.
+# Has no effect: targets are coefficients, some hundred values a frame, and always stay in memory. The key is kept so
+# that existing configs load.
 # Type: True or False.
 # Change: never.
 TARGET_DATA_CACHING: Switch = True
 
-# Has no effect: targets always lie on the device that trains. The key is kept so that existing configs load.
+# Has no effect: targets are always on the training device. The key is kept so that existing configs load.
 # Type: True or False.
 # Change: never.
 TARGET_OBJECTS_TO_CUDA: Switch = True
@@ -387,7 +387,7 @@ TARGET_OBJECTS_TO_CUDA: Switch = True
 # Change: 2 when the cache gets too large, more for a finer shift; 1 is no shift at all.
 TIMESHIFT_GRID: Count = 4
 
-# Memory for these cached features. When they need more they are computed anew in every step.
+# Memory for these cached features. If they need more, they are computed again in every step.
 # Type: number >= 0, gigabytes; 0 never caches.
 # Change: to what the machine can spare; the cache makes training many times faster.
 FEATURE_CACHE_GB: NotNegative = 4.0

@@ -43,7 +43,7 @@ def write_model_data(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def copy_topology(folder: Path, actor: ActorData) -> None:
-    """Write the faces of the actor's meshes as triangles_<actor>.npz, when they are known. The runtime does not read it."""
+    """Write the faces of the actor's meshes, if known, as triangles_<actor>.npz. The runtime does not read it."""
     if actor.topology:
         write_topology(folder / f"triangles_{actor.actor}.npz", actor.topology)
 

@@ -32,7 +32,7 @@ Feeds = dict[str, np.ndarray]
 
 @contextmanager
 def _ready(module: nn.Module) -> Iterator[None]:
-    """The module on the CPU in evaluation mode, put back as it was afterwards."""
+    """The module on the CPU in evaluation mode; its device and mode are restored afterwards."""
     first = next(module.parameters(), None)
     device = first.device if first is not None else torch.device("cpu")
     training = {name: part.training for name, part in module.named_modules()}
@@ -126,7 +126,7 @@ def export_onnx(
 
 
 def _declare_shapes(path: Path, signature: Signature) -> None:
-    """Check the file's tensors against the signature, and write down output sizes that the exporter did not work out.
+    """Check the file's tensors against the signature, and fill in output sizes that the exporter did not infer.
 
     The runtime takes no unknown sizes but the batch. Whether the outputs really have them shows when the file is run.
     """
@@ -155,7 +155,7 @@ def open_session(
 ) -> Any:
     """An onnxruntime session that computes on `device`, or with given providers.
 
-    Where onnxruntime has nothing for the device it computes on the CPU, and says so.
+    Where onnxruntime has no provider for the device, it runs on the CPU and logs a warning.
     """
     import onnxruntime
 
@@ -168,12 +168,12 @@ def open_session(
     except Exception as error:  # onnxruntime has a class of its own for every cause
         raise ValueError(f"{path}: onnxruntime cannot load it: {error}") from error
     if not providers and not any(name.lower().startswith(device.type) for name in session.get_providers()):
-        logger.warning("onnxruntime has nothing for %s here and computes on the CPU (onnxruntime-gpu?)", device)
+        logger.warning("onnxruntime has no provider for %s, running on the CPU; install onnxruntime-gpu", device)
     return session
 
 
 def on_device(providers: Sequence[str], device: torch.device) -> list[Any]:
-    """Of onnxruntime's providers those of a device, with its number, and the CPU's."""
+    """The onnxruntime providers of a device, with its number, and the CPU's."""
     chosen: list[Any] = []
     for name in providers:
         if name.lower().startswith("cpu"):
@@ -193,10 +193,10 @@ def compare_onnx(
     """Run the file in onnxruntime and `module` in PyTorch on the same inputs.
 
     `inputs` maps a case's name to {input: array}, `data_scales` an output's name to what counts as large in its units.
-    Returns per case the batch, and of the output that differs most its name, largest absolute difference, largest absolute
-    value, and the ratio of the difference to its scale: the largest value of this very case, but no less than that of the
-    median case and the data's. (A face at rest has values near zero, but comes out of the same sums as the others; one
-    wild case must not excuse them.) Raises RuntimeError when a ratio is above `tolerance`.
+    Returns per case the batch, and of the output that differs most its name, largest absolute difference, largest
+    absolute value, and the ratio of the difference to its scale: the largest value of this very case, but no less than
+    that of the median case and the data's. (A face at rest has values near zero, but comes out of the same sums as the
+    others; one extreme case must not excuse them.) Raises RuntimeError when a ratio is above `tolerance`.
     """
     session = open_session(path)
     input_names = [tensor.name for tensor in session.get_inputs()]

@@ -74,13 +74,13 @@ def write_model(
 ) -> None:
     """Write the deployed model of a training run, replacing the folder if it exists.
 
-    `configs` gives each actor's CONFIG (missing keys are not filled in). The models of several actors of a regression run
-    are `folder/<actor>`; any other model is `folder` itself. `check(folder)` returns what is wrong with a written model.
-    Raises UserError with every problem; `folder` is then as it was.
+    `configs` gives each actor's CONFIG (missing keys are not filled in). The models of several actors of a regression
+    run are `folder/<actor>`; any other model is `folder` itself. `check(folder)` returns what is wrong with a written
+    model. Raises UserError with every problem; `folder` is then unchanged.
     """
     if run.spec.network_type not in WRITERS:
         raise UserError(f"training run {run.name}: cannot package a network of type {run.spec.network_type!r}")
-    _mend(folder)
+    _repair(folder)
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
     problems: list[str] = []
     try:
@@ -154,13 +154,13 @@ def _keep_engine(old: Path, new: Path) -> None:
         if filecmp.cmp(old / "network.onnx", new / "network.onnx", shallow=False):
             shutil.copy2(engine, new / ENGINE_FILE)
         else:
-            logger.warning("%s was built from another network and is left out: build it again", external_path(engine))
+            logger.warning("%s was built from another network and is not kept: build it again", external_path(engine))
 
 
 def _replace(new: Path, target: Path) -> None:
-    """Put folder `new` in the place of `target`, which is untouched when that fails.
+    """Replace folder `target` by `new`; when that fails, `target` is untouched.
 
-    A process that is killed between the two renames leaves the old model under its temporary name: see `_mend`.
+    A process that is killed between the two renames leaves the old model under its temporary name: see `_repair`.
     """
     old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
     existed = target.exists()
@@ -175,8 +175,8 @@ def _replace(new: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _mend(target: Path) -> None:
-    """Put right what a process that was killed while it deployed the same run has left."""
+def _repair(target: Path) -> None:
+    """Recover from a process that was killed while it deployed the same run."""
     for old in sorted(target.parent.glob(f".{target.name}.????????.old")):
         if target.exists():
             shutil.rmtree(old, ignore_errors=True)

@@ -20,7 +20,7 @@ INSTALL = "install onnxruntime-gpu in place of onnxruntime, and tensorrt, on a m
 
 
 def require_tensorrt(mode: str) -> None:
-    """Raise UserError, telling what to install, when onnxruntime has no TensorRT for INFERENCE_MODE `mode`."""
+    """Raise UserError with the packages to install when onnxruntime has no TensorRT for INFERENCE_MODE `mode`."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -36,8 +36,8 @@ def require_tensorrt(mode: str) -> None:
 def open_tensorrt(path: Path, run: TrainRun, device: torch.device) -> Any:
     """A session that runs a run's network.onnx in TensorRT on `device`, one track at a time.
 
-    The first run builds the engine, which takes minutes; it is kept in the training run for the next time, for these very
-    weights. Raises UserError when onnxruntime cannot start TensorRT and would silently compute elsewhere.
+    The first run builds the engine, which takes minutes; it is kept in the training run for the next time, for these
+    very weights. Raises UserError when onnxruntime cannot start TensorRT and would silently compute elsewhere.
     """
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
@@ -46,14 +46,14 @@ def open_tensorrt(path: Path, run: TrainRun, device: torch.device) -> Any:
     session = open_session(path, providers=provider_options(path, engines, device))
     if PROVIDER not in session.get_providers():
         raise UserError(
-            f"onnxruntime could not start TensorRT for {external_path(path)}: {INSTALL}, and see onnxruntime's table of "
-            "versions of TensorRT that belong to it"
+            f"onnxruntime could not start TensorRT for {external_path(path)}: {INSTALL}, in the versions that "
+            "onnxruntime's table of TensorRT requirements lists"
         )
     return session
 
 
 def provider_options(path: Path, engines: Path, device: torch.device) -> list[Any]:
-    """onnxruntime's providers for a network.onnx: TensorRT with the shapes of its trt_info.json at batch 1, then the rest."""
+    """onnxruntime providers of a network.onnx: TensorRT with its trt_info.json's shapes at batch 1, then the rest."""
     import onnxruntime
 
     arguments = [a for group in read_json(path.with_name("trt_info.json"))["trt_build_param"].values() for a in group]

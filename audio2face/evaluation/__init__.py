@@ -1,1 +1,1 @@
-"""How good an animation is: metrics, each under the name of its convention, pooled over shots, and a report of them."""
+"""Evaluation: metrics of an animation, each named after its convention, pooled over shots, and a report of them."""

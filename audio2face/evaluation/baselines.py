@@ -1,4 +1,4 @@
-"""What any model must beat: the mean face, and the training face that went with the most similar loudness."""
+"""Baselines that any model must beat: the mean face, and the training frame with the most similar loudness."""
 
 from __future__ import annotations
 

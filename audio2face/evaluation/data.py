@@ -1,4 +1,4 @@
-"""What an evaluation measures on: shots that no compared run was trained on, their truth, and training data for baselines."""
+"""Data of an evaluation: shots that no compared run was trained on, their truth, and training data for baselines."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class ActorSource:
 
     @cached_property
     def face(self) -> Face:
-        """What the metrics know of the actor; logs which of them there will not be."""
+        """The face data that metrics need; logs which metrics will be missing."""
         files, skin = self.files, self.run.skin
         neutral = files.skin_neutral()
         neutral = skin.mean if neutral is None else neutral
@@ -103,8 +103,8 @@ class ActorSource:
 def truth_at(clip: Clip, files: DatasetFiles, fps: float, count: int) -> tuple[slice, np.ndarray]:
     """Which of the `count` frames at `fps` of the clip's sound lie in the clip, and the true skin (n, V, 3) at them.
 
-    Frame j of an animation stands for the time (j + 0.5) / fps of its sound, on both sides; the truth is interpolated where
-    the rates differ.
+    Frame j of an animation stands for the time (j + 0.5) / fps of its sound, on both sides; the truth is interpolated
+    where the rates differ.
     """
     assert files.skin_cache_root is not None
     shot = clip.shot
@@ -122,7 +122,7 @@ def truth_at(clip: Clip, files: DatasetFiles, fps: float, count: int) -> tuple[s
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the command line asks for: shots by name or pattern, and a folder of new ones instead of the data set's.
+    """The shots requested on the command line: by name or pattern, or a folder of new ones instead of the data set's.
 
     `regions` {"lips" or "upper_face": JSON file} replaces the vertices that the data set's lists stand for.
     """
@@ -146,9 +146,9 @@ def clips_to_measure(
 ) -> Measured:
     """The clips to measure on. Raises UserError when there is none or something is missing.
 
-    They are the shots that are wanted by name; else those of the wanted folder; else VALIDATION_CLIPS of config_train; else
-    every shot of the preprocessing run. Unless they are named, shots that any of the runs was trained on, as the runs' own
-    configs tell, are left out.
+    They are the shots requested by name; else those of the requested folder; else VALIDATION_CLIPS of config_train;
+    else every shot of the preprocessing run. Unless they are named, shots that any of the runs was trained on,
+    according to the runs' own configs, are left out.
     """
     actors = [a for a in runs[0].spec.actors if all(a in run.spec.actors for run in runs)]
     if not actors:
@@ -173,14 +173,14 @@ def clips_to_measure(
     if not rows:
         example = example_shot(template, train.AUG_MUTED_SHOTS)
         raise UserError(
-            f"no shot is left to evaluate on: the training used all {len(offered)} clips. Measure on new recordings with "
-            f"--data FOLDER, or on shots that were trained on with --shots {example}; or name shots to keep out of training "
-            f"in config_train.py of {config_name}, for example VALIDATION_CLIPS = [{example!r}], and train again"
+            f"no shot is left to evaluate on: training used all {len(offered)} clips. Measure on new recordings with "
+            f"--data FOLDER, or on shots that were trained on with --shots {example}; or name shots to keep out of "
+            f"training in config_train.py of {config_name}, as VALIDATION_CLIPS = [{example!r}], and train again"
         )
     again = sorted({_key(row) for row in rows if _key(row) in seen})
     if again:
         names = ", ".join(shot for _, shot in again)
-        logger.warning("trained on, so that the numbers show what was learnt by heart: %s", names)
+        logger.warning("trained on, so the numbers only show what was memorised: %s", names)
     measured = {actor: new[actor].files if actor in new else files[actor] for actor in actors}
     clips = _clips(rows, there, measured, "clip to measure on")
     trained_rows = [row for row in trained[runs[0].name] if row[0] in shots and row[1] in shots[row[0]]]
@@ -200,7 +200,7 @@ def clips_to_measure(
 def _named_rows(
     names: Sequence[str], clips: Sequence[Any], offered: Sequence[Any], shots: Mapping[str, Mapping[str, Shot]]
 ) -> list[Any]:
-    """The clips of shots by name or pattern. Raises UserError for what names none."""
+    """The clips of shots by name or pattern. Raises UserError for a pattern that matches none."""
     known = [shot for by_name in shots.values() for shot in by_name.values()]
     rows = split_rows(list(names), clips, offered, known, (), key="--shots")[1]
     if not rows:
@@ -233,7 +233,7 @@ def _same_cache(one: DatasetFiles, other: DatasetFiles) -> bool:
 
 
 def _read_vertices(path: str | Path, num_vertices: int) -> np.ndarray:
-    """Vertex numbers (n,) of a JSON list. Raises UserError when it is none, or names vertices that the mesh lacks."""
+    """Vertex numbers (n,) of a JSON list. Raises UserError when it is not one, or names vertices that do not exist."""
     try:
         values = read_json(local_path(path))
     except (OSError, ValueError) as error:
@@ -257,7 +257,7 @@ def _trained_rows(run: TrainRun, template: list[Any], shots: list[Shot]) -> list
 
 
 def trained_shots(config_name: str, train: Section, run: TrainRun) -> set[tuple[str, str]]:
-    """The (actor, shot) that a run has learnt from, as its own configs tell. Raises UserError without its preprocessing."""
+    """The (actor, shot) that a run was trained on, by its own configs. Raises UserError without its preprocessing."""
     preproc = [_preproc_run(config_name, train, run, actor) for actor in run.spec.actors]
     template = [row for found in preproc for row in read_clips_template(found.file("clips_template"))]
     rows = _trained_rows(run, template, [shot for found in preproc for shot in found.shots])
@@ -265,7 +265,7 @@ def trained_shots(config_name: str, train: Section, run: TrainRun) -> set[tuple[
 
 
 def _muted_sources(run: TrainRun) -> list[tuple[str, str]]:
-    """Shots of which a still pose was trained on."""
+    """Shots of which a still pose was used in training."""
     return [(row[0], row[1][0]) for row in (run.config("train") or {}).get("AUG_MUTED_SHOTS", [])]
 
 
@@ -281,7 +281,7 @@ def _clips(rows: list[Any], shots: dict[str, dict[str, Shot]], files: dict[str, 
 def _preproc_run(config_name: str, train: Section, run: TrainRun, actor: str) -> PreprocRun:
     info = run.path / "configs" / "preproc_info.json"
     if not info.is_file():
-        raise UserError(f"training run {run.name} does not say which preprocessing run it used; train again")
+        raise UserError(f"training run {run.name} does not record which preprocessing run it used; train again")
     name = read_json(info)["preproc_run_name_full"][actor]
     hint = f"; make one with: python run_preproc.py {config_name} {actor}, and train again"
     return load_preproc_run(resolve_run(local_path(train.PREPROC_ROOT), name, what="preprocessing", hint=hint))

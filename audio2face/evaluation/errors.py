@@ -1,8 +1,8 @@
 """Distances between a predicted and a true mesh, in every convention in use. Pure NumPy.
 
-`truth` and `prediction` are frames (T, V, 3) in data units; `mm` is millimetres per data unit. Results of papers compare
-only within one convention: what some call lip vertex error differs from the others by its unit, by a square and by a
-factor of 3.
+`truth` and `prediction` are frames (T, V, 3) in data units; `mm` is millimetres per data unit. Results of papers are
+comparable only within one convention: what some call lip vertex error differs from the others by its unit, by a square
+and by a factor of 3.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ def lip_vertex_error_rms(truth: np.ndarray, prediction: np.ndarray, lips: np.nda
 
 
 def lip_vertex_error_squared_xyz(truth: np.ndarray, prediction: np.ndarray, lips: np.ndarray) -> float:
-    """Mean over frames of the largest mean squared difference of a lip vertex over x, y, z; data units squared.
+    """Mean over frames of a lip vertex's largest mean squared difference over x, y, z; data units squared.
 
-    mean_t max_v (1/3) sum_xyz (p_tv - q_tv)^2: a third of `lip_vertex_error_max_squared`, and what comes out where a mean
-    squared error is taken over the last axis.
+    mean_t max_v (1/3) sum_xyz (p_tv - q_tv)^2: a third of `lip_vertex_error_max_squared`, the result of a mean squared
+    error over the last axis.
     """
     return lip_vertex_error_max_squared(truth, prediction, lips) / 3
 
@@ -43,7 +43,7 @@ def lip_vertex_error_squared_xyz(truth: np.ndarray, prediction: np.ndarray, lips
 def lip_vertex_error_mm(truth: np.ndarray, prediction: np.ndarray, lips: np.ndarray, mm: float) -> float:
     """Mean over frames of the largest distance of a lip vertex; millimetres.
 
-    mean_t max_v |p_tv - q_tv|: the words of MeshTalk (Richard et al., ICCV 2021), "maximal L2 error of all lip vertices".
+    mean_t max_v |p_tv - q_tv|: in MeshTalk's words (Richard et al., ICCV 2021) "maximal L2 error of all lip vertices".
     """
     return float(vertex_distances(truth[:, lips], prediction[:, lips]).max(axis=1).mean() * mm)
 

@@ -1,4 +1,4 @@
-"""What stands out in an evaluation, in words: which fault the numbers speak of, and where to look. Pure Python."""
+"""The findings of an evaluation in words: which fault the numbers point to, and where to look. Pure Python."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ FOLLOWS = 0.5  # a mouth that correlates so well is right, whatever the rest of 
 
 
 def findings(run: Pooled, mean_pose: Pooled, fps: float) -> list[str]:
-    """What is wrong with a run, given its and the mean pose's values over all shots; empty when nothing stands out.
+    """Findings about a run, from its and the mean pose's values over all shots; empty when nothing stands out.
 
-    Thresholds are this module's constants; every line names the numbers that it rests on.
+    Thresholds are this module's constants; every line names the numbers it is based on.
     """
     found = []
     lip, still_lip = _of(run, "lip_vertex_error_mm"), _of(mean_pose, "lip_vertex_error_mm")
     if lip is not None and still_lip is not None and lip >= still_lip:
         found.append(
             f"Lips: no better than a still face (lip vertex error {lip:.2g} mm, mean pose {still_lip:.2g} mm). "
-            "The model has not learned speech, or the face is another's, or sound and face do not belong together."
+            "The model has not learned speech, or it is another person's face, or sound and face do not match."
         )
     correlation = _of(run, "mouth_opening_correlation")
     face, still_face = _of(run, "mean_vertex_error_mm"), _of(mean_pose, "mean_vertex_error_mm")
     if None not in (correlation, face, still_face) and correlation > FOLLOWS and face > still_face:  # type: ignore[operator]
         found.append(
-            f"Face: all of it is {face:.2g} mm off on average, more than the mean pose ({still_face:.2g} mm), while the mouth "
+            f"Face: it is {face:.2g} mm off on average, more than the mean pose ({still_face:.2g} mm), while the mouth "
             f"follows (correlation {correlation:.2g}). It is another person's face, or another neutral pose."
         )
     lag = _of(run, "lag_behind_truth_ms")
     at_the_edge = 1000 * REACH_S - 500 / fps  # a lag that was not found, but where the search ended
     if lag is not None and LATE_FRAMES <= abs(lag) * fps / 1000 and abs(lag) < at_the_edge:
         found.append(
-            f"Timing: the mouth is {abs(lag):.0f} ms ({abs(lag) * fps / 1000:.1f} frames) {'late' if lag > 0 else 'early'}. "
-            "Look at the offset of the sound in CLIPS and at the frame rate of the caches."
+            f"Timing: the mouth is {abs(lag):.0f} ms ({abs(lag) * fps / 1000:.1f} frames) "
+            f"{'late' if lag > 0 else 'early'}. Check the sound's offset in CLIPS and the frame rate of the caches."
         )
     jerk = _of(run, "lip_jerk_ratio")
     if jerk is not None and jerk < SMOOTH:
         found.append(
-            f"Motion: too smooth (lip jerk {jerk:.2g} of the truth's). Fast sounds get lost; train longer or smooth less."
+            f"Motion: too smooth (lip jerk {jerk:.2g} of the truth's). Fast sounds are lost: train longer, smooth less."
         )
     if jerk is not None and jerk > ROUGH:
         found.append(
@@ -58,14 +58,14 @@ def findings(run: Pooled, mean_pose: Pooled, fps: float) -> list[str]:
         if gap is not None and still_gap and gap > OPEN_SHARE * still_gap:
             found.append(
                 f"Closures: lips stay {gap:.2g} mm apart {where} (mean pose {still_gap:.2g} mm). "
-                "Raise LOSS_LIP_DIST_ALPHA, and see that the lip vertex list lies on the very edge."
+                "Raise LOSS_LIP_DIST_ALPHA, and check that the lip vertex list lies exactly on the lips' edge."
             )
             break
     missing, all_motion = _of(run, "upper_face_dynamics_deviation"), _of(mean_pose, "upper_face_dynamics_deviation")
     if missing is not None and all_motion and missing > STILL_SHARE * all_motion:
         found.append(
-            f"Upper face: {100 * missing / all_motion:.0f} % of its motion is missing. Speech tells little about brows and "
-            "blinks: the runtime adds blinks, and emotions of their own bring more."
+            f"Upper face: {100 * missing / all_motion:.0f} % of its motion is missing. Speech says little about brows "
+            "and blinks: the runtime adds blinks, and training with separate emotions adds more."
         )
     return found
 

@@ -20,7 +20,7 @@ from audio2face.types import Shot
 
 @dataclass(frozen=True)
 class NewShots:
-    """An actor's shots in the folder, as clips: whole shots, without offset. `files` is the data set with its sound and skin."""
+    """An actor's shots in the folder as whole clips without offset. `files`: the data set with their sound and skin."""
 
     files: DatasetFiles
     shots: dict[str, Shot]
@@ -28,7 +28,7 @@ class NewShots:
 
 
 def files_in(folder: Path, files: DatasetFiles) -> DatasetFiles | None:
-    """The data set of an actor with the sound and the skin caches of `folder`, or of a folder of the actor's name in it."""
+    """An actor's data set with the sound and skin caches of `folder`, or of its subfolder named after the actor."""
     for home in (folder / files.actor, folder):
         audio, skin = home / PLACES["AUDIO_ROOT"], home / PLACES["SKIN_CACHE_ROOT"]
         if audio.is_dir() and skin.is_dir():
@@ -41,7 +41,7 @@ def read_new_shots(
 ) -> dict[str, NewShots]:
     """The new shots of each actor that has some. Several actors need a folder each, of their names, inside `folder`.
 
-    Emotions are those of the data set's rules: SHOT_EMOTION_MAP or a shot's name. Raises UserError with all that is wrong.
+    Emotions follow the data set's rules: SHOT_EMOTION_MAP or a shot's name. Raises UserError with everything wrong.
     """
     found: dict[str, NewShots] = {}
     problems: list[str] = []
@@ -70,12 +70,13 @@ def _read(files: DatasetFiles, dataset: Section, run: PreprocRun, problems: list
     emotions, untold = shot_emotions(actor, list(caches), dataset.SHOT_EMOTION_NAMES, mapping)
     problems += faults + contradictions + untold
     problems += [
-        f"--data: shot {c.shot}: {external_path(c.path)} has {c.num_vertices} vertices, preprocessing run {run.name} {vertices}"
+        f"--data: shot {c.shot}: {external_path(c.path)} has {c.num_vertices} vertices, but preprocessing run "
+        f"{run.name} has {vertices}"
         for c in caches.values()
         if c.num_vertices != vertices
     ]
     shots = {c.shot: Shot(actor, c.shot, c.num_frames, fps, emotions[c.shot]) for c in caches.values()}
     rows: list[Any] = list(clip_rows(list(shots.values()), files, dataset.SHOT_LANGUAGE_MAP))
     if shots and not rows:
-        problems.append(f"--data {external_path(files.audio_root or '')}: has no <shot>.wav for any of the shots")
+        problems.append(f"--data {external_path(files.audio_root or '')} has no <shot>.wav for any of the shots")
     return NewShots(files, shots, rows)

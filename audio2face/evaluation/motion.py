@@ -55,8 +55,8 @@ def diversity_mm(samples: np.ndarray, mm: float) -> float:
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     """Fréchet distance of the normal distributions fitted to rows a (n, K) and b (m, K); unit of the values squared.
 
-    |mean_a - mean_b|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2) with covariances A and B (Dowson & Landau 1982; with features
-    of a network known as FID). Needs clearly more rows than columns. NaN below 2 rows.
+    |mean_a - mean_b|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2) with covariances A and B (Dowson & Landau 1982; on network
+    features known as FID). Needs clearly more rows than columns. NaN below 2 rows.
     """
     if min(len(a), len(b)) < 2:
         return float("nan")

@@ -48,7 +48,7 @@ def lip_closure_error_mm(truth: np.ndarray, prediction: np.ndarray, frames: np.n
 
 
 def closed_frames(opening: np.ndarray, share: float = CLOSED_SHARE) -> np.ndarray:
-    """Frames (n,) in which a mouth comes to a close: local minima in the lowest `share` of the range of an opening (T,).
+    """Frames (n,) in which a mouth closes: local minima in the lowest `share` of the range of an opening (T,).
 
     The range is that from the 1st to the 99th percentile. Nothing is returned for a mouth that does not move.
     """
@@ -64,9 +64,9 @@ def closed_frames(opening: np.ndarray, share: float = CLOSED_SHARE) -> np.ndarra
 def spoken_closures(opening: np.ndarray, spans_s: Sequence[tuple[float, float]], fps: float) -> np.ndarray:
     """Frames (n,) in which a mouth of opening (T,) is closed for m, b and p, spoken during `spans_s` (start, end).
 
-    Of each sound the frame with the smallest opening, since boundaries of phonemes are only known to a frame or two; frame
-    i is at (i + 0.5) / fps. Left out are sounds outside of the T frames, and those in which the mouth does not come into the
-    lowest SPOKEN_SHARE of its range: they were misheard, or spoken without closing.
+    Of each sound the frame with the smallest opening, since phoneme boundaries are only known to a frame or two; frame
+    i is at (i + 0.5) / fps. Left out are sounds outside the T frames, and those in which the mouth does not reach the
+    lowest SPOKEN_SHARE of its range: they were misrecognised, or spoken without closing.
     """
     low, high = np.percentile(opening, [1, 99])
     found = []

@@ -29,7 +29,7 @@ Spans = list[tuple[float, float]]
 
 @dataclass
 class Bilabials:
-    """Seconds (start, end) in a clip's sound at which m, b and p are spoken; None where nobody knows.
+    """Seconds (start, end) in a clip's sound at which m, b and p are spoken; None where unknown.
 
     `folders` are PHONEME_ROOT by actor. `listen(samples)` recognises (start, end) in (N,) samples at 16 kHz.
     """
@@ -41,7 +41,7 @@ class Bilabials:
 
     @classmethod
     def from_config(cls, dataset: Section) -> Bilabials:
-        """What config_dataset names, and the recogniser of the extra `speech`. Raises UserError for a missing folder."""
+        """Folders from config_dataset and the recogniser of the extra `speech`. UserError for a missing folder."""
         folders = {actor: local_path(path) for actor, path in dataset.PHONEME_ROOT.items()}
         missing = [f"PHONEME_ROOT of {a}: no folder {external_path(p)}" for a, p in folders.items() if not p.is_dir()]
         if missing:
@@ -70,10 +70,10 @@ class Bilabials:
         return self.listen(load_waveform(clip.audio, "w2v").samples)
 
     def source(self) -> str:
-        """Where the times came from, for the report."""
+        """The sources of the phoneme times, for the report."""
         parts = [f"PHONEME_ROOT ({self.given})"] if self.given else []
         parts += [f"the recogniser hama ({self.heard})"] if self.heard else []
-        return "m, b and p: times from " + " and ".join(parts) if parts else "m, b and p: times not known"
+        return "m, b and p: times from " + " and ".join(parts) if parts else "m, b and p: times unknown"
 
 
 def _recogniser() -> Callable[[np.ndarray], Spans]:

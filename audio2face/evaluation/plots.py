@@ -1,4 +1,4 @@
-"""Pictures of an evaluation as inline SVG: dots for every shot, curves over time."""
+"""Plots of an evaluation as inline SVG: dots for every shot, curves over time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_POINTS = 1200
 
 
 def shot_dots(values: Mapping[str, Mapping[str, float]], styles: Mapping[str, str], unit: str) -> str:
-    """One line for each shot with a dot for every system: values {shot: {system: value}}, styles {system: CSS class}."""
+    """A line for each shot, a dot for every system: values {shot: {system: value}}, styles {system: CSS class}."""
     reach = max((v for row in values.values() for v in row.values()), default=1.0) * 1.05 or 1.0
     height = TOP + ROW * len(values) + BOTTOM
     scale = (WIDTH - NAME_WIDTH - RIGHT) / reach
@@ -28,9 +28,8 @@ def shot_dots(values: Mapping[str, Mapping[str, float]], styles: Mapping[str, st
         parts.append(_text(NAME_WIDTH - 8, y + 4, shot, "end"))
         for system, value in row.items():
             title = f"<title>{escape(shot)}, {escape(system)}: {value:.3g} {escape(unit)}</title>"
-            parts.append(
-                f'<circle class="{styles[system]}" cx="{NAME_WIDTH + value * scale:.1f}" cy="{y:.1f}" r="4.5">{title}</circle>'
-            )
+            x = NAME_WIDTH + value * scale
+            parts.append(f'<circle class="{styles[system]}" cx="{x:.1f}" cy="{y:.1f}" r="4.5">{title}</circle>')
     return _svg(parts, height)
 
 

@@ -1,4 +1,4 @@
-"""An evaluation as numbers for programs (JSON) and as a page for people (one HTML file, nothing loaded from elsewhere)."""
+"""An evaluation as numbers for programs (JSON) and as a page for people (one self-contained HTML file)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Pooled = dict[str, dict[str, float | None]]
 
 @dataclass(frozen=True)
 class Film:
-    """A film and a picture to show before it plays, as addresses: `data:` or a path beside the page."""
+    """A video and its poster image, as addresses: `data:` or a path beside the page."""
 
     source: str
     poster: str
@@ -69,7 +69,7 @@ class System:
 class Evaluation:
     """Runs first, then baselines and the truth. `emotion` is what all shots were animated in; None: each in its own.
 
-    `trained` are the (actor, shot) that a run has learnt from; `folder` holds the shots when the data set does not.
+    `trained` are the (actor, shot) that a run was trained on; `folder` holds the shots when the data set does not.
     """
 
     config_name: str
@@ -87,7 +87,7 @@ class Evaluation:
 
     @cached_property
     def findings(self) -> dict[str, list[str]]:
-        """What stands out in each run, in words; nothing without the mean pose to compare with."""
+        """Findings about each run, in words; none without the mean pose to compare with."""
         still = next((s.all for s in self.systems if s.name == MEAN_POSE), None)
         return {run.name: findings(run.all, still, run.scores[0].fps) if still else [] for run in self.runs}
 
@@ -115,7 +115,7 @@ def worst_shots(evaluation: Evaluation, count: int) -> list[tuple[str, str]]:
 
 
 def json_report(evaluation: Evaluation) -> dict[str, Any]:
-    """Everything that was measured, as plain numbers."""
+    """All measurements as plain numbers."""
     first = evaluation.systems[0]
     return {
         "config_name": evaluation.config_name,
@@ -153,9 +153,9 @@ def html_report(evaluation: Evaluation, films: Mapping[tuple[str, str], Film] | 
     title = f"Evaluation of {', '.join(s.name for s in evaluation.runs)}"
     body = [
         f"<h1>{escape(title)}</h1>",
-        f"<p>{_count(shots)}, {seconds:.0f} s, {escape(condition)}, through the whole inference path, without post-processing. "
-        f"{escape(_known(evaluation))} Below each number: the 95 % confidence interval over shots (bootstrap). "
-        f"It rests on {_count(shots)}: with few, the interval itself is uncertain. "
+        f"<p>{_count(shots)}, {seconds:.0f} s, {escape(condition)}, through the whole inference path, without "
+        f"post-processing. {escape(_known(evaluation))} Below each number: the 95 % confidence interval over shots "
+        f"(bootstrap), based on {_count(shots)}; with few shots, the interval itself is uncertain. "
         f"{escape('; '.join(evaluation.notes))}</p>",
         *_findings(evaluation),
         _summary_table(evaluation),
@@ -176,20 +176,20 @@ def _count(shots: Mapping[tuple[str, str], list[ShotScore]]) -> str:
 
 
 def _known(evaluation: Evaluation) -> str:
-    """Which of the shots the runs have learnt from, and where they lie."""
+    """Which of the shots the runs were trained on, and where they lie."""
     place = f" The shots are those of {evaluation.folder}." if evaluation.folder else ""
     if not evaluation.trained:
         return f"No run was trained on any of them.{place}"
     names = ", ".join(shot for _, shot in evaluation.trained)
-    return f"Trained on, so that their numbers show what was learnt by heart: {names}.{place}"
+    return f"Trained on, so their numbers only show what was memorised: {names}.{place}"
 
 
 def _findings(evaluation: Evaluation) -> list[str]:
-    parts = ["<h2>What stands out</h2>"]
+    parts = ["<h2>Findings</h2>"]
     for name, found in evaluation.findings.items():
         title = f"<h3>{escape(name)}</h3>" if len(evaluation.runs) > 1 else ""
         lines = "".join(f"<li>{escape(line)}</li>" for line in found)
-        parts.append(title + (f"<ul>{lines}</ul>" if found else "<p>Nothing: see the numbers.</p>"))
+        parts.append(title + (f"<ul>{lines}</ul>" if found else "<p>None; see the numbers.</p>"))
     return parts
 
 
@@ -268,10 +268,10 @@ def _per_shot(evaluation: Evaluation, styles: dict[str, str]) -> list[str]:
     for actor, shot in ordered:
         first = evaluation.runs[0].by_shot[actor, shot][0]
         cells = "".join(f"<td>{_number(first.values.get(k))} {METRICS[k].unit}</td>" for k in keys)
-        lines.append(
-            f"<tr><td>{escape(shot)}<small>{escape(actor)}, {escape(first.emotion)}, {first.seconds:.1f} s</small></td>{cells}</tr>"
-        )
-    table = f'<div class="wide"><table><tr><th class="run">{escape(evaluation.runs[0].name)}</th>{head}</tr>{"".join(lines)}</table></div>'
+        about = f"{escape(actor)}, {escape(first.emotion)}, {first.seconds:.1f} s"
+        lines.append(f"<tr><td>{escape(shot)}<small>{about}</small></td>{cells}</tr>")
+    head = f'<tr><th class="run">{escape(evaluation.runs[0].name)}</th>{head}</tr>'
+    table = f'<div class="wide"><table>{head}{"".join(lines)}</table></div>'
     label = f"<p>{escape(METRICS[key].label)}, worst shots first: {legend}</p>"
     return ["<h2>Shot by shot</h2>", label, shot_dots(dots, styles, METRICS[key].unit), table]
 

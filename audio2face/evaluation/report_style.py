@@ -1,4 +1,4 @@
-"""How the page of an evaluation looks: CSS, in light and dark."""
+"""CSS of the evaluation page, light and dark."""
 
 NUM_COLOURS = 6
 STYLE = (

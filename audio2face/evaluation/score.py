@@ -19,7 +19,7 @@ FRECHET_DIMENSIONS = 16
 
 @dataclass(frozen=True)
 class Metric:
-    """What a number is. `best` is the value of a perfect animation, None where the truth's own value is the aim."""
+    """A metric. `best` is the value of a perfect animation, None where the truth's own value is the aim."""
 
     label: str
     unit: str
@@ -55,7 +55,7 @@ METRICS = {
 
 @dataclass(frozen=True)
 class Face:
-    """What the metrics know of an actor. Lists are None where the data set has none; `mm` is millimetres per data unit."""
+    """Actor data for the metrics. Lists are None where the data set has none; `mm` is millimetres per data unit."""
 
     neutral: np.ndarray  # (V, 3)
     mm: float
@@ -109,9 +109,9 @@ def score_shot(
     energy: np.ndarray | None,
     bilabials_s: Sequence[tuple[float, float]] | None = None,
 ) -> ShotScore:
-    """Every metric of frames (T, V, 3) against the true ones; `name` is (shot, actor, emotion), `energy` (T,) the sound's.
+    """Every metric of frames (T, V, 3) against the true ones; `name`: (shot, actor, emotion); `energy` (T,): sound's.
 
-    `bilabials_s` tells when m, b and p are spoken, in seconds from the first frame's begin; None when it is not known.
+    `bilabials_s`: when m, b and p are spoken, in seconds from the start of the first frame; None when unknown.
     """
     count = len(truth)
     if prediction.shape != truth.shape:
@@ -188,8 +188,8 @@ def _mouth(
 def pool(scores: Sequence[ShotScore], seed: int = 0, resamples: int = RESAMPLES) -> dict[str, dict[str, float | None]]:
     """Every metric over several shots: {metric: {"value", "low", "high"}}, with a 95 % confidence interval.
 
-    Means are over all frames together, ratios are of sums, the correlation is that of all frames in one row. The interval
-    is from drawing whole shots anew, with replacement (Efron 1979, percentiles); None for a single shot and for
+    Means are over all frames together, ratios are of sums, the correlation is that of all frames in one row. The
+    interval is from resampling whole shots with replacement (Efron 1979, percentiles); None for a single shot and for
     distances between distributions, which are measured for each actor alone and averaged by frames.
     """
     found: dict[str, dict[str, float | None]] = {}

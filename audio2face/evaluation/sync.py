@@ -1,4 +1,4 @@
-"""Whether face and sound go together in time. Pure NumPy."""
+"""Synchrony of face and sound. Pure NumPy."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def lag_ms(reference: np.ndarray, signal: np.ndarray, fps: float) -> float:
 def beat_alignment(audio_beats_s: np.ndarray, motion_beats_s: np.ndarray, sigma_s: float = BEAT_SIGMA_S) -> float:
     """How close every beat of the motion is to one of the sound, 0 to 1; NaN when either has none.
 
-    mean over motion beats m of exp(-min_a (m - a)^2 / (2 sigma^2)), as in AI Choreographer (Li et al., ICCV 2021), whose
-    sigma is 3 frames at 60 a second.
+    mean over motion beats m of exp(-min_a (m - a)^2 / (2 sigma^2)), as in AI Choreographer (Li et al., ICCV 2021),
+    whose sigma is 3 frames at 60 a second.
     """
     if not len(audio_beats_s) or not len(motion_beats_s):
         return float("nan")

@@ -1,4 +1,4 @@
-"""A clip as a film: truth, prediction, and where they differ."""
+"""A clip as a video: truth, prediction, and the error in colours."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ def write_clip_video(
     sound: tuple[np.ndarray, int],
     lips: np.ndarray | None = None,
 ) -> Film:
-    """Film frames (T, V, 3) beside each other with the error in colours; returns what the report needs to show it.
+    """Video of frames (T, V, 3) beside each other with the error in colours; returns what the report needs to show it.
 
-    The still picture is the worst moment, of the vertices `lips` (n,) where they are given. Raises UserError without the extra `video`.
+    The poster is the worst moment, of the vertices `lips` (n,) where they are given. Raises UserError without the extra
+    `video`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     camera = auto_camera(truth[0][np.unique(triangles)], SIZE)

@@ -34,7 +34,7 @@ def docker(*argv: str) -> subprocess.CompletedProcess[str]:
 def image() -> str:
     """The image to test, built on A2F_TEST_BASE_IMAGE when that is set."""
     if shutil.which("docker") is None or docker("info").returncode != 0:
-        pytest.skip("no Docker engine answers")
+        pytest.skip("no Docker engine responds")
     base = os.environ.get("A2F_TEST_BASE_IMAGE")
     if base:
         name = f"{IMAGE}:test"

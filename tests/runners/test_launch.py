@@ -151,7 +151,7 @@ def test_options_of_every_kind_reach_the_evaluation(machine: Machine) -> None:
     assert result.returncode == 0, result.stderr
     assert machine.recorded()[-5:] == ["--shots", "a1,b*", "c d", "--data", "/input/0/other"]
     result = machine.run("run_evaluate.py", "my-project", "latest", "--shots", "a,,b")
-    assert result.returncode == 2 and "'a,,b' are not names of shots" in result.stderr
+    assert result.returncode == 2 and "'a,,b' are not shot names" in result.stderr
     for count in ("many", "-1"):
         result = machine.run("run_evaluate.py", "my-project", "latest", "--videos", count)
         assert result.returncode == 2 and f"'{count}' is not a whole number, 0 or more" in result.stderr
@@ -161,16 +161,16 @@ def test_options_of_every_kind_reach_the_evaluation(machine: Machine) -> None:
     ("change", "expected"),
     [
         ({"A2F_DATASETS_ROOT": None}, "cp .env.example .env"),
-        ({"A2F_DATASETS_ROOT": "/no/such"}, "/no/such is not a folder: correct it in .env, or mkdir -p"),
+        ({"A2F_DATASETS_ROOT": "/no/such"}, "/no/such is not a folder: fix it in .env, or mkdir -p"),
         ({"A2F_WORKSPACE_ROOT": None}, "A2F_WORKSPACE_ROOT is not set"),
-        ({"A2F_WORKSPACE_ROOT": "/proc/no"}, "A2F_WORKSPACE_ROOT=/proc/no cannot be made"),
+        ({"A2F_WORKSPACE_ROOT": "/proc/no"}, "A2F_WORKSPACE_ROOT=/proc/no cannot be created"),
         ({"A2F_CONFIGS_ROOT": "/no/such"}, "A2F_CONFIGS_ROOT=/no/such is not a folder"),
         ({"A2F_RUNTIME": "podman"}, "A2F_RUNTIME=podman: set it to docker or local"),
         ({"PATH": "/nowhere"}, "Docker is not installed"),
         ({"FAKE_ENGINE_ERROR": "Cannot connect to the Docker daemon"}, "sudo systemctl start docker"),
         ({"FAKE_ENGINE_ERROR": "permission denied on the socket"}, "sudo usermod -aG docker"),
-        ({"FAKE_INFO": '{"ServerErrors": ["nobody home"]}'}, "no Docker engine answers (nobody home)"),
-        ({"FAKE_NO_IMAGE": "1"}, "there is no image audio2face-framework-env yet: ./docker/build_docker.sh"),
+        ({"FAKE_INFO": '{"ServerErrors": ["nobody home"]}'}, "no Docker engine responds (nobody home)"),
+        ({"FAKE_NO_IMAGE": "1"}, "image audio2face-framework-env does not exist yet: ./docker/build_docker.sh"),
     ],
 )
 def test_what_is_missing_is_said_in_one_line(machine: Machine, change: dict[str, str | None], expected: str) -> None:
@@ -327,7 +327,7 @@ def test_failures_have_their_own_exit_status(local: Machine) -> None:
     full = local.run("run_preproc.py", "my-project", "full")
     assert full.returncode == 2 and full.stderr.startswith("error: /workspace/x: No space left on device")
     fault = local.run("run_preproc.py", "my-project", "broken")
-    assert fault.returncode == 1 and "KeyError" in fault.stderr and "fault of the framework" in fault.stderr
+    assert fault.returncode == 1 and "KeyError" in fault.stderr and "bug in the framework" in fault.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

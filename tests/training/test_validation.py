@@ -290,7 +290,7 @@ def test_shots_that_are_named_are_measured_and_told_where_they_were_trained_on(t
     report, page = report_of(root, run=run, shots=["a1_neutral", "a3*"])
     assert {shot["shot"] for shot in report["shots"]} == {"a1_neutral", "a3_joy"}
     assert report["trained_on"] == [[ACTOR, "a1_neutral"]] and report["data"] is None
-    assert "learnt by heart: a1_neutral." in page and "No run was trained" not in page
+    assert "memorised: a1_neutral." in page and "No run was trained" not in page
     assert errors_of(report)["a3_joy"] == errors_of(held)["a3_joy"]
     with pytest.raises(UserError, match="^--shots: no shot is called 'a1_neutrall' .did you mean 'a1_neutral'"):
         evaluate.run("tiny", run, shots=["a1_neutrall"])

@@ -1,4 +1,4 @@
-"""Diffusion training on a made-up actor, on coefficients or on vertices, with a frozen or trained encoder of base size."""
+"""Diffusion training on a made-up actor, on coefficients or vertices, with a frozen or trained base-sized encoder."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def make_method(
 
 
 def keep_features(method: DiffusionMethod, takes: int) -> None:
-    """Cache what the frozen encoder hears."""
+    """Cache the frozen encoder's features."""
 
     def hear(sound: Tensor, num_frames: int, take: int) -> Tensor:
         with torch.no_grad():
@@ -129,8 +129,9 @@ def keep_features(method: DiffusionMethod, takes: int) -> None:
 class PlainDiffusion:
     """The vertex-space network trained the plain way, one clip at a time.
 
-    The frozen encoder hears every segment anew, whole; noise is drawn on every vertex; the predicted mesh is projected
-    on the basis and rebuilt from it to read a few lip distances; the motion of the upper face is read from all vertices.
+    The frozen encoder runs on every whole segment in each step; noise is drawn on every vertex; the predicted mesh is
+    projected on the basis and rebuilt from it to read a few lip distances; the motion of the upper face is read from
+    all vertices.
     """
 
     def __init__(self, method: DiffusionMethod, actor: MadeUp):

@@ -1,4 +1,4 @@
-"""Seconds by stage, peak memory and what machine it was."""
+"""Seconds by stage, peak memory and a description of the machine."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class Stages:
 
 
 class Memory:
-    """The process' largest memory within a `with` block, in GB, looked up every 20 ms.
+    """The process's peak memory within a `with` block, in GB, sampled every 20 ms.
 
-    `resident` counts pages of mapped files that happen to be in memory, `own` only what no file stands behind. Both are 0
-    where the system does not tell.
+    `resident` counts pages of mapped files that happen to be in memory, `own` only memory not backed by a file. Both
+    are 0 where the system does not report them.
     """
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class Memory:
 
 
 def memory_gb() -> tuple[float, float]:
-    """Resident memory of this process and the part of it that no file stands behind, in GB; zeros where unknown."""
+    """Resident memory of this process and the part not backed by a file, in GB; zeros where unknown."""
     if not STATUS.is_file():
         return 0.0, 0.0
     fields = dict(line.split(":", 1) for line in STATUS.read_text().splitlines() if ":" in line)

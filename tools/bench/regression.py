@@ -76,8 +76,8 @@ class PlainRegression:
     """The same network trained the plain way.
 
     Every item is cut from the sound when its turn comes, at a shift of its own; its autocorrelation is summed window by
-    window in NumPy; the frozen encoder hears every window anew; vertices are made from the coefficients of prediction
-    and target to measure a few lip distances; running averages are read back as Python numbers.
+    window in NumPy; the frozen encoder runs on every window again; vertices are made from the coefficients of
+    prediction and target to measure a few lip distances; running averages are read back as Python numbers.
     """
 
     def __init__(self, method: RegressionMethod, actor: MadeUp, folder: Path):

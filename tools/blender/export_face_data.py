@@ -6,12 +6,13 @@ In Blender's text editor: fill in SETTINGS and run. Without opening Blender:
         --jaw Rig/jaw --eyes Rig/eye.R Rig/eye.L --head Rig/head --audio
     blender -b anna.blend -P export_face_data.py -- --out /data/anna --face Head --markers --audio
 
-Bones are named Armature/bone; empties and other objects by their name. --jaw takes one bone or object, or five (points of
-the lower teeth). --markers makes a shot of every timeline marker, up to the next one; one called "end…" begins none.
-Vertex groups become lists: lip_dist_upper, lip_dist_lower, lip_size_upper_top, lip_size_upper_bottom, lip_size_lower_top,
-lip_size_lower_bottom, eye_dist_upper, eye_dist_lower, prune_mask, and tongue_rigid on the tongue; pairs go from the
-face's left to its right. Shape keys become blendshapes; eye_close and lip_open (or ARKit's keys) the pose deltas. Lengths
-become centimetres, y up, z forward. Needs nothing but Blender. Run it again for other shots: files of all shots grow.
+Bones are named Armature/bone; empties and other objects by their name. --jaw takes one bone or object, or five (points
+of the lower teeth). --markers makes a shot of every timeline marker, up to the next one; one called "end…" starts none.
+Vertex groups become lists: lip_dist_upper, lip_dist_lower, lip_size_upper_top, lip_size_upper_bottom,
+lip_size_lower_top, lip_size_lower_bottom, eye_dist_upper, eye_dist_lower, prune_mask, and tongue_rigid on the tongue;
+pairs go from the face's left to its right. Shape keys become blendshapes; eye_close and lip_open (or ARKit's keys) the
+pose deltas. Lengths become centimetres, y up, z forward. Needs nothing but Blender. Run it again for other shots: they
+are added to the files that hold all shots.
 """
 
 import argparse
@@ -45,7 +46,7 @@ LISTS = {
 
 
 class Mistake(Exception):
-    """What the user has to change, in plain words."""
+    """A user's mistake: the message says what to change."""
 
 
 def main():
@@ -102,10 +103,10 @@ def shots(args, scene):
         if not marker.name.lower().startswith("end") and marker.frame <= end:
             found.append((checked(marker.name), marker.frame, end))
     if not found:
-        raise Mistake("--markers: the timeline has no markers that begin a shot")
+        raise Mistake("--markers: the timeline has no markers that start a shot")
     names = [name for name, _, _ in found]
     if len(set(names)) < len(names):
-        raise Mistake(f"--markers: two markers have one name ({', '.join(sorted(names))})")
+        raise Mistake(f"--markers: two markers have the same name ({', '.join(sorted(names))})")
     return found
 
 
@@ -312,7 +313,7 @@ def write_lists(args, face, rest):
 def write_shot(args, space, face, tongue, name, first, last, fps):
     scene = bpy.context.scene
     if last < first:
-        raise Mistake(f"shot {name}: frames {first} to {last} are none")
+        raise Mistake(f"shot {name}: frames {first} to {last} are an empty range")
     rest_jaw = jaw_points(args, space, rest=True) if args.jaw else None
     rest_eyes = [rest_matrix(eye, space.first) for eye in args.eyes] if args.eyes else None
     skin, flesh, jaw, eyes = [], [], [], []

@@ -4,9 +4,9 @@
     blender -b -P export_fbx.py -- hello.glb /somewhere/hello.fbx --unit m
     python export_fbx.py hello_blendshapes.glb        # a Python with the package bpy
 
-Shape keys become blend shapes with the same names, and their weights a key in every frame, at the frame rate of the glTF
-file; frame 0 is the beginning of the sound. Lengths are centimetres (--unit m: metres), y is up, the face looks along z,
-and objects are neither turned nor scaled. FBX holds no sound.
+Shape keys become blend shapes with the same names, their weights keyed in every frame, at the frame rate of the glTF
+file; frame 0 is the start of the sound. Lengths are centimetres (--unit m: metres), y is up, the face looks along z,
+and objects are neither rotated nor scaled. FBX holds no sound.
 """
 
 import argparse
@@ -23,7 +23,7 @@ SUPPORTED = (".glb", ".gltf")
 
 
 class Mistake(Exception):
-    """What the user has to change, in plain words."""
+    """A user's mistake: the message says what to change."""
 
 
 def main():

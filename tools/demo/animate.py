@@ -37,7 +37,7 @@ LOOK_DEG = 22.0  # gaze at which a look shape reaches 1
 
 @dataclass(frozen=True)
 class Motion:
-    """A shot's motion: ARKit weights (T, 52), tongue weights (T, 16), eye rotations (T, 2, 2) degrees, (right, left)."""
+    """A shot's motion: ARKit weights (T, 52), tongue weights (T, 16), eye rotations (T, 2, 2) degrees, right first."""
 
     skin: np.ndarray
     tongue: np.ndarray

@@ -66,7 +66,7 @@ def pose_skin(face: Face, weights: np.ndarray) -> np.ndarray:
 
 
 def _slide_lids(skin: np.ndarray, lids: np.ndarray, centre: np.ndarray, neutral: np.ndarray) -> None:
-    """Push lid vertices of `skin` (in place; it is pose_skin's own) out of the eye: the inner rings to where they rest."""
+    """Push lid vertices of `skin` (in place; owned by pose_skin) out of the eye: the inner rings to where they rest."""
     away = skin[:, lids] - centre
     radius = np.sqrt((away**2).sum(axis=-1, keepdims=True))
     rest = np.sqrt(((neutral[lids] - centre) ** 2).sum(axis=-1, keepdims=True))

@@ -1,4 +1,4 @@
-"""The head as a smooth solid: a signed distance blended from simple bodies, and rays onto it. Centimetres, y up, z forward."""
+"""The head as a smooth solid: signed distance of blended primitives, and ray casting. Centimetres, y up, z forward."""
 
 from __future__ import annotations
 

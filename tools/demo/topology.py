@@ -1,4 +1,4 @@
-"""The head's mesh: rings around the mouth and the eyes, an even net elsewhere, one closed surface with three openings."""
+"""The head's mesh: rings around mouth and eyes, an even net elsewhere, one closed surface with three openings."""
 
 from __future__ import annotations
 

@@ -8,12 +8,13 @@ Put this file into a folder of PYTHONPATH (or Maya's scripts folder) and run in 
 
 or without opening Maya: mayapy export_face_data.py anna.mb --out /data/anna --face head_mesh --shot s001_joy --sound
 
-The first frame of `frames` (start, end; else the playback range), or `rest_frame`, is taken as the rest of joints; blend
-shapes are all switched off for the face at rest. `jaw` is one transform that carries the lower teeth, or five (points of
-them); `head` is the transform whose motion is taken out. Sets of vertices become lists: lip_dist_upper, lip_dist_lower,
-lip_size_upper_top, lip_size_upper_bottom, lip_size_lower_top, lip_size_lower_bottom, eye_dist_upper, eye_dist_lower,
-prune_mask, tongue_rigid; pairs go from the face's left to its right. Lengths are centimetres (Maya's own), y up. Needs
-nothing but Maya: arrays are written without NumPy. Run it again for other shots: files of all shots grow.
+The first frame of `frames` (start, end; else the playback range), or `rest_frame`, is taken as the rest of joints;
+blend shapes are all switched off for the face at rest. `jaw` is one transform that carries the lower teeth, or five
+(points of them); `head` is the transform whose motion is removed. Sets of vertices become lists: lip_dist_upper,
+lip_dist_lower, lip_size_upper_top, lip_size_upper_bottom, lip_size_lower_top, lip_size_lower_bottom, eye_dist_upper,
+eye_dist_lower, prune_mask, tongue_rigid; pairs go from the face's left to its right. Lengths are centimetres (Maya's
+own), y up. Needs nothing but Maya: arrays are written without NumPy. Run it again for other shots: they are added to
+the files that hold all shots.
 """
 
 import argparse
@@ -49,7 +50,7 @@ JAW_POINTS = ((0, -2, 6), (2.5, -1.5, 2), (-2.5, -1.5, 2), (1.5, -3, 4), (-1.5, 
 def export(
     out, face, tongue=None, shot=None, frames=None, jaw=None, eyes=None, head=None, sound=False, rest_frame=None
 ):
-    """Write one shot and the still parts below the folder `out`; returns the rate. Raises ValueError with what is wrong."""
+    """Write one shot and the still parts below folder `out`; returns the rate. Raises ValueError naming the fault."""
     import maya.cmds as cmds
 
     scene = Scene(out, head)
@@ -63,7 +64,7 @@ def export(
     if not shot or not all(unicodedata.category(c)[0] in "LMN" or c in "_-." for c in shot):
         raise ValueError(f"shot {shot!r}: use letters, digits, '_', '-' and '.' only")
     if last < first:
-        raise ValueError(f"shot {shot}: frames {first} to {last} are none")
+        raise ValueError(f"shot {shot}: frames {first} to {last} are an empty range")
     named = [face, tongue, head] + list(eyes or ()) + _names(jaw)
     missing = [name for name in named if name and not cmds.objExists(name)]
     if missing or len(_names(jaw)) not in (0, 1, 5):

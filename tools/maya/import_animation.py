@@ -4,7 +4,7 @@
     import_animation.attach("/out/hello.xml", "head_mesh")              # OUTPUT_FORMATS "maya": points of every frame
     import_animation.attach("/out/hello_tongue.xml", "tongue_mesh")
     import_animation.key("/out/hello.json", blendshape="face_shapes", jaw="lower_teeth_grp",
-                         eyes=("eye_r", "eye_l"), sound="/data/hello.wav")   # OUTPUT_FORMATS "json": a rig that can be edited
+                         eyes=("eye_r", "eye_l"), sound="/data/hello.wav")   # OUTPUT_FORMATS "json": an editable rig
 
 `key` sets a key per frame on the targets that have a weight's name, on the transform over the lower teeth (which must
 stand at the origin, unturned, above the teeth at rest) and on the eyes. The scene's rate is set to the animation's.
@@ -18,7 +18,7 @@ RATES = {15: "game", 24: "film", 25: "pal", 30: "ntsc", 48: "show", 50: "palf", 
 
 
 def attach(cache, mesh):
-    """Drive a mesh by a cache (.xml with .mc beside it); returns the cache's node. The mesh needs the data's vertex order."""
+    """Drive a mesh with the data's vertex order by a cache (.xml with .mc beside it); returns the cache's node."""
     import maya.cmds as cmds
     import maya.mel as mel
 

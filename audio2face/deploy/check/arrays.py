@@ -89,7 +89,7 @@ class Npz:
 
 
 def check_model_data(data: Npz, sizes: dict[str, int], regression: bool) -> dict[str, np.ndarray]:
-    """Rules of model_data.npz. `sizes` has what is known of skin, tongue, jaw and, for regression, the component counts.
+    """Rules of model_data.npz. `sizes`: the known sizes of skin, tongue, jaw and, for regression, the component counts.
 
     Returns the arrays that are sound, flat.
     """
@@ -119,7 +119,7 @@ def check_model_data(data: Npz, sizes: dict[str, int], regression: bool) -> dict
 
 
 def holds_positions(offsets: np.ndarray, neutral: np.ndarray) -> bool:
-    """Whether what should be offsets from `neutral` is a pose itself, of as many values: far nearer to it than to zero."""
+    """Whether `offsets` from `neutral` are really positions: of the same size, and far nearer to it than to zero."""
     if offsets.size != neutral.size or not offsets.size:
         return False
     pose, rest = offsets.astype(np.float64).ravel(), neutral.astype(np.float64).ravel()

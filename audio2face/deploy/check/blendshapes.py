@@ -96,13 +96,13 @@ def usable_name(name: bytes) -> bool:
 
 
 def _compare_neutral(npz: Npz, neutral: np.ndarray, mesh: np.ndarray) -> None:
-    """Say so when the poses start from another face than the model's: its weights would explain the difference."""
+    """Report poses that start from another face than the model's: the weights would explain the difference."""
     extent = float(np.linalg.norm(np.ptp(neutral.astype(np.float64), axis=0)))
     if extent == 0:
-        npz.wrong("neutral-height", "neutral has no extent, which the solver's scale is made of")
+        npz.wrong("neutral-height", "neutral has no extent, from which the solver takes its scale")
     elif np.abs(neutral - mesh).max() > _FAR * extent:
         npz.report.info(
-            "note", "neutral is far from the model's own neutral mesh: other units, or another face?", file=npz.file
+            "note", "neutral is far from the model's neutral mesh: other units, or another face?", file=npz.file
         )
 
 

@@ -28,9 +28,9 @@ _ONNX_START = b"\x08"  # the field of the format's version, which is written fir
 def check_model(folder: Path, geometry_only: bool = False, trusted: bool = True) -> list[Problem]:
     """Every violation found in a deployed model; empty for a sound one.
 
-    `geometry_only`: the model is not meant to give blendshape weights, so that their files may be missing. Files are
-    taken as untrusted: nothing is unpickled, and damage of any kind is a Problem. What lies outside the folder is looked
-    at only in a `trusted` one. NotADirectoryError: no such folder.
+    `geometry_only`: the model is not meant to give blendshape weights, so their files may be missing. Files are treated
+    as untrusted: nothing is unpickled, and damage of any kind is a Problem. Files outside the folder are read only for
+    a `trusted` one. NotADirectoryError: no such folder.
     """
     return inspect_model(folder, geometry_only, trusted).errors
 
@@ -54,8 +54,8 @@ def inspect_model(folder: Path, geometry_only: bool = False, trusted: bool = Tru
 def inspect_deployed(folder: Path, blendshapes: bool = False, trusted: bool = True) -> Problems:
     """inspect_model as deploying, `tools/check_model.py` and `audio2face.load_model` judge a model, all alike.
 
-    What a project may choose is an info: geometry alone, unless `blendshapes` are asked for, and a STREAMING_CFG whose windows
-    cost the first frame (rule "windows").
+    What a project may choose is an info: geometry alone, unless `blendshapes` are requested, and a STREAMING_CFG whose
+    windows lose the first frame (rule "windows").
     """
     report, found = Problems(), inspect_model(folder, geometry_only=not blendshapes, trusted=trusted)
     report.extend(replace(problem, level=INFO) if problem.rule == "windows" else problem for problem in found)
@@ -227,11 +227,11 @@ class _Check:
         elif (engine := self.open(name, "network-file")) is not None:
             self.guard(name, self.engine, engine, name)
         if not onnx.is_file():
-            self.report.info("note", "is not there: the network's tensors were not looked at", file="network.onnx")
+            self.report.info("note", "is missing: the network's tensors were not checked", file="network.onnx")
         elif self.open("network.onnx") is not None:
             fixed = network.check_onnx(onnx, "network.onnx", self.info, self.report)
         if not (self.folder / "trt_info.json").is_file():
-            self.report.info("note", "is not there: scripts that build the engine need it", file="trt_info.json")
+            self.report.info("note", "is missing: scripts that build the engine need it", file="trt_info.json")
         elif (root := self.object("trt_info.json")) is not None:
             network.check_trt_info(root, self.info, fixed)
 
@@ -242,7 +242,7 @@ class _Check:
             self.report.error("network-file", "is an ONNX file; it must be an engine built from one", file=name)
         elif start not in _ENGINE_MAGIC and start.isascii() and start.decode("ascii").isprintable():
             self.report.error(
-                "network-file", "is a text file, perhaps a pointer of git-lfs; it must be an engine", file=name
+                "network-file", "is a text file, perhaps a git-lfs pointer; it must be an engine", file=name
             )
         elif start not in _ENGINE_MAGIC:
             self.report.info("note", "does not look like a serialized TensorRT engine", file=name)

@@ -65,7 +65,7 @@ def check_onnx(path: Path, file: str, info: NetworkInfo, report: Problems) -> in
     try:
         import onnxruntime
     except ImportError:
-        report.info("note", "onnxruntime is not installed: the network was not looked at", file=file)
+        report.info("note", "onnxruntime is not installed: the network was not checked", file=file)
         return None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
@@ -230,7 +230,7 @@ def _check_formats(arguments: list[str | None], file: str, report: Problems) -> 
 
 
 def _fill(argument: str, values: dict[str, int | None], file: str, report: Problems) -> str | None:
-    """The argument with its placeholders replaced; None when that is impossible. No attribute of anything is looked up."""
+    """The argument with its placeholders replaced; None when that is impossible. No attributes are looked up."""
     try:
         parts = list(string.Formatter().parse(argument))
     except ValueError as error:

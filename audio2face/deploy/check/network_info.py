@@ -123,7 +123,7 @@ def _check_sizes(report: Problems, file: str, info: NetworkInfo) -> None:
     sizes = info.sizes()
     for part in ("skin", "tongue", "jaw"):
         if sizes.get(part, 0) % 3:
-            report.error("sizes", f"the size of {part}, {sizes[part]}, is no multiple of 3", file=file)
+            report.error("sizes", f"the size of {part}, {sizes[part]}, is not a multiple of 3", file=file)
     if sizes.get("eye", 4) != 4:
         report.error("sizes", f"there are {sizes['eye']} eye values, the runtime reads 4", file=file)
     frames, steps, output = info.frames(), info.numbers.get("num_diffusion_steps"), info.output_size()

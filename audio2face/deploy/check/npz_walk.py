@@ -190,7 +190,7 @@ def _read_member(
             "npz-sync", f"{brief(name)}: {size - needed} bytes follow the values of shape {brief(shape)}", file=file
         )
     if _crc(stream, local, needed, data) != local.crc and not local.flags & 8:
-        report.error("npz-crc", f"{brief(name)}: the data do not agree with their check sum", file=file)
+        report.error("npz-crc", f"{brief(name)}: the data do not match their checksum", file=file)
     return Member(path, dtype, shape, fortran, base + header_size, data), end
 
 
@@ -252,7 +252,7 @@ def parse_header(source: bytes, stored: bool) -> tuple[str, tuple[int, ...], boo
 
 
 def _layout_fault(text: bytes, dtype: str, fortran: bool, stored: bool) -> str | None:
-    """What the runtime would misread in a sound npy header: it looks for values at fixed places, and for a line break."""
+    """What the runtime would misread in a valid npy header: it expects values at fixed places, and a line break."""
     if stored and text.find(b"\n") != len(text) - 1:
         return "the npy header does not end with its only line break, where the runtime expects the values"
     wanted = {b"descr": (9, dtype), b"fortran_order": (16, str(fortran))}
@@ -277,11 +277,11 @@ def _check_directory(path: Path, file: str, names: list[str], headers: dict[str,
             "npz-sync", f"its directory lists {len(listed)} arrays, the runtime's walk finds {len(names)}", file=file
         )
     elif wrong:
-        report.error("npz-zip", f"what its directory says of {brief(wrong[0])} is not so", file=file)
+        report.error("npz-zip", f"its directory entry of {brief(wrong[0])} contradicts the member", file=file)
 
 
 def _agrees(archive: zipfile.ZipFile, info: zipfile.ZipInfo, headers: dict[str, _Local]) -> bool:
-    """Whether an entry of the directory tells what the member's own header tells. Raises what zipfile raises."""
+    """Whether a directory entry agrees with the member's own header. Raises what zipfile raises."""
     local = headers.get(info.filename[:-4])
     if local is None or local.flags & 8:  # has its own finding
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 RULES: dict[str, str] = {
     "file-missing": "every file that model.json names exists",
-    "file-empty": "no file is empty, or a pointer of git-lfs",
+    "file-empty": "no file is empty, or a git-lfs pointer",
     "json-syntax": "JSON is strict UTF-8: no comments, trailing commas, NaN or Infinity, one object per file",
     "json-duplicate": "no key occurs twice in one JSON object; the runtime would take the last",
     "json-key": "every key that the runtime reads is there",
@@ -18,7 +18,7 @@ RULES: dict[str, str] = {
     "identities": "a diffusion model has at least one identity",
     "sizes": "sizes are positive, geometry sizes are multiples of 3, there are 4 eye values",
     "audio": "sample rate and window length are positive, the target lies inside the window",
-    "windows": "frame 0 falls on sample 0 and no early frame is lost: left * L divides by F, padding_left > left * L / F",
+    "windows": "frame 0 is at sample 0 and no early frame is lost: left * L divides by F, padding_left > left * L / F",
     "noise-even": "the number of noise values per item, (S + 1) * F * O, is even",
     "config-range": "CONFIG values lie in the runtime's ranges",
     "source-shot": "source_shot is in the emotion data base and source_frame inside the shot",

@@ -21,7 +21,7 @@ _LARGEST_INT = 2**31 - 1
 def read_object(path: Path, file: str, report: Problems) -> dict[str, Any] | None:
     """The JSON object in `path`, or None with its problems in the report. `file` is its name in messages."""
     if path.stat().st_size > _LARGEST_FILE:
-        report.error("json-syntax", f"larger than {_LARGEST_FILE // 2**20} MB, this is no model's JSON file", file=file)
+        report.error("json-syntax", f"larger than {_LARGEST_FILE // 2**20} MB: not a model's JSON file", file=file)
         return None
     duplicates: list[str] = []
 
@@ -160,7 +160,7 @@ class Fields:
         if values is None:
             return None
         if wrong := [v for v in values if not abs(v) <= _LARGEST_INT or v != int(v)]:
-            self._wrong("json-value", key, f"holds {brief(wrong[0])}, which is no 32-bit whole number")
+            self._wrong("json-value", key, f"holds {brief(wrong[0])}, not a 32-bit whole number")
             return None
         return np.array(values, np.int64)
 

@@ -73,7 +73,7 @@ export class Track {
       else if (!response.ok) this.gone = true; // another animation has taken its place
       else this.keep(k, Number(response.headers.get("X-Frames")), await response.arrayBuffer(), around);
     } catch (error) {
-      this.problem = "the viewer was ended";
+      this.problem = "the viewer has been stopped";
     } finally {
       this.pending.delete(k);
       this.changed();

@@ -1,4 +1,4 @@
-// The page: shots, playback and display. `window.viewer` tells what is shown, for tests and the curious.
+// The page: shots, playback and display. `window.viewer` exposes what is shown, for tests and the curious.
 
 import { Clock } from "./clock.js";
 import { wireControls } from "./controls.js";
@@ -38,7 +38,7 @@ function startStage() {
     return new Stage($("canvas"), redraw);
   } catch (error) {
     $("empty").hidden = false;
-    $("empty").textContent = "This browser cannot draw in three dimensions (WebGL 2 is missing or switched off).";
+    $("empty").textContent = "This browser cannot draw in 3D (WebGL 2 is missing or disabled).";
     throw error;
   }
 }
@@ -193,7 +193,7 @@ async function loadCurves() {
     const track = tracks[side];
     if (!track || !track.info.has_curves || !track.info.finished) continue;
     if ((curves.sides[side] || {}).track === track) continue;
-    say(`finding the ${side}'s blendshape weights…`);
+    say(`solving the ${side}'s blendshape weights…`);
     const found = await getJson(`api/curves/${track.info.id}`).catch((error) => say(error.message, true));
     if (found) say("");
     if (found && track === tracks[side]) curves.set(side, found, track);
@@ -202,7 +202,7 @@ async function loadCurves() {
 }
 
 async function addSound(file, name) {
-  if (!live.ready) return say("there is no model to animate a sound with", true);
+  if (!live.ready) return say("no model is loaded to animate a sound with", true);
   say(`reading ${name}…`);
   try {
     const added = await postJson("api/sounds", await soundBytes(file), name);
@@ -320,7 +320,7 @@ function count(shown) {
   times.push(now);
   while (times.length > SLOW_COUNT && times[0] < now - 1000) times.shift();
   const track = tracks[stage.shown[0]];
-  if (track) $("stats").textContent = `frame ${Math.round(track.place(clock.time))} of ${track.info.num_frames}${clock.running && times.length > SLOW_COUNT ? ` · ${times.length} pictures a second` : ""}`;
+  if (track) $("stats").textContent = `frame ${Math.round(track.place(clock.time))} of ${track.info.num_frames}${clock.running && times.length > SLOW_COUNT ? ` · ${times.length} fps` : ""}`;
 }
 
 // ---- controls
@@ -356,7 +356,7 @@ function look(view) {
 
 function play() {
   if (clock.running) clock.pause();
-  else clock.play().catch((error) => say(`the sound does not play: ${error.message}`, true));
+  else clock.play().catch((error) => say(`cannot play the sound: ${error.message}`, true));
 }
 
 function showCurves() {

@@ -11,7 +11,7 @@ export class LivePanel {
     Object.assign(this, { show, fail });
     this.about = null;
     this.weights = {};
-    this.wish = 0; // the newest request; answers to older ones are dropped
+    this.request = 0; // number of the newest request; answers to older ones are dropped
     this.shot = null;
     this.computing = false;
     $("rerun").onclick = () => this.run();
@@ -27,13 +27,13 @@ export class LivePanel {
     $("model").hidden = false;
     for (;;) {
       this.about = about;
-      $("model-state").textContent = { loading: "Loading the model…", ready: "", failed: `The model cannot be loaded: ${about.error}` }[about.state];
+      $("model-state").textContent = { loading: "Loading the model…", ready: "", failed: `Cannot load the model: ${about.error}` }[about.state];
       if (about.state !== "loading") break;
       await new Promise((done) => setTimeout(done, 300));
       about = await getJson("api/model");
     }
     if (!this.ready) return;
-    $("model-state").textContent = "Move a slider: the shot is animated again.";
+    $("model-state").textContent = "Move a slider to animate the shot again.";
     $("rerun").hidden = $("calm").hidden = $("post-row").hidden = false;
     const choice = $("model-actor");
     choice.replaceChildren(...about.actors.map((name) => new Option(name, name)));
@@ -73,7 +73,7 @@ export class LivePanel {
   // Goes to another shot; with `start` its emotion is taken over. Nothing runs yet.
   to(shot) {
     clearTimeout(this.timer);
-    this.wish++;
+    this.request++;
     this.shot = shot;
     this.progress(null);
     $("model-time").textContent = "";
@@ -84,13 +84,13 @@ export class LivePanel {
 
   async run() {
     if (!this.ready || !this.shot || !this.shot.sound) return;
-    const wish = ++this.wish, asked = performance.now();
+    const request = ++this.request, asked = performance.now();
     const actor = $("model-actor").value || this.about.actors[0];
     this.progress(0);
     try {
       let info = await postJson("api/animate", JSON.stringify({ shot: this.shot.id, emotion: this.weights, actor, postprocess: $("post").checked }));
       let first = true;
-      while (wish === this.wish) {
+      while (request === this.request) {
         if (info.error) throw new Error(info.error);
         this.show(info, first, actor, asked);
         first = false;
@@ -101,10 +101,10 @@ export class LivePanel {
           return;
         }
         await new Promise((done) => setTimeout(done, POLL_MS));
-        if (wish === this.wish) info = await getJson(`api/tracks/${info.id}`);
+        if (request === this.request) info = await getJson(`api/tracks/${info.id}`);
       }
     } catch (error) {
-      if (wish !== this.wish) return;
+      if (request !== this.request) return;
       this.progress(null);
       this.fail(error.message);
     }

@@ -9,7 +9,7 @@ export async function soundBytes(file) {
   try {
     return wavOf(await context.decodeAudioData(data));
   } catch (error) {
-    throw new Error(`${file.name || "recording"}: this is no sound that the browser can read`);
+    throw new Error(`${file.name || "recording"}: not a sound file that the browser can read`);
   } finally {
     context.close();
   }
@@ -38,7 +38,7 @@ export class Recorder {
   get on() { return Boolean(this.recorder); }
 
   async start() {
-    if (!navigator.mediaDevices) throw new Error("the browser gives no microphone to this page");
+    if (!navigator.mediaDevices) throw new Error("the browser does not give this page access to a microphone");
     const stream = await navigator.mediaDevices.getUserMedia({ audio: true }).catch((error) => {
       throw new Error(`no microphone: ${error.message}`);
     });
