@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compare the newest animation of a demo project's held-out sentence with the truth: figures, a film and a picture.
+"""Compare the newest animation of a demo project's held-out sentence with the truth: figures, a video and a picture.
 
 Prints the correlation of the mouth opening and the lip vertex error, and writes <CONFIG>.mp4 (truth beside
 prediction, with sound), <CONFIG>.png (moments of it) and <CONFIG>.json (the figures) to the folder OUT.
@@ -99,7 +99,7 @@ def compare(truth: np.ndarray, prediction: np.ndarray, files: DatasetFiles) -> d
 
 
 def draw(out: Path, name: str, identity: int, takes: dict[str, Take], audio: Path, fps: float) -> list[Path]:
-    """Write the film and the contact sheet of the takes side by side; returns their paths."""
+    """Write the video and the contact sheet of the takes side by side; returns their paths."""
     face = build_face(identity)
     meshes, camera = figure_meshes(face), figure_camera((416, 464))
 
@@ -108,9 +108,9 @@ def draw(out: Path, name: str, identity: int, takes: dict[str, Take], audio: Pat
         return figure_frames(face, *parts)
 
     streams = [render_animation(meshes, pictures(take), camera=camera) for take in takes.values()]
-    film, sheet = out / f"{name}.mp4", out / f"{name}.png"
+    video, sheet = out / f"{name}.mp4", out / f"{name}.png"
     samples, rate = read_sound(audio)
-    write_video(film, side_by_side(*streams, titles=list(takes)), fps, (samples, rate))
+    write_video(video, side_by_side(*streams, titles=list(takes)), fps, (samples, rate))
 
     moments = moments_of(
         audio.parent.parent / "phones" / f"{audio.stem}.json", fps, len(next(iter(takes.values())).skin)
@@ -119,7 +119,7 @@ def draw(out: Path, name: str, identity: int, takes: dict[str, Take], audio: Pat
     rows = [list(render_animation(meshes, pictures(t, np.array(list(moments))), camera=small)) for t in takes.values()]
     tiles = [np.concatenate(column) for column in zip(*rows, strict=True)]
     contact_sheet(sheet, tiles, columns=6, labels=list(moments.values()))
-    return [film, sheet]
+    return [video, sheet]
 
 
 def moments_of(phones: Path, fps: float, frames: int) -> dict[int, str]:
@@ -163,7 +163,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("config", help="the project, e.g. demo-regression")
     parser.add_argument("--run", default=LATEST, help="full name of an inference run (default: the newest)")
     parser.add_argument(
-        "--out", type=Path, default=ROOT / "demo", help="folder for the film and picture (default: demo/)"
+        "--out", type=Path, default=ROOT / "demo", help="folder for the video and picture (default: demo/)"
     )
     args = parser.parse_args(argv)
     return answer(lambda: report(args.config, args.run, args.out))

@@ -158,7 +158,7 @@ def test_onnxruntime_computes_on_the_device_that_was_chosen(device, number, monk
     assert not caplog.records
     monkeypatch.setattr(GpuSession, "started", False)  # its libraries are not there
     open_session("network.onnx", torch.device(device))
-    assert "computes on the CPU" in caplog.text
+    assert "running on the CPU" in caplog.text
     open_session("network.onnx")
     assert GpuSession.asked == ["CPUExecutionProvider"] and len(caplog.records) == 1
 
