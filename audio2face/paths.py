@@ -58,7 +58,7 @@ def missing_root(path: str | os.PathLike[str]) -> str | None:
     name, base = f"A2F_{CONTAINER_ROOTS[found[0]]}_ROOT", host_root(found[0])
     if base is None:
         return f"{name} is not set, which {found[0]} in configs stands for: cp .env.example .env, then set it there"
-    return f"{name}={base} is not a folder: correct it in .env, or mkdir -p '{base}'"
+    return f"{name}={base} is not a folder: fix it in .env, or mkdir -p '{base}'"
 
 
 def external_path(path: str | os.PathLike[str]) -> str:

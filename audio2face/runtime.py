@@ -164,7 +164,7 @@ class LogFile(logging.FileHandler):
             self.close()
         except OSError:
             pass  # the same fault, met again
-        logger.warning("%s is not written any more: %s", self.baseFilename, error)
+        logger.warning("stopped writing %s: %s", self.baseFilename, error)
 
 
 class EarlyLines(logging.Handler):

@@ -1,4 +1,4 @@
-"""Mono waveforms at the rate the networks hear: resampling and level."""
+"""Mono waveforms at the networks' sample rate: resampling and level."""
 
 from __future__ import annotations
 
@@ -94,9 +94,7 @@ def hearing_problems(samples: np.ndarray, rate: int) -> list[str]:
             f"{rate} Hz hold no high frequencies, by which consonants are recognised; use the original recording, of {SAMPLE_RATE} Hz or more"
         )
     if cancels(samples):
-        lines.append(
-            "the channels are in opposite phase, so that their average cancels the voice; give one of them as mono"
-        )
+        lines.append("the channels are in opposite phase, so their average cancels the voice; pass one of them as mono")
     return lines
 
 
@@ -104,7 +102,7 @@ LOAD_METHODS: dict[str, Callable[[np.ndarray, int, int], Waveform]] = {"w2v": lo
 
 
 def load_waveform(path: Path, method: str, sample_rate: int = SAMPLE_RATE) -> Waveform:
-    """Read a sound file the way AUDIO_PREPROC_METHOD says, as mono at `sample_rate`.
+    """Read a sound file by AUDIO_PREPROC_METHOD, as mono at `sample_rate`.
 
     Raises UserError for an unknown method or a file that cannot be read.
     """

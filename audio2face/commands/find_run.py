@@ -47,7 +47,7 @@ def find_training_run(config_name: str, run_name: str, train: Section) -> TrainR
         what="training",
         run_name=train.RUN_NAME if has_file else None,
         match=_same_project(config_name, train) if has_file and run_name == LATEST else None,
-        hint=f"; make one with: python run_train.py {config_name} (--resume goes on with an unfinished one)",
+        hint=f"; make one with: python run_train.py {config_name} (--resume continues an unfinished one)",
     )
     run = load_train_run(folder)
     logger.info("training run %s: %s network of %s", run.name, run.spec.network_type, ", ".join(run.spec.actors))

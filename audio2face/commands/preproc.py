@@ -129,7 +129,7 @@ def _build_skin(inputs: Inputs, preproc: Section, scratch: Path, reuse: Reuse) -
 def _build_tongue(inputs: Inputs, preproc: Section, scratch: Path, reuse: Reuse) -> MeshBasis:
     if not inputs.tongue:
         shape = tuple(preproc.DEFAULT_TONGUE_PCA_SHAPE)
-        logger.warning("actor %s has no tongue data: a still tongue of zeros %s stands in", inputs.files.actor, shape)
+        logger.warning("actor %s has no tongue data: replaced by a still tongue of zeros %s", inputs.files.actor, shape)
         return still_tongue(shape, {shot.name: shot.num_frames for shot in inputs.shots})
     if inputs.rigid_vertices is None:
         logger.warning("no TONGUE_RIGID_VERTEX_LIST_FPATH: the tongue's basis will contain the motion of the jaw")
@@ -154,4 +154,4 @@ def _log_missing(inputs: Inputs) -> None:
     }
     for name, stand_in in stand_ins.items():
         if getattr(inputs.files, name) is None:
-            logger.warning("actor %s has no %s; in its place: %s", inputs.files.actor, name.upper(), stand_in)
+            logger.warning("actor %s has no %s; replaced by: %s", inputs.files.actor, name.upper(), stand_in)

@@ -82,12 +82,12 @@ def _of_path(place: Path, wish: Wish) -> Library:
         sound = wish.audio if wish.audio and wish.audio.is_file() else find_sound(wish.audio or folder, clip.name)
         shots.append(ShotView(clip.name, "", sound=sound, prediction=partial(file_track, clip, fps, Extras())))
     notices = (
-        [] if triangles is not None else ["Points only: give the mesh's faces with --triangles FILE (.npy, .obj)."]
+        [] if triangles is not None else ["Points only: pass the mesh's faces with --triangles FILE (.npy, .obj)."]
     )
     if (place / "configs").is_dir():
         notices.append(f"As a run, with surface, sound and truth: python -m runners.view CONFIG_NAME {place.name}")
     if not any(shot.sound for shot in shots):
-        notices.append("No sound: give a file, or a folder of files with the animations' names, with --audio.")
+        notices.append("No sound: pass a file, or a folder of files with the animations' names, with --audio.")
     return Library(place.name, [actor], shots, notices=notices)
 
 

@@ -143,10 +143,10 @@ def _unknown_key(model: type[Schema], path: KeyPath, kind: str, method: str) -> 
         same_file = [other for other in others if other[0] == kind]
         if same_file:
             return f"unknown key: it exists only for NETWORK_TYPE {same_file[0][1]!r}, and this is {method!r}"
-        return f"unknown key: it belongs into config_{others[0][0]}.py"
+        return f"unknown key: it belongs in config_{others[0][0]}.py"
     hint = did_you_mean(name, known)
     if not hint and len(path) == 1:
-        hint = "; give names of your own a leading underscore or small letters"
+        hint = "; write names of your own in lower case or with a leading underscore"
     return f"unknown key{hint}"
 
 

@@ -115,7 +115,7 @@ def project_folder(config_name: str) -> Path:
         if (root / config_name).is_dir():
             return root / config_name
     known = natural_order({file.parent.name for root in roots for file in root.glob("*/config_*.py")})
-    hint = did_you_mean(config_name, known) or f"; there are: {', '.join(known) or 'none'}"
+    hint = did_you_mean(config_name, known) or f"; known: {', '.join(known) or 'none'}"
     places = " and ".join(label(root) for root in roots)
     raise UserError(f"no config {config_name!r} in {places}{hint}")
 

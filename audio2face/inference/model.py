@@ -71,7 +71,7 @@ class Model:
         if isinstance(audio, str | os.PathLike):
             name, (samples, sample_rate) = os.fspath(audio), _read(audio)
         elif sample_rate is None:
-            raise UserError("sample_rate is not given: samples alone do not tell their rate")
+            raise UserError("sample_rate is required with raw samples")
         else:
             name, samples = "sound", channels_last(audio)
             if peak is None:
@@ -156,7 +156,7 @@ def load_model(folder: str | os.PathLike[str], threads: int = 0, quantize: str |
     `quantize="int8"` runs a HuBERT or wav2vec 2.0 inside in 8-bit integers: faster, and a little off (the docs say how
     much). It takes some seconds here, and the package onnx.
 
-    Everything is checked first, as `tools/check_model.py` does. Raises UserError telling all that is wrong.
+    Everything is checked first, as `tools/check_model.py` does. Raises UserError with everything that is wrong.
     """
     if quantize not in (None, "int8"):
         raise UserError(f"quantize {quantize!r}: known are None and 'int8'")
@@ -166,7 +166,7 @@ def load_model(folder: str | os.PathLike[str], threads: int = 0, quantize: str |
     packages = [read_package(path) for path in model_folders(root)]
     names = [actor.name for package in packages for actor in package.actors]
     if len(set(names)) != len(names) or len({(p.emotions, p.audio["samplerate"]) for p in packages}) != 1:
-        raise UserError(f"{root}: the models inside do not belong together (actors {', '.join(names)})")
+        raise UserError(f"{root}: the models inside do not match (actors {', '.join(names)})")
     return Model(packages, [_network(package.network, threads, quantize is not None) for package in packages])
 
 

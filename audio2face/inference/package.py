@@ -60,7 +60,7 @@ def read_package(folder: Path) -> Package:
         raise UserError(f"{folder} has no {NETWORK_FILE}; a TensorRT engine alone cannot be run here")
     problems = [p for p in inspect_deployed(folder, trusted=False).errors if p.rule not in ENGINE_RULES]
     if problems:
-        raise UserError([f"{folder} is not a sound model:", *map(str, problems)])
+        raise UserError([f"{folder} is not a valid model:", *map(str, problems)])
     model = read_json(folder / "model.json")
     info = read_json(_inside(folder, model["networkInfoPath"]))
     read = _read_regression if info["id"]["type"] == "regression" else _read_diffusion

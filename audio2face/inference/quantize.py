@@ -40,7 +40,7 @@ def quantize_int8(network: Path, to: Path) -> int:
     if not chosen:
         raise UserError(
             f"{network}: quantize='int8' finds no large speech encoder in it; there is nothing to gain (networks exported "
-            "with ONNX_EXPORTER 'dynamo' do not tell their parts)"
+            "with ONNX_EXPORTER 'dynamo' do not name their parts)"
         )
     root = logging.getLogger()
     level = root.level

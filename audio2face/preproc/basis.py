@@ -120,6 +120,6 @@ def log_stage(what: str, stage: str, frames: Frames, total: int, path: Path | No
 
 def _not_finite(what: str, sequence: PoseSequence, error: FloatingPointError) -> str:
     return (
-        f"{what.upper()}_CACHE_ROOT: shot {sequence.name}: {error}. Export it again; all such frames are told by: "
+        f"{what.upper()}_CACHE_ROOT: shot {sequence.name}: {error}. Export it again; all such frames are listed by: "
         "python -m runners.check_dataset CONFIG_NAME"
     )

@@ -115,7 +115,7 @@ class Reuse:
         for folder, content in self._runs:
             entry = content["stages"].get(mesh)
             if entry and entry.get("key") == key and (basis := _load(folder, mesh, entry)):
-                logger.info("%s: taken over from %s, whose data and settings are the same", mesh, folder.name)
+                logger.info("%s: reused from %s, whose data and settings are the same", mesh, folder.name)
                 self.stages[mesh] = {**entry, "taken_from": folder.name}
                 return basis
         self._say_why(mesh, parts)
@@ -160,7 +160,7 @@ class Reuse:
         if unlike:
             names, run = min(unlike, key=lambda entry: len(entry[0]))
             named = ", ".join(names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else "")
-            logger.info("%s: computed; other than in run %s: %s", mesh, run, named or "its results")
+            logger.info("%s: recomputed, because of differences from run %s: %s", mesh, run, named or "its results")
 
 
 def _read(folder: Path) -> dict[str, Any] | None:
@@ -177,7 +177,7 @@ def _load(folder: Path, mesh: str, entry: dict[str, Any]) -> MeshBasis | None:
     """The basis that a run holds, or None when its files are not those that were written."""
     try:
         if any(digest(folder / name) != value for name, value in entry["outputs"].items()):
-            logger.warning("%s: files of its %s basis have been changed; computing it anew", folder.name, mesh)
+            logger.warning("%s: files of its %s basis have been changed; computing it again", folder.name, mesh)
             return None
         shapes = read_npz(folder / FILES[f"{mesh}_shapes"])
         coeffs = read_npz(folder / FILES[f"{mesh}_coeffs"])
@@ -187,5 +187,5 @@ def _load(folder: Path, mesh: str, entry: dict[str, Any]) -> MeshBasis | None:
         stages = {name.stem: read_json(folder / name) for name in names}
         return MeshBasis(Fit(pca, entry["share"]), coeffs, errors, stages)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        logger.warning("%s: its %s basis cannot be read (%s); computing it anew", folder.name, mesh, error)
+        logger.warning("%s: its %s basis cannot be read (%s); computing it again", folder.name, mesh, error)
         return None

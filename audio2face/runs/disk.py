@@ -19,7 +19,7 @@ REASONS = {
     errno.EROFS: "it is read-only",
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",
-    errno.EFBIG: "a file would be larger than is allowed there",
+    errno.EFBIG: "the file would exceed the size limit there",
     errno.EIO: "the disk reports an error",
     errno.ESTALE: "the network share is gone",
     errno.ENOTCONN: "the network share is gone",
@@ -53,8 +53,8 @@ def require_space(folder: Path, needed: float, what: str) -> None:
     free = free_bytes(folder)
     if free is not None and free < needed:
         raise UserError(
-            f"{what} needs about {text_of(needed)} in {external_path(folder)}, where {text_of(free)} are left: "
-            f"{text_of(needed - free)} are missing; free space there, or set A2F_WORKSPACE_ROOT to a larger disk"
+            f"{what} needs about {text_of(needed)} in {external_path(folder)}, but {text_of(free)} are free: "
+            f"free another {text_of(needed - free)}, or set A2F_WORKSPACE_ROOT to a larger disk"
         )
 
 

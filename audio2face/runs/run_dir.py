@@ -186,7 +186,7 @@ def resolve_run(
         if not folder.is_dir():
             raise UserError(f"{what} run {name} not found in {external_path(root)}{listing(root)}{hint}")
         if not is_complete(folder):
-            state = "its command is still at work" if is_running(folder) else "its command did not finish"
+            state = "its command is still running" if is_running(folder) else "its command did not finish"
             raise UserError(f"{what} run {name} is incomplete: {state} ({external_path(folder)}){hint}")
         return folder
     found = []

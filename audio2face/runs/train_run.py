@@ -238,7 +238,7 @@ def undamaged(run_name: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise UserError(f"training run {run_name} is damaged: {error}; copy it anew or train again") from error
+        raise UserError(f"training run {run_name} is damaged: {error}; copy it again or train again") from error
 
 
 def write_train_run(folder: Path, spec: NetworkSpec, preproc_runs: Mapping[str, PreprocFiles]) -> TrainRun:

@@ -106,7 +106,7 @@ class Library:
     def animate(self, shot: int, emotion: Any, actor: str | None, postprocess: bool = True) -> int:
         """Begin to animate a shot's sound with the live model; returns the track's number. Raises UserError."""
         if self.model is None:
-            raise UserError("there is no model to animate with")
+            raise UserError("no model is loaded to animate with")
         sound = self.shots[shot].sound
         if sound is None:
             raise UserError(f"{self.shots[shot].name} has no sound to animate")

@@ -38,7 +38,7 @@ KEPT = 2  # finished tracks: the one on the page, and the one before it
 
 
 class LiveModel:
-    """A model that is loaded in the background. `state` is "loading", "ready" or "failed", `error` tells why."""
+    """A model that is loaded in the background. `state` is "loading", "ready" or "failed", `error` is the reason."""
 
     def __init__(self, load: Callable[[], Model]):
         self.state, self.error = "loading", ""
@@ -61,7 +61,7 @@ class LiveModel:
             model = self._load()
         except Exception as error:  # whatever it is, the page has to say it
             if not isinstance(error, UserError):
-                logger.exception("the model cannot be loaded")
+                logger.exception("cannot load the model")
             self.error, self.state = str(error).splitlines()[0] if str(error) else type(error).__name__, "failed"
             return
         self._model, self.actors, self.emotions = model, model.actors, model.emotions

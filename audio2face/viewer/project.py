@@ -121,11 +121,11 @@ class Project:
             return None
 
     def trained_shots(self, run: TrainRun) -> set[tuple[str, str]] | None:
-        """The (actor, shot) that a run has learnt from; None when it cannot be told."""
+        """The (actor, shot) that a run was trained on; None when that is unknown."""
         try:
             return trained_shots(self.name, self.train, run)
         except (UserError, ValueError, OSError, KeyError) as error:
-            logger.info("which shots were trained on is not known: %s", error)
+            logger.info("cannot determine which shots were trained on: %s", error)
             return None
 
     def actor_of(self, text: str, run: TrainRun | None) -> str:

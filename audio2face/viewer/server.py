@@ -104,7 +104,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         except Exception as error:
             logger.exception("%s", self.path)
-            reply = as_json({"error": [f"a fault of the viewer: {type(error).__name__}: {error}"]}, 500)
+            reply = as_json({"error": [f"a bug in the viewer: {type(error).__name__}: {error}"]}, 500)
         try:
             self._send(reply or as_json({"error": ["not found"]}, 404))
         except (BrokenPipeError, ConnectionResetError):

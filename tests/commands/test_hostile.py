@@ -101,7 +101,7 @@ def test_no_file_outside_the_folder_is_read(model, how, tmp_path, monkeypatch):
 def test_odd_file_names(model, value):
     key = "modelDataPath" if "regression" in model.name else "modelDataPaths"
     fake_model.edit_json(model / "model.json", key, value=value if key == "modelDataPath" else [value])
-    refused(model, "not a sound model")
+    refused(model, "not a valid model")
 
 
 @pytest.mark.parametrize("value", [-1, 0, HUGE, 1.5, "9", None, [1], True])
@@ -111,7 +111,7 @@ def test_numbers_that_lie(model, part, value):
     for key, number in info[part].items():
         if isinstance(number, int) and number != value and (value != 0 or key not in MAY_BE_ZERO):
             write_json(model / "network_info.json", {**info, part: {**info[part], key: value}})
-            refused(model, "not a sound model")
+            refused(model, "not a valid model")
 
 
 def test_an_actor_is_no_path(model):

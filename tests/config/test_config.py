@@ -169,7 +169,7 @@ def test_the_extra_root_comes_first_and_the_checkout_second(project, tmp_path):
 def test_unknown_project(project):
     project(dataset=DATASET)
     assert "did you mean mine?" in mistakes("mime", ("dataset",))[0]
-    assert "there are: demo-diffusion" in mistakes("zzz", ("dataset",))[0]
+    assert "known: demo-diffusion" in mistakes("zzz", ("dataset",))[0]
 
 
 @pytest.mark.parametrize("name", ["../mine", "a b", "", ".hidden", "a..b", "mine;ls", "mine\n"])
@@ -353,7 +353,7 @@ def test_all_mistakes_of_all_files_at_once_with_their_lines(project):
         "config_train.py:4: AUGMENT/pich_shift: unknown key; did you mean pitch_shift?",
         "config_train.py:5: AUGMENT/pitch_shift/p: must be at most 1 (it is 2.0)",
         "config_train.py:7: SEQ_LEN: unknown key: it exists only for NETWORK_TYPE 'regression', and this is 'diffusion'",
-        "config_train.py:8: SKIN_CACHE_ROOT: unknown key: it belongs into config_dataset.py",
+        "config_train.py:8: SKIN_CACHE_ROOT: unknown key: it belongs in config_dataset.py",
         "config_train.py:9: TARGET_FPS: must be greater than 0 (it is -1.0)",
         "config_train.py:12: CLIPS/1/2/1: is missing; it cannot be left out; the form is (actor, shot, (first, last)",
         "config_inference.py:1: not valid Python",
@@ -654,7 +654,7 @@ def test_a_project_without_actors(project):
 @pytest.mark.parametrize("kind", ["dataset", "preproc", "inference"])
 def test_a_network_in_the_wrong_file(kind):
     (line,) = problems_of(kind, {"NETWORK_NAME": "diffusion_rnn"})
-    assert line == f"config_{kind}: NETWORK_NAME: unknown key: it belongs into config_train.py"
+    assert line == f"config_{kind}: NETWORK_NAME: unknown key: it belongs in config_train.py"
 
 
 def test_a_network_inherits_only_the_parameters_that_it_takes(monkeypatch):

@@ -279,7 +279,7 @@ def test_a_folder_is_not_trusted(tmp_path):
     folder = fake_model.regression_model(tmp_path / "m")
     data = dict(np.load(folder / "model_data.npz"))
     np.savez(folder / "model_data.npz", **data | {"neutral_jaw": np.array([{"a": 1}], object)})
-    with pytest.raises(UserError, match="not a sound model"):
+    with pytest.raises(UserError, match="not a valid model"):
         load_model(folder)
     np.savez(folder / "model_data.npz", **data)
     load_model(folder)

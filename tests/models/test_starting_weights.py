@@ -113,7 +113,7 @@ def test_columns_follow_the_names_of_emotions_and_coefficients_the_mesh(kind, am
         assert torch.equal(after[weight][3:], before[weight][5:]), "jaw and eyes"
     wide = tuple(before[weight].shape)
     assert f"{weight} is {wide} in the file, {tuple(after[weight].shape)} here: carried over" in caplog.text
-    assert "emotion fear starts afresh" in caplog.text
+    assert "emotion fear starts from scratch" in caplog.text
 
 
 def test_a_mesh_of_other_vertices_starts_afresh_and_the_rest_does_not(amy, tmp_path, caplog):
@@ -130,7 +130,7 @@ def test_a_mesh_of_other_vertices_starts_afresh_and_the_rest_does_not(amy, tmp_p
     name = "heads.face.1.weight"
     assert torch.equal(after[name][:5], fresh[name][:5]) and torch.equal(after[name][5:], before[name][5:])
     assert torch.equal(after["summary.weight"], before["summary.weight"])
-    assert "carried over by name and mesh; skin_coeffs starts afresh" in caplog.text
+    assert "carried over by name and mesh; skin_coeffs starts from scratch" in caplog.text
 
 
 def test_the_same_face_with_new_components_says_the_same(amy, tmp_path):
@@ -202,7 +202,7 @@ def test_weights_without_their_run_are_taken_by_shape(amy, bob, tmp_path, caplog
         start_from(network, spec, {"bob": bob}, alone)
     assert torch.equal(network.state_dict()["emotion.weight"], old.state_dict()["emotion.weight"])
     assert "taken by number" in caplog.text
-    assert "heads.face.1.weight is (24, 150) in the file, (22, 150) here: starts afresh" in caplog.text
+    assert "heads.face.1.weight is (24, 150) in the file, (22, 150) here: starts from scratch" in caplog.text
 
 
 def test_what_cannot_be_started_from_is_refused(amy, tmp_path):

@@ -110,7 +110,7 @@ def test_a_run_belongs_to_one_process_until_it_ends(tmp_path):
     assert is_running(folder) and not is_complete(folder)
     with pytest.raises(UserError, match="another process"):
         resume_run(folder)
-    with pytest.raises(UserError, match="still at work.*; do this"):
+    with pytest.raises(UserError, match="still running.*; do this"):
         resolve_run(tmp_path, folder.name, what="test", hint="; do this")
     child.kill()
     child.wait()
@@ -153,7 +153,7 @@ def test_errors_of_other_kinds_pass(tmp_path):
 
 def test_space_is_asked_for_before_the_work(tmp_path):
     require_space(tmp_path / "not/there/yet", 1, "work")
-    with pytest.raises(UserError, match=r"work needs about 1000000.0 TB in .*missing"):
+    with pytest.raises(UserError, match=r"work needs about 1000000.0 TB in .*free another"):
         require_space(tmp_path, 1e18, "work")
     assert [text_of(n) for n in (12, 1500, 2.5e6, 4e8, 3.2e9)] == ["12 bytes", "1.5 kB", "2.5 MB", "400 MB", "3.2 GB"]
 

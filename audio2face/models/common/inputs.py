@@ -154,7 +154,7 @@ def _warn_of_changes(config_name: str, run: PreprocRun, dataset: Section, prepro
     changed = changed_keys(run.path, run.actor, dataset, preproc)
     if changed:
         logger.warning(
-            "actor %s: preprocessing run %s was made with other values of %s; for those of now: python run_preproc.py %s %s",
+            "actor %s: preprocessing run %s was made with other values of %s; for the current ones: python run_preproc.py %s %s",
             *(run.actor, run.name, ", ".join(changed), config_name, run.actor),
         )
 
@@ -183,7 +183,7 @@ def _clips(
         shot = example_shot(rows, train.AUG_MUTED_SHOTS, needed)
         logger.warning(
             "VALIDATION_CLIPS = %s: too few shots to hold any out (those of AUG_MUTED_SHOTS stay in training), so nothing is "
-            "measured; to measure, name some yourself, as VALIDATION_CLIPS = [%r]",
+            "measured; name them explicitly, for example VALIDATION_CLIPS = [%r]",
             train.VALIDATION_CLIPS,
             shot,
         )
@@ -212,7 +212,7 @@ def _clips(
     kept_out = {(clip.shot.actor, clip.shot.name) for clip in validation}
     taught = [m for m in muted if m.held and (m.shot.actor, m.held[0]) not in kept_out]
     if len(taught) < len(muted):
-        logger.warning("AUG_MUTED_SHOTS: %d left out, of VALIDATION_CLIPS", len(muted) - len(taught))
+        logger.warning("AUG_MUTED_SHOTS: skipped %d that use held-out shots", len(muted) - len(taught))
     return clips + taught, validation
 
 

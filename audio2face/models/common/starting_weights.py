@@ -105,7 +105,7 @@ def _matching(own: Mapping[str, Tensor], old: Mapping[str, Tensor]) -> tuple[dic
         if name not in old:
             continue
         if old[name].shape != value.shape:
-            notes[name] = f"{_both_shapes(name, own, old)}: starts afresh"
+            notes[name] = f"{_both_shapes(name, own, old)}: starts from scratch"
         else:
             state[name] = old[name]
     for name, owner, last in _owners(old):  # what was measured belongs to the weights that were trained on it
@@ -161,9 +161,9 @@ def _carry(
         notes.pop(name, None)
         shapes = _both_shapes(name, own, old)
         if len(afresh) == len(parts):
-            notes[name] = f"{shapes}: starts afresh"
+            notes[name] = f"{shapes}: starts from scratch"
         elif before.shape != fresh.shape or afresh:
-            kept = f"; {', '.join(afresh)} start{'s' if len(afresh) == 1 else ''} afresh" if afresh else ""
+            kept = f"; {', '.join(afresh)} start{'s' if len(afresh) == 1 else ''} from scratch" if afresh else ""
             notes[name] = f"{shapes}: carried over by name and mesh{kept}"
     if "emotion.bias" in state and len(spec.actors) == 1 < len(run.spec.actors):
         column = old_axes["emotion.weight"][1].slices[ACTOR + parents[spec.actors[0]]]

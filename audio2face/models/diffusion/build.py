@@ -190,7 +190,7 @@ def _spec(inputs: Inputs, sizes: dict[str, dict[str, int]], space: Space) -> Net
         logger.info("STREAMING_CFG: computed for %g frames a second: %s", train.TARGET_FPS, streaming)
     if not Streaming.of(streaming).lead.is_integer():
         logger.warning(
-            "STREAMING_CFG/%g: left_truncate is no whole number of samples, so the runtime loses frame 0 (at 30 frames "
+            "STREAMING_CFG/%g: left_truncate is not a whole number of samples, so the runtime loses frame 0 (at 30 frames "
             "a second, 6, 15 and 9 frames keep it)",
             train.TARGET_FPS,
         )

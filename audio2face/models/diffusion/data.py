@@ -220,7 +220,7 @@ class SegmentData:
                 size = total * takes[0].shape[1]
                 if 2 * size > budget_bytes:
                     logger.info(
-                        "audio features of all clips need %.1f GB, more than FEATURE_CACHE_GB: computed anew in every epoch",
+                        "audio features of all clips need %.1f GB, more than FEATURE_CACHE_GB: computed again in every epoch",
                         2 * size / 1e9,
                     )
                     return

@@ -121,7 +121,7 @@ def _early_note(s: Streaming) -> str:
     if s.left * s.window % s.frames == 0:
         return ""
     return (
-        f"- **Time stamps**: {s.left} frames are no whole number of samples, so the runtime stamps every frame one sample\n"
-        "  early and leaves out the first one. Nothing moves visibly; STREAMING_CFG with a left_truncate whose samples are\n"
+        f"- **Time stamps**: {s.left} frames are not a whole number of samples, so the runtime stamps every frame one sample\n"
+        "  early and leaves out the first one. The difference is not visible; STREAMING_CFG with a left_truncate whose samples are\n"
         "  whole avoids it.\n"
     )

@@ -212,7 +212,7 @@ class WindowData:
         dtype = next((d for d, size in ((torch.float32, 4), (torch.float16, 2)) if values * size <= budget_bytes), None)
         if dtype is None:
             logger.info(
-                "features of all windows need %.1f GB, more than FEATURE_CACHE_GB: computed anew in every epoch",
+                "features of all windows need %.1f GB, more than FEATURE_CACHE_GB: computed again in every epoch",
                 values * 2 / 1e9,
             )
             return
