@@ -162,7 +162,7 @@ def finish(command: str, args: Any, *run_names: str) -> None:
 def report(command: str, error: Exception) -> int:
     """Print an error as its kind deserves; returns the exit status."""
     sys.stdout.flush()
-    if told(error):
+    if print_user_error(error):
         return USER_MISTAKE
     traceback.print_exception(error)
     print(
@@ -172,7 +172,7 @@ def report(command: str, error: Exception) -> int:
     return OUR_FAULT
 
 
-def told(error: Exception) -> bool:
+def print_user_error(error: Exception) -> bool:
     """Print what the user has to fix, a line each; returns False and prints nothing for a bug of ours."""
     lines: list[str] = []
     if isinstance(error, SettingsError):
@@ -201,6 +201,6 @@ def answer(program: Callable[[], int]) -> int:
         print("stopped on request", file=sys.stderr)
         return 128 + signal.SIGINT
     except Exception as error:
-        if told(error):
+        if print_user_error(error):
             return USER_MISTAKE
         raise

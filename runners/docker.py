@@ -187,11 +187,11 @@ def run_arguments(
         argv += ["--publish", _published(settings["A2F_VIEWER_PORT"])]
     for mount in mounted:
         argv += ["--mount", mount.argument()]
-    told = _told(settings)
-    for key, value in told.items():
+    own = _own_settings(settings)
+    for key, value in own.items():
         argv += ["--env", f"{key}={value}"]
     for key in sorted(settings):  # by name only: the values (tokens among them) stay out of the process list
-        if key not in told and key not in HOST_ONLY:
+        if key not in own and key not in HOST_ONLY:
             argv += ["--env", key]
     argv += [arg for key in PASSED_ON if key in os.environ and key not in settings for arg in ("--env", key)]
     return [*argv, machine.image, *inner]
@@ -204,13 +204,13 @@ def _published(port: str) -> str:
     return f"127.0.0.1:{int(port)}:{int(port)}"
 
 
-def _told(settings: Mapping[str, str]) -> dict[str, str]:
+def _own_settings(settings: Mapping[str, str]) -> dict[str, str]:
     """The variables that the launcher itself sets in the container."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError, ImportError):  # a user number without a name
         user = "user"
-    told = {
+    own = {
         "A2F_IN_CONTAINER": "1",
         "EXTERNAL_FRAMEWORK_ROOT": str(FRAMEWORK_ROOT),
         "EXTERNAL_DATASETS_ROOT": settings["A2F_DATASETS_ROOT"],
@@ -222,10 +222,10 @@ def _told(settings: Mapping[str, str]) -> dict[str, str]:
         "TZ": _time_zone(),
     }
     if "A2F_CONFIGS_ROOT" in settings:
-        told["A2F_CONFIGS_ROOT"] = "/configs"
+        own["A2F_CONFIGS_ROOT"] = "/configs"
     if "HF_HOME" in settings:
-        told["HF_HOME"] = HF_HOME
-    return told
+        own["HF_HOME"] = HF_HOME
+    return own
 
 
 def _time_zone() -> str:

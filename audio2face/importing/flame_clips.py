@@ -109,11 +109,11 @@ def find_clips(options: FlameOptions) -> tuple[list[FlameClip], list[str], list[
     if len(persons) > 1 and options.subject is None and any("sentence" in p.name for p in paths):
         return [], [f"clips of {len(persons)} persons; choose one with --subject: {', '.join(persons)}"], []
     sounds: dict[str, list[Path]] = {}
-    heard = natural_order(p for p in options.sounds.rglob("*") if p.is_file())
-    for sound in heard:
+    files = natural_order(p for p in options.sounds.rglob("*") if p.is_file())
+    for sound in files:
         if sound.suffix.lower() in SOUND_SUFFIXES:
             sounds.setdefault(sound.stem, []).append(sound)
-    unread = passed_over(p for p in heard if p.suffix.lower() not in SOUND_SUFFIXES)
+    unread = passed_over(p for p in files if p.suffix.lower() not in SOUND_SUFFIXES)
     notes += [f"{options.sounds}: not read as sound: {line}" for line in unread]
     stems = {path: path.stem if path.is_file() else path.name for path in paths}
     names = shot_names(stems.values())
@@ -134,8 +134,8 @@ def find_clips(options: FlameOptions) -> tuple[list[FlameClip], list[str], list[
             problems.append(f"{path} and {same[0]} would both be shot {name}; rename one")
         elif len(same) == 1:
             try:
-                clips[name], told = _clip(name, path, found[0], options.fps)
-                notes += told
+                clips[name], more = _clip(name, path, found[0], options.fps)
+                notes += more
             except ValueError as error:
                 problems.append(f"{path}: {error}")
     return list(clips.values()), problems, notes + renamed(names)
@@ -269,14 +269,14 @@ def _shots(
             skin = resample_frames(skin, options.fps, fps)
             jaw, eyes = (x if x is None else resample_frames(x, options.fps, fps) for x in (jaw, eyes))
         samples, rate = begin_at(read_take_sound(clip.sound), 0.0, len(skin) / fps, options.sample_rate)
-        heard = min(int((len(samples) / rate + PADDED_S) * fps), len(skin))
-        if heard < len(skin):
-            notes.append(f"{clip.name}: the sound ends at frame {heard} of {len(skin)}; trimmed there")
-        wanted = round(heard / fps * rate)
+        num_frames = min(int((len(samples) / rate + PADDED_S) * fps), len(skin))
+        if num_frames < len(skin):
+            notes.append(f"{clip.name}: the sound ends at frame {num_frames} of {len(skin)}; trimmed there")
+        wanted = round(num_frames / fps * rate)
         samples = np.pad(samples, ((0, max(wanted - len(samples), 0)), (0, 0)))[:wanted]
         about = {"clip": str(clip.path), "sound": str(clip.sound)}
-        jaw, eyes = (x if x is None else x[:heard] for x in (jaw, eyes))
-        yield ShotParts(clip.name, scale * skin[:heard], samples, rate, jaw=jaw, eyes=eyes, about=about)
+        jaw, eyes = (x if x is None else x[:num_frames] for x in (jaw, eyes))
+        yield ShotParts(clip.name, scale * skin[:num_frames], samples, rate, jaw=jaw, eyes=eyes, about=about)
 
 
 def _still() -> flame.FlameMotion:

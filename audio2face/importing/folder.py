@@ -98,8 +98,8 @@ def survey(
     raise_problems(list(dict.fromkeys(problems)) or ([] if shots else [f"{home}: no shots in cache/skin"]))
     poses = np.concatenate(motion)
     notes = [f"found: {', '.join(dict.fromkeys(files.values()))}"]
-    heard = {home / f"audio/{shot.name}{shot.suffix}" for shot in shots} | {home / "audio" / VOICES_FOLDER}
-    unused = passed_over(p for p in (home / "audio").iterdir() if p not in heard)
+    used = {home / f"audio/{shot.name}{shot.suffix}" for shot in shots} | {home / "audio" / VOICES_FOLDER}
+    unused = passed_over(p for p in (home / "audio").iterdir() if p not in used)
     notes += [f"{home / 'audio'}: not used: {line}" for line in unused]
     lacking = [name for name in LISTS if f"SKIN_{name.upper()}_VERTEX_LIST_FPATH" not in files]
     missing: tuple[str, ...] = ()

@@ -321,10 +321,10 @@ def _shots(
     for take in takes:
         recording, rows = recordings[take.name], values[take.name]
         samples, rate, offset, how = _sound(take, recording, len(rows) / fps, options, notes)
-        heard = int((len(samples) / rate + PADDED_S) * fps)
-        if heard < len(rows):
-            notes.append(f"{take.name}: the sound ends at frame {heard} of {len(rows)}; trimmed there")
-            rows = rows[:heard]
+        num_frames = int((len(samples) / rate + PADDED_S) * fps)
+        if num_frames < len(rows):
+            notes.append(f"{take.name}: the sound ends at frame {num_frames} of {len(rows)}; trimmed there")
+            rows = rows[:num_frames]
         if len(rows) < SHORTEST_S * fps:
             raise UserError(f"{take.sound}: the sound does not overlap with {take.curves}; check their time codes")
         wanted = round(len(rows) / fps * rate)

@@ -556,7 +556,9 @@ def _(data):
     edit_header(data, whole=(4, 0x7FFFF024), sound=(40, 0x7FFFF000))
 
 
-@fault("length of the file for that of the sound", "audio.header", "all 5.00 s in the file are read", "warning", quick=True)
+@fault(
+    "length of the file for that of the sound", "audio.header", "all 5.00 s in the file are read", "warning", quick=True
+)
 def _(data):
     edit_header(data, sound=(40, data.sound(SHOT).stat().st_size))
 
