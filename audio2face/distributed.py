@@ -1,13 +1,13 @@
-"""Several processes that train one network: who this one is, sums over all of them, and decisions taken together.
+"""Several processes that train one network: ranks, shards of a batch, random numbers that do not depend on how many there are.
 
-torchrun starts the processes and tells each its place in environment variables. Without it there is one process, for which
-everything here does nothing.
+torchrun starts the processes and gives each its rank in environment variables. Without it there is one process, for which
+the collective operations do nothing.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -15,77 +15,133 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from audio2face.training.shares import Share, share_of
-
 PATIENCE = timedelta(hours=2)  # how long the others may wait for one that writes files; a dead one is noticed at once
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
 @dataclass(frozen=True)
-class Processes:
-    """This process and how many there are. All must call the same methods in the same order."""
+class Shard:
+    """The items first, first + step, … of a batch of `total` items: what one process computes.
+
+    A process for which no item is left takes the first as a stand-in that does not count.
+    """
+
+    total: int
+    first: int = 0
+    step: int = 1
+    counts: bool = True
+
+    @property
+    def size(self) -> int:
+        """Items of this shard."""
+        return len(range(self.first, self.total, self.step))
+
+    def of(self, items: Any) -> Any:
+        """This shard of a list, array or tensor with one entry per item of the whole batch."""
+        return items[self.first :: self.step]
+
+
+@dataclass(frozen=True)
+class Rng:
+    """Random numbers for the rows of a batch; an item has one row or several neighbouring ones.
+
+    Every process draws those of the whole batch and takes its own (`shard`; None: it has all of it): however many
+    processes there are, an item meets the same numbers. `generator` None is the device's own, whose state a checkpoint keeps.
+    """
+
+    shard: Shard | None = None
+    generator: torch.Generator | None = None
+
+    def normal(self, rows: int, *shape: int, device: torch.device) -> Tensor:
+        """(rows, *shape) of mean 0 and deviation 1."""
+        return self.rows(rows, lambda n: torch.randn(n, *shape, generator=self.generator, device=device))
+
+    def uniform(self, rows: int, *shape: int, device: torch.device) -> Tensor:
+        """(rows, *shape) in 0…1."""
+        return self.rows(rows, lambda n: torch.rand(n, *shape, generator=self.generator, device=device))
+
+    def integers(self, end: int, rows: int, *shape: int, device: torch.device) -> Tensor:
+        """(rows, *shape) in 0…end - 1."""
+        return self.rows(rows, lambda n: torch.randint(0, end, (n, *shape), generator=self.generator, device=device))
+
+    def rows(self, num_rows: int, draw: Callable[[int], Tensor]) -> Tensor:
+        """This shard's rows (num_rows, …) of what `draw(n)` gives (n, …) for the whole batch."""
+        shard = self.shard
+        if shard is None or shard.step == 1 or num_rows % shard.size:
+            return draw(num_rows)
+        per_item = num_rows // shard.size
+        return shard.of(draw(shard.total * per_item).unflatten(0, (shard.total, per_item))).flatten(0, 1)
+
+
+WHOLE = Rng()  # draws for a batch that is not shared
+
+
+@dataclass(frozen=True)
+class World:
+    """This process and how many train together. All must call the same methods in the same order."""
 
     rank: int = 0
-    count: int = 1
+    size: int = 1
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes files and logs."""
+        """Whether this is the process that writes files and logs."""
         return self.rank == 0
 
-    def share(self, total: int) -> Share:
+    def shard(self, total: int) -> Shard:
         """What this process has of a batch of `total` items."""
-        return share_of(total, self.rank, self.count)
+        return Shard(total, self.rank, self.size) if self.rank < total else Shard(total, 0, total, counts=False)
 
-    def sum(self, x: Tensor) -> Tensor:
+    def reduce_sum(self, x: Tensor) -> Tensor:
         """Sum of `x` over the processes. The gradient flows to this process's own part alone."""
-        return x if self.count == 1 else _Sum.apply(x)
+        return x if self.size == 1 else _Sum.apply(x)
 
-    def sum_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Replace the gradients by their sums over the processes; one that is missing counts as zero."""
-        if self.count == 1:
+    def reduce_gradients_(self, parameters: Sequence[Tensor]) -> None:
+        """Replace the gradients by their sums over the processes; one that some processes lack counts as zero there."""
+        if self.size == 1:
             return
-        parameters = list(parameters)
-        gradients = [p.new_zeros(p.shape) if p.grad is None else p.grad for p in parameters]
+        flags = self.any_rank([p.grad is not None for p in parameters])
+        used = [p for p, flag in zip(parameters, flags, strict=True) if flag]
+        gradients = [p.new_zeros(p.shape) if p.grad is None else p.grad for p in used]
         flat = torch.cat([g.flatten() for g in gradients])
         torch.distributed.all_reduce(flat)
-        for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+        for parameter, part in zip(used, flat.split([p.numel() for p in used]), strict=True):
             parameter.grad = part.view_as(parameter)
 
-    def add_up(self, x: Tensor) -> None:
+    def all_reduce_(self, x: Tensor) -> None:
         """Replace `x` (no gradient) by its sum over the processes."""
-        if self.count > 1:
+        if self.size > 1:
             torch.distributed.all_reduce(x)
 
-    def any(self, flags: list[bool]) -> list[bool]:
+    def any_rank(self, flags: list[bool]) -> list[bool]:
         """For each flag whether any process has set it."""
-        if self.count == 1:
+        if self.size == 1:
             return flags
         counts = torch.tensor(flags, dtype=torch.int32)  # on the CPU: no step waits for an accelerator
         torch.distributed.all_reduce(counts)
         return (counts > 0).tolist()
 
-    def of_first(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast_(self, tensors: Iterable[Tensor]) -> None:
         """Give every process the first one's values of `tensors`."""
-        if self.count > 1:
+        if self.size > 1:
             for tensor in tensors:
                 torch.distributed.broadcast(tensor, 0)
 
-    def gather(self, value: Any) -> list[Any]:
-        """The `value` of every process, first to last."""
-        if self.count == 1:
+    def all_gather(self, value: Any) -> list[Any]:
+        """The `value` of every process, in order of rank."""
+        if self.size == 1:
             return [value]
-        found = [None] * self.count
-        torch.distributed.all_gather_object(found, value)
-        return found
+        values = [None] * self.size
+        torch.distributed.all_gather_object(values, value)
+        return values
 
-    def leave(self) -> None:
-        """Part from the others, so that they may go on or end without this one."""
-        if self.count > 1:
+    def destroy(self) -> None:
+        """Leave the group, so that the others may go on or end without this process."""
+        if self.size > 1:
             torch.distributed.destroy_process_group()
 
 
-ALONE = Processes()
+ALONE = World()
 
 
 class _Sum(torch.autograd.Function):
@@ -120,10 +176,10 @@ def local_count(environ: Mapping[str, str] = os.environ) -> int:
     return int(environ["LOCAL_WORLD_SIZE"]) if started_by_torchrun(environ) else 1
 
 
-def join(backend: str) -> Processes:
+def init(backend: str) -> World:
     """Meet the other processes that torchrun has started; alone without torchrun."""
     if not started_by_torchrun():
-        return Processes()
+        return ALONE
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group(backend, timeout=PATIENCE)
-    return Processes(torch.distributed.get_rank(), torch.distributed.get_world_size())
+    return World(torch.distributed.get_rank(), torch.distributed.get_world_size())

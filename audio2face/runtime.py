@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from audio2face.distributed import Processes, join, local_count, local_rank
+from audio2face.distributed import ALONE, World, init, local_count, local_rank
 from audio2face.problems import UserError
 
 logger = logging.getLogger(__name__)
@@ -28,12 +28,12 @@ class Runtime:
 
     device: torch.device
     dtype: torch.dtype = torch.float32
-    processes: Processes = Processes()
+    world: World = ALONE
 
     @property
     def memory_sharers(self) -> int:
         """How many processes keep their tensors in the memory of this device."""
-        return local_count() if self.device.type == "cpu" and self.processes.count > 1 else 1
+        return local_count() if self.device.type == "cpu" and self.world.size > 1 else 1
 
 
 def choose_device(name: str | None = None) -> torch.device:
@@ -61,7 +61,7 @@ def num_devices() -> int:
     return torch.cuda.device_count() if device.type == "cuda" and device.index is None else int(device.type != "cpu")
 
 
-def join_processes() -> tuple[torch.device, Processes]:
+def join_processes() -> tuple[torch.device, World]:
     """The device of this process, and the processes that torchrun started together with it. Raises UserError."""
     device = choose_device()
     if device.type == "cuda":
@@ -73,7 +73,7 @@ def join_processes() -> tuple[torch.device, Processes]:
                     "lower --nproc-per-node, or set A2F_DEVICE=cpu"
                 )
         torch.cuda.set_device(device)
-    return device, join("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    return device, init("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
 
 
 def start(seed: int = 0, reproducible: bool = True, device: str | None = None, together: bool = False) -> Runtime:
@@ -91,17 +91,17 @@ def start(seed: int = 0, reproducible: bool = True, device: str | None = None, t
         torch.use_deterministic_algorithms(True, warn_only=True)
     else:
         torch.use_deterministic_algorithms(False)
-    chosen, processes = join_processes() if together else (choose_device(device), Processes())
-    if not processes.first:
+    chosen, world = join_processes() if together else (choose_device(device), ALONE)
+    if not world.first:
         logging.getLogger().setLevel(logging.ERROR)  # the first one speaks for all
-    runtime = Runtime(chosen, processes=processes)
+    runtime = Runtime(chosen, world=world)
     logger.info(
         "device %s (%d CPU threads), seed %d%s%s",
         runtime.device,
         torch.get_num_threads(),
         seed,
         ", reproducible" if reproducible else "",
-        f", {processes.count} processes" if processes.count > 1 else "",
+        f", {world.size} processes" if world.size > 1 else "",
     )
     return runtime
 

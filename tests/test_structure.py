@@ -18,7 +18,6 @@ ALLOWED: set[tuple[str, str]] = {
     ("dataset", "preproc"),
     ("deploy", "models.diffusion"),
     ("deploy", "models.regression"),
-    ("distributed", "training"),
     ("evaluation", "importing"),
     ("face", "postprocess"),
     ("importing", "doctor"),

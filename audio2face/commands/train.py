@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from audio2face import runtime as runtimes
 from audio2face.config import Section, load_config
-from audio2face.distributed import Processes, local_count, under_torchrun
+from audio2face.distributed import World, local_count, under_torchrun
 from audio2face.doctor import report_faults
 from audio2face.machine import num_cores
 from audio2face.models.common.inputs import Inputs, Training, build_inputs
@@ -82,15 +82,15 @@ def run(config_name: str, resume: str | None = None, export: str | None = None) 
     require_space(root, needed, f"training, with CHECKPOINT_KEEP = {train.CHECKPOINT_KEEP},")
     then = f"free space there, then go on with: python run_train.py {config_name} --resume"
     with disk_faults(root, "training", then, needed):
-        runtime.processes.gather(None)  # all have found the folder: from here on it is taken
-        if runtime.processes.first:
+        runtime.world.all_gather(None)  # all have found the folder: from here on it is taken
+        if runtime.world.first:
             folder = folder or start_folder(root, sections, {"preproc_info": _preproc_info(inputs)})
             resume_run(folder)
             runtimes.setup_logging(folder / "log.log")
             write_train_run(folder, training.spec, inputs.runs)
-        folder = root / runtime.processes.gather(folder and folder.name)[0]
+        folder = root / runtime.world.all_gather(folder and folder.name)[0]
         try:
-            stop = _train(folder, training, train, runtime.processes)
+            stop = _train(folder, training, train, runtime.world)
         finally:
             leave_run(folder)
     logger.info("training run: %s", external_path(folder))
@@ -100,22 +100,22 @@ def run(config_name: str, resume: str | None = None, export: str | None = None) 
     return folder.name
 
 
-def _train(folder: Path, training: Training, train: Section, processes: Processes) -> Stop:
+def _train(folder: Path, training: Training, train: Section, world: World) -> Stop:
     """Train, save and export; the first of several processes writes what there is to write."""
     stop, state = Stop(), load_checkpoint(folder)
     step = state["step"] if state else 0
-    if processes.first:
+    if world.first:
         rewind(folder, step)
-    with stop.on_signals(), _TensorBoard(folder, processes.first, step) as board:
+    with stop.on_signals(), _TensorBoard(folder, world.first, step) as board:
         watch = Watch.from_config(train, training.validate, folder, board.log) if training.validate else None
         if not watch and (train.EARLY_STOPPING_PATIENCE or train.EXPORT_WEIGHTS == "best"):
             logger.warning("nothing is measured: EARLY_STOPPING_PATIENCE and EXPORT_WEIGHTS have no effect")
-        if watch and not processes.first:
+        if watch and not world.first:
             watch.writing = False
-        steps = _fit(training, board, stop, folder, train, watch, processes, state)
-        stop.requested = processes.any([stop.requested])[0]
-        processes.leave()
-        if processes.first:
+        steps = _fit(training, board, stop, folder, train, watch, world, state)
+        stop.requested = world.any_rank([stop.requested])[0]
+        world.destroy()
+        if world.first:
             if watch and train.EXPORT_WEIGHTS == "best":
                 watch.take_best(training.method.model)
             save_weights(folder / "weights.pth", training.network)
@@ -203,7 +203,7 @@ def _fit(
     folder: Path,
     train: Section,
     watch: Watch | None,
-    processes: Processes,
+    world: World,
     state: dict[str, Any] | None,
 ) -> int:
     """Train, from the checkpoint `state` on when there is one. Returns the number of steps done."""
@@ -213,7 +213,7 @@ def _fit(
             watch.load_state_dict(state["watch"])
 
     tasks: list[Callable[[Fit], bool | None]] = [watch] if watch else []
-    if training.preview and processes.first:
+    if training.preview and world.first:
         tasks.append(Previews.from_config(train, training.preview, folder, board.show))
 
     def save(state: dict[str, Any]) -> None:
@@ -225,15 +225,15 @@ def _fit(
             training.settings,
             board.log,
             stop,
-            save if processes.first else None,
+            save if world.first else None,
             state,
             after_epoch(tasks),
-            processes,
+            world,
             training.shorter,
         )
     except TrainingDiverged as error:
         good = folder / "weights_last_good.pth"
-        if processes.first:
+        if world.first:
             save_weights(good, training.network)
         then = "go on from its newest checkpoint with --resume" if checkpoint_files(folder) else "start again"
         raise UserError(f"{error}. The last good weights are in {external_path(good)}; {then}") from error

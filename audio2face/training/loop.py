@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from audio2face.distributed import ALONE, Processes
+from audio2face.distributed import ALONE, World
 from audio2face.runtime import memory_kept, random_state, set_random_state
 from audio2face.training.ema import Ema, put_back, trained_state
 from audio2face.training.losses import Losses
@@ -78,8 +78,8 @@ class FitSettings:
 class Fit:
     """A training under way: weights, optimiser, averages, position and random states, which a checkpoint keeps."""
 
-    def __init__(self, method: Method, settings: FitSettings, processes: Processes = ALONE):
-        self.method, self.settings, self.model, self.processes = method, settings, method.model, processes
+    def __init__(self, method: Method, settings: FitSettings, world: World = ALONE):
+        self.method, self.settings, self.model, self.world = method, settings, method.model, world
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.ended = False  # by request, before its last epoch
         self.optimizer = torch.optim.Adam(method.param_groups(), lr=settings.learning_rate, fused=True)
@@ -140,11 +140,11 @@ class Fit:
         The first line comes within half a minute, whatever `log_period` is; of a long training it names what makes it
         `shorter`. `on_epoch` is called after every whole epoch, before its checkpoint; when it returns True the training ends there.
         """
-        meter, clock, guard = Meter(), Clock(self.total, self.step), Guard(self.method, self.processes)
+        meter, clock, guard = Meter(), Clock(self.total, self.step), Guard(self.method, self.world)
         forecast, silent = Forecast(self._batches_left(), shorter), True
         self._remember()
         saved_s = time.monotonic()
-        self.processes.of_first(self.model.state_dict().values())
+        self.world.broadcast_(self.model.state_dict().values())
         self.model.train()
         while self.epoch < self.settings.epochs and not self.ended:
             self._set_rates()
@@ -156,7 +156,9 @@ class Fit:
                 forecast.batch_done()
                 if self.batch % self.settings.accumulate and self.batch < self.per_epoch:
                     continue
-                self.ended, saving = self._step(stop.requested, save is not None and self._minutes_due(saved_s))
+                due = save is not None and self._minutes_due(saved_s)
+                self.ended, saving = self.world.any_rank([stop.requested, due])
+                self._step()
                 if self.step % self.settings.log_period == 0 or self.step == self.total or self.ended:
                     self._check(guard, weights=False)
                     self._report(meter.read(), log, clock)
@@ -173,7 +175,7 @@ class Fit:
                 self.epoch, self.batch = self.epoch + 1, 0
                 self._check(guard)
                 self._remember()
-                if self.processes.any([bool(on_epoch and on_epoch(self))])[0]:
+                if self.world.any_rank([bool(on_epoch and on_epoch(self))])[0]:
                     return
             every = self.settings.checkpoint_epochs
             last = self.epoch == self.settings.epochs  # so that a process killed while it exports has nothing to repeat
@@ -226,11 +228,9 @@ class Fit:
         log(self.step, values)
         logger.info("%s", clock.line(self.step, self.epoch, self.settings.epochs, values))
 
-    def _step(self, *wishes: bool) -> list[bool]:
-        """One step of the optimiser, with the gradients of all processes; tells which wishes any of them has."""
-        flags = self.processes.any([*wishes, *(p.grad is not None for p in self.parameters)])
-        used = [p for p, flag in zip(self.parameters, flags[len(wishes) :], strict=True) if flag]
-        self.processes.sum_gradients(used)
+    def _step(self) -> None:
+        """One step of the optimiser, with the gradients of all processes."""
+        self.world.reduce_gradients_(self.parameters)
         _decay_weights(self.optimizer, self.settings.weight_decay)
         if self.settings.clip_norm:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
@@ -239,7 +239,6 @@ class Fit:
         self.step += 1
         if self.ema:
             self.ema.update(self.model)
-        return flags[: len(wishes)]
 
     def _minutes_due(self, saved_s: float) -> bool:
         minutes = self.settings.checkpoint_minutes
@@ -254,7 +253,7 @@ def fit(
     save: Callable[[dict[str, Any]], None] | None = None,
     resume: dict[str, Any] | None = None,
     on_epoch: Callable[[Fit], bool | None] | None = None,
-    processes: Processes = ALONE,
+    world: World = ALONE,
     shorter: Sequence[str] = (),
 ) -> int:
     """Train `method.model` and return the number of optimiser steps done.
@@ -265,14 +264,14 @@ def fit(
     every epoch; within `Fit.as_it_would_end` it may measure the model, and by returning True it ends the training.
     `shorter` is advice for a training of hours.
 
-    Several `processes` train one model when each calls this with its method, whose batches are shares of the same ones
-    and whose losses are over all shares. Only the first needs `log` and `save`. A checkpoint does not depend on how many
+    The processes of `world` train one model when each calls this with its method, whose batches are shards of the same
+    ones and whose losses are over all shards. Only the first needs `log` and `save`. A checkpoint does not depend on how many
     there are.
 
     Raises:
         TrainingDiverged: the loss became NaN or infinite; the model holds the last good epoch's weights.
     """
-    training = Fit(method, settings, processes)
+    training = Fit(method, settings, world)
     if resume:
         training.load_state_dict(resume)
     with memory_kept():

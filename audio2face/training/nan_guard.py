@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from audio2face.distributed import Processes
+from audio2face.distributed import World
 
 if TYPE_CHECKING:
     from audio2face.training.loop import Method
@@ -24,8 +24,8 @@ class TrainingDiverged(RuntimeError):
 class Guard:
     """Remembers the losses since it was last asked, on their device, so that watching costs no wait."""
 
-    def __init__(self, method: Method, processes: Processes):
-        self._method, self._processes = method, processes
+    def __init__(self, method: Method, world: World):
+        self._method, self._world = method, world
         self._seen: list[tuple[Place, Tensor]] = []
         self._last: Place = (0, 0)
 
@@ -41,8 +41,8 @@ class Guard:
         """
         place = self._first_loss()
         sound = not parameters or bool(torch.stack([torch.isfinite(p).all() for p in parameters]).all())
-        if not self._processes.any([place is not None, not sound]) == [False, False]:
-            return min(p for p in self._processes.gather(place or self._last) if p is not None)
+        if not self._world.any_rank([place is not None, not sound]) == [False, False]:
+            return min(p for p in self._world.all_gather(place or self._last) if p is not None)
         return None
 
     def explain(self, place: Place, step: int) -> str:
@@ -52,7 +52,7 @@ class Guard:
         """
         epoch, index = place
         batch = next(itertools.islice(self._method.batches(epoch), index, None), None)
-        described = self._processes.gather("unknown clips" if batch is None else self._method.describe(batch))
+        described = self._world.all_gather("unknown clips" if batch is None else self._method.describe(batch))
         with torch.no_grad():
             sound = batch is not None and bool(torch.isfinite(self._method.loss(batch, progress=0.0).total))
         advice = (

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from audio2face.training.losses import Losses
 
 from audio2face.audio.windows import Streaming
 from audio2face.dataset.targets import ShotTargets
-from audio2face.distributed import Processes, join
+from audio2face.distributed import World, init
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.vertex_distances import VertexDistances
 from audio2face.models.diffusion.data import SegmentData, SegmentParams
@@ -27,7 +28,6 @@ from audio2face.models.regression.data import ClipConditions, WindowData, Window
 from audio2face.models.regression.method import LossSettings, Regression, RegressionMethod, Schedule
 from audio2face.models.regression.network import ConvW2vAutocorr
 from audio2face.training.loop import FitSettings, fit
-from audio2face.training.losses import Losses
 from audio2face.training.nan_guard import TrainingDiverged
 from audio2face.training.progress import Stop
 from audio2face.types import Clip, Shot
@@ -76,7 +76,7 @@ def lips() -> VertexDistances:
     return VertexDistances(torch.tensor([[[1.0, 0.5], [0.3, -1.0], [0.2, 0.1]]]), torch.tensor([[0.1, 0.4]]))
 
 
-def regression(processes: Processes) -> RegressionMethod:
+def regression(world: World) -> RegressionMethod:
     """Batches of 8, 8 and 1 items: for the last one, one process has a stand-in."""
     torch.manual_seed(0)
     params = WindowParams(30.0, 16000, 1280, 640, 2, 5, shift_grid(1.0, 2))
@@ -94,12 +94,12 @@ def regression(processes: Processes) -> RegressionMethod:
         use_w2v_features=False, use_autocorr_features=False,
     ).double()  # fmt: skip
     model = Regression(network, 200, 4, 1.0, torch.Generator().manual_seed(0)).double()
-    data.cache_features(network.features, 1e9, processes)
+    data.cache_features(network.features, 1e9, world)
     assert data.features is not None
     names = ("MSE", "MOTION", "EMO_REG", "VOL_STAB_REG", "LIP_DIST", "PHONEME", "PHONEME_MOTION")
     settings = LossSettings(dict.fromkeys(names, 1.0), vol_stab_exp=1.0, lip_dist_emotion=(1.0, 3.0))
     return RegressionMethod(
-        model, data, LAYOUT, settings, Schedule(), batch_size=8, lip_dist=lips(), processes=processes
+        model, data, LAYOUT, settings, Schedule(), batch_size=8, lip_dist=lips(), world=world
     )  # fmt: skip
 
 
@@ -108,14 +108,14 @@ class Segments(SegmentData):
         return in_double(super().batch(*arguments))
 
 
-def diffusion(processes: Processes) -> DiffusionMethod:
+def diffusion(world: World) -> DiffusionMethod:
     """Batches of 3 and 2 segments of unequal lengths."""
     torch.manual_seed(0)
     conditions = [ClipConditions(np.eye(2)[i % 2], 0, i % 2, 0) for i in range(5)]
     params = SegmentParams(30.0, 16000, 15, 25, timeshift=1.0)
     data = Segments(
         clips(5), conditions, targets, LAYOUT, Tracks(), Noise(), params,  # type: ignore[arg-type]
-        num_actors=1, batch_size=3, seed=1, device=CPU, processes=processes,
+        num_actors=1, batch_size=3, seed=1, device=CPU, world=world,
     )  # fmt: skip
     space = Space(LAYOUT, LAYOUT, 50, {}, torch.zeros(1, LAYOUT.size), torch.ones(1, LAYOUT.size))
     size = {"feature_dim": 16, "gru_feature_dim": 16, "emo_embedding_dim": 4, "actor_embedding_dim": 4}
@@ -127,53 +127,53 @@ def diffusion(processes: Processes) -> DiffusionMethod:
         DiffusionMethod(
             network, data, space, build_schedule("cosine", 1000), settings, lambda epoch: 1.0,
             skin_scale=torch.tensor([2.0]), skin_size=30, lip_dist=lips(), smooth=Smoothness(torch.eye(3)[None] * 0.1),
-            streaming=Streaming(6, 15, 9, 16000, 16000), processes=processes,
+            streaming=Streaming(6, 15, 9, 16000, 16000), world=world,
         )
     )  # fmt: skip
 
 
-def train(method: Any, settings: FitSettings, processes: Processes, resume: Any = None) -> dict[str, Any]:
+def train(method: Any, settings: FitSettings, world: World, resume: Any = None) -> dict[str, Any]:
     """Losses of all steps, the weights in the end, and the checkpoints."""
     curve: list[float] = []
     states: list[Any] = []
     log = lambda step, values: curve.append(values["total"])  # noqa: E731
-    save = (lambda state: states.append(copy.deepcopy(state))) if processes.first else None
-    fit(method, settings, log, save=save, resume=resume, processes=processes)
+    save = (lambda state: states.append(copy.deepcopy(state))) if world.first else None
+    fit(method, settings, log, save=save, resume=resume, world=world)
     weights = {name: p.detach().clone() for name, p in method.model.named_parameters()}
     return {"curve": curve, "weights": weights, "states": states}
 
 
-def all_trainings(processes: Processes, resume: Any = None) -> dict[str, Any]:
+def all_trainings(world: World, resume: Any = None) -> dict[str, Any]:
     """What the tests compare: both methods, one of them also going on from a checkpoint."""
     torch.set_num_threads(1)
     found = {
-        "regression": train(regression(processes), REGRESSION, processes),
-        "diffusion": train(diffusion(processes), DIFFUSION, processes),
+        "regression": train(regression(world), REGRESSION, world),
+        "diffusion": train(diffusion(world), DIFFUSION, world),
     }
     found["resumed"] = train(
-        diffusion(processes), DIFFUSION, processes, copy.deepcopy(resume or found["diffusion"]["states"][0])
+        diffusion(world), DIFFUSION, world, copy.deepcopy(resume or found["diffusion"]["states"][0])
     )
     return found
 
 
-def together(processes: Processes) -> dict[str, Any]:
+def together(world: World) -> dict[str, Any]:
     """What several processes must agree on: the second one wishes to stop; its loss alone is not finite."""
-    method, stop = regression(processes), Stop()
+    method, stop = regression(world), Stop()
     plain = method.loss
     steps = []
 
     def loss(batch: Any, progress: float) -> Losses:
         steps.append(progress)
-        stop.requested = processes.rank == 1 and len(steps) == 2
+        stop.requested = world.rank == 1 and len(steps) == 2
         return plain(batch, progress)
 
     method.loss = loss  # type: ignore[method-assign]
-    stopped = fit(method, REGRESSION, lambda *_: None, stop, processes=processes)
-    if processes.rank == 1:
+    stopped = fit(method, REGRESSION, lambda *_: None, stop, world=world)
+    if world.rank == 1:
         method.data.target = method.data.target * float("nan")
     method.loss = plain  # type: ignore[method-assign]
     try:
-        fit(method, REGRESSION, lambda *_: None, processes=processes)
+        fit(method, REGRESSION, lambda *_: None, world=world)
     except TrainingDiverged as error:
         return {"stopped": stopped, "diverged": str(error)}
     return {"stopped": stopped, "diverged": None}
@@ -202,7 +202,7 @@ def start(folder: Path, count: int, states: Any) -> list[subprocess.Popen[str]]:
 if __name__ == "__main__":
     torch.set_default_dtype(torch.float64)
     home = Path(sys.argv[1])
-    everyone = join("gloo")
+    everyone = init("gloo")
     result = all_trainings(everyone, torch.load(home / "resume.pt", weights_only=True))
     result["together"] = together(everyone)
     torch.save(result, home / f"result_{everyone.rank}.pt")

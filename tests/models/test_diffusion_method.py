@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from audio2face.audio.windows import Streaming
+from audio2face.distributed import Shard
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.vertex_distances import pair_distances
 from audio2face.models.diffusion.data import CONTEXT, SegmentBatch
@@ -20,7 +21,6 @@ from audio2face.models.diffusion.method import (
 from audio2face.models.diffusion.network import DiffusionRNN
 from audio2face.models.diffusion.schedule import build_schedule
 from audio2face.training.loop import FitSettings, fit
-from audio2face.training.shares import Share
 
 V, VT, ACTORS = 20, 6, 2
 COUNTS = {"skin": (4, 3), "tongue": (2, 1)}  # components of each actor
@@ -130,7 +130,7 @@ def batch(lengths=(20,), actors=(0,), seed=0, absent=()):
         lengths=list(lengths),
         seeds=[100 + seed * 10 + row for row in range(count)],
         clips=list(range(count)),
-        share=Share(count),
+        shard=Shard(count),
     )
 
 
@@ -146,7 +146,7 @@ def row_of(b, row):
         lengths=[n],
         seeds=[b.seeds[row]],
         clips=[0],
-        share=Share(1),
+        shard=Shard(1),
     )
 
 
@@ -178,7 +178,7 @@ def test_losses_of_poses_in_the_span_are_the_same_on_coefficients_and_on_vertice
     for on_vertices in (False, True):
         m = method(on_vertices)
         answer = m.space.decode(b.target + error, b.actor_ids)
-        monkeypatch.setattr(m.network, "forward", lambda *args, answer=answer: (answer, None))
+        monkeypatch.setattr(m.network, "forward", lambda *args, answer=answer, **_: (answer, None))
         found[on_vertices] = m.loss(b, 0.0)
     assert set(found[True].terms) == {"MSE", "LIP_DIST", "VELOCITY", "EXP_SMOOTH"}
     for name, value in found[False].terms.items():
@@ -193,7 +193,7 @@ def test_vertex_terms_by_hand(monkeypatch):
     b = batch((12,), (0,))
     error = torch.randn(b.target.shape, generator=torch.Generator().manual_seed(1))
     m = method()
-    monkeypatch.setattr(m.network, "forward", lambda *args: (b.target + error, None))
+    monkeypatch.setattr(m.network, "forward", lambda *args, **_: (b.target + error, None))
     terms = m.loss(b, 0.0).terms
     basis = torch.from_numpy(bases()["skin"][0]).flatten(1)
     moved = (error[0, :, :4] @ basis).diff(dim=0)
@@ -207,7 +207,7 @@ def test_motion_outside_the_basis_is_smoothed_too(monkeypatch):
     b = batch((12,), (0,))
     frames = torch.randn(1, 12, POSES.size, generator=torch.Generator().manual_seed(1))
     m = method(on_vertices=True)
-    monkeypatch.setattr(m.network, "forward", lambda *args: (frames, None))
+    monkeypatch.setattr(m.network, "forward", lambda *args, **_: (frames, None))
     mask = torch.linspace(0, 1, V).repeat_interleave(3)
     moved = frames[0, :, : 3 * V].diff(dim=0)
     assert m.loss(b, 0.0).terms["EXP_SMOOTH"].item() == pytest.approx((mask * moved.pow(2)).mean().item(), rel=1e-4)

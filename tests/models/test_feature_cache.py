@@ -8,7 +8,7 @@ from test_segment_data import LENGTHS, sounds  # noqa: F401
 from test_segment_data import make as make_data
 
 from audio2face.config import section_from_values
-from audio2face.distributed import ALONE, VARIABLES, Processes
+from audio2face.distributed import ALONE, VARIABLES, World
 from audio2face.models.common.audio_context import encode_segments, hear_windows
 from audio2face.models.common.shared import cache_bytes
 from audio2face.models.diffusion.data import CONTEXT
@@ -21,9 +21,9 @@ def network(tmp_path_factory):
     return make(encoder="hubert", hubert_model=folder, hubert_feature_dim=16, freeze_audio_encoder=True).train()
 
 
-def cached(network, folder, shifts, budget=1e9, processes=ALONE, **changes):
+def cached(network, folder, shifts, budget=1e9, world=ALONE, **changes):
     data = make_data(folder, **changes)
-    data.processes = processes
+    data.world = world
 
     def hear(sound, num_frames, take):
         with torch.no_grad():
@@ -85,7 +85,7 @@ def test_too_little_memory_keeps_halves_or_nothing(network, sounds, caplog):  # 
 def test_processes_share_the_memory_of_a_cpu(device, count, size, monkeypatch):
     for name in VARIABLES:
         monkeypatch.setenv(name, str(count))
-    runtime = Runtime(torch.device(device), processes=Processes(0, count))
+    runtime = Runtime(torch.device(device), world=World(0, count))
     assert cache_bytes(section_from_values("train", {"FEATURE_CACHE_GB": 8}), runtime) == size
 
 
@@ -93,5 +93,5 @@ def test_processes_share_the_memory_of_a_cpu(device, count, size, monkeypatch):
 def test_the_first_process_alone_tells_how_far_it_is(network, sounds, rank, monkeypatch, caplog):  # noqa: F811
     monkeypatch.setattr("audio2face.logs.TELL_S", 0.0)
     with caplog.at_level("INFO"):
-        cached(network, sounds, (0.0,), processes=Processes(rank, 2))
+        cached(network, sounds, (0.0,), world=World(rank, 2))
     assert ("audio features: 1 of 4 clips" in caplog.text) is (rank == 0)

@@ -221,7 +221,9 @@ def test_offline_is_streaming_once_the_state_has_settled(which, request, monkeyp
 def test_rollouts_work_in_constant_memory_and_do_not_drift(two):
     """Ten minutes: the frame that hears a click is the same distance from it at the end as at the beginning."""
     graph = load_graph(two, CPU)
-    graph.network.encoder.forward = lambda audio: audio.unfold(1, 320, 320).abs().amax(2)[..., None].expand(-1, -1, 256)
+    graph.network.encoder.forward = lambda audio, *_: (
+        audio.unfold(1, 320, 320).abs().amax(2)[..., None].expand(-1, -1, 256)
+    )
     graph.network.encoder.centre = 160
     heard = []
     graph.sample = lambda features, *rest: (

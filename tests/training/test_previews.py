@@ -13,6 +13,7 @@ import torch
 from test_diffusion_method import COEFFS, Data, method
 
 from audio2face.config import section_from_values
+from audio2face.distributed import Shard
 from audio2face.evaluation.mouth import spoken_closures
 from audio2face.evaluation.phonemes import Bilabials
 from audio2face.formats.phoneme_times import PhonemeTime, find_phoneme_times, is_bilabial, read_phoneme_times
@@ -22,7 +23,6 @@ from audio2face.problems import UserError
 from audio2face.render.pictures import Curve, draw_curves
 from audio2face.training.preview import Preview, diffusion_coeffs
 from audio2face.training.previews import Previews
-from audio2face.training.shares import Share
 from audio2face.types import Clip, Pca, Shot
 
 FRAMES, FPS = 20, 30.0
@@ -99,7 +99,7 @@ class OneClip(Data):
             lengths=[count],
             seeds=[0],
             clips=[0],
-            share=Share(1),
+            shard=Shard(1),
         )
 
 

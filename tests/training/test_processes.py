@@ -10,15 +10,14 @@ import pytest
 import torch
 from fakes.processes import all_trainings, start
 
-from audio2face.distributed import ALONE, Processes
+from audio2face.distributed import ALONE, Rng, Shard, World
 from audio2face.training import losses
-from audio2face.training.shares import Share, draw_rows, drawing_for, share_of
 
 
 @pytest.mark.parametrize("total", [1, 2, 5, 8])
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_shares_are_the_whole_batch_once(total: int, count: int) -> None:
-    shares = [share_of(total, rank, count) for rank in range(count)]
+    shares = [World(rank, count).shard(total) for rank in range(count)]
     items = [i for share in shares if share.counts for i in share.of(list(range(total)))]
     assert sorted(items) == list(range(total))
     assert all(len(share.of(range(total))) == share.size >= 1 for share in shares)
@@ -26,23 +25,22 @@ def test_shares_are_the_whole_batch_once(total: int, count: int) -> None:
 
 
 def test_random_rows_are_those_of_the_whole_batch() -> None:
-    def draw(share: Share, rows: int) -> torch.Tensor:
-        with drawing_for(share):
-            return draw_rows(lambda n: torch.randn(n, 2, generator=torch.Generator().manual_seed(7)), rows)
+    def draw(share: Shard, rows: int) -> torch.Tensor:
+        return Rng(share, torch.Generator().manual_seed(7)).normal(rows, 2, device=torch.device("cpu"))
 
-    whole = draw(Share(5), 15).unflatten(0, (5, 3))
+    whole = draw(Shard(5), 15).unflatten(0, (5, 3))
     for rank in range(2):
-        share = share_of(5, rank, 2)
+        share = World(rank, 2).shard(5)
         assert torch.equal(draw(share, 3 * share.size).unflatten(0, (-1, 3)), whole[rank::2])
 
 
 @dataclass(frozen=True)
-class Others(Processes):
+class Others(World):
     """Stands in for several processes: knows what the others add."""
 
     added: Any = 0.0
 
-    def sum(self, x: torch.Tensor) -> torch.Tensor:
+    def reduce_sum(self, x: torch.Tensor) -> torch.Tensor:
         return x + self.added
 
 
@@ -60,9 +58,9 @@ def test_parts_of_a_batch_make_its_means_and_gradients() -> None:
             "PHONEME": losses.phoneme_cross_entropy(x[:, None], target[rows, None].softmax(-1), 0, 0.3),
         }
 
-    def value_and_gradient(rows: slice, processes: Processes, counts: bool = True) -> tuple[Any, torch.Tensor]:
+    def value_and_gradient(rows: slice, world: World, counts: bool = True) -> tuple[Any, torch.Tensor]:
         w = weight.clone().requires_grad_()
-        terms = losses.over_processes(means(rows, w), processes, counts)
+        terms = losses.reduce_means(means(rows, w), world, counts)
         total = torch.stack([value**0.7 for value in terms.values()]).sum()  # not linear in the terms
         total.backward()
         assert w.grad is not None

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from audio2face.audio.windows import Streaming
+from audio2face.distributed import WHOLE, Rng
 from audio2face.models.diffusion.network import HOP, DiffusionRNN
 from audio2face.types import SAMPLE_RATE
 
@@ -23,6 +24,7 @@ def encode_segments(
     lengths: Sequence[int],
     streaming: Streaming,
     num_frames: int | None = None,
+    rng: Rng = WHOLE,
 ) -> Tensor:
     """Features (B, T, dim) of segments of `lengths` frames; rows of shorter ones mean nothing at the end.
 
@@ -34,7 +36,7 @@ def encode_segments(
     """
     num_frames = num_frames or max(lengths)
     if network.encoder.hearing == "near":
-        return encode_near(network, audio, context, num_frames, streaming)
+        return encode_near(network, audio, context, num_frames, streaming, rng)
     if network.encoder.hearing == "window":
         return encode_windows(network, audio, context, num_frames, streaming)
     rows = [
@@ -45,7 +47,7 @@ def encode_segments(
 
 
 def encode_near(
-    network: DiffusionRNN, audio: Tensor, first_sample: int, num_frames: int, streaming: Streaming
+    network: DiffusionRNN, audio: Tensor, first_sample: int, num_frames: int, streaming: Streaming, rng: Rng = WHOLE
 ) -> Tensor:
     """Features (B, num_frames, dim) of an encoder that hears a step's surroundings; frame 0 begins at `first_sample`.
 
@@ -53,7 +55,7 @@ def encode_near(
     """
     lead = NEAR + streaming.lead % HOP
     end = first_sample + samples_of_frames(num_frames, network.fps) + NEAR
-    return network.encode(audio[:, first_sample - math.ceil(lead) : end], num_frames, lead)
+    return network.encode(audio[:, first_sample - math.ceil(lead) : end], num_frames, lead, rng)
 
 
 def encode_windows(

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from audio2face.distributed import WHOLE, Rng
 from audio2face.models.common import onednn_conv as products
-from audio2face.training.shares import draw_rows
 
 RELU_GAIN = math.sqrt(2.0)  # max(x, 0) · √2 keeps the mean square of a centred signal through the layer
 GAIN_SIGMA = math.log(1.4)  # spread of the random gains, in nepers
@@ -22,29 +22,29 @@ class GainDropout(nn.Module):
     the level of the whole map stays. A multiplicative relative of dropout that never erases a channel.
     """
 
-    def forward(self, x: Tensor, shared_rows: int = 1, scale: float = 1.0) -> Tensor:
+    def forward(self, x: Tensor, shared_rows: int = 1, scale: float = 1.0, rng: Rng = WHOLE) -> Tensor:
         """x: (B · shared_rows, C, T) → the same shape; `shared_rows` neighbouring rows get the same gains.
 
         `scale` multiplies everything, in evaluation too, without another pass over x.
         """
         if not self.training:
             return x if scale == 1.0 else x * scale
-        gain = self.gains(x.shape[0] // shared_rows, x.shape[1], scale, x.device)
+        gain = self.gains(x.shape[0] // shared_rows, x.shape[1], scale, x.device, rng)
         return (x.unflatten(0, (-1, shared_rows)) * gain[:, None, :, None]).flatten(0, 1)
 
-    def gains(self, rows: int, channels: int, scale: float, device: torch.device) -> Tensor:
+    def gains(self, rows: int, channels: int, scale: float, device: torch.device, rng: Rng = WHOLE) -> Tensor:
         """Gains times `scale`, (rows, channels); all `scale`, (1, channels), in evaluation."""
         if not self.training:
             return torch.full((1, channels), scale, device=device)
-        noise = draw_rows(lambda n: torch.randn(n, channels, 1, device=device), rows)[:, :, 0]
+        noise = rng.normal(rows, channels, 1, device=device)[:, :, 0]
         gain = torch.exp(GAIN_SIGMA * noise)
         return gain * (scale * torch.rsqrt(gain.square().mean(1, keepdim=True)))
 
 
-def drop_out(x: Tensor, p: float, whole_channels: bool = False) -> Tensor:
+def drop_out(x: Tensor, p: float, whole_channels: bool = False, rng: Rng = WHOLE) -> Tensor:
     """x (B, C, T) with a share p of its values, or of its (row, channel) pairs, set to 0 and the others scaled up."""
     shape = (x.shape[1], 1) if whole_channels else x.shape[1:]
-    keep = draw_rows(lambda n: torch.rand(n, *shape, device=x.device), x.shape[0]) >= p
+    keep = rng.uniform(x.shape[0], *shape, device=x.device) >= p
     return x * keep / (1.0 - p)
 
 
@@ -55,8 +55,8 @@ class ChannelDropout(nn.Module):
         super().__init__()
         self.p = p
 
-    def forward(self, x: Tensor) -> Tensor:
-        return drop_out(x, self.p, whole_channels=True) if self.training else x
+    def forward(self, x: Tensor, rng: Rng = WHOLE) -> Tensor:
+        return drop_out(x, self.p, whole_channels=True, rng=rng) if self.training else x
 
 
 class ConvBlock(nn.Module):
@@ -67,12 +67,21 @@ class ConvBlock(nn.Module):
         self.conv = nn.Conv1d(in_channels, out_channels, kernel, stride, padding)
         self.gain = GainDropout()
 
-    def forward(self, x: Tensor, shared_rows: int = 1) -> Tensor:
+    def forward(self, x: Tensor, shared_rows: int = 1, rng: Rng = WHOLE) -> Tensor:
         """x (B, C, T) -> (B, C', T'); `shared_rows` neighbouring rows get the same gains in training."""
         if products.usable(x):
-            gains = self.gain.gains(x.shape[0] // shared_rows, self.conv.out_channels, RELU_GAIN, x.device)
+            gains = self.gain.gains(x.shape[0] // shared_rows, self.conv.out_channels, RELU_GAIN, x.device, rng)
             return products.conv_relu(self.conv, x, gains)
-        return self.gain(torch.relu(self.conv(x)), shared_rows, RELU_GAIN)
+        return self.gain(torch.relu(self.conv(x)), shared_rows, RELU_GAIN, rng)
+
+
+class Chain(nn.Sequential):
+    """Layers one after the other; those that draw random numbers in training draw them from `rng`."""
+
+    def forward(self, x: Tensor, rng: Rng = WHOLE) -> Tensor:
+        for layer in self:
+            x = layer(x, rng=rng) if isinstance(layer, ConvBlock | ChannelDropout) else layer(x)
+        return x
 
 
 class ConditionedTimeConvs(nn.Module):
@@ -89,9 +98,9 @@ class ConditionedTimeConvs(nn.Module):
             steps = (steps + 1) // 2
         self.flat_size = (channels + condition) * steps
 
-    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+    def forward(self, x: Tensor, condition: Tensor, rng: Rng = WHOLE) -> Tensor:
         for block in self.blocks:
-            x = block(x)
+            x = block(x, rng=rng)
             x = products.join_channels([x, condition.unsqueeze(2).expand(-1, -1, x.shape[2])])
         return x.flatten(1)
 
@@ -101,12 +110,12 @@ class PhonemeHead(nn.Module):
 
     def __init__(self, channels: int, sizes: Mapping[str, int]):
         super().__init__()
-        self.convs = nn.Sequential(ConvBlock(channels, channels, 3, 1, 1), ConvBlock(channels, channels, 3, 1, 1))
+        self.convs = Chain(ConvBlock(channels, channels, 3, 1, 1), ConvBlock(channels, channels, 3, 1, 1))
         self.languages = nn.ModuleDict({language: nn.Linear(channels, size) for language, size in sizes.items()})
 
-    def forward(self, x: Tensor) -> dict[str, Tensor]:
+    def forward(self, x: Tensor, rng: Rng = WHOLE) -> dict[str, Tensor]:
         """x: (B, C, T) → {language: (B, T, phonemes)}."""
-        x = self.convs(x).transpose(1, 2)
+        x = self.convs(x, rng).transpose(1, 2)
         return {language: linear(x) for language, linear in self.languages.items()}
 
 

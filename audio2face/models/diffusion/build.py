@@ -101,7 +101,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         else None,
         streaming=Streaming.of(spec.extra["streaming"]),
         step_bias=train.STEP_BIAS,
-        processes=runtime.processes,
+        world=runtime.world,
         speed=speed,
     )
     settings = replace(

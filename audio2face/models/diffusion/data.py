@@ -18,11 +18,10 @@ from torch import Tensor
 from audio2face.audio.windows import window_starts
 from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise, standardized
 from audio2face.dataset.targets import ShotTargets, clip_times, sample_linear
-from audio2face.distributed import ALONE, Processes
+from audio2face.distributed import ALONE, Shard, World
 from audio2face.face.layout import ChannelLayout
 from audio2face.logs import each
 from audio2face.models.regression.data import ClipConditions
-from audio2face.training.shares import Share
 from audio2face.types import SAMPLE_RATE, Clip
 
 logger = logging.getLogger(__name__)
@@ -66,7 +65,7 @@ class SegmentBatch:
     lengths: list[int]
     seeds: list[int]
     clips: list[int]
-    share: Share  # what the segments are of the whole batch
+    shard: Shard  # what the segments are of the whole batch
     features: Tensor | None = None  # (B, T, values) what the frozen encoder heard
 
 
@@ -88,9 +87,9 @@ class SegmentData:
         seed: int,
         device: torch.device,
         pitch_shift: PitchShift | None = None,
-        processes: Processes = ALONE,
+        world: World = ALONE,
     ):
-        self.processes = processes
+        self.world = world
         self.clips, self.conditions, self.layout, self.params = list(clips), list(conditions), layout, params
         self.tracks, self.noise, self.seed, self.device = tracks, noise, seed, device
         self.num_actors, self.batch_size, self.pitch_shift = num_actors, batch_size, pitch_shift
@@ -140,16 +139,16 @@ class SegmentData:
         return sound
 
     def batch(
-        self, clips: Sequence[int], rngs: Sequence[np.random.Generator], share: Share | None = None
+        self, clips: Sequence[int], rngs: Sequence[np.random.Generator], shard: Shard | None = None
     ) -> SegmentBatch:
-        """A batch of one random segment of each clip, each drawn from its own generator; only `share` of it, if given.
+        """A batch of one random segment of each clip, each drawn from its own generator; only `shard` of it, if given.
 
-        The share is padded as the whole batch would be.
+        The shard is padded as the whole batch would be.
         """
-        share = share or Share(len(clips))
+        shard = shard or Shard(len(clips))
         spans = [self.segment(c, rng) for c, rng in zip(clips, rngs, strict=True)]
         longest = max(count for _, count in spans)
-        clips, rngs, spans = share.of(clips), share.of(rngs), share.of(spans)
+        clips, rngs, spans = shard.of(clips), shard.of(rngs), shard.of(spans)
         if self._heard:
             takes = [int(rng.integers(len(self._take_shifts))) for rng in rngs]
             shifts = [self._take_shifts[take] for take in takes]
@@ -188,7 +187,7 @@ class SegmentData:
             lengths=[count for _, count in spans],
             seeds=[int(rng.integers(2**62)) for rng in rngs],
             clips=list(clips),
-            share=share,
+            shard=shard,
             features=features if self._heard else None,
         )
 
@@ -209,7 +208,7 @@ class SegmentData:
         """
         total = sum(self.num_frames(clip) for clip in range(len(self.clips))) * len(shifts)
         heard: list[Tensor] = []
-        clips, shown = range(len(self.clips)), self.processes.first
+        clips, shown = range(len(self.clips)), self.world.first
         for clip in each(clips, len(clips), "audio features", "clip", shown):
             takes = []
             for take, shift in enumerate(shifts):
@@ -236,7 +235,7 @@ class SegmentData:
     def batches(self, epoch: int) -> Iterator[SegmentBatch]:
         """Every clip once. Clips of similar length share a batch; order and segments depend on seed and epoch alone.
 
-        Of each batch this process gets its share.
+        Of each batch this process gets its shard.
         """
         rng = np.random.default_rng([self.seed, 2, epoch])
         order = rng.permutation(len(self.clips))
@@ -253,7 +252,7 @@ class SegmentData:
             batches = [batches[i] for i in rng.permutation(len(batches))]
         for clips in batches:
             rngs = [np.random.default_rng([self.seed, 3, epoch, clip]) for clip in clips]
-            yield self.batch(clips, rngs, self.processes.share(len(clips)))
+            yield self.batch(clips, rngs, self.world.shard(len(clips)))
 
     def describe(self, batch: SegmentBatch) -> str:
         """The shots a batch comes from, for an error message."""

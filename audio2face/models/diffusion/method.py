@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from audio2face.audio.windows import Streaming
-from audio2face.distributed import ALONE, Processes
+from audio2face.distributed import ALONE, WHOLE, Rng, World
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.audio_context import encode_segments
 from audio2face.models.common.vertex_distances import VertexDistances
@@ -24,9 +24,8 @@ from audio2face.models.diffusion.data import CONTEXT, SegmentBatch, SegmentData
 from audio2face.models.diffusion.network import DiffusionRNN
 from audio2face.models.diffusion.samplers import add_noise
 from audio2face.models.diffusion.schedule import Schedule
-from audio2face.training.losses import Losses, Mean, mean_of, over_processes, weighted_total
+from audio2face.training.losses import Losses, Mean, mean_of, reduce_means, weighted_total
 from audio2face.training.precision import IN_FULL, Speed
-from audio2face.training.shares import drawing_for
 
 HARDLY = 1e-3  # of the largest weight: a vertex that hardly counts
 
@@ -127,13 +126,13 @@ class DiffusionMethod:
         smooth: Smoothness | None = None,
         streaming: Streaming,
         step_bias: float = 0.0,
-        processes: Processes = ALONE,
+        world: World = ALONE,
         speed: Speed = IN_FULL,
     ):
         """`skin_scale` (A,) takes normalised skin to data units; `skin_size` is 3V.
         Half the segments get a step t at an even chance, half at one proportional to t ** step_bias.
         """
-        self.processes, self.speed, self.denoise = processes, speed, speed.compiled(network)
+        self.world, self.speed, self.denoise = world, speed, speed.compiled(network)
         self.model: nn.Module = network
         self.network, self.data, self.space, self.settings = network, data, space, settings
         self.rate, self.skin_scale, self.skin_size = learning_rate_of_epoch, skin_scale, skin_size
@@ -191,8 +190,10 @@ class DiffusionMethod:
         x_0 = space.decode(batch.target, batch.actor_ids)
         place, noise = self._draw(batch, x_0.shape[2])
         x_t, t = add_noise(x_0, self.alphas[place][:, None, None], noise), self.timesteps[place]
-        with drawing_for(batch.share), self.speed.autocast(x_t.device):
-            prediction, _ = self.denoise(x_t, t, self.encode(batch), batch.actor, batch.emotion)
+        rng = Rng(batch.shard)
+        with self.speed.autocast(x_t.device):
+            features = self.encode(batch, rng)
+            prediction, _ = self.denoise(x_t, t, features, batch.actor, batch.emotion, rng=rng)
         prediction = prediction.to(x_0.dtype)
         error = (prediction - x_0) * (self.weight * self._present(batch))
         means = {"MSE": over_frames((error**2).sum(dim=2) / space.full_size, batch.valid)}
@@ -205,16 +206,16 @@ class DiffusionMethod:
             means["VELOCITY"] = over_frames((difference**2).sum(dim=2) / self.skin_size, moving)
         if weights.get("EXP_SMOOTH") and self.smooth is not None:
             means["EXP_SMOOTH"] = over_frames(self.smooth(self._skin(prediction), batch.actor_ids), moving)
-        terms = over_processes(means, self.processes, batch.share.counts)
+        terms = reduce_means(means, self.world, batch.shard.counts)
         return Losses(weighted_total(terms, {"MSE": 1.0, **weights}), terms)
 
-    def encode(self, batch: SegmentBatch) -> Tensor:
+    def encode(self, batch: SegmentBatch, rng: Rng = WHOLE) -> Tensor:
         """What the network hears in each frame (B, T, dim)."""
         if batch.features is not None:
             return self.network.audio(batch.features)
         assert batch.audio is not None, "a batch has features or sound"
         frames = batch.valid.shape[1]
-        return encode_segments(self.network, batch.audio, CONTEXT, batch.lengths, self.streaming, frames)
+        return encode_segments(self.network, batch.audio, CONTEXT, batch.lengths, self.streaming, frames, rng)
 
     def _skin(self, frames: Tensor) -> Tensor:
         return frames[..., self.space.layout.slices["skin_pose" if self.space.on_vertices else "skin_coeffs"]]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from audio2face.distributed import WHOLE, Rng
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.encoders.segments import build_segment_encoder
 from audio2face.models.common.layers import drop_out
@@ -129,21 +130,21 @@ class DiffusionRNN(nn.Module):
         nn.init.zeros_(last.bias)
         return nn.Sequential(nn.Linear(self.gru_feature_dim, hidden), nn.ReLU(), last)
 
-    def encode(self, audio: Tensor, num_frames: int, lead: float = 0.0) -> Tensor:
+    def encode(self, audio: Tensor, num_frames: int, lead: float = 0.0, rng: Rng = WHOLE) -> Tensor:
         """Sound (B, N) at 16 kHz -> what the denoiser hears in each of its frames (B, num_frames, feature_dim).
 
         Frame j is the time (j + 0.5) / fps, `lead` samples after the first one: what is heard before and after the frames
         is context.
         """
-        return self.audio(self.hear(audio, num_frames, lead))
+        return self.audio(self.hear(audio, num_frames, lead, rng))
 
-    def hear(self, audio: Tensor, num_frames: int, lead: float = 0.0) -> Tensor:
+    def hear(self, audio: Tensor, num_frames: int, lead: float = 0.0, rng: Rng = WHOLE) -> Tensor:
         """What the audio encoder says of each frame (B, num_frames, dim * pieces), before anything that is always trained.
 
         The encoder's steps are read at the frames' times, linearly interpolated; features and frames are matched by
         time, never stretched to fit each other.
         """
-        steps = self.encoder(audio)  # (B, S, dim)
+        steps = self.encoder(audio, rng)  # (B, S, dim)
         centre, last = self.encoder.centre - lead, int(steps.shape[1]) - 1  # a plain number, also in an exported graph
         index, weight = step_positions(num_frames, self.fps, self.pieces, centre, last + 1)
         weight = weight.to(steps)[:, None]
@@ -159,6 +160,7 @@ class DiffusionRNN(nn.Module):
         actor: Tensor,
         emotion: Tensor,
         state: Tensor | None = None,
+        rng: Rng = WHOLE,
     ) -> tuple[Tensor, Tensor]:
         """One denoising step.
 
@@ -169,6 +171,7 @@ class DiffusionRNN(nn.Module):
             actor: (B, A) one-hot.
             emotion: (B, E), or (B, T, E) with one row per frame.
             state: (layers, B, H) of the recurrent layers before the first frame; None is zeros.
+            rng: where dropout is drawn from in training.
 
         Returns:
             x_0 (B, T, C), and the state after the last frame.
@@ -181,27 +184,27 @@ class DiffusionRNN(nn.Module):
         if self.emotion is not None:
             emotion = self.emotion(emotion)
             parts.append(emotion if emotion.ndim == 3 else _over(emotion, count))
-        hidden, state = self._recur(torch.cat(parts, dim=2), state)
+        hidden, state = self._recur(torch.cat(parts, dim=2), state, rng)
         offset = torch.cat([head(hidden) for head in self.heads.values()], dim=2)
         return offset + (actor @ self.mean).unsqueeze(1), state
 
-    def _recur(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _recur(self, x: Tensor, state: Tensor | None, rng: Rng = WHOLE) -> tuple[Tensor, Tensor]:
         """The recurrent layers, on accelerators in full precision: autocast has only float16 for them, which overflows."""
         if x.device.type != "cpu" and torch.is_autocast_enabled(x.device.type):
             with torch.autocast(x.device.type, enabled=False):
-                return self._recur(x.float(), state if state is None else state.float())
+                return self._recur(x.float(), state if state is None else state.float(), rng)
         if not (self.training and self.gru.dropout):
             return self.gru(x, state)
-        return self._one_by_one(x, state)
+        return self._one_by_one(x, state, rng)
 
-    def _one_by_one(self, x: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The layers as in training: dropout between them is drawn by `draw_rows`."""
+    def _one_by_one(self, x: Tensor, state: Tensor | None, rng: Rng) -> tuple[Tensor, Tensor]:
+        """The layers as in training: dropout between them is drawn from `rng`."""
         if state is None:
             state = x.new_zeros(self.num_gru_layers, x.shape[0], self.gru_feature_dim)
         last = []
         for layer, (before, weights) in enumerate(zip(state.split(1), self.gru.all_weights, strict=True)):
             if layer:
-                x = drop_out(x, self.gru.dropout)
+                x = drop_out(x, self.gru.dropout, rng=rng)
             x, after = torch.gru(x, before, tuple(weights), True, 1, 0.0, True, False, True)
             last.append(after)
         return x, torch.cat(last)

@@ -52,7 +52,7 @@ def build_segments(
         seed=train.RNG_SEED_DATASET,
         device=runtime.device,
         pitch_shift=shift,
-        processes=runtime.processes,
+        world=runtime.world,
     )
 
 

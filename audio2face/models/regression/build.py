@@ -106,7 +106,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     data = _window_data(inputs, layout, spec, spans, runtime.device)
     spec = with_absent(spec, layout, data.has)
     _add_phonemes(data, inputs, phonemes)
-    data.cache_features(network.features, cache_bytes(train, runtime), runtime.processes)
+    data.cache_features(network.features, cache_bytes(train, runtime), runtime.world)
     distances = partial(build_distances, inputs, layout.sizes["skin_coeffs"], runtime.device)
     method = RegressionMethod(
         model,
@@ -120,7 +120,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         lip_dist=distances("lip_dist") if train.LOSS_LIP_DIST_ALPHA else None,
         lip_size=distances("lip_size") if train.LOSS_LIP_SIZE_ALPHA else None,
         eye_dist=distances("eye_dist") if train.REMOVE_CLOSING_EYE else None,
-        processes=runtime.processes,
+        world=runtime.world,
         speed=speed,
     )
 
@@ -150,7 +150,7 @@ def _validation(
     held = replace(inputs, clips=inputs.validation)
     device = runtime.device
     data = _window_data(held, layout, spec, Spans.of(held.clips), device, for_training=False)
-    data.cache_features(method.model.network.features, cache_bytes(inputs.train, runtime), runtime.processes)
+    data.cache_features(method.model.network.features, cache_bytes(inputs.train, runtime), runtime.world)
     pairs, lips = None, None
     if size := layout.sizes.get("skin_coeffs"):
         pairs, lips = build_distances(inputs, size, device, "lip_dist"), _lips(inputs, size, device)

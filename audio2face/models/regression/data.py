@@ -17,11 +17,10 @@ from torch import Tensor
 from audio2face.audio.windows import window_starts
 from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise
 from audio2face.dataset.targets import ShotTargets, clip_times, sample_linear
-from audio2face.distributed import ALONE, Processes
+from audio2face.distributed import ALONE, Shard, World
 from audio2face.face.layout import ChannelLayout
 from audio2face.listing import natural_order
 from audio2face.logs import each
-from audio2face.training.shares import Share
 from audio2face.types import Clip
 
 logger = logging.getLogger(__name__)
@@ -71,7 +70,7 @@ class WindowBatch:
     emotion_ids: Tensor  # (B·L,)
     phonemes: dict[str, tuple[Tensor, Tensor]]  # language -> rows (n,), index (n, steps) into its posteriors
     items: Tensor  # (B,) for messages
-    share: Share  # what the items are of the whole batch
+    shard: Shard  # what the items are of the whole batch
 
 
 @dataclass(frozen=True)
@@ -200,7 +199,7 @@ class WindowData:
             level[shift, rows] = self.windows(shifts, rows).abs().mean(dim=1) * self.peak[rows]
         return level
 
-    def cache_features(self, encode: Encode, budget_bytes: float, processes: Processes = ALONE) -> None:
+    def cache_features(self, encode: Encode, budget_bytes: float, world: World = ALONE) -> None:
         """Compute frozen features of every window once: float32 when they fit in the budget, else float16, else not at all.
 
         Several processes compute a part each.
@@ -221,14 +220,14 @@ class WindowData:
             k: torch.zeros(*shape, *x.shape[1:], dtype=dtype, device=self.device) for k, x in probe.items()
         }
         total = -(-self.num_rows // ENCODE_BATCH) * len(self.params.shifts)
-        counted = each(self._all_rows(), total, "audio features", "block", processes.first)
+        counted = each(self._all_rows(), total, "audio features", "block", world.first)
         for number, (shift, rows, shifts) in enumerate(counted):
-            if number % processes.count == processes.rank:
+            if number % world.size == world.rank:
                 for name, x in encode(self.windows(shifts, rows)).items():
                     self.features[name][shift, rows] = x.to(dtype)
         for values_of_shifts in self.features.values():
             for values_of_shift in values_of_shifts:
-                processes.add_up(values_of_shift)
+                world.all_reduce_(values_of_shift)
         logger.info(
             "audio features cached: %d windows x %d shifts, %.2f GB",
             *shape[::-1],
@@ -261,8 +260,8 @@ class WindowData:
             found[language] = (chosen, offsets[clips][:, None] + step.clamp(min=0).minimum(lengths[clips][:, None] - 1))
         return found
 
-    def batch(self, items: Tensor, shift: Tensor, share: Share | None = None) -> WindowBatch:
-        """The batch of items (B,) at shift numbers (B,), which are `share` of a larger one, if given."""
+    def batch(self, items: Tensor, shift: Tensor, shard: Shard | None = None) -> WindowBatch:
+        """The batch of items (B,) at shift numbers (B,), which are `shard` of a larger one, if given."""
         rows = self.items[items].flatten()
         shifts = shift.repeat_interleave(self.params.seq_len)
         clips = self.clip_of_row[rows]
@@ -282,24 +281,24 @@ class WindowData:
             emotion_ids=self.emotion_id[clips],
             phonemes=self._phonemes(shifts, rows),
             items=items,
-            share=share or Share(len(items)),
+            shard=shard or Shard(len(items)),
         )
 
     def steps_per_epoch(self, batch_size: int) -> int:
         """Batches of an epoch, the last of which may be smaller."""
         return -(-self.num_items // batch_size)
 
-    def batches(self, epoch: int, batch_size: int, processes: Processes = ALONE) -> Iterator[WindowBatch]:
+    def batches(self, epoch: int, batch_size: int, world: World = ALONE) -> Iterator[WindowBatch]:
         """Every item once, in an order and at shifts that depend on the seed and the epoch alone.
 
-        Of each batch this process gets its share.
+        Of each batch this process gets its shard.
         """
         rng = np.random.default_rng([self.seed, 1, epoch])
         order = torch.from_numpy(rng.permutation(self.num_items)).to(self.device)
         shift = torch.from_numpy(rng.integers(len(self.params.shifts), size=self.num_items)).to(self.device)
         for part, shifts in zip(order.split(batch_size), shift.split(batch_size), strict=True):
-            share = processes.share(len(part))
-            yield self.batch(share.of(part), share.of(shifts), share)
+            shard = world.shard(len(part))
+            yield self.batch(shard.of(part), shard.of(shifts), shard)
 
     def describe(self, batch: WindowBatch) -> str:
         """The shots a batch comes from, for an error message."""

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from audio2face.distributed import ALONE, Processes
+from audio2face.distributed import ALONE, Rng, World
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.vertex_distances import VertexDistances
 from audio2face.models.regression.data import WindowBatch, WindowData
@@ -27,15 +27,14 @@ from audio2face.training.losses import (
     emotion_regulariser,
     motion,
     mse,
-    over_processes,
     phoneme_cross_entropy,
     phoneme_motion,
+    reduce_means,
     volume_stabiliser,
     weighted_distance,
     weighted_total,
 )
 from audio2face.training.precision import IN_FULL, Speed
-from audio2face.training.shares import drawing_for
 
 logger = logging.getLogger(__name__)
 
@@ -103,10 +102,10 @@ class RegressionMethod:
         lip_dist: VertexDistances | None = None,
         lip_size: VertexDistances | None = None,
         eye_dist: VertexDistances | None = None,
-        processes: Processes = ALONE,
+        world: World = ALONE,
         speed: Speed = IN_FULL,
     ):
-        self.processes, self.speed, self.decode = processes, speed, speed.compiled(model.network.decode)
+        self.world, self.speed, self.decode = world, speed, speed.compiled(model.network.decode)
         self.model, self.data, self.layout, self.settings = model, data, layout, settings
         self.schedule, self.batch_size, self.emo_lr_mult = schedule, batch_size, emo_lr_mult
         self.skin_scale, self.lip_dist, self.lip_size, self.eye_dist = skin_scale, lip_dist, lip_size, eye_dist
@@ -118,7 +117,7 @@ class RegressionMethod:
             self._not_eye[layout.slices["eye"]] = 0.0
 
     def batches(self, epoch: int) -> Iterator[WindowBatch]:
-        return self.data.batches(epoch, self.batch_size, self.processes)
+        return self.data.batches(epoch, self.batch_size, self.world)
 
     def steps_per_epoch(self) -> int:
         return self.data.steps_per_epoch(self.batch_size)
@@ -150,8 +149,8 @@ class RegressionMethod:
         if features is None:
             assert batch.audio is not None, "a batch has features or sound"
             features = network.features(batch.audio)
-        with drawing_for(batch.share), self.speed.autocast(implicit.device):
-            prediction, logits = self.decode(features, implicit, batch.explicit)
+        with self.speed.autocast(implicit.device):
+            prediction, logits = self.decode(features, implicit, batch.explicit, Rng(batch.shard))
         prediction = prediction.to(batch.target.dtype)
         logits = {language: values.to(batch.target.dtype) for language, values in logits.items()}
         mask = self._without_closed_eyes(batch)
@@ -167,7 +166,7 @@ class RegressionMethod:
                 )
         means.update(self._lips(prediction, batch))
         means.update(self._phonemes(logits, batch))
-        terms = _over_languages(over_processes(means, self.processes, batch.share.counts))
+        terms = _over_languages(reduce_means(means, self.world, batch.shard.counts))
         scaled = {k: v for k, v in terms.items() if k in NORMALISED and weights.get(k)}
         scaled = self.normaliser(scaled, 1.0 - progress)
         return Losses(weighted_total({**terms, **scaled}, weights), terms)

@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from audio2face.distributed import WHOLE, Rng
 from audio2face.models.common.encoders import ENCODERS, Encoder
 from audio2face.models.common.encoders.wav2vec2 import HUB_NAME, Wav2Vec2Branch
 from audio2face.models.common.layers import ConditionedTimeConvs, PhonemeHead, num_steps
@@ -96,20 +97,20 @@ class ConvW2vAutocorr(nn.Module):
         return {name: cast(Encoder, encoder).features(audio) for name, encoder in self.encoders.items()}
 
     def decode(
-        self, features: Mapping[str, Tensor], implicit: Tensor, explicit: Tensor
+        self, features: Mapping[str, Tensor], implicit: Tensor, explicit: Tensor, rng: Rng = WHOLE
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """features: from `features`; implicit: (B, I); explicit: (B, E).
+        """features: from `features`; implicit: (B, I); explicit: (B, E); `rng` is drawn from in training.
 
         Returns the frame (B, C), channels in the order of `output_sizes`, and phoneme logits {language: (B, T, P)}.
         """
-        maps = [encoder(features[name]).squeeze(3) for name, encoder in self.encoders.items()]
+        maps = [encoder(features[name], rng).squeeze(3) for name, encoder in self.encoders.items()]
         condition = implicit if self.emotion is None else torch.cat([implicit, self.emotion(explicit)], 1)
-        x = self.summary(self.time(join_channels(maps), condition))
+        x = self.summary(self.time(join_channels(maps), condition, rng))
         x = torch.cat([x, condition], 1)
         split = {name: self.heads[name](x).split(sizes, 1) for name, sizes in self._head_sizes().items()}
         parts = {name: iter(outputs) for name, outputs in split.items()}
         frame = torch.cat([next(parts[head_of(channel)]) for channel in self.output_sizes], 1)
-        return frame, self.phonemes(maps[0]) if self.phonemes is not None else {}
+        return frame, self.phonemes(maps[0], rng) if self.phonemes is not None else {}
 
     def forward(self, audio: Tensor, implicit: Tensor, explicit: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """audio: (B, N), implicit: (B, I), explicit: (B, E) → as `decode`."""

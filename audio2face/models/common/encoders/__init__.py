@@ -1,8 +1,8 @@
 """Audio encoders: each turns a window of 16 kHz audio into a map of 256 channels at 50 steps per second.
 
 An encoder has two halves. `features(audio (B, N))` is everything before the first trainable weight: it carries no
-gradient and may be cached per window. `forward(features)` is the trainable rest and returns (B, 256, T, 1), with
-T = N // 320 - 1 (25 for 8320 samples); `channels` is the 256.
+gradient and may be cached per window. `forward(features, rng)` is the trainable rest, which draws from `rng` in training,
+and returns (B, 256, T, 1), with T = N // 320 - 1 (25 for 8320 samples); `channels` is the 256.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
+from audio2face.distributed import WHOLE, Rng
 from audio2face.models.common.encoders.autocorr import Autocorrelation
 from audio2face.models.common.encoders.melspec import MelSpectrogram
 from audio2face.models.common.encoders.phoneme_branch import PhonemeCtcBranch
@@ -24,7 +25,7 @@ class Encoder(Protocol):
 
     def features(self, audio: Tensor) -> Tensor: ...
 
-    def forward(self, features: Tensor) -> Tensor: ...
+    def forward(self, features: Tensor, rng: Rng = WHOLE) -> Tensor: ...
 
 
 ENCODERS: dict[str, type[nn.Module]] = {

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from audio2face.distributed import WHOLE, Rng
 from audio2face.models.common.layers import ConvBlock
 from audio2face.problems import UserError
 
@@ -77,12 +78,12 @@ class Autocorrelation(nn.Module):
             x = x - x.mean(-1, keepdim=True)
         return autocorrelation(x * self.window, self.num_lags)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, rng: Rng = WHOLE) -> Tensor:
         """features: (B, windows, 32) → (B, 256, windows, 1)."""
         windows = features.shape[1]
         x = features.reshape(-1, 1, self.num_lags)  # windows are rows: the convolutions run along the lags only
         for block in self.convs:
-            x = block(x, shared_rows=windows)
+            x = block(x, shared_rows=windows, rng=rng)
         return x.reshape(-1, windows, self.channels).transpose(1, 2).unsqueeze(3)
 
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from audio2face.distributed import WHOLE, Rng
 from audio2face.models.common.layers import ConvBlock
-from audio2face.training.shares import draw_rows
 from audio2face.types import SAMPLE_RATE
 
 WINDOW = 480  # 30 ms
@@ -37,9 +37,9 @@ class MelSpectrogram(nn.Module):
         """audio: (B, N) → (B, num_mels, 2 T) log-mel of about zero mean and unit deviation on speech."""
         return log_mel(audio, self.kernel, self.mel, HOP)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, rng: Rng = WHOLE) -> Tensor:
         """features: (B, num_mels, 2 T) → (B, 256, T, 1)."""
-        return self.conv(augment(features) if self.training else features).unsqueeze(3)
+        return self.conv(augment(features, rng) if self.training else features, rng=rng).unsqueeze(3)
 
 
 def log_mel(audio: Tensor, kernel: Tensor, mel: Tensor, hop: int) -> Tensor:
@@ -49,16 +49,16 @@ def log_mel(audio: Tensor, kernel: Tensor, mel: Tensor, hop: int) -> Tensor:
     return 0.25 * torch.log(power + FLOOR) + 1.0
 
 
-def augment(features: Tensor) -> Tensor:
+def augment(features: Tensor, rng: Rng = WHOLE) -> Tensor:
     """(B, mels, frames) log-mel with a random level, noise and two random bands blanked per row, for training."""
     rows, mels, frames = features.shape
     device = features.device
-    x = features + LEVEL_SIGMA * draw_rows(lambda n: torch.randn(n, 1, 1, device=device), rows)
-    x = x + NOISE_SIGMA * draw_rows(lambda n: torch.randn(n, mels, frames, device=device), rows)
+    x = features + LEVEL_SIGMA * rng.normal(rows, 1, 1, device=device)
+    x = x + NOISE_SIGMA * rng.normal(rows, mels, frames, device=device)
     number = torch.arange(mels, device=device)
     for _ in range(2):
-        width = draw_rows(lambda n: torch.randint(0, mels * 3 // 10 + 1, (n, 1), device=device), rows)
-        first = (draw_rows(lambda n: torch.rand(n, 1, device=device), rows) * (mels - width)).long()
+        width = rng.integers(mels * 3 // 10 + 1, rows, 1, device=device)
+        first = (rng.uniform(rows, 1, device=device) * (mels - width)).long()
         x = x * ((number < first) | (number >= first + width))[:, :, None]
     return x
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from audio2face.distributed import WHOLE, Rng
 from audio2face.models.common.encoders.phoneme_ctc import WIDTH, PhonemeCtc
 from audio2face.models.common.layers import GainDropout, drop_out
-from audio2face.training.shares import draw_rows
 
 NOISE_SIGMA, LEFT_OUT = 0.7, 0.3  # of the augmentation: in units of the features, and a share of the channels
 
@@ -34,16 +34,16 @@ class PhonemeCtcBranch(nn.Module):
         """audio: (B, N) → (B, T, 256), as `PhonemeCtc.steps`."""
         return self.model.steps(audio)
 
-    def forward(self, features: Tensor) -> Tensor:
+    def forward(self, features: Tensor, rng: Rng = WHOLE) -> Tensor:
         """features: (B, T, 256) → (B, 256, T, 1)."""
-        x = augment(features) if self.training else features
-        return self.gain(torch.relu(self.linear(x)).transpose(1, 2)).unsqueeze(3)
+        x = augment(features, rng) if self.training else features
+        return self.gain(torch.relu(self.linear(x)).transpose(1, 2), rng=rng).unsqueeze(3)
 
 
-def augment(features: Tensor) -> Tensor:
+def augment(features: Tensor, rng: Rng = WHOLE) -> Tensor:
     """(B, T, C) features in units of their deviation with noise and some channels left out, for training.
 
     They tell frames apart so well that minutes of speech are otherwise learned by heart.
     """
-    noise = draw_rows(lambda n: torch.randn(n, *features.shape[1:], device=features.device), features.shape[0])
-    return drop_out((features + NOISE_SIGMA * noise).transpose(1, 2), LEFT_OUT, whole_channels=True).transpose(1, 2)
+    noise = rng.normal(*features.shape, device=features.device)
+    return drop_out((features + NOISE_SIGMA * noise).transpose(1, 2), LEFT_OUT, True, rng).transpose(1, 2)

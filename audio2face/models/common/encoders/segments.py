@@ -1,6 +1,6 @@
 """Audio encoders of the diffusion networks: sound of any length -> features at 50 steps a second.
 
-`forward(audio (B, N)) -> (B, S, dim)`; step k is centred on sample `centre` + 320 k. `hearing` tells what a step depends
+`forward(audio (B, N), rng) -> (B, S, dim)`; step k is centred on sample `centre` + 320 k. `hearing` tells what a step depends
 on: "near" is less than 0.2 s on either side; "all" is everything that is given, trained on segments of any length;
 "window" also is everything, by an encoder that must hear in training what it will hear when streaming.
 """
@@ -14,11 +14,12 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from audio2face.distributed import WHOLE, Rng
 from audio2face.models.common.encoders.melspec import MelSpectrogram
 from audio2face.models.common.encoders.phoneme_ctc import WIDTH as PHONEME_WIDTH
 from audio2face.models.common.encoders.phoneme_ctc import PhonemeCtc
 from audio2face.models.common.encoders.pretrained import Use, build_model, load_speech_model, model_settings
-from audio2face.models.common.layers import ChannelDropout
+from audio2face.models.common.layers import Chain, ChannelDropout
 from audio2face.problems import UserError
 
 # no layer is dropped, and nothing is masked unless asked for: crops as short as half a second are trained on
@@ -61,7 +62,7 @@ class SegmentEncoder(Protocol):
     dim: int
     frozen: bool
 
-    def __call__(self, audio: Tensor) -> Tensor: ...
+    def __call__(self, audio: Tensor, rng: Rng = WHOLE) -> Tensor: ...
 
     def rebuild_arguments(self) -> dict[str, Any]:
         """Arguments that build the same module without its source: JSON values."""
@@ -118,7 +119,7 @@ class SpeechTransformer(nn.Module):
             part.eval()
         return self
 
-    def forward(self, audio: Tensor) -> Tensor:
+    def forward(self, audio: Tensor, rng: Rng = WHOLE) -> Tensor:
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             return self.model(audio).last_hidden_state
 
@@ -136,7 +137,7 @@ class MelSteps(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.mel = MelSpectrogram()
-        self.around = nn.Sequential(
+        self.around = Chain(
             nn.Conv1d(self.mel.channels, 160, 5, padding=2),
             nn.ReLU(),
             nn.Conv1d(160, 160, 5, padding=2),
@@ -146,9 +147,9 @@ class MelSteps(nn.Module):
             ChannelDropout(0.2),
         )
 
-    def forward(self, audio: Tensor) -> Tensor:
-        steps = self.mel(self.mel.features(audio)).squeeze(3)  # (B, 256, S)
-        return self.around(steps).transpose(1, 2)
+    def forward(self, audio: Tensor, rng: Rng = WHOLE) -> Tensor:
+        steps = self.mel(self.mel.features(audio), rng).squeeze(3)  # (B, 256, S)
+        return self.around(steps, rng).transpose(1, 2)
 
     def rebuild_arguments(self) -> dict[str, Any]:
         return {}
@@ -173,7 +174,7 @@ class PhonemeSteps(nn.Module):
         return self
 
     @torch.no_grad()
-    def forward(self, audio: Tensor) -> Tensor:
+    def forward(self, audio: Tensor, rng: Rng = WHOLE) -> Tensor:
         return self.model.steps(audio)
 
     def rebuild_arguments(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from audio2face.distributed import WHOLE, Rng
 from audio2face.models.common.encoders.pretrained import Use, build_model, load_speech_model, model_settings
 
 if TYPE_CHECKING:
@@ -91,8 +92,8 @@ class Wav2Vec2Branch(nn.Module):
         with torch.no_grad():
             return self.hidden_states(audio)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """features: what `features` gave → (B, 256, T, 1)."""
+    def forward(self, features: Tensor, rng: Rng = WHOLE) -> Tensor:
+        """features: what `features` gave → (B, 256, T, 1). A model that is trained draws its dropout by itself."""
         hidden = features if self.freeze else self.hidden_states(features)
         if hidden.shape[1] == 1:
             mixed = hidden[:, 0]
