@@ -69,7 +69,6 @@ READS_CONFIG = set(
 STATE = {
     "models.diffusion.engine._drawn": "noise of a seed that several open streams share, held weakly",
     "runs.run_lock._held": "locks are held by the process, which must close each file once",
-    "training.shares._drawing_for": "which rows of the batch this process draws random numbers for",
 }
 CHANGES = set("append extend insert add update pop popitem clear remove discard setdefault appendleft".split())
 KEYS = frozenset(key for kind, method in EVERY for key in defaults(kind, method))
