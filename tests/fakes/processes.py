@@ -206,4 +206,4 @@ if __name__ == "__main__":
     result = all_trainings(everyone, torch.load(home / "resume.pt", weights_only=True))
     result["together"] = together(everyone)
     torch.save(result, home / f"result_{everyone.rank}.pt")
-    everyone.leave()
+    everyone.destroy()
