@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from audio2face.training.losses import Losses
 
 from audio2face.audio.windows import Streaming
 from audio2face.dataset.targets import ShotTargets
@@ -28,6 +27,7 @@ from audio2face.models.regression.data import ClipConditions, WindowData, Window
 from audio2face.models.regression.method import LossSettings, Regression, RegressionMethod, Schedule
 from audio2face.models.regression.network import ConvW2vAutocorr
 from audio2face.training.loop import FitSettings, fit
+from audio2face.training.losses import Losses
 from audio2face.training.nan_guard import TrainingDiverged
 from audio2face.training.progress import Stop
 from audio2face.types import Clip, Shot
