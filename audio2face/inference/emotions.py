@@ -17,8 +17,11 @@ NEUTRAL = "neutral"
 def build_curve(names: Sequence[str], default: Sequence[float], emotion: Any, sample_rate: int) -> EmotionCurve:
     """The curve of an emotion: None (the model's default), a name, {name: weight}, E weights, or [(seconds, emotion), …].
 
-    A timeline is linear between its keys, constant before and after. Raises UserError for anything else.
+    A timeline is linear between its keys, constant before and after. A function of time stamps is taken as it is. Raises
+    UserError for anything else.
     """
+    if callable(emotion):
+        return emotion
     keys = [(0.0, emotion)] if not _is_timeline(emotion) else [(float(t), e) for t, e in emotion]
     values = np.stack([_vector(names, default, value) for _, value in keys])
     times = np.array([round(t * sample_rate) for t, _ in keys], np.int64)

@@ -46,6 +46,7 @@ class Model:
         self.emotions = packages[0].emotions
         self.default_emotion = tuple(float(w) for w in packages[0].params["default_emotion"])
         self.sample_rate = int(packages[0].audio["samplerate"])
+        self.regression = packages[0].regression
 
     def animate(
         self,
@@ -99,10 +100,14 @@ class Model:
         seed: int = 0,
         constant_noise: bool = True,
         geometry: bool = True,
+        strength: float | None = None,
+        blink_offset: float = 0.0,
     ) -> Session:
         """Begin a track whose sound comes in pieces at `sample_rate`, the model's own unless given.
 
-        The arguments are those of `animate`. Networks are trained on sound whose largest sample is 1, and a stream does
+        The arguments are those of `animate`; `emotion` may also be a function of time stamps in samples of the model's rate,
+        (T,) -> (T, E), which is asked for every frame in its turn. `strength` is a factor on the sound, of regression models
+        in place of CONFIG's input_strength; `blink_offset` closes the lids by a share. Networks are trained on sound whose largest sample is 1, and a stream does
         not know its loudest moment beforehand: give the `peak` you expect. Raises UserError.
         """
         package, who, run = self._place(actor)
@@ -118,15 +123,16 @@ class Model:
             assert who.implicit is not None
             rate = _rate(DEFAULT_FPS if fps is None else fps)
             engine = RegressionEngine(run, package.audio, who.implicit, curve, rate)
-            gain *= float(who.config["input_strength"])
+            gain *= float(who.config["input_strength"] if strength is None else strength)
         else:
             from audio2face.models.diffusion.engine import DiffusionEngine
 
             engine = DiffusionEngine(run, package.params, package.audio, who.name, curve, seed, constant_noise)
+            gain *= 1.0 if strength is None else strength
             if fps is not None and _rate(fps) != engine.fps:
                 raise UserError(f"fps {fps}: this diffusion model runs at {float(engine.fps):g} frames a second")
         resampler = _resampler(sample_rate or self.sample_rate, self.sample_rate)
-        return Session(who, engine, resampler, self.sample_rate, gain, geometry)
+        return Session(who, engine, resampler, self.sample_rate, gain, geometry, blink_offset)
 
     def details(self, actor: str | None = None) -> Actor:
         """An actor's CONFIG, arrays, meshes' faces and blendshapes. Raises UserError when the model does not know it."""

@@ -34,6 +34,7 @@ class Session:
         model_rate: int,
         gain: float,
         geometry: bool,
+        blink_offset: float = 0.0,
     ):
         self.fps = float(engine.fps)
         self.num_frames, self.compute_s, self.closed = 0, 0.0, False
@@ -43,7 +44,14 @@ class Session:
         self._names = tuple(pose_names(rigs))
         skin_solver, tongue_solver = (rigs[mesh].solver if mesh in rigs else None for mesh in ("skin", "tongue"))
         dt = float(chain.frame_duration_s(engine.fps.numerator, engine.fps.denominator))
-        self._chain = chain.build(actor.config, actor.data, dt, skin_solver=skin_solver, tongue_solver=tongue_solver)
+        self._chain = chain.build(
+            actor.config,
+            actor.data,
+            dt,
+            skin_solver=skin_solver,
+            tongue_solver=tongue_solver,
+            blink_offset=blink_offset,
+        )
         self._state: chain.ChainState | None = None
         self._audio = AudioBuffer()
 

@@ -1,0 +1,99 @@
+"""A server's life: its ports, its event loop, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc.aio
+
+from audio2face.problems import UserError
+from audio2face.serving.engine import ServedModel
+from audio2face.serving.http import HttpServer
+from audio2face.serving.metrics import Metrics
+from audio2face.serving.scheduler import Scheduler
+from audio2face.serving.service import OPTIONS, Service
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a server listens: "host:port" of gRPC, ports of HTTP and Prometheus (None: closed), and its certificates."""
+
+    listen: str
+    http: str | None = None
+    metrics: str | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    client_ca: Path | None = None
+
+    def credentials(self) -> grpc.ServerCredentials | None:
+        """For TLS; None without. Raises UserError for files that cannot be read."""
+        if self.certificate is None or self.key is None:
+            return None
+        try:
+            pair = self.key.read_bytes(), self.certificate.read_bytes()
+            ca = self.client_ca.read_bytes() if self.client_ca else None
+        except OSError as error:
+            raise UserError(f"{error.filename}: {error.strerror}") from error
+        return grpc.ssl_server_credentials([pair], ca, require_client_auth=ca is not None)
+
+
+async def serve(served: ServedModel, endpoint: Endpoint, ready: Callable[[int], None] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then let open streams end. `ready` is called with the port of gRPC.
+
+    Raises UserError when a port is taken or a certificate cannot be read.
+    """
+    metrics = Metrics()
+    scheduler = Scheduler(metrics, served.options.batch)
+    service = Service(served, scheduler, metrics)
+    server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=None)
+    server.add_generic_rpc_handlers(service.handlers())
+    port = _bind(server, endpoint)
+    pages = [HttpServer(address, service, metrics) for address in {endpoint.http, endpoint.metrics} if address]
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await asyncio.wrap_future(scheduler.call(served.warm_up))
+    await server.start()
+    for page in pages:
+        page.start()
+    try:
+        if ready:
+            ready(port)
+        await stop.wait()
+        logger.info("the server ends; no more streams are taken")
+        await service.close()
+        await server.stop(grace=1.0)
+    finally:
+        for page in pages:
+            page.close()
+        scheduler.close()
+
+
+def _bind(server: grpc.aio.Server, endpoint: Endpoint) -> int:
+    credentials = endpoint.credentials()
+    try:
+        if credentials is not None:
+            return server.add_secure_port(endpoint.listen, credentials)
+        return server.add_insecure_port(endpoint.listen)
+    except RuntimeError as error:
+        reason = _why_not(endpoint.listen)
+        raise UserError(f"--listen {endpoint.listen}: {reason or error}; choose another port") from error
+
+
+def _why_not(address: str) -> str | None:
+    """Why a port cannot be bound, in the system's words."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_server((host.strip("[]"), int(port))):
+            return None
+    except (OSError, ValueError) as error:
+        return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -1,0 +1,431 @@
+import threading
+import time
+from dataclasses import replace
+from fractions import Fraction
+
+import grpc
+import numpy as np
+import pytest
+from fakes import model as fake_model
+from fakes.server import (
+    animate,
+    converse,
+    emotion_of,
+    end,
+    header,
+    running,
+    sorted_out,
+    sound,
+    speech,
+    status_of,
+    weights_of,
+)
+
+from audio2face import load_model
+from audio2face.serving.messages import SERVICES, message, number
+from audio2face.serving.names import ARKIT, places
+from audio2face.serving.options import ServeOptions
+
+OPTIONS = ServeOptions(streams=4, idle_s=2.0, max_clip_s=20.0, grace_s=5.0)
+
+
+@pytest.fixture(scope="module", params=["regression", "diffusion"])
+def model(request, tmp_path_factory):
+    make = fake_model.regression_model if request.param == "regression" else fake_model.diffusion_model
+    return load_model(make(tmp_path_factory.mktemp("served") / request.param), threads=1)
+
+
+@pytest.fixture(scope="module")
+def address(model):
+    with running(model, replace(OPTIONS, actor=model.actors[0])) as found:
+        yield found
+
+
+def alone(model, samples, rate, count):
+    """(count, 52) weights of `animate`, in the order of the wire, at 30 frames a second."""
+    whole = model.animate(samples, rate, peak=1.0, geometry=False, actor=model.actors[0])
+    wire = np.zeros((len(whole), len(ARKIT)), np.float32)
+    for place, pose in places(ARKIT, whole.names):
+        wire[:, place] = whole.weights[:, pose]
+    wire = wire[:: round(whole.fps / 30)] if whole.fps != 30 else wire
+    return wire[np.minimum(np.arange(count), len(wire) - 1)]
+
+
+@pytest.mark.parametrize(("seconds", "rate"), [(1.0, 16000), (0.77, 44100), (1.3, 8000), (0.001, 48000)])
+def test_frames_are_those_of_animate_each_with_its_sound(model, address, seconds, rate):
+    samples = speech(seconds, rate)
+    head, frames, rest = animate(address, samples, rate)
+    assert list(head.skel_animation_header.blend_shapes) == list(ARKIT) and not head.skel_animation_header.joints
+    assert head.audio_header.samples_per_second == rate and abs(head.start_time_code_since_epoch - time.time()) < 60
+    count = -(-30 * len(samples) // rate)
+    assert len(frames) == count
+    assert b"".join(f.audio.audio_buffer for f in frames) == samples.tobytes()
+    for i, frame in enumerate(frames):
+        assert frame.skel_animation.blend_shape_weights[0].time_code == pytest.approx(i / 30, abs=1e-12)
+        assert frame.audio.time_code == pytest.approx((i * rate // 30) / rate, abs=1e-12)
+        assert len(frame.audio.audio_buffer) == 2 * (min((i + 1) * rate // 30, len(samples)) - i * rate // 30)
+    assert np.allclose(weights_of(frames), alone(model, samples, rate, count), atol=1e-5)
+    assert rest[0].event.event_type == 0 and status_of(rest[1]) == ("SUCCESS", "sent all data") and len(rest) == 2
+
+
+def test_a_clip_without_sound_is_a_clip(address):
+    _, frames, rest = sorted_out(converse(address, [header(), end()]))
+    assert not frames and [r.WhichOneof("stream_part") for r in rest] == ["event", "status"]
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 2240, 1 << 20])
+def test_pieces_of_any_size_give_the_same_frames(address, pieces):
+    samples = speech(0.1 if pieces < 10 else 0.8)
+    _, whole, _ = animate(address, samples)
+    _, found, _ = animate(address, samples, pieces=pieces)
+    assert np.allclose(weights_of(found), weights_of(whole), atol=1e-6) and len(found) == len(whole)
+    assert [f.audio.audio_buffer for f in found] == [f.audio.audio_buffer for f in whole]
+
+
+def test_half_close_ends_a_sound_too_and_nothing_after_its_end_is_read(address):
+    samples = speech(0.5)
+    _, frames, rest = sorted_out(converse(address, [header(), sound(samples)]))
+    assert len(frames) == 15 and status_of(rest[-1])[0] == "SUCCESS"
+    _, frames, rest = sorted_out(converse(address, [header(), sound(samples), end(), sound(samples), header()]))
+    assert len(frames) == 15 and status_of(rest[-1])[0] == "SUCCESS"
+
+
+def test_a_client_may_write_all_before_it_reads(address):
+    """As some do: more frames than wait for a client anywhere."""
+    samples = speech(15.0)
+    with grpc.insecure_channel(address) as channel:
+        call = channel.stream_stream(
+            "/nvidia_ace.services.a2f_controller.v1.A2FControllerService/ProcessAudioStream",
+            request_serializer=message("AudioStream").SerializeToString,
+            response_deserializer=message("AnimationDataStream").FromString,
+        )
+        written = threading.Event()
+
+        def parts():
+            yield header()
+            for first in range(0, len(samples), 16000):
+                yield sound(samples[first : first + 16000])
+            yield end()
+            written.set()
+
+        answers = call(parts(), timeout=60)
+        assert written.wait(20)
+        time.sleep(0.5)
+        _, frames, _ = sorted_out(list(answers))
+    assert len(frames) == 450
+
+
+def test_streams_together_are_each_as_alone(model, address):
+    clips = [(speech(0.5 + 0.3 * i, rate, seed=i), rate) for i, rate in enumerate((16000, 44100, 24000, 48000))]
+    found = {}
+
+    def run(i):
+        found[i] = animate(address, *clips[i])[1]
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(clips))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for i, (samples, rate) in enumerate(clips):
+        count = -(-30 * len(samples) // rate)
+        assert np.allclose(weights_of(found[i]), alone(model, samples, rate, count), atol=1e-5)
+
+
+def factors(head):
+    shapes = head.blendshape_params
+    shapes.bs_weight_multipliers["JawOpen"] = 2.0
+    shapes.bs_weight_offsets["JawOpen"] = -0.1
+    shapes.bs_weight_multipliers["TongueTipUp"] = 3.0  # not sent: passed over in silence
+    shapes.enable_clamping_bs_weight = True
+
+
+def test_factors_and_offsets_act_on_the_weights_and_clamp_when_asked(address):
+    samples = speech(0.5)
+    _, plain, _ = animate(address, samples)
+    _, found, rest = animate(address, samples, change=factors)
+    jaw = ARKIT.index("JawOpen")
+    expected = weights_of(plain)
+    expected[:, jaw] = expected[:, jaw] * 2 - 0.1
+    assert np.allclose(weights_of(found), np.clip(expected, 0, 1), atol=1e-6)
+    assert len(rest) == 2
+
+
+def odd_parameters(head):
+    head.face_params.float_params["upperFaceStrength"] = 5.0
+    head.face_params.float_params["eyeballs"] = 1.0
+    head.face_params.integer_params["faceMask"] = 1
+
+
+def test_what_is_clamped_or_ignored_is_said_once_before_the_end(model, address):
+    _, _, rest = animate(address, speech(0.2), change=odd_parameters)
+    code, text = status_of(rest[0])
+    assert code == "INFO" and "upperFaceStrength 5" in text and "eyeballs, faceMask" in text
+    assert [r.WhichOneof("stream_part") for r in rest[1:]] == ["event", "status"]
+
+
+def preferred(**values):
+    def change(head):
+        for name, value in values.items():
+            setattr(head.emotion_post_processing_params, name, value)
+        head.emotion_params.live_transition_time = 0.5
+
+    return change
+
+
+def test_emotions_move_to_their_keys_by_the_published_formula(model, address):
+    keys = [(0.0, {"joy": 1.0}), (0.5, {"anger": 1.0})]
+    _, frames, _ = animate(address, speech(1.0), keys=keys, change=preferred(emotion_strength=0.8))
+    dt = 1 / 30 if model.regression else 1 / 60
+    state, expected = np.zeros(3), []
+    names = list(model.emotions)
+    for i in range(round(1 / dt)):
+        target = np.zeros(3)
+        target[names.index("joy" if i * dt < 0.5 - 1e-9 else "anger")] = 0.8 * 0.5
+        state = state + dt / 0.5 * (target - state)
+        expected.append(state)
+    expected = expected[:: round(1 / 30 / dt)]
+    found = np.array([[emotion_of(f)[name] for name in names] for f in frames])
+    if model.regression:  # the made-up diffusion model has windows of another length
+        assert np.allclose(found, expected, atol=1e-5)
+    first = message("EmotionAggregate").FromString(frames[0].metadata["emotion_aggregate"].value)
+    assert [(k.time_code, dict(k.emotion)) for k in first.input_emotions] == keys and not first.a2e_output
+
+
+def test_without_keys_the_emotion_is_the_models_own(model, address):
+    _, frames, _ = animate(address, speech(0.2))
+    assert list(emotion_of(frames[-1]).values()) == pytest.approx(list(model.default_emotion))
+
+
+def refused(address, messages):
+    with pytest.raises(grpc.RpcError) as error:
+        converse(address, messages)
+    return error.value.code().name, error.value.details()
+
+
+def nan_parameter(head):
+    head.face_params.float_params["skinStrength"] = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("messages", "code", "words"),
+    [
+        ([sound(speech(0.1)), end()], "INVALID_ARGUMENT", "audio_stream_header"),
+        ([], "INVALID_ARGUMENT", "audio_stream_header"),
+        ([header(), header(), end()], "INVALID_ARGUMENT", "one audio_stream_header"),
+        ([header(channels=2), end()], "INVALID_ARGUMENT", "channel_count 2"),
+        ([header(bits=8), end()], "INVALID_ARGUMENT", "bits_per_sample 8"),
+        ([header(rate=4000), end()], "INVALID_ARGUMENT", "samples_per_second 4000"),
+        ([header(change=nan_parameter), end()], "INVALID_ARGUMENT", "skinStrength"),
+        ([header(), sound(b"", [(float("inf"), {"joy": 1.0})]), end()], "INVALID_ARGUMENT", "time_code"),
+        ([header(rate=8000), *[sound(bytes(160000))] * 3, end()], "RESOURCE_EXHAUSTED", "--max-clip"),
+    ],
+)
+def test_mistakes_have_their_code_and_a_reason(address, messages, code, words):
+    found, text = refused(address, messages)
+    assert found == code and words in text
+
+
+def test_the_reason_reaches_clients_that_are_still_writing(address):
+    def slowly():
+        yield header()
+        yield header()
+        for _ in range(20):
+            time.sleep(0.01)
+            yield sound(speech(0.1))
+        yield end()
+
+    code, text = refused(address, slowly())
+    assert code == "INVALID_ARGUMENT" and "one audio_stream_header" in text
+
+
+def test_a_silent_client_is_let_go_and_its_place_is_free(address):
+    def pause():
+        yield header()
+        time.sleep(4)
+
+    code, text = refused(address, pause())
+    assert code == "DEADLINE_EXCEEDED" and "--idle" in text
+    assert animate(address, speech(0.1))[1]
+
+
+def test_places_are_counted_and_given_back(model, address):
+    go, holds = threading.Event(), []
+
+    def hold():
+        yield header()
+        holds.append(1)
+        go.wait(1.8)
+        yield end()
+
+    threads = [threading.Thread(target=converse, args=(address, hold())) for _ in range(OPTIONS.streams)]
+    for thread in threads:
+        thread.start()
+    while len(holds) < OPTIONS.streams:
+        time.sleep(0.01)
+    time.sleep(0.2)
+    code, text = refused(address, [header(), end()])
+    assert code == "RESOURCE_EXHAUSTED" and "--streams" in text
+    go.set()
+    for thread in threads:
+        thread.join(30)
+    assert animate(address, speech(0.1))[1]
+
+
+def test_clients_that_go_away_leave_their_places(address):
+    for _ in range(2 * OPTIONS.streams):
+        with grpc.insecure_channel(address) as channel:
+            call = channel.stream_stream(
+                "/nvidia_ace.services.a2f_controller.v1.A2FControllerService/ProcessAudioStream",
+                request_serializer=message("AudioStream").SerializeToString,
+                response_deserializer=message("AnimationDataStream").FromString,
+            )
+            answers = call(iter([header(), sound(speech(2.0))]))
+            next(answers)
+            answers.cancel()
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            assert animate(address, speech(0.1))[1]
+            break
+        except grpc.RpcError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def unary(address, service, method, request, response):
+    with grpc.insecure_channel(address) as channel:
+        call = channel.unary_unary(
+            f"/{service}/{method}",
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=message(response).FromString,
+        )
+        return call(request, timeout=10)
+
+
+HEALTH = "grpc.health.v1.Health"
+
+
+def test_health(address):
+    for service in ("", next(iter(SERVICES))):
+        answer = unary(address, HEALTH, "Check", message("HealthCheckRequest")(service=service), "HealthCheckResponse")
+        assert answer.status == number("ServingStatus", "SERVING")
+    with pytest.raises(grpc.RpcError) as error:
+        unary(address, HEALTH, "Check", message("HealthCheckRequest")(service="x"), "HealthCheckResponse")
+    assert error.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("kind", ["YAML", "JSON"])
+def test_configs_are_files_that_hold_what_is_in_force(model, address, kind):
+    import json
+
+    with grpc.insecure_channel(address) as channel:
+        call = channel.unary_stream(
+            "/nvidia_ace.services.a2x_export_config.v1.A2XExportConfigService/GetConfigs",
+            request_serializer=message("ConfigsTypeRequest").SerializeToString,
+            response_deserializer=message("A2XConfig").FromString,
+        )
+        files = {f.name: f.content for f in call(message("ConfigsTypeRequest")(config_type=number("ConfigType", kind)))}
+    names = {f"{part}_config.{kind.lower()}" for part in ("stylization", "deployment", "advanced")}
+    assert files.keys() == names
+    if kind == "JSON":
+        style = json.loads(files["stylization_config.json"])
+        assert style["a2f"]["inference_type"] == ("regression" if model.regression else "diffusion")
+        assert style["a2f"]["model"]["identity"] == model.actors[0]
+        assert json.loads(files["deployment_config.json"])["common"]["stream_number"] == OPTIONS.streams
+    else:
+        assert f"stream_number: {OPTIONS.streams}\n" in files["deployment_config.yaml"]
+
+
+AUTHORING = "nvidia_ace.services.a2f_authoring.v1.A2FAuthoringService"
+
+
+def test_single_poses(model, address):
+    samples = speech(1.0)
+    clip = message("AudioClip")(content=samples.tobytes())
+    clip.audio_header.CopyFrom(header().audio_stream_header.audio_header)
+    handle = unary(address, AUTHORING, "UploadAudioClip", clip, "AudioClipHandle")
+    import hashlib
+
+    assert handle.audio_clip_id == hashlib.sha256(samples.tobytes()).hexdigest()
+    assert list(handle.blendshape_names) == list(ARKIT)
+    ask = message("FacePoseRequest")(audio_hash=handle.audio_clip_id, time_stamp=0.5, preferred_emotions={"joy": 1.0})
+    pose = unary(address, AUTHORING, "GetAvatarFacePose", ask, "BlendShapeData")
+    assert len(pose.blendshapes) == 52 and np.isfinite(pose.blendshapes).all() and pose.time_code == 0.5
+    assert pose.emotions["joy"] == pytest.approx(0.3) and set(pose.emotions) == set(model.emotions)
+    late = message("FacePoseRequest")(audio_hash=handle.audio_clip_id, time_stamp=99.0)
+    assert unary(address, AUTHORING, "GetAvatarFacePose", late, "BlendShapeData").time_code == pytest.approx(1.0)
+    with pytest.raises(grpc.RpcError) as error:
+        unary(address, AUTHORING, "GetAvatarFacePose", message("FacePoseRequest")(audio_hash="x"), "BlendShapeData")
+    assert error.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def test_messages_that_are_none_end_in_a_status_and_the_server_lives(address):
+    rng = np.random.default_rng(0)
+    with grpc.insecure_channel(address) as channel:
+        call = channel.stream_stream(
+            "/nvidia_ace.services.a2f_controller.v1.A2FControllerService/ProcessAudioStream",
+            request_serializer=bytes,
+            response_deserializer=message("AnimationDataStream").FromString,
+        )
+        good = [header().SerializeToString(), sound(speech(0.05)).SerializeToString(), end().SerializeToString()]
+        for i in range(200):
+            parts = [bytearray(part) for part in good]
+            damaged = parts[i % 3]
+            for _ in range(1 + i % 4):
+                kind, place = rng.integers(3), int(rng.integers(len(damaged))) if damaged else 0
+                if kind == 0 and damaged:
+                    damaged[place] = rng.integers(256)
+                elif kind == 1:
+                    damaged[place:place] = rng.bytes(3)
+                else:
+                    del damaged[place:]
+            try:
+                list(call(iter(map(bytes, parts)), timeout=10))
+            except grpc.RpcError as error:
+                assert "Traceback" not in (error.details() or "")
+                assert error.code().name in ("INVALID_ARGUMENT", "INTERNAL", "UNKNOWN", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED")
+    assert animate(address, speech(0.1))[1]
+
+
+def test_a_token_is_asked_for(model):
+    with running(model, replace(OPTIONS, actor=model.actors[0], token="sesame")) as found:
+        code, _ = refused(found, [header(), end()])
+        assert code == "UNAUTHENTICATED"
+        with pytest.raises(grpc.RpcError) as error:
+            converse(found, [header(), end()], metadata=[("authorization", "Bearer open")])
+        assert error.value.code().name == "UNAUTHENTICATED"
+        assert converse(found, [header(), end()], metadata=[("authorization", "Bearer sesame")])
+        answer = unary(found, HEALTH, "Check", message("HealthCheckRequest")(), "HealthCheckResponse")
+        assert answer.status == number("ServingStatus", "SERVING")
+
+
+def test_open_streams_end_before_the_server_does(model):
+    answers, started = [], threading.Event()
+
+    def slowly():
+        yield header()
+        started.set()
+        for _ in range(5):
+            time.sleep(0.2)
+            yield sound(speech(0.2))
+        yield end()
+
+    with running(model, replace(OPTIONS, actor=model.actors[0])) as found:
+        thread = threading.Thread(target=lambda: answers.extend(converse(found, slowly())))
+        thread.start()
+        started.wait(10)
+        time.sleep(0.3)
+    thread.join(30)
+    _, frames, rest = sorted_out(answers)
+    assert len(frames) == 30 and status_of(rest[-1])[0] == "SUCCESS"
+
+
+def test_other_rates_and_more_poses(model):
+    options = replace(OPTIONS, actor=model.actors[0], fps=Fraction(24), poses="all", tail_s=0.25)
+    with running(model, options) as found:
+        head, frames, _ = animate(found, speech(1.0))
+    names = list(head.skel_animation_header.blend_shapes)
+    assert names[:52] == list(ARKIT) and "TongueTipUp" in names and len(frames) == 30
+    assert frames[-1].skel_animation.blend_shape_weights[0].time_code == pytest.approx(29 / 24)
+    assert sum(len(f.audio.audio_buffer) for f in frames) == 2 * 20000
