@@ -92,6 +92,7 @@ class Stream:
         self._frames = FrameRate(Fraction(session.fps).limit_denominator(1001 * 60), fps)
         self._sound, self._begin = bytearray(), 0  # from this sample on
         self._heard, self._odd, self._sent = 0, b"", 0
+        self._made: list[np.ndarray] = []  # rows of frames that wait for the end of their sound
         self._keys: list[tuple[float, dict[str, float]]] = []
         self._begun, self._lock = False, threading.Lock()
         self.notes: set[str] = set(request.notes)
@@ -156,12 +157,14 @@ class Stream:
 
     def collect(self, animation: Animation, last: bool = False) -> list[Frame]:
         """The frames for the client that what came out of the session makes final; with `last`, all that are left."""
-        found = self._frames.add(self._rows(animation))
-        total = math.ceil(self.num_samples * self.fps / self._rate)
+        self._made += self._frames.add(self._rows(animation))
+        whole = math.floor(self.num_samples * self.fps / self._rate)  # frames whose sound is there
         if last:
             self.finished = True
-            found += self._frames.rest(total)
-            found = found[: max(0, total - self._sent)]
+            whole = math.ceil(self.num_samples * self.fps / self._rate)
+            self._made += self._frames.rest(whole)
+        count = max(0, whole - self._sent)
+        found, self._made = self._made[:count], self._made[count:]
         with self._lock:
             return [self._frame(row) for row in found]
 

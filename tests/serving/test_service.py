@@ -31,8 +31,14 @@ OPTIONS = ServeOptions(streams=4, idle_s=2.0, max_clip_s=20.0, grace_s=5.0)
 
 @pytest.fixture(scope="module", params=["regression", "diffusion"])
 def model(request, tmp_path_factory):
-    make = fake_model.regression_model if request.param == "regression" else fake_model.diffusion_model
-    return load_model(make(tmp_path_factory.mktemp("served") / request.param), threads=1)
+    """A regression model, and a diffusion model of 60 frames a second."""
+    folder = tmp_path_factory.mktemp("served") / request.param
+    if request.param == "regression":
+        return load_model(fake_model.regression_model(folder), threads=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fake_model, "WINDOW", 8000)
+        patch.setattr(fake_model, "FRAMES", (6, 15, 9))
+        return load_model(fake_model.diffusion_model(folder), threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -186,8 +192,7 @@ def test_emotions_move_to_their_keys_by_the_published_formula(model, address):
         expected.append(state)
     expected = expected[:: round(1 / 30 / dt)]
     found = np.array([[emotion_of(f)[name] for name in names] for f in frames])
-    if model.regression:  # the made-up diffusion model has windows of another length
-        assert np.allclose(found, expected, atol=1e-5)
+    assert np.allclose(found, expected, atol=1e-5)
     first = message("EmotionAggregate").FromString(frames[0].metadata["emotion_aggregate"].value)
     assert [(k.time_code, dict(k.emotion)) for k in first.input_emotions] == keys and not first.a2e_output
 
@@ -384,7 +389,13 @@ def test_messages_that_are_none_end_in_a_status_and_the_server_lives(address):
                 list(call(iter(map(bytes, parts)), timeout=10))
             except grpc.RpcError as error:
                 assert "Traceback" not in (error.details() or "")
-                assert error.code().name in ("INVALID_ARGUMENT", "INTERNAL", "UNKNOWN", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED")
+                assert error.code().name in (
+                    "INVALID_ARGUMENT",
+                    "INTERNAL",
+                    "UNKNOWN",
+                    "DEADLINE_EXCEEDED",
+                    "RESOURCE_EXHAUSTED",
+                )
     assert animate(address, speech(0.1))[1]
 
 

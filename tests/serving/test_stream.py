@@ -16,7 +16,12 @@ def test_names_on_the_wire_are_those_of_the_table_with_two_pairs_the_other_way_r
     table = [name[:1].upper() + name[1:] for name in ARKIT_NAMES]
     assert set(ARKIT) == set(table[:52]) and len(ARKIT) == 52 and len(TONGUE) == 16
     moved = [(ours, theirs) for ours, theirs in zip(ARKIT, table, strict=False) if ours != theirs]
-    assert moved == [("JawLeft", "JawRight"), ("JawRight", "JawLeft"), ("MouthLeft", "MouthRight"), ("MouthRight", "MouthLeft")]
+    assert moved == [
+        ("JawLeft", "JawRight"),
+        ("JawRight", "JawLeft"),
+        ("MouthLeft", "MouthRight"),
+        ("MouthRight", "MouthLeft"),
+    ]
 
 
 def test_messages_have_the_numbers_and_types_of_the_protocol():
