@@ -13,7 +13,7 @@ from audio2face.inference import Animation
 from audio2face.inference.face_animation import join
 from audio2face.serving.engine import ServedModel
 from audio2face.serving.messages import message
-from audio2face.serving.names import known_emotions
+from audio2face.serving.names import EMOTIONS, known_emotions
 from audio2face.serving.request import Refusal, StreamRequest, finite, read_request
 
 MOST_BYTES = 256 << 20  # of clips and their rows together
@@ -69,7 +69,7 @@ class Authoring:
         )
         row = int(min(time_s * animation.fps, len(animation) - 1))
         stream = self._served.on_the_wire(animation)[row]
-        values = dict(zip(self._served.emotions, map(float, emotion), strict=True))
+        values = dict.fromkeys(EMOTIONS, 0.0) | dict(zip(self._served.emotions, map(float, emotion), strict=True))
         return message("BlendShapeData")(
             blendshapes=wanted.apply(stream, self._served.names).tolist(), time_code=time_s, emotions=values
         )

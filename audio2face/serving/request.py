@@ -27,7 +27,7 @@ class Refusal(Exception):
 class EmotionSettings:
     """How the keys of a request become the emotion of the network: see `emotion.EmotionTrack`.
 
-    `beginning` {name: weight}; None where the request has none.
+    `beginning` {name: weight}, None where the request has none; `unknown`: emotions in it that the model does not know.
     """
 
     strength: float = 0.6
@@ -35,6 +35,7 @@ class EmotionSettings:
     preferred_strength: float = 0.5
     transition_s: float = 0.5
     beginning: dict[str, float] | None = None
+    unknown: tuple[str, ...] = ()
 
     @property
     def share(self) -> float:
@@ -147,6 +148,5 @@ def _emotion(params: Any, post: Any, names: Sequence[str], notes: list[str]) -> 
             notes.append("enable_preferred_emotion is off and no emotion is detected here: emotions have no effect")
     if params.beginning_emotion:
         given["beginning"], unknown = known_emotions(finite(params.beginning_emotion, "beginning_emotion"), names)
-        if unknown:
-            notes.append(f"emotions that the model does not know are ignored: {', '.join(sorted(unknown))}")
+        given["unknown"] = tuple(unknown)
     return EmotionSettings(**given)

@@ -299,8 +299,8 @@ class _Call:
                 assert self._track is not None
                 self.service._scheduler.taken(self._track)
         if stream.notes and not self.options.quiet_status:
-            await self._send_status("INFO", "; ".join(sorted(stream.notes)))
-        for note in sorted(stream.notes):
+            await self._send_status("INFO", "; ".join(stream.notes))
+        for note in stream.notes:
             logger.info("%s: %s", self.context.peer(), note)
         event = message("Event")(event_type=number("EventType", "END_OF_A2F_AUDIO_PROCESSING"))
         await self._send(event=event)

@@ -12,7 +12,7 @@ import numpy as np
 
 from audio2face.inference import Animation, Session
 from audio2face.serving.emotion import EmotionTrack
-from audio2face.serving.names import known_emotions
+from audio2face.serving.names import EMOTIONS, known_emotions
 from audio2face.serving.request import Refusal, StreamRequest, finite
 
 FEED_S = 0.25  # of sound that a stream is fed at once, so that none waits long for the others
@@ -95,7 +95,7 @@ class Stream:
         self._made: list[np.ndarray] = []  # rows of frames that wait for the end of their sound
         self._keys: list[tuple[float, dict[str, float]]] = []
         self._begun, self._lock = False, threading.Lock()
-        self.notes: set[str] = set(request.notes)
+        self._unknown = set(request.emotion.unknown)
 
     # ---- sound in
 
@@ -113,8 +113,7 @@ class Stream:
         values = finite({"time_code": time_s, **emotion}, "emotion")
         values.pop("time_code")
         known, unknown = known_emotions(values, self._track.names)
-        if unknown:
-            self.notes.add(f"emotions that the model does not know are ignored: {', '.join(sorted(unknown))}")
+        self._unknown.update(unknown)
         self._track.add(time_s, known)
         with self._lock:
             self._keys.append((time_s, dict(emotion)))
@@ -134,6 +133,15 @@ class Stream:
     def unheard_s(self) -> float:
         """Of sound that the session has yet to hear."""
         return (self.num_samples - self._heard) / self._rate
+
+    @property
+    def notes(self) -> list[str]:
+        """What was clamped or ignored."""
+        unknown = ", ".join(sorted(self._unknown))
+        return [
+            *self.request.notes,
+            *([f"emotions that the model does not know are ignored: {unknown}"] if unknown else []),
+        ]
 
     # ---- through the session
 
@@ -202,7 +210,7 @@ class Stream:
             jaw=jaw.reshape(4, 4),
             sound=sound,
             sound_time_s=first / self._rate,
-            emotion=dict(zip(self._track.names, map(float, emotion), strict=True)),
+            emotion=dict.fromkeys(EMOTIONS, 0.0) | dict(zip(self._track.names, map(float, emotion), strict=True)),
             keys=keys,
         )
 
