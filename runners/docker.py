@@ -30,6 +30,7 @@ BUILD = "./docker/build_docker.sh"
 STOP_SECONDS = 600  # `docker stop` gives a training this long to save and export
 HF_HOME = "/huggingface"
 SYSTEM_FOLDERS = ("/bin", "/dev", "/etc", "/lib", "/opt", "/proc", "/root", "/sbin", "/sys", "/usr", "/var")
+PORTS = ("A2F_VIEWER_PORT", "A2F_SERVE_PORT")  # that a shell opens to this machine
 HOST_ONLY = ("A2F_DATASETS_ROOT", "A2F_WORKSPACE_ROOT", "A2F_RUNTIME", "A2F_IMAGE", "A2F_SHM_SIZE", "PATH")
 PASSED_ON = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
 
@@ -183,8 +184,10 @@ def run_arguments(
         argv += ["--gpus", "all"]
     if sys.stdin.isatty() and sys.stdout.isatty():
         argv += ["--interactive", "--tty"]
-    if command == "shell" and "A2F_VIEWER_PORT" in settings:
-        argv += ["--publish", _published(settings["A2F_VIEWER_PORT"])]
+    if command == "shell":
+        for key in PORTS:
+            if key in settings:
+                argv += ["--publish", _published(key, settings[key])]
     for mount in mounted:
         argv += ["--mount", mount.argument()]
     own = _own_settings(settings)
@@ -197,10 +200,10 @@ def run_arguments(
     return [*argv, machine.image, *inner]
 
 
-def _published(port: str) -> str:
-    """The value of --publish for the viewer: this machine alone reaches it. Raises DockerError for what is no port."""
+def _published(key: str, port: str) -> str:
+    """The value of --publish for a port: this machine alone reaches it. Raises DockerError for what is not a port."""
     if not port.isdecimal() or not 0 < int(port) < 65536:
-        raise DockerError(f"A2F_VIEWER_PORT={port}: expected a number from 1 to 65535")
+        raise DockerError(f"{key}={port}: expected a number from 1 to 65535")
     return f"127.0.0.1:{int(port)}:{int(port)}"
 
 

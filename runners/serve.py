@@ -14,6 +14,7 @@ from pathlib import Path
 
 from runners.cli import answer
 
+DEFAULT_PORT = 52000
 EXAMPLES = """
 examples:
   python -m runners.serve demo-regression latest                   the newest training run of a project, once it is deployed
@@ -23,7 +24,8 @@ examples:
   python -m runners.serve MODEL --tls server.crt server.key --client-ca ca.crt
 
 Point a client (Unreal's ACE plugin, Maya-ACE, the sample clients) at http://127.0.0.1:52000. Without --listen, programs of
-this machine only are answered. SIGTERM or Ctrl-C lets open streams end, up to --grace seconds.
+this machine only are answered. In the container: `A2F_SERVE_PORT=52000 ./docker/run_shell.sh`, and the command in that shell.
+SIGTERM or Ctrl-C lets open streams end, up to --grace seconds.
 Exit status: 0 ended, 2 a mistake in what was asked for.
 """
 
@@ -44,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("what", metavar="MODEL_OR_CONFIG", help="a deployed model's folder, or a project of configs/")
     add("run", metavar="RUN", nargs="?", help="with a project: a full run name or `latest`")
-    add("--listen", metavar="HOST:PORT", default="127.0.0.1:52000", help="where gRPC listens (default: %(default)s)")
+    add("--listen", metavar="HOST:PORT", default=_default_listen(), help="where gRPC listens (default: %(default)s)")
     add("--tls", metavar=("CERT", "KEY"), nargs=2, type=Path, help="certificate and key, in PEM")
     add(
         "--client-ca",
@@ -192,6 +194,13 @@ def _fps(text: str) -> Fraction:
         return Fraction(text)
     except (ValueError, ZeroDivisionError):
         return Fraction(0)
+
+
+def _default_listen() -> str:
+    """This machine alone; in a container whose port the launcher publishes (A2F_SERVE_PORT), that port."""
+    port = os.environ.get("A2F_SERVE_PORT", "")
+    inside = os.environ.get("A2F_IN_CONTAINER") == "1" and port.isdecimal()
+    return f"0.0.0.0:{port}" if inside else f"127.0.0.1:{DEFAULT_PORT}"
 
 
 def _address(text: str | None) -> str | None:

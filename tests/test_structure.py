@@ -9,7 +9,7 @@ from audio2face.config.base import EVERY, defaults
 
 PACKAGE = Path(__file__).resolve().parent.parent / "audio2face"
 # From left to right: a room may import the rooms to its right.
-ORDER = """commands viewer doctor importing evaluation inference models models.regression models.diffusion models.common training
+ORDER = """commands serving viewer doctor importing evaluation inference models models.regression models.diffusion models.common training
 preproc dataset deploy runs render postprocess face geometry audio formats config logs runtime distributed machine problems
 listing respacing paths types""".split()
 PLACE = {room: place for place, room in enumerate(ORDER)}
@@ -35,7 +35,7 @@ ALLOWED: set[tuple[str, str]] = {
 }
 NO_TORCH = set(
     """types problems machine paths listing respacing logs config formats runs dataset deploy face geometry postprocess render preproc doctor
-    inference importing viewer""".split()
+    inference importing viewer serving""".split()
 )
 TORCH_ALLOWED = {
     "deploy.onnx",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 
@@ -76,7 +76,7 @@ class Metrics:
         )
 
 
-def _metric(name: str, kind: str, what: str, values: dict[str, float]) -> Iterator[str]:
+def _metric(name: str, kind: str, what: str, values: Mapping[str, float]) -> Iterator[str]:
     yield f"# HELP audio2face_{name} {what}"
     yield f"# TYPE audio2face_{name} {kind}"
     for suffix, value in values.items():

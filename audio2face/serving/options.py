@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-PORT = 52000
-
 
 @dataclass(frozen=True)
 class ServeOptions:

@@ -214,22 +214,23 @@ def test_help_has_an_example(machine: Machine, command: str) -> None:
     assert "--local" in result.stdout and "--docker" in result.stdout
 
 
-def test_only_a_shell_publishes_the_viewer_s_port(machine: Machine) -> None:
+@pytest.mark.parametrize("key", ["A2F_VIEWER_PORT", "A2F_SERVE_PORT"])
+def test_only_a_shell_publishes_a_port(machine: Machine, key: str) -> None:
     program = [sys.executable, "-m", "runners.launch", "shell", "true"]
 
     def shell(port: str) -> subprocess.CompletedProcess[str]:
-        environ = {**machine.environ, "A2F_VIEWER_PORT": port}
+        environ = {**machine.environ, key: port}
         return subprocess.run(program, env=environ, cwd=machine.checkout, capture_output=True, text=True, timeout=60)
 
     assert shell("8123").returncode == 0
     assert values(machine.recorded(), "--publish") == ["127.0.0.1:8123:8123"]
-    assert "A2F_VIEWER_PORT" in values(machine.recorded(), "--env")
-    machine.environ["A2F_VIEWER_PORT"] = "8123"
+    assert key in values(machine.recorded(), "--env")
+    machine.environ[key] = "8123"
     assert machine.run("run_train.py", "my-project").returncode == 0
     assert not values(machine.recorded(), "--publish")
     for port in ("x", "0", "70000", "0.0.0.0:80"):
         done = shell(port)
-        assert done.returncode == 2 and f"A2F_VIEWER_PORT={port}: expected a number" in done.stderr
+        assert done.returncode == 2 and f"{key}={port}: expected a number" in done.stderr
 
 
 def test_the_host_needs_nothing_but_an_old_python(machine: Machine) -> None:
