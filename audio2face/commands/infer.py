@@ -3,39 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Protocol
-
-import torch
+from typing import Any
 
 from audio2face import runtime as runtimes
 from audio2face.commands.find_run import find_training_run, post_configs, train_section
-from audio2face.config import Section, load_config, section_from_values
-from audio2face.inference import diffusion_job as infer_diffusion
-from audio2face.inference import regression_job as infer_regression
+from audio2face.config import load_config, section_from_values
+from audio2face.inference.job import build_job
 from audio2face.paths import external_path, local_path
 from audio2face.runs.run_dir import FULL_NAME, final_path, write_provenance, writing_run
-from audio2face.runs.train_run import TrainRun
 
 logger = logging.getLogger(__name__)
-
-
-class Job(Protocol):
-    """Everything that one run of the command decides before it starts."""
-
-    @property
-    def files(self) -> list[Path]:
-        """The sound files to animate."""
-
-    def start(self, device: torch.device) -> Callable[[Path, Path], None]:
-        """Load the network; returns animate(sound file, output folder)."""
-
-
-METHODS: dict[str, Callable[[Section, TrainRun, dict[str, dict[str, Any]]], Job]] = {
-    "regression": infer_regression.build,
-    "diffusion": infer_diffusion.build,
-}
 
 
 def run(config_name: str, run_name: str, **overrides: Any) -> str:
@@ -51,7 +28,7 @@ def run(config_name: str, run_name: str, **overrides: Any) -> str:
     configs = post_configs(section, training_run)
     if overrides:
         section = section_from_values("inference", {**section.modifier, **overrides}, network_type)
-    job = METHODS[network_type](section, training_run, configs)
+    job = build_job(section, training_run, configs)
     runtime = runtimes.start()
     match = FULL_NAME.match(training_run.name)
     root, name = local_path(section.INFERENCE_OUTPUT_ROOT), match[2] if match else training_run.name
@@ -59,9 +36,7 @@ def run(config_name: str, run_name: str, **overrides: Any) -> str:
         runtimes.setup_logging(folder / "log.log")
         made_with = {"training_run_info": {"training_run_name_full": training_run.name}}
         write_provenance(folder, {"inference": section}, "", made_with)
-        animate = job.start(runtime.device)
-        for path in job.files:
-            animate(path, folder)
+        job.write(folder, runtime.device)
     folder = final_path(folder)
     logger.info("animations: %s", external_path(folder))
     return folder.name

@@ -171,8 +171,8 @@ def export_again(root: Path, name: str, train: Section, config_name: str) -> str
 
 
 def _export_regression(training_run: TrainRun, train: Section) -> None:
-    from audio2face.models.regression.backends import load_network
     from audio2face.models.regression.export import export_regression
+    from audio2face.models.regression.load import load_network
 
     network = load_network(training_run, runtimes.choose_device("cpu"))
     databases = {actor: training_run.emotion_db(actor) for actor in training_run.spec.actors}

@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
+import logging
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 
+from audio2face.evaluation.data import ActorSource
 from audio2face.evaluation.report import Film
+from audio2face.problems import UserError
 from audio2face.render.openings import fill_openings
 from audio2face.render.raster import Mesh, auto_camera, render, render_animation
 from audio2face.render.video import optional_module, side_by_side, write_video
 
+logger = logging.getLogger(__name__)
+
+DEFAULT_VIDEOS = 2
 SIZE = (288, 400)
 SKIN = (0.78, 0.66, 0.60)
 MOST_MM = 6.0  # shown as the hottest colour
 HEAT = np.array([[0.80, 0.82, 0.85], [0.98, 0.85, 0.35], [0.93, 0.35, 0.15], [0.55, 0.0, 0.15]])  # none to MOST_MM
 EMBEDDED_BYTES = 6_000_000  # larger films stay beside the page
+
+
+def number_of_films(asked: int | None, sources: Mapping[str, ActorSource]) -> int:
+    """How many clips to film. Raises UserError when films are asked for and cannot be drawn."""
+    if asked is not None and asked < 0:
+        raise UserError(f"--videos {asked}: expected a number of clips, 0 or more")
+    missing = []
+    if all(source.triangles is None for source in sources.values()):
+        missing.append("SKIN_TRIANGLES_FPATH in config_dataset.py: the triangles to draw")
+    if not all(find_spec(module) for module in ("av", "PIL")):
+        missing.append("the extra `video`: pip install -e '.[video]'")
+    if missing and asked:
+        raise UserError(f"--videos needs {' and '.join(missing)}")
+    if missing and asked is None:
+        logger.warning("no videos: they need %s", " and ".join(missing))
+    return 0 if missing else DEFAULT_VIDEOS if asked is None else asked
 
 
 def heat_colours(distances_mm: np.ndarray) -> np.ndarray:

@@ -1,27 +1,32 @@
-"""What both kinds of inference share: checks of config_inference, and the files that are written."""
+"""A run of inference: what config_inference asks for, checked, and the files that are written."""
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from audio2face.audio.waveform import hearing_problems
 from audio2face.config import Section
-from audio2face.face.rig import read_rig
 from audio2face.formats import ANIMATION_WRITERS
 from audio2face.formats.npy import write_npy
 from audio2face.formats.sound import read_sound, sound_info
-from audio2face.inference.audio_inputs import audio_files, emotion_track
+from audio2face.inference.animate import Animator, Conditions, Take, load_animator
+from audio2face.inference.audio_inputs import audio_files, emotion_slug, emotion_track
 from audio2face.inference.outputs import EXPORTERS, Clip, FaceFiles, check_exports, wants
+from audio2face.inference.package import Actor, run_actor
+from audio2face.models.common.options import Options, actor_name
 from audio2face.paths import local_path
 from audio2face.problems import Problems, UserError
-from audio2face.runs.train_run import ActorData, TrainRun
-from audio2face.types import FaceAnimation
+from audio2face.runs.train_run import TrainRun
 
 logger = logging.getLogger(__name__)
 
@@ -29,25 +34,68 @@ IN_MEMORY_BYTES = 2e8  # meshes of longer animations are kept in files while the
 MESHES = {"skin": "head_meshShape", "tongue": "tongue_meshShape"}  # channel -> its name inside a Maya cache
 
 
-def check_common(problems: Problems, section: Section, run: TrainRun) -> tuple[list[Path], tuple[str, ...]]:
-    """The sound files and output formats; also checks EMOTION_LABEL."""
+@dataclass(frozen=True)
+class InferenceJob:
+    """Everything that one run of inference decides before the network is loaded."""
+
+    run: TrainRun
+    actor: Actor
+    files: list[Path]
+    formats: tuple[str, ...]
+    emotion: Any
+    options: Options
+    postprocess: bool
+
+    def stem(self, path: Path, take: int) -> str:
+        """The name of a take's outputs, without suffix."""
+        name, mode = self.actor.name, self.options.mode.name
+        behaviour, emotion = self.options.behaviour or name, emotion_slug(self.run.spec, self.emotion)
+        stem = "_".join((path.stem, name, behaviour, emotion, mode))
+        return stem if self.options.takes == 1 else f"{stem}_take{take + 1}"
+
+    def write(self, folder: Path, device: Any) -> None:
+        """Animate every sound file on a torch.device and write the outputs into `folder`."""
+        animator = load_animator(self.run, {self.actor.name: self.actor}, self.options, device, self.postprocess)
+        for path in self.files:
+            for take in range(self.options.takes):
+                self._write_take(animator, path, take, folder)
+
+    def _write_take(self, animator: Animator, path: Path, take: int, folder: Path) -> None:
+        started = time.perf_counter()
+        sound, stem = animator.load_sound(path), self.stem(path, take)
+        conditions = Conditions(self.actor.name, self.emotion, take)
+        with scratch(folder, animator.num_frames(sound) * animator.frame_bytes(self.actor.name)) as store:
+            made = animator.animate(sound, conditions, store, label=stem)
+            computed = time.perf_counter() - started
+            write_outputs(folder / stem, made, self.formats, self.actor.face, path)
+        logger.info(
+            "%s: %.1f s of sound, %d frames at %g fps, computed in %.1f s, written in %.1f s",
+            *(stem, sound.duration_s, len(made.rows), animator.spec.fps, computed),
+            time.perf_counter() - started - computed,
+        )
+
+
+def build_job(section: Section, run: TrainRun, configs: Mapping[str, Mapping[str, Any]]) -> InferenceJob:
+    """Check what config_inference asks of a training run. Raises UserError listing every mistake found."""
+    problems = Problems()
+    options = problems.attempt(build_options, section, run)
     files = problems.attempt(audio_files, _local_paths(section.AUDIO_PATH)) or []
     problems.extend(line for path in files for line in _sound_problems(path))
     problems.attempt(emotion_track, run.spec, section.EMOTION_LABEL, np.zeros(1))
-    return files, problems.attempt(_formats, section) or ()
+    formats = problems.attempt(_build_formats, section) or ()
+    name, actor = problems.attempt(actor_name, section.ACTOR_NAME, run), None
+    if name is not None:
+        actor = problems.attempt(run_actor, run, name, configs[name], wants(formats, "weights"))
+    if actor is not None:
+        problems.attempt(check_exports, formats, actor.face, f"actor {name}")
+    problems.raise_errors()
+    assert actor is not None and options is not None
+    return InferenceJob(run, actor, files, formats, section.EMOTION_LABEL, options, section.APPLY_POSTPROCESSING)
 
 
-def actor_name(name: str | None, run: TrainRun, key: str = "ACTOR_NAME") -> str:
-    """The actor that a key names, or the only one there is. Raises UserError."""
-    actors = run.spec.actors
-    if name is None and len(actors) > 1:
-        raise UserError(
-            f"{key} is not set: training run {run.name} knows {', '.join(actors)}; set it in config_inference.py, or say "
-            f"--actor {actors[0]}"
-        )
-    if name is not None and name not in actors:
-        raise UserError(f"{key} {name!r}: training run {run.name} knows {', '.join(actors)}")
-    return name or actors[0]
+def build_options(section: Section, run: TrainRun) -> Options:
+    """How config_inference wants a training run to animate, as its family reads it. Raises UserError."""
+    return import_module(f"audio2face.models.{run.spec.network_type}.options").build_options(section, run)
 
 
 @contextmanager
@@ -57,31 +105,9 @@ def scratch(folder: Path, num_bytes: float) -> Iterator[Path | None]:
         yield Path(path) if num_bytes > IN_MEMORY_BYTES else None
 
 
-def face_files(actor: ActorData, formats: tuple[str, ...]) -> FaceFiles:
-    """The actor's faces, and its blendshapes when a format uses them. Raises UserError when a format lacks something."""
-    try:
-        rigs = (
-            {mesh: read_rig(**files) for mesh, files in actor.blendshapes.items()} if wants(formats, "weights") else {}
-        )
-        face = FaceFiles(actor.topology, rigs)
-    except ValueError as error:
-        raise UserError(f"training run: {error}") from error
-    check_exports(formats, face, f"actor {actor.actor}")
-    return face
-
-
-def write_outputs(
-    stem: Path,
-    result: np.ndarray,
-    animation: FaceAnimation,
-    formats: tuple[str, ...],
-    face: FaceFiles,
-    sound_file: Path,
-) -> None:
-    """Write one animation as `<stem>…`: meshes or weights in every format; with "npy" also the other arrays.
-
-    `result` (T, C) is the network's own output.
-    """
+def write_outputs(stem: Path, made: Take, formats: tuple[str, ...], face: FaceFiles, sound_file: Path) -> None:
+    """Write one animation as `<stem>…`: meshes or weights in every format; with "npy" also the other arrays."""
+    animation = made.animation
     clip = Clip(animation, face, read_sound(sound_file) if wants(formats, "sound") else None)
     for name in formats:
         if name in EXPORTERS:
@@ -92,7 +118,7 @@ def write_outputs(
             path = stem.with_name(stem.name + suffix)
             ANIMATION_WRITERS[name](path, animation.channels[channel], animation.fps, mesh)
     if "npy" in formats:
-        write_npy(stem.with_name(f"{stem.name}.npy"), result)
+        write_npy(stem.with_name(f"{stem.name}.npy"), made.rows)
         for channel in animation.channels.keys() - MESHES.keys():
             write_npy(stem.with_name(f"{stem.name}_{channel}.npy"), animation.channels[channel])
 
@@ -113,7 +139,7 @@ def _sound_problems(path: Path) -> list[str]:
     return [] if info.num_samples else [f"AUDIO_PATH {path}: the file holds no sound"]
 
 
-def _formats(section: Section) -> tuple[str, ...]:
+def _build_formats(section: Section) -> tuple[str, ...]:
     flags = {"maya": section.OUTPUT_MAYA_CACHE, "npy": section.OUTPUT_NPY_FILE}
     chosen = [name for name, on in flags.items() if on] if section.OUTPUT_FORMATS is None else section.OUTPUT_FORMATS
     if not chosen:

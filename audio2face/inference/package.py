@@ -1,16 +1,19 @@
-"""A deployed model's folder in memory, checked first: nothing in it is trusted, nothing is unpickled."""
+"""A model in memory: a deployed model's folder, checked first (nothing in it is trusted, nothing is unpickled), or what a
+training run has of the same."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from audio2face.deploy.check.model import inspect_deployed
+from audio2face.deploy.files import require_export
 from audio2face.face.rig import read_rig
 from audio2face.face.topology import read_topology
 from audio2face.formats.json_file import read_json
@@ -18,6 +21,7 @@ from audio2face.formats.npy import read_npz
 from audio2face.inference.outputs import FaceFiles
 from audio2face.problems import UserError
 from audio2face.runs.emotion_db import read_emotion_db
+from audio2face.runs.train_run import TrainRun
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +38,11 @@ class Actor:
     data: Mapping[str, np.ndarray]
     face: FaceFiles
     implicit: np.ndarray | None = None
+
+    @property
+    def on_coefficients(self) -> bool:
+        """Whether a network's rows hold coefficients of the meshes, and not offsets of vertices from their rest pose."""
+        return "shapes_matrix_skin" in self.data
 
 
 @dataclass(frozen=True)
@@ -68,6 +77,33 @@ def read_package(folder: Path) -> Package:
         return read(folder, model, info)
     except (ValueError, OSError) as error:
         raise UserError(f"{folder}: {error}") from error
+
+
+def run_actor(run: TrainRun, name: str, config: Mapping[str, Any], rigs: bool = True) -> Actor:
+    """An actor of a training run with its CONFIG, and its blendshapes if wanted. Raises UserError."""
+    options = import_module(f"audio2face.models.{run.spec.network_type}.options")
+    arrays, implicit = options.actor_arrays(run, name, config)
+    data = run.actor(name)
+    try:
+        found = {mesh: read_rig(**files) for mesh, files in data.blendshapes.items()} if rigs else {}
+    except ValueError as error:
+        raise UserError(f"training run: {error}") from error
+    return Actor(name, config, arrays, FaceFiles(data.topology, found), implicit)
+
+
+def run_packages(run: TrainRun, configs: Mapping[str, Mapping[str, Any]]) -> list[Package]:
+    """What a training run would be deployed as, one package for each exported network. Raises UserError."""
+    folders: dict[Path, list[Actor]] = {}
+    for name in run.spec.actors:
+        require_export(run, name)
+        folders.setdefault(run.export_folder(name), []).append(run_actor(run, name, configs[name]))
+    packages = []
+    for folder, actors in folders.items():
+        info = read_json(folder / "network_info.json")
+        regression, params = info["id"]["type"] == "regression", info["params"]
+        emotions = tuple(params["explicit_emotions" if regression else "emotions"])
+        packages.append(Package(folder, regression, params, info["audio_params"], emotions, tuple(actors)))
+    return packages
 
 
 def _read_regression(folder: Path, model: dict[str, Any], info: dict[str, Any]) -> Package:

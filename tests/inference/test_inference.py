@@ -3,20 +3,24 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from fakes import run as fake_run
 
-from audio2face.audio.windows import frame_count, frame_times
+from audio2face.audio.windows import frame_count
 from audio2face.formats import read_animation
 from audio2face.formats.sound import write_sound
-from audio2face.inference.animation import decode_mesh, postprocessed_animation, regression_animation
+from audio2face.inference.animate import BLOCK, _plain_face, _regrouped, _shown_face
 from audio2face.inference.audio_inputs import audio_files, emotion_slug, emotion_track, normalized_samples
-from audio2face.inference.modes import MODES, Mode, parse_mode
+from audio2face.inference.package import run_actor
 from audio2face.models.common import weights as networks
-from audio2face.models.regression.backends import BACKENDS, load_network
+from audio2face.models.common.options import MODES, Mode, parse_mode
+from audio2face.models.common.rollout import RolloutInputs
+from audio2face.models.regression.load import BACKENDS, load_network
+from audio2face.models.regression.options import MODES as REGRESSION_MODES
 from audio2face.models.regression.rollout import regression_rollout
 from audio2face.postprocess import chain
 from audio2face.problems import UserError
@@ -51,17 +55,17 @@ def test_the_ten_modes():
 @pytest.mark.parametrize("name", MODES)
 def test_regression_has_two_modes_and_refuses_the_rest_by_name(name):
     if name in ("offline", "offline_onnx"):
-        assert parse_mode(name, "regression").name == name
+        assert parse_mode(name, "regression", REGRESSION_MODES).name == name
     else:
         with pytest.raises(UserError, match=f"'{name}' does not exist for a regression network, which has: offline, "):
-            parse_mode(name, "regression")
+            parse_mode(name, "regression", REGRESSION_MODES)
 
 
 def test_unknown_modes_are_told():
     with pytest.raises(UserError, match="did you mean 'offline'"):
-        parse_mode("ofline", "regression")
+        parse_mode("ofline", "regression", REGRESSION_MODES)
     with pytest.raises(UserError, match="not set"):
-        parse_mode(None, "regression")
+        parse_mode(None, "regression", REGRESSION_MODES)
 
 
 # Sound files
@@ -158,22 +162,21 @@ def test_rollout_hears_what_training_put_at_each_frame():
         assert feeds["input"].shape[1:] == (1, 640) and feeds["emotion"].shape[1:] == (1, 2)
         return {"result": feeds["input"][:, :, 320:321] + feeds["emotion"][:, :, :1]}
 
-    times = frame_times(frame_count(len(samples), 16000, fps), fps)
-    emotions = np.zeros((30, 2), np.float32)
-    emotions[:, 0] = 10 * np.arange(30)
+    emotions = lambda frames: np.stack([10 * frames, 0 * frames], axis=1)  # noqa: E731
+    inputs = RolloutInputs(samples, frame_count(len(samples), 16000, fps), 0, emotions)
     expected = 10.0 * np.arange(30)[:, None]
     expected[7] += 1
     for batch_size in (1, 4, 64):
-        np.testing.assert_array_equal(regression_rollout(step, samples, times, emotions, audio, batch_size), expected)
+        found = np.concatenate(list(regression_rollout(step, inputs, fps, audio, batch_size)))
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_rollout_pads_with_silence():
     audio = {"buffer_len": 8, "buffer_ofs": 4, "samplerate": 10}
     step = lambda feeds: {"result": feeds["input"].copy()}  # noqa: E731
-    result = regression_rollout(
-        step, np.arange(1, 4, dtype=np.float32), np.array([0.0, 0.2]), np.zeros((2, 1)), audio, 1
-    )
-    np.testing.assert_array_equal(result, [[0, 0, 0, 0, 1, 2, 3, 0], [0, 0, 1, 2, 3, 0, 0, 0]])
+    inputs = RolloutInputs(np.arange(1, 4, dtype=np.float32), 2, 0, lambda frames: np.zeros((len(frames), 1)))
+    result = np.concatenate(list(regression_rollout(step, inputs, 5.0, audio, 1)))  # at 0.1 and 0.3 s
+    np.testing.assert_array_equal(result, [[0, 0, 0, 1, 2, 3, 0, 0], [0, 1, 2, 3, 0, 0, 0, 0]])
 
 
 # Networks
@@ -227,26 +230,46 @@ def test_rescaled_output_comes_out_in_data_units(tmp_path):
 # Decoding
 
 
-def test_decode_mesh_in_blocks_and_on_disk(tmp_path):
-    rng = np.random.default_rng(0)
-    coeffs, components, mean = rng.normal(size=(600, 3)), rng.normal(size=(3, 4, 3)), rng.normal(size=(4, 3))
-    expected = np.einsum("tk,kvc->tvc", coeffs, components) + mean
-    np.testing.assert_allclose(decode_mesh(coeffs, components, mean), expected, atol=1e-5)
-    stored = decode_mesh(coeffs, components, mean, tmp_path / "skin.npy")
-    assert isinstance(stored, np.memmap)
-    np.testing.assert_allclose(stored, expected, atol=1e-5)
+def test_rows_come_in_blocks_of_one_size():
+    rows = np.arange(1000)[:, None]
+    for sizes in ([1000], [64] * 15 + [40], [300, 1, 0, 699]):
+        blocks = list(_regrouped(np.split(rows, np.cumsum(sizes)[:-1])))
+        assert [len(block) for block in blocks] == [BLOCK] * 3 + [1000 - 3 * BLOCK]
+        np.testing.assert_array_equal(np.concatenate(blocks), rows)
 
 
-def test_animation_in_data_units(run):
-    actor = run.actor("ada")
-    result = np.zeros((2, 24), np.float32)
-    result[1] = np.arange(24)
-    face = regression_animation(result, actor, 30.0)
-    np.testing.assert_array_equal(face.channels["skin"][0], actor.network_data["shapes_mean_skin"])
-    np.testing.assert_array_equal(face.channels["tongue"][0], actor.network_data["shapes_mean_tongue"])
+def test_a_face_in_data_units_in_memory_and_on_disk(run, tmp_path):
+    actor = run_actor(run, "ada", CONFIG)
+    rows = np.random.default_rng(0).normal(size=(600, 24)).astype(np.float32)
+    rows[0], rows[1] = 0, np.arange(24)
+    made = _plain_face(_regrouped([rows]), 600, actor, 30.0)
+    face, data = made.animation, actor.data
+    np.testing.assert_array_equal(made.rows, rows)
+    np.testing.assert_array_equal(face.channels["skin"][0], data["shapes_mean_skin"])
+    np.testing.assert_array_equal(face.channels["tongue"][0], data["shapes_mean_tongue"])
+    skin = np.einsum("tk,kvc->tvc", rows[:, :3], data["shapes_matrix_skin"]) + data["shapes_mean_skin"]
+    np.testing.assert_allclose(face.channels["skin"], skin, atol=1e-4)
     np.testing.assert_array_equal(face.channels["jaw"][1], np.arange(5, 20).reshape(5, 3))
     np.testing.assert_array_equal(face.channels["eye"][1], np.arange(20, 24))
-    assert face.fps == 30.0 and face.num_frames == 2
+    assert face.fps == 30.0 and face.num_frames == 600
+    stored = _plain_face(_regrouped([rows]), 600, actor, 30.0, tmp_path).animation
+    assert isinstance(stored.channels["skin"], np.memmap)
+    np.testing.assert_array_equal(stored.channels["skin"], face.channels["skin"])
+
+
+def test_offsets_become_whole_rows(run):
+    """Of a network that gives offsets, the rows hold positions, and the meshes are views of them."""
+    arrays = {name: x for name, x in run.actor("ada").network_data.items() if not name.startswith("shapes_")}
+    actor = replace(run_actor(run, "ada", CONFIG), data=arrays, implicit=None)
+    offsets = np.random.default_rng(0).normal(size=(5, 36 + 15 + 15 + 4)).astype(np.float32)
+    made = _plain_face([offsets], 5, actor, 30.0)
+    np.testing.assert_array_equal(made.rows[:, :36], offsets[:, :36] + arrays["neutral_skin"].ravel())
+    np.testing.assert_array_equal(made.rows[:, 51:], offsets[:, 51:])
+    assert np.shares_memory(made.rows, made.animation.channels["skin"])
+    shown = _shown_face([offsets], 5, actor, 30.0)
+    expected, _ = chain.apply(chain.build(CONFIG, arrays, float(np.float32(1 / 30))), offsets)
+    np.testing.assert_allclose(shown.animation.channels["skin"], expected.skin, atol=1e-5)
+    np.testing.assert_array_equal(shown.rows, made.rows)
 
 
 CONFIG = {
@@ -261,10 +284,10 @@ CONFIG = {
 
 
 def test_postprocessing_in_blocks_is_one_stream(run):
-    actor = run.actor("ada")
+    actor = run_actor(run, "ada", CONFIG)
     result = np.random.default_rng(0).normal(size=(600, 24)).astype(np.float32)
-    face = postprocessed_animation(result, actor, CONFIG, 30.0)
-    whole, _ = chain.apply(chain.build(CONFIG, actor.network_data, float(np.float32(1 / 30))), result)
+    face = _shown_face(_regrouped([result]), 600, actor, 30.0).animation
+    whole, _ = chain.apply(chain.build(CONFIG, actor.data, float(np.float32(1 / 30))), result)
     np.testing.assert_allclose(face.channels["skin"], whole.skin, atol=1e-4)
     np.testing.assert_allclose(face.channels["eye"], whole.eyes, atol=1e-4)
     assert face.channels["jaw"].shape == (600, 4, 4)

@@ -19,11 +19,12 @@ from audio2face.deploy.onnx import compare_onnx, open_session
 from audio2face.deploy.tensorrt import PROVIDER, open_tensorrt
 from audio2face.formats import read_animation
 from audio2face.formats.sound import write_sound
+from audio2face.models.common.rollout import RolloutInputs
 from audio2face.models.common.weights import load_weights, save_weights
 from audio2face.models.diffusion.export import export_diffusion
 from audio2face.models.diffusion.load import build_network, exported_step, load_graph, torch_step
 from audio2face.models.diffusion.model import graph_signature
-from audio2face.models.diffusion.rollout import FrameNoise, Performance, offline, stateless, streaming
+from audio2face.models.diffusion.rollout import FrameNoise, offline, stateless, streaming
 from audio2face.problems import UserError
 from audio2face.runs.train_run import load_train_run
 from tests.models.test_diffusion_network import tiny_checkpoint, tiny_model
@@ -85,26 +86,25 @@ def output(root, name):
 
 def performance(graph, seconds=2.0, identity=0, seed=0):
     samples = np.random.default_rng(seed).normal(size=round(seconds * 16000)).astype(np.float32) * 0.2
-    one_hot = np.eye(len(graph.space.mean), dtype=np.float32)[identity]
     emotions = lambda frames: np.clip(frames / 60, 0, 1)[:, None].astype(np.float32)  # noqa: E731
-    return Performance(samples, round(seconds * graph.network.fps), one_hot, emotions)
+    return RolloutInputs(samples, round(seconds * graph.network.fps), identity, emotions)
 
 
 def frame_noise(graph, identity, seed=0, take=0):
-    mask = graph.space.noised(torch.from_numpy(identity)[None])[0].numpy()
+    one = np.eye(len(graph.space.mean), dtype=np.float32)[identity]
+    mask = graph.space.noised(torch.from_numpy(one)[None])[0].numpy()
     return FrameNoise(graph.streaming, seed, take, mask)
 
 
 def ways(run, graph, show):
     """Frames of a performance in every windowed way."""
-    noise, s = frame_noise(graph, show.identity), graph.schedule.num_steps
-    latents = graph.network.num_gru_layers, graph.network.gru_feature_dim
+    noise = frame_noise(graph, show.identity)
     plain = load_graph(run, CPU, delta=False)
     return {
         "streaming": streaming(graph, show, noise),
-        "delta": stateless(torch_step(graph), graph.space, s, latents, show, noise),
-        "whole": stateless(torch_step(plain), plain.space, s, latents, show, noise, delta=False),
-        "onnx": stateless(exported_step(run, CPU, "onnx"), graph.space, s, latents, show, noise),
+        "delta": stateless(torch_step(graph), graph, show, noise),
+        "whole": stateless(torch_step(plain), plain, show, noise),
+        "onnx": stateless(exported_step(run, CPU, "onnx"), graph, show, noise),
     }
 
 
@@ -236,9 +236,7 @@ def test_rollouts_work_in_constant_memory_and_do_not_drift(two):
     samples = np.zeros(600 * 16000, np.float32)
     times = np.array([0.5, 123.4, 300.0, 599.5])
     samples[np.round(times * 16000).astype(int)] = 1.0
-    show = Performance(
-        samples, 18000, np.eye(2, dtype=np.float32)[0], lambda frames: np.zeros((len(frames), 1), np.float32)
-    )
+    show = RolloutInputs(samples, 18000, 0, lambda frames: np.zeros((len(frames), 1), np.float32))
     noise = frame_noise(graph, show.identity)
     for way in (streaming, offline):
         heard.clear()
@@ -254,14 +252,13 @@ def test_rollouts_work_in_constant_memory_and_do_not_drift(two):
 
 def test_noise_depends_on_seed_take_window_and_step_alone(two):
     graph = load_graph(two, CPU)
-    identity = np.array([1, 0], np.float32)
-    noise = frame_noise(graph, identity)
+    noise = frame_noise(graph, 0)
     s = graph.streaming
     drawn = noise.frames(4, 40, -1)
     first = s.window_of(4)
     whole = np.concatenate([noise.window(w, -1) for w in range(first, first + 4)])
     np.testing.assert_array_equal(drawn, whole[4 - s.frame_of(first) :][:40])
-    others = [frame_noise(graph, identity, seed=1), frame_noise(graph, identity, take=1)]
+    others = [frame_noise(graph, 0, seed=1), frame_noise(graph, 0, take=1)]
     assert all(np.abs(other.window(2, 0) - noise.window(2, 0)).max() > 0.1 for other in others)
     assert np.abs(noise.window(2, 1) - noise.window(2, 0)).max() > 0.1
 

@@ -305,13 +305,15 @@ def test_options_override_config_keys(local: Machine) -> None:
 
 
 def test_modes_are_those_that_there_are_and_the_nearest_is_named(local: Machine) -> None:
-    from audio2face.inference.modes import MODES, SUPPORTED
+    from audio2face.models.common.options import MODES
+    from audio2face.models.diffusion.options import MODES as DIFFUSION
+    from audio2face.models.regression.options import MODES as REGRESSION
 
     assert set(arguments.INFERENCE_MODES) == set(MODES)
     result = local.run("run_inference.py", "my-project", "latest", "--mode", "ofline_onnx")
     assert result.returncode == 2 and "'ofline_onnx' is unknown: did you mean offline_onnx?" in result.stderr
     shown = " ".join(local.run("run_inference.py", "--help").stdout.split())
-    assert all(mode in shown for modes in SUPPORTED.values() for mode in modes)
+    assert all(mode in shown for mode in (*REGRESSION, *DIFFUSION))
 
 
 def test_inside_the_image_commands_run_directly(local: Machine) -> None:

@@ -18,6 +18,7 @@ from audio2face.commands import evaluate, preproc, train
 from audio2face.config import section_from_values
 from audio2face.dataset.files import DatasetFiles
 from audio2face.dataset.split import held_out_shots, source_shots, split_rows
+from audio2face.evaluation import video
 from audio2face.evaluation.folder import read_new_shots
 from audio2face.formats.sound import write_sound
 from audio2face.problems import UserError
@@ -395,15 +396,15 @@ def test_films_are_made_where_they_can_be(monkeypatch) -> None:
         return SimpleNamespace(triangles=triangles)
 
     drawn, bare = {"a": source(np.zeros((1, 3)))}, {"a": source(None)}
-    assert [evaluate._number_of_films(n, drawn) for n in (None, 0, 5)] == [2, 0, 5]
-    assert evaluate._number_of_films(None, bare) == evaluate._number_of_films(0, bare) == 0
+    assert [video.number_of_films(n, drawn) for n in (None, 0, 5)] == [2, 0, 5]
+    assert video.number_of_films(None, bare) == video.number_of_films(0, bare) == 0
     with pytest.raises(UserError, match="--videos -1: expected"):
-        evaluate._number_of_films(-1, drawn)
+        video.number_of_films(-1, drawn)
     with pytest.raises(UserError, match="--videos needs SKIN_TRIANGLES_FPATH"):
-        evaluate._number_of_films(1, bare)
-    monkeypatch.setattr(evaluate, "find_spec", lambda name: None)
+        video.number_of_films(1, bare)
+    monkeypatch.setattr(video, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="--videos needs the extra `video`"):
-        evaluate._number_of_films(1, drawn)
+        video.number_of_films(1, drawn)
 
 
 def test_evaluate_tells_when_nothing_is_held_out(trained) -> None:

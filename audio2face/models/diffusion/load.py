@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,12 @@ from audio2face.deploy.onnx import open_session
 from audio2face.deploy.tensorrt import open_tensorrt
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.engine import Feeds, Step
+from audio2face.models.common.options import Options
+from audio2face.models.common.rollout import Rollout, RolloutInputs
 from audio2face.models.common.weights import NETWORKS, load_weights
 from audio2face.models.diffusion.model import StreamingGraph, streaming_graph
 from audio2face.models.diffusion.network import DiffusionRNN
+from audio2face.models.diffusion.rollout import FrameNoise, offline, one_hot, stateless, streaming
 from audio2face.paths import external_path
 from audio2face.problems import UserError
 from audio2face.runs.train_run import TrainRun, undamaged
@@ -100,3 +104,39 @@ def exported_step(run: TrainRun, device: torch.device, backend: str) -> Step:
         raise UserError("INFERENCE_MODE with _onnx needs onnxruntime: pip install onnxruntime") from error
     names = [tensor.name for tensor in session.get_outputs()]
     return lambda feeds: dict(zip(names, session.run(None, feeds), strict=True))
+
+
+class DiffusionRollout:
+    """Animations of all actors of a run: by its network in PyTorch, or through the deployed tensors that `step` runs."""
+
+    def __init__(self, graph: StreamingGraph, options: Options, step: Step | None = None):
+        self.graph, self.options, self.step = graph, options, step
+
+    def __call__(self, inputs: RolloutInputs) -> Iterator[np.ndarray]:
+        """Blocks of rows (n, C): offsets of skin and tongue from the rest pose, jaw, eye."""
+        noise = self._noise(inputs)
+        if self.step is not None:
+            return stateless(self.step, self.graph, inputs, noise)
+        way = streaming if self.options.mode.windowed else offline
+        return way(self.graph, inputs, noise, self.options.sampling.skip)
+
+    def _noise(self, inputs: RolloutInputs) -> FrameNoise:
+        """The noise of a take, on what the network works on."""
+        s, space, given = self.graph.streaming, self.graph.space, self.options.sampling.noise
+        with torch.inference_mode():
+            identity = torch.from_numpy(one_hot(self.graph, inputs))[None].to(space.mean.device)
+            mask, fixed = space.noised(identity)[0].cpu().numpy(), None
+            if given is not None:
+                centre = torch.from_numpy(given[None, :, s.left : s.left + s.centre]).to(space.mean.device)
+                fixed = space.project_noise(centre, identity)[0].cpu().numpy()
+        return FrameNoise(s, inputs.seed, inputs.take, mask, fixed)
+
+
+def load(run: TrainRun, device: torch.device, options: Options) -> Rollout:
+    """The run's network, ready to animate. Raises UserError when weights, exported network, onnxruntime or TensorRT lack."""
+    mode, sampling = options.mode, options.sampling
+    graph = load_graph(run, device, sampling.respacing, sampling.sampler, mode.delta or mode.exported)
+    if not mode.stateless:
+        return DiffusionRollout(graph, options)
+    step = exported_step(run, device, mode.backend) if mode.exported else torch_step(graph)
+    return DiffusionRollout(graph, options, step)

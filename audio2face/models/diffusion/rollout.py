@@ -7,7 +7,7 @@ for the time (j + 0.5) / fps, as in training.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor
 from audio2face.audio.windows import Streaming
 from audio2face.models.common.audio_context import NEAR, encode_near, encode_windows
 from audio2face.models.common.engine import Step
+from audio2face.models.common.rollout import RolloutInputs
 from audio2face.models.diffusion.engine import WindowNetwork
 from audio2face.models.diffusion.model import PoseSpace, StreamingGraph
 from audio2face.models.diffusion.network import HOP
@@ -56,24 +57,11 @@ class FrameNoise:
         return blocks[skip : skip + count]
 
 
-@dataclass(frozen=True)
-class Performance:
-    """What is animated: samples (N,) at the network's level, how many frames, whose behaviour, and in which emotion.
-
-    `identity` (A,) one-hot. `emotions(frames (n,)) -> (n, E)` gives the emotion of any frame, also of negative ones.
-    """
-
-    samples: np.ndarray
-    num_frames: int
-    identity: np.ndarray
-    emotions: Callable[[np.ndarray], np.ndarray]
-
-
 @torch.inference_mode()
-def offline(graph: StreamingGraph, performance: Performance, noise: FrameNoise, skip: int = 0) -> Iterator[np.ndarray]:
+def offline(graph: StreamingGraph, inputs: RolloutInputs, noise: FrameNoise, skip: int = 0) -> Iterator[np.ndarray]:
     """The whole track in long pieces with a carried state. `skip` leaves out the noisiest steps."""
-    device, p = graph.space.mean.device, performance
-    identity = torch.from_numpy(p.identity)[None].to(device)
+    device, p = graph.space.mean.device, inputs
+    identity = torch.from_numpy(one_hot(graph, p))[None].to(device)
     length = int(min(PIECE_S * graph.network.fps, PIECE_VALUES // graph.network.layout.size))
     length = max(length, graph.streaming.centre)
     states = None
@@ -90,12 +78,10 @@ def offline(graph: StreamingGraph, performance: Performance, noise: FrameNoise, 
 
 
 @torch.inference_mode()
-def streaming(
-    graph: StreamingGraph, performance: Performance, noise: FrameNoise, skip: int = 0
-) -> Iterator[np.ndarray]:
+def streaming(graph: StreamingGraph, inputs: RolloutInputs, noise: FrameNoise, skip: int = 0) -> Iterator[np.ndarray]:
     """Window by window as a live host would, the state kept here."""
-    device, p, s = graph.space.mean.device, performance, graph.streaming
-    identity = torch.from_numpy(p.identity)[None].to(device)
+    device, p, s = graph.space.mean.device, inputs, graph.streaming
+    identity = torch.from_numpy(one_hot(graph, p))[None].to(device)
     states = None
     for window in range(s.count(p.num_frames)):
         sound = _tensor(_window(p.samples, s, window), device)
@@ -109,28 +95,23 @@ def streaming(
         yield _shown(graph.space.delta(x_0, identity)[0].cpu().numpy(), s.frame_of(window), p.num_frames)
 
 
-def stateless(
-    step: Step,
-    space: PoseSpace,
-    steps: int,
-    latent_shape: tuple[int, int],
-    performance: Performance,
-    noise: FrameNoise,
-    delta: bool = True,
-) -> Iterator[np.ndarray]:
-    """Window by window through the deployed tensors: `steps` S, `latent_shape` (layers, H).
-
-    `delta` tells whether `step` gives offsets in data units, else it gives whole normalised frames.
-    """
-    p, s = performance, noise.streaming
-    network = WindowNetwork(step, s, p.identity, steps, *latent_shape)
+def stateless(step: Step, graph: StreamingGraph, inputs: RolloutInputs, noise: FrameNoise) -> Iterator[np.ndarray]:
+    """Window by window through the deployed tensors, which `step` runs: those of the graph."""
+    s, space, steps = graph.streaming, graph.space, graph.schedule.num_steps
+    identity = one_hot(graph, inputs)
+    network = WindowNetwork(step, s, identity, steps, graph.network.num_gru_layers, graph.network.gru_feature_dim)
     mean, scale = (network.identity @ x.cpu().numpy() for x in (space.mean, space.scale))
-    for window in range(s.count(p.num_frames)):
-        emotion = p.emotions(s.frame_of(window) + np.arange(s.centre))
+    for window in range(s.count(inputs.num_frames)):
+        emotion = inputs.emotions(s.frame_of(window) + np.arange(s.centre))
         drawn = _window_noise(space, noise, window, steps, network.identity)
-        feeds = network.feeds(_window(p.samples, s, window), emotion, drawn)
+        feeds = network.feeds(_window(inputs.samples, s, window), emotion, drawn)
         frames = network.accept(step({name: np.ascontiguousarray(x, np.float32) for name, x in feeds.items()}))
-        yield _shown(frames if delta else (frames - mean) * scale, s.frame_of(window), p.num_frames)
+        yield _shown(frames if graph.delta else (frames - mean) * scale, s.frame_of(window), inputs.num_frames)
+
+
+def one_hot(graph: StreamingGraph, inputs: RolloutInputs) -> np.ndarray:
+    """(A,) of the actor whose behaviour is asked for."""
+    return np.eye(len(graph.space.mean), dtype=np.float32)[inputs.identity]
 
 
 def _window_noise(space: PoseSpace, noise: FrameNoise, window: int, steps: int, identity: np.ndarray) -> np.ndarray:

@@ -1,15 +1,19 @@
-"""What computes a network's output: PyTorch, or the exported graph in onnxruntime."""
+"""A trained regression network, loaded from its training run: in PyTorch, or the exported graph in onnxruntime."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from torch import nn
 
 from audio2face.deploy.onnx import open_session
 from audio2face.models.common.engine import Feeds, Step
+from audio2face.models.common.options import Options
+from audio2face.models.common.rollout import Rollout, RolloutInputs
 from audio2face.models.regression.graph import actor_signature, regression_graph
+from audio2face.models.regression.rollout import regression_rollout
 from audio2face.paths import external_path
 from audio2face.problems import UserError
 from audio2face.runs.train_run import NetworkSpec, TrainRun, undamaged
@@ -75,3 +79,24 @@ def onnx_backend(run: TrainRun, actor: str, device: torch.device) -> Step:
 
 
 BACKENDS: dict[str, Callable[[TrainRun, str, torch.device], Step]] = {"torch": torch_backend, "onnx": onnx_backend}
+
+
+class RegressionRollout:
+    """Animations of all actors of a run; the network of each is loaded when it is first asked for."""
+
+    def __init__(self, run: TrainRun, device: torch.device, backend: str):
+        self.run, self.device, self.backend = run, device, backend
+        self._steps: dict[int, Step] = {}
+
+    def __call__(self, inputs: RolloutInputs) -> Iterator[np.ndarray]:
+        """Blocks of rows (n, C): coefficients of skin and tongue, jaw, eye."""
+        spec = self.run.spec
+        if inputs.identity not in self._steps:
+            backend = BACKENDS[self.backend]
+            self._steps[inputs.identity] = backend(self.run, spec.actors[inputs.identity], self.device)
+        return regression_rollout(self._steps[inputs.identity], inputs, spec.fps, spec.audio_params)
+
+
+def load(run: TrainRun, device: torch.device, options: Options) -> Rollout:
+    """The run's network, ready to animate."""
+    return RegressionRollout(run, device, options.mode.backend)

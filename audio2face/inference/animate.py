@@ -1,0 +1,220 @@
+"""A trained model in memory: sound and conditions in, blocks of network rows out, and a face at the end.
+
+`load_animator` opens a training run in any of its modes; its frames stand in the middle of their intervals, as in training.
+Deployed models, which run as a live host would ask them, are `inference.model`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audio2face.audio.waveform import load_waveform
+from audio2face.audio.windows import frame_count
+from audio2face.face.layout import ChannelLayout
+from audio2face.inference.audio_inputs import emotion_track, normalized_samples
+from audio2face.inference.package import Actor
+from audio2face.logs import Bar
+from audio2face.models.common.options import Options
+from audio2face.models.common.rollout import Rollout, RolloutInputs
+from audio2face.postprocess import chain
+from audio2face.runs.disk import reserve
+from audio2face.runs.train_run import NetworkSpec, TrainRun
+from audio2face.types import FaceAnimation, Waveform
+
+BLOCK = 256  # frames decoded at once
+MESHES = ("skin", "tongue")
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Whose face, in which emotion (a name, {name: weight}, weights, a timeline, None for the default), which take."""
+
+    actor: str
+    emotion: Any = None
+    take: int = 0
+
+
+@dataclass(frozen=True)
+class Take:
+    """One animation. `rows` (T, C) are the network's own, in data units: of meshes coefficients or whole positions."""
+
+    rows: np.ndarray
+    animation: FaceAnimation
+
+
+class Animator:
+    """The network of a training run, and the actors whose faces it animates: a face as the network gives it, or, with
+    `postprocess`, as the runtime shows it with each actor's CONFIG."""
+
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        actors: Mapping[str, Actor],
+        rollout: Rollout,
+        options: Options,
+        postprocess: bool,
+    ):
+        self.spec, self.actors, self.rollout, self.options, self.postprocess = (
+            spec,
+            actors,
+            rollout,
+            options,
+            postprocess,
+        )
+
+    def load_sound(self, path: Path) -> Waveform:
+        """A sound file as the network was trained on it. Raises UserError when it cannot be read."""
+        return load_waveform(path, self.spec.audio_method, self.spec.audio_params["samplerate"])
+
+    def num_frames(self, sound: Waveform) -> int:
+        """Frames of the animation of a sound."""
+        return frame_count(len(sound.samples), sound.sample_rate, self.spec.fps)
+
+    def blocks(self, sound: Waveform, conditions: Conditions) -> Iterator[np.ndarray]:
+        """The network's rows (n, C) for all frames of a sound, some at a time; meshes as coefficients or offsets from rest."""
+        spec, actor = self.spec, self.actors[conditions.actor]
+        samples = normalized_samples(sound, spec.extra.get("standardize", False))
+        if self.postprocess and actor.on_coefficients:
+            samples = samples * np.float32(actor.config["input_strength"])
+        inputs = RolloutInputs(
+            samples,
+            self.num_frames(sound),
+            spec.actors.index(self.options.behaviour or conditions.actor),
+            lambda frames: emotion_track(spec, conditions.emotion, (frames + 0.5) / spec.fps),
+            seed=self.options.seed,
+            take=conditions.take,
+            **({} if actor.implicit is None else {"implicit": actor.implicit}),
+        )
+        return self.rollout(inputs)
+
+    def animate(
+        self, sound: Waveform, conditions: Conditions, store: Path | None = None, label: str | None = None
+    ) -> Take:
+        """The face for a whole sound. `store` is a folder for the frames of long ones; `label` names the progress bar."""
+        actor, fps, count = self.actors[conditions.actor], float(self.spec.fps), self.num_frames(sound)
+        blocks = _counted(self.blocks(sound, conditions), count, label)
+        return (_shown_face if self.postprocess else _plain_face)(_regrouped(blocks), count, actor, fps, store)
+
+    def frame_bytes(self, actor: str) -> int:
+        """Bytes of the meshes of a frame."""
+        return 4 * sum(rest_pose(self.actors[actor].data, mesh).size for mesh in MESHES)
+
+
+def load_animator(
+    run: TrainRun, actors: Mapping[str, Actor], options: Options, device: Any, postprocess: bool = False
+) -> Animator:
+    """The network of a training run on a torch.device, ready to animate. Raises UserError when something is missing."""
+    load = import_module(f"audio2face.models.{run.spec.network_type}.load").load
+    return Animator(run.spec, actors, load(run, device, options), options, postprocess)
+
+
+# ---- from rows to a face
+
+
+def rest_pose(data: Mapping[str, np.ndarray], mesh: str) -> np.ndarray:
+    """A mesh (V, 3) at rest: the mean of its coefficients, or what offsets are from."""
+    return data[f"shapes_mean_{mesh}" if f"shapes_matrix_{mesh}" in data else f"neutral_{mesh}"]
+
+
+def row_layout(data: Mapping[str, np.ndarray]) -> ChannelLayout:
+    """Where skin, tongue, jaw and eye lie in a network's row."""
+    meshes = {mesh: data.get(f"shapes_matrix_{mesh}") for mesh in MESHES}
+    sizes = {m: rest_pose(data, m).size if basis is None else len(basis) for m, basis in meshes.items()}
+    return ChannelLayout({**sizes, "jaw": data["neutral_jaw"].size, "eye": 4})
+
+
+def _rest_row(actor: Actor) -> np.ndarray | None:
+    """What rows of offsets are offsets from (C,): the meshes at rest, zeros for jaw and eye. None for coefficients."""
+    if actor.on_coefficients:
+        return None
+    layout = row_layout(actor.data)
+    channels = {name: np.zeros(size, np.float32) for name, size in layout.sizes.items()}
+    return layout.join({**channels, **{mesh: rest_pose(actor.data, mesh).ravel() for mesh in MESHES}})
+
+
+def _plain_face(blocks: Iterable[np.ndarray], count: int, actor: Actor, fps: float, store: Path | None = None) -> Take:
+    """Rows as a face in data units: skin (T, V, 3) and tongue (T, Vt, 3) positions, jaw (T, 5, 3) offsets of key points
+    from their neutral, eye (T, 4) degrees. Positions that are rows already are views of them."""
+    layout, rest, data = row_layout(actor.data), _rest_row(actor), actor.data
+    rows = empty_frames((count, layout.size), store if rest is not None else None, "rows")
+    parts = layout.split(rows)
+    meshes = {mesh: parts[mesh].reshape(count, -1, 3) for mesh in MESHES if rest is not None}
+    for mesh in MESHES if rest is None else ():
+        meshes[mesh] = empty_frames((count, *rest_pose(data, mesh).shape), store, mesh)
+    first = 0
+    for block in blocks:
+        place = slice(first, first := first + len(block))
+        rows[place] = block if rest is None else block + rest
+        for mesh in MESHES if rest is None else ():
+            shape = rest_pose(data, mesh)
+            basis = data[f"shapes_matrix_{mesh}"].reshape(layout.sizes[mesh], -1)
+            meshes[mesh][place] = (layout.split(block)[mesh] @ basis + shape.reshape(-1)).reshape(-1, *shape.shape)
+    jaw, eye = np.ascontiguousarray(parts["jaw"]), np.ascontiguousarray(parts["eye"])
+    return Take(rows, FaceAnimation(fps, {**meshes, "jaw": jaw.reshape(count, -1, 3), "eye": eye}))
+
+
+def _shown_face(blocks: Iterable[np.ndarray], count: int, actor: Actor, fps: float, store: Path | None = None) -> Take:
+    """Rows as the runtime shows them: skin (T, V, 3) and tongue (T, Vt, 3) positions, jaw (T, 4, 4) transforms of the lower
+    teeth, eye (T, 6) degrees: right then left, each about x, y, z."""
+    built, rest = chain.build(actor.config, actor.data, float(chain.frame_duration_s(fps))), _rest_row(actor)
+    rows = empty_frames((count, built.layout.size), store if rest is not None else None, "rows")
+    channels = {
+        "skin": empty_frames((count, *built.skin.neutral.shape), store, "skin"),
+        "tongue": empty_frames((count, *built.tongue.rest.shape), store, "tongue"),
+        "jaw": np.empty((count, 4, 4), np.float32),
+        "eye": np.empty((count, 6), np.float32),
+    }
+    state, first = None, 0
+    for block in blocks:
+        place = slice(first, first := first + len(block))
+        rows[place] = block if rest is None else block + rest
+        # Offsets as the written rows have them, rounded to positions: a chain over the file gives these very numbers.
+        frames, state = chain.apply(built, block if rest is None else rows[place] - rest, state)
+        for name, values in (
+            ("skin", frames.skin),
+            ("tongue", frames.tongue),
+            ("jaw", frames.jaw),
+            ("eye", frames.eyes),
+        ):
+            channels[name][place] = values
+    return Take(rows, FaceAnimation(fps, channels))
+
+
+def _counted(blocks: Iterable[np.ndarray], count: int, label: str | None) -> Iterator[np.ndarray]:
+    """The same blocks, with progress; they must have `count` frames."""
+    with Bar(count, label or "", "frame", shown=label is not None) as progress:
+        for block in blocks:
+            yield block
+            progress.update(len(block))
+        assert progress.done == count, (progress.done, count)
+
+
+def _regrouped(blocks: Iterable[np.ndarray], size: int = BLOCK) -> Iterator[np.ndarray]:
+    """The same rows, `size` at a time: a product of matrices hangs in its last bits on how many come together."""
+    waiting: list[np.ndarray] = []
+    for block in blocks:
+        waiting.append(block)
+        if sum(map(len, waiting)) >= size:
+            rows = np.concatenate(waiting)
+            whole = len(rows) // size * size
+            yield from np.split(rows[:whole], whole // size)
+            waiting = [rows[whole:]]
+    if rest := [block for block in waiting if len(block)]:
+        yield np.concatenate(rest)
+
+
+def empty_frames(shape: tuple[int, ...], store: Path | None, name: str) -> np.ndarray:
+    """An array to be filled: in memory, or in a file of the folder `store`."""
+    if store is None:
+        return np.empty(shape, np.float32)
+    path = store / f"{name}.npy"
+    frames = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    with path.open("r+b") as file:
+        reserve(file, path.stat().st_size)
+    return frames
