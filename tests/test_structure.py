@@ -23,7 +23,6 @@ ALLOWED: set[tuple[str, str]] = {
     ("importing", "doctor"),
     ("models.common", "models.diffusion"),
     ("models.common", "models.regression"),
-    ("models.diffusion", "inference"),
     ("models.diffusion", "models.regression"),
     ("models.regression", "evaluation"),
     ("training", "commands"),
@@ -40,8 +39,6 @@ NO_TORCH = set(
 TORCH_ALLOWED = {
     "deploy.onnx",
     "deploy.tensorrt",
-    "inference.diffusion_job",
-    "inference.regression_job",
     "runs.checkpoints",
 }
 # Modules that read config keys (UPPER_CASE) below the door, which is commands, config and functions named build* or
@@ -52,7 +49,6 @@ READS_CONFIG = set(
     doctor.check
     evaluation.data
     evaluation.folder
-    inference.job
     models.common.inputs
     models.common.shared
     models.diffusion.build
