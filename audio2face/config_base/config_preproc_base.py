@@ -115,7 +115,7 @@ DEFAULT_EYE_BLINK_KEYS_SHAPE: tuple[Count] = (10,)
 # Change: never.
 DEFAULT_EYE_SACCADE_ROT_SHAPE: tuple[Count, Literal[2]] = (5000, 2)
 
-# Components, vertices and axes of the still tongue that stands in when TONGUE_CACHE_ROOT is missing.
+# Components, vertices and axes of the still tongue that is used when TONGUE_CACHE_ROOT is missing.
 # Type: (components >= 1, vertices >= 1, 3).
 # Change: when the host expects a certain tongue mesh although you have no data for it.
 DEFAULT_TONGUE_PCA_SHAPE: tuple[Count, Count, Literal[3]] = (10, 520, 3)

@@ -1,4 +1,4 @@
-"""Animates the sentence that the training never heard."""
+"""Animates a sentence that was not trained on."""
 
 ACTOR_NAME = "demo"
 EMOTION_LABEL = "neutral"

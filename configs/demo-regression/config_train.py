@@ -3,7 +3,7 @@
 RUN_NAME = "demo"
 NETWORK_TYPE = "regression"
 
-# A log-mel spectrogram with a trainable layer hears the speech: it needs no download and no further package.
+# The audio encoder is a log-mel spectrogram with a trainable layer: it needs no download and no further package.
 NETWORK_HYPER_PARAMS = {
     "use_w2v_features": False,
     "use_autocorr_features": False,
@@ -22,7 +22,7 @@ LR_STEP_GAMMA = 1.0
 WEIGHT_DECAY = 0.05
 EMA_DECAY = 0.998
 
-# Emotion is known here: what is left per frame (blinks, gaze) should not be learnt by heart.
+# Emotion is known here: what is left per frame (blinks, gaze) should not be memorised.
 EMO_LR_MULT = 0.0
 LOSS_EMO_REG_ALPHA = None
 

@@ -1,4 +1,4 @@
-"""The Claire data set as if it had only sound and skin, the least that can be trained."""
+"""The Claire data set reduced to sound and skin, the minimum for training."""
 
 import csv
 from pathlib import Path

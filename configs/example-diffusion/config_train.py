@@ -33,7 +33,7 @@ CLIPS = [
     for row in _rows("claire_clips.csv")
 ]
 
-# As published: every clip is trained on, and none is kept to measure on.
+# As published: every clip is trained on, and none is held out to measure on.
 VALIDATION_CLIPS = None
 
 # A still face in silence for each emotion.

@@ -33,7 +33,7 @@ CLIPS = [
     for row in _rows("claire_clips.csv")
 ]
 
-# As published: every clip is trained on, and none is kept to measure on.
+# As published: every clip is trained on, and none is held out to measure on.
 VALIDATION_CLIPS = None
 
 # A still face in silence for each emotion.
@@ -42,6 +42,6 @@ AUG_MUTED_SHOTS = [
     for row in _rows("claire_muted_shots.csv")
 ]
 
-# Most clips are Chinese and the phoneme supervision would hear the few English ones only.
+# Most clips are Chinese and the phoneme supervision would apply to the few English ones only.
 LOSS_PHONEME_ALPHA = None
 LOSS_PHONEME_MOTION_ALPHA = None

@@ -322,7 +322,7 @@ def test_new_shots_in_a_folder_are_measured_like_those_of_the_data_set(trained, 
     assert errors_of(same)["a3_joy"] == errors_of(report)["a5_joy"]  # all frames of both
 
     record(tmp_path / "odd", "b1_joy", "a3_joy", slice(0, 100))
-    with pytest.raises(UserError, match=r"--data: shot b1_joy: .*b1_joy.npy has 100 vertices, preprocessing run"):
+    with pytest.raises(UserError, match=r"--data: shot b1_joy: .*b1_joy.npy has 100 vertices, but preprocessing run"):
         evaluate.run("tiny", run, data=str(tmp_path / "odd"))
     with pytest.raises(UserError, match=r"--data .*: expected audio/<shot>.wav and cache/skin/<shot>/<shot>.npy"):
         evaluate.run("tiny", run, data=str(tmp_path))
