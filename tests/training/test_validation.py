@@ -415,7 +415,7 @@ def test_evaluate_tells_when_nothing_is_held_out(trained) -> None:
     runs = len(list((root / "workspace/output_evaluate").glob("*")))
     try:
         with pytest.raises(
-            UserError, match=f"the training used all {len(SHOTS)} clips.*VALIDATION_CLIPS = ..a6_neutral"
+            UserError, match=f"training used all {len(SHOTS)} clips.*VALIDATION_CLIPS = ..a6_neutral"
         ):
             evaluate.run("tiny", run)
         (root / "odd.json").write_text("[1, 99999]")
