@@ -24,6 +24,7 @@ polyline { fill: none; stroke-width: 1.5 } .axis { stroke: var(--line) } video {
 circle { opacity: .85 } .key-line { display: inline-block; white-space: nowrap; width: 1.6em; height: 4px;
   vertical-align: middle; margin: 0 .4em 0 1em; background: currentColor }
 """ + "".join(
-    f"polyline.{name} {{ stroke: {colour} }} circle.{name} {{ fill: {colour} }} .key-line.{name} {{ color: {colour} }}\n"
-    for name, colour in ((name, f"var(--{name})") for name in (*(f"c{i}" for i in range(NUM_COLOURS)), "truth"))
+    f"polyline.{name} {{ stroke: var(--{name}) }} circle.{name} {{ fill: var(--{name}) }} "
+    f".key-line.{name} {{ color: var(--{name}) }}\n"
+    for name in [*(f"c{i}" for i in range(NUM_COLOURS)), "truth"]
 )
