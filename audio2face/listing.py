@@ -1,4 +1,4 @@
-"""Lists of files and names as people count them: frame_2 before frame_10, what is passed over, what a sequence lacks."""
+"""Lists of files and names in natural order (frame_2 before frame_10), files that are skipped, gaps in sequences."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _DIGITS = re.compile(r"(\d+)")
 
 
 def natural_order(names: Iterable[T]) -> list[T]:
-    """Names or paths with the numbers in them in order of size, whatever the case of the letters: a2, A3, a10."""
+    """Names or paths sorted by the numbers in them, ignoring case: a2, A3, a10."""
     return sorted(names, key=natural_key)
 
 
 def natural_key(name: str | os.PathLike[str]) -> list[Any]:
-    """What `natural_order` sorts by; folders of a path count one by one, and names that are equal so far by their letters."""
+    """The sort key of `natural_order`: folders of a path one by one, then names that are equal so far by their letters."""
     parts = name.parts if isinstance(name, PurePath) else (os.fspath(name),)
     return [([int(t) if i % 2 else t.casefold() for i, t in enumerate(_DIGITS.split(p))], p) for p in parts]
 
 
 def is_system_file(path: Path) -> bool:
-    """Whether an operating system left this beside the data (.DS_Store, Thumbs.db, ._name)."""
+    """Whether this is a file of an operating system (.DS_Store, Thumbs.db, ._name)."""
     return path.name.lower() in SYSTEM_FILES or path.name.startswith("._")
 
 
 def passed_over(paths: Iterable[Path]) -> list[str]:
-    """What a reader of a folder leaves, by kind: "3 .m4a files (a.m4a, b.m4a, c.m4a)". Hidden and system files do not count."""
+    """Files that are skipped, by kind: "3 .m4a files (a.m4a, b.m4a, c.m4a)". Hidden and system files are left out."""
     kinds: dict[str, list[str]] = {}
     for path in natural_order(p for p in paths if not p.name.startswith(".") and not is_system_file(p)):
         kind = "folder" if path.is_dir() else f"{path.suffix.lower()} file" if path.suffix else "file without a suffix"

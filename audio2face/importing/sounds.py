@@ -20,8 +20,8 @@ from audio2face.types import SAMPLE_RATE
 
 logger = logging.getLogger(__name__)
 
-FILM_SUFFIXES = (".mov", ".mp4", ".m4v", ".mkv", ".webm", ".avi", ".m4a")
-STAMPS_ROUNDED_S = 0.005  # that a film's time stamps are off by: some count milliseconds
+VIDEO_SUFFIXES = (".mov", ".mp4", ".m4v", ".mkv", ".webm", ".avi", ".m4a")
+STAMPS_ROUNDED_S = 0.005  # that a video's time stamps are off by: some count milliseconds
 LONGEST_GAP_S = 3600.0
 _BEXT_TIME = 338  # byte of TimeReference in a broadcast wave's chunk
 
@@ -37,8 +37,8 @@ class TakeSound:
 
 def read_take_sound(path: Path) -> TakeSound:
     """Read a sound file, or a video's first audio stream. Raises ValueError naming the file, UserError without 'av'."""
-    if path.suffix.lower() in FILM_SUFFIXES:
-        return _read_film(path)
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return _read_video(path)
     samples, rate = read_sound(path)
     ticks = _broadcast_time(path)
     return TakeSound(samples, rate, None if not ticks else ticks / rate)
@@ -46,7 +46,7 @@ def read_take_sound(path: Path) -> TakeSound:
 
 def sound_problems(path: Path) -> list[str]:
     """A line when a sound file (not a video, which is read later) is damaged, or its rate too low for speech."""
-    if path.suffix.lower() in FILM_SUFFIXES:
+    if path.suffix.lower() in VIDEO_SUFFIXES:
         return []
     try:
         info = sound_info(path)
@@ -79,7 +79,7 @@ def time_code_offset(sound: TakeSound, start_s: float, day_s: float = DAY) -> fl
     return offset if -1.0 < offset < len(sound.samples) / sound.rate else None
 
 
-def _read_film(path: Path) -> TakeSound:
+def _read_video(path: Path) -> TakeSound:
     """A video's first audio stream, from its first picture on; without pictures from the beginning."""
     try:
         import av
@@ -87,13 +87,13 @@ def _read_film(path: Path) -> TakeSound:
         raise UserError(f"{path}: reading the sound of a video needs 'av': pip install -e '.[video]'") from error
     refuse_pointer(path)
     try:
-        with av.open(str(path)) as film:
-            if not film.streams.audio:
+        with av.open(str(path)) as video:
+            if not video.streams.audio:
                 raise ValueError(f"{path}: the video has no sound")
-            pictures = [s for s in film.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+            pictures = [s for s in video.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
             starts = [float(s.start_time * s.time_base) for s in pictures if s.start_time is not None and s.time_base]
-            samples, rate = _placed(path, film.decode(film.streams.audio[0]), starts[0] if starts else 0.0)
-            codes = [{**film.metadata}, *({**s.metadata} for s in film.streams)]
+            samples, rate = _placed(path, video.decode(video.streams.audio[0]), starts[0] if starts else 0.0)
+            codes = [{**video.metadata}, *({**s.metadata} for s in video.streams)]
             rates = [float(s.average_rate) for s in pictures if s.average_rate]
     except (av.FFmpegError, OSError) as error:
         raise ValueError(f"{path}: expected a video with sound: {error}") from error

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from audio2face.formats.sound import SOUND_SUFFIXES
-from audio2face.importing.sounds import FILM_SUFFIXES
+from audio2face.importing.sounds import VIDEO_SUFFIXES
 from audio2face.listing import natural_order, passed_over
 
 CALIBRATED = "_cal"
@@ -65,7 +65,7 @@ def find_takes(inputs: Sequence[Path], sounds: Path | None = None) -> tuple[list
 def _unused(inputs: Sequence[Path], sounds: Path | None, takes: Sequence[Take]) -> list[str]:
     """Notes on recordings and sounds that belong to no take, and on everything else in the folder of sounds."""
     used = {path for take in takes for path in (take.curves, take.sound)}
-    kinds = (".csv", *SOUND_SUFFIXES, *FILM_SUFFIXES)
+    kinds = (".csv", *SOUND_SUFFIXES, *VIDEO_SUFFIXES)
     folders = [entry for entry in inputs if entry.is_dir()]
     left = {f: [p for p in f.rglob("*") if p.suffix.lower() in kinds and p.parent != sounds] for f in folders}
     if sounds is not None and sounds.is_dir():
@@ -116,7 +116,7 @@ def _beside_take(path: Path) -> bool:
 
 def _sound(path: Path, stem: str, sounds: Path | None, alone: bool) -> Path | str:
     """The sound of a take, or why there is none."""
-    suffixes = SOUND_SUFFIXES + FILM_SUFFIXES  # a recorder's file goes before the film's
+    suffixes = SOUND_SUFFIXES + VIDEO_SUFFIXES  # a recorder's file goes before the video's
     folders = [path.parent] if sounds is None else [sounds, path.parent]
     for folder in folders:
         files = [p for p in folder.iterdir() if p.is_file()] if folder.is_dir() else []
