@@ -122,7 +122,7 @@ def test_an_actor_is_no_path(model):
     try:
         assert load_model(model).actors == ("../../secret",)  # a name like another: no file is called by it
     except UserError as error:
-        assert "sound model" in str(error)
+        assert "valid model" in str(error)
 
 
 def test_weights_of_the_network_stay_inside(tmp_path):

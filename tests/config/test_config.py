@@ -372,7 +372,10 @@ def test_a_wrong_network_type_hides_nothing_else(project):
     lines = mistakes("mine", ("dataset", "train"), optional=("inference",))
     assert len(lines) == 2
     assert "config_train.py:2: NETWORK_TYPE: must be one of 'regression', 'diffusion' (it is 'regresion')" in lines[0]
-    assert "config_dataset.py:5: OOPS: unknown key; give names of your own a leading underscore" in lines[1]
+    assert (
+        "config_dataset.py:5: OOPS: unknown key; write names of your own in lower case or with a leading underscore"
+        in lines[1]
+    )
 
 
 WRONG = [

@@ -302,7 +302,7 @@ def test_zeros_and_ones_of_another_count_and_masks_of_nothing_are_refused(projec
     for mask, reason in (
         ([0, 1], "2 zeros and ones: a mask of another mesh, or vertices 0 and 1?"),
         (np.ones(V + 1, np.int32), f"{V + 1} zeros and ones"),
-        (np.zeros(V, bool), "takes no vertex"),
+        (np.zeros(V, bool), "selects no vertex"),
         (np.full(V, 0.5), "float64 from 0.5 to 0.5"),
         ([3, V], f"vertex {V} does not exist"),
         ([[1, 2]], "(1, 2) of int64"),

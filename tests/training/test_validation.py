@@ -414,9 +414,7 @@ def test_evaluate_tells_when_nothing_is_held_out(trained) -> None:
     saved.write_text(json.dumps({**json.loads(before), "VALIDATION_CLIPS": []}))
     runs = len(list((root / "workspace/output_evaluate").glob("*")))
     try:
-        with pytest.raises(
-            UserError, match=f"training used all {len(SHOTS)} clips.*VALIDATION_CLIPS = ..a6_neutral"
-        ):
+        with pytest.raises(UserError, match=f"training used all {len(SHOTS)} clips.*VALIDATION_CLIPS = ..a6_neutral"):
             evaluate.run("tiny", run)
         (root / "odd.json").write_text("[1, 99999]")
         with pytest.raises(UserError, match="names vertex 99999, the mesh has"):
