@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,6 +70,11 @@ def finish(target: Target, written: Written, fps: float, source: str) -> list[st
         absent = [shot for shot in shots if not re.search(rf"[\"']{re.escape(shot)}[\"']", text)]
         if absent and path.name == "config_train.py" and "CLIPS" in text:
             lines.append(f"not in CLIPS of {path}, so not trained on: {', '.join(absent)}")
+        rate = re.search(rf"CACHE_FPS\b.*?[\"']{re.escape(target.actor)}[\"']\s*:\s*([\d.]+)", text, re.DOTALL)
+        if path.name == "config_dataset.py" and rate and not math.isclose(float(rate[1]), fps, rel_tol=1e-4):
+            lines.append(
+                f"CACHE_FPS of {path} is {float(rate[1]):g}, this data set has {fps:g} frames a second: change it there"
+            )
     if fresh:
         lines.append(f"project -> {target.project} ({', '.join(path.name for path in fresh)})")
     if not config_path(target.home).startswith("/datasets"):

@@ -129,7 +129,6 @@ def _build_skin(inputs: Inputs, preproc: Section, scratch: Path, reuse: Reuse) -
 def _build_tongue(inputs: Inputs, preproc: Section, scratch: Path, reuse: Reuse) -> MeshBasis:
     if not inputs.tongue:
         shape = tuple(preproc.DEFAULT_TONGUE_PCA_SHAPE)
-        logger.warning("actor %s has no tongue data: replaced by a still tongue of zeros %s", inputs.files.actor, shape)
         return still_tongue(shape, {shot.name: shot.num_frames for shot in inputs.shots})
     if inputs.rigid_vertices is None:
         logger.warning("no TONGUE_RIGID_VERTEX_LIST_FPATH: the tongue's basis will contain the motion of the jaw")
@@ -144,7 +143,9 @@ def _build_tongue(inputs: Inputs, preproc: Section, scratch: Path, reuse: Reuse)
 
 
 def _log_missing(inputs: Inputs) -> None:
+    """One line of the optional files that an actor has not, and of what replaces them."""
     stand_ins = {
+        "tongue_cache_root": "a still tongue of zeros",
         "skin_neutral_fpath": "the mean of the chosen poses",
         "skin_lip_open_pose_delta_fpath": "zeros",
         "skin_eye_close_pose_delta_fpath": "zeros (the deployed model cannot blink)",
@@ -152,6 +153,8 @@ def _log_missing(inputs: Inputs) -> None:
         "eye_blink_keys_fpath": "zeros",
         "eye_saccade_rotations_fpath": "zeros",
     }
-    for name, stand_in in stand_ins.items():
-        if getattr(inputs.files, name) is None:
-            logger.warning("actor %s has no %s; replaced by: %s", inputs.files.actor, name.upper(), stand_in)
+    missing = [f"{name.upper()}: {it}" for name, it in stand_ins.items() if getattr(inputs.files, name) is None]
+    if missing:
+        logger.info(
+            "actor %s: optional files not given, and what replaces them: %s", inputs.files.actor, "; ".join(missing)
+        )

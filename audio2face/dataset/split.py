@@ -15,8 +15,8 @@ from audio2face.types import Shot
 Key = tuple[str, str]  # actor, shot
 FEW = 5  # of fewer shots a small share is none
 NOTHING_HELD_OUT = (
-    "VALIDATION_CLIPS holds nothing out: every shot is trained on, and run_evaluate.py measures on new recordings only "
-    "(--data FOLDER); to keep a tenth of the shots for it, set VALIDATION_CLIPS = 0.1 in config_train.py before training"
+    "VALIDATION_CLIPS holds nothing out: every shot is trained on, and run_evaluate.py measures on new recordings "
+    "(--data FOLDER), or on what was trained on (--shots); to keep a tenth of the shots for it, set VALIDATION_CLIPS = 0.1 in config_train.py before training"
 )
 
 

@@ -185,6 +185,8 @@ def _judge(path: Path, chunks: list[Chunk], there: int, size: int, per_second: i
     proven = end <= size or _is_open(riff) or there < size - start  # the end of the file is not lost
     if given == 0 or proven or _is_little(given - there, given, per_second):
         note = f"the header declares {given_s} of sound; all {seconds} in the file are read"
+        if given_s == seconds:
+            note = f"the header declares {given} bytes of sound; all {there} in the file are read"
         return _Opened(_rewritten(path, chunks, there), False, note)
     raise ValueError(
         f"{path}: byte {size}: expected {given} bytes of sound from byte {start}, but the file ends after {seconds} "

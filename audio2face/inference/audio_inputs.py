@@ -36,7 +36,11 @@ def audio_files(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
         if path.is_dir():
             inside = _sounds(path)
             found += inside
-            left = passed_over(p for p in path.iterdir() if p not in inside)
+            stems = {p.stem for p in inside}
+            rest = [p for p in path.iterdir() if p not in inside]
+            twice = [p for p in rest if p.stem in stems and p.suffix.lower() in SOUND_SUFFIXES]
+            left = passed_over(p for p in rest if p not in twice)
+            left += [f"{kind} beside one of the same name" for kind in passed_over(twice)]
             if inside and left:
                 logger.warning("AUDIO_PATH %s: not read: %s", path, "; ".join(left))
             elif not inside:

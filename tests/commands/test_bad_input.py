@@ -81,7 +81,23 @@ def test_what_no_shot_has_is_told_once(project, caplog):
     told = [line.split(": ", 1)[1] for line in caplog.messages if "no data of" in line]
     assert told == [
         "no data of jaw in 1 shot(s); left out of the loss there",
-        "no data of eye in any clip; it stays at rest",
+        "no data of eye in any clip; the model keeps them at rest",
+    ]
+
+
+def test_optional_files_that_are_not_given_are_one_line(project, caplog):
+    root, _ = project
+    for key in ("SKIN_NEUTRAL_FPATH", "EYE_BLINK_KEYS_FPATH", "TONGUE_CACHE_ROOT"):
+        write_key(root, "dataset", key, {})
+    caplog.set_level("INFO")
+    preprocess(root)
+    told = [record for record in caplog.records if "SKIN_NEUTRAL_FPATH" in record.getMessage()]
+    assert [(record.levelname, record.getMessage().split(": ", 2)[2]) for record in told] == [
+        (
+            "INFO",
+            "TONGUE_CACHE_ROOT: a still tongue of zeros; SKIN_NEUTRAL_FPATH: the mean of the chosen poses; "
+            "EYE_BLINK_KEYS_FPATH: zeros",
+        )
     ]
 
 

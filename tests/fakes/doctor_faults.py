@@ -557,7 +557,11 @@ def _(data):
 
 
 @fault(
-    "length of the file for that of the sound", "audio.header", "all 5.00 s in the file are read", "warning", quick=True
+    "length of the file for that of the sound",
+    "audio.header",
+    "160044 bytes of sound; all 160000 in the file are read",
+    "warning",
+    quick=True,
 )
 def _(data):
     edit_header(data, sound=(40, data.sound(SHOT).stat().st_size))

@@ -883,6 +883,16 @@ def test_shots_that_a_project_does_not_name_are_told(place, rig, capsys):
     assert re.search(r"not in CLIPS of .*config_train.py, so not trained on: take_1$", capsys.readouterr().out, re.M)
 
 
+def test_a_project_at_another_rate_than_its_new_data_set_is_told(place, rig, capsys):
+    write_take(place / "takes", "take_1", 0)
+    assert live_link(place, "--fps", "25") == 0
+    capsys.readouterr()
+    assert live_link(place, "--fps", "25", "--replace") == 0
+    assert "CACHE_FPS" not in capsys.readouterr().out
+    assert live_link(place, "--fps", "30", "--replace") == 0
+    assert re.search(r"CACHE_FPS of .*config_dataset.py is 25, this data set has 30 frames", capsys.readouterr().out)
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [

@@ -103,7 +103,12 @@ def test_a_folder_of_sounds_is_read_in_order_and_what_is_left_is_told(tmp_path, 
     (tmp_path / "more.wav").mkdir()
     assert [path.name for path in audio_files(tmp_path)] == ["take1.wav", "take2.ogg", "take10.mp3"]
     (told,) = caplog.messages
-    for part in ("2 .m4a files (a.m4a, b.m4a)", "1 folder (more.wav)", "1 .txt file (notes.txt)", "take1.mp3"):
+    for part in (
+        "2 .m4a files (a.m4a, b.m4a)",
+        "1 folder (more.wav)",
+        "1 .txt file (notes.txt)",
+        "1 .mp3 file (take1.mp3) beside one of the same name",
+    ):
         assert part in told
     assert "DS_Store" not in told and "take2" not in told
     for name in ("take10.mp3", "take2.ogg", "take1.wav", "take1.mp3"):

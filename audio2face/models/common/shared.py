@@ -159,7 +159,7 @@ def with_absent(spec: NetworkSpec, layout: ChannelLayout, has: Callable[[int], n
         names = [name for name, part in layout.split(has(number)).items() if not part.any()]
         if names:
             absent[actor] = names
-            logger.warning("actor %s: no data of %s in any clip; it stays at rest", actor, ", ".join(names))
+            logger.info("actor %s: no data of %s in any clip; the model keeps them at rest", actor, ", ".join(names))
     return replace(spec, extra={**spec.extra, "absent": absent})
 
 

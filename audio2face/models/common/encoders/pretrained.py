@@ -122,7 +122,7 @@ def _is_path(source: str) -> bool:
 def _read_folder(folder: Path, settings: Mapping[str, Any], use: Use) -> Any:
     if not (folder / "config.json").is_file():
         files = sorted(p for p in folder.iterdir() if p.suffix in CHECKPOINT_FILES)
-        hint = f"; did you mean {files[0].name} in it?" if files else ": it has the weights and config.json in it"
+        hint = f"; did you mean {files[0].name} in it?" if files else ", which holds config.json and the weights"
         raise UserError(f"{use.key}: {external_path(folder)} is not the folder of a speech model{hint}")
     return _read(str(folder), settings, use, local_files_only=True)
 
