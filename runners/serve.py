@@ -1,4 +1,4 @@
-"""The server: programs that speak the protocol of NVIDIA's Audio2Face-3D service get faces from a model of your own.
+"""The server: clients of NVIDIA's Audio2Face-3D service get their animation from your own model.
 
 python -m runners.serve demo-regression latest
 python -m runners.serve workspace/output_deploy/261121_143912_demo
@@ -23,10 +23,10 @@ examples:
   python -m runners.serve MODEL --http 8000 --metrics 9464         health at :8000/v1/health/ready, Prometheus at :9464/metrics
   python -m runners.serve MODEL --tls server.crt server.key --client-ca ca.crt
 
-Point a client (Unreal's ACE plugin, Maya-ACE, the sample clients) at http://127.0.0.1:52000. Without --listen, programs of
-this machine only are answered. In the container: `A2F_SERVE_PORT=52000 ./docker/run_shell.sh`, and the command in that shell.
+Point a client (Unreal's ACE plugin, Maya-ACE, the sample clients) at http://127.0.0.1:52000. Without --listen, only
+programs on this machine can connect. In the container: `A2F_SERVE_PORT=52000 ./docker/run_shell.sh`, and the command in that shell.
 SIGTERM or Ctrl-C lets open streams end, up to --grace seconds.
-Exit status: 0 ended, 2 a mistake in what was asked for.
+Exit status: 0 stopped, 2 a mistake in the arguments.
 """
 
 
@@ -52,10 +52,13 @@ def _parser() -> argparse.ArgumentParser:
         "--client-ca",
         metavar="FILE",
         type=Path,
-        help="with --tls: take only clients with a certificate signed by this one",
+        help="with --tls: accept only clients with a certificate signed by this one",
     )
     add(
-        "--token-file", metavar="FILE", type=Path, help="take only clients that send `authorization: Bearer <its text>`"
+        "--token-file",
+        metavar="FILE",
+        type=Path,
+        help="accept only clients that send `authorization: Bearer <its text>`",
     )
     add("--actor", metavar="NAME", help="whose face (needed when the model knows several)")
     add("--emotion", metavar="NAME", help="of streams that bring none (default: the model's)")
@@ -63,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         "--emotions",
         choices=("service", "direct"),
         default="service",
-        help="direct: keys as they are, without strengths",
+        help="direct: keys unchanged, without strengths",
     )
     add(
         "--fps",
@@ -81,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--peak", metavar="X", type=float, default=1.0, help="largest sample to expect of clients' sound (default: 1)")
     add("--tail", metavar="S", type=float, default=0.0, help="seconds of silence animated after each clip (default: 0)")
     add("--quiet-status", action="store_true", help="do not send notes of what was clamped or ignored")
-    add("--streams", metavar="N", type=int, default=8, help="at most so many at once (default: %(default)s)")
+    add("--streams", metavar="N", type=int, default=8, help="at most this many at once (default: %(default)s)")
     add("--batch", metavar="N", type=int, default=8, help="streams that run together (default: %(default)s)")
     add("--max-clip", metavar="S", type=float, default=300.0, help="longest sound of a stream (default: %(default)g)")
     add(
@@ -89,14 +92,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         type=float,
         default=30.0,
-        help="end streams that send nothing for so long (default: %(default)g)",
+        help="end streams that send nothing for this many seconds (default: %(default)g)",
     )
     add(
         "--grace",
         metavar="S",
         type=float,
         default=10.0,
-        help="at the end, wait so long for open streams (default: %(default)g)",
+        help="when stopping, wait this many seconds for open streams (default: %(default)g)",
     )
     add("--http", metavar="[HOST:]PORT", help="answer health checks over HTTP")
     add("--metrics", metavar="[HOST:]PORT", help="counts for Prometheus at /metrics")
@@ -154,7 +157,7 @@ def serve(arguments: argparse.Namespace) -> int:
         host = arguments.listen.rpartition(":")[0]
         print(
             f"{served.actor}: {len(served.names)} blendshapes at {rate:g} frames a second\n"
-            f"Serving at {secure}://{host}:{port}\nCtrl-C ends the server.",
+            f"Serving at {secure}://{host}:{port}\nCtrl-C stops the server.",
             flush=True,
         )
 

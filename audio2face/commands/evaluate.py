@@ -45,8 +45,8 @@ def run(
 ) -> str:
     """Measure training run `run_name` (or `latest`), and those of `compare`, into output_evaluate; returns the new run's name.
 
-    Each shot is animated in its own emotion, or all in `emotion`. `videos` films that many of the worst clips (None: DEFAULT_VIDEOS
-    where they can be drawn). `regions` {"lips" or "upper_face": JSON file} names vertices instead of the data set's lists.
+    Each shot is animated in its own emotion, or all in `emotion`. `videos` of that many of the worst clips are made (None:
+    DEFAULT_VIDEOS where they can be drawn). `regions` {"lips" or "upper_face": JSON file} names vertices instead of the data set's lists.
     `shots` (names or patterns) are measured whether they were trained on or not; `data` is a folder of new shots. Raises
     UserError for mistakes, and when no other shot is left than those that were trained on, before any folder is made.
     """

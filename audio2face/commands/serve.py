@@ -16,7 +16,7 @@ def open_model(what: str, run_name: str | None, threads: int = 0, quantize: str 
         folder = local_path(what)
         if not (Path(what).is_dir() or folder.is_dir()):
             raise UserError(
-                f"{what}: no such folder; give a deployed model's folder, or a project and a RUN (`latest`)"
+                f"{what}: no such folder; pass a deployed model's folder, or a project and a RUN (`latest`)"
             )
         return load_model(Path(what) if Path(what).is_dir() else folder, threads, quantize)
     train = train_section(what, run_name)

@@ -131,7 +131,7 @@ def _energy(clip: Clip, fps: float, count: int, part: slice) -> np.ndarray:
 def film_clips(
     folder: Path, predictor: Predictor, clips: Sequence[Clip], sources: dict[str, ActorSource]
 ) -> dict[tuple[str, str], Film]:
-    """Film clips, truth beside prediction beside error, into folder/videos: {(actor, shot): film}."""
+    """Make videos of clips, truth beside prediction beside error, in folder/videos: {(actor, shot): video}."""
     films: dict[tuple[str, str], Film] = {}
     for clip in clips:
         source = sources[clip.shot.actor]

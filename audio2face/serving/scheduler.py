@@ -1,4 +1,4 @@
-"""The one thread that runs networks: all streams that have something to hear go through them together, in turns."""
+"""The one thread that runs networks: all streams with pending sound go through them together, in turns."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class Scheduler:
             self.wake()
 
     def _watch(self, ready: list[Track]) -> None:
-        """Say so when sound comes faster than it can be heard."""
+        """Log when sound comes faster than it can be animated."""
         now, behind = time.monotonic(), max(track.stream.unheard_s for track in ready)
         live = [t for t in ready if not t.stream.ended]
         if not live or behind < 1.0:

@@ -69,7 +69,7 @@ async def serve(served: ServedModel, endpoint: Endpoint, ready: Callable[[int], 
         if ready:
             ready(port)
         await stop.wait()
-        logger.info("the server ends; no more streams are taken")
+        logger.info("the server is stopping; no more streams are accepted")
         await service.close()
         await server.stop(grace=1.0)
     finally:

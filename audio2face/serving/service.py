@@ -180,7 +180,7 @@ class Service:
         async with self._changed:
             self._changed.notify_all()
         if self._open:
-            logger.info("%d stream(s) may go on for %g seconds", len(self._open), self.options.grace_s)
+            logger.info("%d stream(s) may continue for %g seconds", len(self._open), self.options.grace_s)
             await asyncio.wait([call.ended for call in self._open], timeout=self.options.grace_s)
         for call in list(self._open):
             call.refuse(SHUTTING_DOWN)
@@ -235,7 +235,7 @@ class _Call:
         if not self.service.serving:
             raise SHUTTING_DOWN
         if not self.service.free():
-            raise Refusal("RESOURCE_EXHAUSTED", f"all {self.options.streams} streams are taken (--streams)")
+            raise Refusal("RESOURCE_EXHAUSTED", f"all {self.options.streams} streams are in use (--streams)")
         part = await self._next()
         if part is None or part.WhichOneof("stream_part") != "audio_stream_header":
             raise Refusal("INVALID_ARGUMENT", "the first message of a stream must be its audio_stream_header")
