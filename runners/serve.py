@@ -17,15 +17,15 @@ from runners.cli import answer
 DEFAULT_PORT = 52000
 EXAMPLES = """
 examples:
-  python -m runners.serve demo-regression latest                   the newest training run of a project, once it is deployed
+  python -m runners.serve demo-regression latest                   the newest training run of a project, once deployed
   python -m runners.serve workspace/output_deploy/261121_143912_demo --listen 0.0.0.0:52000
   python -m runners.serve MODEL --actor mark --emotion joy --keep lowerFaceStrength
-  python -m runners.serve MODEL --http 8000 --metrics 9464         health at :8000/v1/health/ready, Prometheus at :9464/metrics
+  python -m runners.serve MODEL --http 8000 --metrics 9464         :8000/v1/health/ready, Prometheus at :9464/metrics
   python -m runners.serve MODEL --tls server.crt server.key --client-ca ca.crt
 
 Point a client (Unreal's ACE plugin, Maya-ACE, the sample clients) at http://127.0.0.1:52000. Without --listen, only
-programs on this machine can connect. In the container: `A2F_SERVE_PORT=52000 ./docker/run_shell.sh`, and the command in that shell.
-SIGTERM or Ctrl-C lets open streams end, up to --grace seconds.
+programs on this machine can connect. In the container: `A2F_SERVE_PORT=52000 ./docker/run_shell.sh`, and the command in
+that shell. SIGTERM or Ctrl-C lets open streams end, up to --grace seconds.
 Exit status: 0 stopped, 2 a mistake in the arguments.
 """
 

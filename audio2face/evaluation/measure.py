@@ -1,4 +1,4 @@
-"""Training runs measured on clips: each is animated in memory, by all runs, and its frames are compared with the truth."""
+"""Training runs measured on clips: every run animates each in memory, and its frames are compared with the truth."""
 
 from __future__ import annotations
 
