@@ -188,7 +188,6 @@ def compare_onnx(
     module: nn.Module,
     inputs: Mapping[str, Feeds],
     data_scales: Mapping[str, float] | None = None,
-    tolerance: float = TOLERANCE,
 ) -> list[dict[str, Any]]:
     """Run the file in onnxruntime and `module` in PyTorch on the same inputs.
 
@@ -196,7 +195,7 @@ def compare_onnx(
     Returns per case the batch, and of the output that differs most its name, largest absolute difference, largest
     absolute value, and the ratio of the difference to its scale: the largest value of this very case, but no less than
     that of the median case and the data's. (A face at rest has values near zero, but comes out of the same sums as the
-    others; one extreme case must not excuse them.) Raises RuntimeError when a ratio is above `tolerance`.
+    others; one extreme case must not excuse them.) Raises RuntimeError when a ratio is above TOLERANCE.
     """
     session = open_session(path)
     input_names = [tensor.name for tensor in session.get_inputs()]
@@ -223,11 +222,11 @@ def compare_onnx(
         case = {"case": name, "batch": len(inputs[name][input_names[0]]), "output": output_names[worst]}
         case |= {"largest_difference": float(found[worst, 0]), "largest_value": float(found[worst, 1])}
         cases.append(case | {"ratio": float(ratio[worst])})
-    bad = [case for case in cases if not case["ratio"] <= tolerance]  # also catches NaN
+    bad = [case for case in cases if not case["ratio"] <= TOLERANCE]  # also catches NaN
     if bad:
         listed = "; ".join(
             f"{c['case']}: {c['output']} by {c['largest_difference']:.3g} at values up to {c['largest_value']:.3g}"
             for c in bad
         )
-        raise RuntimeError(f"{path}: the exported network differs from PyTorch by more than {tolerance:g} ({listed})")
+        raise RuntimeError(f"{path}: the exported network differs from PyTorch by more than {TOLERANCE:g} ({listed})")
     return cases

@@ -47,8 +47,8 @@ def lip_closure_error_mm(truth: np.ndarray, prediction: np.ndarray, frames: np.n
     return float(np.maximum(-_difference(truth, prediction)[frames], 0).mean() * mm)
 
 
-def closed_frames(opening: np.ndarray, share: float = CLOSED_SHARE) -> np.ndarray:
-    """Frames (n,) in which a mouth closes: local minima in the lowest `share` of the range of an opening (T,).
+def closed_frames(opening: np.ndarray) -> np.ndarray:
+    """Frames (n,) in which a mouth closes: local minima in the lowest CLOSED_SHARE of the range of an opening (T,).
 
     The range is that from the 1st to the 99th percentile. Nothing is returned for a mouth that does not move.
     """
@@ -57,7 +57,7 @@ def closed_frames(opening: np.ndarray, share: float = CLOSED_SHARE) -> np.ndarra
     if len(x) < 3 or high <= low:
         return np.zeros(0, np.int64)
     inner = x[1:-1]
-    closed = (inner <= x[:-2]) & (inner < x[2:]) & (inner <= low + share * (high - low))
+    closed = (inner <= x[:-2]) & (inner < x[2:]) & (inner <= low + CLOSED_SHARE * (high - low))
     return np.flatnonzero(closed) + 1
 
 

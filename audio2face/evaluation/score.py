@@ -185,7 +185,7 @@ def _mouth(
     return values, weights
 
 
-def pool(scores: Sequence[ShotScore], seed: int = 0, resamples: int = RESAMPLES) -> dict[str, dict[str, float | None]]:
+def pool(scores: Sequence[ShotScore], resamples: int = RESAMPLES) -> dict[str, dict[str, float | None]]:
     """Every metric over several shots: {metric: {"value", "low", "high"}}, with a 95 % confidence interval.
 
     Means are over all frames together, ratios are of sums, the correlation is that of all frames in one row. The
@@ -197,7 +197,7 @@ def pool(scores: Sequence[ShotScore], seed: int = 0, resamples: int = RESAMPLES)
         return found
     names = list(dict.fromkeys((s.actor, s.shot) for s in scores))
     shot_of = np.array([names.index((s.actor, s.shot)) for s in scores])
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     drawn = np.stack(
         [np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names)) for _ in range(resamples)]
     )

@@ -12,6 +12,8 @@ from audio2face.formats.json_file import read_json
 from audio2face.formats.npy import read_npz
 from audio2face.postprocess import blendshapes
 
+BLOCK = 256  # frames solved at once
+
 
 @dataclass(frozen=True)
 class BlendshapeRig:
@@ -22,11 +24,11 @@ class BlendshapeRig:
     deltas: np.ndarray
     solver: blendshapes.Solver
 
-    def weights(self, frames: np.ndarray, block: int = 256) -> np.ndarray:
+    def weights(self, frames: np.ndarray) -> np.ndarray:
         """Weights (T, P) float32 of all frames (T, V, 3) of a clip."""
         state, found = None, [np.zeros((0, len(self.names)), np.float32)]
-        for first in range(0, len(frames), block):
-            solved, state = blendshapes.solve(self.solver, np.asarray(frames[first : first + block]), state)
+        for first in range(0, len(frames), BLOCK):
+            solved, state = blendshapes.solve(self.solver, np.asarray(frames[first : first + BLOCK]), state)
             found.append(solved)
         return np.concatenate(found)
 

@@ -111,7 +111,7 @@ def project_shots(
     return MeshBasis(basis, coeffs, errors, frames)
 
 
-def log_stage(what: str, stage: str, frames: Frames, total: int, path: Path | None = None) -> None:
+def log_stage(what: str, stage: str, frames: Frames, total: int) -> None:
     """Say how many frames a stage kept."""
     logger.info("%s: %d of %d frames %s", what, sum(map(len, frames.values())), total, stage)
     for shot, kept in frames.items():

@@ -13,6 +13,7 @@ from audio2face.render.video import optional_module
 
 PAPER, INK, LINE = (255, 255, 255), (102, 112, 133), (222, 226, 233)
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 24, 22
+SCALE = 2  # drawn larger, then reduced: smooth edges
 STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
@@ -25,38 +26,36 @@ class Curve:
     colour: tuple[int, int, int]
 
 
-def draw_curves(
-    rows: Sequence[Curve], fps: float, unit: str, size: tuple[int, int], title: str, scale: int = 2
-) -> np.ndarray:
+def draw_curves(rows: Sequence[Curve], fps: float, unit: str, size: tuple[int, int], title: str) -> np.ndarray:
     """Curves over seconds on one axis: (height, width, 3) uint8; `size` (width, height). UserError without Pillow."""
     image, draw_on = optional_module("PIL.Image", "pillow"), optional_module("PIL.ImageDraw", "pillow")
-    width, height = size[0] * scale, size[1] * scale
+    width, height = size[0] * SCALE, size[1] * SCALE
     picture = image.new("RGB", (width, height), PAPER)
     pen = draw_on.Draw(picture)
     low = min(0.0, *(float(c.values.min()) for c in rows))
     high = max(low + 1e-6, *(float(c.values.max()) for c in rows))
     seconds = max(len(c.values) for c in rows) / fps
-    left, right, top, bottom = (x * scale for x in (LEFT, RIGHT, TOP, BOTTOM))
+    left, right, top, bottom = (x * SCALE for x in (LEFT, RIGHT, TOP, BOTTOM))
 
     def place(moment: float, value: float) -> tuple[float, float]:
         x = left + moment / seconds * (width - left - right)
         return x, height - bottom - (value - low) / (high - low) * (height - top - bottom)
 
     for value in _ticks(low, high, 5):
-        pen.line([place(0, value), place(seconds, value)], fill=LINE, width=scale)
+        pen.line([place(0, value), place(seconds, value)], fill=LINE, width=SCALE)
         pen.text(
-            (left - 4 * scale, place(0, value)[1]), f"{value:g} {unit}", fill=INK, anchor="rm", font_size=11 * scale
+            (left - 4 * SCALE, place(0, value)[1]), f"{value:g} {unit}", fill=INK, anchor="rm", font_size=11 * SCALE
         )
     for moment in _ticks(0, seconds, 8):
         x = place(moment, low)[0]
-        pen.text((x, height - 6 * scale), f"{moment:g} s", fill=INK, anchor="ms", font_size=11 * scale)
+        pen.text((x, height - 6 * SCALE), f"{moment:g} s", fill=INK, anchor="ms", font_size=11 * SCALE)
     at = left
     for text, colour in [(title, INK), *((c.name, c.colour) for c in rows)]:
-        pen.text((at, 4 * scale), text, fill=colour, anchor="la", font_size=12 * scale)
-        at += pen.textlength(text, font_size=12 * scale) + 16 * scale
+        pen.text((at, 4 * SCALE), text, fill=colour, anchor="la", font_size=12 * SCALE)
+        at += pen.textlength(text, font_size=12 * SCALE) + 16 * SCALE
     for curve in rows:
         points = [place((i + 0.5) / fps, float(v)) for i, v in enumerate(curve.values)]
-        pen.line(points, fill=curve.colour, width=round(1.5 * scale), joint="curve")
+        pen.line(points, fill=curve.colour, width=round(1.5 * SCALE), joint="curve")
     return np.asarray(picture.resize(size, image.Resampling.LANCZOS))
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from audio2face.render import kernels
 
 GAMMA = 2.2
+VIEW_ANGLE = 22.0  # degrees
 BACKGROUND = (0.93, 0.94, 0.96)  # sRGB at the top of the picture; the bottom is a little darker
 # Directions to the lights in camera space (x right, y up, z towards the viewer), and their strength.
 LIGHTS = np.array([[-0.55, 0.55, 0.75, 0.92], [0.8, 0.1, 0.5, 0.32], [0.2, 0.6, -0.7, 0.35]])
@@ -58,7 +59,6 @@ def auto_camera(
     size: tuple[int, int] = (512, 512),
     yaw: float = 0.0,
     pitch: float = 0.0,
-    view_angle: float = 22.0,
     zoom: float = 1.0,
 ) -> Camera:
     """A camera that frames all points (V, 3) in a picture of size (width, height); degrees, yaw to the face's left."""
@@ -73,7 +73,7 @@ def auto_camera(
     centre = (low + high) / 2
     turned = (points - centre) @ rotation.T
     width, height = size
-    focal = 0.5 * min(width, height) / np.tan(np.radians(view_angle) / 2)
+    focal = 0.5 * min(width, height) / np.tan(np.radians(VIEW_ANGLE) / 2)
     # Every point must satisfy |x| * focal / (distance - z) <= half the picture, less a margin.
     half = np.array([width, height]) / 2 * 0.94
     distance = float((np.abs(turned[:, :2]) * focal / half + turned[:, 2:]).max())
@@ -115,7 +115,6 @@ def render_animation(
     frames: Sequence[Any],
     size: tuple[int, int] = (512, 512),
     camera: Camera | None = None,
-    background: tuple[float, float, float] = BACKGROUND,
     supersample: int | None = None,
     backend: str = "auto",
     threads: int = 2,
@@ -134,7 +133,7 @@ def render_animation(
 
     def draw(t: int) -> np.ndarray:
         moved = [np.asarray(f[t] if np.ndim(f) == 3 else f) for f in frames]
-        return _draw(scene, moved, view, background, supersample, backend)
+        return _draw(scene, moved, view, BACKGROUND, supersample, backend)
 
     return _ordered(draw, range(lengths.pop()), threads)
 

@@ -14,6 +14,7 @@ from audio2face.paths import atomic
 from audio2face.problems import UserError
 
 TITLE_HEIGHT = 28
+QUALITY = 20  # constant rate factor of the encoder; lower is better
 TITLE_INK, TITLE_PAPER = (40, 44, 52), (246, 247, 249)
 AUDIO_BITS_PER_S = 128_000
 LENGTH_OF_PACKET = 1024  # samples handed to the audio encoder together
@@ -36,12 +37,10 @@ def write_video(
     frames: Iterable[np.ndarray],
     fps: float,
     sound: tuple[np.ndarray, int] | None = None,
-    quality: int = 20,
 ) -> int:
     """Write frames (height, width, 3) uint8 as an H.264 mp4, with sound ((N,) or (N, C) float32, rate) -> frame count.
 
-    The sound is cut to the length of the video. quality is the encoder's constant rate factor (lower is better).
-    Odd sizes are padded by one pixel. Written whole or not at all. Raises UserError without PyAV, ValueError for no
+    The sound is cut to the length of the video. Odd sizes are padded by one pixel. Written whole or not at all. Raises UserError without PyAV, ValueError for no
     frames or frames of different sizes.
     """
     av = optional_module("av", "av")
@@ -53,7 +52,7 @@ def write_video(
     with atomic(path) as partial, av.open(str(partial), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
-        stream.options = {"crf": str(quality), "preset": "veryfast"}
+        stream.options = {"crf": str(QUALITY), "preset": "veryfast"}
         track = None if sound is None else container.add_stream("aac", rate=sound[1])
         if track is not None:
             track.bit_rate, track.layout = AUDIO_BITS_PER_S, "mono"

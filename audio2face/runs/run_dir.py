@@ -34,6 +34,7 @@ FULL_NAME = re.compile(r"^(\d{6}_\d{6}(?:_\d+)?)_(.+)$")
 PARTIAL = re.compile(r"^\.(\d{6}_\d{6}_.+)\.partial$")
 SWEEP_AGE_S = 60.0  # a younger one may be about to be locked
 LATEST = "latest"
+NAMED_RUNS = 5  # at most, in a message
 INCOMPLETE = ".incomplete"
 
 
@@ -200,12 +201,12 @@ def resolve_run(
     return found[0]
 
 
-def listing(root: Path, most: int = 5) -> str:
+def listing(root: Path) -> str:
     """The newest runs of a folder, in brackets, for the end of a message."""
     runs = sorted((p for p in root.iterdir() if FULL_NAME.match(p.name)), reverse=True) if root.is_dir() else []
     if not runs:
         return " (it holds no runs)"
-    named = [run.name if is_complete(run) else f"{run.name} unfinished" for run in runs[:most]]
+    named = [run.name if is_complete(run) else f"{run.name} unfinished" for run in runs[:NAMED_RUNS]]
     return f" (newest there: {', '.join(named)})"
 
 

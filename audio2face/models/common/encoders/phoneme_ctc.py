@@ -25,6 +25,7 @@ from audio2face.problems import UserError
 HOP, WINDOW, BINS, MELS = 160, 400, 201, 80
 STEP = 2 * HOP
 WIDTH, HEADS, LABELS = 256, 4, 191
+KERNEL, SQUEEZE = 9, 8  # of a separable block
 DILATIONS = (1, 1, 2, 2, 4, 1, 1, 2, 2, 4, 1)
 HALF_SQRT_2 = 1.4140625
 MEASURED = ("gates", "centre", "deviation")  # what `measure` finds
@@ -175,14 +176,14 @@ def _blocks(model: PhonemeCtc) -> list[Any]:
 class SeparableBlock(nn.Module):
     """Depthwise and pointwise convolution, SiLU, squeeze and excitation, residual: (B, C, T) → (B, C, T)."""
 
-    def __init__(self, width: int, dilation: int, kernel: int = 9, squeeze: int = 8):
+    def __init__(self, width: int, dilation: int):
         super().__init__()
         self.depthwise = nn.Conv1d(
-            width, width, kernel, padding=dilation * (kernel // 2), dilation=dilation, groups=width
+            width, width, KERNEL, padding=dilation * (KERNEL // 2), dilation=dilation, groups=width
         )
         self.pointwise = nn.Conv1d(width, width, 1)
-        self.fc1 = nn.Conv1d(width, width // squeeze, 1)
-        self.fc2 = nn.Conv1d(width // squeeze, width, 1)
+        self.fc1 = nn.Conv1d(width, width // SQUEEZE, 1)
+        self.fc2 = nn.Conv1d(width // SQUEEZE, width, 1)
 
     def forward(self, x: Tensor, gate: Tensor | None = None) -> Tensor:
         """`gate` (C, 1) stands in for what x itself would give."""
