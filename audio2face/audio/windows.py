@@ -46,6 +46,13 @@ def window_starts(times_s: np.ndarray, sample_rate: int, buffer_ofs: int) -> np.
     return np.floor(np.asarray(times_s, np.float64) * sample_rate + 1e-6).astype(np.int64) - buffer_ofs
 
 
+def cut(samples: np.ndarray, start: int, end: int) -> np.ndarray:
+    """samples[start:end] of (N,), zeros beyond the ends."""
+    part = samples[max(0, start) : max(0, end)]
+    before = min(max(0, -start), end - start)
+    return np.pad(part, (before, end - start - before - len(part)))
+
+
 def cut_windows(samples: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
     """Windows (n, length) of samples (N,), zeros beyond the ends."""
     starts = np.asarray(starts, np.int64)

@@ -6,9 +6,9 @@ import torch
 
 from audio2face.audio.windows import Streaming
 from audio2face.face.layout import ChannelLayout
-from audio2face.models.common.audio_context import NEAR, encode_segments, encode_windows, samples_of_frames
-from audio2face.models.common.encoders import pretrained, segments
-from audio2face.models.common.encoders.segments import build_segment_encoder
+from audio2face.models.common.encoders import pretrained, speech_transformer
+from audio2face.models.diffusion.audio_context import LOCAL, encode_frames, encode_segments, samples_of_frames
+from audio2face.models.diffusion.encoder import build_encoder
 from audio2face.models.diffusion.network import DiffusionRNN, step_positions
 from audio2face.problems import UserError
 from tests.models.test_networks import torchaudio_weights
@@ -95,7 +95,7 @@ def test_a_local_encoder_hears_the_same_in_windows_and_in_one_go(fps, s):
     audio = torch.randn(2, 16000 + samples_of_frames(frames, fps) + 16000, generator=rng) * 0.3
     with torch.no_grad():
         at_once = encode_segments(network, audio, 16000, [frames, 40], s)
-        windows = encode_windows(network, audio, 16000, frames, s)
+        windows = encode_frames(network, audio, 16000, frames, s)
     torch.testing.assert_close(windows, at_once, atol=1e-5, rtol=0)
 
 
@@ -103,8 +103,8 @@ def test_a_lead_is_context_only():
     network = make()
     audio = torch.randn(1, 32000, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        late = network.encode(audio, 20, 3200 + NEAR)
-        early = network.encode(audio[:, 3200:], 20, NEAR)
+        late = network.encode(audio, 20, 3200 + LOCAL)
+        early = network.encode(audio[:, 3200:], 20, LOCAL)
     torch.testing.assert_close(late, early, atol=1e-5, rtol=0)
 
 
@@ -131,32 +131,32 @@ def tiny_checkpoint(path, model_type, monkeypatch):
     build = pretrained.build_model
     monkeypatch.setattr(pretrained, "build_model", lambda settings, kind: build({**TINY, **settings}, kind))
     torch.manual_seed(0)
-    model = pretrained.build_model(segments.STEADY, model_type)
+    model = pretrained.build_model(speech_transformer.STEADY, model_type)
     torch.save(torchaudio_weights(model), path)
     return model
 
 
 def test_hubert_from_a_folder_freezes_its_lower_parts(tmp_path):
-    encoder = build_segment_encoder("hubert", {}, tiny_model(tmp_path / "hubert"))
+    encoder = build_encoder("hubert", {}, tiny_model(tmp_path / "hubert"))
     assert encoder.dim == 16 and not encoder.model.config.apply_spec_augment
     names = {n for n, p in encoder.named_parameters() if p.requires_grad}
     assert any("layers.2" in n for n in names) and not any("layers.1." in n or "feature" in n for n in names)
     encoder.train()
     assert encoder.model.encoder.layers[2].training and not encoder.model.encoder.layers[0].training
-    rebuilt = build_segment_encoder("hubert", encoder.rebuild_arguments(), "nowhere")
+    rebuilt = build_encoder("hubert", encoder.rebuild_arguments(), "nowhere")
     rebuilt.load_state_dict(encoder.state_dict())
     audio = torch.randn(1, 8000)
-    torch.testing.assert_close(rebuilt.eval()(audio), encoder.eval()(audio))
+    torch.testing.assert_close(rebuilt.eval()(rebuilt.features(audio)), encoder.eval()(encoder.features(audio)))
 
 
 @pytest.mark.parametrize(("name", "model_type"), [("w2v", "wav2vec2"), ("hubert", "hubert")])
 def test_encoders_read_torchaudios_checkpoints(name, model_type, tmp_path, monkeypatch):
     path = tmp_path / "base.pth"
     model = tiny_checkpoint(path, model_type, monkeypatch).eval()
-    encoder = build_segment_encoder(name, {}, str(path)).eval()
+    encoder = build_encoder(name, {}, str(path)).eval()
     audio = torch.randn(1, 8000, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        torch.testing.assert_close(encoder(audio), model(audio).last_hidden_state)
+        torch.testing.assert_close(encoder(encoder.features(audio)), model(audio).last_hidden_state)
     assert not any(p.requires_grad for p in encoder.model.encoder.layers[1].parameters())
 
 
@@ -180,7 +180,7 @@ def test_files_that_are_no_checkpoint_are_refused(content, words, tmp_path, monk
     else:
         torch.save(content, path)
     with pytest.raises(UserError, match=words):
-        build_segment_encoder("w2v", {}, str(path))
+        build_encoder("w2v", {}, str(path))
 
 
 def test_segments_that_hear_everything_are_encoded_alone(tmp_path):
@@ -195,23 +195,23 @@ def test_segments_that_hear_everything_are_encoded_alone(tmp_path):
 
 def test_mistakes_about_encoders_are_told(tmp_path):
     with pytest.raises(UserError, match="melspec"):
-        build_segment_encoder("nope", {})
+        build_encoder("nope", {})
     with pytest.raises(UserError, match="hubert_feature_dim is 768"):
         make(encoder="hubert", hubert_model=tiny_model(tmp_path / "hubert"))
     (tmp_path / "hubert/model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(UserError, match=r"hubert_model: .*hubert: a file is a git-lfs pointer.*\(model.safetensors\)"):
-        build_segment_encoder("hubert", {}, str(tmp_path / "hubert"))
+        build_encoder("hubert", {}, str(tmp_path / "hubert"))
     with pytest.raises(UserError, match="nowhere"):
-        build_segment_encoder("hubert", {"cache_root": tmp_path}, str(tmp_path / "nowhere"))
+        build_encoder("hubert", {"cache_root": tmp_path}, str(tmp_path / "nowhere"))
 
 
 def test_a_model_that_another_key_is_for_is_named_with_it(tmp_path):
     folder = tiny_model(tmp_path / "hubert")
     with pytest.raises(UserError, match="w2v_model: .* is a hubert model; for it, set .* audio_encoder 'hubert'"):
-        build_segment_encoder("w2v", {}, folder)
+        build_encoder("w2v", {}, folder)
     pretrained.build_model(TINY).save_pretrained(tmp_path / "w2v")
     with pytest.raises(UserError, match="hubert_model: .* is a wav2vec2 model; for it, set .* audio_encoder 'w2v'"):
-        build_segment_encoder("hubert", {}, str(tmp_path / "w2v"))
+        build_encoder("hubert", {}, str(tmp_path / "w2v"))
 
 
 @pytest.mark.parametrize("model_type", ["wavlm", "unispeech-sat"])
@@ -220,13 +220,13 @@ def test_models_without_a_key_of_their_own_serve_under_either(name, model_type, 
     torch.manual_seed(0)
     full = pretrained.build_model(TINY, model_type).eval()
     full.save_pretrained(tmp_path)
-    encoder = build_segment_encoder(name, {}, str(tmp_path)).eval()
-    again = build_segment_encoder(name, encoder.rebuild_arguments(), "nowhere").eval()
+    encoder = build_encoder(name, {}, str(tmp_path)).eval()
+    again = build_encoder(name, encoder.rebuild_arguments(), "nowhere").eval()
     again.load_state_dict(encoder.state_dict())
     audio = torch.randn(1, 8000, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        torch.testing.assert_close(encoder(audio), full(audio).last_hidden_state)
-        assert torch.equal(again(audio), encoder(audio))
+        torch.testing.assert_close(encoder(encoder.features(audio)), full(audio).last_hidden_state)
+        assert torch.equal(again(again.features(audio)), encoder(encoder.features(audio)))
 
 
 def test_windows_do_not_drift():

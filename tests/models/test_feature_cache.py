@@ -9,8 +9,8 @@ from test_segment_data import make as make_data
 
 from audio2face.config import section_from_values
 from audio2face.distributed import ALONE, VARIABLES, World
-from audio2face.models.common.audio_context import encode_segments, hear_windows
 from audio2face.models.common.shared import cache_bytes
+from audio2face.models.diffusion.audio_context import encode_segments, window_features
 from audio2face.models.diffusion.data import CONTEXT
 from audio2face.runtime import Runtime
 
@@ -27,7 +27,7 @@ def cached(network, folder, shifts, budget=1e9, world=ALONE, **changes):
 
     def hear(sound, num_frames, take):
         with torch.no_grad():
-            return hear_windows(network, sound, CONTEXT, num_frames, S30, take * S30.centre // len(shifts))
+            return window_features(network, sound, CONTEXT, num_frames, S30, take * S30.centre // len(shifts))
 
     data.cache_features(hear, shifts, budget)
     return data
@@ -35,10 +35,10 @@ def cached(network, folder, shifts, budget=1e9, world=ALONE, **changes):
 
 def test_a_frozen_encoder_learns_nothing_and_hears_windows(network):
     encoder = network.encoder
-    assert encoder.frozen and encoder.hearing == "window"
+    assert encoder.frozen and encoder.receptive_field == "window"
     assert not any(p.requires_grad for p in encoder.parameters())
     assert not any(module.training for module in encoder.model.modules())
-    assert not encoder(torch.randn(1, 16000)).requires_grad
+    assert not encoder(encoder.features(torch.randn(1, 16000))).requires_grad
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.4])

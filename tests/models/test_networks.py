@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from audio2face.models.common import onednn_conv as products
-from audio2face.models.common.encoders import autocorr, melspec, phoneme_ctc, pretrained, wav2vec2
+from audio2face.models.common.encoders import ENCODERS, autocorr, melspec, phoneme_ctc, pretrained, speech_transformer
 from audio2face.models.common.layers import ConvBlock, GainDropout
 from audio2face.models.common.weights import NETWORKS, load_weights, save_weights
-from audio2face.models.regression.network import ConvW2vAutocorr
+from audio2face.models.regression.network import W2V, W2V_DROPOUT, ConvW2vAutocorr
 from audio2face.problems import UserError
 
 SIZES = {"skin_coeffs": 7, "tongue_coeffs": 3, "jaw": 15, "eye": 4}
@@ -104,7 +104,7 @@ def test_every_encoder_gives_the_same_kind_of_map(name, buffer_len):
     model = network(**{"use_autocorr_features": False, **chosen})
     features = model.features(speech(2, buffer_len))
     assert list(features) == [name] and not features[name].requires_grad
-    assert model.encoders[name](features[name]).shape == (2, 256, steps, 1)
+    assert model.encoders[name](features[name]).shape == (2, steps, 256)
 
 
 def test_cached_features_give_the_same_output_and_languages_their_logits():
@@ -175,6 +175,12 @@ def test_weights_round_trip_without_pretrained_sources(tmp_path):
         load_weights(network(), tmp_path / "network.pt")
 
 
+def branch_of(source="nowhere", num_layers=1, **arguments):
+    """The wav2vec 2.0 encoder as the regression network has it."""
+    settings = {**W2V_DROPOUT, "num_hidden_layers": num_layers}
+    return ENCODERS["w2v"](W2V, source, settings=settings, width=256, **arguments)
+
+
 def torchaudio_weights(model):
     """The weights of a transformers speech model under torchaudio's names."""
     theirs = {}
@@ -193,7 +199,9 @@ def torchaudio_weights(model):
 def full_model(layers, **settings):
     """A whole model of a tiny size, as its source has it."""
     torch.manual_seed(0)
-    return pretrained.build_model({**TINY, **wav2vec2.TRAINING_BEHAVIOUR, "num_hidden_layers": layers, **settings})
+    return pretrained.build_model(
+        {**TINY, **speech_transformer.STEADY, **W2V_DROPOUT, "num_hidden_layers": layers, **settings}
+    )
 
 
 def test_torchaudio_names_and_training_behaviour(tmp_path, monkeypatch):
@@ -203,7 +211,7 @@ def test_torchaudio_names_and_training_behaviour(tmp_path, monkeypatch):
     torch.save(theirs, tmp_path / "w2v.pth")
     build = pretrained.build_model
     monkeypatch.setattr(pretrained, "build_model", lambda settings, kind: build({**TINY, **settings}, kind))
-    branch = wav2vec2.Wav2Vec2Branch(num_layers=2, source=str(tmp_path / "w2v.pth")).eval()
+    branch = branch_of(num_layers=2, source=str(tmp_path / "w2v.pth")).eval()
     audio = speech(2)
     with torch.no_grad():
         expected = full.eval()(audio, output_hidden_states=True).hidden_states[2]
@@ -211,24 +219,24 @@ def test_torchaudio_names_and_training_behaviour(tmp_path, monkeypatch):
     theirs.pop("encoder.transformer.layer_norm.weight")
     torch.save(theirs, tmp_path / "bad.pth")
     with pytest.raises(UserError, match=r"bad\.pth .* base size: encoder\.layer_norm\.weight missing; for other"):
-        wav2vec2.Wav2Vec2Branch(num_layers=2, source=str(tmp_path / "bad.pth"))
+        branch_of(num_layers=2, source=str(tmp_path / "bad.pth"))
 
 
 def test_wav2vec2_from_a_local_folder_and_missing(tmp_path, monkeypatch):
     full = full_model(3)
     full.save_pretrained(tmp_path / "folder")
-    branch = wav2vec2.Wav2Vec2Branch(num_layers=1, source=str(tmp_path / "folder"))
-    assert branch.model_settings["hidden_size"] == 32
+    branch = branch_of(num_layers=1, source=str(tmp_path / "folder"))
+    assert branch.rebuild_arguments()["config"]["hidden_size"] == 32
     weights = dict(full.encoder.layers[0].named_parameters())
     for name, value in branch.model.encoder.layers[0].named_parameters():
         assert torch.equal(value, weights[name])
     with pytest.raises(UserError, match="has 3 layers, 4 asked for"):
-        wav2vec2.Wav2Vec2Branch(num_layers=4, source=str(tmp_path / "folder"))
+        branch_of(num_layers=4, source=str(tmp_path / "folder"))
     with pytest.raises(UserError, match="does not exist"):
-        wav2vec2.Wav2Vec2Branch(source=str(tmp_path / "none.pth"))
+        branch_of(source=str(tmp_path / "none.pth"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match="use_melspec_features"):
-        wav2vec2.Wav2Vec2Branch(source="facebook/wav2vec2-base", cache_root=tmp_path)
+        branch_of(source="facebook/wav2vec2-base", cache_root=tmp_path)
 
 
 @pytest.mark.parametrize("kind", pretrained.SPEECH_MODELS)
@@ -242,8 +250,8 @@ def test_every_kind_of_speech_model_listens_with_its_own_weights(kind, head, tmp
     config = getattr(transformers, f"{name}Config")(**{**TINY, **positions, "num_hidden_layers": 3})
     full = getattr(transformers, name + head)(config).eval()
     full.save_pretrained(tmp_path)
-    branch = wav2vec2.Wav2Vec2Branch(num_layers=2, source=str(tmp_path)).eval()
-    again = wav2vec2.Wav2Vec2Branch(num_layers=2, config=branch.model_settings, pretrained=False).eval()
+    branch = branch_of(num_layers=2, source=str(tmp_path)).eval()
+    again = branch_of(num_layers=2, **branch.rebuild_arguments()).eval()
     again.load_state_dict(branch.state_dict())
     audio = speech(2)
     with torch.no_grad():
@@ -268,7 +276,7 @@ def test_old_names_and_prefixes_of_weights_are_read(prefix, tmp_path):
     assert f"{prefix}encoder.pos_conv_embed.conv.weight_g" in state
     torch.save({**state, "lm_head.weight": torch.ones(3, 32)}, tmp_path / "pytorch_model.bin")
     for source in (tmp_path, tmp_path / "pytorch_model.bin"):
-        branch = wav2vec2.Wav2Vec2Branch(num_layers=2, source=str(source))
+        branch = branch_of(num_layers=2, source=str(source))
         for name, value in branch.model.state_dict().items():
             assert torch.equal(value, full.state_dict()[name]), name
 
@@ -312,7 +320,7 @@ def test_what_is_not_a_whole_speech_model_is_refused_in_a_line(what, line, tmp_p
     full_model(2).save_pretrained(tmp_path / "folder")
     spoil(tmp_path / "folder", what)
     with pytest.raises(UserError, match=f"^NETWORK_HYPER_PARAMS w2v_model: .*folder.*{line}") as error:
-        wav2vec2.Wav2Vec2Branch(source=str(tmp_path / "folder"))
+        branch_of(source=str(tmp_path / "folder"))
     assert len(error.value.lines) == 1
 
 
@@ -325,7 +333,7 @@ def test_the_hub_is_asked_twice_at_most(monkeypatch, tmp_path):
     monkeypatch.setattr(huggingface_hub, "hf_hub_url", lambda *_: "http://127.0.0.1:9/config.json")
     monkeypatch.setattr(pretrained.logger, "warning", lambda *words: asked.append(words))
     with pytest.raises(UserError, match="'a/model' is not a folder here, and could not be downloaded"):
-        wav2vec2.Wav2Vec2Branch(source="a/model", cache_root=tmp_path)
+        branch_of(source="a/model", cache_root=tmp_path)
     assert len(asked) == 1
 
 

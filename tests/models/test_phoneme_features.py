@@ -11,8 +11,8 @@ import torch
 from audio2face.config import section_from_values
 from audio2face.models.common import shared
 from audio2face.models.common.encoders import phoneme_ctc
-from audio2face.models.common.encoders.segments import build_segment_encoder
 from audio2face.models.common.weights import load_weights, save_weights
+from audio2face.models.diffusion.encoder import build_encoder
 from audio2face.problems import UserError
 from tests.models.test_networks import conditions, needs_hama, network, speech
 
@@ -128,7 +128,7 @@ def test_a_training_measures_the_sound_of_its_clips(tmp_path, standardize, monke
     monkeypatch.setattr(phoneme_ctc.PhonemeCtc, "measure", lambda self, sounds: heard.extend(sounds))
     monkeypatch.setattr(shared, "MEASURED_FILES", 3)
     monkeypatch.setattr(shared, "MEASURED_SAMPLES", 16000)
-    encoder = build_segment_encoder("phoneme_ctc", {})
+    encoder = build_encoder("phoneme_ctc", {})
     section = section_from_values("train", {})
     clips = [SimpleNamespace(audio=path) for path in (paths[0], None, *paths)]
     inputs = SimpleNamespace(train=section, clips=clips)

@@ -11,8 +11,8 @@ from torch import Tensor
 from audio2face.audio.windows import Streaming
 from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise
 from audio2face.face.layout import ChannelLayout
-from audio2face.models.common.audio_context import hear_windows
 from audio2face.models.common.vertex_distances import pair_distances
+from audio2face.models.diffusion.audio_context import window_features
 from audio2face.models.diffusion.data import CONTEXT, SegmentBatch, SegmentData, SegmentParams
 from audio2face.models.diffusion.method import (
     DiffusionLosses,
@@ -121,7 +121,7 @@ def keep_features(method: DiffusionMethod, takes: int) -> None:
     def hear(sound: Tensor, num_frames: int, take: int) -> Tensor:
         with torch.no_grad():
             phase = take * STREAMING.centre // takes
-            return hear_windows(method.network, sound, CONTEXT, num_frames, STREAMING, phase)
+            return window_features(method.network, sound, CONTEXT, num_frames, STREAMING, phase)
 
     method.data.cache_features(hear, (0.0,) * takes, 4e9)
 

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from audio2face.distributed import WHOLE, Rng
 from audio2face.models.common import onednn_conv as products
 
+STEP = 320  # samples from one step of an encoder to the next: 50 steps a second
 RELU_GAIN = math.sqrt(2.0)  # max(x, 0) · √2 keeps the mean square of a centred signal through the layer
+NUM_TIME_CONVS = 4
 GAIN_SIGMA = math.log(1.4)  # spread of the random gains, in nepers
 
 
@@ -87,13 +89,13 @@ class Chain(nn.Sequential):
 class ConditionedTimeConvs(nn.Module):
     """Strided convolutions along time; the condition is concatenated to the channels after each of them.
 
-    (B, in_channels, T) and (B, condition) → (B, flat_size): T is halved (rounded up) `count` times.
+    (B, in_channels, T) and (B, condition) → (B, flat_size): T is halved (rounded up) NUM_TIME_CONVS times.
     """
 
-    def __init__(self, in_channels: int, steps: int, condition: int, channels: int = 256, count: int = 4):
+    def __init__(self, in_channels: int, steps: int, condition: int, channels: int = 256):
         super().__init__()
         self.blocks = nn.ModuleList()
-        for i in range(count):
+        for i in range(NUM_TIME_CONVS):
             self.blocks.append(ConvBlock(in_channels if i == 0 else channels + condition, channels, 3, 2, 1))
             steps = (steps + 1) // 2
         self.flat_size = (channels + condition) * steps
@@ -121,4 +123,4 @@ class PhonemeHead(nn.Module):
 
 def num_steps(buffer_len: int) -> int:
     """Feature steps (50 per second) that every encoder gives for a window of `buffer_len` samples at 16 kHz."""
-    return buffer_len // 320 - 1
+    return buffer_len // STEP - 1

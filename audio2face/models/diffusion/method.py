@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from audio2face.audio.windows import Streaming
 from audio2face.distributed import ALONE, WHOLE, Rng, World
 from audio2face.face.layout import ChannelLayout
-from audio2face.models.common.audio_context import encode_segments
 from audio2face.models.common.vertex_distances import VertexDistances
+from audio2face.models.diffusion.audio_context import encode_segments
 from audio2face.models.diffusion.data import CONTEXT, SegmentBatch, SegmentData
 from audio2face.models.diffusion.network import DiffusionRNN
 from audio2face.models.diffusion.samplers import add_noise

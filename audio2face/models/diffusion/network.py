@@ -16,13 +16,12 @@ from torch.nn import functional as F
 
 from audio2face.distributed import WHOLE, Rng
 from audio2face.face.layout import ChannelLayout
-from audio2face.models.common.encoders.segments import build_segment_encoder
-from audio2face.models.common.layers import drop_out
+from audio2face.models.common.layers import STEP, drop_out
+from audio2face.models.diffusion.encoder import build_encoder
 from audio2face.problems import UserError
 from audio2face.types import SAMPLE_RATE
 
-STEPS_PER_SECOND = 50  # of every audio encoder, 320 samples at 16 kHz
-HOP = 320
+STEPS_PER_SECOND = SAMPLE_RATE // STEP  # of every speech encoder
 STEP_DIM = 256
 SMALL_KERNEL = 9
 
@@ -49,7 +48,7 @@ class DiffusionRNN(nn.Module):
     """
 
     mean: Tensor
-    encoder: Any  # a SegmentEncoder
+    encoder: Any  # a SpeechEncoder
 
     def __init__(
         self,
@@ -86,7 +85,7 @@ class DiffusionRNN(nn.Module):
         latent = {name: latent[name.split("_")[0]] for name in layout.sizes}
         geometry_dim = sum(latent.values())
 
-        self.encoder = build_segment_encoder(
+        self.encoder = build_encoder(
             audio_encoder,
             encoder_arguments or {},
             {"hubert": hubert_model, "w2v": w2v_model}.get(audio_encoder),
@@ -131,20 +130,20 @@ class DiffusionRNN(nn.Module):
         return nn.Sequential(nn.Linear(self.gru_feature_dim, hidden), nn.ReLU(), last)
 
     def encode(self, audio: Tensor, num_frames: int, lead: float = 0.0, rng: Rng = WHOLE) -> Tensor:
-        """Sound (B, N) at 16 kHz -> what the denoiser hears in each of its frames (B, num_frames, feature_dim).
+        """Sound (B, N) at 16 kHz -> features for the denoiser in each of its frames (B, num_frames, feature_dim).
 
-        Frame j is the time (j + 0.5) / fps, `lead` samples after the first one: what is heard before and after the frames
+        Frame j is the time (j + 0.5) / fps, `lead` samples after the first one: sound before and after the frames
         is context.
         """
-        return self.audio(self.hear(audio, num_frames, lead, rng))
+        return self.audio(self.frame_features(audio, num_frames, lead, rng))
 
-    def hear(self, audio: Tensor, num_frames: int, lead: float = 0.0, rng: Rng = WHOLE) -> Tensor:
-        """What the audio encoder says of each frame (B, num_frames, dim * pieces), before anything that is always trained.
+    def frame_features(self, audio: Tensor, num_frames: int, lead: float = 0.0, rng: Rng = WHOLE) -> Tensor:
+        """Features of the speech encoder for each frame (B, num_frames, dim * pieces), before the layer that is always trained.
 
         The encoder's steps are read at the frames' times, linearly interpolated; features and frames are matched by
         time, never stretched to fit each other.
         """
-        steps = self.encoder(audio, rng)  # (B, S, dim)
+        steps = self.encoder(self.encoder.features(audio), rng)  # (B, S, dim)
         centre, last = self.encoder.centre - lead, int(steps.shape[1]) - 1  # a plain number, also in an exported graph
         index, weight = step_positions(num_frames, self.fps, self.pieces, centre, last + 1)
         weight = weight.to(steps)[:, None]
@@ -226,6 +225,6 @@ def step_positions(num_frames: int, fps: float, pieces: int, centre: float, num_
     A frame is cut in `pieces` equal parts, each read at its middle. Step k is centred on sample centre + 320 k.
     """
     time = (torch.arange(num_frames * pieces, dtype=torch.float64) + 0.5) / (fps * pieces)
-    position = ((time * SAMPLE_RATE - centre) / HOP).clamp(0, num_steps - 1)
+    position = ((time * SAMPLE_RATE - centre) / STEP).clamp(0, num_steps - 1)
     index = position.floor().long().clamp(max=max(num_steps - 1, 0))
     return index, (position - index).float()

@@ -14,18 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio2face.audio.windows import Streaming
-from audio2face.models.common.audio_context import NEAR, encode_near, encode_windows
+from audio2face.audio.windows import Streaming, cut
+from audio2face.models.diffusion.audio_context import encode_piece
 from audio2face.models.common.engine import Step
 from audio2face.models.common.rollout import RolloutInputs
 from audio2face.models.diffusion.engine import WindowNetwork
 from audio2face.models.diffusion.model import PoseSpace, StreamingGraph
-from audio2face.models.diffusion.network import HOP
-from audio2face.types import SAMPLE_RATE
 
 PIECE_S = 20.0  # of sound that is animated at once offline
 PIECE_VALUES = 2e7  # of a piece's frames together, so that models on vertices get shorter pieces
-CONTEXT = SAMPLE_RATE  # samples around a piece for encoders that hear all that they are given
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ def offline(graph: StreamingGraph, inputs: RolloutInputs, noise: FrameNoise, ski
     states = None
     for first in range(0, p.num_frames, length):
         count = min(length, p.num_frames - first)
-        features = _hear(graph, p.samples, first, count, device)
+        features = encode_piece(graph.network, p.samples, first, count, graph.streaming)
         emotion = _tensor(p.emotions(first + np.arange(count)), device)
 
         def draw(step: int, first: int = first, count: int = count) -> Tensor:
@@ -133,35 +130,9 @@ def _tensor(x: np.ndarray, device: torch.device) -> Tensor:
 def _window(samples: np.ndarray, s: Streaming, window: int) -> np.ndarray:
     """The sound (L,) of a window whose frames are those of the animation."""
     start = s.sample_of(s.frame_of(window) - s.left)
-    return _slice(samples, start, start + s.window)
+    return cut(samples, start, start + s.window)
 
 
 def _shown(frames: np.ndarray, first: int, num_frames: int) -> np.ndarray:
     """Those of frames (n, C), the first of which is frame `first`, that are part of the animation."""
     return frames[max(0, -first) : max(0, num_frames - first)]
-
-
-def _hear(graph: StreamingGraph, samples: np.ndarray, first: int, count: int, device: torch.device) -> Tensor:
-    """Features (1, count, dim) of frames of the animation, each with the surroundings that its encoder needs."""
-    network, s = graph.network, graph.streaming
-    begin, end = (round(frame * SAMPLE_RATE / network.fps) for frame in (first, first + count))
-    if network.encoder.hearing == "window":  # in the windows of the stream
-        low = s.window_of(first)
-        early = first - s.frame_of(low)
-        reach = s.window + round(early * SAMPLE_RATE / network.fps)
-        sound = _tensor(_slice(samples, begin - reach, end + s.window), device)
-        start = reach - round(early * SAMPLE_RATE / network.fps)
-        return encode_windows(network, sound, start, count + early, s)[:, early:]
-    if network.encoder.hearing == "near":
-        reach = NEAR + HOP
-        return encode_near(network, _tensor(_slice(samples, begin - reach, end + reach), device), reach, count, s)
-    low = max(0, begin - CONTEXT)
-    high = min(max(len(samples), end), end + CONTEXT)
-    return network.encode(_tensor(_slice(samples, low, high), device), count, begin - low)
-
-
-def _slice(samples: np.ndarray, start: int, end: int) -> np.ndarray:
-    """samples[start:end], zeros beyond the ends."""
-    cut = samples[max(0, start) : max(0, end)]
-    before = min(max(0, -start), end - start)
-    return np.pad(cut, (before, end - start - before - len(cut)))

@@ -10,9 +10,9 @@ from torch import Tensor
 from audio2face.audio.windows import Streaming
 from audio2face.config import Section
 from audio2face.face.layout import ChannelLayout
-from audio2face.models.common.audio_context import hear_windows
 from audio2face.models.common.inputs import Inputs
 from audio2face.models.common.shared import build_conditions, build_noise, build_targets, build_tracks, cache_bytes
+from audio2face.models.diffusion.audio_context import window_features
 from audio2face.models.diffusion.data import CONTEXT, PitchShift, SegmentData, SegmentParams
 from audio2face.models.diffusion.network import DiffusionRNN
 from audio2face.models.regression.data import shift_grid
@@ -77,7 +77,7 @@ def cache_features(
 
     def hear(sound: Tensor, num_frames: int, take: int) -> Tensor:
         with torch.no_grad():
-            return hear_windows(network, sound, CONTEXT, num_frames, streaming, take * streaming.centre // takes)
+            return window_features(network, sound, CONTEXT, num_frames, streaming, take * streaming.centre // takes)
 
     data.cache_features(hear, shifts, cache_bytes(train, runtime))
 

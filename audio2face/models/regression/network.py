@@ -10,14 +10,23 @@ import torch
 from torch import Tensor, nn
 
 from audio2face.distributed import WHOLE, Rng
-from audio2face.models.common.encoders import ENCODERS, Encoder
-from audio2face.models.common.encoders.wav2vec2 import HUB_NAME, Wav2Vec2Branch
-from audio2face.models.common.layers import ConditionedTimeConvs, PhonemeHead, num_steps
+from audio2face.models.common.encoders import ENCODERS, SpeechEncoder
+from audio2face.models.common.encoders.pretrained import Use
+from audio2face.models.common.layers import STEP, ConditionedTimeConvs, PhonemeHead, num_steps
 from audio2face.models.common.onednn_conv import join_channels
 from audio2face.problems import UserError
 
 WIDTH = 256
 HEAD_WIDTH = 150
+W2V = Use(
+    "NETWORK_HYPER_PARAMS w2v_model",
+    (
+        "or set NETWORK_HYPER_PARAMS['w2v_model'] to a local folder with config.json and the weights, or to",
+        "torchaudio's wav2vec2_fairseq_base_ls960.pth; or train without them: use_w2v_features False and",
+        "use_phoneme_ctc_features True (needs the package hama) or use_melspec_features True (needs nothing)",
+    ),
+)
+W2V_DROPOUT = dict.fromkeys(("feat_proj_dropout", "hidden_dropout", "activation_dropout", "attention_dropout"), 0.1)
 
 
 class ConvW2vAutocorr(nn.Module):
@@ -42,7 +51,7 @@ class ConvW2vAutocorr(nn.Module):
         use_phoneme_ctc_features: bool = False,
         w2v_freeze: bool = True,
         w2v_num_layers: int = 1,
-        w2v_model: str = HUB_NAME,
+        w2v_model: str = "facebook/wav2vec2-base",
         w2v_config: dict[str, Any] | None = None,
         autocorr_params: Mapping[str, Any] | None = None,
         cache_root: Path | str | None = None,
@@ -63,14 +72,21 @@ class ConvW2vAutocorr(nn.Module):
             UserError: no encoder chosen, a buffer that cannot be divided, or weights that cannot be found.
         """
         super().__init__()
-        if buffer_len % 320 or buffer_len < 640:
+        if buffer_len % STEP or buffer_len < 2 * STEP:
             raise UserError(f"AUDIO_PARAMS: buffer_len must be a multiple of 320 and at least 640, not {buffer_len}")
         chosen: dict[str, dict[str, Any]] = {}
         if use_w2v_features:
-            chosen["w2v"] = {"num_layers": w2v_num_layers, "freeze": w2v_freeze, "source": w2v_model}
+            settings = {**W2V_DROPOUT, "num_hidden_layers": w2v_num_layers}
+            chosen["w2v"] = {
+                "use": W2V,
+                "source": w2v_model,
+                "settings": settings,
+                "frozen": w2v_freeze,
+                "width": WIDTH,
+            }
             chosen["w2v"] |= {"config": w2v_config, "cache_root": cache_root, "pretrained": pretrained}
         if use_phoneme_ctc_features:
-            chosen["phoneme_ctc"] = {"pretrained": pretrained}
+            chosen["phoneme_ctc"] = {"pretrained": pretrained, "width": WIDTH}
         if use_melspec_features:
             chosen["melspec"] = {}
         if use_autocorr_features:
@@ -94,7 +110,7 @@ class ConvW2vAutocorr(nn.Module):
 
     def features(self, audio: Tensor) -> dict[str, Tensor]:
         """audio: (B, N) → what the encoders compute before their first trainable weight, by encoder; rows are B."""
-        return {name: cast(Encoder, encoder).features(audio) for name, encoder in self.encoders.items()}
+        return {name: cast(SpeechEncoder, encoder).features(audio) for name, encoder in self.encoders.items()}
 
     def decode(
         self, features: Mapping[str, Tensor], implicit: Tensor, explicit: Tensor, rng: Rng = WHOLE
@@ -103,7 +119,7 @@ class ConvW2vAutocorr(nn.Module):
 
         Returns the frame (B, C), channels in the order of `output_sizes`, and phoneme logits {language: (B, T, P)}.
         """
-        maps = [encoder(features[name], rng).squeeze(3) for name, encoder in self.encoders.items()]
+        maps = [encoder(features[name], rng).transpose(1, 2) for name, encoder in self.encoders.items()]
         condition = implicit if self.emotion is None else torch.cat([implicit, self.emotion(explicit)], 1)
         x = self.summary(self.time(join_channels(maps), condition, rng))
         x = torch.cat([x, condition], 1)
@@ -118,9 +134,10 @@ class ConvW2vAutocorr(nn.Module):
 
     def rebuild_arguments(self) -> dict[str, Any]:
         """Arguments to add to the same constructor call so that it needs no download: JSON values."""
-        w2v = self.encoders["w2v"] if "w2v" in self.encoders else None
-        settings = {"w2v_config": w2v.model_settings} if isinstance(w2v, Wav2Vec2Branch) else {}
-        return {"pretrained": False, **settings}
+        rebuilt: dict[str, Any] = {"pretrained": False}
+        if "w2v" in self.encoders:
+            rebuilt["w2v_config"] = cast(SpeechEncoder, self.encoders["w2v"]).rebuild_arguments()["config"]
+        return rebuilt
 
     def _head_sizes(self) -> dict[str, list[int]]:
         """Head → sizes of its channels, in output order."""

@@ -1,36 +1,48 @@
-"""Audio encoders: each turns a window of 16 kHz audio into a map of 256 channels at 50 steps per second.
+"""Speech encoders: sound (B, N) at 16 kHz → features (B, S, dim) at 50 steps a second, for every family of networks.
 
-An encoder has two halves. `features(audio (B, N))` is everything before the first trainable weight: it carries no
-gradient and may be cached per window. `forward(features, rng)` is the trainable rest, which draws from `rng` in training,
-and returns (B, 256, T, 1), with T = N // 320 - 1 (25 for 8320 samples); `channels` is the 256.
+An encoder has two halves. `features(audio)` is everything before the first trained weight: it carries no gradient and may be
+cached. `forward(features, rng)` is the trained rest, which draws from `rng` in training. The pretrained encoders give their
+own features, or with `width` a trained projection of them to so many values.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from audio2face.distributed import WHOLE, Rng
 from audio2face.models.common.encoders.autocorr import Autocorrelation
 from audio2face.models.common.encoders.melspec import MelSpectrogram
-from audio2face.models.common.encoders.phoneme_branch import PhonemeCtcBranch
-from audio2face.models.common.encoders.wav2vec2 import Wav2Vec2Branch
+from audio2face.models.common.encoders.phoneme import PhonemeEncoder
+from audio2face.models.common.encoders.speech_transformer import SpeechTransformer
 
 
-class Encoder(Protocol):
-    """What an audio encoder offers besides being a module."""
+class SpeechEncoder(Protocol):
+    """What an encoder offers besides being a module; step k is centred on sample `centre` + 320 k.
 
-    channels: int
+    `receptive_field` is what a step depends on: "local" is less than 0.2 s on either side; "global" is everything that is
+    given, trained on segments of any length; "window" likewise, by an encoder that must be given in training the windows
+    that it will be given when streaming. `frozen`: `features` does everything of which weights are pretrained.
+    """
+
+    dim: int
+    centre: int
+    receptive_field: str
+    frozen: bool
 
     def features(self, audio: Tensor) -> Tensor: ...
 
-    def forward(self, features: Tensor, rng: Rng = WHOLE) -> Tensor: ...
+    def __call__(self, features: Tensor, rng: Rng = WHOLE) -> Tensor: ...
+
+    def rebuild_arguments(self) -> dict[str, Any]:
+        """Arguments that build the same module without its source: JSON values."""
 
 
 ENCODERS: dict[str, type[nn.Module]] = {
-    "w2v": Wav2Vec2Branch,
-    "phoneme_ctc": PhonemeCtcBranch,
+    "w2v": SpeechTransformer,
+    "hubert": SpeechTransformer,
+    "phoneme_ctc": PhonemeEncoder,
     "melspec": MelSpectrogram,
     "autocorr": Autocorrelation,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,9 +22,9 @@ WINDOWS: dict[str, Callable[[int], Tensor]] = {
 
 
 class Autocorrelation(nn.Module):
-    """(B, N) audio → (B, 256, windows, 1)."""
+    """(B, N) audio → (B, windows, 256)."""
 
-    channels = CHANNELS[-1]
+    dim, receptive_field, frozen = CHANNELS[-1], "local", False
     window: Tensor
 
     def __init__(
@@ -59,6 +60,7 @@ class Autocorrelation(nn.Module):
             problems.append(f"autocorr_params: win_len {win_len} must be a multiple of num_autocorr {num_autocorr}")
         if problems:
             raise UserError(problems)
+        self.centre = win_len // 2
         self.num_lags, self.win_len, self.win_stride = num_autocorr, win_len, win_stride
         self.preemph, self.remove_dc = preemph, remove_dc
         self.register_buffer("window", WINDOWS[win_func](win_len).float(), persistent=False)
@@ -79,12 +81,15 @@ class Autocorrelation(nn.Module):
         return autocorrelation(x * self.window, self.num_lags)
 
     def forward(self, features: Tensor, rng: Rng = WHOLE) -> Tensor:
-        """features: (B, windows, 32) → (B, 256, windows, 1)."""
+        """features: (B, windows, 32) → (B, windows, 256)."""
         windows = features.shape[1]
         x = features.reshape(-1, 1, self.num_lags)  # windows are rows: the convolutions run along the lags only
         for block in self.convs:
             x = block(x, shared_rows=windows, rng=rng)
-        return x.reshape(-1, windows, self.channels).transpose(1, 2).unsqueeze(3)
+        return x.reshape(-1, windows, self.dim)
+
+    def rebuild_arguments(self) -> dict[str, Any]:
+        return {}
 
 
 def autocorrelation(x: Tensor, num_lags: int) -> Tensor:

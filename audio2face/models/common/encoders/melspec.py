@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -14,32 +15,35 @@ from audio2face.types import SAMPLE_RATE
 
 WINDOW = 480  # 30 ms
 HOP = 160  # 10 ms, so that a stride of 2 gives the 50 steps per second of the other encoders
-FFT = 512
+FFT, MELS = 512, 80
 FLOOR = 1e-4  # mean power per bin under which peak-normalised audio counts as silence
 LEVEL_SIGMA, NOISE_SIGMA = 0.125, 0.15  # of the augmentation, in units of the features
 
 
 class MelSpectrogram(nn.Module):
-    """(B, N) audio → (B, 256, N // 320 - 1, 1)."""
+    """(B, N) audio → (B, N // 320 - 1, 256)."""
 
-    channels = 256
+    dim, centre, receptive_field, frozen = 256, 320, "local", False
     kernel: Tensor
     mel: Tensor
 
-    def __init__(self, num_mels: int = 80):
+    def __init__(self) -> None:
         super().__init__()
         self.register_buffer("kernel", stft_kernel(WINDOW, FFT)[:, None], persistent=False)
-        self.register_buffer("mel", mel_filters(num_mels, FFT, SAMPLE_RATE), persistent=False)
-        self.conv = ConvBlock(num_mels, self.channels, 4, 2, 1)
+        self.register_buffer("mel", mel_filters(MELS, FFT, SAMPLE_RATE), persistent=False)
+        self.conv = ConvBlock(MELS, self.dim, 4, 2, 1)
 
     @torch.no_grad()
     def features(self, audio: Tensor) -> Tensor:
-        """audio: (B, N) → (B, num_mels, 2 T) log-mel of about zero mean and unit deviation on speech."""
+        """audio: (B, N) → (B, MELS, 2 S) log-mel of about zero mean and unit deviation on speech."""
         return log_mel(audio, self.kernel, self.mel, HOP)
 
     def forward(self, features: Tensor, rng: Rng = WHOLE) -> Tensor:
-        """features: (B, num_mels, 2 T) → (B, 256, T, 1)."""
-        return self.conv(augment(features, rng) if self.training else features, rng=rng).unsqueeze(3)
+        """features: (B, MELS, 2 S) → (B, S, 256)."""
+        return self.conv(augment(features, rng) if self.training else features, rng=rng).transpose(1, 2)
+
+    def rebuild_arguments(self) -> dict[str, Any]:
+        return {}
 
 
 def log_mel(audio: Tensor, kernel: Tensor, mel: Tensor, hop: int) -> Tensor:

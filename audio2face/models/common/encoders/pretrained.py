@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from audio2face.formats.git_lfs import pointer_problems
+from audio2face.models.common.layers import STEP
 from audio2face.paths import external_path, local_path
 from audio2face.problems import UserError, raise_problems
 
@@ -35,20 +36,22 @@ NOT_USED = "masked_spec_embed"  # only for masking, which nobody here does with 
 WEIGHT_FILES = (".bin", ".safetensors")  # of a folder with config.json
 CHECKPOINT_FILES = (".pth", ".pt")
 HUB_TIMEOUT_S, HUB_WAIT_S = 10, 1
-HOP, FIELD = 320, 400  # of the convolutions, in samples: 50 steps a second, the first centred on sample 200
+FIELD = 400  # samples of a step of the convolutions: the first is centred on sample 200
 
 
 @dataclass(frozen=True)
 class Use:
     """What a speech model is loaded for, in the words of its messages.
 
-    `key` names it in the config, `ways_out` is what to do without it, `head` how transformers' class ends. `elsewhere`
+    `key` names it in the config, `ways_out` is what to do without it, `head` how transformers' class ends, `model_type` what
+    weights without a config.json are of. `elsewhere`
     are model types that another key is for, and that key.
     """
 
     key: str
     ways_out: Sequence[str]
     head: str = "Model"
+    model_type: str = "wav2vec2"
     elsewhere: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -72,11 +75,10 @@ def load_speech_model(
     settings: Mapping[str, Any],
     use: Use,
     cache_root: Path | str | None = None,
-    model_type: str = "wav2vec2",
 ) -> Any:
     """A pretrained model of any of SPEECH_MODELS, float32, with `settings` over its own.
 
-    `source` is a name on the hub, a local folder, or torchaudio's `.pth` of a `model_type` of base size.
+    `source` is a name on the hub, a local folder, or torchaudio's `.pth` of the base size.
     `num_hidden_layers` in `settings` keeps the first layers.
 
     Raises:
@@ -92,7 +94,7 @@ def load_speech_model(
     if path.is_file():
         if use.head != "Model":
             raise UserError(f"{use.key}: {source} is a file; a folder with config.json and the weights is needed")
-        model = build_model(settings, model_type)
+        model = build_model(settings, use.model_type)
         fill_from_checkpoint(model, path, use.key)
         return model
     if _is_path(source):
@@ -178,9 +180,9 @@ def _checked_type(values: Mapping[str, Any], source: str, use: Use) -> str:
     if use.head == "Model" and kernels and strides:
         hop = math.prod(strides)
         reach = 1 + sum((kernel - 1) * math.prod(strides[:i]) for i, kernel in enumerate(kernels))
-        if (hop, reach) != (HOP, FIELD):
+        if (hop, reach) != (STEP, FIELD):
             raise UserError(
-                f"{use.key}: {source} hears a step of {reach} samples every {hop}; {FIELD} every {HOP} are needed, as "
+                f"{use.key}: {source} hears a step of {reach} samples every {hop}; {FIELD} every {STEP} are needed, as "
                 "wav2vec 2.0 base does"
             )
     return model_type
