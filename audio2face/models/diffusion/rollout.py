@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from audio2face.audio.windows import Streaming, cut
-from audio2face.models.diffusion.audio_context import encode_piece
 from audio2face.models.common.engine import Step
 from audio2face.models.common.rollout import RolloutInputs
+from audio2face.models.diffusion.audio_context import encode_piece
 from audio2face.models.diffusion.engine import WindowNetwork
 from audio2face.models.diffusion.model import PoseSpace, StreamingGraph
 
