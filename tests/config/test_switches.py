@@ -120,7 +120,7 @@ def test_the_steps_that_are_trained(inputs_of, monkeypatch):
     method = diffusion_setup.build(inputs_of(TIMESTEP_RESPACING="3"), Runtime(CPU)).method
     seen = set()
 
-    def denoise(x_t, t, *_, **_):
+    def denoise(x_t, t, *_, **__):
         seen.update(t.tolist())
         return torch.zeros_like(x_t), None
 
