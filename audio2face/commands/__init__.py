@@ -1,1 +1,1 @@
-"""The four commands. Only these read config sections; each returns the full name of the run it made or used."""
+"""The commands, a module each: read the config, build, run, report. Each returns the full name of the run it made."""

@@ -1,4 +1,4 @@
-"""Files of meshes over time, whatever their format; one module per format, reading and writing side by side."""
+"""Files of meshes over time, of rigs, sounds and numbers: a module per format, reading and writing side by side."""
 
 from __future__ import annotations
 
