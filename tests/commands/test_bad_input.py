@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from fakes.dataset import ACTOR, FPS, NUM_FRAMES, RATE, SHOTS, FakeData
-from fakes.diffusion import use_project
-from fakes.project import run_command, write_key, write_project
+from fakes.actor import ACTOR, FPS, NUM_FRAMES, RATE, SHOTS, FakeActor
+from fakes.project import regression_project, run_command, use_project, write_key
 
 from audio2face.commands import preproc, train
 from audio2face.config import load_config, section_from_values
@@ -26,9 +25,9 @@ from audio2face.runtime import Runtime
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     """The folder of a project, and its data."""
-    write_project(tmp_path, frames=40, NUM_EPOCHS=1, VALIDATION_CLIPS=None)
+    regression_project(tmp_path, frames=40, NUM_EPOCHS=1, VALIDATION_CLIPS=None)
     use_project(tmp_path, monkeypatch)
-    return tmp_path, FakeData(tmp_path / "datasets/tiny")
+    return tmp_path, FakeActor(tmp_path / "datasets/tiny")
 
 
 def preprocess(root):

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from fakes.diffusion import use_project, write_actor, write_project
+from fakes.actor import Blob, actor
+from fakes.project import diffusion_project, use_project
 
 from audio2face.audio.windows import Streaming
 from audio2face.commands import preproc
@@ -33,22 +34,15 @@ def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("switches")
     with pytest.MonkeyPatch.context() as patch:
         use_project(root, patch)
-        write_actor(root / "datasets", "ann", seed=0, shapes=3)
-        rng = np.random.default_rng(3)
-        for key, shape in (("jaw", (60, 5, 3)), ("eye", (60, 2, 2))):
-            motion = {shot: rng.normal(size=shape).astype(np.float32) for shot in ("one_neutral", "two_joy")}
-            np.savez(root / f"datasets/ann/{key}.npz", **motion)
+        actor(root / "datasets/ann", who=Blob(seed=0, motions=3), jaw=True)
         write(root)
-        for actor in ("ann", "bob"):
-            preproc.run("tiny", actor)
+        for name in ("ann", "bob"):
+            preproc.run("tiny", name)
     return root
 
 
 def write(root, **train):
-    write_project(root, actors=("ann", "bob"), **{"VALIDATION_CLIPS": None, **train})
-    with (root / "configs/tiny/config_dataset.py").open("a") as file:
-        file.write("JAW_ANIM_DATA_FPATH = {'ann': '/datasets/ann/jaw.npz'}\n")
-        file.write("EYE_ANIM_DATA_FPATH = {'ann': '/datasets/ann/eye.npz'}\n")
+    diffusion_project(root, ("ann", "bob"), **{"VALIDATION_CLIPS": None, **train})
 
 
 @pytest.fixture
@@ -170,8 +164,8 @@ def test_actors_may_have_lists_of_different_lengths(root, inputs_of):
     path.write_text(before)
     coeffs = torch.randn(2, 5, generator=torch.Generator().manual_seed(0))
     found = distances(coeffs, torch.tensor([0, 1])).mean(dim=1)
-    for row, (actor, upper, lower) in enumerate([("ann", [0, 1], [2, 3]), ("bob", [0, 1, 8], [2, 3, 9])]):
-        skin = inputs.runs[actor].skin
+    for row, (name, upper, lower) in enumerate([("ann", [0, 1], [2, 3]), ("bob", [0, 1, 8], [2, 3, 9])]):
+        skin = inputs.runs[name].skin
         basis, mean = [skin.components], [skin.mean]
         own = pair_distances(basis, mean, [np.array(upper)], [np.array(lower)], 5, CPU)
         alone = own(coeffs[row : row + 1], torch.tensor([0]))

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import soundfile
-from fakes.dataset import ACTOR, FPS, NUM_FRAMES, RATE, SHOTS, make_dataset
+from fakes.actor import ACTOR, FPS, NUM_FRAMES, RATE, SHOTS, actor
 from fakes.doctor_faults import FAULTS, SHOT, delayed, move_shot, rename
 from numpy.testing import assert_allclose
 
@@ -27,7 +27,7 @@ from runners import check_dataset
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory):
-    return make_dataset(tmp_path_factory.mktemp("clean") / "tiny")
+    return actor(tmp_path_factory.mktemp("clean") / "tiny")
 
 
 @pytest.fixture
@@ -426,7 +426,7 @@ def test_help_shows_an_example(capsys):
 
 @pytest.mark.parametrize("given", [True, False])
 def test_lips_and_lids_are_proposed_from_rest_and_motion(clean, given):
-    from fakes.dataset import Face
+    from fakes.actor import Face
 
     from audio2face.doctor.html import proposal_page
     from audio2face.doctor.propose import propose_lists
@@ -458,7 +458,7 @@ PARTS = {
 @pytest.mark.parametrize("mirrored", [True, False])
 @pytest.mark.parametrize("part", PARTS)
 def test_lips_and_lids_of_parts_of_a_face(clean, part, mirrored, given, monkeypatch):
-    from fakes.dataset import Face
+    from fakes.actor import Face
 
     from audio2face.doctor import propose
 

@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 
 from audio2face.formats import ANIMATION_WRITERS
-from fakes.dataset import ACTOR, FPS, NUM_FRAMES, RATE, SHOTS, Face, syllables
+from fakes.actor import ACTOR, FPS, NUM_FRAMES, RATE, SHOTS, Face, syllables
 
 SHOT = SHOTS[2]  # a3_joy; most faults are put into it
 

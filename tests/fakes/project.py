@@ -1,15 +1,15 @@
-"""A whole project with a small regression network that learns in seconds, for tests of the commands."""
+"""A whole project `tiny` with a network that learns in seconds, for tests of the commands."""
 
 from __future__ import annotations
 
 import signal
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from fakes.dataset import make_dataset
+from fakes.actor import ACTOR, Blob, actor, dataset_values
 from runners import cli
 
-SMALL: dict[str, Any] = {
+REGRESSION: dict[str, Any] = {
     "NUM_EPOCHS": 2,
     "AUGMENT": {},
     "TIMESHIFT_GRID": 1,
@@ -19,23 +19,75 @@ SMALL: dict[str, Any] = {
     "LOSS_PHONEME_MOTION_ALPHA": None,
     "VALIDATION_CLIPS": ["a3_joy"],
 }
+DIFFUSION: dict[str, Any] = {
+    "NETWORK_TYPE": "diffusion",
+    "NETWORK_NAME": "diffusion_rnn_pca",
+    "TARGET_FPS": 30.0,
+    "STREAMING_CFG": {"30": {"left_truncate": 7, "right_truncate": 8}},  # loses frame 0 in the runtime
+    "NUM_EPOCHS": 1,
+    "LR_WARMUP_EPOCHS": 0,
+    "SUBSEGMENT_MIN_FRAME": 20,
+}
+NARROW = {
+    "feature_dim": 32,
+    "gru_feature_dim": 32,
+    "emo_embedding_dim": 8,
+    "actor_embedding_dim": 8,
+    "audio_encoder": "melspec",
+}
 
 
-def write_project(root: Path, frames: int = 40, **train: Any) -> None:
-    """Data set and config of the project `tiny`, actor `tiny`, below `root`; clips are `frames` long."""
-    data = make_dataset(root / "datasets/tiny")
-    clips = [(*row[:2], (0, frames - 1), *row[3:]) for row in data.train["CLIPS"]]
-    inference = {"AUDIO_PATH": str(data.sound()), "ACTOR_NAME": "tiny"}
-    sections = {
-        "dataset": data.dataset,
-        "preproc": data.preproc,
-        "train": {**data.train, "CLIPS": clips, **SMALL, **train},
-        "inference": inference,
-    }
+def regression_project(root: Path, frames: int = 40, **train: Any) -> None:
+    """Regression of one face, the actor `tiny`, whose clips are `frames` long; `train` are further keys of config_train."""
+    face = actor(root / "datasets" / ACTOR)
+    clips = [(*row[:2], (0, frames - 1), *row[3:]) for row in face.train["CLIPS"]]
+    write_configs(
+        root,
+        dataset=face.dataset,
+        preproc=face.preproc,
+        train={**face.train, "CLIPS": clips, **REGRESSION, **train},
+        inference={"AUDIO_PATH": str(face.sound()), "ACTOR_NAME": ACTOR},
+    )
+
+
+def diffusion_project(root: Path, actors: tuple[str, ...] = ("ann",), hyper: dict | None = None, **train: Any) -> None:
+    """Diffusion of blobs of 3, 5, … motions, the second of which has no tongue; the actors that are there are kept."""
+    homes = [root / "datasets" / name for name in actors]
+    for i, home in enumerate(homes):
+        if not home.exists():
+            actor(home, who=Blob(i, 3 + 2 * i), tongue=i != 1)
+    dataset = dataset_values(homes, PurePosixPath("/datasets")) | {
+        "SKIP_DATA_CHECKS": ["*"]
+    }  # a blob looks like no face
+    sound = f"/datasets/{actors[0]}/audio/one_neutral.wav"
+    write_configs(
+        root,
+        dataset=dataset,
+        preproc={"DEFAULT_TONGUE_PCA_SHAPE": (2, 12, 3), "DEFAULT_EYE_SACCADE_ROT_SHAPE": (20, 2)},
+        train={**DIFFUSION, "NETWORK_HYPER_PARAMS": NARROW | (hyper or {}), **train},
+        inference={"AUDIO_PATH": sound, "ACTOR_NAME": actors[0], "APPLY_POSTPROCESSING": False},
+    )
+
+
+def write_configs(root: Path, **sections: dict[str, Any]) -> None:
     folder = root / "configs/tiny"
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for kind, values in sections.items():
         (folder / f"config_{kind}.py").write_text("".join(f"{key} = {value!r}\n" for key, value in values.items()))
+
+
+def write_key(root: Path, kind: str, key: str, value: Any) -> None:
+    """Set one more key of a section of the project's config."""
+    with (root / f"configs/tiny/config_{kind}.py").open("a") as file:
+        file.write(f"{key} = {value!r}\n")
+
+
+def use_project(root: Path, monkeypatch) -> None:
+    """Point the commands at `root`."""
+    for name in ("datasets", "workspace", "configs"):
+        monkeypatch.setenv(f"A2F_{name.upper()}_ROOT", str(root / name))
+    monkeypatch.delenv("A2F_IN_CONTAINER", raising=False)
+    monkeypatch.setenv("A2F_DEVICE", "cpu")
 
 
 def run_command(command: str, argv: list[str]) -> int:
@@ -46,9 +98,3 @@ def run_command(command: str, argv: list[str]) -> int:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-
-
-def write_key(root: Path, kind: str, key: str, value: Any) -> None:
-    """Set one more key of a section of the project's config."""
-    with (root / f"configs/tiny/config_{kind}.py").open("a") as file:
-        file.write(f"{key} = {value!r}\n")

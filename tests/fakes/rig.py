@@ -4,7 +4,7 @@ import numpy as np
 
 from audio2face.formats.scene import MorphMesh
 from audio2face.formats.sound import write_sound
-from fakes.dataset import RATE, Face, syllables
+from fakes.actor import RATE, Face, syllables
 
 
 class FakeRig:

@@ -12,9 +12,9 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from fakes.dataset import make_dataset
+from fakes.actor import actor
+from fakes.maya_cache import write_channels
 from fakes.rig import FakeRig, write_take
-from test_formats import write_channels
 
 from audio2face.commands.view import Wish, build_library
 from audio2face.config import load_config
@@ -783,7 +783,7 @@ def test_round_trip_with_our_own_export(place, rig):
 
 def test_a_project_for_files_that_are_there(place, capsys):
     """Of the files that other programs' scripts leave in the standard layout."""
-    home = make_dataset(place / "datasets/tiny").home
+    home = actor(place / "datasets/tiny").home
     (home / "geom/skin/eye_dist_vertex_list.json").unlink()
     np.save(home / "geom/skin/prune_mask.npy", np.arange(100))
     rigid = home / "geom/tongue/rigid_vertex_list.json"
@@ -811,7 +811,7 @@ def test_a_project_for_files_that_are_there(place, capsys):
 
 
 def test_a_project_for_caches_of_head_and_tongue_together(place, capsys):
-    home = make_dataset(place / "datasets/tiny").home
+    home = actor(place / "datasets/tiny").home
     for folder in (home / "cache/skin").iterdir():
         skin, tongue = folder / f"{folder.name}.npy", home / f"cache/tongue/{folder.name}/{folder.name}.npy"
         write_channels(skin, {"headShape": np.load(skin), "tongueShape": np.load(tongue)})
@@ -918,6 +918,6 @@ def test_a_fault_of_ours_keeps_its_traceback():
 
 
 def test_vertex_lists_of_an_actor_that_is_not_there(place, capsys):
-    make_dataset(place / "datasets/tiny")
+    actor(place / "datasets/tiny")
     assert propose_vertex_lists.main(["no-project", "tiny", str(place / "lists")]) == 2
     assert "error: " in capsys.readouterr().err

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from fakes import diffusion as fake_diffusion
+from fakes.project import diffusion_project, use_project
 from onnxruntime import InferenceSession
 
 from audio2face import load_model
@@ -37,9 +37,9 @@ EXPORTED = ("streaming_stateless_onnx", "streaming_stateless_output_delta_onnx")
 
 def make_project(root, actors, network="diffusion_rnn_pca", **settings):
     """Trains the project `tiny` under `root`; returns its training run."""
-    fake_diffusion.write_project(root, network, actors, **settings)
+    diffusion_project(root, actors, NETWORK_NAME=network, **settings)
     with pytest.MonkeyPatch.context() as patch:
-        fake_diffusion.use_project(root, patch)
+        use_project(root, patch)
         for actor in actors:
             preproc.run("tiny", actor)
         run = load_train_run(root / "workspace" / "output_train" / train.run("tiny"))
@@ -76,7 +76,7 @@ def vertices(tmp_path_factory):
 def project(two, monkeypatch):
     """The commands work on the run of two actors."""
     root = two.path.parents[2]
-    fake_diffusion.use_project(root, monkeypatch)
+    use_project(root, monkeypatch)
     return root
 
 
@@ -295,12 +295,12 @@ def test_deployed_folder(two, project):
 
 def test_a_network_without_emotions_is_deployed_with_one_that_does_nothing(tmp_path, monkeypatch):
     """The runtime refuses an empty list of emotions."""
-    fake_diffusion.write_project(tmp_path, NO_STANDARDIZE_AUDIO=False)
+    diffusion_project(tmp_path, NO_STANDARDIZE_AUDIO=False)
     for cache in ("skin", "tongue"):
         shutil.rmtree(tmp_path / "datasets/ann/cache" / cache / "two_joy")
     config = tmp_path / "configs/tiny/config_dataset.py"
     config.write_text(config.read_text() + "SHOT_EMOTION_NAMES = ['neutral']\n")
-    fake_diffusion.use_project(tmp_path, monkeypatch)
+    use_project(tmp_path, monkeypatch)
     preproc.run("tiny", "ann")
     run = load_train_run(tmp_path / "workspace/output_train" / train.run("tiny"))
     enliven(run)
@@ -493,7 +493,7 @@ def test_hubert_and_wavlm_go_all_the_way(model_type, tmp_path, monkeypatch):
     hyper = {"audio_encoder": "hubert", "hubert_model": str(folder), "hubert_feature_dim": 16}
     run = make_project(tmp_path, ("ann",), hyper=hyper)
     folder.rename(tmp_path / "gone")
-    fake_diffusion.use_project(tmp_path, monkeypatch)
+    use_project(tmp_path, monkeypatch)
     run_in_every_mode(run, tmp_path)
 
 
@@ -503,14 +503,14 @@ def test_wav2vec_from_a_checkpoint_goes_all_the_way(tmp_path, monkeypatch):
     hyper = {"audio_encoder": "w2v", "w2v_model": str(checkpoint), "hubert_feature_dim": 16}
     run = make_project(tmp_path, ("ann",), hyper=hyper)
     checkpoint.unlink()
-    fake_diffusion.use_project(tmp_path, monkeypatch)
+    use_project(tmp_path, monkeypatch)
     run_in_every_mode(run, tmp_path)
 
 
 def test_phoneme_recogniser_goes_all_the_way(tmp_path, monkeypatch):
     pytest.importorskip("hama")
     run = make_project(tmp_path, ("ann",), hyper={"audio_encoder": "phoneme_ctc"})
-    fake_diffusion.use_project(tmp_path, monkeypatch)
+    use_project(tmp_path, monkeypatch)
     monkeypatch.setattr(
         "audio2face.models.common.encoders.phoneme_ctc.package_folder", None
     )  # the run needs it no more

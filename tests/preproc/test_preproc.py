@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_formats import write_channels
+from fakes.maya_cache import write_channels
 
 from audio2face.commands import preproc
 from audio2face.config import section_from_values

@@ -7,8 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fakes.diffusion import use_project
-from fakes.project import run_command, write_project
+from fakes.project import regression_project, run_command, use_project
 
 from audio2face.commands import train
 from audio2face.runtime import setup_logging
@@ -47,7 +46,7 @@ def disk(tmp_path_factory):
     mount("-t", "tmpfs", "-o", "size=120m", "tmpfs", str(workspace))
     patch = pytest.MonkeyPatch()
     try:
-        write_project(root, frames=20, NUM_EPOCHS=1)
+        regression_project(root, frames=20, NUM_EPOCHS=1)
         use_project(root, patch)
         for command in COMMANDS:
             assert run_command(command, [*COMMANDS[command]]) == 0

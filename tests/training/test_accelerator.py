@@ -3,10 +3,8 @@
 import pytest
 import torch
 from fakes.accelerator import DEVICE, fake_accelerator, on_cpu
-from fakes.dataset import ACTOR, SHOTS
-from fakes.diffusion import use_project
-from fakes.diffusion import write_project as write_diffusion_project
-from fakes.project import write_project
+from fakes.actor import ACTOR, SHOTS
+from fakes.project import diffusion_project, regression_project, use_project
 
 from audio2face.commands import preproc
 from audio2face.config import load_config
@@ -50,7 +48,7 @@ def train(training, waits):
 def test_regression(tmp_path, monkeypatch):
     by_emotion = {"LOSS_LIP_DIST_EMO_WEIGHTS": {"joy": 2.0}, "LOSS_LIP_SIZE_EMO_WEIGHTS": {"joy": 2.0}}
     muted = [(ACTOR, (SHOTS[0], 3), 20, "joy")]
-    write_project(
+    regression_project(
         tmp_path, frames=12, EMA_DECAY=0.9, WEIGHT_DECAY=0.1, LOSS_LIP_SIZE_ALPHA=1.0, LOSS_VOL_STAB_REG_ALPHA=1.0,
         REMOVE_CLOSING_EYE=True, AUG_MUTED_SHOTS=muted, **by_emotion,
     )  # fmt: skip
@@ -62,8 +60,8 @@ def test_regression(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("network", ["diffusion_rnn", "diffusion_rnn_pca"])
 def test_diffusion(tmp_path, monkeypatch, network):
-    write_diffusion_project(
-        tmp_path, network, ("ann", "bob"), EMA_DECAY=0.9, BATCH_SIZE=1, VALIDATION_CLIPS="two*",
+    diffusion_project(
+        tmp_path, ("ann", "bob"), NETWORK_NAME=network, EMA_DECAY=0.9, BATCH_SIZE=1, VALIDATION_CLIPS="two*",
         LOSS_LIP_DIST_EMO_WEIGHTS={"joy": 2.0}, LOSS_VELOCITY_ALPHA=1.0, GRADIENT_CLIP_NORM=1.0,
     )  # fmt: skip
     inputs = inputs_of(tmp_path, monkeypatch)

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from fakes import diffusion as fake_diffusion
-from fakes.project import write_project
+from fakes.project import diffusion_project, regression_project, use_project
 
 from audio2face.problems import UserError
 from audio2face.runs.checkpoints import checkpoint_files
@@ -145,13 +144,13 @@ def lives(request, tmp_path_factory):
 
     root = tmp_path_factory.mktemp(request.param)
     if request.param == "regression":
-        write_project(root, frames=30, NUM_EPOCHS=2, VALIDATION_PERIOD=1, **OFTEN)
+        regression_project(root, frames=30, NUM_EPOCHS=2, VALIDATION_PERIOD=1, **OFTEN)
         actor = "tiny"
     else:
-        fake_diffusion.write_project(root, NUM_EPOCHS=4, VALIDATION_CLIPS=None, EMA_DECAY=0.9, **OFTEN)
+        diffusion_project(root, NUM_EPOCHS=4, VALIDATION_CLIPS=None, EMA_DECAY=0.9, **OFTEN)
         actor = "ann"
     with pytest.MonkeyPatch.context() as patch:
-        fake_diffusion.use_project(root, patch)
+        use_project(root, patch)
         preproc.run("tiny", actor)
     found = Lives(root)
     weights = found.finish(found.copy("whole"), resume=False)

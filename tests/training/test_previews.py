@@ -10,7 +10,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from test_diffusion_method import COEFFS, Data, method
 
 from audio2face.config import section_from_values
 from audio2face.distributed import Shard
@@ -24,6 +23,7 @@ from audio2face.render.pictures import Curve, draw_curves
 from audio2face.training.preview import Preview, diffusion_coeffs
 from audio2face.training.previews import Previews
 from audio2face.types import Clip, Pca, Shot
+from tests.models.test_diffusion_method import COEFFS, Data, method
 
 FRAMES, FPS = 20, 30.0
 TRIANGLES = np.array([[0, 1, 2], [0, 2, 3]])

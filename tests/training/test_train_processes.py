@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from fakes import diffusion as fake_diffusion
+from fakes.project import diffusion_project, use_project
 
 from audio2face import runtime
 from audio2face.commands import preproc_actors, train
@@ -166,8 +166,8 @@ def test_as_many_actors_at_once_as_cores_and_memory_allow() -> None:
 def test_every_actor_is_tried_and_all_that_is_wrong_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fake_diffusion.write_project(tmp_path, "diffusion_rnn_pca", ("ann", "bob"))
-    fake_diffusion.use_project(tmp_path, monkeypatch)
+    diffusion_project(tmp_path, ("ann", "bob"))
+    use_project(tmp_path, monkeypatch)
     (tmp_path / "datasets/bob/audio").rename(tmp_path / "datasets/bob/elsewhere")
     with pytest.raises(UserError) as error:
         preproc_actors.run("tiny", [])
@@ -192,17 +192,15 @@ def test_two_processes_train_export_and_stop_through_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The whole path: a run of two processes, one that is gone on with by a single process, and one that loses a process."""
-    fake_diffusion.write_project(tmp_path, "diffusion_rnn_pca", ("ann", "bob"), NUM_PROCESSES=2, BATCH_SIZE=3)
-    fake_diffusion.use_project(tmp_path, monkeypatch)
+    diffusion_project(tmp_path, ("ann", "bob"), NUM_PROCESSES=2, BATCH_SIZE=3)
+    use_project(tmp_path, monkeypatch)
     monkeypatch.setattr(train, "num_cores", lambda: 2)
     preproc_actors.run("tiny", [])
     run = train.run("tiny")
     folder = tmp_path / "workspace/output_train" / run
     assert (folder / "weights.pth").is_file() and (folder / "deploy/network.onnx").is_file()
     assert (folder / "log.log").read_text().count("training run:") == 1
-    fake_diffusion.write_project(
-        tmp_path, "diffusion_rnn_pca", ("ann", "bob"), NUM_PROCESSES=2, BATCH_SIZE=3, NUM_EPOCHS=10000, LOG_PERIOD=1
-    )
+    diffusion_project(tmp_path, ("ann", "bob"), NUM_PROCESSES=2, BATCH_SIZE=3, NUM_EPOCHS=10000, LOG_PERIOD=1)
     argv = [sys.executable, "-m", "runners.run_train", "tiny"]
     (tmp_path / "temporary").mkdir()
     environ = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}

@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from fakes.dataset import ACTOR, FACE_SIZE, SHOTS, make_dataset
+from fakes.actor import ACTOR, FACE_SIZE, SHOTS
+from fakes.project import regression_project, use_project, write_key
 from test_training import batch, noisy, quiet
 
 from audio2face.commands import evaluate, preproc, train
@@ -200,35 +201,14 @@ def test_the_metric_that_tells_the_best_is_one_that_is_measured() -> None:
 def trained(tmp_path_factory):
     """A project that was preprocessed and trained for two epochs with two shots held out: (its root, training run)."""
     root = tmp_path_factory.mktemp("evaluate")
-    data = make_dataset(root / "datasets/tiny")
-    small = {
-        "VALIDATION_CLIPS": ["a3_joy", "a6_*"],
-        "VALIDATION_PERIOD": 1,
-        "EXPORT_WEIGHTS": "best",
-        "NUM_EPOCHS": 2,
-        "AUGMENT": {},
-        "TIMESHIFT_GRID": 1,
-        "CLIPS": [(*row[:2], (0, 39), *row[3:]) for row in data.train["CLIPS"]],
-        "NETWORK_HYPER_PARAMS": {"use_w2v_features": False, "use_autocorr_features": True},
-        "PHONEME_FORCING_LANGS": [],
-        "LOSS_PHONEME_ALPHA": None,
-        "LOSS_PHONEME_MOTION_ALPHA": None,
-    }
-    triangles = root / "triangles.npy"
+    regression_project(root, VALIDATION_CLIPS=["a3_joy", "a6_*"], VALIDATION_PERIOD=1, EXPORT_WEIGHTS="best")
     across, up = FACE_SIZE
     corner = (np.arange(up - 1)[:, None] * across + np.arange(across - 1)).reshape(-1, 1)
-    np.save(triangles, np.concatenate([corner + [0, 1, across + 1], corner + [0, across + 1, across]]))
-    data.dataset["SKIN_TRIANGLES_FPATH"] = {ACTOR: str(triangles)}
-    sections = {"dataset": data.dataset, "preproc": data.preproc, "train": {**data.train, **small}, "inference": {}}
-    folder = root / "configs/tiny"
-    folder.mkdir(parents=True)
-    for kind, values in sections.items():
-        (folder / f"config_{kind}.py").write_text("".join(f"{key} = {value!r}\n" for key, value in values.items()))
+    triangles = np.concatenate([corner + [0, 1, across + 1], corner + [0, across + 1, across]])
+    np.save(root / "triangles.npy", triangles)
+    write_key(root, "dataset", "SKIN_TRIANGLES_FPATH", {ACTOR: str(root / "triangles.npy")})
     patch = pytest.MonkeyPatch()
-    for name in ("datasets", "workspace", "configs"):
-        patch.setenv(f"A2F_{name.upper()}_ROOT", str(root / name))
-    patch.delenv("A2F_IN_CONTAINER", raising=False)
-    patch.setenv("A2F_DEVICE", "cpu")
+    use_project(root, patch)
     preproc.run("tiny", ACTOR)
     yield root, train.run("tiny")
     patch.undo()

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from fakes import dataset as fake_dataset
+from fakes import actor as fake_actor
 from fakes import run as fake_run
 from fakes import viewer as fake_viewer
 from fakes.view_client import end, serve
@@ -34,16 +34,16 @@ def place(tmp_path_factory):
 def project(tmp_path_factory):
     """A project with a data set, a training run that is not deployed, an inference and an evaluation."""
     home = tmp_path_factory.mktemp("project")
-    data = fake_dataset.make_dataset(home / "tiny")
+    data = fake_actor.actor(home / "tiny")
     workspace = home / "workspace"
-    run = fake_run.make_train_run(workspace / "output_train", fake_run.make_spec((fake_dataset.ACTOR,)))
+    run = fake_run.make_train_run(workspace / "output_train", fake_run.make_spec((fake_actor.ACTOR,)))
     config = home / "configs" / "fake"
     config.mkdir(parents=True)
     dataset = {**data.dataset, "SHOT_EMOTION_NAMES": ["neutral", "joy"]}
     (config / "config_dataset.py").write_text("".join(f"{key} = {value!r}\n" for key, value in dataset.items()))
-    clips = [(fake_dataset.ACTOR, "a1_neutral", (0, 99), "x", "en", "a1_neutral.wav", 2)]
+    clips = [(fake_actor.ACTOR, "a1_neutral", (0, 99), "x", "en", "a1_neutral.wav", 2)]
     (config / "config_train.py").write_text(f"RUN_NAME = 'fake'\nCLIPS = {clips!r}\n")
-    shot, name = "a1_neutral", f"a1_neutral_{fake_dataset.ACTOR}_{fake_dataset.ACTOR}_neutral_offline"
+    shot, name = "a1_neutral", f"a1_neutral_{fake_actor.ACTOR}_{fake_actor.ACTOR}_neutral_offline"
     inference = workspace / "output_inference" / "251121_130000_fake"
     inference.mkdir(parents=True)
     np.save(inference / f"{name}_skin.npy", np.load(data.skin(shot)) + 1)
@@ -52,8 +52,8 @@ def project(tmp_path_factory):
     write_json(inference / "configs/training_run_info.json", {"training_run_name_full": run.name})
     write_json(inference / "configs/config_inference_full.json", {"AUDIO_PATH": [str(data.sound(shot))]})
     evaluation = workspace / "output_evaluate" / "251121_140000_fake"
-    shots = [{"actor": fake_dataset.ACTOR, "shot": s, "emotion": "joy", "seconds": 5.0} for s in ("a5_joy", "a3_joy")]
-    errors = [{"actor": fake_dataset.ACTOR, "shot": "a3_joy", "lip_vertex_error_mm": 2.34}]
+    shots = [{"actor": fake_actor.ACTOR, "shot": s, "emotion": "joy", "seconds": 5.0} for s in ("a5_joy", "a3_joy")]
+    errors = [{"actor": fake_actor.ACTOR, "shot": "a3_joy", "lip_vertex_error_mm": 2.34}]
     report = {"training_runs": [run.name], "emotion": None, "shots": shots, "systems": {run.name: {"by_shot": errors}}}
     write_json(evaluation / "report.json", report)
     (workspace / "output_inference" / "251121_150000_fake").mkdir()
@@ -82,14 +82,14 @@ def opened(wish, shot=0):
 
 def test_a_data_set(project):
     library, about, pieces = opened(Wish("fake"))
-    assert [shot.name for shot in library.shots] == list(fake_dataset.SHOTS)
+    assert [shot.name for shot in library.shots] == list(fake_actor.SHOTS)
     assert {shot.emotion for shot in library.shots} == {"neutral", "joy"} and library.model is None
     assert about["truth"]["start_s"] == pytest.approx(2.5 / 30)  # the offset of its clip, and half a frame
     assert set(pieces["truth"]) == {"skin", "tongue", "jaw", "eyes"} and about["duration_s"] == pytest.approx(5)
     skin = np.load(project.skin())[: len(pieces["truth"]["skin"])]
     np.testing.assert_allclose(pieces["truth"]["skin"], skin, atol=np.ptp(skin) / 65535)
     assert "SKIN_TRIANGLES_FPATH" in library.notices[0]
-    assert [shot.name for shot in build_library(Wish("fake", fake_dataset.ACTOR)).shots] == list(fake_dataset.SHOTS)
+    assert [shot.name for shot in build_library(Wish("fake", fake_actor.ACTOR)).shots] == list(fake_actor.SHOTS)
 
 
 def test_an_inference_run(project):
@@ -112,7 +112,7 @@ def test_a_training_run_that_was_never_deployed(project):
     library, about, pieces = opened(Wish("fake", "251121_120000_fake"), 2)
     assert about["prediction"] is None and library.shots[2].start == {"joy": 1.0}
     assert library.model.state == "ready", library.model.error
-    assert library.model.emotions == ("joy", "anger") and library.model.actors == (fake_dataset.ACTOR,)
+    assert library.model.emotions == ("joy", "anger") and library.model.actors == (fake_actor.ACTOR,)
 
 
 def test_an_evaluation(project):
