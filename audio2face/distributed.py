@@ -1,4 +1,4 @@
-"""Several processes that train one network: ranks, shards of a batch, random numbers that do not depend on how many there are.
+"""Several processes that train one network: ranks, shards of a batch, random numbers as if they were one process.
 
 torchrun starts the processes and gives each its rank in environment variables. Without it there is one process, for which
 the collective operations do nothing.
