@@ -389,7 +389,7 @@ def test_places_that_cannot_be_written_are_told_before_anything_is_read(project,
     folder = str(tmp_path)
     assert check_dataset.main(["tiny", "--json", folder, "--html", folder]) == 2
     told = capsys.readouterr()
-    assert not told.out and f"--json {folder}: is a folder" in told.err and f"--html {folder}: is a folder" in told.err
+    assert not told.out and f"--json {folder} is a folder" in told.err and f"--html {folder} is a folder" in told.err
     assert check_dataset.main(["tiny", "--fix", folder]) == 2
     told = capsys.readouterr()
     assert not told.out and "is there already" in told.err
