@@ -101,7 +101,8 @@ def _parser() -> argparse.ArgumentParser:
         default=10.0,
         help="when stopping, wait this many seconds for open streams (default: %(default)g)",
     )
-    add("--http", metavar="[HOST:]PORT", help="answer health checks over HTTP")
+    add("--http", metavar="[HOST:]PORT", help="health checks over HTTP, a test page, and streams over WebSocket")
+    add("--origin", metavar="URL", nargs="+", default=[], help="web pages that may open streams, beside this machine's")
     add("--metrics", metavar="[HOST:]PORT", help="counts for Prometheus at /metrics")
     add("--threads", metavar="N", type=int, default=0, help="of the network (default: all cores)")
     add("--int8", action="store_true", help="run a large speech encoder in 8-bit integers")
@@ -146,7 +147,13 @@ def serve(arguments: argparse.Namespace) -> int:
     )
     certificate, key = arguments.tls or (None, None)
     endpoint = Endpoint(
-        arguments.listen, _address(arguments.http), _address(arguments.metrics), certificate, key, arguments.client_ca
+        arguments.listen,
+        _address(arguments.http),
+        _address(arguments.metrics),
+        certificate,
+        key,
+        arguments.client_ca,
+        tuple(arguments.origin),
     )
     model = open_model(arguments.what, arguments.run, arguments.threads, "int8" if arguments.int8 else None)
     served = ServedModel(model, options)
@@ -155,9 +162,10 @@ def serve(arguments: argparse.Namespace) -> int:
 
     def ready(port: int) -> None:
         host = arguments.listen.rpartition(":")[0]
+        page = f"Test page and health: http://{_address(arguments.http)}/\n" if arguments.http else ""
         print(
             f"{served.actor}: {len(served.names)} blendshapes at {rate:g} frames a second\n"
-            f"Serving at {secure}://{host}:{port}\nCtrl-C stops the server.",
+            f"Serving at {secure}://{host}:{port}\n{page}Ctrl-C stops the server.",
             flush=True,
         )
 

@@ -18,8 +18,17 @@ class Health(Protocol):
     serving: bool
 
 
+def status_page(path: str, health: Health, metrics: Metrics) -> tuple[int, str] | None:
+    """(status, text) of /v1/health/ready, /v1/health/live and /metrics; None for other paths."""
+    if path == "/v1/health/ready":
+        return (200, "ready\n") if health.serving else (503, "not ready\n")
+    if path == "/v1/health/live":
+        return 200, "live\n"
+    return (200, metrics.text()) if path == "/metrics" else None
+
+
 class HttpServer:
-    """GET /v1/health/ready and /v1/health/live (200 or 503), /metrics; in a thread of its own."""
+    """Answers GET with `status_page`, in a thread of its own."""
 
     def __init__(self, address: str, health: Health, metrics: Metrics):
         """`address` "host:port". Raises UserError when the port cannot be had."""
@@ -28,15 +37,8 @@ class HttpServer:
             timeout = TIMEOUT_S
 
             def do_GET(self) -> None:
-                pages = {
-                    "/v1/health/ready": lambda: (
-                        200 if health.serving else 503,
-                        "ready" if health.serving else "not ready",
-                    ),
-                    "/v1/health/live": lambda: (200, "live"),
-                    "/metrics": lambda: (200, metrics.text()),
-                }
-                code, text = pages.get(self.path.partition("?")[0], lambda: (404, "no such page"))()
+                found = status_page(self.path.partition("?")[0], health, metrics)
+                code, text = found or (404, "no such page\n")
                 body = text.encode()
                 self.send_response(code)
                 self.send_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
@@ -53,14 +55,9 @@ class HttpServer:
         except (OSError, ValueError, OverflowError) as error:
             raise UserError(f"{address}: {getattr(error, 'strerror', None) or error}; choose another port") from error
         self.port = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
-
-    def start(self) -> None:
-        """Begin to answer."""
-        self._thread.start()
+        threading.Thread(target=self._server.serve_forever, name="http", daemon=True).start()
 
     def close(self) -> None:
-        """Stop, if it has begun."""
-        if self._thread.is_alive():
-            self._server.shutdown()
+        """Stop."""
+        self._server.shutdown()
         self._server.server_close()

@@ -106,11 +106,15 @@ def _sample_rate(audio: Any) -> int:
         )
         if value != expected
     ]
-    rate = int(audio.samples_per_second)
-    if not RATES[0] <= rate <= RATES[1]:
-        wrong.append(f"samples_per_second {rate}: expected {RATES[0]} to {RATES[1]}")
     if wrong:
         raise Refusal("INVALID_ARGUMENT", "; ".join(wrong))
+    return check_rate(int(audio.samples_per_second))
+
+
+def check_rate(rate: int) -> int:
+    """The rate, where sound of it can be taken. Raises Refusal."""
+    if not RATES[0] <= rate <= RATES[1]:
+        raise Refusal("INVALID_ARGUMENT", f"samples_per_second {rate}: expected {RATES[0]} to {RATES[1]}")
     return rate
 
 

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc.aio
 
@@ -19,12 +20,18 @@ from audio2face.serving.metrics import Metrics
 from audio2face.serving.scheduler import Scheduler
 from audio2face.serving.service import OPTIONS, Service
 
+if TYPE_CHECKING:
+    from audio2face.serving.live.websocket import WebSocketServer
+
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a server listens: "host:port" of gRPC, ports of HTTP and Prometheus (None: closed), and its certificates."""
+    """Where a server listens: "host:port" of gRPC, of HTTP and Prometheus (None: closed), and its certificates.
+
+    `origins` of web pages that may open streams, beside those of this machine.
+    """
 
     listen: str
     http: str | None = None
@@ -32,6 +39,7 @@ class Endpoint:
     certificate: Path | None = None
     key: Path | None = None
     client_ca: Path | None = None
+    origins: tuple[str, ...] = ()
 
     def credentials(self) -> grpc.ServerCredentials | None:
         """For TLS; None without. Raises UserError for files that cannot be read."""
@@ -56,15 +64,15 @@ async def serve(served: ServedModel, endpoint: Endpoint, ready: Callable[[int], 
     server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=None)
     server.add_generic_rpc_handlers(service.handlers())
     port = _bind(server, endpoint)
-    pages = [HttpServer(address, service, metrics) for address in {endpoint.http, endpoint.metrics} if address]
+    await asyncio.wrap_future(scheduler.call(served.warm_up))
+    pages = [_page_server(endpoint, served, service, scheduler, metrics)] if endpoint.http else []
+    if endpoint.metrics and endpoint.metrics != endpoint.http:
+        pages.append(HttpServer(endpoint.metrics, service, metrics))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await asyncio.wrap_future(scheduler.call(served.warm_up))
     await server.start()
-    for page in pages:
-        page.start()
     try:
         if ready:
             ready(port)
@@ -76,6 +84,21 @@ async def serve(served: ServedModel, endpoint: Endpoint, ready: Callable[[int], 
         for page in pages:
             page.close()
         scheduler.close()
+
+
+def _page_server(
+    endpoint: Endpoint, served: ServedModel, service: Service, scheduler: Scheduler, metrics: Metrics
+) -> HttpServer | WebSocketServer:
+    """Health over HTTP, with the test page and WebSocket streams where the package for them is installed."""
+    assert endpoint.http is not None
+    try:
+        from audio2face.serving.live.player import measure_delay
+        from audio2face.serving.live.websocket import WebSocketServer
+    except ImportError as error:
+        logger.info("no test page: it needs the package %s (pip install -e '.[live]')", error.name)
+        return HttpServer(endpoint.http, service, metrics)
+    delay = scheduler.call(lambda: measure_delay(served)).result()
+    return WebSocketServer(endpoint.http, served, scheduler, metrics, endpoint.origins, delay.total_s, service)
 
 
 def _bind(server: grpc.aio.Server, endpoint: Endpoint) -> int:

@@ -1,0 +1,145 @@
+"""A live face: speech from a microphone, a pipe or a file moves a character in Unreal, in a VRM program or in a browser.
+
+python -m runners.live demo-regression latest --input mic --live-link 127.0.0.1
+python -m runners.live MODEL --input speech.wav --vmc 127.0.0.1:39540
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from fractions import Fraction
+from pathlib import Path
+
+from runners.cli import Stop, answer
+
+EXAMPLES = """
+examples:
+  python -m runners.live demo-regression latest --live-link 192.168.1.20      the microphone, to Unreal on another machine
+  python -m runners.live MODEL --input speech.wav --live-link 127.0.0.1 --subject ann
+  python -m runners.live MODEL --vmc 127.0.0.1:39540 --vmc-names vrm          to a VRM program such as VSeeFace or VMagicMirror
+  ffmpeg -re -i film.mp4 -f s16le -ac 1 -ar 16000 - | python -m runners.live MODEL --input - --rate 16000 --websocket 8765
+  python -m runners.live --list-devices
+
+MODEL is a deployed model's folder, or a project of configs/ and a RUN. Several outputs run at once. Ctrl-C ends it.
+The face comes some time after the voice, which is measured and printed; delay the voice by as much where both are heard and seen.
+Exit status: 0 ended, 2 a mistake in what was asked for.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run from the command line; returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    return answer(lambda: live(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m runners.live",
+        description="Animate speech as it is spoken, and send the face to other programs.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("what", metavar="MODEL_OR_CONFIG", nargs="?", help="a deployed model's folder, or a project of configs/")
+    add("run", metavar="RUN", nargs="?", help="with a project: a full run name or `latest`")
+    add("--input", metavar="SOURCE", default="mic", help="mic, a sound file, or - for raw PCM on stdin (default: mic)")
+    add("--device", metavar="NAME", help="which microphone, by name or number")
+    add("--channel", metavar="N", type=int, default=1, help="which of its channels (default: 1)")
+    add("--rate", metavar="N", type=int, default=16000, help="samples a second of stdin (default: 16000)")
+    add("--list-devices", action="store_true", help="list sound devices and end")
+    add("--live-link", metavar="HOST[:PORT]", nargs="+", default=[], help="Live Link Face over UDP (port 11111)")
+    add("--subject", default="Audio2Face", help="name of the face in Live Link (default: %(default)s)")
+    add("--eye-unit", choices=("radians", "half-turns"), default="radians", help="of the eyes in Live Link")
+    add("--vmc", metavar="HOST[:PORT]", nargs="+", default=[], help="VMC protocol over OSC (port 39540)")
+    add("--vmc-names", choices=("perfect_sync", "vrm"), default="perfect_sync", help="blendshapes of VMC")
+    add("--websocket", metavar="[HOST:]PORT", help="JSON frames at ws://HOST:PORT/live")
+    add("--origin", metavar="URL", nargs="+", default=[], help="web pages that may listen, beside this machine's")
+    add("--actor", metavar="NAME", help="whose face (needed when the model knows several)")
+    add("--emotion", metavar="NAME", help="emotion (default: the model's)")
+    add("--fps", metavar="N", default="30", help="frames a second that are sent (default: 30)")
+    add("--peak", metavar="X", type=float, default=1.0, help="largest sample to expect (default: 1)")
+    add("--delay", metavar="S", type=float, help="seconds from voice to face (default: measured)")
+    add("--threads", metavar="N", type=int, default=0, help="of the network (default: all cores)")
+    return parser
+
+
+def live(arguments: argparse.Namespace) -> int:
+    """Open the model, the source and the outputs, and play until the sound ends."""
+    from audio2face import runtime
+    from audio2face.problems import UserError
+
+    runtime.setup_logging()
+    if problems := _problems(arguments):
+        raise UserError(problems)
+    try:
+        from audio2face.serving.live import outputs, player, source
+    except ImportError as error:
+        raise UserError(f"live faces need the package {error.name}: pip install -e '.[live]'") from error
+    if arguments.list_devices:
+        print(source.list_devices())
+        return 0
+    from audio2face.commands.serve import open_model
+    from audio2face.serving.engine import ServedModel
+    from audio2face.serving.options import ServeOptions
+
+    model = open_model(arguments.what, arguments.run, arguments.threads)
+    options = ServeOptions(
+        actor=arguments.actor, emotion=arguments.emotion, fps=Fraction(arguments.fps), peak=arguments.peak
+    )
+    served = ServedModel(model, options)
+    sound = source.open_source(arguments.input, arguments.rate, arguments.device, arguments.channel)
+    delay = player.measure_delay(served)
+    seconds = delay.total_s if arguments.delay is None else arguments.delay
+    sinks = outputs.open_sinks(
+        served,
+        live_link=arguments.live_link,
+        subject=arguments.subject,
+        half_turns=arguments.eye_unit == "half-turns",
+        vmc=arguments.vmc,
+        vmc_names=arguments.vmc_names,
+        websocket=arguments.websocket,
+        origins=arguments.origin,
+        delay_s=seconds,
+    )
+    playing = player.Player(served, sound, sinks, seconds)
+    print(
+        f"{served.actor}: the face follows the voice by {seconds:.2f} s (the network hears {delay.look_ahead_s:.2f} s ahead, "
+        f"a run takes {delay.work_s:.3f} s)\nCtrl-C ends it.",
+        flush=True,
+    )
+    Stop().listen()
+    try:
+        playing.run()
+    except KeyboardInterrupt:
+        playing.stop()
+    finally:
+        for sink in sinks:
+            sink.close()
+    print(f"{playing.sent} frames sent, {playing.late} of them held because the next one was late")
+    return 0
+
+
+def _problems(arguments: argparse.Namespace) -> list[str]:
+    if arguments.list_devices:
+        return []
+    problems = []
+    if arguments.what is None:
+        problems.append("a model is missing: give its folder, or a project and a RUN")
+    if not (arguments.live_link or arguments.vmc or arguments.websocket):
+        problems.append("nowhere to send the face: give --live-link, --vmc or --websocket")
+    if not re.fullmatch(r"\d+(\.\d+|/\d+)?", arguments.fps) or not 1 <= Fraction(arguments.fps) <= 240:
+        problems.append(f"--fps {arguments.fps}: expected 1 to 240 frames a second")
+    if not 8000 <= arguments.rate <= 192000:
+        problems.append(f"--rate {arguments.rate}: expected 8000 to 192000 samples a second")
+    if arguments.delay is not None and not 0 <= arguments.delay <= 10:
+        problems.append(f"--delay {arguments.delay:g}: expected seconds, 0 to 10")
+    if not 0 < arguments.peak < float("inf"):
+        problems.append(f"--peak {arguments.peak:g}: expected a positive number")
+    if arguments.input not in ("mic", "-") and not Path(arguments.input).is_file():
+        problems.append(f"--input {arguments.input}: no such file; expected mic, - or a sound file")
+    return problems
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
