@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -59,11 +59,11 @@ class Waveform:
 
 @dataclass(frozen=True)
 class Pca:
-    """Principal components of a mesh: components (K, V, 3) orthonormal over 3V, mean (V, 3), variances (K,)."""
+    """Principal components of a mesh: components (K, V, 3) orthonormal over 3V, mean (V, 3), variances (K,) if known."""
 
     components: np.ndarray
     mean: np.ndarray
-    variances: np.ndarray
+    variances: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
 
     @property
     def num_components(self) -> int:

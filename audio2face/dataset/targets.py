@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audio2face.dataset.channels import CHANNELS
+from audio2face.dataset.channels import LOADERS
 from audio2face.dataset.files import DatasetFiles
 from audio2face.face.layout import ChannelLayout
 from audio2face.runs.preproc_run import PreprocRun
-from audio2face.types import Clip
+from audio2face.types import Clip, Shot
 
 
 def sample_linear(values: np.ndarray, fps: float, times_s: np.ndarray) -> np.ndarray:
@@ -42,37 +42,36 @@ class ShotTargets:
 def load_shot_targets(
     run: PreprocRun,
     files: DatasetFiles,
-    shot: str,
+    shot: Shot,
     layout: ChannelLayout,
-    fps: float,
-    channels: Collection[str] | None = None,
+    parts: Collection[str] | None = None,
 ) -> tuple[ShotTargets | None, list[str]]:
     """The targets of one shot, padded with zeros to `layout` (other actors may have more components), and the problems.
 
-    A channel that the shot lacks, or that is not among `channels` (None: all), is zero and not present; the losses leave
-    it out.
+    A channel that the shot lacks, or that is not among `parts` of the face (None: all), is zero and not present; the
+    losses leave it out. A shot lasts as long as the first channel that it has.
     """
-    skin = run.skin_coeffs(shot)
-    values = np.zeros((len(skin), layout.size), np.float32)
-    present: dict[str, bool] = {}
-    problems: list[str] = []
-    for name, part in layout.slices.items():
-        data = CHANNELS[name].load(run, files, shot) if channels is None or name in channels else None
-        present[name] = data is not None
-        if data is None:
-            continue
-        if data.shape[1] != CHANNELS[name].size(run):
+    found = {
+        channel.name: LOADERS[channel.part](run, files, shot.name) if parts is None or channel.part in parts else None
+        for channel in run.codec.chosen(layout.sizes).channels
+    }
+    present = {name: data is not None for name, data in found.items()}
+    values = {name: data for name, data in found.items() if data is not None}
+    first, count = next(((name, len(data)) for name, data in values.items()), ("", shot.num_frames))
+    problems = []
+    for name, data in values.items():
+        what, size = f"shot {shot.name} of {run.actor}: {name}", run.codec[name].size
+        if data.shape[1] != size:
             problems.append(
-                f"shot {shot} of {run.actor}: {name} has {data.shape[1]} values a frame, {CHANNELS[name].size(run)} are "
-                "expected; its file does not belong to the preprocessing run or to the file of shapes"
+                f"{what} has {data.shape[1]} values a frame, {size} are expected; its file does not belong to the "
+                "preprocessing run or to the file of shapes"
             )
-        elif len(data) != len(skin):
-            problems.append(
-                f"shot {shot} of {run.actor}: {name} has {len(data)} frames, the skin cache {len(skin)}; they must be equal"
-            )
+        elif len(data) != count:
+            problems.append(f"{what} has {len(data)} frames, {first} {count}; they must be equal")
         elif not np.isfinite(data).all():
             frame = int(np.argwhere(~np.isfinite(data).all(axis=1))[0, 0])
-            problems.append(f"shot {shot} of {run.actor}: {name} is not finite from frame {frame}")
-        else:
-            values[:, part.start : part.start + data.shape[1]] = data
-    return (None if problems else ShotTargets(values, fps, present)), problems
+            problems.append(f"{what} is not finite from frame {frame}")
+    if problems:
+        return None, problems
+    frames = run.codec.padded(values, layout) if values else np.zeros((count, layout.size), np.float32)
+    return ShotTargets(frames, shot.fps, present), []

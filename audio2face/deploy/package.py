@@ -34,7 +34,7 @@ Check = Callable[[Path], list[str]]
 
 def regression_network_info(spec: NetworkSpec, actor: ActorData, implicit_len: int) -> dict[str, Any]:
     """network_info.json of one actor's exported regression network."""
-    sizes = actor.result_sizes
+    sizes = actor.codec.layout.sizes
     return {
         "id": {"type": "regression", "actor": actor.actor, "version": spec.network_version, "output": "geometry"},
         "params": {

@@ -24,6 +24,7 @@ from audio2face.evaluation.score import FRECHET_DIMENSIONS, Face, lip_vertices, 
 from audio2face.formats import find_animation, read_animation
 from audio2face.formats.json_file import read_json
 from audio2face.formats.sound import sound_info
+from audio2face.geometry.pca import reconstruct
 from audio2face.listing import natural_order
 from audio2face.paths import external_path, local_path
 from audio2face.problems import UserError, raise_problems
@@ -83,13 +84,8 @@ class ActorSource:
         ):
             if there is None:
                 logger.warning("actor %s: no %s metrics without %s", self.run.actor, what, key)
-        opening = face.opening(self.decode(mean_pose(self.training_coeffs, 1)))
+        opening = face.opening(reconstruct(self.run.skin, mean_pose(self.training_coeffs, 1)))
         return face if opening is None else Face(**{**vars(face), "rest_opening": float(opening[0])})
-
-    def decode(self, coeffs: np.ndarray) -> np.ndarray:
-        """Skin coefficients (T, K) as vertices (T, V, 3)."""
-        skin = self.run.skin
-        return np.tensordot(coeffs.astype(np.float32), skin.components, 1) + skin.mean
 
     def baselines(self, clip: Clip, fps: float, count: int, part: slice) -> dict[str, np.ndarray]:
         """Frames `part` of the `count` at `fps` that cover the clip's sound, as each baseline shows them."""
@@ -97,7 +93,10 @@ class ActorSource:
         features = energy_features(sound.samples, sound.sample_rate, fps, count)[part]
         nearest = coeffs[nearest_frames(features, self.training_energy)]
         still = mean_pose(coeffs, part.stop - part.start)
-        return {MEAN_POSE: self.decode(still), "nearest training frame by loudness": self.decode(nearest)}
+        return {
+            MEAN_POSE: reconstruct(self.run.skin, still),
+            "nearest training frame by loudness": reconstruct(self.run.skin, nearest),
+        }
 
 
 def truth_at(clip: Clip, files: DatasetFiles, fps: float, count: int) -> tuple[slice, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Where each channel sits in a frame's vector, and the affine map that normalises it. NumPy only."""
+"""Where each channel sits in a frame's vector. NumPy only."""
 
 from __future__ import annotations
 
@@ -35,19 +35,3 @@ class ChannelLayout:
     def join(self, channels: dict[str, np.ndarray]) -> np.ndarray:
         """{channel: (..., c)} -> (..., C) in the layout's order."""
         return np.concatenate([channels[name] for name in self.sizes], axis=-1)
-
-
-@dataclass(frozen=True)
-class Affine:
-    """Offset (C,) and scale (C,) of every value of a frame: normalised = (x - offset) / scale."""
-
-    offset: np.ndarray
-    scale: np.ndarray
-
-    def normalize(self, x: Any) -> Any:
-        """(…, C) in data units -> as the network sees it."""
-        return (x - self.offset) / self.scale
-
-    def restore(self, x: Any) -> Any:
-        """(…, C) as the network sees it -> data units."""
-        return x * self.scale + self.offset

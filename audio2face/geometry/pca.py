@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,7 +146,7 @@ def project(pca: Pca, poses: np.ndarray) -> np.ndarray:
 
 def reconstruct(pca: Pca, coeffs: np.ndarray) -> np.ndarray:
     """Poses (n, V, 3) float32 of coefficients (n, K)."""
-    flat = coeffs @ pca.components.reshape(pca.num_components, -1)
+    flat = coeffs.astype(np.float32, copy=False) @ pca.components.reshape(pca.num_components, -1)
     return flat.reshape(len(coeffs), *pca.mean.shape) + pca.mean
 
 
@@ -173,11 +173,3 @@ def project_sequence(pca: Pca, sequence: PoseSequence, memory: float = 2 * GIB) 
         variance += float(np.square(poses - pca.mean).sum(dtype=np.float64))
     count = sequence.num_frames * pca.mean.shape[0]
     return coeffs, ShotError(distances / count, largest, residual, variance)
-
-
-def padded_bases(bases: Sequence[np.ndarray], size: int) -> np.ndarray:
-    """Bases (K_i, V, 3) of several actors as one array (actors, size, 3V) float32, zeros beyond their own K_i."""
-    padded = np.zeros((len(bases), size, bases[0][0].size), np.float32)
-    for row, basis in zip(padded, bases, strict=True):
-        row[: len(basis)] = basis.reshape(len(basis), -1)
-    return padded

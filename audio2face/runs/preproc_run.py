@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from audio2face.face.codec import MESHES, FaceCodec, build_codec
 from audio2face.face.topology import TRIANGLES_FILE, Topology, read_topology
 from audio2face.formats.json_file import read_json, write_json
 from audio2face.formats.npy import read_npy, read_npz, write_npy, write_npz
@@ -18,7 +19,6 @@ from audio2face.paths import atomic, external_path
 from audio2face.problems import UserError
 from audio2face.types import Pca, Shot
 
-MESHES = ("skin", "tongue")
 ClipRow = tuple[str, str, tuple[int, int], str, str, str, int]
 
 FILES = {  # part of a run -> its place; config_train may name another file for it
@@ -55,6 +55,16 @@ class PreprocRun:
     def tongue(self) -> Pca:
         """Basis of the tongue; all zeros when the actor has none."""
         return self._basis("tongue")
+
+    @cached_property
+    def codec(self) -> FaceCodec:
+        """The channels of the actor's face, meshes by coefficients."""
+        return build_codec(self.data_info, {mesh: getattr(self, mesh) for mesh in MESHES})
+
+    @property
+    def poses(self) -> FaceCodec:
+        """The same with vertices for coefficients."""
+        return self.codec.on_vertices(self.mean_geometry)
 
     @cached_property
     def has_tongue(self) -> bool:

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from audio2face.face.codec import MESHES, FaceCodec, build_codec
 from audio2face.face.topology import TRIANGLES_FILE, Topology, read_topology, write_topology
 from audio2face.formats.json_file import read_json, write_json
 from audio2face.formats.npy import read_npy, read_npz, write_npy, write_npz
@@ -29,6 +30,7 @@ from audio2face.paths import atomic, external_path
 from audio2face.problems import UserError
 from audio2face.runs.emotion_db import EmotionDB, read_emotion_db
 from audio2face.runs.run_dir import read_config_json
+from audio2face.types import Pca
 
 SPEC_FILE = "network_info_full.json"
 WEIGHTS_FILE = "weights.pth"
@@ -81,6 +83,11 @@ class NetworkSpec:
     def at_rest(self, actor: str) -> list[str]:
         """Channels (of the data set: skin_coeffs, tongue_coeffs, jaw, eye) of which an actor has no data: they do not move."""
         return list(self.extra.get("absent", {}).get(actor, []))
+
+    def output_codec(self, actor: ActorData) -> FaceCodec:
+        """The actor's channels, with the scales that take the network's output to data units: 0 for what is at rest."""
+        plain = {} if self.rescale else dict.fromkeys(actor.codec.layout.sizes, 1.0)
+        return actor.codec.with_scales({**plain, **dict.fromkeys(self.at_rest(actor.actor), 0.0)})
 
     def actor_vector(self, actor: str) -> np.ndarray:
         """(A,) one-hot float32 of an actor; (0,) when the network knows only one."""
@@ -156,28 +163,21 @@ class ActorData:
     topology: Topology = field(default_factory=Topology)
 
     @property
-    def result_sizes(self) -> dict[str, int]:
-        """{channel: values} of an exported regression network of this actor, in the runtime's order."""
-        info = self.data_info
-        return {
-            "skin_coeffs": int(info["num_shapes_skin"]),
-            "tongue_coeffs": int(info["num_shapes_tongue"]),
-            "jaw": 3 * int(info["num_keypoints_jaw"]),
-            "eye": 2 * int(info["num_angles_eye"]),
-        }
+    def codec(self) -> FaceCodec:
+        """The channels of this actor's face, meshes by coefficients: the rows of an exported regression network."""
+        return deployed_codec(self)
 
     @property
-    def channel_scales(self) -> dict[str, float]:
-        """{channel: scale}: what a rescaled target channel was divided by."""
-        skin, tongue = float(self.data_info["scale_skin"]), float(self.data_info["scale_tongue"])
-        return {
-            "skin_coeffs": skin,
-            "tongue_coeffs": tongue,
-            "skin_pose": skin,
-            "tongue_pose": tongue,
-            "jaw": float(self.data_info["scale_jaw"]),
-            "eye": float(self.data_info["scale_eye"]),
-        }
+    def poses(self) -> FaceCodec:
+        """The same with vertices for coefficients: the frames of an exported diffusion network."""
+        return self.codec.on_vertices(self.mean_geometry)
+
+
+def deployed_codec(files: PreprocFiles) -> FaceCodec:
+    """The channels of an actor whose meshes are about the neutral geometry of its network_data."""
+    data = files.network_data
+    shapes = {m: [np.asarray(data[f"shapes_{what}_{m}"], np.float32) for what in ("matrix", "mean")] for m in MESHES}
+    return build_codec(files.data_info, {mesh: Pca(*arrays) for mesh, arrays in shapes.items()})
 
 
 @dataclass(frozen=True)
@@ -296,14 +296,14 @@ def _read_actor(folder: Path, actor: str) -> ActorData:
         network_data = read_npz(folder / "network_data.npz")
         data_info = read_json(folder / "data_info.json")
         mean_geometry = np.array(read_npy(folder / "mean_geometry.npy"))
-        counts = (int(data_info[f"num_verts_{mesh}"]) for mesh in ("skin", "tongue"))
+        counts = (int(data_info[f"num_verts_{mesh}"]) for mesh in MESHES)
         topology = read_topology(folder / TRIANGLES_FILE, *counts)
     except FileNotFoundError as error:
         raise UserError(f"training run is incomplete: {external_path(error.filename)} is missing") from error
     except (ValueError, KeyError) as error:
         raise UserError(f"training run is damaged: {error}") from error
     blendshapes = {}
-    for part in ("skin", "tongue"):
+    for part in MESHES:
         files = {kind: folder / name for kind, name in _blendshape_names(part, actor).items()}
         if all(path.is_file() for path in files.values()):
             blendshapes[part] = files

@@ -89,20 +89,20 @@ def diffusion_coeffs(
     data.params = replace(data.params, min_frames=None, max_frames=None, pitch=None, timeshift=0.0)
     batch = data.batch([0], [np.random.default_rng(0)])
     scale = float(method.skin_scale[batch.actor_ids[0]])
-    truth = method.space.coeff_layout.split(batch.target)["skin_coeffs"][0] * scale
+    truth = method.codec.coeffs.split(batch.target)["skin_coeffs"][0] * scale
 
     @torch.no_grad()
     def predict() -> np.ndarray:
         features = method.encode(batch)
         generator = torch.Generator().manual_seed(0)
-        drawn = generated_noise((1, len(truth), method.space.layout.size), generator, data.device)
-        noised = method.space.noised[batch.actor_ids].unsqueeze(1)
+        drawn = generated_noise((1, len(truth), method.codec.layout.size), generator, data.device)
+        noised = method.codec.noised(batch.actor).unsqueeze(1)
 
         def denoise(x_t: torch.Tensor, i: int, state: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
             t = batch.actor_ids * 0 + int(schedule.timesteps[i])
             return method.network(x_t, t, features, batch.actor, batch.emotion, state)
 
         x_0, _ = SAMPLERS[sampler](denoise, lambda step: drawn(step) * noised, schedule)
-        return (method.space.skin_coeffs(x_0, batch.actor_ids)[0] * scale).cpu().numpy()
+        return (method.codec.skin_coeffs(x_0, batch.actor)[0] * scale).cpu().numpy()
 
     return truth.cpu().numpy(), predict

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from audio2face.config import Section
+from audio2face.geometry.pca import reconstruct
 from audio2face.geometry.regions import mean_opening
 from audio2face.paths import external_path
 from audio2face.problems import UserError
@@ -76,7 +77,7 @@ class Previews:
 
     def _write(self, name: str, step: int, coeffs: np.ndarray) -> None:
         parts = []
-        truth, ours = (_decode(self.preview, x) for x in (self.preview.truth, coeffs))
+        truth, ours = (reconstruct(self.preview.skin, x) for x in (self.preview.truth, coeffs))
         if self.preview.triangles is not None:
             parts.append(self._film(name, truth, ours, self.preview.triangles))
             self.show(step, "preview/face", parts[0])
@@ -110,8 +111,3 @@ def _halved(picture: np.ndarray) -> np.ndarray:
     """Half as wide and high."""
     h, w = picture.shape[0] // 2, picture.shape[1] // 2
     return picture[: 2 * h, : 2 * w].reshape(h, 2, w, 2, 3).mean(axis=(1, 3)).astype(np.uint8)
-
-
-def _decode(preview: Preview, coeffs: np.ndarray) -> np.ndarray:
-    """Vertices (T, V, 3) of coefficients (T, K)."""
-    return np.tensordot(coeffs.astype(np.float32), preview.skin.components, 1) + preview.skin.mean

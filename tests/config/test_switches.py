@@ -222,7 +222,7 @@ def test_shapes_from_elsewhere_go_all_the_way(root, inputs_of, tmp_path):
     method = diffusion_setup.build(inputs, Runtime(CPU)).method
     clip = next(i for i, c in enumerate(inputs.clips) if (c.shot.actor, c.shot.name) == ("ann", "two_joy"))
     target = torch.from_numpy(method.data._targets[clip])[None]
-    frames = method.space.decode(target, torch.tensor([0]))[0, :, : poses.shape[1]]
+    frames = method.codec.frames(target, torch.eye(len(inputs.actors))[:1])[0, :, : poses.shape[1]]
     info = own.data_info
     there = frames.unflatten(1, (-1, 3)) * info["scale_skin"] + torch.tensor(info["translate_skin"])
     torch.testing.assert_close(there.flatten(1), torch.from_numpy(poses), atol=1e-3, rtol=0)

@@ -11,7 +11,7 @@ from audio2face.audio.windows import cut_windows, frame_times, window_starts
 from audio2face.dataset.clips import build_clips, build_muted_clips, read_clips_template
 from audio2face.dataset.conditions import emotion_vector, explicit_vector, network_emotions
 from audio2face.dataset.targets import ShotTargets, clip_times, sample_linear
-from audio2face.face.layout import Affine, ChannelLayout
+from audio2face.face.layout import ChannelLayout
 from audio2face.models.regression.data import ClipConditions, WindowData, WindowParams, shift_grid
 from audio2face.problems import UserError
 from audio2face.types import Clip, Shot
@@ -27,13 +27,6 @@ def test_layout_splits_and_joins():
     assert np.array_equal(LAYOUT.join(parts), x)
     with pytest.raises(ValueError, match="3"):
         LAYOUT.split(np.zeros((2, 4)))
-
-
-def test_affine_restores_what_it_normalises():
-    affine = Affine(np.array([1.0, 2.0]), np.array([2.0, 4.0]))
-    x = np.array([[3.0, 6.0]])
-    assert affine.normalize(x).tolist() == [[1.0, 1.0]]
-    assert np.array_equal(affine.restore(affine.normalize(x)), x)
 
 
 def test_windows_of_frames_are_centred_between_frame_borders():

@@ -8,6 +8,7 @@ import onnx
 import pytest
 import torch
 from fakes import run as fake_run
+from fakes.face import make_codec
 from torch import nn
 
 from audio2face.deploy.onnx import compare_onnx, export_onnx, open_session
@@ -70,7 +71,7 @@ class Echo(nn.Module):
 def test_graph_reorders_cuts_scales_and_fills():
     layout = ChannelLayout({"eye": 4, "skin_coeffs": 5})  # the network's order, sizes of the largest actor
     sizes = {"skin_coeffs": 3, "tongue_coeffs": 2, "jaw": 15, "eye": 4}
-    graph = RegressionGraph(Echo(9), layout, sizes, 1, torch.zeros(0), {"skin_coeffs": 2.0})
+    graph = RegressionGraph(Echo(9), layout, make_codec(sizes, skin_coeffs=2.0), 1, torch.zeros(0))
     emotion = torch.tensor([[[1.0, 0.0]], [[0.0, 0.5]]])
     result = graph(torch.zeros(2, 1, 8), emotion)
     assert result.shape == (2, 1, 24)
@@ -82,9 +83,9 @@ def test_graph_reorders_cuts_scales_and_fills():
 def test_graph_refuses_channels_that_do_not_fit():
     sizes = {"skin_coeffs": 3, "tongue_coeffs": 2, "jaw": 15, "eye": 4}
     with pytest.raises(ValueError, match="nose"):
-        RegressionGraph(Echo(3), ChannelLayout({"nose": 3}), sizes, 1, torch.zeros(0))
+        RegressionGraph(Echo(3), ChannelLayout({"nose": 3}), make_codec(sizes), 1, torch.zeros(0))
     with pytest.raises(ValueError, match="skin_coeffs"):
-        RegressionGraph(Echo(2), ChannelLayout({"skin_coeffs": 2}), sizes, 1, torch.zeros(0))
+        RegressionGraph(Echo(2), ChannelLayout({"skin_coeffs": 2}), make_codec(sizes), 1, torch.zeros(0))
 
 
 def test_actor_is_baked_in(run):
@@ -106,7 +107,7 @@ def test_what_an_actor_has_no_data_for_stays_at_rest(run):
     feeds = [torch.from_numpy(x) for x in actor_signature(spec, actor, 4).dummy(3, np.random.default_rng(0)).values()]
     with torch.no_grad():
         moving, resting = (regression_graph(network, s, actor, 4).eval()(*feeds) for s in (run.spec, spec))
-    jaw = ChannelLayout(actor.result_sizes).slices["jaw"]
+    jaw = actor.codec.layout.slices["jaw"]
     assert moving[..., jaw].abs().max() > 0 and not resting[..., jaw].any()
     others = torch.ones(moving.shape[2], dtype=torch.bool)
     others[jaw] = False
@@ -126,7 +127,7 @@ def test_exported_networks_equal_torch(run, actor):
         ("input", ["batch", 1, 640]),
         ("emotion", ["batch", 1, 6]),
     ]
-    width = sum(run.actor(actor).result_sizes.values())
+    width = run.actor(actor).codec.layout.size
     assert [(t.name, t.shape) for t in session.get_outputs()] == [("result", ["batch", 1, width])]
     feeds = actor_signature(run.spec, run.actor(actor), 4).dummy(7, np.random.default_rng(0))
     together = session.run(None, feeds)[0]

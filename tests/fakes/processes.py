@@ -17,10 +17,12 @@ import torch
 from audio2face.audio.windows import Streaming
 from audio2face.dataset.targets import ShotTargets
 from audio2face.distributed import World, init
+from audio2face.face.codec import Channel, FaceCodec
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.vertex_distances import VertexDistances
+from audio2face.models.diffusion.codec import TorchCodec
 from audio2face.models.diffusion.data import SegmentData, SegmentParams
-from audio2face.models.diffusion.method import DiffusionLosses, DiffusionMethod, Smoothness, Space
+from audio2face.models.diffusion.method import DiffusionLosses, DiffusionMethod, Smoothness
 from audio2face.models.diffusion.network import DiffusionRNN
 from audio2face.models.diffusion.schedule import build_schedule
 from audio2face.models.regression.data import ClipConditions, WindowData, WindowParams, shift_grid
@@ -30,7 +32,7 @@ from audio2face.training.loop import FitSettings, fit
 from audio2face.training.losses import Losses
 from audio2face.training.nan_guard import TrainingDiverged
 from audio2face.training.progress import Stop
-from audio2face.types import Clip, Shot
+from audio2face.types import Clip, Pca, Shot
 
 CPU = torch.device("cpu")
 LAYOUT = ChannelLayout({"skin_coeffs": 3, "jaw": 2})
@@ -117,16 +119,18 @@ def diffusion(world: World) -> DiffusionMethod:
         clips(5), conditions, targets, LAYOUT, Tracks(), Noise(), params,  # type: ignore[arg-type]
         num_actors=1, batch_size=3, seed=1, device=CPU, world=world,
     )  # fmt: skip
-    space = Space(LAYOUT, LAYOUT, 50, {}, torch.zeros(1, LAYOUT.size), torch.ones(1, LAYOUT.size))
+    skin = Pca(np.eye(3, 30, dtype=np.float32).reshape(3, 10, 3), np.zeros((10, 3), np.float32))
+    face = FaceCodec((Channel("skin_coeffs", "mesh", 3, 2.0, basis=skin), Channel("jaw", "points", 2)))
+    codec = TorchCodec([face], [face.on_vertices(np.zeros(32, np.float32))], on_vertices=False).double()
     size = {"feature_dim": 16, "gru_feature_dim": 16, "emo_embedding_dim": 4, "actor_embedding_dim": 4}
-    network = DiffusionRNN(LAYOUT, space.mean, 30.0, 2, audio_encoder="melspec", **size).double()  # type: ignore[arg-type]
+    network = DiffusionRNN(LAYOUT, codec.network_mean, 30.0, 2, audio_encoder="melspec", **size).double()  # type: ignore[arg-type]
     for head in network.heads.values():
         torch.nn.init.normal_(head[-1].weight, std=0.1)
     settings = DiffusionLosses({"LIP_DIST": 1.0, "VELOCITY": 1.0, "EXP_SMOOTH": 1.0})
     return in_double(
         DiffusionMethod(
-            network, data, space, build_schedule("cosine", 1000), settings, lambda epoch: 1.0,
-            skin_scale=torch.tensor([2.0]), skin_size=30, lip_dist=lips(), smooth=Smoothness(torch.eye(3)[None] * 0.1),
+            network, data, codec, build_schedule("cosine", 1000), settings, lambda epoch: 1.0,
+            lip_dist=lips(), smooth=Smoothness(torch.eye(3)[None] * 0.1),
             streaming=Streaming(6, 15, 9, 16000, 16000), world=world,
         )
     )  # fmt: skip

@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 import torch
+from fakes.face import make_codec
 
 from audio2face.audio.windows import Streaming
 from audio2face.distributed import Shard
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.vertex_distances import pair_distances
+from audio2face.models.diffusion.codec import TorchCodec
 from audio2face.models.diffusion.data import CONTEXT, SegmentBatch
 from audio2face.models.diffusion.method import (
     DiffusionLosses,
     DiffusionMethod,
-    Space,
     coefficient_smoothness,
     over_frames,
     vertex_smoothness,
@@ -41,22 +42,34 @@ def bases(seed=0):
     return found
 
 
-def padded(parts):
-    size = max(len(p) for p in parts)
-    rows = [np.pad(p.reshape(len(p), -1), ((0, size - len(p)), (0, 0))) for p in parts]
-    return torch.from_numpy(np.stack(rows))
+def codec(on_vertices):
+    found, mean = bases(), np.zeros((ACTORS, POSES.size), np.float32)
+    mean[:, : 3 * (V + VT)] = np.random.default_rng(4).normal(size=(ACTORS, 3 * (V + VT)))
+    codecs = [
+        make_codec(COEFFS.sizes, {mesh: parts[actor] for mesh, parts in found.items()}, skin_coeffs=2.0 + actor)
+        for actor in range(ACTORS)
+    ]
+    poses = [codec.on_vertices(row) for codec, row in zip(codecs, mean, strict=True)]
+    return TorchCodec(codecs, poses, on_vertices)
 
 
-def space(on_vertices):
-    found = bases()
-    mean = torch.zeros(ACTORS, POSES.size)
-    mean[:, : 3 * (V + VT)] = torch.randn(ACTORS, 3 * (V + VT), generator=torch.Generator().manual_seed(4))
-    if on_vertices:
-        vertices = {mesh: padded(parts) for mesh, parts in found.items()}
-        return Space(COEFFS, POSES, POSES.size, vertices, mean, torch.ones_like(mean))
-    noised = torch.ones(ACTORS, COEFFS.size)
-    noised[1, 3], noised[1, 5] = 0, 0  # components that the second actor does not have
-    return Space(COEFFS, COEFFS, POSES.size, {}, torch.zeros(ACTORS, COEFFS.size), noised)
+def test_coefficients_that_an_actor_lacks_get_no_noise():
+    faces = codec(on_vertices=False)
+    assert faces.coeffs == COEFFS and faces.poses == POSES and faces.layout == COEFFS
+    flags = faces.noised(torch.eye(ACTORS))
+    assert flags[0].all() and (flags[1] == 0).nonzero().flatten().tolist() == [3, 5]
+    assert codec(on_vertices=True).noised(torch.eye(ACTORS)).all()
+
+
+def test_vertices_of_coefficients_project_to_them():
+    faces, identity = codec(on_vertices=True), torch.eye(ACTORS)
+    coeffs = torch.randn(ACTORS, 7, COEFFS.size) * codec(on_vertices=False).noised(identity)[:, None]
+    frames = faces.frames(coeffs, identity)
+    assert frames.shape == (ACTORS, 7, POSES.size)
+    torch.testing.assert_close(faces.skin_coeffs(frames, identity), coeffs[..., :4])
+    offsets = faces.delta(frames, identity)[..., faces.part("skin")]
+    expected = torch.einsum("btk,bkv->btv", coeffs[..., :4], faces.basis_skin) * torch.tensor([2.0, 3.0])[:, None, None]
+    torch.testing.assert_close(offsets, expected)
 
 
 class Data:
@@ -79,8 +92,8 @@ class Data:
 
 def method(on_vertices=False, data=None, seed=0, **losses):
     torch.manual_seed(seed)
-    found, room = bases(), space(on_vertices)
-    network = DiffusionRNN(room.layout, room.mean, 30.0, 2, audio_encoder="melspec", **SMALL)
+    found, room = bases(), codec(on_vertices)
+    network = DiffusionRNN(room.layout, room.network_mean, 30.0, 2, audio_encoder="melspec", **SMALL)
     settings = DiffusionLosses({**WEIGHTS, **losses}, tongue_weight=0.5, jaw_weight=2.0, lip_dist_exp=1.0)
     means = [np.random.default_rng(a).normal(size=(V, 3)).astype(np.float32) for a in range(ACTORS)]
     lips = [np.array([0, 1]), np.array([2, 3])]
@@ -94,8 +107,6 @@ def method(on_vertices=False, data=None, seed=0, **losses):
         build_schedule("cosine", 1000),
         settings,
         lambda epoch: 1.0,
-        skin_scale=torch.tensor([2.0, 3.0]),
-        skin_size=3 * V,
         lip_dist=pair_distances(found["skin"], means, [lips[0]] * 2, [lips[1]] * 2, 4, torch.device("cpu")),
         smooth=smooth,
         streaming=Streaming(6, 15, 9, 16000, 16000),
@@ -177,7 +188,7 @@ def test_losses_of_poses_in_the_span_are_the_same_on_coefficients_and_on_vertice
     found = {}
     for on_vertices in (False, True):
         m = method(on_vertices)
-        answer = m.space.decode(b.target + error, b.actor_ids)
+        answer = m.codec.frames(b.target + error, b.actor)
         monkeypatch.setattr(m.network, "forward", lambda *args, answer=answer, **_: (answer, None))
         found[on_vertices] = m.loss(b, 0.0)
     assert set(found[True].terms) == {"MSE", "LIP_DIST", "VELOCITY", "EXP_SMOOTH"}
@@ -229,7 +240,7 @@ def test_noise_on_vertices_is_white_when_projected_and_absent_components_get_non
     b = batch((400, 400), (0, 1))
     _, noise = m._draw(b, COEFFS.size)
     assert not noise[1, :, [3, 5]].any() and noise[0].std() == pytest.approx(1.0, abs=0.05)
-    basis = padded(bases()["skin"])[1]
+    basis = codec(on_vertices=True).basis_skin[1]
     projected = torch.randn(20000, 3 * V, generator=torch.Generator().manual_seed(0)) @ basis.T
     covariance = projected.T @ projected / len(projected)
     torch.testing.assert_close(covariance, torch.diag(torch.tensor([1.0, 1, 1, 0])), atol=0.05, rtol=0)

@@ -91,8 +91,8 @@ def performance(graph, seconds=2.0, identity=0, seed=0):
 
 
 def frame_noise(graph, identity, seed=0, take=0):
-    one = np.eye(len(graph.space.mean), dtype=np.float32)[identity]
-    mask = graph.space.noised(torch.from_numpy(one)[None])[0].numpy()
+    one = np.eye(len(graph.codec.mean), dtype=np.float32)[identity]
+    mask = graph.codec.noised(torch.from_numpy(one)[None])[0].numpy()
     return FrameNoise(graph.streaming, seed, take, mask)
 
 
@@ -166,15 +166,15 @@ def test_network_info_describes_the_graph(two):
 
 
 def test_noise_goes_up_to_vertices_and_back(two):
-    space = load_graph(two, CPU).space
+    codec = load_graph(two, CPU).codec
     identity = torch.eye(2)
-    drawn = torch.randn(2, 7, space.layout.size) * space.noised(identity)[:, None]
-    lifted = space.lift_noise(drawn, identity)
-    assert lifted.shape == (2, 7, space.pose_layout.size)
-    torch.testing.assert_close(space.project_noise(lifted[:, None], identity)[:, 0], drawn, atol=1e-5, rtol=0)
-    white = space.project_noise(torch.randn(2, 1, 4000, space.pose_layout.size), identity)[:, 0]
-    assert (white.std(dim=1) - space.noised(identity)).abs().max() < 0.08
-    assert not space.noised(identity)[1, space.layout.slices["tongue_coeffs"]].any()  # bob has no tongue
+    drawn = torch.randn(2, 7, codec.layout.size) * codec.noised(identity)[:, None]
+    lifted = codec.lift_noise(drawn, identity)
+    assert lifted.shape == (2, 7, codec.poses.size)
+    torch.testing.assert_close(codec.project_noise(lifted[:, None], identity)[:, 0], drawn, atol=1e-5, rtol=0)
+    white = codec.project_noise(torch.randn(2, 1, 4000, codec.poses.size), identity)[:, 0]
+    assert (white.std(dim=1) - codec.noised(identity)).abs().max() < 0.08
+    assert not codec.noised(identity)[1, codec.layout.slices["tongue_coeffs"]].any()  # bob has no tongue
 
 
 def test_frames_around_the_centre_are_zeros(two):
@@ -197,7 +197,7 @@ def test_every_windowed_way_gives_the_same_frames(which, request):
         show = performance(graph, identity=identity)
         found = {name: np.concatenate(list(blocks)) for name, blocks in ways(run, graph, show).items()}
         scale = found["streaming"].std()
-        assert found["streaming"].shape == (show.num_frames, graph.space.pose_layout.size) and scale > 1e-3
+        assert found["streaming"].shape == (show.num_frames, graph.codec.poses.size) and scale > 1e-3
         for name, frames in found.items():
             assert np.abs(frames - found["streaming"]).max() < 1e-4 * scale, name
 
@@ -403,8 +403,8 @@ def test_mistakes_are_told_before_any_work(two, project, options, words):
 
 
 def test_what_an_actor_has_no_data_for_stays_at_rest(two):
-    space = load_graph(two, CPU).space
-    moves = {name: part.any(dim=1).tolist() for name, part in space.pose_layout.split(space.scale).items()}
+    codec = load_graph(two, CPU).codec
+    moves = {name: part.any(dim=1).tolist() for name, part in codec.poses.split(codec.scale).items()}
     assert moves == {"skin_pose": [True, True], "tongue_pose": [True, False], "jaw": [False] * 2, "eye": [False] * 2}
 
 

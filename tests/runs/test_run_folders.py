@@ -103,7 +103,7 @@ def test_train_run_round_trip(tmp_path):
     assert spec.max_sizes == {"skin_coeffs": 4, "tongue_coeffs": 2, "jaw": 15, "eye": 4} and spec.explicit_len == 4
     assert run.export_folder("bob") == tmp_path / "run" / "deploy" / "bob"
     actor = run.actor("bob")
-    assert actor.result_sizes == {"skin_coeffs": 4, "tongue_coeffs": 2, "jaw": 15, "eye": 4}
+    assert actor.codec.layout.sizes == {"skin_coeffs": 4, "tongue_coeffs": 2, "jaw": 15, "eye": 4}
     for name, array in actor.network_data.items():
         assert array.dtype == np.dtype("<f4") and array.flags.c_contiguous, name
         np.testing.assert_array_equal(array, preproc["bob"].network_data[name].astype(np.float32))

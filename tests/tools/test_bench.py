@@ -53,9 +53,9 @@ def test_plain_diffusion_has_the_same_mean_square(tmp_path):
     method = diffusion.make_method(actor, data, True, "phoneme_ctc")
     plain, batch = diffusion.PlainDiffusion(method, actor), next(data.batches(0))
     rebuilt = plain.rebuilt(
-        method.space.decode(batch.target, batch.actor_ids)[..., method.space.layout.slices["skin_pose"]]
+        method.codec.frames(batch.target, batch.actor)[..., method.codec.layout.slices["skin_pose"]]
     )
-    torch.testing.assert_close(rebuilt, method.space.decode(batch.target, batch.actor_ids)[..., : rebuilt.shape[2]])
+    torch.testing.assert_close(rebuilt, method.codec.frames(batch.target, batch.actor)[..., : rebuilt.shape[2]])
     assert torch.isfinite(plain.loss(batch, plain.encode(batch)))
     diffusion.keep_features(method, 1)
     assert next(data.batches(0)).features is not None

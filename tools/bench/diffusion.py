@@ -10,14 +10,15 @@ from torch import Tensor
 
 from audio2face.audio.windows import Streaming
 from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise
+from audio2face.face.codec import Channel, FaceCodec, kind_of, part_of
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.vertex_distances import pair_distances
 from audio2face.models.diffusion.audio_context import window_features
+from audio2face.models.diffusion.codec import TorchCodec
 from audio2face.models.diffusion.data import CONTEXT, SegmentBatch, SegmentData, SegmentParams
 from audio2face.models.diffusion.method import (
     DiffusionLosses,
     DiffusionMethod,
-    Space,
     coefficient_smoothness,
     vertex_smoothness,
 )
@@ -25,6 +26,7 @@ from audio2face.models.diffusion.network import DiffusionRNN
 from audio2face.models.diffusion.schedule import build_schedule
 from audio2face.models.regression.data import ClipConditions
 from audio2face.training.precision import IN_FULL, Speed
+from audio2face.types import Pca
 from tools.bench.made_up import EMOTIONS, SAMPLE_RATE, MadeUp
 
 FPS, STEPS = 60.0, 1000
@@ -48,16 +50,21 @@ def make_network(layout: ChannelLayout, mean: Tensor, encoder: str = "hubert", f
     )
 
 
-def make_space(actor: MadeUp, on_vertices: bool) -> Space:
+def make_codec(actor: MadeUp, on_vertices: bool) -> TorchCodec:
     """Coefficients, or the vertices that they stand for."""
-    full = actor.pose_layout
-    if not on_vertices:
-        ones = torch.ones(1, actor.layout.size)
-        return Space(actor.layout, actor.layout, full.size, {}, 0 * ones, ones)
-    bases = {"skin": torch.from_numpy(actor.skin)[None], "tongue": torch.from_numpy(actor.tongue)[None]}
-    mean = torch.zeros(1, full.size)
-    mean[0, full.slices["skin_pose"]] = torch.from_numpy(actor.mean).flatten() / SKIN_SCALE
-    return Space(actor.layout, full, full.size, bases, mean, torch.ones_like(mean))
+    bases = {"skin": Pca(actor.skin.reshape(len(actor.skin), -1, 3), actor.mean)}
+    bases["tongue"] = Pca(
+        actor.tongue.reshape(len(actor.tongue), -1, 3), np.zeros((actor.tongue.shape[1] // 3, 3), np.float32)
+    )
+    face = FaceCodec(
+        tuple(
+            Channel(name, kind_of(name), size, SKIN_SCALE if name == "skin_coeffs" else 1.0, 0.0, bases.get(part_of(name)))
+            for name, size in actor.layout.sizes.items()
+        )
+    )
+    mean = np.zeros(actor.pose_layout.size, np.float32)
+    mean[actor.pose_layout.slices["skin_pose"]] = actor.mean.ravel() / SKIN_SCALE
+    return TorchCodec([face], [face.on_vertices(mean)], on_vertices, decodes=on_vertices)
 
 
 def make_data(actor: MadeUp, folder: Path, batch_size: int, frames: tuple[int, int]) -> SegmentData:
@@ -90,7 +97,7 @@ def make_method(
     frozen: bool = True,
 ) -> DiffusionMethod:
     """The method as a config with defaults builds it."""
-    space = make_space(actor, on_vertices)
+    codec = make_codec(actor, on_vertices)
     components = actor.skin.reshape(len(actor.skin), -1, 3)
     upper, lower = actor.lips()
     masks, cpu = [np.linspace(0, 1, components.shape[1], dtype=np.float32)], torch.device("cpu")
@@ -100,14 +107,12 @@ def make_method(
         else coefficient_smoothness([components], masks, len(components), cpu)
     )
     return DiffusionMethod(
-        make_network(space.layout, space.mean, encoder, frozen),
+        make_network(codec.layout, codec.network_mean, encoder, frozen),
         data,
-        space,
+        codec,
         build_schedule("cosine", STEPS),
         DiffusionLosses(dict(WEIGHTS)),
         lambda epoch: 1.0,
-        skin_scale=torch.tensor([SKIN_SCALE]),
-        skin_size=actor.skin.shape[1],
         lip_dist=pair_distances([components], [actor.mean], [upper], [lower], len(components), torch.device("cpu")),
         smooth=smooth,
         streaming=STREAMING,
@@ -150,14 +155,14 @@ class PlainDiffusion:
     def loss(self, batch: SegmentBatch, features: Tensor) -> Tensor:
         """The same terms as `DiffusionMethod.loss`, for one segment."""
         method = self.method
-        x_0 = method.space.decode(batch.target, batch.actor_ids)
+        x_0 = method.codec.frames(batch.target, batch.actor)
         noise = torch.randn_like(x_0)
         t = torch.randint(STEPS, (1,))
         kept = method.alphas[t][:, None, None]
         x_t = kept.sqrt() * x_0 + (1 - kept).sqrt() * noise
         prediction, _ = self.network(x_t, t, features, batch.actor, batch.emotion)
         mean_square = ((method.weight * x_0 - method.weight * prediction) ** 2).mean()
-        skin = method.space.layout.slices["skin_pose"]
+        skin = method.codec.part("skin")
         ours, true = (self.rebuilt(frames[..., skin]) for frames in (prediction, x_0))
         lips = [(v[..., self.upper * 3 + 1] - v[..., self.lower * 3 + 1]) * SKIN_SCALE for v in (ours, true)]
         near = torch.exp(-10 * lips[1].clamp(min=0))

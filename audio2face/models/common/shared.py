@@ -9,13 +9,13 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from audio2face.config import Section
 from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise, standardized
-from audio2face.dataset.channels import CHANNELS
 from audio2face.dataset.conditions import emotion_vector, explicit_vector
 from audio2face.dataset.targets import ShotTargets, load_shot_targets
+from audio2face.face.codec import part_of
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.encoders.phoneme_ctc import PhonemeCtc
 from audio2face.models.common.inputs import Inputs
@@ -127,11 +127,6 @@ def by_emotion(inputs: Inputs, weights: Mapping[str, float] | None) -> tuple[flo
     return None if weights is None else tuple(float(weights.get(e, 1.0)) for e in inputs.dataset.SHOT_EMOTION_NAMES)
 
 
-def skin_scales(inputs: Inputs, device: torch.device) -> Tensor:
-    """(A,) scale of each actor's skin: normalised = data units / scale."""
-    return torch.tensor([float(inputs.runs[a].data_info["scale_skin"]) for a in inputs.actors], device=device)
-
-
 def build_distances(inputs: Inputs, num_components: int, device: torch.device, name: str) -> VertexDistances | None:
     """Lip or lid distances ("lip_dist", "lip_size", "eye_dist") as functions of skin coefficients.
 
@@ -168,7 +163,7 @@ class Targets:
 
     def __init__(self, inputs: Inputs, layout: ChannelLayout, rescale: bool):
         self.inputs, self.layout, self.rescale, self.train = inputs, layout, rescale, inputs.train
-        self.taught = {name.replace("_pose", "_coeffs") for name in inputs.train.TARGET_CHANNELS}
+        self.trained_parts = {part_of(name) for name in inputs.train.TARGET_CHANNELS}
         zero = inputs.train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS
         self.neutral_emotion = inputs.train.DEFAULT_SHOT_EMOTION_NAME if zero is None else zero
         self._shots: dict[tuple[str, str], ShotTargets] = {}
@@ -183,13 +178,18 @@ class Targets:
             if (actor, shot) in self._shots:
                 continue
             run, files = self.inputs.runs[actor], self.inputs.files[actor]
-            found, faults = load_shot_targets(run, files, shot, self.layout, clip.shot.fps, self.taught)
+            source = clip.shot if clip.held is None else replace(clip.shot, name=shot)
+            found, faults = load_shot_targets(run, files, source, self.layout, self.trained_parts)
             problems += faults
             if found is None:
                 continue
-            self._shots[actor, shot] = self._rescaled(found, actor)
+            if self.rescale:
+                found = replace(found, values=run.codec.normalise(found.values, self.layout))
+            self._shots[actor, shot] = found
             if (actor, shot) not in measured:  # of which nothing is learnt
-                lacking[actor].update(name for name in found.present.keys() & self.taught if not found.present[name])
+                lacking[actor].update(
+                    name for name, there in found.present.items() if not there and part_of(name) in self.trained_parts
+                )
         raise_problems(problems)
         trained = Counter(actor for actor, shot in self._shots if (actor, shot) not in measured)
         for actor, counts in lacking.items():
@@ -198,15 +198,6 @@ class Targets:
                 shots = ", ".join(f"{name} in {count} shot(s)" for name, count in sorted(some.items()))
                 logger.warning("actor %s: no data of %s; left out of the loss there", actor, shots)
 
-    def _rescaled(self, shot: ShotTargets, actor: str) -> ShotTargets:
-        if not self.rescale:
-            return shot
-        info = self.inputs.runs[actor].data_info
-        values = shot.values.copy()
-        for name, part in self.layout.slices.items():
-            values[:, part] /= float(info[f"scale_{CHANNELS[name].affine}"])
-        return ShotTargets(values, shot.fps, shot.present)
-
     def of(self, clip: Clip) -> ShotTargets:
         """The targets of a clip's shot; of a muted clip the held pose, for every frame of it."""
         if clip.held is None:
@@ -214,9 +205,10 @@ class Targets:
         shot, frame = clip.held
         source = self._shots[clip.shot.actor, shot]
         pose = source.values[frame].copy()
-        still: set[str] = {"tongue_coeffs"} if self.train.AUG_MUTED_TONGUE_IS_NEUTRAL else set()
+        still = {"tongue"} if self.train.AUG_MUTED_TONGUE_IS_NEUTRAL else set()
         if clip.shot.emotion == self.neutral_emotion and self.train.AUG_MUTED_SKIN_IS_NEUTRAL_FOR_NEUTRAL_EMO:
-            still |= {"skin_coeffs", "jaw", "eye"}  # teeth and gaze of another face would not fit it
-        for name in self.layout.slices.keys() & still:
-            pose[self.layout.slices[name]] = 0.0
+            still |= {"skin", "jaw", "eye"}  # teeth and gaze of another face would not fit it
+        for name, part in self.layout.slices.items():
+            if part_of(name) in still:
+                pose[part] = 0.0
         return ShotTargets(np.repeat(pose[None], clip.shot.num_frames, axis=0), clip.shot.fps, source.present)

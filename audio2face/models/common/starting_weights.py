@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from audio2face.face.codec import kind_of
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.encoders.phoneme_ctc import MEASURED
 from audio2face.models.common.weights import read_weights
-from audio2face.models.diffusion.network import is_mesh
 from audio2face.models.regression.network import head_of
 from audio2face.paths import external_path
 from audio2face.problems import UserError
-from audio2face.runs.train_run import SPEC_FILE, NetworkSpec, PreprocFiles, TrainRun, load_train_run
+from audio2face.runs.train_run import SPEC_FILE, NetworkSpec, PreprocFiles, TrainRun, deployed_codec, load_train_run
 
 logger = logging.getLogger(__name__)
 
@@ -194,7 +194,7 @@ def _axes(spec: NetworkSpec) -> dict[str, tuple[int, ChannelLayout]]:
         return {**axes, "emotion.weight": (1, columns)}
     for channel, size in spec.max_sizes.items():
         layout = ChannelLayout({channel: size})
-        axes[f"embeddings.{channel}.{'linear' if is_mesh(channel) else '0'}.weight"] = (1, layout)
+        axes[f"embeddings.{channel}.{'linear' if kind_of(channel) == 'mesh' else '0'}.weight"] = (1, layout)
         axes |= {f"heads.{channel}.2.{kind}": (0, layout) for kind in ("weight", "bias")}
     return {**axes, "actor.weight": (1, ChannelLayout(actors)), "emotion.weight": (1, ChannelLayout(emotions))}
 
@@ -223,26 +223,23 @@ def _channels(
 ) -> dict[str, Source]:
     """How the values of each channel come over: for an actor that both know if there is one, else for the first."""
     actor = next((name for name in spec.actors if parents[name] == name), spec.actors[0])
-    new, old = actors[actor], run.actor(parents[actor])
+    new, old = deployed_codec(actors[actor]), run.actor(parents[actor]).codec
     sources = {}
     for channel, size in spec.max_sizes.items():
         before = run.spec.max_sizes.get(channel)
         if before is None:
             continue
-        scale = f"scale_{channel.split('_')[0]}"
-        own, theirs = float(new.data_info[scale]), float(old.data_info[scale])
+        same, own, theirs = actor == parents[actor], new[channel].scale, old[channel].scale
         # normalised values mean the same on any face, data units only on the same one
         factor = (theirs if run.spec.rescale else 1.0) / (own if spec.rescale else 1.0)
-        factor *= 1.0 if actor == parents[actor] else own / theirs
-        if not channel.endswith("_coeffs"):
+        factor *= 1.0 if same else own / theirs
+        own_basis, old_basis = new[channel].basis, old[channel].basis
+        if channel not in new.layout.sizes or own_basis is None or old_basis is None:
             if size == before:
                 sources[channel] = Source(channel, factor=factor)
             continue
-        mesh, same = channel.removesuffix("_coeffs"), actor == parents[actor]
-        own_shapes, old_shapes = (
-            np.asarray(data.network_data[f"shapes_matrix_{mesh}"], np.float32) for data in (new, old)
-        )
-        own_mean, old_mean = (np.asarray(data.network_data[f"shapes_mean_{mesh}"], np.float32) for data in (new, old))
+        own_shapes, old_shapes = own_basis.components, old_basis.components
+        own_mean, old_mean = own_basis.mean, old_basis.mean
         if own_shapes.shape[1:] != old_shapes.shape[1:]:
             continue
         shift = (old_mean - own_mean) / (own if spec.rescale else 1.0) if same else np.zeros_like(own_mean)

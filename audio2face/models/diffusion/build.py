@@ -9,13 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from audio2face.audio.windows import Streaming
 from audio2face.config.rules import streaming_entry
-from audio2face.dataset.channels import CHANNELS
-from audio2face.face.layout import ChannelLayout
-from audio2face.geometry.pca import padded_bases
 from audio2face.geometry.regions import upper_face_mask
 from audio2face.models.common.inputs import Inputs, Training
 from audio2face.models.common.shared import (
@@ -24,21 +20,19 @@ from audio2face.models.common.shared import (
     fit_settings,
     load_pretrained,
     measure_speech,
-    skin_scales,
     with_absent,
 )
 from audio2face.models.common.weights import NETWORKS
 from audio2face.models.diffusion.checks import check_export, check_noise, trained_steps
+from audio2face.models.diffusion.codec import TorchCodec
 from audio2face.models.diffusion.method import (
     DiffusionLosses,
     DiffusionMethod,
     Smoothness,
-    Space,
     coefficient_smoothness,
     vertex_smoothness,
     warm_cosine,
 )
-from audio2face.models.diffusion.model import pose_layout
 from audio2face.models.diffusion.network import DiffusionRNN
 from audio2face.models.diffusion.schedule import build_schedule
 from audio2face.models.diffusion.segments import build_segments, cache_features
@@ -54,24 +48,19 @@ logger = logging.getLogger(__name__)
 
 PCA_NETWORKS = ("diffusion_rnn_pca",)
 LOSS_KEYS = ("LIP_DIST", "VELOCITY", "EXP_SMOOTH")
-POSE_CHANNELS = ("skin_pose", "tongue_pose", "jaw", "eye")
 
 
 def build(inputs: Inputs, runtime: Runtime) -> Training:
     """The diffusion method of a config. Raises UserError listing what is wrong with the data."""
     check_export(inputs.inference)
     train, device, speed = inputs.train, runtime.device, build_speed(inputs.train)
-    coeffs = {name: name.replace("_pose", "_coeffs") for name in POSE_CHANNELS}
-    sizes = {a: {c: CHANNELS[c].size(run) for c in coeffs.values()} for a, run in inputs.runs.items()}
-    coeff_layout = ChannelLayout({c: max(s[c] for s in sizes.values()) for c in coeffs.values()})
-    full = _pose_layout(inputs)
-    space = _space(inputs, coeff_layout, full, device)
-    spec = _spec(inputs, sizes if not space.on_vertices else {a: dict(full.sizes) for a in inputs.actors}, space)
-    check_noise(spec, full.size)
+    codec = _build_codec(inputs, device)
+    spec = _spec(inputs, codec)
+    check_noise(spec, codec.poses.size)
     network_class: Any = NETWORKS[train.NETWORK_NAME]
     network: DiffusionRNN = network_class(
-        layout=space.layout,
-        mean=space.mean,
+        layout=codec.layout,
+        mean=codec.network_mean,
         fps=train.TARGET_FPS,
         num_emotions=len(spec.emotion_names),
         diffusion_steps=train.DIFFUSION_STEPS,
@@ -81,22 +70,20 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     measure_speech(network, inputs, standardize=not train.NO_STANDARDIZE_AUDIO)
     load_pretrained(network, spec, inputs)
     spec = replace(spec, extra={**spec.extra, "encoder": network.encoder.rebuild_arguments()})
-    data = build_segments(inputs, coeff_layout, spec, runtime)
-    spec = with_absent(spec, coeff_layout, data.has)
+    data = build_segments(inputs, codec.coeffs, spec, runtime)
+    spec = with_absent(spec, codec.coeffs, data.has)
     cache_features(data, network, train, spec, runtime)
     method = DiffusionMethod(
         network,
         data,
-        space,
+        codec,
         trained_steps(train, spec),
         _losses(inputs),
         warm_cosine(train.LEARNING_RATE, train.LR_MIN, train.NUM_EPOCHS, train.LR_WARMUP_INIT, train.LR_WARMUP_EPOCHS),
-        skin_scale=skin_scales(inputs, device),
-        skin_size=full.sizes["skin_pose"],
-        lip_dist=build_distances(inputs, coeff_layout.sizes["skin_coeffs"], device, "lip_dist")
+        lip_dist=build_distances(inputs, codec.coeffs.sizes["skin_coeffs"], device, "lip_dist")
         if train.LOSS_LIP_DIST_ALPHA
         else None,
-        smooth=_smooth(inputs, space.on_vertices, coeff_layout.sizes["skin_coeffs"], device)
+        smooth=_smooth(inputs, codec.on_vertices, codec.coeffs.sizes["skin_coeffs"], device)
         if train.LOSS_EXP_SMOOTH_ALPHA
         else None,
         streaming=Streaming.of(spec.extra["streaming"]),
@@ -113,76 +100,47 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
 
         return export_diffusion(network, run, train.ONNX_OPSET, train.ONNX_EXPORTER)
 
-    validate = _validation(method, inputs, coeff_layout, spec, runtime)
-    preview = _preview(method, inputs, coeff_layout, spec, runtime)
+    validate = _validation(method, inputs, spec, runtime)
+    preview = _preview(method, inputs, spec, runtime)
     return Training(method, network, spec, settings, export, validate, preview, build_advice(train, device))
 
 
-def _validation(
-    method: DiffusionMethod, inputs: Inputs, layout: ChannelLayout, spec: NetworkSpec, runtime: Runtime
-) -> Validation | None:
+def _validation(method: DiffusionMethod, inputs: Inputs, spec: NetworkSpec, runtime: Runtime) -> Validation | None:
     """The losses on VALIDATION_CLIPS, or None without any."""
     if not inputs.validation:
         return None
-    held = build_segments(replace(inputs, clips=inputs.validation), layout, spec, runtime, augment=False)
+    held = build_segments(replace(inputs, clips=inputs.validation), method.codec.coeffs, spec, runtime, augment=False)
     cache_features(held, method.network, inputs.train, spec, runtime, takes=1)
     terms = ["total", "MSE", *(name for name in LOSS_KEYS if getattr(inputs.train, f"LOSS_{name}_ALPHA"))]
     metric = choose_metric(inputs.train.BEST_METRIC, terms)
     return Validation(loss_validation(method.loss, lambda: held.batches(0)), metric)
 
 
-def _preview(
-    method: DiffusionMethod, inputs: Inputs, layout: ChannelLayout, spec: NetworkSpec, runtime: Runtime
-) -> Preview | None:
+def _preview(method: DiffusionMethod, inputs: Inputs, spec: NetworkSpec, runtime: Runtime) -> Preview | None:
     """The film of a held-out clip, if there is one to show."""
     shown = preview_inputs(inputs)
     if shown is None:
         return None
     train = inputs.train
     schedule = build_schedule(train.DIFFUSION_NOISE_SCHEDULE, train.DIFFUSION_STEPS, spec.extra["respacing"])
-    piece = build_segments(shown, layout, spec, runtime)
+    piece = build_segments(shown, method.codec.coeffs, spec, runtime)
     return build_preview(shown, *diffusion_coeffs(method, piece, schedule, spec.extra["sampler"]))
 
 
-def _pose_layout(inputs: Inputs) -> ChannelLayout:
-    """The layout of deployed frames; all actors must share it."""
-    layouts = {actor: pose_layout(run).sizes for actor, run in inputs.runs.items()}
-    first = next(iter(layouts.values()))
-    if any(layout != first for layout in layouts.values()):
+def _build_codec(inputs: Inputs, device: torch.device) -> TorchCodec:
+    """The faces of all actors, which must share the layout of deployed frames."""
+    codecs, poses = ([getattr(inputs.runs[a], name) for a in inputs.actors] for name in ("codec", "poses"))
+    if any(pose.layout != poses[0].layout for pose in poses):
         listed = "; ".join(
-            f"{a}: {x['skin_pose'] // 3} skin, {x['tongue_pose'] // 3} tongue vertices" for a, x in layouts.items()
+            f"{a}: {x['skin'].size // 3} skin, {x['tongue'].size // 3} tongue vertices"
+            for a, x in zip(inputs.actors, poses, strict=True)
         )
         raise UserError(f"ACTOR_NAMES: one diffusion network needs one topology for all its actors ({listed})")
-    return ChannelLayout(first)
+    on_vertices = inputs.train.NETWORK_NAME not in PCA_NETWORKS
+    return TorchCodec(codecs, poses, on_vertices, decodes=on_vertices).to(device)
 
 
-def _space(inputs: Inputs, coeff_layout: ChannelLayout, full: ChannelLayout, device: torch.device) -> Space:
-    if inputs.train.NETWORK_NAME in PCA_NETWORKS:
-        mean = torch.zeros(len(inputs.actors), coeff_layout.size, device=device)
-        return Space(coeff_layout, coeff_layout, full.size, {}, mean, _noised(inputs, coeff_layout).to(device))
-    mean = torch.from_numpy(np.stack([inputs.runs[a].mean_geometry for a in inputs.actors])).float().to(device)
-    bases = {}
-    for mesh in ("skin", "tongue"):
-        rows = [getattr(inputs.runs[actor], mesh).components for actor in inputs.actors]
-        bases[mesh] = torch.from_numpy(padded_bases(rows, coeff_layout.sizes[f"{mesh}_coeffs"])).to(device)
-    return Space(coeff_layout, full, full.size, bases, mean, torch.ones_like(mean))
-
-
-def _noised(inputs: Inputs, layout: ChannelLayout) -> Tensor:
-    """(A, C) 1 for jaw, eye and the coefficients that an actor's bases have: projected noise is zero on all others."""
-    flags = np.zeros((len(inputs.actors), layout.size), np.float32)
-    for row, actor in zip(flags, inputs.actors, strict=True):
-        for name, part in layout.split(row).items():
-            mesh = name.removesuffix("_coeffs")
-            if mesh == name:
-                part[:] = 1.0
-            else:
-                norms = np.linalg.norm(getattr(inputs.runs[actor], mesh).components, axis=(1, 2))
-                part[: len(norms)] = norms > 0.5
-    return torch.from_numpy(flags)
-
-
-def _spec(inputs: Inputs, sizes: dict[str, dict[str, int]], space: Space) -> NetworkSpec:
+def _spec(inputs: Inputs, codec: TorchCodec) -> NetworkSpec:
     train = inputs.train
     streaming = streaming_entry(train.TARGET_FPS, train.STREAMING_CFG, train.AUDIO_PARAMS)
     assert streaming is not None, train.TARGET_FPS
@@ -195,7 +153,7 @@ def _spec(inputs: Inputs, sizes: dict[str, dict[str, int]], space: Space) -> Net
             train.TARGET_FPS,
         )
     extra: dict[str, Any] = {
-        "space": "vertices" if space.on_vertices else "coefficients",
+        "space": "vertices" if codec.on_vertices else "coefficients",
         "diffusion_steps": train.DIFFUSION_STEPS,
         "noise_schedule": train.DIFFUSION_NOISE_SCHEDULE,
         "respacing": _respacing(inputs),
@@ -212,8 +170,10 @@ def _spec(inputs: Inputs, sizes: dict[str, dict[str, int]], space: Space) -> Net
         emotion_names=inputs.emotion_names,
         zero_emotion=train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS,
         default_emotion=train.DEFAULT_SHOT_EMOTION_NAME,
-        channels=list(space.layout.sizes),
-        channel_sizes=sizes,
+        channels=list(codec.layout.sizes),
+        channel_sizes={
+            a: dict((run.poses if codec.on_vertices else run.codec).layout.sizes) for a, run in inputs.runs.items()
+        },
         fps=float(train.TARGET_FPS),
         audio_params=dict(train.AUDIO_PARAMS),
         audio_method=train.AUDIO_PREPROC_METHOD,

@@ -25,7 +25,7 @@ CHECK_FILE = "export_check.json"
 
 def diffusion_network_info(spec: NetworkSpec, graph: StreamingGraph) -> dict[str, Any]:
     """network_info.json of an exported diffusion network; the number of steps is the graph's own."""
-    s, sizes = graph.streaming, graph.space.pose_layout.sizes
+    s, sizes = graph.streaming, graph.codec.poses.sizes
     actor = spec.actors[0] if len(spec.actors) == 1 else "multi"
     return {
         "id": {"type": "diffusion", "actor": actor, "version": spec.network_version, "output": "geometry"},

@@ -75,7 +75,7 @@ def load_graph(
 
 def torch_step(graph: StreamingGraph) -> Step:
     """A step that runs the graph in PyTorch behind the deployed tensors."""
-    device = graph.space.mean.device
+    device = graph.codec.mean.device
     names = ("window", "identity", "emotion", "input_latents", "noise")
 
     def step(feeds: Feeds) -> Feeds:
@@ -122,13 +122,13 @@ class DiffusionRollout:
 
     def _noise(self, inputs: RolloutInputs) -> FrameNoise:
         """The noise of a take, on what the network works on."""
-        s, space, given = self.graph.streaming, self.graph.space, self.options.sampling.noise
+        s, codec, given = self.graph.streaming, self.graph.codec, self.options.sampling.noise
         with torch.inference_mode():
-            identity = torch.from_numpy(one_hot(self.graph, inputs))[None].to(space.mean.device)
-            mask, fixed = space.noised(identity)[0].cpu().numpy(), None
+            identity = torch.from_numpy(one_hot(self.graph, inputs))[None].to(codec.mean.device)
+            mask, fixed = codec.noised(identity)[0].cpu().numpy(), None
             if given is not None:
-                centre = torch.from_numpy(given[None, :, s.left : s.left + s.centre]).to(space.mean.device)
-                fixed = space.project_noise(centre, identity)[0].cpu().numpy()
+                centre = torch.from_numpy(given[None, :, s.left : s.left + s.centre]).to(codec.mean.device)
+                fixed = codec.project_noise(centre, identity)[0].cpu().numpy()
         return FrameNoise(s, inputs.seed, inputs.take, mask, fixed)
 
 

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from audio2face.audio.windows import Streaming
 from audio2face.distributed import ALONE, WHOLE, Rng, World
-from audio2face.face.layout import ChannelLayout
+from audio2face.face.codec import part_of
 from audio2face.models.common.vertex_distances import VertexDistances
 from audio2face.models.diffusion.audio_context import encode_segments
+from audio2face.models.diffusion.codec import TorchCodec
 from audio2face.models.diffusion.data import CONTEXT, SegmentBatch, SegmentData
 from audio2face.models.diffusion.network import DiffusionRNN
 from audio2face.models.diffusion.samplers import add_noise
@@ -60,54 +61,6 @@ class Smoothness:
         return torch.matmul(skin.index_select(2, self.index).diff(dim=1).square(), weights.unsqueeze(2)).squeeze(2)
 
 
-@dataclass(frozen=True)
-class Space:
-    """How coefficients and what the network works on belong together, for every actor.
-
-    `coeff_layout` lays out the data set's targets, `layout` the network's frames; `full_size` is the number of values of
-    a frame in vertex space, the denominator of the mean squared error in both spaces.
-    """
-
-    coeff_layout: ChannelLayout
-    layout: ChannelLayout
-    full_size: int
-    bases: dict[str, Tensor]  # mesh -> (A, K, 3V) orthonormal rows; empty when the network works on coefficients
-    mean: Tensor  # (A, C) normalised mean geometry in the network's layout; zeros for coefficients
-    noised: Tensor  # (A, C) 1 where noise is added: not on coefficients that the actor's bases do not have
-
-    @property
-    def on_vertices(self) -> bool:
-        """Whether the network's frames are vertices and not coefficients."""
-        return bool(self.bases)
-
-    def decode(self, coeffs: Tensor, actor_ids: Tensor) -> Tensor:
-        """Targets (B, T, coefficients) -> frames (B, T, C) of the network's layout."""
-        if not self.on_vertices:
-            return coeffs
-        parts = self.coeff_layout.split(coeffs)
-        frames = []
-        for name in self.layout.sizes:
-            mesh = name.removesuffix("_pose")
-            if mesh in self.bases:
-                frames.append(torch.matmul(parts[f"{mesh}_coeffs"], self._basis(mesh, actor_ids)))
-            else:
-                frames.append(parts[name])
-        return torch.cat(frames, dim=2) + self.mean[actor_ids].unsqueeze(1)
-
-    def skin_coeffs(self, frames: Tensor, actor_ids: Tensor) -> Tensor:
-        """Normalised skin coefficients (B, T, K) of frames (B, T, C), by projection when they are vertices."""
-        if not self.on_vertices:
-            return self.layout.split(frames)["skin_coeffs"]
-        skin = self.layout.slices["skin_pose"]
-        offset = frames[..., skin] - self.mean[actor_ids][:, None, skin]
-        return torch.matmul(offset, self._basis("skin", actor_ids).transpose(-1, -2))
-
-    def _basis(self, mesh: str, actor_ids: Tensor) -> Tensor:
-        """(B, K, 3V), or (K, 3V) of the only actor: a basis is large, and choosing rows copies it."""
-        bases = self.bases[mesh]
-        return bases[0] if len(bases) == 1 else bases[actor_ids]
-
-
 class DiffusionMethod:
     """Meets `training.Method`."""
 
@@ -115,13 +68,11 @@ class DiffusionMethod:
         self,
         network: DiffusionRNN,
         data: SegmentData,
-        space: Space,
+        codec: TorchCodec,
         schedule: Schedule,
         settings: DiffusionLosses,
         learning_rate_of_epoch: Callable[[int], float],
         *,
-        skin_scale: Tensor,
-        skin_size: int,
         lip_dist: VertexDistances | None = None,
         smooth: Smoothness | None = None,
         streaming: Streaming,
@@ -129,20 +80,23 @@ class DiffusionMethod:
         world: World = ALONE,
         speed: Speed = IN_FULL,
     ):
-        """`skin_scale` (A,) takes normalised skin to data units; `skin_size` is 3V.
-        Half the segments get a step t at an even chance, half at one proportional to t ** step_bias.
-        """
+        """Half the segments get a step t at an even chance, half at one proportional to t ** step_bias."""
         self.world, self.speed, self.denoise = world, speed, speed.compiled(network)
         self.model: nn.Module = network
-        self.network, self.data, self.space, self.settings = network, data, space, settings
-        self.rate, self.skin_scale, self.skin_size = learning_rate_of_epoch, skin_scale, skin_size
+        self.network, self.data, self.codec, self.settings = network, data, codec, settings
+        skin = codec.poses.slices["skin_pose"]
+        self.rate, self.skin_scale, self.skin_size = (
+            learning_rate_of_epoch,
+            codec.scale[:, skin.start],
+            skin.stop - skin.start,
+        )
         self.lip_dist, self.smooth, self.streaming, self.step_bias = lip_dist, smooth, streaming, step_bias
         device = data.device
         self.generator = torch.Generator(device=device)
         self.alphas = torch.from_numpy(schedule.alphas_cumprod).float().to(device)
         self.timesteps = torch.from_numpy(schedule.timesteps).long().to(device)
         weight = {"tongue": settings.tongue_weight, "jaw": settings.jaw_weight}
-        values = [np.full(size, weight.get(name.split("_")[0], 1.0)) for name, size in space.layout.sizes.items()]
+        values = [np.full(size, weight.get(part_of(name), 1.0)) for name, size in codec.layout.sizes.items()]
         self.weight = torch.from_numpy(np.concatenate(values)).float().to(device)
         by_emotion = settings.lip_dist_emotion
         self._by_emotion = None if by_emotion is None else torch.tensor(by_emotion, device=device)
@@ -177,8 +131,8 @@ class DiffusionMethod:
             share = torch.where(even < 0.5, share, share ** (1 / (1 + self.step_bias)))
             steps.append((share * len(self.alphas)).long().clamp(max=len(self.alphas) - 1))
             torch.randn(length, size, generator=generator, device=noise.device, out=noise[row, :length])
-        if not self.space.on_vertices:  # where noise is added to everything
-            noise = noise * self.space.noised[batch.actor_ids].unsqueeze(1)
+        if not self.codec.on_vertices:  # where noise is added to everything
+            noise = noise * self.codec.noised(batch.actor).unsqueeze(1)
         return torch.cat(steps), noise
 
     def loss(self, batch: SegmentBatch, progress: float) -> Losses:
@@ -186,8 +140,8 @@ class DiffusionMethod:
 
         Every term is a mean within each segment, then over segments: a batch equals its segments accumulated.
         """
-        space, weights = self.space, self.settings.weights
-        x_0 = space.decode(batch.target, batch.actor_ids)
+        codec, weights = self.codec, self.settings.weights
+        x_0 = codec.frames(batch.target, batch.actor)
         place, noise = self._draw(batch, x_0.shape[2])
         x_t, t = add_noise(x_0, self.alphas[place][:, None, None], noise), self.timesteps[place]
         rng = Rng(batch.shard)
@@ -195,11 +149,11 @@ class DiffusionMethod:
             features = self.encode(batch, rng)
             prediction, _ = self.denoise(x_t, t, features, batch.actor, batch.emotion, rng=rng)
         prediction = prediction.to(x_0.dtype)
-        error = (prediction - x_0) * (self.weight * self._present(batch))
-        means = {"MSE": over_frames((error**2).sum(dim=2) / space.full_size, batch.valid)}
+        error = (prediction - x_0) * (self.weight * codec.present(batch.present).unsqueeze(1))
+        means = {"MSE": over_frames((error**2).sum(dim=2) / codec.poses.size, batch.valid)}
         if weights.get("LIP_DIST") and self.lip_dist:
-            ours = space.skin_coeffs(prediction, batch.actor_ids)
-            means["LIP_DIST"] = self._lips(ours, space.coeff_layout.split(batch.target)["skin_coeffs"], batch)
+            ours = codec.skin_coeffs(prediction, batch.actor)
+            means["LIP_DIST"] = self._lips(ours, codec.coeffs.split(batch.target)["skin_coeffs"], batch)
         moving = batch.valid[:, 1:] * batch.valid[:, :-1]
         if weights.get("VELOCITY"):
             difference = (self._skin(prediction) - self._skin(x_0)).diff(dim=1)
@@ -218,16 +172,7 @@ class DiffusionMethod:
         return encode_segments(self.network, batch.audio, CONTEXT, batch.lengths, self.streaming, frames, rng)
 
     def _skin(self, frames: Tensor) -> Tensor:
-        return frames[..., self.space.layout.slices["skin_pose" if self.space.on_vertices else "skin_coeffs"]]
-
-    def _present(self, batch: SegmentBatch) -> Tensor:
-        """(B, 1, C): 1 where the shot has the channel, in the network's layout."""
-        parts = self.space.coeff_layout.split(batch.present)
-        flags = []
-        for name, size in self.space.layout.sizes.items():
-            part = parts[name.replace("_pose", "_coeffs")] if self.space.on_vertices else parts[name]
-            flags.append(part[:, :1].expand(-1, size))
-        return torch.cat(flags, dim=1).unsqueeze(1)
+        return frames[..., self.codec.part("skin")]
 
     def _lips(self, ours: Tensor, true: Tensor, batch: SegmentBatch) -> Mean:
         """Squared error of lip distances in data units, closed lips weighing most."""

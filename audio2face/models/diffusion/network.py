@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from audio2face.distributed import WHOLE, Rng
+from audio2face.face.codec import kind_of, part_of
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.layers import STEP, drop_out
 from audio2face.models.diffusion.encoder import build_encoder
@@ -82,7 +83,7 @@ class DiffusionRNN(nn.Module):
         self.num_gru_layers, self.gru_feature_dim = num_gru_layers, gru_feature_dim
         self.register_buffer("mean", mean.float(), persistent=False)
         latent = {"skin": feature_dim, "tongue": tongue_latent_dim, "jaw": jaw_latent_dim, "eye": eye_latent_dim}
-        latent = {name: latent[name.split("_")[0]] for name in layout.sizes}
+        latent = {name: latent[part_of(name)] for name in layout.sizes}
         geometry_dim = sum(latent.values())
 
         self.encoder = build_encoder(
@@ -100,7 +101,7 @@ class DiffusionRNN(nn.Module):
         self.embeddings = nn.ModuleDict(
             {
                 name: MeshEmbedding(layout.sizes[name], 2 * latent[name])
-                if is_mesh(name)
+                if kind_of(name) == "mesh"
                 else nn.Sequential(
                     nn.Linear(layout.sizes[name], 2 * latent[name]),
                     nn.ReLU(),
@@ -123,7 +124,7 @@ class DiffusionRNN(nn.Module):
         self.heads = nn.ModuleDict({name: self._head(name) for name in layout.sizes})
 
     def _head(self, name: str) -> nn.Sequential:
-        hidden = 2 * self.gru_feature_dim if is_mesh(name) else self.gru_feature_dim // 2
+        hidden = 2 * self.gru_feature_dim if kind_of(name) == "mesh" else self.gru_feature_dim // 2
         last = nn.Linear(hidden, self.layout.sizes[name])
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
@@ -207,11 +208,6 @@ class DiffusionRNN(nn.Module):
             x, after = torch.gru(x, before, tuple(weights), True, 1, 0.0, True, False, True)
             last.append(after)
         return x, torch.cat(last)
-
-
-def is_mesh(channel: str) -> bool:
-    """Whether a channel is a mesh (vertices or coefficients of skin or tongue) and not a few plain values."""
-    return channel.startswith(("skin", "tongue"))
 
 
 def _over(x: Tensor, count: int) -> Tensor:

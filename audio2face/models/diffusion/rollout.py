@@ -18,8 +18,9 @@ from audio2face.audio.windows import Streaming, cut
 from audio2face.models.common.engine import Step
 from audio2face.models.common.rollout import RolloutInputs
 from audio2face.models.diffusion.audio_context import encode_piece
+from audio2face.models.diffusion.codec import TorchCodec
 from audio2face.models.diffusion.engine import WindowNetwork
-from audio2face.models.diffusion.model import PoseSpace, StreamingGraph
+from audio2face.models.diffusion.model import StreamingGraph
 
 PIECE_S = 20.0  # of sound that is animated at once offline
 PIECE_VALUES = 2e7  # of a piece's frames together, so that models on vertices get shorter pieces
@@ -57,7 +58,7 @@ class FrameNoise:
 @torch.inference_mode()
 def offline(graph: StreamingGraph, inputs: RolloutInputs, noise: FrameNoise, skip: int = 0) -> Iterator[np.ndarray]:
     """The whole track in long pieces with a carried state. `skip` leaves out the noisiest steps."""
-    device, p = graph.space.mean.device, inputs
+    device, p = graph.codec.mean.device, inputs
     identity = torch.from_numpy(one_hot(graph, p))[None].to(device)
     length = int(min(PIECE_S * graph.network.fps, PIECE_VALUES // graph.network.layout.size))
     length = max(length, graph.streaming.centre)
@@ -71,13 +72,13 @@ def offline(graph: StreamingGraph, inputs: RolloutInputs, noise: FrameNoise, ski
             return _tensor(noise.frames(first, count, step), device)
 
         x_0, states = graph.sample(features, identity, emotion, states, draw, skip)
-        yield graph.space.delta(x_0, identity)[0].cpu().numpy()
+        yield graph.codec.delta(x_0, identity)[0].cpu().numpy()
 
 
 @torch.inference_mode()
 def streaming(graph: StreamingGraph, inputs: RolloutInputs, noise: FrameNoise, skip: int = 0) -> Iterator[np.ndarray]:
     """Window by window as a live host would, the state kept here."""
-    device, p, s = graph.space.mean.device, inputs, graph.streaming
+    device, p, s = graph.codec.mean.device, inputs, graph.streaming
     identity = torch.from_numpy(one_hot(graph, p))[None].to(device)
     states = None
     for window in range(s.count(p.num_frames)):
@@ -89,18 +90,18 @@ def streaming(graph: StreamingGraph, inputs: RolloutInputs, noise: FrameNoise, s
             return _tensor(noise.window(window, step), device)
 
         x_0, states = graph.sample(features, identity, emotion, states, draw, skip)
-        yield _shown(graph.space.delta(x_0, identity)[0].cpu().numpy(), s.frame_of(window), p.num_frames)
+        yield _shown(graph.codec.delta(x_0, identity)[0].cpu().numpy(), s.frame_of(window), p.num_frames)
 
 
 def stateless(step: Step, graph: StreamingGraph, inputs: RolloutInputs, noise: FrameNoise) -> Iterator[np.ndarray]:
     """Window by window through the deployed tensors, which `step` runs: those of the graph."""
-    s, space, steps = graph.streaming, graph.space, graph.schedule.num_steps
+    s, codec, steps = graph.streaming, graph.codec, graph.schedule.num_steps
     identity = one_hot(graph, inputs)
     network = WindowNetwork(step, s, identity, steps, graph.network.num_gru_layers, graph.network.gru_feature_dim)
-    mean, scale = (network.identity @ x.cpu().numpy() for x in (space.mean, space.scale))
+    mean, scale = (network.identity @ x.cpu().numpy() for x in (codec.mean, codec.scale))
     for window in range(s.count(inputs.num_frames)):
         emotion = inputs.emotions(s.frame_of(window) + np.arange(s.centre))
-        drawn = _window_noise(space, noise, window, steps, network.identity)
+        drawn = _window_noise(codec, noise, window, steps, network.identity)
         feeds = network.feeds(_window(inputs.samples, s, window), emotion, drawn)
         frames = network.accept(step({name: np.ascontiguousarray(x, np.float32) for name, x in feeds.items()}))
         yield _shown(frames if graph.delta else (frames - mean) * scale, s.frame_of(window), inputs.num_frames)
@@ -108,16 +109,16 @@ def stateless(step: Step, graph: StreamingGraph, inputs: RolloutInputs, noise: F
 
 def one_hot(graph: StreamingGraph, inputs: RolloutInputs) -> np.ndarray:
     """(A,) of the actor whose behaviour is asked for."""
-    return np.eye(len(graph.space.mean), dtype=np.float32)[inputs.identity]
+    return np.eye(len(graph.codec.mean), dtype=np.float32)[inputs.identity]
 
 
-def _window_noise(space: PoseSpace, noise: FrameNoise, window: int, steps: int, identity: np.ndarray) -> np.ndarray:
+def _window_noise(codec: TorchCodec, noise: FrameNoise, window: int, steps: int, identity: np.ndarray) -> np.ndarray:
     """(1, S + 1, frames, C) noise on deployed frames, of which the graph makes what the other modes draw."""
     s = noise.streaming
     drawn = np.stack([noise.window(window, step) for step in (*range(steps), -1)])
     with torch.inference_mode():
-        device = space.mean.device
-        lifted = space.lift_noise(_tensor(drawn.reshape(-1, drawn.shape[2]), device), _tensor(identity[0], device))
+        device = codec.mean.device
+        lifted = codec.lift_noise(_tensor(drawn.reshape(-1, drawn.shape[2]), device), _tensor(identity[0], device))
     frames = lifted[0].cpu().numpy().reshape(steps + 1, s.centre, -1)
     return np.pad(frames, ((0, 0), (s.left, s.right), (0, 0)))[None]
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from audio2face.config import Section
-from audio2face.dataset.channels import CHANNELS
 from audio2face.evaluation.score import lip_vertices
+from audio2face.face.codec import common_layout
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.inputs import Inputs, Training
 from audio2face.models.common.layers import num_steps
@@ -29,7 +29,6 @@ from audio2face.models.common.shared import (
     fit_settings,
     load_pretrained,
     measure_speech,
-    skin_scales,
     with_absent,
 )
 from audio2face.models.common.vertex_distances import LargestDistance, largest_distance
@@ -83,11 +82,11 @@ class Spans:
 def build(inputs: Inputs, runtime: Runtime) -> Training:
     """The regression method of a config. Raises UserError listing what is wrong with the data."""
     train, speed = inputs.train, build_speed(inputs.train)
-    sizes = {a: {name: CHANNELS[name].size(run) for name in train.TARGET_CHANNELS} for a, run in inputs.runs.items()}
-    layout = ChannelLayout({name: max(s[name] for s in sizes.values()) for name in train.TARGET_CHANNELS})
+    codecs = {actor: inputs.runs[actor].codec.chosen(train.TARGET_CHANNELS) for actor in inputs.actors}
+    layout = common_layout(codecs.values())
     spans = Spans.of(inputs.clips)
     phonemes = _phoneme_models(inputs, runtime)
-    spec = _spec(inputs, sizes)
+    spec = _spec(inputs, {actor: codec.layout.sizes for actor, codec in codecs.items()})
     extra = {"phoneme_sizes": {language: model.num_classes for language, model in phonemes.items()}}
     network: ConvW2vAutocorr = NETWORKS[train.NETWORK_NAME](  # type: ignore[assignment]
         output_sizes=layout.sizes,
@@ -107,7 +106,8 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     spec = with_absent(spec, layout, data.has)
     _add_phonemes(data, inputs, phonemes)
     data.cache_features(network.features, cache_bytes(train, runtime), runtime.world)
-    distances = partial(build_distances, inputs, layout.sizes["skin_coeffs"], runtime.device)
+    distances = partial(build_distances, inputs, layout.sizes.get("skin_coeffs", 0), runtime.device)
+    scales = [codec["skin"].scale for codec in codecs.values() if "skin_coeffs" in layout.sizes]
     method = RegressionMethod(
         model,
         data,
@@ -116,7 +116,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         _schedule(train),
         batch_size=train.BATCH_SIZE,
         emo_lr_mult=train.EMO_LR_MULT,
-        skin_scale=skin_scales(inputs, runtime.device) if train.RESCALE_TARGET_CHANNEL_DATA else None,
+        skin_scale=torch.tensor(scales, device=runtime.device) if train.RESCALE_TARGET_CHANNEL_DATA else None,
         lip_dist=distances("lip_dist") if train.LOSS_LIP_DIST_ALPHA else None,
         lip_size=distances("lip_size") if train.LOSS_LIP_SIZE_ALPHA else None,
         eye_dist=distances("eye_dist") if train.REMOVE_CLOSING_EYE else None,

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from audio2face.deploy.signature import Signature, regression_signature
+from audio2face.face.codec import FaceCodec
 from audio2face.face.layout import ChannelLayout
 from audio2face.runs.train_run import ActorData, NetworkSpec
 
@@ -13,8 +14,8 @@ from audio2face.runs.train_run import ActorData, NetworkSpec
 class RegressionGraph(nn.Module):
     """One actor's face from a regression network: input (B, 1, L), emotion (B, 1, I + E) -> result (B, 1, C).
 
-    The actor's one-hot is baked in, outputs are cut to the actor's own sizes, put into the order of `result_sizes` and
-    multiplied by `scales`, so that the result is in data units. A channel that the network lacks comes out as zeros.
+    The actor's one-hot is baked in, outputs are cut to the actor's own sizes, put into the order of `codec` and
+    multiplied by its scales, so that the result is in data units. A channel that the network lacks comes out as zeros.
     A scale of 0 keeps at rest what an actor has no data for.
     Emotions beyond the `num_emotions` that the network takes (None: all) have no effect.
     """
@@ -25,25 +26,24 @@ class RegressionGraph(nn.Module):
         self,
         network: nn.Module,
         layout: ChannelLayout,
-        result_sizes: dict[str, int],
+        codec: FaceCodec,
         implicit_len: int,
         actor_vector: Tensor,
-        scales: dict[str, float] | None = None,
         num_emotions: int | None = None,
     ):
         super().__init__()
-        unknown = layout.sizes.keys() - result_sizes.keys()
+        sizes = codec.layout.sizes
+        unknown = layout.sizes.keys() - sizes.keys()
         if unknown:
             raise ValueError(f"channel {', '.join(sorted(unknown))} has no place in an exported network")
-        short = [name for name in layout.sizes if layout.sizes[name] < result_sizes[name]]
+        short = [name for name in layout.sizes if layout.sizes[name] < sizes[name]]
         if short:
             raise ValueError(f"the network's {', '.join(short)} output is smaller than the actor's")
         self.network = network
         self.layout = layout
-        self.result_sizes = dict(result_sizes)
+        self.codec = codec
         self.implicit_len = implicit_len
         self.emotions_end = None if num_emotions is None else implicit_len + num_emotions
-        self.scales = {name: (scales or {}).get(name, 1.0) for name in result_sizes}
         self.register_buffer("actor_vector", actor_vector.reshape(1, -1).float(), persistent=False)
 
     def forward(self, input: Tensor, emotion: Tensor) -> Tensor:
@@ -56,12 +56,12 @@ class RegressionGraph(nn.Module):
         values, _ = self.network(input[:, 0], implicit, explicit)  # (B, all channels at their largest)
         channels = self.layout.split(values)
         parts = []
-        for name, size in self.result_sizes.items():
-            if name in channels:
-                part = channels[name][:, :size]
-                parts.append(part * self.scales[name] if self.scales[name] != 1.0 else part)
+        for channel in self.codec.channels:
+            if channel.name in channels:
+                part = channels[channel.name][:, : channel.size]
+                parts.append(part * channel.scale if channel.scale != 1.0 else part)
             else:
-                parts.append(values[:, :1].mul(0).repeat(1, size))
+                parts.append(values[:, :1].mul(0).repeat(1, channel.size))
         return torch.cat(parts, dim=1)[:, None]
 
 
@@ -70,10 +70,9 @@ def regression_graph(network: nn.Module, spec: NetworkSpec, actor: ActorData, im
     return RegressionGraph(
         network,
         ChannelLayout(spec.max_sizes),
-        actor.result_sizes,
+        spec.output_codec(actor),
         implicit_len,
         torch.from_numpy(spec.actor_vector(actor.actor)),
-        {**(actor.channel_scales if spec.rescale else {}), **dict.fromkeys(spec.at_rest(actor.actor), 0.0)},
         len(spec.emotion_names),
     )
 
@@ -81,5 +80,5 @@ def regression_graph(network: nn.Module, spec: NetworkSpec, actor: ActorData, im
 def actor_signature(spec: NetworkSpec, actor: ActorData, implicit_len: int) -> Signature:
     """The tensors of one actor's exported regression network."""
     return regression_signature(
-        spec.audio_params["buffer_len"], implicit_len + len(spec.emotion_inputs), sum(actor.result_sizes.values())
+        spec.audio_params["buffer_len"], implicit_len + len(spec.emotion_inputs), actor.codec.layout.size
     )

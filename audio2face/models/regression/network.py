@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from audio2face.distributed import WHOLE, Rng
+from audio2face.face.codec import part_of
 from audio2face.models.common.encoders import ENCODERS, SpeechEncoder
 from audio2face.models.common.encoders.pretrained import Use
 from audio2face.models.common.layers import STEP, ConditionedTimeConvs, PhonemeHead, num_steps
@@ -149,4 +150,4 @@ class ConvW2vAutocorr(nn.Module):
 
 def head_of(channel: str) -> str:
     """The head that a channel comes from: "tongue" for the tongue, "face" for everything else."""
-    return "tongue" if channel.startswith("tongue") else "face"
+    return "tongue" if part_of(channel) == "tongue" else "face"
