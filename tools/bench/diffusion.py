@@ -58,7 +58,9 @@ def make_codec(actor: MadeUp, on_vertices: bool) -> TorchCodec:
     )
     face = FaceCodec(
         tuple(
-            Channel(name, kind_of(name), size, SKIN_SCALE if name == "skin_coeffs" else 1.0, 0.0, bases.get(part_of(name)))
+            Channel(
+                name, kind_of(name), size, SKIN_SCALE if name == "skin_coeffs" else 1.0, 0.0, bases.get(part_of(name))
+            )
             for name, size in actor.layout.sizes.items()
         )
     )
