@@ -51,7 +51,7 @@ def minimise(problem: Problem, b: np.ndarray, upper: np.ndarray, guess: np.ndarr
         x = _pivot(H, h, upper, guess, _ROUNDING * scale)
         if x is not None:
             return x
-    return _bounded_least_squares(problem, h, upper, _OPTIMAL if problem.stops_early else _ROUNDING * scale)
+    return bounded_least_squares(problem, h, upper, _OPTIMAL if problem.stops_early else _ROUNDING * scale)
 
 
 def _pivot(H: np.ndarray, h: np.ndarray, upper: np.ndarray, guess: np.ndarray, slack: float) -> np.ndarray | None:
@@ -73,7 +73,7 @@ def _pivot(H: np.ndarray, h: np.ndarray, upper: np.ndarray, guess: np.ndarray, s
     return None
 
 
-def _bounded_least_squares(problem: Problem, h: np.ndarray, upper: np.ndarray, tolerance: float) -> np.ndarray:
+def bounded_least_squares(problem: Problem, h: np.ndarray, upper: np.ndarray, tolerance: float) -> np.ndarray:
     """From a clamped start, free one bound variable a round, until optimal; or as the runtime, until it gives up."""
     H = problem.hessian
     x, bound = _clamped_start(H, h, upper)

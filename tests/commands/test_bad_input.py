@@ -1,4 +1,7 @@
-"""Data with gaps and oddities through the commands: a right result where there is one, else one clear line for each fault."""
+"""Data with gaps and oddities through the commands: a right result where there is one, else one clear line for each fault.
+
+It stands with the commands since preprocessing and training both meet the same data, and must agree about it.
+"""
 
 import json
 import shutil
@@ -7,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from fakes.actor import ACTOR, FPS, NUM_FRAMES, RATE, SHOTS, FakeActor
+from fakes.actor import ACTOR, FPS, NUM_FRAMES, RATE, SHOTS, FakeActor, train_values
 from fakes.project import regression_project, run_command, use_project, write_key
 
 from audio2face.commands import preproc, train
@@ -265,6 +268,7 @@ def test_shots_of_an_emotion_that_is_not_listed(project):
 def test_values_that_blow_up_a_training_stop_it_with_the_clips(project, capsys):
     root, _ = project
     preprocess(root)
+    write_key(root, "train", "CLIPS", [(*row[:2], (0, 11), *row[3:]) for row in train_values(ACTOR, SHOTS)["CLIPS"]])
     write_key(root, "train", "LEARNING_RATE", 1e30)
     write_key(root, "train", "NUM_EPOCHS", 4)
     assert run_command("train", ["tiny"]) == 2

@@ -1,4 +1,7 @@
-"""Files from strangers: nothing outside their folder is read, nothing is run, and no lie about a size is believed."""
+"""Files from strangers: nothing outside their folder is read, nothing is run, and no lie about a size is believed.
+
+It stands with the commands since models, runs and data sets all come from strangers, whichever room reads them.
+"""
 
 import ast
 import os

@@ -32,7 +32,7 @@ def test_solution_satisfies_the_optimality_conditions_on_either_way(build):
         matrix, b = random_problem(k, rng)
         problem, upper = build(matrix), rng.choice([1.0, 1e-10, 0.3], k)
         right = matrix @ b if problem.forward is not None else b
-        slow = box_solver._bounded_least_squares(problem, right, upper, 1e-9)
+        slow = box_solver.bounded_least_squares(problem, right, upper, 1e-9)
         for guess in (np.zeros(k), upper, rng.uniform(0, 1, k)):
             x = box_solver.minimise(problem, b, upper, guess)
             slope = problem.hessian @ x - right

@@ -81,7 +81,9 @@ def test_live_link_datagrams_have_the_layout_that_unreal_reads():
 
 
 def test_live_link_clamps_weights_and_refuses_other_ids():
-    values = decoded(livelink.encode([2.0, -1.0, np.nan] + [0.5] * 49, np.zeros(6), Fraction(0), Fraction(60), "x" * 36, "s"))[-1]
+    values = decoded(
+        livelink.encode([2.0, -1.0, np.nan] + [0.5] * 49, np.zeros(6), Fraction(0), Fraction(60), "x" * 36, "s")
+    )[-1]
     assert values[:3].tolist() == [1, 0, 0]
     with pytest.raises(ValueError, match="36"):
         livelink.encode(np.zeros(52), np.zeros(6), Fraction(0), Fraction(30), "short", "s")
@@ -124,7 +126,12 @@ def test_vmc_bundles_are_small_typed_and_end_with_apply():
 
 
 def test_expressions_of_vrm():
-    weights = dict.fromkeys(ARKIT, 0.0) | {"JawOpen": 0.8, "MouthFunnel": 0.25, "MouthSmileLeft": 0.4, "EyeBlinkLeft": 1.0}
+    weights = dict.fromkeys(ARKIT, 0.0) | {
+        "JawOpen": 0.8,
+        "MouthFunnel": 0.25,
+        "MouthSmileLeft": 0.4,
+        "EyeBlinkLeft": 1.0,
+    }
     found = vmc.vrm(weights)
     assert found["A"] == pytest.approx(0.6) and found["O"] == 0.25 and found["Joy"] == pytest.approx(0.2)
     assert (found["Blink_L"], found["Blink_R"], found["Sorrow"]) == (1.0, 0.0, 0.0)

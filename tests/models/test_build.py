@@ -1,4 +1,4 @@
-"""Keys of config_train that switch something: each does what its comment says, also where it is the only one that is set."""
+"""What both families build from config_train: each key does what its comment says, also where it alone is set."""
 
 import json
 from dataclasses import replace

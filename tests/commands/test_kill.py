@@ -1,4 +1,7 @@
-"""kill -9 at any moment of a training, then --resume: the weights of an uninterrupted run, bit by bit."""
+"""kill -9 at any moment of a training, then --resume: the weights of an uninterrupted run, bit by bit.
+
+It stands with the commands since what is killed is the whole process: loop, checkpoints, run folder and export.
+"""
 
 from __future__ import annotations
 
