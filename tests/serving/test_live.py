@@ -40,7 +40,8 @@ def served(tmp_path_factory):
     return ServedModel(load_model(folder, threads=1), OPTIONS)
 
 
-def frame(index=0, weights=None, eyes=np.zeros(6)):
+def frame(index=0, weights=None, eyes=None):
+    eyes = np.zeros(6) if eyes is None else eyes
     weights = np.arange(52) / 100 if weights is None else weights
     return Frame(index, index / 30, np.asarray(weights, np.float32), np.asarray(eyes), np.eye(4), b"", index / 30, {})
 
