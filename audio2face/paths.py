@@ -13,9 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+NAME_RULE = "only letters, digits, '_', '-' and '.', beginning and ending with a letter, digit or '_', without '..'"
 FRAMEWORK_ROOT = Path(__file__).resolve().parent.parent
 RUN_IN_THE_MAKING = re.compile(r"(?<=[/\\])\.(\d{6}_\d{6}_[^/\\]+)\.partial(?=$|[/\\])")
 CONTAINER_ROOTS = {"/framework": "FRAMEWORK", "/datasets": "DATASETS", "/workspace": "WORKSPACE"}
+
+
+def is_name(text: str) -> bool:
+    """Whether a text may name a run, an actor or a project: NAME_RULE."""
+    return re.fullmatch(r"\w([\w.-]*\w)?", text, re.ASCII) is not None and ".." not in text
 
 
 def in_container() -> bool:

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 
 from audio2face.commands import preproc
 from audio2face.config import load_config
-from audio2face.machine import num_cores
-from audio2face.paths import FRAMEWORK_ROOT
+from audio2face.machine import child_environment, num_cores
 from audio2face.problems import UserError
 
 logger = logging.getLogger(__name__)
@@ -133,7 +132,5 @@ class _Workers:
 
 def environment(width: int, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment of each of `width` processes at a time: its part of the cores, and no progress bars."""
-    search = [str(FRAMEWORK_ROOT), environ.get("PYTHONPATH", "")]
     threads = str(max(num_cores() // width, 1))
-    own = {"PYTHONPATH": os.pathsep.join(filter(None, search)), "TQDM_DISABLE": "1"}
-    return {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, **environ, **own}
+    return {"OPENBLAS_NUM_THREADS": threads, **child_environment(width, environ), "TQDM_DISABLE": "1"}

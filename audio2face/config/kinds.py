@@ -5,20 +5,14 @@ The base modules annotate their keys with them. Words that mean the same to the 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, Strict, WrapValidator
 
-NAME_RULE = "only letters, digits, '_', '-' and '.', beginning and ending with a letter, digit or '_', without '..'"
+from audio2face.paths import NAME_RULE, is_name
 
 BY_ACTOR = "by actor"  # marks the dicts whose keys are actors
-
-
-def is_name(text: str) -> bool:
-    """Whether a text may name a run, an actor or a project."""
-    return re.fullmatch(r"\w([\w.-]*\w)?", text, re.ASCII) is not None and ".." not in text
 
 
 def _name(text: str) -> str:

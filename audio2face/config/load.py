@@ -17,7 +17,6 @@ from typing import Any
 from audio2face import paths
 from audio2face.config.base import EVERY, KINDS, NETWORK_TYPES, defaults
 from audio2face.config.check import HYPER_KEY, check_section, did_you_mean
-from audio2face.config.kinds import NAME_RULE, is_name
 from audio2face.config.nested import HYPER_PARAMS
 from audio2face.config.rules import PROJECT_RULES, SECTION_RULES, Rule, actor_rules
 from audio2face.config.source import DELETE, KeyPath, Override, label, merge, plain, problem_at, read_override, top_key
@@ -108,8 +107,8 @@ def _without_sentinel(value: Any) -> Any:
 
 def project_folder(config_name: str) -> Path:
     """The folder of a project, in A2F_CONFIGS_ROOT before configs/. Raises UserError when there is none."""
-    if not is_name(config_name):
-        raise UserError(f"config name {config_name!r}: must be {NAME_RULE}")
+    if not paths.is_name(config_name):
+        raise UserError(f"config name {config_name!r}: must be {paths.NAME_RULE}")
     roots = paths.configs_roots()
     for root in roots:
         if (root / config_name).is_dir():

@@ -50,17 +50,8 @@ def _torchscript(
     module: nn.Module, dummy: tuple[torch.Tensor, ...], signature: Signature, path: Path, opset: int
 ) -> None:
     """The tracing exporter: plain operators, any opset, quick."""
-    torch.onnx.export(
-        module,
-        dummy,
-        str(path),
-        input_names=signature.input_names,
-        output_names=signature.output_names,
-        dynamic_axes=signature.dynamic_axes(),
-        opset_version=opset,
-        do_constant_folding=True,
-        dynamo=False,
-    )
+    axes = signature.dynamic_axes()
+    _export(module, dummy, signature, path, opset, dynamic_axes=axes, do_constant_folding=True, dynamo=False)
 
 
 def _dynamo(module: nn.Module, dummy: tuple[torch.Tensor, ...], signature: Signature, path: Path, opset: int) -> None:
@@ -72,24 +63,21 @@ def _dynamo(module: nn.Module, dummy: tuple[torch.Tensor, ...], signature: Signa
     batch = torch.export.Dim(BATCH)
     shapes = tuple({i: batch for i, axis in enumerate(t.axes) if axis == BATCH} for t in signature.inputs)
     try:
-        torch.onnx.export(
-            module,
-            dummy,
-            str(path),
-            input_names=signature.input_names,
-            output_names=signature.output_names,
-            dynamic_shapes=shapes,
-            opset_version=opset,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+        options = {"dynamic_shapes": shapes, "external_data": False, "verbose": False}
+        _export(module, dummy, signature, path, opset, dynamo=True, **options)
     except ModuleNotFoundError as error:
         raise UserError(f"ONNX_EXPORTER 'dynamo' needs the package {error.name}: pip install -e '.[dynamo]'") from error
     model = onnx.load(str(path))
     for node in model.graph.node:  # source paths of this machine
         del node.metadata_props[:]
     onnx.save(model, str(path))
+
+
+def _export(
+    module: nn.Module, dummy: tuple[torch.Tensor, ...], signature: Signature, path: Path, opset: int, **options: Any
+) -> None:
+    names = {"input_names": signature.input_names, "output_names": signature.output_names}
+    torch.onnx.export(module, dummy, str(path), opset_version=opset, **names, **options)
 
 
 EXPORTERS: dict[str, Callable[[nn.Module, tuple[torch.Tensor, ...], Signature, Path, int], None]] = {

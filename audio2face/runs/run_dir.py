@@ -22,14 +22,13 @@ from typing import Any
 
 from audio2face import __version__
 from audio2face.formats.json_file import read_json, write_json
-from audio2face.paths import FRAMEWORK_ROOT, external_path, path_mapping
+from audio2face.paths import FRAMEWORK_ROOT, external_path, is_name, path_mapping
 from audio2face.problems import UserError
 from audio2face.runs import run_lock
 from audio2face.runs.disk import disk_faults
 
 logger = logging.getLogger(__name__)
 
-NAME = re.compile(r"\w([\w.-]*\w)?", re.ASCII)
 FULL_NAME = re.compile(r"^(\d{6}_\d{6}(?:_\d+)?)_(.+)$")
 PARTIAL = re.compile(r"^\.(\d{6}_\d{6}_.+)\.partial$")
 SWEEP_AGE_S = 60.0  # a younger one may be about to be locked
@@ -40,7 +39,7 @@ INCOMPLETE = ".incomplete"
 
 def check_name(name: str, what: str) -> str:
     """`name` itself when it is safe as a folder name. Raises UserError otherwise."""
-    if not NAME.fullmatch(name) or ".." in name:
+    if not is_name(name):
         raise UserError(
             f"{what} {name!r}: use letters, digits, '_', '-' and '.' only, starting and ending with a letter or digit"
         )

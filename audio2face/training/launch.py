@@ -13,15 +13,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from audio2face.distributed import local_count, local_rank
 from audio2face.formats.json_file import read_json, write_json
 from audio2face.listing import natural_order
-from audio2face.machine import num_cores
-from audio2face.paths import FRAMEWORK_ROOT
+from audio2face.machine import child_environment
 from audio2face.problems import UserError
 
 logger = logging.getLogger(__name__)
@@ -40,7 +38,7 @@ def train_together(config_name: str, resume: str | None, count: int) -> str:
         argv = torchrun_arguments(Path(folder), config_name, resume, count)
         process = subprocess.Popen(
             argv,
-            env=environment(count),
+            env=child_environment(count),
             start_new_session=True,
             preexec_fn=_end_with_parent if os.name == "posix" else None,
         )
@@ -66,13 +64,6 @@ def torchrun_arguments(folder: Path, config_name: str, resume: str | None, count
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
     worker = ["-m", "audio2face.training.launch", str(folder), config_name]
     return [*torchrun, *worker, *([resume] if resume else [])]
-
-
-def environment(count: int, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment of the processes: each has its part of the CPU's cores, unless OMP_NUM_THREADS says otherwise."""
-    search = [str(FRAMEWORK_ROOT), environ.get("PYTHONPATH", "")]
-    threads = str(max(num_cores() // count, 1))
-    return {"OMP_NUM_THREADS": threads, **environ, "PYTHONPATH": os.pathsep.join(filter(None, search))}
 
 
 def _end_with_parent() -> None:

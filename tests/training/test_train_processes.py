@@ -19,6 +19,7 @@ from fakes.project import diffusion_project, use_project
 from audio2face import runtime
 from audio2face.commands import preproc_actors, train
 from audio2face.config import section_from_values
+from audio2face.machine import child_environment
 from audio2face.problems import UserError
 from audio2face.runs.preproc_run import load_preproc_run
 from audio2face.training import launch as train_processes
@@ -82,9 +83,9 @@ def test_torchrun_gets_the_processes_and_their_cores(monkeypatch: pytest.MonkeyP
     argv = train_processes.torchrun_arguments(Path("/tmp/x"), "my-project", "latest", 3)
     assert argv[:3] == [sys.executable, "-m", "torch.distributed.run"] and "--nproc-per-node=3" in argv
     assert argv[-4:] == ["audio2face.training.launch", "/tmp/x", "my-project", "latest"]
-    monkeypatch.setattr(train_processes, "num_cores", lambda: 8)
-    assert train_processes.environment(3, {})["OMP_NUM_THREADS"] == "2"
-    assert train_processes.environment(3, {"OMP_NUM_THREADS": "5"})["OMP_NUM_THREADS"] == "5"
+    monkeypatch.setattr("audio2face.machine.num_cores", lambda: 8)
+    assert child_environment(3, {})["OMP_NUM_THREADS"] == "2"
+    assert child_environment(3, {"OMP_NUM_THREADS": "5"})["OMP_NUM_THREADS"] == "5"
 
 
 @pytest.fixture

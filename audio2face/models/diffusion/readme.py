@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from audio2face.audio.windows import Streaming
+from audio2face.deploy.readme import BUILD_AND_LOAD, common_values, triangle_row
 from audio2face.formats.json_file import read_json
-from audio2face.models.regression.readme import emotion_weights, triangle_row, trtexec_arguments, zero_note
 from audio2face.runs.train_run import ActorData, TrainRun
 
-_DIFFUSION = """\
+_DIFFUSION = (
+    """\
 # {run}: speech-driven faces of {actors}
 
 A diffusion network, version {version}, packaged for the Audio2Face-3D runtime (the Audio2Face-3D SDK, Maya-ACE and the
@@ -32,20 +33,9 @@ Lists in `model.json` are in the order of the identities: {numbered}.
 An engine belongs to one GPU model and one TensorRT version, so it is built on the machine that runs it (about
 {builder_time} s). With TensorRT (10.13 or newer, below 11) installed, in this folder:
 
-```bash
-trtexec --onnx=network.onnx --saveEngine=network.trt --device=0 \\
-{arguments}
-```
-
-These are the arguments of `trt_info.json` with {defaults}.
-To animate more tracks at once than MAX_BATCH_SIZE, raise the number in `--maxShapes`.
-
-## 2. Load it in Maya-ACE
-
-1. Install Maya-ACE 2.0 or newer.
-2. Copy this folder, engine included, to `models/audio2face-models/` beside the installed plugin module
-   (by default `<home>/Documents/maya/modules/mace/models/audio2face-models/`).
-3. Restart Maya, select the A2FAnimationPlayer node and choose the model in its Models section.
+"""
+    + BUILD_AND_LOAD
+    + """\
 {blendshape_note}
 ## 3. What a host must do
 
@@ -59,6 +49,7 @@ To animate more tracks at once than MAX_BATCH_SIZE, raise the number in `--maxSh
 - **Emotion**: {emotion_weights}, 0 to 1, for every shown frame, in this order: {emotions}.
   {zero_note}A host has to send at least one emotion key; `default_emotion` is only a suggestion to it.
 {early_note}"""
+)
 
 
 _PEAK = """**divided by the largest absolute sample of the whole track** (leave a
@@ -83,8 +74,6 @@ def diffusion_readme(run: TrainRun, actors: list[ActorData]) -> str:
         + "".join(map(triangle_row, actors)),
         blendshape_note=_blendshape_note(actors),
         builder_time=trt["estimated_trt_builder_time"],
-        arguments=trtexec_arguments(trt),
-        defaults=" and ".join(f"{name} = {value}" for name, value in trt["defaults"].items()),
         rate=spec.audio_params["samplerate"],
         level=_STANDARDIZED if spec.extra.get("standardize") else _PEAK,
         window=s.window,
@@ -94,9 +83,7 @@ def diffusion_readme(run: TrainRun, actors: list[ActorData]) -> str:
         centre=s.centre,
         left=s.left,
         fps=spec.fps,
-        emotion_weights=emotion_weights(spec),
-        emotions=", ".join(spec.emotion_inputs),
-        zero_note=zero_note(spec),
+        **common_values(spec, trt),
         early_note=_early_note(s),
     )
 

@@ -1,14 +1,14 @@
-"""The README.md of a deployed model: what the files are, how to build the engine, what a host must do."""
+"""The README.md of a deployed regression model."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from audio2face.deploy.readme import BUILD_AND_LOAD, common_values, triangle_row
 from audio2face.formats.json_file import read_json
 from audio2face.runs.emotion_db import EmotionDB
-from audio2face.runs.train_run import ActorData, NetworkSpec, TrainRun
+from audio2face.runs.train_run import ActorData, TrainRun
 
-_REGRESSION = """\
+_REGRESSION = (
+    """\
 # {name}: speech-driven face of {actor}
 
 A regression network, version {version}, from the training run `{run}`, packaged for the Audio2Face-3D runtime
@@ -30,20 +30,9 @@ A regression network, version {version}, from the training run `{run}`, packaged
 An engine belongs to one GPU model and one TensorRT version, so it is built on the machine that runs it. With TensorRT
 (10.13 or newer, below 11) installed, in this folder:
 
-```bash
-trtexec --onnx=network.onnx --saveEngine=network.trt --device=0 \\
-{arguments}
-```
-
-These are the arguments of `trt_info.json` with {defaults}.
-To animate more tracks at once than MAX_BATCH_SIZE, raise the number in `--maxShapes`.
-
-## 2. Load it in Maya-ACE
-
-1. Install Maya-ACE 2.0 or newer.
-2. Copy this folder, engine included, to `models/audio2face-models/` beside the installed plugin module
-   (by default `<home>/Documents/maya/modules/mace/models/audio2face-models/`).
-3. Restart Maya, select the A2FAnimationPlayer node and choose the model in its Models section.
+"""
+    + BUILD_AND_LOAD
+    + """\
 4. Set Maya's time slider to the frame rate you want; the network was trained at {fps:g} frames a second and answers
    at any.
 {blendshape_note}
@@ -59,6 +48,7 @@ To animate more tracks at once than MAX_BATCH_SIZE, raise the number in `--maxSh
 - **Implicit emotion**: `source_shot` and `source_frame` in `model_config.json` pick a row of `implicit_emo_db.npz`, a
   manner of speaking learned from that moment. Now: shot `{shot}`, row {row}. Shots: {shots}.
 """
+)
 
 
 def regression_readme(run: TrainRun, actor: ActorData, database: EmotionDB, shot: str, row: int) -> str:
@@ -72,47 +62,16 @@ def regression_readme(run: TrainRun, actor: ActorData, database: EmotionDB, shot
         version=spec.network_version,
         run=run.name,
         blendshape_rows=_blendshape_rows(actor) + triangle_row(actor),
-        arguments=trtexec_arguments(trt),
-        defaults=" and ".join(f"{name} = {value}" for name, value in trt["defaults"].items()),
         fps=spec.fps,
         blendshape_note=_blendshape_note(actor),
         rate=spec.audio_params["samplerate"],
         length=spec.audio_params["buffer_len"],
         offset=spec.audio_params["buffer_ofs"],
-        emotion_weights=emotion_weights(spec),
-        emotions=", ".join(spec.emotion_inputs),
-        zero_note=zero_note(spec),
+        **common_values(spec, trt),
         shot=shot,
         row=row,
         shots=", ".join(shots[:40]) + (f" and {len(shots) - 40} more" if len(shots) > 40 else ""),
     )
-
-
-def emotion_weights(spec: NetworkSpec) -> str:
-    """How many weights an emotion has, in words."""
-    count = len(spec.emotion_inputs)
-    return f"{count} weights" if count > 1 else "one weight"
-
-
-def triangle_row(actor: ActorData) -> str:
-    """The row of a table of files for the faces of an actor's meshes, when they are known."""
-    if not actor.topology:
-        return ""
-    return f"| `triangles_{actor.actor}.npz` | faces of the meshes, for `audio2face.load_model`; the runtime does not read it |\n"
-
-
-def zero_note(spec: NetworkSpec) -> str:
-    """What all zeros mean as an emotion."""
-    if not spec.emotion_names:
-        return "The network was trained without emotions: this one does nothing, the runtime wants one.\n  "
-    return f"All zeros mean {spec.zero_emotion}. " if spec.zero_emotion is not None else ""
-
-
-def trtexec_arguments(trt: dict[str, Any]) -> str:
-    """The arguments of a trt_info.json with its default batch sizes filled in, one to a line, as shell text."""
-    lists = trt["trt_build_param"].values()
-    lines = [argument.format(**trt["defaults"]) for arguments in lists for argument in arguments]
-    return " \\\n".join(f"    {line}" for line in lines)
 
 
 def _blendshape_rows(actor: ActorData) -> str:
