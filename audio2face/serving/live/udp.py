@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
+from typing import Any
 
 from audio2face.problems import UserError
 
@@ -20,11 +21,11 @@ class UdpSink:
         """Raises UserError for an address that does not exist."""
         host, _, port = address.rpartition(":") if ":" in address.strip("[]") else (address, "", str(default_port))
         try:
-            family, kind, protocol, _, self._to = socket.getaddrinfo(
-                host.strip("[]"), int(port), type=socket.SOCK_DGRAM
-            )[0]
+            found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)[0]
         except (OSError, ValueError) as error:
             raise UserError(f"{address}: {getattr(error, 'strerror', None) or error}") from error
+        family, kind, protocol, _, address_of = found
+        self._to: Any = address_of
         self._socket = socket.socket(family, kind, protocol)
         self._socket.setblocking(False)
         self._said = -AGAIN_S

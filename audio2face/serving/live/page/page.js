@@ -11,6 +11,7 @@ const AHEAD_S = 1.0; // of a file sent before it is heard
 
 const renderer = new THREE.WebGLRenderer({ canvas: $("head"), antialias: true });
 const scene = new THREE.Scene();
+scene.background = new THREE.Color(0x1c1f24);
 const camera = new THREE.PerspectiveCamera(28, 1, 0.1, 20);
 camera.position.set(0, 0.05, 5);
 scene.add(new THREE.HemisphereLight(0xffffff, 0x445066, 2.2));
