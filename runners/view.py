@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 def view(arguments: argparse.Namespace) -> int:
     """Find what to show, and serve it until Ctrl-C."""
     from audio2face import runtime
-    from audio2face.commands.view import Wish, build_library
+    from audio2face.commands.view import ViewRequest, build_library
     from audio2face.problems import UserError
     from audio2face.viewer.server import ViewServer
 
@@ -82,7 +82,7 @@ def view(arguments: argparse.Namespace) -> int:
         raise UserError(problems)
     port, published = port_to_listen_on(arguments.port, os.environ)
     fields = ("what", "name", "kind", "audio", "triangles", "fps", "channel")
-    library = build_library(Wish(**{name: getattr(arguments, name) for name in fields}))
+    library = build_library(ViewRequest(**{name: getattr(arguments, name) for name in fields}))
     try:
         server = ViewServer(library, port, published)
     except OSError as error:

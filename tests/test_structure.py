@@ -39,7 +39,6 @@ ALLOWED: set[tuple[str, str]] = {
     ("training", "models.common"),
     ("training", "models.diffusion"),
     ("training", "models.regression"),
-    ("viewer", "commands"),
 }
 NO_TORCH = set(
     """types problems machine paths listing respacing logs config formats runs dataset deploy face geometry postprocess render preproc doctor
@@ -67,7 +66,6 @@ READS_CONFIG = set(
     training.precision
     training.preview
     training.resume
-    viewer.project
     """.split()
 )
 # Names of modules whose value changes while the program runs, and why each may. The list only shrinks.

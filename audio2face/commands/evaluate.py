@@ -13,10 +13,10 @@ from audio2face.commands.find_run import find_training_run, post_configs, train_
 from audio2face.config import Section, load_config
 from audio2face.dataset.split import NOTHING_HELD_OUT
 from audio2face.evaluation.data import Wanted, clips_to_measure
-from audio2face.evaluation.measure import Predictor, film_clips, measure
+from audio2face.evaluation.measure import Predictor, measure, write_videos
 from audio2face.evaluation.phonemes import Bilabials
 from audio2face.evaluation.report import html_report, json_report, worst_shots
-from audio2face.evaluation.video import number_of_films
+from audio2face.evaluation.video import number_of_videos
 from audio2face.formats.json_file import write_json
 from audio2face.inference.animate import load_animator
 from audio2face.inference.job import build_options
@@ -45,8 +45,8 @@ def run(
 ) -> str:
     """Measure training run `run_name` (or `latest`), and those of `compare`, into output_evaluate; returns the new run's name.
 
-    Each shot is animated in its own emotion, or all in `emotion`. `videos` of that many of the worst clips are made (None:
-    DEFAULT_VIDEOS where they can be drawn). `regions` {"lips" or "upper_face": JSON file} names vertices instead of the data set's lists.
+    Each shot is animated in its own emotion, or all in `emotion`. `videos` is how many of the worst clips are filmed (None: DEFAULT_VIDEOS
+    where they can be drawn). `regions` {"lips" or "upper_face": JSON file} names vertices instead of the data set's lists.
     `shots` (names or patterns) are measured whether they were trained on or not; `data` is a folder of new shots. Raises
     UserError for mistakes, and when no other shot is left than those that were trained on, before any folder is made.
     """
@@ -61,7 +61,7 @@ def run(
     bilabials = Bilabials.from_config(dataset)
     if wanted.folder:
         bilabials = replace(bilabials, folders={})  # times are of the data set's own shots
-    count = number_of_films(videos, sources)
+    count = number_of_videos(videos, sources)
     predictors = [_build_predictor(config_name, r, clips, emotion, runtime.device) for r in training_runs]
     match = FULL_NAME.match(training_runs[0].name)
     name = match[2] if match else training_runs[0].name
@@ -77,10 +77,12 @@ def run(
             folder=external_path(wanted.folder) if wanted.folder else None,
         )
         chosen = worst_shots(evaluation, count)
-        films = film_clips(folder, predictors[0], [c for c in clips if (c.shot.actor, c.shot.name) in chosen], sources)
+        filmed = write_videos(
+            folder, predictors[0], [c for c in clips if (c.shot.actor, c.shot.name) in chosen], sources
+        )
         write_json(folder / "report.json", json_report(evaluation))
         with atomic(folder / "report.html") as temporary:
-            temporary.write_text(html_report(evaluation, films), encoding="utf-8")
+            temporary.write_text(html_report(evaluation, filmed), encoding="utf-8")
     folder = final_path(folder)
     for line in evaluation.summary():
         logger.info("%s", line)

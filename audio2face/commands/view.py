@@ -2,53 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from audio2face.commands.find_run import find_training_run, train_section
+from audio2face.commands.find_run import find_training_run, post_configs, train_section
 from audio2face.config import load_config, project_folder
-from audio2face.deploy.check.model import model_folders
-from audio2face.formats.json_file import read_json
 from audio2face.paths import external_path, local_path
 from audio2face.problems import UserError
 from audio2face.runs.run_dir import FULL_NAME, LATEST, is_complete
-from audio2face.runs.train_run import TrainRun, load_train_run
-from audio2face.viewer.library import Actor, Library, ShotView
-from audio2face.viewer.live import LiveModel
+from audio2face.runs.train_run import TrainRun
+from audio2face.viewer.library import Library
 from audio2face.viewer.project import Project
-from audio2face.viewer.sources import Extras, file_track, find_clips, find_sound
+from audio2face.viewer.scenes import RUNS, ViewRequest, of_dataset, of_path
 
 EVALUATIONS = "/workspace/output_evaluate"
-DEFAULT_FPS = 30.0
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What the user typed. `name` is a run, `latest` or an actor; the rest is for animation files without a project."""
-
-    what: str
-    name: str | None = None
-    kind: str | None = None
-    audio: Path | None = None
-    triangles: Path | None = None
-    fps: float | None = None
-    channel: str | None = None
-
-
-def build_library(wish: Wish) -> Library:
+def build_library(request: ViewRequest) -> Library:
     """Find everything. Raises UserError naming what is missing and how to get it."""
-    place = Path(wish.what).expanduser()
-    if wish.name is None and place.exists() and (place.is_file() or not _is_config(wish.what)):
-        return _of_path(place, wish)
-    if wish.name is None and not _is_config(wish.what) and ("/" in wish.what or place.suffix):
-        raise UserError(f"{wish.what}: no such file or folder")
-    project = Project.build(wish.what)
-    if wish.name is None or wish.name in project.actor_names:
-        return _of_dataset(project, [wish.name] if wish.name else project.actor_names)
-    kind, folder = _find(wish, project)
+    place = Path(request.what).expanduser()
+    if request.name is None and place.exists() and (place.is_file() or not _is_config(request.what)):
+        return of_path(place, request)
+    if request.name is None and not _is_config(request.what) and ("/" in request.what or place.suffix):
+        raise UserError(f"{request.what}: no such file or folder")
+    project = _build_project(request.what)
+    if request.name is None or request.name in project.actor_names:
+        return of_dataset(project, [request.name] if request.name else project.actor_names)
+    kind, folder = _find(request, project)
     return RUNS[kind](project, folder)
 
 
@@ -59,173 +39,27 @@ def _is_config(name: str) -> bool:
         return False
 
 
-# ---- files
+def _build_project(name: str) -> Project:
+    """Raises UserError when there is no such project, or its configs are wrong."""
+    dataset = load_config(name, (), optional=("dataset",))["dataset"]
+    train = train_section(name, "")
+
+    def inference_configs(run: TrainRun) -> dict[str, dict[str, Any]]:
+        kind = run.spec.network_type
+        return post_configs(load_config(name, (), optional=("inference",), network_type=kind)["inference"], run)
+
+    return Project.build(name, dataset if dataset.file else None, train, inference_configs)
 
 
-def _of_path(place: Path, wish: Wish) -> Library:
-    clips = [] if (place / "model.json").is_file() else find_clips(place, wish.channel)
-    if not clips and place.is_dir() and any((f / "model.json").is_file() for f in model_folders(place)):
-        return _of_model(place)
-    if not clips:
-        with_channel = f" with a channel {wish.channel!r}" if wish.channel else ""
-        raise UserError(
-            f"{place} holds no animation{with_channel}: expected .npy (frames, vertices, 3), .xml or .pc2 files, or a deployed model"
-        )
-    from audio2face.dataset.files import DatasetFiles
-
-    triangles = DatasetFiles("", skin_triangles_fpath=wish.triangles).skin_triangles() if wish.triangles else None
-    actor = Actor("", {"skin": triangles} if triangles is not None else {})
-    fps = wish.fps or DEFAULT_FPS
-    shots = []
-    for clip in clips:
-        folder = clip.files["skin"].parent
-        sound = wish.audio if wish.audio and wish.audio.is_file() else find_sound(wish.audio or folder, clip.name)
-        shots.append(ShotView(clip.name, "", sound=sound, prediction=partial(file_track, clip, fps, Extras())))
-    notices = (
-        [] if triangles is not None else ["Points only: pass the mesh's faces with --triangles FILE (.npy, .obj)."]
-    )
-    if (place / "configs").is_dir():
-        notices.append(f"As a run, with surface, sound and truth: python -m runners.view CONFIG_NAME {place.name}")
-    if not any(shot.sound for shot in shots):
-        notices.append("No sound: pass a file, or a folder of files with the animations' names, with --audio.")
-    return Library(place.name, [actor], shots, notices=notices)
-
-
-def _of_model(place: Path) -> Library:
-    from audio2face.inference import load_model
-
-    model = load_model(place)
-    actors = [_model_actor(model, name) for name in model.actors]
-    notices = ["Drop a sound file on the page, or record one, to animate it."]
-    return Library(place.name, actors, [], LiveModel(lambda: model), notices + _without_faces(actors))
-
-
-def _model_actor(model: Any, name: str) -> Actor:
-    from audio2face.viewer.library import find_eyes
-
-    details = model.details(name)
-    topology, data = details.face.topology, details.data
-    faces = {"skin": topology.skin, "tongue": topology.tongue}
-    rest = data.get("neutral_skin", data.get("shapes_mean_skin"))
-    eyes = find_eyes(rest, data["eye_close_pose_delta"])
-    return Actor(name, {m: f for m, f in faces.items() if f is not None}, 1000 / topology.units_per_metre, eyes)
-
-
-# ---- data sets and runs
-
-
-def _of_dataset(project: Project, actors: Sequence[str]) -> Library:
-    shots = [shot for actor in actors for shot in project.shots(actor)]
-    if not shots:
-        nothing = f"{project.name} has no data set to show: its config_dataset names no actor with shots"
-        raise UserError(project.problems or nothing)
-    found = [project.actor(actor) for actor in actors]
-    return Library(f"{project.name}: data set", found, shots, notices=_without_faces(found) + project.notices)
-
-
-def _of_inference(project: Project, folder: Path) -> Library:
-    made_with = folder / "configs" / "training_run_info.json"
-    run = project.training_run(read_json(made_with)["training_run_name_full"]) if made_with.is_file() else None
-    settings = folder / "configs" / "config_inference_full.json"
-    listed = read_json(settings).get("AUDIO_PATH") if settings.is_file() else None
-    audio = [local_path(p) for p in ([listed] if isinstance(listed, str) else listed or [])]
-    shots = []
-    for clip in find_clips(folder):
-        sounds = [s for p in audio if (s := p if p.is_file() else find_sound(p, clip.name))]
-        fitting = [s for s in sounds if clip.name == s.stem or clip.name.startswith(f"{s.stem}_")]
-        sound = max(fitting, key=lambda s: len(s.stem), default=None)
-        actor = project.actor_of(clip.name.removeprefix(sound.stem) if sound else clip.name, run)
-        shot = project.shot_of(actor, sound) if sound else None
-        name = sound.stem if sound else clip.name
-        open_it = partial(_inferred, project, run, actor, clip)
-        shots.append(
-            ShotView(
-                name,
-                actor,
-                "" if shot is None else shot.emotion,
-                sound,
-                None if shot is None else shot.truth,
-                open_it,
-                note=clip.name.removeprefix(name).strip("_").replace("_", " "),
-            )
-        )
-    if not shots:
-        raise UserError(f"inference run {folder.name} holds no animation that can be shown (.npy, .xml or .pc2)")
-    return _of_run(project, f"{project.name}: inference {folder.name}", run, shots)
-
-
-def _inferred(project: Project, run: TrainRun | None, actor: str, clip: Any) -> Any:
-    fps = run.spec.fps if run else project.cache_fps(actor)
-    return file_track(clip, fps, project.extras(actor, run))
-
-
-def _of_evaluation(project: Project, folder: Path) -> Library:
-    report = read_json(folder / "report.json")
-    run = project.training_run(report["training_runs"][0])
-    rows = report["systems"].get(report["training_runs"][0], {}).get("by_shot", [])
-    errors = {(row["actor"], row["shot"]): row.get("lip_vertex_error_mm") for row in rows}
-    folder_of_shots = report.get("data") and Path(report["data"])
-    trained = {tuple(key) for key in report.get("trained_on", [])}
-    shots = []
-    for row in sorted(report["shots"], key=lambda row: -(errors.get((row["actor"], row["shot"])) or 0)):  # worst first
-        shot = project.shot(row["actor"], row["shot"], folder_of_shots)
-        if shot is not None:
-            start = {report["emotion"] or row["emotion"]: 1.0}
-            error = errors.get((row["actor"], row["shot"]))
-            known = "trained" if (row["actor"], row["shot"]) in trained else "new" if folder_of_shots else "held out"
-            note = known if error is None else f"{known}, lip error {error:.1f} mm"
-            shots.append(ShotView(**{**vars(shot), "start": start, "note": note}))
-    return _of_run(project, f"{project.name}: evaluation {folder.name}", run, shots)
-
-
-def _of_training(project: Project, folder: Path) -> Library:
-    run = load_train_run(folder)
-    actors = [a for a in run.spec.actors if a in project.actor_names]
-    shots = [shot for actor in actors for shot in project.shots(actor)]
-    seen = project.trained_shots(run)
-    shots = [
-        ShotView(**{**vars(shot), "start": {shot.emotion: 1.0}, "note": "" if seen is None else _seen(shot, seen)})
-        for shot in shots
-    ]
-    shots.sort(key=lambda shot: shot.note == "trained")  # those that tell something first
-    return _of_run(project, f"{project.name}: model {folder.name}", run, shots)
-
-
-def _seen(shot: ShotView, seen: set[tuple[str, str]]) -> str:
-    return "trained" if (shot.actor, shot.name) in seen else "held out"
-
-
-def _of_run(project: Project, title: str, run: TrainRun | None, shots: list[ShotView]) -> Library:
-    names = list(dict.fromkeys([*(run.spec.actors if run else []), *(shot.actor for shot in shots)]))
-    actors = [project.actor(name, run) for name in names]
-    model = LiveModel(project.model_loader(run)) if run is not None else None
-    return Library(title, actors, shots, model, _without_faces(actors) + project.notices)
-
-
-def _without_faces(actors: Sequence[Actor]) -> list[str]:
-    names = ", ".join(actor.name for actor in actors if "skin" not in actor.triangles)
-    return (
-        [f"Points only for {names}: set SKIN_TRIANGLES_FPATH in config_dataset.py to see a surface."] if names else []
-    )
-
-
-RUNS: dict[str, Callable[[Project, Path], Library]] = {
-    "inference": _of_inference,
-    "evaluate": _of_evaluation,
-    "deploy": _of_training,
-    "train": _of_training,
-}
-
-
-def _find(wish: Wish, project: Project) -> tuple[str, Path]:
+def _find(request: ViewRequest, project: Project) -> tuple[str, Path]:
     """The kind and folder of the run that was named. A deployed model is shown through its training run."""
-    name = str(wish.name)
-    train = train_section(wish.what, name)
-    inference = load_config(wish.what, (), optional=("inference",))["inference"]
+    name = str(request.name)
+    train = train_section(request.what, name)
+    inference = load_config(request.what, (), optional=("inference",))["inference"]
     roots = {"inference": inference.INFERENCE_OUTPUT_ROOT, "evaluate": EVALUATIONS, "train": train.TRAIN_OUTPUT_ROOT}
-    if wish.kind in (None, "train", "deploy") and name == LATEST:
-        return "train", find_training_run(wish.what, name, train).path
-    kinds = ["train" if wish.kind == "deploy" else wish.kind] if wish.kind else list(roots)
+    if request.kind in (None, "train", "deploy") and name == LATEST:
+        return "train", find_training_run(request.what, name, train).path
+    kinds = ["train" if request.kind == "deploy" else request.kind] if request.kind else list(roots)
     for kind in kinds:
         root = local_path(roots[kind])
         found = _newest(root, train.RUN_NAME) if name == LATEST else root / name
@@ -235,11 +69,11 @@ def _find(wish: Wish, project: Project) -> tuple[str, Path]:
             return kind, found
     places = ", ".join(external_path(local_path(roots[kind])) for kind in kinds)
     if name == LATEST:
-        made_by = f"python run_{wish.kind}.py {wish.what} latest"
-        raise UserError(f"no finished {wish.kind} run named {train.RUN_NAME} in {places}; make one with: {made_by}")
+        made_by = f"python run_{request.kind}.py {request.what} latest"
+        raise UserError(f"no finished {request.kind} run named {train.RUN_NAME} in {places}; make one with: {made_by}")
     actors = ", ".join(project.actor_names) or "none"
     raise UserError(
-        f"{name}: no finished run of that name in {places}, nor an actor of {wish.what} (actors: {actors}); "
+        f"{name}: no finished run of that name in {places}, nor an actor of {request.what} (actors: {actors}); "
         f"latest stands for the newest training run, `--kind inference latest` for the newest inference"
     )
 

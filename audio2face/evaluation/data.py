@@ -152,7 +152,8 @@ def clips_to_measure(
     actors = [a for a in runs[0].spec.actors if all(a in run.spec.actors for run in runs)]
     if not actors:
         raise UserError("the training runs to compare have no actor in common")
-    preproc = {actor: _preproc_run(config_name, train, runs[0], actor) for actor in actors}
+    preproc_root = local_path(train.PREPROC_ROOT)
+    preproc = {actor: _preproc_run(config_name, preproc_root, runs[0], actor) for actor in actors}
     files = {actor: DatasetFiles.from_config(dataset, actor) for actor in actors}
     shots = {actor: {shot.name: shot for shot in run.shots} for actor, run in preproc.items()}
     template = [row for run in preproc.values() for row in read_clips_template(run.file("clips_template"))]
@@ -255,9 +256,9 @@ def _trained_rows(run: TrainRun, template: list[Any], shots: list[Shot]) -> list
     return split_rows(choice, values.get("CLIPS") or [], template, shots, muted, needed)[0]
 
 
-def trained_shots(config_name: str, train: Section, run: TrainRun) -> set[tuple[str, str]]:
+def trained_shots(config_name: str, preproc_root: Path, run: TrainRun) -> set[tuple[str, str]]:
     """The (actor, shot) that a run was trained on, by its own configs. Raises UserError without its preprocessing."""
-    preproc = [_preproc_run(config_name, train, run, actor) for actor in run.spec.actors]
+    preproc = [_preproc_run(config_name, preproc_root, run, actor) for actor in run.spec.actors]
     template = [row for found in preproc for row in read_clips_template(found.file("clips_template"))]
     rows = _trained_rows(run, template, [shot for found in preproc for shot in found.shots])
     return {_key(row) for row in rows} | set(_muted_sources(run))
@@ -277,13 +278,13 @@ def _clips(rows: list[Any], shots: dict[str, dict[str, Shot]], files: dict[str, 
     return clips
 
 
-def _preproc_run(config_name: str, train: Section, run: TrainRun, actor: str) -> PreprocRun:
+def _preproc_run(config_name: str, root: Path, run: TrainRun, actor: str) -> PreprocRun:
     info = run.path / "configs" / "preproc_info.json"
     if not info.is_file():
         raise UserError(f"training run {run.name} does not record which preprocessing run it used; train again")
     name = read_json(info)["preproc_run_name_full"][actor]
     hint = f"; make one with: python run_preproc.py {config_name} {actor}, and train again"
-    return load_preproc_run(resolve_run(local_path(train.PREPROC_ROOT), name, what="preprocessing", hint=hint))
+    return load_preproc_run(resolve_run(root, name, what="preprocessing", hint=hint))
 
 
 def sound_of(clip: Clip) -> Waveform:

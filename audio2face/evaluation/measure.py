@@ -15,7 +15,7 @@ from audio2face.audio.windows import frame_count
 from audio2face.evaluation.data import ActorSource, sound_of, truth_at
 from audio2face.evaluation.motion import diversity_mm, real_time_factor
 from audio2face.evaluation.phonemes import Bilabials, Spans
-from audio2face.evaluation.report import TRUTH, Evaluation, Film, System
+from audio2face.evaluation.report import TRUTH, Evaluation, System, Video
 from audio2face.evaluation.score import Face, ShotScore, score_shot
 from audio2face.evaluation.sync import speech_energy
 from audio2face.evaluation.video import write_clip_video
@@ -128,11 +128,11 @@ def _energy(clip: Clip, fps: float, count: int, part: slice) -> np.ndarray:
     return speech_energy(sound.samples, sound.sample_rate, fps, count)[part]
 
 
-def film_clips(
+def write_videos(
     folder: Path, predictor: Predictor, clips: Sequence[Clip], sources: dict[str, ActorSource]
-) -> dict[tuple[str, str], Film]:
-    """Make videos of clips, truth beside prediction beside error, in folder/videos: {(actor, shot): video}."""
-    films: dict[tuple[str, str], Film] = {}
+) -> dict[tuple[str, str], Video]:
+    """Videos of clips, truth beside prediction beside error, into folder/videos: {(actor, shot): video}."""
+    videos: dict[tuple[str, str], Video] = {}
     for clip in clips:
         source = sources[clip.shot.actor]
         triangles = source.triangles
@@ -144,7 +144,7 @@ def film_clips(
             fps, sound = predictor.fps, sound_of(clip)
             part, truth = truth_at(clip, source.files, fps, len(takes[0]))
             begin = round(part.start / fps * sound.sample_rate)
-            films[clip.shot.actor, clip.shot.name] = write_clip_video(
+            videos[clip.shot.actor, clip.shot.name] = write_clip_video(
                 path,
                 truth,
                 np.asarray(takes[0][part]),
@@ -155,4 +155,4 @@ def film_clips(
                 source.face.lips,
             )
         logger.info("video: %s", external_path(path))
-    return films
+    return videos

@@ -31,7 +31,7 @@ Pooled = dict[str, dict[str, float | None]]
 
 
 @dataclass(frozen=True)
-class Film:
+class Video:
     """A video and its poster image, as addresses: `data:` or a path beside the page."""
 
     source: str
@@ -144,8 +144,8 @@ def json_report(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def html_report(evaluation: Evaluation, films: Mapping[tuple[str, str], Film] | None = None) -> str:
-    """The whole page; `films` of (actor, shot). Names are escaped; there is no script."""
+def html_report(evaluation: Evaluation, videos: Mapping[tuple[str, str], Video] | None = None) -> str:
+    """The whole page; `videos` of (actor, shot). Names are escaped; there is no script."""
     styles = _styles(evaluation.systems)
     shots = evaluation.runs[0].by_shot
     seconds = sum(rows[0].seconds for rows in shots.values())
@@ -161,7 +161,7 @@ def html_report(evaluation: Evaluation, films: Mapping[tuple[str, str], Film] | 
         _summary_table(evaluation),
         *_group_tables(evaluation),
         *_per_shot(evaluation, styles),
-        *_worst(evaluation, styles, films or {}),
+        *_worst(evaluation, styles, videos or {}),
     ]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
     return (
@@ -276,7 +276,7 @@ def _per_shot(evaluation: Evaluation, styles: dict[str, str]) -> list[str]:
     return ["<h2>Shot by shot</h2>", label, shot_dots(dots, styles, METRICS[key].unit), table]
 
 
-def _worst(evaluation: Evaluation, styles: dict[str, str], films: Mapping[tuple[str, str], Film]) -> list[str]:
+def _worst(evaluation: Evaluation, styles: dict[str, str], videos: Mapping[tuple[str, str], Video]) -> list[str]:
     parts = ["<h2>Worst clips</h2>"]
     names = "".join(f'<i class="key-line {styles[s.name]}"></i>{escape(s.name)}' for s in evaluation.runs)
     parts.append(
@@ -294,8 +294,8 @@ def _worst(evaluation: Evaluation, styles: dict[str, str], films: Mapping[tuple[
         wrong = {name: s.error for name, s in scores.items() if s.error is not None}
         if wrong:
             parts.append(curves(wrong, styles, first.fps, "mm", height=110))
-        if (actor, shot) in films:
-            film = films[actor, shot]
-            source, poster = escape(film.source, quote=True), escape(film.poster, quote=True)
+        if (actor, shot) in videos:
+            video = videos[actor, shot]
+            source, poster = escape(video.source, quote=True), escape(video.poster, quote=True)
             parts.append(f'<video controls preload="metadata" poster="{poster}" src="{source}"></video>')
     return parts

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import numpy as np
 
 from audio2face.evaluation.data import ActorSource
-from audio2face.evaluation.report import Film
+from audio2face.evaluation.report import Video
 from audio2face.problems import UserError
 from audio2face.render.openings import fill_openings
 from audio2face.render.raster import Mesh, auto_camera, render, render_animation
@@ -26,11 +26,11 @@ SIZE = (288, 400)
 SKIN = (0.78, 0.66, 0.60)
 MOST_MM = 6.0  # shown as the hottest colour
 HEAT = np.array([[0.80, 0.82, 0.85], [0.98, 0.85, 0.35], [0.93, 0.35, 0.15], [0.55, 0.0, 0.15]])  # none to MOST_MM
-EMBEDDED_BYTES = 6_000_000  # larger films stay beside the page
+EMBEDDED_BYTES = 6_000_000  # larger videos stay beside the page
 
 
-def number_of_films(asked: int | None, sources: Mapping[str, ActorSource]) -> int:
-    """How many clips to film. Raises UserError when films are asked for and cannot be drawn."""
+def number_of_videos(asked: int | None, sources: Mapping[str, ActorSource]) -> int:
+    """How many clips to film. Raises UserError when videos are asked for and cannot be drawn."""
     if asked is not None and asked < 0:
         raise UserError(f"--videos {asked}: expected a number of clips, 0 or more")
     missing = []
@@ -60,7 +60,7 @@ def write_clip_video(
     fps: float,
     sound: tuple[np.ndarray, int],
     lips: np.ndarray | None = None,
-) -> Film:
+) -> Video:
     """Video of frames (T, V, 3) beside each other with the error in colours; returns what the report needs to show it.
 
     The poster is the worst moment, of the vertices `lips` (n,) where they are given. Raises UserError without the extra
@@ -89,7 +89,7 @@ def write_clip_video(
     still = next(panes(*([render(plain, [x[t], *filling.at(x[t])], camera)] for x in (truth, prediction)), [heat(t)]))
     content = path.read_bytes()
     source = _data(content, "video/mp4") if len(content) <= EMBEDDED_BYTES else f"videos/{quote(path.name)}"
-    return Film(source, _data(_jpeg(still), "image/jpeg"))
+    return Video(source, _data(_jpeg(still), "image/jpeg"))
 
 
 def _jpeg(picture: np.ndarray) -> bytes:

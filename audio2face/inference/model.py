@@ -7,7 +7,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -21,12 +21,13 @@ from audio2face.deploy.check.model import model_folders
 from audio2face.formats.sound import read_sound, sound_info
 from audio2face.inference.emotions import build_curve
 from audio2face.inference.face_animation import Animation, join
-from audio2face.inference.package import Actor, Package, read_package
+from audio2face.inference.package import Actor, Package, read_package, run_packages
 from audio2face.inference.quantize import quantize_int8
 from audio2face.inference.samples import channels_last, check_scale
 from audio2face.inference.session import Session
 from audio2face.models.common.engine import Engine, Feeds, Step
 from audio2face.problems import UserError
+from audio2face.runs.train_run import TrainRun
 
 logger = logging.getLogger(__name__)
 
@@ -174,6 +175,15 @@ def load_model(folder: str | os.PathLike[str], threads: int = 0, quantize: str |
     if len(set(names)) != len(names) or len({(p.emotions, p.audio["samplerate"]) for p in packages}) != 1:
         raise UserError(f"{root}: the models inside do not match (actors {', '.join(names)})")
     return Model(packages, [_network(package.network, threads, quantize is not None) for package in packages])
+
+
+def load_run_model(run: TrainRun, configs: Mapping[str, Mapping[str, Any]], threads: int = 0) -> Model:
+    """A training run as its deployed model would be, without a folder. `configs` gives each actor's CONFIG.
+
+    Raises UserError when the run was not exported.
+    """
+    packages = run_packages(run, configs)
+    return Model(packages, [_network(package.network, threads) for package in packages])
 
 
 def _network(path: Path, threads: int, int8: bool = False) -> Step:

@@ -13,7 +13,7 @@ import numpy as np
 
 from audio2face.problems import UserError
 from audio2face.viewer.library import Library, ShotView, peaks
-from audio2face.viewer.tracks import Track
+from audio2face.viewer.tracks import AnimationStream
 
 BINARY, JSON, WAV = "application/octet-stream", "application/json", "audio/wav"
 
@@ -123,7 +123,7 @@ def _track(library: Library, number: int) -> Reply | None:
 
 
 def _chunk(library: Library, number: int, index: int) -> Reply | None:
-    track: Track | None = library.track(number)
+    track: AnimationStream | None = library.track(number)
     try:
         if track is None:
             return None
@@ -157,9 +157,9 @@ def _sound(library: Library, number: int) -> Reply | None:
 
 def _animate(library: Library, body: bytes) -> dict[str, Any]:
     try:
-        wish = json.loads(body)
-        shot, emotion, actor = wish["shot"], wish.get("emotion"), wish.get("actor")
-        postprocess = wish.get("postprocess", True) is True
+        request = json.loads(body)
+        shot, emotion, actor = request["shot"], request.get("emotion"), request.get("actor")
+        postprocess = request.get("postprocess", True) is True
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError("expected JSON with shot, emotion and actor") from error
     if type(shot) is not int or not 0 <= shot < len(library.shots):

@@ -20,7 +20,7 @@ from audio2face.audio.waveform import hearing_problems
 from audio2face.formats.sound import read_sound, sound_info
 from audio2face.problems import UserError
 from audio2face.viewer.live import LiveModel
-from audio2face.viewer.tracks import Track
+from audio2face.viewer.tracks import AnimationStream
 
 PEAKS = 800  # columns of a shot's waveform
 KEPT_SOUNDS = 4
@@ -47,8 +47,8 @@ class ShotView:
     actor: str
     emotion: str = ""
     sound: Path | None = None
-    truth: Callable[[], Track] | None = None
-    prediction: Callable[[], Track] | None = None
+    truth: Callable[[], AnimationStream] | None = None
+    prediction: Callable[[], AnimationStream] | None = None
     start: Mapping[str, float] | None = None
     note: str = ""
 
@@ -66,8 +66,8 @@ class Library:
     ):
         self.title, self.actors, self.shots, self.model = title, actors, list(shots), model
         self.notices = list(notices or [])
-        self._tracks: dict[int, Track] = {}
-        self._live: dict[int, Track] = {}
+        self._tracks: dict[int, AnimationStream] = {}
+        self._live: dict[int, AnimationStream] = {}
         self._numbers = itertools.count(1)
         self._opened: dict[tuple[int, str], int] = {}
         self._sounds: OrderedDict[int, bytes] = OrderedDict()
@@ -99,7 +99,7 @@ class Library:
                 self._tracks[number] = track
             return self._opened[shot, side]
 
-    def track(self, number: int) -> Track | None:
+    def track(self, number: int) -> AnimationStream | None:
         """The track of a number, None when it is not there (any more)."""
         return self._tracks.get(number) or self._live.get(number)
 

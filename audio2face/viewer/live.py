@@ -16,8 +16,9 @@ import numpy as np
 
 from audio2face.audio.waveform import mixed_down, resample, track_peak
 from audio2face.formats.sound import read_sound
+from audio2face.inference.animate import rest_pose
 from audio2face.problems import UserError
-from audio2face.viewer.tracks import Curves, Spool, Track, eye_turns, jaw_points
+from audio2face.viewer.tracks import AnimationStream, Curves, FrameFile, eye_turns, jaw_points
 
 if TYPE_CHECKING:
     from audio2face.inference import Animation, Model
@@ -77,7 +78,7 @@ class LiveModel:
 
     def animate(
         self, sound: Path, emotion: Mapping[str, float] | None, actor: str | None, postprocess: bool = True
-    ) -> Track:
+    ) -> AnimationStream:
         """Begin to animate a sound file, stopping whatever was being animated. Raises UserError for mistakes."""
         self.details(actor)
         assert self._model is not None
@@ -91,7 +92,7 @@ class LiveModel:
         self._jobs.append(job)
         return job.track
 
-    def tracks(self) -> list[Track]:
+    def tracks(self) -> list[AnimationStream]:
         """The tracks that can still be read."""
         return [job.track for job in self._jobs]
 
@@ -130,15 +131,17 @@ class _Job:
         self._session = model.stream(rate, peak=peak, emotion=None if emotion is None else dict(emotion), actor=actor)
         data = model.details(actor).data
         self._jaw = data["neutral_jaw"]
-        skin, tongue = (len(data[_rest(data, mesh)]) for mesh in ("skin", "tongue"))
+        skin, tongue = (len(rest_pose(data, mesh)) for mesh in ("skin", "tongue"))
         sizes = {"skin": skin, "tongue": tongue, "jaw": len(self._jaw), "eyes": 2}
-        self._spools = [Spool(folder / f"{uuid.uuid4().hex}_{n}", n, points) for n, points in sizes.items() if points]
+        self._frame_files = [
+            FrameFile(folder / f"{uuid.uuid4().hex}_{n}", n, points) for n, points in sizes.items() if points
+        ]
         fps = Fraction(self._session.fps).limit_denominator(1001)
         count = max(1, ceil(Fraction(len(heard), rate) * fps))
         self._names: tuple[str, ...] = ()
         self._weights: list[np.ndarray] = []
         solve = self._curves if model.details(actor).face.rigs else None
-        self.track = Track([s.channel() for s in self._spools], count, self._session.fps, 0.0, solve)
+        self.track = AnimationStream([s.channel() for s in self._frame_files], count, self._session.fps, 0.0, solve)
         self.track.ready, self.track.finished = 0, False
         self.thread = threading.Thread(target=self._run, args=(heard, rate), daemon=True)
         self.thread.start()
@@ -158,8 +161,8 @@ class _Job:
             track.error = str(error) or type(error).__name__
         finally:
             track.compute_s = self._session.compute_s
-            for spool in self._spools:
-                spool.close()
+            for frame_file in self._frame_files:
+                frame_file.close()
             track.finished = True
 
     def _take(self, piece: Animation) -> None:
@@ -169,8 +172,8 @@ class _Job:
             self.track.start_s = float(piece.times_s[0])
         values = {"skin": piece.skin, "tongue": piece.tongue, "eyes": eye_turns(piece.eyes)}
         values["jaw"] = jaw_points(piece.jaw, self._jaw)
-        for spool in self._spools:
-            spool.append(values[spool.name])
+        for frame_file in self._frame_files:
+            frame_file.append(values[frame_file.name])
         self._names = piece.names
         self._weights.append(piece.weights)
         self.track.compute_s = self._session.compute_s
@@ -184,10 +187,5 @@ class _Job:
         """Stop, and delete the frames."""
         self.stop.set()
         self.thread.join(5)
-        for spool in self._spools:
-            spool.remove()
-
-
-def _rest(data: Mapping[str, np.ndarray], mesh: str) -> str:
-    """The name of a mesh's rest pose: diffusion models keep it as neutral, regression models as the mean."""
-    return f"neutral_{mesh}" if f"neutral_{mesh}" in data else f"shapes_mean_{mesh}"
+        for frame_file in self._frame_files:
+            frame_file.remove()

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
-from audio2face.commands.find_run import post_configs, train_section
-from audio2face.config import Section, load_config
+from audio2face.config import Section
 from audio2face.dataset.files import DatasetFiles
 from audio2face.dataset.shots import NEUTRAL, emotions_in
-from audio2face.deploy.package import write_model
 from audio2face.evaluation.data import trained_shots
 from audio2face.evaluation.folder import files_in
+from audio2face.inference.model import Model, load_model, load_run_model
 from audio2face.paths import local_path
 from audio2face.problems import UserError
 from audio2face.runs.train_run import TrainRun, load_train_run
@@ -25,54 +23,71 @@ from audio2face.viewer.sources import Extras, dataset_actor, dataset_rigs, truth
 
 logger = logging.getLogger(__name__)
 
+DEFAULT_FPS = 30.0
+
 
 @dataclass
 class Project:
     """A config folder. What its data set lacks is collected in `notices`: a run can be looked at without it."""
 
     name: str
-    dataset: Section | None
-    train: Section
+    actor_names: list[str]
+    files: dict[str, DatasetFiles]
+    rates: dict[str, float]  # of animation caches, by actor
+    units_per_metre: float
+    emotions: dict[tuple[str, str], str]  # of (actor, shot), where they are told
+    emotion_names: list[str]
+    clips: dict[tuple[str, str], tuple[str, int]]  # (actor, shot): sound file and frames of offset, of config_train
+    train_root: Path
+    deploy_root: Path
+    preproc_root: Path
+    configs: Callable[[TrainRun], Mapping[str, Mapping[str, Any]]]  # every actor's CONFIG
     notices: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # of the data set
 
     @classmethod
-    def build(cls, config_name: str) -> Project:
-        """Raises UserError when there is no such project, or its configs are wrong."""
-        sections = load_config(config_name, (), optional=("dataset",))
-        dataset = sections["dataset"]
-        return cls(config_name, dataset if dataset.file else None, train_section(config_name, ""))
-
-    @property
-    def actor_names(self) -> list[str]:
-        """ACTOR_NAMES of config_dataset, none without it."""
-        return list(self.dataset.ACTOR_NAMES) if self.dataset else []
-
-    @cached_property
-    def _files(self) -> dict[str, DatasetFiles]:
-        found = {}
-        for actor in self.actor_names:
+    def build(
+        cls,
+        name: str,
+        dataset: Section | None,
+        train: Section,
+        configs: Callable[[TrainRun], Mapping[str, Mapping[str, Any]]],
+    ) -> Project:
+        """From config_dataset, None without one, and config_train."""
+        found, notices, problems = {}, [], []
+        for actor in dataset.ACTOR_NAMES if dataset else ():
+            assert dataset is not None
             try:
-                found[actor] = DatasetFiles.from_config(self.dataset, actor)  # type: ignore[arg-type]
+                found[actor] = DatasetFiles.from_config(dataset, actor)
             except UserError as error:
-                self.problems += error.lines
+                problems += error.lines
                 more = f" (and {len(error.lines) - 1} more)" if len(error.lines) > 1 else ""
-                self.notices.append(f"no truth of actor {actor}: {error.lines[0]}{more}")
-        return found
-
-    @cached_property
-    def _clips(self) -> dict[tuple[str, str], tuple[str, int]]:
-        """{(actor, shot): (sound file, frames of offset)} of the clips in config_train."""
-        return {(row[0], row[1]): (row[5], row[6]) for row in self.train.CLIPS}
+                notices.append(f"no truth of actor {actor}: {error.lines[0]}{more}")
+        return cls(
+            name,
+            actor_names=list(dataset.ACTOR_NAMES) if dataset else [],
+            files=found,
+            rates={actor: float(fps) for actor, fps in dataset.CACHE_FPS.items()} if dataset else {},
+            units_per_metre=float(dataset.UNITS_PER_METRE) if dataset else 100.0,
+            emotions={(a, shot): emotion for a, shot, emotion in dataset.SHOT_EMOTION_MAP} if dataset else {},
+            emotion_names=list(dataset.SHOT_EMOTION_NAMES) if dataset else [],
+            clips={(row[0], row[1]): (row[5], row[6]) for row in train.CLIPS},
+            train_root=local_path(train.TRAIN_OUTPUT_ROOT),
+            deploy_root=local_path(train.FINAL_DEPLOY_ROOT),
+            preproc_root=local_path(train.PREPROC_ROOT),
+            configs=configs,
+            notices=notices,
+            problems=problems,
+        )
 
     def cache_fps(self, actor: str) -> float:
         """The rate of an actor's animation caches."""
-        return float(self.dataset.CACHE_FPS.get(actor, 30.0)) if self.dataset else 30.0
+        return self.rates.get(actor, DEFAULT_FPS)
 
     def actor(self, name: str, run: TrainRun | None = None) -> Actor:
         """What is known of an actor's meshes: by the data set, else by a training run."""
-        if name in self._files and self.dataset is not None:
-            return dataset_actor(self._files[name], float(self.dataset.UNITS_PER_METRE))
+        if name in self.files:
+            return dataset_actor(self.files[name], self.units_per_metre)
         if run is None or name not in run.spec.actors:
             return Actor(name)
         data = run.actor(name)
@@ -83,30 +98,29 @@ class Project:
 
     def shots(self, actor: str) -> list[ShotView]:
         """All captured shots of an actor. Raises UserError when the data set cannot be read."""
-        files = self._files.get(actor)
+        files = self.files.get(actor)
         return [self._view(files, shot) for shot in files.shots()] if files else []
 
     def shot(self, actor: str, name: str, folder: Path | None = None) -> ShotView | None:
         """A captured shot, of the data set or of a folder of new ones; None when it is not there."""
-        files = self._files.get(actor)
+        files = self.files.get(actor)
         there = files_in(folder, files) if files and folder else files
         return self._view(there, name, clip=folder is None) if there and name in there.shots() else None
 
     def shot_of(self, actor: str, sound: Path) -> ShotView | None:
         """The captured shot that a sound file belongs to, None for any other sound."""
-        files = self._files.get(actor)
+        files = self.files.get(actor)
         if files is None or files.audio_root is None or sound.parent.resolve() != files.audio_root.resolve():
             return None
-        clips = [s for (a, s), (file, _) in self._clips.items() if a == actor and file == sound.name]
+        clips = [s for (a, s), (file, _) in self.clips.items() if a == actor and file == sound.name]
         return self.shot(actor, clips[0] if clips else sound.stem)
 
     def _view(self, files: DatasetFiles, shot: str, clip: bool = True) -> ShotView:
-        assert self.dataset is not None
-        file, offset = self._clips.get((files.actor, shot), ("", 0)) if clip else ("", 0)
+        file, offset = self.clips.get((files.actor, shot), ("", 0)) if clip else ("", 0)
         given = files.audio_root / file if file and files.audio_root else None
         sound = given if given and given.is_file() else files.audio_file(shot)
-        mapped = {s: emotion for a, s, emotion in self.dataset.SHOT_EMOTION_MAP if a == files.actor}
-        emotion = mapped.get(shot) or next(iter(emotions_in(shot, self.dataset.SHOT_EMOTION_NAMES)), NEUTRAL)
+        told = next(iter(emotions_in(shot, self.emotion_names)), NEUTRAL)
+        emotion = self.emotions.get((files.actor, shot)) or told
         opener = partial(truth_track, files, shot, self.cache_fps(files.actor), offset, dataset_rigs(files))
         return ShotView(shot, files.actor, emotion, sound, truth=opener)
 
@@ -115,7 +129,7 @@ class Project:
     def training_run(self, name: str) -> TrainRun | None:
         """A training run of the project, None (and a notice) when it is gone."""
         try:
-            return load_train_run(local_path(self.train.TRAIN_OUTPUT_ROOT) / name)
+            return load_train_run(self.train_root / name)
         except UserError as error:
             self.notices.append(f"no live model: {error.lines[0]}")
             return None
@@ -123,7 +137,7 @@ class Project:
     def trained_shots(self, run: TrainRun) -> set[tuple[str, str]] | None:
         """The (actor, shot) that a run was trained on; None when that is unknown."""
         try:
-            return trained_shots(self.name, self.train, run)
+            return trained_shots(self.name, self.preproc_root, run)
         except (UserError, ValueError, OSError, KeyError) as error:
             logger.info("cannot determine which shots were trained on: %s", error)
             return None
@@ -140,18 +154,7 @@ class Project:
         data = run.actor(actor)
         return Extras(data.network_data.get("neutral_jaw"), data.blendshapes)
 
-    def model_loader(self, run: TrainRun) -> Callable[[], Any]:
-        """Loads the deployed model of a run; one that was never deployed is packed into a temporary folder."""
-        deployed = local_path(self.train.FINAL_DEPLOY_ROOT) / run.name
-
-        def load() -> Any:
-            from audio2face.inference import load_model
-
-            if deployed.is_dir():
-                return load_model(deployed)
-            section = load_config(self.name, (), optional=("inference",), network_type=run.spec.network_type)
-            with TemporaryDirectory(prefix="audio2face-view-") as folder:
-                write_model(Path(folder) / run.name, run, post_configs(section["inference"], run))
-                return load_model(Path(folder) / run.name)
-
-        return load
+    def model_loader(self, run: TrainRun) -> Callable[[], Model]:
+        """Loads the deployed model of a run, or the run itself where it was never deployed."""
+        deployed = self.deploy_root / run.name
+        return lambda: load_model(deployed) if deployed.is_dir() else load_run_model(run, self.configs(run))

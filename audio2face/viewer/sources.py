@@ -24,7 +24,15 @@ from audio2face.formats.time_code import same_rate
 from audio2face.listing import natural_order
 from audio2face.problems import UserError
 from audio2face.viewer.library import Actor, find_eyes
-from audio2face.viewer.tracks import Channel, Curves, Track, array_channel, eye_turns, file_channel, jaw_points
+from audio2face.viewer.tracks import (
+    AnimationStream,
+    Channel,
+    Curves,
+    array_channel,
+    eye_turns,
+    file_channel,
+    jaw_points,
+)
 
 RigFiles = Mapping[str, Mapping[str, Path]]  # mesh -> {"config": path, "data": path}
 PARTS = ("skin", "tongue", "jaw", "eye")
@@ -67,7 +75,7 @@ def dataset_rigs(files: DatasetFiles) -> RigFiles:
     return {mesh: {"config": c, "data": d} for mesh, (c, d) in pairs.items() if c is not None and d is not None}
 
 
-def truth_track(files: DatasetFiles, shot: str, cache_fps: float, audio_offset: int, rigs: RigFiles) -> Track:
+def truth_track(files: DatasetFiles, shot: str, cache_fps: float, audio_offset: int, rigs: RigFiles) -> AnimationStream:
     """A captured shot. Frame i sounds at (i + offset + ½) / fps. Raises UserError or ValueError when it cannot be read."""
     assert files.skin_cache_root is not None
     skin = read_animation(find_animation(files.skin_cache_root, shot), files.skin_cache_channel)
@@ -84,7 +92,7 @@ def truth_track(files: DatasetFiles, shot: str, cache_fps: float, audio_offset: 
     return _track(meshes, others, fps, (audio_offset + 0.5) / fps, rigs)
 
 
-def file_track(clip: ClipFiles, fps: float, extras: Extras) -> Track:
+def file_track(clip: ClipFiles, fps: float, extras: Extras) -> AnimationStream:
     """Files of one animation. Raises UserError or ValueError when they cannot be read."""
     chosen = {"skin": clip.channel, "tongue": None}
     meshes = {mesh: read_animation(clip.files[mesh], chosen[mesh]) for mesh in chosen if mesh in clip.files}
@@ -99,7 +107,7 @@ def file_track(clip: ClipFiles, fps: float, extras: Extras) -> Track:
 
 def _track(
     meshes: Mapping[str, AnimationFile], others: list[Channel], fps: float, start_s: float, rigs: RigFiles
-) -> Track:
+) -> AnimationStream:
     count = len(meshes["skin"].frames)
     if not count:
         raise UserError("the animation has no frames")
@@ -107,7 +115,7 @@ def _track(
     held = [Channel(c.name, c.points, _held(c.read, count, c.name)) for c in channels]
     known = {mesh: files for mesh, files in rigs.items() if mesh in meshes}
     solve = (lambda: _solve(known, meshes)) if "skin" in known else None
-    return Track(held, count, fps, start_s, solve)
+    return AnimationStream(held, count, fps, start_s, solve)
 
 
 def _held(read: Callable[[int, int], np.ndarray], count: int, name: str) -> Callable[[int, int], np.ndarray]:

@@ -35,7 +35,7 @@ class Curves:
     weights: np.ndarray
 
 
-class Track:
+class AnimationStream:
     """One animation. Frame i stands at `start_s` + i / `fps` of the sound; frames below `ready` can be read.
 
     `error` tells why a track that was being computed ended early. `solve` finds the curves, once, when they are asked for.
@@ -130,7 +130,7 @@ def eye_turns(eyes: np.ndarray) -> np.ndarray:
     return eyes.reshape(-1, 2, 3) if eyes.shape[1] == 6 else np.insert(eyes, [2, 4], 0, axis=1).reshape(-1, 2, 3)
 
 
-class Spool:
+class FrameFile:
     """Frames of one channel that grow while others read them, kept in a file."""
 
     def __init__(self, path: Path, name: str, points: int):

@@ -11,7 +11,7 @@ import scipy.linalg
 import scipy.stats
 
 from audio2face.evaluation import baselines, errors, motion, mouth, score, sync
-from audio2face.evaluation.report import MEAN_POSE, TRUTH, Evaluation, Film, System, html_report, json_report
+from audio2face.evaluation.report import MEAN_POSE, TRUTH, Evaluation, System, Video, html_report, json_report
 
 MM = 10.0  # data in centimetres
 LIPS = np.array([0, 1])
@@ -289,7 +289,7 @@ def test_the_report_names_planted_faults_and_shows_their_numbers() -> None:
     assert any(line.startswith("Face: it is") for line in found["another person"])
     assert not any(line.startswith(("Timing", "Motion")) for line in found["another person"])
 
-    page = html_report(evaluation, {("demo", "s1"): Film("data:video/mp4;base64,AA", "data:image/jpeg;base64,AA")})
+    page = html_report(evaluation, {("demo", "s1"): Video("data:video/mp4;base64,AA", "data:image/jpeg;base64,AA")})
     for lines in found.values():
         assert all(escape(line) in page for line in lines)
     for name in ("two frames late", "over-smoothed", "jitter", "another person"):  # side by side, in one table

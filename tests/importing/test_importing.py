@@ -16,7 +16,7 @@ from fakes.actor import actor
 from fakes.maya_cache import write_channels
 from fakes.rig import FakeRig, write_take
 
-from audio2face.commands.view import Wish, build_library
+from audio2face.commands.view import ViewRequest, build_library
 from audio2face.config import load_config
 from audio2face.doctor import full_check
 from audio2face.formats.arkit_csv import ARKIT_NAMES, HEADER, read_arkit_csv, write_arkit_csv
@@ -830,8 +830,8 @@ def test_a_project_for_caches_of_head_and_tongue_together(place, capsys):
     for mesh in (subject.skin, subject.tongue):
         assert mesh.num_vertices == len(np.load(home / f"geom/{mesh.name}/neutral_pose.npy"))
     with pytest.raises(UserError, match=r"among: headShape, tongueShape \(--channel\)"):
-        build_library(Wish(str(home / "cache/skin")))
-    library = build_library(Wish(str(home / "cache/skin"), channel="tongueShape"))
+        build_library(ViewRequest(str(home / "cache/skin")))
+    library = build_library(ViewRequest(str(home / "cache/skin"), channel="tongueShape"))
     assert len(library.shots) == 6
     track = library.shots[0].prediction()
     assert track.channels[0].read(0, 1).shape == (1, subject.tongue.num_vertices, 3)

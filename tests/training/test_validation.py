@@ -254,7 +254,7 @@ def test_evaluate_writes_numbers_and_a_page(trained) -> None:
 
 
 def report_of(root, *, run: str, **options) -> tuple[dict, str]:
-    """The numbers and the page of an evaluation without films."""
+    """The numbers and the page of an evaluation without videos."""
     folder = root / "workspace/output_evaluate" / evaluate.run("tiny", run, videos=0, **options)
     return json.loads((folder / "report.json").read_text()), (folder / "report.html").read_text()
 
@@ -376,15 +376,15 @@ def test_films_are_made_where_they_can_be(monkeypatch) -> None:
         return SimpleNamespace(triangles=triangles)
 
     drawn, bare = {"a": source(np.zeros((1, 3)))}, {"a": source(None)}
-    assert [video.number_of_films(n, drawn) for n in (None, 0, 5)] == [2, 0, 5]
-    assert video.number_of_films(None, bare) == video.number_of_films(0, bare) == 0
+    assert [video.number_of_videos(n, drawn) for n in (None, 0, 5)] == [2, 0, 5]
+    assert video.number_of_videos(None, bare) == video.number_of_videos(0, bare) == 0
     with pytest.raises(UserError, match="--videos -1: expected"):
-        video.number_of_films(-1, drawn)
+        video.number_of_videos(-1, drawn)
     with pytest.raises(UserError, match="--videos needs SKIN_TRIANGLES_FPATH"):
-        video.number_of_films(1, bare)
+        video.number_of_videos(1, bare)
     monkeypatch.setattr(video, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="--videos needs the extra `video`"):
-        video.number_of_films(1, drawn)
+        video.number_of_videos(1, drawn)
 
 
 def test_evaluate_tells_when_nothing_is_held_out(trained) -> None:

@@ -14,7 +14,7 @@ from audio2face.inference import load_model
 from audio2face.viewer import server as server_module
 from audio2face.viewer.library import Actor, Library, ShotView, find_eyes, peaks, wav_bytes
 from audio2face.viewer.live import AS_TRAINED, LiveModel
-from audio2face.viewer.tracks import Channel, Track, array_channel, eye_turns, jaw_points, pack
+from audio2face.viewer.tracks import AnimationStream, Channel, array_channel, eye_turns, jaw_points, pack
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def place(tmp_path_factory):
 def client(place):
     """A page with a truth, a prediction that differs by a known distance, and a live model."""
     skin = np.load(place / "a_skin.npy")
-    tracks = [Track([array_channel("skin", frames)], T, 30.0) for frames in (skin, skin + np.float32(0.1))]
+    tracks = [AnimationStream([array_channel("skin", frames)], T, 30.0) for frames in (skin, skin + np.float32(0.1))]
     shot = ShotView("a", "demo", "joy", place / "a.wav", lambda: tracks[0], lambda: tracks[1], {"joy": 1.0})
     model = LiveModel(lambda: load_model(place / "model", threads=1))
     model.wait()
@@ -61,9 +61,11 @@ def test_all_pieces_are_the_file(client, place):
 
 
 def test_pieces_of_large_meshes_are_small():
-    many = Track([Channel("skin", 100_000, lambda first, end: np.zeros((end - first, 100_000, 3)))], 10, 30.0)
+    many = AnimationStream([Channel("skin", 100_000, lambda first, end: np.zeros((end - first, 100_000, 3)))], 10, 30.0)
     assert many.chunk_frames == 1
-    assert Track([Channel("skin", 6706, lambda a, b: np.zeros((b - a, 6706, 3)))], 1800, 30.0).chunk_frames == 26
+    assert (
+        AnimationStream([Channel("skin", 6706, lambda a, b: np.zeros((b - a, 6706, 3)))], 1800, 30.0).chunk_frames == 26
+    )
 
 
 def test_the_sound_comes_in_parts(client, place):

@@ -15,7 +15,7 @@ from audio2face.inference import load_model
 from audio2face.viewer.library import Actor, Library, ShotView
 from audio2face.viewer.live import LiveModel
 from audio2face.viewer.server import ViewServer
-from audio2face.viewer.tracks import Curves, Track, array_channel
+from audio2face.viewer.tracks import AnimationStream, Curves, array_channel
 
 pytestmark = [
     pytest.mark.slow,
@@ -36,7 +36,7 @@ def write_shot(folder):
 
 def opened(frames, weights=None):
     solve = None if weights is None else (lambda: Curves(("jawOpen", "mouthLeft"), weights))
-    return Track([array_channel("skin", frames)], len(frames), FPS, 0.0, solve)
+    return AnimationStream([array_channel("skin", frames)], len(frames), FPS, 0.0, solve)
 
 
 @pytest.fixture(scope="module")

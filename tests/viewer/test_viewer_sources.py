@@ -13,7 +13,7 @@ from fakes import run as fake_run
 from fakes import viewer as fake_viewer
 from fakes.view_client import end, serve
 
-from audio2face.commands.view import Wish, build_library
+from audio2face.commands.view import ViewRequest, build_library
 from audio2face.dataset.files import DatasetFiles
 from audio2face.formats.json_file import write_json
 from audio2face.formats.maya_cache import write_maya_cache
@@ -81,7 +81,7 @@ def opened(wish, shot=0):
 
 
 def test_a_data_set(project):
-    library, about, pieces = opened(Wish("fake"))
+    library, about, pieces = opened(ViewRequest("fake"))
     assert [shot.name for shot in library.shots] == list(fake_actor.SHOTS)
     assert {shot.emotion for shot in library.shots} == {"neutral", "joy"} and library.model is None
     assert about["truth"]["start_s"] == pytest.approx(2.5 / 30)  # the offset of its clip, and half a frame
@@ -89,34 +89,34 @@ def test_a_data_set(project):
     skin = np.load(project.skin())[: len(pieces["truth"]["skin"])]
     np.testing.assert_allclose(pieces["truth"]["skin"], skin, atol=np.ptp(skin) / 65535)
     assert "SKIN_TRIANGLES_FPATH" in library.notices[0]
-    assert [shot.name for shot in build_library(Wish("fake", fake_actor.ACTOR)).shots] == list(fake_actor.SHOTS)
+    assert [shot.name for shot in build_library(ViewRequest("fake", fake_actor.ACTOR)).shots] == list(fake_actor.SHOTS)
 
 
 def test_an_inference_run(project):
-    library, about, pieces = opened(Wish("fake", "251121_130000_fake"))
+    library, about, pieces = opened(ViewRequest("fake", "251121_130000_fake"))
     assert [shot.name for shot in library.shots] == ["a1_neutral"] and library.shots[0].note.endswith("offline")
     assert {"skin", "jaw"} <= set(pieces["prediction"]) and about["prediction"]["start_s"] == pytest.approx(0.5 / 30)
     difference = pieces["prediction"]["skin"][:20] - pieces["truth"]["skin"][:20]
     np.testing.assert_allclose(difference, 1, atol=1e-2)
     assert library.model.state == "ready", library.model.error
-    assert build_library(Wish("fake", "latest", "inference")).title == library.title
+    assert build_library(ViewRequest("fake", "latest", "inference")).title == library.title
 
 
 def test_a_kind_without_runs_says_what_makes_them(project, tmp_path, monkeypatch):
     monkeypatch.setattr("audio2face.commands.view.EVALUATIONS", str(tmp_path / "none"))
     with pytest.raises(UserError, match="no finished evaluate run named .*python run_evaluate.py fake latest"):
-        build_library(Wish("fake", "latest", "evaluate"))
+        build_library(ViewRequest("fake", "latest", "evaluate"))
 
 
 def test_a_training_run_that_was_never_deployed(project):
-    library, about, pieces = opened(Wish("fake", "251121_120000_fake"), 2)
+    library, about, pieces = opened(ViewRequest("fake", "251121_120000_fake"), 2)
     assert about["prediction"] is None and library.shots[2].start == {"joy": 1.0}
     assert library.model.state == "ready", library.model.error
     assert library.model.emotions == ("joy", "anger") and library.model.actors == (fake_actor.ACTOR,)
 
 
 def test_an_evaluation(project):
-    library, about, pieces = opened(Wish("fake", "251121_140000_fake"))
+    library, about, pieces = opened(ViewRequest("fake", "251121_140000_fake"))
     joy = {"joy": 1.0}
     expected = [("a3_joy", "held out, lip error 2.3 mm", joy), ("a5_joy", "held out", joy)]  # the worst first
     assert [(s.name, s.note, s.start) for s in library.shots] == expected
@@ -132,18 +132,18 @@ def test_an_evaluation_of_new_recordings_shows_those(project, tmp_path):
     report = json.loads((root / "251121_140000_fake/report.json").read_text())
     report |= {"data": str(tmp_path), "trained_on": [], "shots": report["shots"][:1]}
     write_json(root / "251121_160000_fake/report.json", report)
-    library, about, pieces = opened(Wish("fake", "251121_160000_fake"))
+    library, about, pieces = opened(ViewRequest("fake", "251121_160000_fake"))
     assert [(shot.name, shot.note) for shot in library.shots] == [("a5_joy", "new")]
     np.testing.assert_allclose(pieces["truth"]["skin"][0], np.load(project.skin("a5_joy"))[0] + 7, atol=1e-3)
 
 
 def test_files_and_folders(place):
-    library, about, pieces = opened(Wish(str(place / "a_skin.npy"), triangles=place / "faces.npy", fps=60.0))
+    library, about, pieces = opened(ViewRequest(str(place / "a_skin.npy"), triangles=place / "faces.npy", fps=60.0))
     assert about["prediction"]["fps"] == 60.0 and about["duration_s"] == pytest.approx(3) and not library.notices
     assert set(pieces["prediction"]) == {"skin", "eyes"}
-    library, about, pieces = opened(Wish(str(place)))
+    library, about, pieces = opened(ViewRequest(str(place)))
     assert [shot.name for shot in library.shots] == ["a"] and "--triangles" in library.notices[0]
-    library = build_library(Wish(str(place / "model")))
+    library = build_library(ViewRequest(str(place / "model")))
     assert not library.shots and library.model.state in ("loading", "ready")
     library.close()
 
@@ -152,7 +152,7 @@ def test_a_file_that_is_broken_later_is_told(place, tmp_path):
     frames = np.load(place / "a_skin.npy")
     frames[3, 1] = np.nan
     np.save(tmp_path / "b.npy", frames)
-    client = serve(build_library(Wish(str(tmp_path / "b.npy"))))
+    client = serve(build_library(ViewRequest(str(tmp_path / "b.npy"))))
     track = client.json("api/shots/0")["prediction"]
     status, data = client.ask(f"data/{track['id']}/0")
     assert status == 422 and b"finite" in data
