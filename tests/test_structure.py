@@ -22,6 +22,8 @@ TIERS = {
     "studio": "doctor importing evaluation render viewer serving",
     "the door": "commands",
 }
+HUBS = """training.loop inference.animate dataset.checks face.codec runs.run_dir config.load deploy.package doctor.check
+viewer.server""".split()
 # Arrows against the order, and between rooms that should not know each other. The list only shrinks.
 ALLOWED: set[tuple[str, str]] = {
     ("dataset", "preproc"),
@@ -189,6 +191,21 @@ def test_readme_says_what_is_where():
     expected = "\n".join(lines)
     assert max(map(len, lines)) <= 140, "the first sentence of a docstring is too long"
     assert expected in (PACKAGE.parent / "README.md").read_text(encoding="utf-8"), f"README needs:\n{expected}"
+
+
+def test_hubs_name_who_calls_them_and_what_comes_next():
+    """In the docstring of a hub stands "Called by `a` and `b`; next: `c`."; a and b import it, c exists."""
+    modules = {module_of(path): path for path in FILES} | {"runners.view": PACKAGE.parent / "runners/view.py"}
+    for hub in HUBS:
+        text = " ".join((ast.get_docstring(tree_of(modules[hub])) or "").split())
+        callers, after = re.search(r"Called by (.*?); next: (.*)", text).groups()
+        facade = f"audio2face.{hub.rpartition('.')[0]}"
+        for caller in re.findall(r"`([\w.]+\w)`", callers):
+            files = [p for name, p in modules.items() if name == caller or name.startswith(f"{caller}.")]
+            names = {module for path in files for module in imports(path)}
+            assert names & {f"audio2face.{hub}", facade} or caller == "build", f"{hub}: {caller} does not call it"
+        for name in re.findall(r"`([\w.]+\w)`", after):
+            assert name in modules or (PACKAGE / name.replace(".", "/")).is_dir(), f"{hub}: there is no {name}"
 
 
 def test_config_keys_are_read_at_the_door():

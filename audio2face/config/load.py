@@ -5,6 +5,8 @@
 
 A project is a folder of A2F_CONFIGS_ROOT or `configs/` with config_{dataset,preproc,train,inference}.py. NETWORK_TYPE
 in its config_train.py chooses between the regression and the diffusion base.
+
+Called by `commands`; next: `config.source`, which reads a project's files, `config.check` and `config.rules`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Everything that preprocessing reads, found and checked before any work is done: all problems are told at once."""
+"""Everything that preprocessing reads, found and checked before any work is done: all problems are told at once.
+
+Called by `commands.preproc` and `doctor`; next: `preproc`, which computes from what was found.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 Everything comes from the training run's own copies. A folder is written beside its final place, judged, and only then
 renamed, so that a failure leaves an earlier model as it was. Needs neither PyTorch nor the data set.
+
+Called by `commands.deploy`; next: `deploy.check`, which judges the folder, and `inference.package`, which reads it.
 """
 
 from __future__ import annotations

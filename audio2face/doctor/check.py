@@ -1,4 +1,7 @@
-"""All checks of an actor, in order: the quick ones, and the full ones that read every frame and sample."""
+"""All checks of an actor, in order: the quick ones, and the full ones that read every frame and sample.
+
+Called by `commands.preproc`; next: `doctor.actor_data`, which reads an actor, and a module for each kind of fault.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 A codec is made of the files of a preprocessing run or of a training run (`PreprocRun.codec`, `ActorData.codec`); targets,
 networks, exported graphs and animations all ask it. NumPy only; `models.diffusion.codec` is the same in PyTorch.
+
+Called by `runs`, each of whose runs has one, and by `models`; next: `face.layout`, where a channel lies in a row.
 """
 
 from __future__ import annotations

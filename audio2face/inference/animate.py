@@ -2,6 +2,9 @@
 
 `load_animator` opens a training run in any of its modes; its frames stand in the middle of their intervals, as in training.
 Deployed models, which run as a live host would ask them, are `inference.model`.
+
+Called by `inference.job` and `commands.evaluate`; next: `models.regression.load` or `models.diffusion.load` for the rows
+of a network, then `postprocess.chain`.
 """
 
 from __future__ import annotations

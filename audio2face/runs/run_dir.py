@@ -3,6 +3,8 @@
 A run is written in `.<name>.partial` and renamed to its name when it is complete. Until then it carries the file
 `.incomplete`, which its process keeps locked. A training gets its name at its start, so that it can be watched and resumed,
 and keeps that file until it is done. `latest` and every command that reads a run ignore incomplete ones.
+
+Called by `commands`; next: `runs.preproc_run` and `runs.train_run`, which read and write what is in a folder.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""The one training loop, for every method."""
+"""The one training loop, for every method.
+
+Called by `commands.train` with what a family's `build` has made; next: `models.regression.method` or
+`models.diffusion.method`, whose loss of a batch it takes a step on.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The local server: this machine only, behind a secret address, and nothing that a client sends is ever a file's name."""
+"""The local server: this machine only, behind a secret address, and nothing that a client sends is ever a file's name.
+
+Called by `runners.view`; next: `viewer.api`, which answers from a `viewer.library`.
+"""
 
 from __future__ import annotations
 
