@@ -143,7 +143,7 @@ def _build_tongue(inputs: Inputs, preproc: Section, scratch: Path, reuse: Reuse)
 
 
 def _log_missing(inputs: Inputs) -> None:
-    """One line of the optional files that an actor has not, and of what replaces them."""
+    """One line of the optional files that an actor lacks, and their replacements."""
     stand_ins = {
         "tongue_cache_root": "a still tongue of zeros",
         "skin_neutral_fpath": "the mean of the chosen poses",
