@@ -22,7 +22,7 @@ __version__ = _version()
 
 
 def __getattr__(name: str) -> Any:
-    """What `audio2face.inference` offers, and the error it raises for mistakes, imported when first asked for."""
+    """What `audio2face.inference` offers, and the error it raises for mistakes, imported on first use."""
     if name == "UserError":
         return import_module("audio2face.problems").UserError
     if name in ("load_model", "Model", "Session", "Animation", "feed_together", "finish_together"):

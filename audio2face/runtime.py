@@ -155,7 +155,7 @@ def model_cache(root: Path) -> Path:
 
 
 class LogFile(logging.FileHandler):
-    """A run's log. When the disk refuses a line that is said once, and the run goes on without the file."""
+    """A run's log. When the disk refuses a line, that is reported once and the run continues without the file."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         error = sys.exc_info()[1]

@@ -108,7 +108,7 @@ class Streaming:
 
     @property
     def first_frame(self) -> int:
-        """Frame of the animation that is the first centre frame of window 0: negative, when silence is heard first."""
+        """Frame of the animation that is the first centre frame of window 0: negative when the window starts in silence."""
         return self.left - self.pad_left * self.frames // self.window
 
     def window_of(self, frame: int) -> int:

@@ -69,7 +69,7 @@ def how_many_at_once(num_actors: int, num_cores: int, free_gb: float | None, act
 
 
 def _free_gb() -> float | None:
-    """Memory that is free or can be freed, where the system tells it."""
+    """Memory that is free or can be freed, where the system reports it."""
     try:
         with open(MEMINFO, encoding="ascii") as file:
             lines = dict(line.split(":", 1) for line in file)

@@ -191,7 +191,7 @@ def wants(formats: Sequence[str], what: str) -> bool:
 
 
 def check_exports(formats: Sequence[str], face: FaceFiles, where: str) -> None:
-    """Raises UserError telling every format that cannot be written, and what it needs. `where` names the face's owner."""
+    """Raises UserError listing every format that cannot be written, and what it needs. `where` names the face's owner."""
     problems = []
     for name in formats:
         exporter = EXPORTERS.get(name)

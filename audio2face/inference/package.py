@@ -62,7 +62,7 @@ class Package:
 
 
 def read_package(folder: Path) -> Package:
-    """Check and read a model folder. Raises UserError telling everything that is wrong with it."""
+    """Check and read a model folder. Raises UserError with everything that is wrong with it."""
     if not (folder / "model.json").is_file():
         raise UserError(f"{folder} is not a deployed model: it has no model.json")
     if not (folder / NETWORK_FILE).is_file():

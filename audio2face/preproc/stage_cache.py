@@ -91,7 +91,7 @@ class Reuse:
         caches: Mapping[str, Iterable[Cache]],
         **more: Any,
     ) -> Parts:
-        """What a mesh's basis depends on, by names that tell a person. `caches` by what they are, in the order of reading."""
+        """What a mesh's basis depends on, under readable names. `caches` by what they are, in the order of reading."""
         listed = [(what, cache) for what, group in caches.items() for cache in group]
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             digests = pool.map(lambda entry: self._cache(entry[1]), listed)

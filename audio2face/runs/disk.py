@@ -39,7 +39,7 @@ def text_of(num_bytes: float) -> str:
 
 
 def free_bytes(folder: Path) -> int | None:
-    """The space left where a folder is or will be; None when that cannot be told."""
+    """The space left where a folder is or will be; None when that is unknown."""
     for place in (folder, *folder.parents):
         try:
             return shutil.disk_usage(place).free

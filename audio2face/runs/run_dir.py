@@ -138,7 +138,7 @@ def resume_run(folder: Path) -> None:
 
 
 def leave_run(folder: Path) -> None:
-    """Let go of a run that is not complete, for another process to go on with."""
+    """Let go of a run that is not complete, for another process to resume."""
     run_lock.release(folder / INCOMPLETE, remove=False)
 
 

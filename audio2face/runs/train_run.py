@@ -234,7 +234,7 @@ class TrainRun:
 
 @contextmanager
 def undamaged(run_name: str) -> Iterator[None]:
-    """A file that is no longer what the run wrote is told as the user's: it was cut short, edited or copied by halves."""
+    """A file that is no longer what the run wrote becomes a UserError: it was cut short, edited or partly copied."""
     try:
         yield
     except ValueError as error:

@@ -13,7 +13,7 @@ TIMEOUT_S = 10
 
 
 class Health(Protocol):
-    """What tells whether streams are served."""
+    """Whether streams are served."""
 
     serving: bool
 

@@ -43,7 +43,7 @@ class Metrics:
             self._first_s = seconds
 
     def turn(self, batch: int, seconds: float, audio_s: float) -> None:
-        """A run of the networks for `batch` streams, which heard `audio_s` seconds."""
+        """A run of the networks for `batch` streams over `audio_s` seconds of sound."""
         with self._lock:
             self._turns += 1
             self._batch, self._work_s, self._audio_s = float(batch), self._work_s + seconds, self._audio_s + audio_s

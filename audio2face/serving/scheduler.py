@@ -97,7 +97,7 @@ class Scheduler:
         return busy
 
     def _turn(self) -> bool:
-        """One turn of the streams that can go on; the others move up, so that all come round."""
+        """One turn of the streams that are ready; the others move up, so that all get their turn."""
         with self._lock:
             ready = [track for track in self._tracks if track.stream.waits and track.waiting < ROOM][: self._batch]
             self._tracks.sort(key=ready.__contains__)  # those that go now queue at the end

@@ -40,7 +40,7 @@ AnimationDataStream = message("AnimationDataStream")
 
 
 class Service:
-    """What the server does for its clients. `serving` tells health; `close` refuses new streams and waits for the others."""
+    """What the server does for its clients. `serving` is the health status; `close` refuses new streams and waits for the others."""
 
     def __init__(self, served: ServedModel, scheduler: Scheduler, metrics: Metrics):
         self.served, self.options = served, served.options

@@ -70,7 +70,7 @@ class FrameRate:
 class Stream:
     """A track of sound on its way through a session. Sound may come from another thread than the one that animates.
 
-    `add` and `end` bring sound; `feed` takes what the session is to hear next, `collect` what came out of it. Sound is kept
+    `add` and `end` bring sound; `feed` takes the session's next sound, `collect` its output. Sound is kept
     as 16-bit samples until its frame has gone out.
     """
 
@@ -131,7 +131,7 @@ class Stream:
 
     @property
     def unheard_s(self) -> float:
-        """Of sound that the session has yet to hear."""
+        """Of sound that the session has not been fed yet."""
         return (self.num_samples - self._heard) / self._rate
 
     @property
@@ -147,11 +147,11 @@ class Stream:
 
     @property
     def waits(self) -> bool:
-        """Whether there is sound to hear, or an end to come to."""
+        """Whether there is sound to feed, or an end to reach."""
         return self._heard < self.num_samples or (self.ended and not self.finished)
 
     def feed(self) -> np.ndarray:
-        """The samples (n,) int16 that the session is to hear next; none when only its end is left."""
+        """The samples (n,) int16 to feed to the session next; none when only its end is left."""
         with self._lock:
             count = min(self.num_samples - self._heard, max(1, int(FEED_S * self._rate)))
             first = 2 * (self._heard - self._begin)
@@ -160,7 +160,7 @@ class Stream:
 
     @property
     def to_finish(self) -> bool:
-        """Whether the session has heard all and can be finished."""
+        """Whether the session has all its sound and can be finished."""
         return self.ended and self._heard == self.num_samples and not self.finished
 
     def collect(self, animation: Animation, last: bool = False) -> list[Frame]:

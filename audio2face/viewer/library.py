@@ -118,7 +118,7 @@ class Library:
             return number
 
     def upload(self, name: str, data: bytes) -> int:
-        """Add a sound file's bytes as a shot; returns its number. Raises UserError when they are no sound."""
+        """Add a sound file's bytes as a shot; returns its number. Raises UserError when they are not a sound file."""
         shown = re.sub(r"[^\w .()-]", "_", name)[:80].strip() or "sound"
         with self._lock:
             path = Path(self._uploads.name) / f"{len(self.shots)}.sound"  # never the client's own name

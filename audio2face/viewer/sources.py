@@ -119,7 +119,7 @@ def _track(
 
 
 def _held(read: Callable[[int, int], np.ndarray], count: int, name: str) -> Callable[[int, int], np.ndarray]:
-    """Reads that go on with the last frame where a channel is shorter than the skin."""
+    """Reads that repeat the last frame where a channel is shorter than the skin."""
 
     def padded(first: int, end: int) -> np.ndarray:
         frames = read(first, end)

@@ -230,7 +230,7 @@ def test_wav2vec2_from_a_local_folder_and_missing(tmp_path, monkeypatch):
     weights = dict(full.encoder.layers[0].named_parameters())
     for name, value in branch.model.encoder.layers[0].named_parameters():
         assert torch.equal(value, weights[name])
-    with pytest.raises(UserError, match="has 3 layers, 4 asked for"):
+    with pytest.raises(UserError, match="has 3 layers, 4 requested"):
         branch_of(num_layers=4, source=str(tmp_path / "folder"))
     with pytest.raises(UserError, match="does not exist"):
         branch_of(source=str(tmp_path / "none.pth"))
@@ -312,7 +312,7 @@ def spoil(folder, what):
         ("feature_projection.projection.bias", r"not all of one: feature_projection\.projection\.bias missing; copy"),
         ("half", "cannot be read"),
         ("another size", r"intermediate_dense\.\w+ \[48.*\] in place of \[40"),
-        ("other steps", "hears a step of 322 samples every 256; 400 every 320 are needed"),
+        ("other steps", "has steps of 322 samples every 256; 400 every 320 are needed"),
         ("no config", "is not the folder of a speech model"),
     ],
 )

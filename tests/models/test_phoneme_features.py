@@ -77,9 +77,9 @@ def test_weights_from_before_measuring_run_as_they_did_and_start_no_new_training
     expected = old.encoders["phoneme_ctc"].model.hidden(audio)[:, 1:26]
     assert torch.equal(again.features(audio)["phoneme_ctc"], expected)
     again.encoders["phoneme_ctc"].model.measure(list(speech(2, 32000)))
-    with pytest.raises(UserError, match="start anew"):
+    with pytest.raises(UserError, match="train again"):
         again.load_state_dict(old.state_dict())
-    with pytest.raises(ValueError, match=r"weights\.pth.*start anew"):
+    with pytest.raises(ValueError, match=r"weights\.pth.*train again"):
         load_weights(again, tmp_path / "weights.pth")
 
 

@@ -149,7 +149,7 @@ class PlainDiffusion:
         self.mask = torch.linspace(0, 1, self.basis.shape[1])
 
     def encode(self, batch: SegmentBatch) -> Tensor:
-        """What the network hears (1, T, dim)."""
+        """The audio features (1, T, dim)."""
         assert batch.audio is not None
         end = CONTEXT + round(batch.lengths[0] * SAMPLE_RATE / FPS)
         return self.network.encode(batch.audio[:, CONTEXT:end], batch.lengths[0])

@@ -117,7 +117,7 @@ def _validation(method: DiffusionMethod, inputs: Inputs, spec: NetworkSpec, runt
 
 
 def _preview(method: DiffusionMethod, inputs: Inputs, spec: NetworkSpec, runtime: Runtime) -> Preview | None:
-    """The film of a held-out clip, if there is one to show."""
+    """The video of a held-out clip, if there is one to show."""
     shown = preview_inputs(inputs)
     if shown is None:
         return None

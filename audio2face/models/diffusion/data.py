@@ -49,7 +49,7 @@ class SegmentParams:
 
 @dataclass
 class SegmentBatch:
-    """B segments padded to T frames; `valid` tells real frames. Sound has CONTEXT more samples at both ends.
+    """B segments padded to T frames; `valid` marks real frames. Sound has CONTEXT more samples at both ends.
 
     `seeds` are for what is drawn about each segment later on: a segment meets the same noise alone and in a batch.
     """
@@ -201,7 +201,7 @@ class SegmentData:
         return out
 
     def cache_features(self, hear: Hear, shifts: Sequence[float], budget_bytes: float) -> None:
-        """Keep what a frozen encoder hears in every clip, in one take per time shift; segments then come without sound.
+        """Cache a frozen encoder's features of every clip, one take per time shift; segments then come without sound.
 
         A take has its own pitch and noise, drawn as for a segment. float32 when it fits in the budget, else float16,
         else nothing is kept.

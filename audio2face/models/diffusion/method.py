@@ -164,7 +164,7 @@ class DiffusionMethod:
         return Losses(weighted_total(terms, {"MSE": 1.0, **weights}), terms)
 
     def encode(self, batch: SegmentBatch, rng: Rng = WHOLE) -> Tensor:
-        """What the network hears in each frame (B, T, dim)."""
+        """The audio features of each frame (B, T, dim)."""
         if batch.features is not None:
             return self.network.audio(batch.features)
         assert batch.audio is not None, "a batch has features or sound"

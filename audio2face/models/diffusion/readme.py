@@ -104,7 +104,7 @@ def _blendshape_note(actors: list[ActorData]) -> str:
 
 
 def _early_note(s: Streaming) -> str:
-    """What the runtime's rounding does when the frames before the centre are no whole number of samples."""
+    """What the runtime's rounding does when the frames before the centre are not a whole number of samples."""
     if s.left * s.window % s.frames == 0:
         return ""
     return (

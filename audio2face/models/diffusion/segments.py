@@ -1,4 +1,4 @@
-"""The clips of a diffusion training in segments: how they are augmented, and what a frozen encoder hears in them."""
+"""The clips of a diffusion training in segments: how they are augmented, and a frozen encoder's features of them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def cache_features(
     runtime: Runtime,
     takes: int | None = None,
 ) -> None:
-    """Keep what a frozen encoder hears in every clip, window by window as when streaming.
+    """Cache a frozen encoder's features of every clip, window by window as when streaming.
 
     The takes of a clip spread over the time shifts, and over where the windows begin.
     """

@@ -157,7 +157,7 @@ class PhonemeCtc(nn.Module):
             if value is None and getattr(self, name) is not None:
                 raise UserError(
                     "these weights are of a training whose phoneme_ctc features were not yet measured on its speech, which "
-                    "can be deployed and run but not trained further: start anew"
+                    "can be deployed and run but not trained further: train again"
                 )
             if value is not None:
                 setattr(self, name, torch.empty_like(value, device=self.mel.device))
@@ -169,7 +169,7 @@ class PhonemeCtc(nn.Module):
 
 
 def _blocks(model: PhonemeCtc) -> list[Any]:
-    """The separable blocks, whose parts a ModuleList's type does not tell."""
+    """The separable blocks, with the type of their parts."""
     return list(model.blocks)
 
 

@@ -138,7 +138,7 @@ def _read(source: str, settings: Mapping[str, Any], use: Use, **where: Any) -> A
     config = getattr(transformers, f"{name}Config").from_dict(values)
     wanted = settings.get("num_hidden_layers", config.num_hidden_layers)
     if wanted > config.num_hidden_layers:
-        raise UserError(f"{use.key}: {source} has {config.num_hidden_layers} layers, {wanted} asked for")
+        raise UserError(f"{use.key}: {source} has {config.num_hidden_layers} layers, {wanted} requested")
     config.update(dict(settings))
     with _quiet():
         model, found = getattr(transformers, name + use.head).from_pretrained(
@@ -182,14 +182,14 @@ def _checked_type(values: Mapping[str, Any], source: str, use: Use) -> str:
         reach = 1 + sum((kernel - 1) * math.prod(strides[:i]) for i, kernel in enumerate(kernels))
         if (hop, reach) != (STEP, FIELD):
             raise UserError(
-                f"{use.key}: {source} hears a step of {reach} samples every {hop}; {FIELD} every {STEP} are needed, as "
+                f"{use.key}: {source} has steps of {reach} samples every {hop}; {FIELD} every {STEP} are needed, as "
                 "wav2vec 2.0 base does"
             )
     return model_type
 
 
 def _reach(name: str) -> None:
-    """Ask the hub for a model's config.json, again once: without a network its own client would go on for half a minute."""
+    """Ask the hub for a model's config.json, again once: without a network its own client would retry for half a minute."""
     import huggingface_hub as hub
 
     if hub.constants.HF_HUB_OFFLINE:
