@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+Pairs = tuple[np.ndarray, np.ndarray]  # upper and lower vertices (n,) of a list
 SAMPLE_RATE = 16000  # of all sound that a network is given
 
 

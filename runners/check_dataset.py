@@ -54,11 +54,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def check(arguments: argparse.Namespace) -> int:
     """Load, check, print and write; returns the exit status."""
-    from audio2face import doctor
     from audio2face.config import load_config, project_folder
-    from audio2face.doctor.check import build_actors
+    from audio2face.doctor.check import ActorReport, build_actors, full_check
+    from audio2face.doctor.quick import quick_check
     from audio2face.doctor.report import shot_lines, text_table
-    from audio2face.problems import UserError
+    from audio2face.problems import ERROR, UserError, by_level
 
     if arguments.fast and (arguments.html or arguments.fix):
         raise UserError("--fast measures too little for --html and --fix; drop it")
@@ -70,17 +70,17 @@ def check(arguments: argparse.Namespace) -> int:
         raise UserError(f"{folder} has no config_dataset.py, which names the data's folders")
     actors = build_actors(sections, arguments.actor)
     if arguments.fast:
-        found = doctor.quick_check(sections, actors)
-        reports = [doctor.ActorReport(a, [f for f in found if f.where.actor == a]) for a in actors]
+        found = quick_check(sections, actors)
+        reports = [ActorReport(a, [f for f in found if f.where.actor == a]) for a in actors]
     else:
-        reports = doctor.full_check(sections, actors, progress=True)
+        reports = full_check(sections, actors, progress=True)
     findings = [finding for report in reports for finding in report.findings]
     for report in reports:
         if report.sounds:
             print(f"{shot_lines(report)}\n")
     print(text_table(findings))
     _write(arguments, sections, reports)
-    return USER_MISTAKE if doctor.by_level(findings, "error") else 0
+    return USER_MISTAKE if by_level(findings, ERROR) else 0
 
 
 def _check_outputs(arguments: argparse.Namespace) -> None:

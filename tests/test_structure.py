@@ -26,12 +26,10 @@ HUBS = """training.loop inference.animate dataset.checks face.codec runs.run_dir
 viewer.server""".split()
 # Arrows against the order, and between rooms that should not know each other. The list only shrinks.
 ALLOWED: set[tuple[str, str]] = {
-    ("dataset", "preproc"),
     ("deploy", "models.diffusion"),
     ("deploy", "models.regression"),
     ("evaluation", "importing"),
     ("face", "postprocess"),
-    ("importing", "doctor"),
     ("models.common", "models.diffusion"),
     ("models.common", "models.regression"),
     ("models.diffusion", "models.regression"),
@@ -56,7 +54,6 @@ TORCH_ALLOWED = {
 READS_CONFIG = set(
     """
     dataset.files
-    doctor.check
     evaluation.data
     evaluation.folder
     models.common.inputs

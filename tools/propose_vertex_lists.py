@@ -18,14 +18,14 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from audio2face.config import load_config  # noqa: E402
-from audio2face.dataset.caches import find_caches  # noqa: E402
+from audio2face.dataset.caches import find_caches, sample_motion  # noqa: E402
 from audio2face.dataset.files import DatasetFiles, not_fetched  # noqa: E402
-from audio2face.doctor.html import proposal_page  # noqa: E402
-from audio2face.doctor.propose import propose_lists, sample_motion  # noqa: E402
 from audio2face.formats.json_file import write_json  # noqa: E402
 from audio2face.geometry.regions import looks_inward  # noqa: E402
+from audio2face.geometry.vertex_lists import propose_lists  # noqa: E402
 from audio2face.paths import atomic  # noqa: E402
-from audio2face.problems import UserError, raise_problems  # noqa: E402
+from audio2face.problems import Problems, UserError, raise_problems  # noqa: E402
+from audio2face.render.page import proposal_page  # noqa: E402
 from tools.importer import run  # noqa: E402
 
 
@@ -45,8 +45,9 @@ def propose(config_name: str, actor: str, out: Path) -> list[str]:
     rest = files.skin_neutral()
     if rest is None or files.skin_cache_root is None:
         raise UserError(f"SKIN_NEUTRAL_FPATH: actor {actor!r} has none; a face at rest with closed lips is needed")
-    caches, problems = find_caches(files.skin_cache_root, "SKIN_CACHE_ROOT", None, "", files.skin_cache_channel)
-    raise_problems(problems)
+    problems = Problems()
+    caches = find_caches(problems, files.skin_cache_root, "SKIN_CACHE_ROOT", None, "", files.skin_cache_channel)
+    problems.raise_errors()
     motion = sample_motion(caches.values())
     if motion.shape[1:] != rest.shape:
         raise UserError(f"SKIN_NEUTRAL_FPATH: {len(rest)} vertices, the caches have {motion.shape[1]}")

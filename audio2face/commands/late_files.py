@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from audio2face.config import Section, load_config
+from audio2face.dataset.blendshapes import ready_blendshapes
 from audio2face.dataset.files import check_path, faces_now
 from audio2face.face.topology import Topology
 from audio2face.formats.json_file import read_json, write_json
 from audio2face.formats.npy import read_npz, write_npz
 from audio2face.paths import external_path, local_path, missing_root
-from audio2face.preproc.blendshapes import ready_blendshapes
 from audio2face.problems import UserError, raise_problems
 from audio2face.runs.train_run import ActorData, TrainRun
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from audio2face.config import Section, load_config
 from audio2face.dataset.caches import decoded_bytes, open_sequences
-from audio2face.dataset.checks import Inputs, build_inputs, num_vertices
+from audio2face.dataset.captured import CapturedActor
 from audio2face.dataset.shots import clip_rows
-from audio2face.doctor import report_faults
+from audio2face.doctor.quick import build_checked
 from audio2face.face.topology import TRIANGLES_FILE, write_topology
 from audio2face.geometry.poses import GIB
 from audio2face.paths import external_path, local_path
@@ -42,8 +42,7 @@ def run(config_name: str, actor: str, cache: bool = True) -> str:
     if actor not in dataset.ACTOR_NAMES:
         raise UserError(f"actor {actor!r} is not in ACTOR_NAMES of {config_name}: {', '.join(dataset.ACTOR_NAMES)}")
     setup_logging(verbose=preproc.VERBOSE)
-    report_faults(sections, [actor])
-    inputs = build_inputs(dataset, preproc, actor)
+    inputs = build_checked(sections, actor)
     root = local_path(preproc.PREPROC_OUTPUT_ROOT)
     needed = decoded_bytes([*inputs.skin.values(), *inputs.tongue.values()])
     require_space(root, needed, "decoding the caches")
@@ -60,7 +59,7 @@ def run(config_name: str, actor: str, cache: bool = True) -> str:
     return folder.name
 
 
-def build_run(folder: Path, inputs: Inputs, dataset: Section, preproc: Section, reuse: Reuse) -> None:
+def build_run(folder: Path, inputs: CapturedActor, dataset: Section, preproc: Section, reuse: Reuse) -> None:
     """Compute everything, or take over from earlier runs what still holds, and write the run into `folder`."""
     actor = inputs.files.actor
     with tempfile.TemporaryDirectory(dir=folder, prefix=".decoded_") as scratch:
@@ -82,7 +81,9 @@ def build_run(folder: Path, inputs: Inputs, dataset: Section, preproc: Section, 
     logger.info("%s", summary(inputs.shots, skin, tongue if inputs.tongue else None, mm_per_unit))
 
 
-def _build_bundle(inputs: Inputs, skin: MeshBasis, tongue: MeshBasis, dataset: Section, preproc: Section) -> Bundle:
+def _build_bundle(
+    inputs: CapturedActor, skin: MeshBasis, tongue: MeshBasis, dataset: Section, preproc: Section
+) -> Bundle:
     placeholders = Placeholders(
         tuple(preproc.DEFAULT_JAW_KEYPOINTS_SHAPE),
         tuple(preproc.DEFAULT_EYE_BLINK_KEYS_SHAPE),
@@ -103,12 +104,12 @@ def _build_settings(preproc: Section, mesh: str, actor: str, scratch: Path) -> B
     )
 
 
-def _build_skin(inputs: Inputs, preproc: Section, scratch: Path, reuse: Reuse) -> MeshBasis:
+def _build_skin(inputs: CapturedActor, preproc: Section, scratch: Path, reuse: Reuse) -> MeshBasis:
     settings = _build_settings(preproc, "SKIN", inputs.files.actor, scratch)
     rounds = preproc.SKIN_SELECT_DISTINCT_MAX_ITER
     same = all(inputs.skin[shot] == cache for shot, cache in inputs.choosing.items())
     frames = sum(cache.num_frames for cache in inputs.skin.values())
-    logger.info("skin: %d shots, %d frames of %d vertices", len(inputs.skin), frames, num_vertices(inputs.skin))
+    logger.info("skin: %d shots, %d frames of %d vertices", len(inputs.skin), frames, inputs.num_vertices)
 
     def compute() -> MeshBasis:
         sequences = open_sequences(inputs.skin, scratch, "skin")
@@ -126,7 +127,7 @@ def _build_skin(inputs: Inputs, preproc: Section, scratch: Path, reuse: Reuse) -
     return reuse.stage("skin", parts, compute)
 
 
-def _build_tongue(inputs: Inputs, preproc: Section, scratch: Path, reuse: Reuse) -> MeshBasis:
+def _build_tongue(inputs: CapturedActor, preproc: Section, scratch: Path, reuse: Reuse) -> MeshBasis:
     if not inputs.tongue:
         shape = tuple(preproc.DEFAULT_TONGUE_PCA_SHAPE)
         return still_tongue(shape, {shot.name: shot.num_frames for shot in inputs.shots})
@@ -142,7 +143,7 @@ def _build_tongue(inputs: Inputs, preproc: Section, scratch: Path, reuse: Reuse)
     return reuse.stage("tongue", reuse.parts("TONGUE", settings, arrays, {"cache": inputs.tongue.values()}), compute)
 
 
-def _log_missing(inputs: Inputs) -> None:
+def _log_missing(inputs: CapturedActor) -> None:
     """One line of the optional files that an actor lacks, and their replacements."""
     stand_ins = {
         "tongue_cache_root": "a still tongue of zeros",

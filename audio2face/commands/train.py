@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from audio2face import runtime as runtimes
 from audio2face.config import Section, load_config
+from audio2face.dataset.quick_check import accept, check_trained, report_problems
 from audio2face.distributed import World, local_count, under_torchrun
-from audio2face.doctor import report_faults
 from audio2face.machine import num_cores
 from audio2face.models.common.inputs import Inputs, Training, build_inputs
 from audio2face.models.common.weights import save_weights
@@ -76,7 +76,7 @@ def run(config_name: str, resume: str | None = None, export: str | None = None) 
     inputs = build_inputs(
         config_name, train, dataset, sections.get("inference"), began_with(folder), sections.get("preproc")
     )
-    report_faults(sections, inputs.actors, training=True)
+    report_problems(accept(check_trained(dataset, train, inputs.runs, inputs.files), dataset.SKIP_DATA_CHECKS))
     training = METHODS[train.NETWORK_TYPE](inputs, runtime)
     needed = space_needed(training.network, training.settings.ema_decay is not None, train.CHECKPOINT_KEEP)
     require_space(root, needed, f"training, with CHECKPOINT_KEEP = {train.CHECKPOINT_KEEP},")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from audio2face.geometry.poses import PoseSequence
 from audio2face.listing import natural_order
 from audio2face.logs import each
 from audio2face.paths import external_path
-from audio2face.problems import UserError
+from audio2face.problems import STRUCTURE, Problems, UserError
 
 MAPPED = (".npy", ".pc2")  # read in place; other formats are decoded once
 
@@ -40,27 +40,26 @@ class Cache:
 
 
 def find_caches(
-    root: Path, key: str, shots: list[str] | None, shots_key: str, channel: str | None = None
-) -> tuple[dict[str, Cache], list[str]]:
-    """The caches of `shots` (of all folders when None) in `root`, and the problems. `channel` is that to read of several.
+    problems: Problems, root: Path, key: str, shots: list[str] | None, shots_key: str, channel: str | None = None
+) -> dict[str, Cache]:
+    """The caches of `shots` (of all folders when None) in `root`. `channel` is that to read of several.
 
-    Problems name the shot and the file: unknown shots, missing or ambiguous files, empty or damaged ones, and shots
-    whose number of vertices is not that of most shots. `key` and `shots_key` are the config keys to blame.
+    Added to `problems` are unknown shots, missing or ambiguous files, empty or damaged ones, and shots whose number of
+    vertices is not that of most shots. `key` and `shots_key` are the config keys to blame.
     """
     there = shot_folders(root)
     where = f"{key} ({external_path(root)})"
     if not there:
-        return {}, [f"{where}: holds no shots; expected {root.name}/<shot>/<shot>.npy, .pc2 or .xml"]
-    problems = []
+        what = f"{where}: holds no shots; expected {root.name}/<shot>/<shot>.npy, .pc2 or .xml"
+        problems.error(STRUCTURE, what, file=root, key=key)
+        return {}
     if shots is not None:
         known = ", ".join(there[:8]) + (", …" if len(there) > 8 else "")
-        problems += [
-            f"{shots_key}: shot {shot!r} is not in {where}; there: {known}" for shot in shots if shot not in there
-        ]
-        problems += [
-            f"{shots_key}: shot {shot!r} is listed twice"
-            for shot in natural_order({s for s in shots if shots.count(s) > 1})
-        ]
+        for shot in (s for s in shots if s not in there):
+            what = f"{shots_key}: shot {shot!r} is not in {where}; there: {known}"
+            problems.error(STRUCTURE, what, shot=shot, key=shots_key)
+        for shot in natural_order({s for s in shots if shots.count(s) > 1}):
+            problems.error(STRUCTURE, f"{shots_key}: shot {shot!r} is listed twice", shot=shot, key=shots_key)
     caches = {}
     for shot in there if shots is None else [s for s in there if s in set(shots)]:
         try:
@@ -69,31 +68,37 @@ def find_caches(
         except (UserError, ValueError, OSError) as error:
             hint = f" ({key.replace('_ROOT', '_CHANNEL')})" if isinstance(error, SeveralChannels) else ""
             lines = error.lines if isinstance(error, UserError) else [str(error)]
-            problems += [f"{key}: {line}{hint}" for line in lines]
+            for line in lines:
+                problems.error(STRUCTURE, f"{key}: {line}{hint}", shot=shot, key=key)
             continue
         if header.num_frames == 0 or header.num_vertices == 0:
-            problems.append(
-                f"{key}: shot {shot}: {path.name} holds {header.num_frames} frames of {header.num_vertices} vertices"
-            )
+            what = f"{path.name} holds {header.num_frames} frames of {header.num_vertices} vertices"
+            problems.error(STRUCTURE, f"{key}: shot {shot}: {what}", shot=shot, file=path, key=key)
             continue
         caches[shot] = Cache(shot, path, *header, channel)
-    return caches, problems + _topology_problems(caches, key)
+    _check_topology(problems, caches, key)
+    return caches
 
 
-def _topology_problems(caches: dict[str, Cache], key: str) -> list[str]:
+def _check_topology(problems: Problems, caches: dict[str, Cache], key: str) -> None:
+    usual = usual_vertices(caches)
+    same = sum(cache.num_vertices == usual for cache in caches.values())
+    for cache in caches.values():
+        if cache.num_vertices != usual:
+            what = (
+                f"{key}: shot {cache.shot}: {cache.path.name} has {cache.num_vertices} vertices, {same} other shot(s) have "
+                f"{usual}; all shots of an actor must have one topology"
+            )
+            problems.error(STRUCTURE, what, shot=cache.shot, file=cache.path, key=key)
+
+
+def usual_vertices(caches: Mapping[str, Cache]) -> int | None:
+    """The number of vertices that most shots have; None without any."""
     counts = [cache.num_vertices for cache in caches.values()]
-    if not counts:
-        return []
-    usual = max(set(counts), key=counts.count)
-    odd = [cache for cache in caches.values() if cache.num_vertices != usual]
-    return [
-        f"{key}: shot {c.shot}: {c.path.name} has {c.num_vertices} vertices, {counts.count(usual)} other shot(s) have {usual};"
-        " all shots of an actor must have one topology"
-        for c in odd
-    ]
+    return max(set(counts), key=counts.count) if counts else None
 
 
-def frame_rate(caches: dict[str, Cache], configured: float | None, actor: str) -> tuple[float, list[str]]:
+def frame_rate(problems: Problems, caches: dict[str, Cache], configured: float | None, actor: str) -> float:
     """The rate of an actor's shots: CACHE_FPS, which the caches must not contradict, or else the caches' own.
 
     Maya's caches count whole ticks and say 24 or 30 where 23.976 or 29.97 is meant.
@@ -102,15 +107,28 @@ def frame_rate(caches: dict[str, Cache], configured: float | None, actor: str) -
     if configured is None:
         rates = sorted(set(own.values()))
         if rates and same_rate(rates[-1], rates[0]) and len(own) == len(caches):
-            return rates[0], []
-        return 30.0, [
-            f"CACHE_FPS: no entry for actor {actor!r}, and the caches do not tell; write CACHE_FPS = {{{actor!r}: 30.0}}"
-        ]
-    wrong = {shot: fps for shot, fps in own.items() if not same_rate(fps, configured)}
-    return float(configured), [
-        f"CACHE_FPS says {configured:g} for actor {actor!r}, but the cache of shot {shot} is at {fps:g} frames a second"
-        for shot, fps in wrong.items()
-    ]
+            return rates[0]
+        what = f"CACHE_FPS: no entry for actor {actor!r}, and the caches carry no frame rate"
+        problems.error(STRUCTURE, f"{what}; write CACHE_FPS = {{{actor!r}: 30.0}}", key="CACHE_FPS")
+        return 30.0
+    for shot, fps in own.items():
+        if not same_rate(fps, configured):
+            what = f"CACHE_FPS is {configured:g} for actor {actor!r}, but the cache of shot {shot} is at {fps:g} frames a second"
+            problems.error(STRUCTURE, what, shot=shot, key="CACHE_FPS")
+    return float(configured)
+
+
+def sample_motion(caches: Iterable[Cache], count: int = 400) -> np.ndarray:
+    """About `count` finite frames evenly from all animations: (n, V, 3) float32."""
+    caches = list(caches)
+    each = max(1, count // max(1, len(caches)))
+    poses = []
+    for cache in caches:
+        frames = cache.read().frames
+        which = np.unique(np.linspace(0, len(frames) - 1, min(each, len(frames))).astype(int))
+        poses.append(np.array(frames[which], np.float32))
+    motion = np.concatenate(poses)
+    return motion[np.isfinite(motion).all(axis=(1, 2))]
 
 
 def decoded_bytes(caches: Iterable[Cache]) -> int:

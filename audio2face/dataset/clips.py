@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from audio2face.problems import Problems
 from audio2face.types import Clip, Shot
 
 ClipRow = tuple[str, str, tuple[int, int], str, str, str, int]
@@ -23,43 +24,44 @@ def read_clips_template(path: Path) -> list[ClipRow]:
 
 
 def build_clips(
+    problems: Problems,
     rows: Sequence[ClipRow],
     shots: dict[str, dict[str, Shot]],
     audio_roots: dict[str, Path | None],
     duration: Callable[[Path], float],
-) -> tuple[list[Clip], list[str], list[str]]:
-    """Check clip rows against the shots and sound files that exist.
+    key: str = "CLIPS",
+) -> list[Clip]:
+    """Check the clip rows of the config key `key` against the shots and sound files that exist.
 
-    `shots` is {actor: {shot: Shot}}, `duration(path)` gives a sound file's seconds. Returns the clips, the problems
-    (each names its row) and the warnings. A clip's range is cut where its offset or the end of its sound leaves none.
+    `shots` is {actor: {shot: Shot}}, `duration(path)` gives a sound file's seconds. What is wrong with a row is added to
+    `problems`. A clip's range is cut, with a warning, where its offset or the end of its sound leaves none.
     """
     clips: list[Clip] = []
-    problems: list[str] = []
-    warnings: list[str] = []
     for index, (actor, shot_name, span, speaker, language, file_name, offset) in enumerate(rows):
-        where = f"CLIPS[{index}] ({actor}, {shot_name})"
+        where = {"actor": actor, "shot": shot_name, "key": f"{key}[{index}]"}
         shot = shots.get(actor, {}).get(shot_name)
         root = audio_roots.get(actor)
         audio = root / file_name if root else None
         if actor not in shots:
-            problems.append(f"{where}: actor {actor!r} has no preprocessing run; known: {', '.join(shots)}")
+            problems.error("", f"actor {actor!r} has no preprocessing run; known: {', '.join(shots)}", **where)
         elif shot is None:
-            problems.append(
-                f"{where}: the preprocessing run has no shot {shot_name!r}{_nearest(shot_name, shots[actor])}"
-            )
+            what = f"the preprocessing run has no shot {shot_name!r}{_nearest(shot_name, shots[actor])}"
+            problems.error("", what, **where)
         elif not 0 <= span[0] <= span[1] < shot.num_frames:
-            problems.append(f"{where}: range {tuple(span)} is outside the shot's frames 0 to {shot.num_frames - 1}")
+            what = f"range {tuple(span)} is outside the shot's frames 0 to {shot.num_frames - 1}"
+            problems.error("", what, **where)
         elif audio is None or not audio.is_file():
-            problems.append(f"{where}: sound file {file_name!r} not found in AUDIO_ROOT ({root})")
+            problems.error("", f"sound file {file_name!r} not found in AUDIO_ROOT ({root})", **where)
         else:
             try:
                 first, last, warning = _sounding(span, offset, file_name, duration(audio), shot.fps)
             except ValueError as error:
-                problems.append(f"{where}: {error}")
+                problems.error("", str(error), **where)
                 continue
-            warnings += [f"{where}: {warning}"] if warning else []
+            if warning:
+                problems.warning("", warning, **where)
             clips.append(Clip(shot, first, last, audio, offset, speaker, language))
-    return clips, problems, warnings
+    return clips
 
 
 def _sounding(
@@ -79,29 +81,28 @@ def _sounding(
 
 
 def build_muted_clips(
-    rows: Sequence[tuple[str, tuple[str, int], int, str]], shots: dict[str, dict[str, Shot]]
-) -> tuple[list[Clip], list[str]]:
-    """Check AUG_MUTED_SHOTS rows: clips without sound that hold one pose. Returns the clips and the problems."""
+    problems: Problems, rows: Sequence[tuple[str, tuple[str, int], int, str]], shots: dict[str, dict[str, Shot]]
+) -> list[Clip]:
+    """Check AUG_MUTED_SHOTS rows: clips without sound that hold one pose. What is wrong is added to `problems`."""
     clips: list[Clip] = []
-    problems: list[str] = []
     names = {(actor, name) for actor, by_name in shots.items() for name in by_name}
     for index, (actor, (source, frame), length, emotion) in enumerate(rows):
-        where = f"AUG_MUTED_SHOTS[{index}] ({actor}, {source})"
+        where = {"actor": actor, "shot": source, "key": f"AUG_MUTED_SHOTS[{index}]"}
         shot = shots.get(actor, {}).get(source)
         name = f"muted_{source}_{frame}_{emotion}"
         if shot is None:
-            problems.append(f"{where}: no such shot{_nearest(source, shots.get(actor, {}))}")
+            problems.error("", f"no such shot{_nearest(source, shots.get(actor, {}))}", **where)
         elif not 0 <= frame < shot.num_frames:
-            problems.append(f"{where}: frame {frame} is outside the shot's frames 0 to {shot.num_frames - 1}")
+            problems.error("", f"frame {frame} is outside the shot's frames 0 to {shot.num_frames - 1}", **where)
         elif length < 1:
-            problems.append(f"{where}: length {length} must be at least 1 frame")
+            problems.error("", f"length {length} must be at least 1 frame", **where)
         elif (actor, name) in names:
-            problems.append(f"{where}: the same muted shot is listed twice")
+            problems.error("", "the same muted shot is listed twice", **where)
         else:
             names.add((actor, name))
             still = Shot(actor, name, length, shot.fps, emotion)
             clips.append(Clip(still, 0, length - 1, None, language=None, held=(source, frame)))
-    return clips, problems
+    return clips
 
 
 def _nearest(name: str, known: dict[str, Any]) -> str:

@@ -25,7 +25,8 @@ from audio2face.formats.usd import read_usd_triangles
 from audio2face.geometry.regions import chosen_vertices
 from audio2face.listing import natural_order
 from audio2face.paths import external_path, local_path, missing_root
-from audio2face.problems import UserError, raise_problems
+from audio2face.problems import STRUCTURE, Problems, UserError, raise_problems
+from audio2face.types import Pairs
 
 if TYPE_CHECKING:
     from audio2face.config import Section
@@ -36,8 +37,6 @@ VOICES_FOLDER = "aug"
 REQUIRED = ("audio_root", "skin_cache_root")
 ROWS = {"upper": 0, "lower": 1, "upper_lip": 0, "lower_lip": 1, "top": 0, "bottom": 1}  # of the lists in a .npy
 FACES = ("SKIN_TRIANGLES_FPATH", "TONGUE_TRIANGLES_FPATH")
-
-Pairs = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -82,24 +81,35 @@ class DatasetFiles:
         Where git-lfs has not fetched all of them one line says so, but for caches alone, which training does without.
         """
         paths: dict[str, Any] = {}
-        problems: list[str] = []
+        problems = Problems(rule=STRUCTURE)
         for name in PATHS:
             key = name.upper()
             value = getattr(dataset, key).get(actor)
             if value is None:
                 if name in REQUIRED:
-                    problems.append(f"{key}: no entry for actor {actor!r}; it is required")
+                    problems.error("", f"{key}: no entry for actor {actor!r}; it is required", key=key)
                 continue
             paths[name] = local_path(value)
             if missing := missing_root(value):
-                problems += [missing] if missing not in problems else []
+                problems.extend([missing])
                 continue
-            problems += check_path(paths[name], key, actor, folder=name.endswith("_root"))
+            problems.extend(check_path(paths[name], key, actor, folder=name.endswith("_root")), key=key)
         files = cls(actor, *channels(dataset, actor), **paths)
         if pointer_problems(path for name, path in paths.items() if not name.endswith("_cache_root")):
-            problems += not_fetched(files)
-        raise_problems(problems)
+            problems.extend(not_fetched(files))
+        problems.raise_errors()
         return files
+
+    @classmethod
+    def that_exist(cls, dataset: Section, actor: str) -> DatasetFiles:
+        """As `from_config`, of the paths that are there; the others count as not given."""
+        paths: dict[str, Any] = {}
+        for name in PATHS:
+            value = getattr(dataset, name.upper()).get(actor)
+            path = None if value is None else local_path(value)
+            if path and not check_path(path, "", actor, folder=name.endswith("_root")):
+                paths[name] = path
+        return cls(actor, *channels(dataset, actor), **paths)
 
     @classmethod
     def of_faces(cls, dataset: Section, actor: str) -> DatasetFiles:
@@ -236,6 +246,10 @@ class DatasetFiles:
         """Key points of the lower teeth at rest (P, 3)."""
         return self._vectors("jaw_keypoints_neutral_fpath")
 
+    def jaw_shots(self) -> list[str]:
+        """Names of the shots with jaw motion, whatever shots there are besides."""
+        return [*self._jaw]
+
     def has_jaw(self, shot: str) -> bool:
         """Whether there is jaw motion for the shot."""
         return shot in self._jaw
@@ -243,6 +257,10 @@ class DatasetFiles:
     def jaw_animation(self, shot: str) -> np.ndarray:
         """Motion of the jaw key points in a shot, as differences from rest: (T, P, 3) float32."""
         return _shaped(self._jaw[shot], (None, None, 3), f"JAW_ANIM_DATA_FPATH, shot {shot}")
+
+    def eye_shots(self) -> list[str]:
+        """Names of the shots with eye motion, whatever shots there are besides."""
+        return [*self._eye]
 
     def has_eye(self, shot: str) -> bool:
         """Whether there is eye motion for the shot."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from audio2face.dataset.files import DatasetFiles
+from audio2face.problems import STRUCTURE, Problems
 from audio2face.runs.preproc_run import ClipRow
 from audio2face.types import Shot
 
@@ -17,6 +18,11 @@ DEFAULT_LANGUAGE = "en"
 def words(name: str) -> list[str]:
     """The words of a name in lower case: what `_`, `-`, digits and other signs separate."""
     return [word for word in re.split(r"[\W\d_]+", name.lower()) if word]
+
+
+def simple_name(name: str) -> str:
+    """A name without what people mistype: case, spaces, and the choice of separator."""
+    return re.sub(r"[\s_.-]+", "_", name.strip().lower()).strip("_")
 
 
 def emotions_in(shot: str, emotions: Iterable[str]) -> list[str]:
@@ -34,36 +40,37 @@ def emotions_in(shot: str, emotions: Iterable[str]) -> list[str]:
 
 
 def shot_emotions(
+    problems: Problems,
     actor: str,
     shots: Sequence[str],
     emotions: Sequence[str],
     mapping: Sequence[tuple[str, str, str]],
     unused: Sequence[str] = (),
-) -> tuple[dict[str, str], list[str]]:
-    """The emotion of every shot, and the problems: names that tell two emotions, map entries for unknown shots.
+) -> dict[str, str]:
+    """The emotion of every shot. Added to `problems`: names that hold two emotions, map entries for unknown shots.
 
-    `mapping` holds (actor, shot, emotion) and goes first; then what the shot's name says; else neutral, which the doctor tells.
+    `mapping` holds (actor, shot, emotion) and goes first; then the shot's name; else neutral, which the doctor reports.
     `unused` are shots that exist but are left out: the map may name them too.
     """
+    key = "SHOT_EMOTION_MAP"
     mapped = {shot: emotion for name, shot, emotion in mapping if name == actor}
-    problems = [
-        f"SHOT_EMOTION_MAP: actor {actor!r} has no shot {shot!r}" for shot in mapped if shot not in (*shots, *unused)
-    ]
+    for shot in mapped:
+        if shot not in (*shots, *unused):
+            problems.error(STRUCTURE, f"{key}: actor {actor!r} has no shot {shot!r}", shot=shot, key=key)
     result: dict[str, str] = {}
     silent = []
     for shot in shots:
         found = [mapped[shot]] if shot in mapped else emotions_in(shot, emotions)
         if len(found) > 1:
-            problems.append(f"shot {shot}: its name holds {' and '.join(found)}; say which in SHOT_EMOTION_MAP")
+            what = f"shot {shot}: its name holds {' and '.join(found)}; choose one in {key}"
+            problems.error(STRUCTURE, what, shot=shot, key=key)
         elif not found:
             silent.append(shot)
         result[shot] = found[0] if found else NEUTRAL
     if silent and NEUTRAL not in emotions:
-        known = ", ".join(emotions)
-        problems.append(
-            f"no emotion ({known}) in the name of shot(s) {', '.join(silent)}; list them in SHOT_EMOTION_MAP"
-        )
-    return result, problems
+        what = f"no emotion ({', '.join(emotions)}) in the name of shot(s) {', '.join(silent)}; list them in {key}"
+        problems.error(STRUCTURE, what, shot=silent[0], key=key)
+    return result
 
 
 def shot_language(languages: Mapping[str, Any], actor: str, shot: str) -> str:

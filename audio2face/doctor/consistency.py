@@ -7,41 +7,39 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from audio2face.doctor.actor_data import Subject
-from audio2face.doctor.findings import Finding, Reporter
-from audio2face.doctor.stats import Scan
+from audio2face.dataset.captured import CapturedActor
+from audio2face.doctor.stats import ShotStats
+from audio2face.problems import Problems
 
-LEAST_SHOTS = 3  # of fewer nobody can tell which one is wrong
+LEAST_SHOTS = 3  # of fewer it is open which one is wrong
 OFF_SHARE, WRONG_SHARE = 0.03, 0.08  # of the mesh's size: median distance of a shot's mean face from the others'
 LOOKED_AT = 500  # vertices
 FACTORS = (0.001, 0.01, 0.1, 10.0, 100.0, 1000.0)
 AXES = "xyz"
 
 
-def check_alike(subject: Subject, scans: Mapping[str, Scan]) -> tuple[list[Finding], set[str]]:
-    """A finding for each shot whose face lies elsewhere than the others', and the shots that tell nothing of the mesh."""
+def check_consistency(report: Problems, data: CapturedActor, scans: Mapping[str, ShotStats]) -> set[str]:
+    """Shots whose face lies elsewhere than the others'; returned, since they say nothing about the mesh."""
     if len(scans) < LEAST_SHOTS:
-        return [], set()
-    some = np.unique(np.linspace(0, subject.skin.num_vertices - 1, LOOKED_AT).astype(int))
+        return set()
+    some = np.unique(np.linspace(0, data.num_vertices - 1, LOOKED_AT).astype(int))
     means = {shot: scan.mean[some] for shot, scan in scans.items()}
     usual = np.median(list(means.values()), axis=0)
     size = float(np.ptp(usual, axis=0).max())
     if not size > 0:
-        return [], set()
+        return set()
     off = {shot: _distance(mean, usual) for shot, mean in means.items()}
     odd = {shot: distance for shot, distance in off.items() if distance > OFF_SHARE * size}
     if 2 * len(odd) >= len(scans):
-        return [], set()
-    report = Reporter(subject.actor)
-    found = []
+        return set()
     for shot, distance in odd.items():
         cause = _cause(means[shot], usual, OFF_SHARE * size)
-        tell = report.error if cause or distance > WRONG_SHARE * size else report.warning
+        add = report.error if cause or distance > WRONG_SHARE * size else report.warning
         what = f"The face is not where the other shots have it: half of the vertices are more than {distance:.3g} units off ({distance / size:.0%} of the mesh)."
         fix = f"{cause or 'Another place of the head, or another order of the vertices?'} Export it as the others."
-        where = {"shot": shot, "file": subject.skin.caches[shot].path, "key": "SKIN_CACHE_ROOT"}
-        found.append(tell("geometry.shot", what, fix, **where))
-    return found, set(odd)
+        where = {"shot": shot, "file": data.skin[shot].path, "key": "SKIN_CACHE_ROOT"}
+        add("geometry.shot", what, fix, **where)
+    return set(odd)
 
 
 def _distance(points: np.ndarray, others: np.ndarray) -> float:

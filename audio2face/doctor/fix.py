@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from audio2face.dataset.caches import Cache
+from audio2face.dataset.captured import CapturedActor, Mesh, readable
 from audio2face.dataset.files import PATHS, VOICES_FOLDER, DatasetFiles
-from audio2face.doctor.actor_data import Mesh, Subject, readable
+from audio2face.dataset.shots import simple_name
 from audio2face.doctor.caches import SHORTEST_SHOT_S
 from audio2face.doctor.check import ActorReport
-from audio2face.doctor.files import simple_name
 from audio2face.doctor.repair import ShotPlan, fill_lost_frames, mended_sound, resample_frames, resampled_length
 from audio2face.doctor.sync import deviating
 from audio2face.formats.json_file import write_json
@@ -58,8 +58,8 @@ def write_fixed_copy(
     data.
     """
     for report in reports:
-        if report.subject is not None:
-            _check_out(out, report.subject.files)
+        if report.data is not None:
+            _check_out(out, report.data.files)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
@@ -80,10 +80,10 @@ def _write(
     changes: dict[str, list[str]] = {}
     copies: dict[str, DatasetFiles] = {}
     for report in reports:
-        if report.subject is None:
+        if report.data is None:
             changes[report.actor] = ["nothing could be read of this actor: not copied"]
             continue
-        changes[report.actor], placed = _copy_actor(report, report.subject, folder / report.actor)
+        changes[report.actor], placed = _copy_actor(report, report.data, folder / report.actor)
         there: dict[str, Any] = {name: final / path.relative_to(folder) for name, path in placed.items()}
         copies[report.actor] = DatasetFiles(report.actor, **there)
     text = build_config_text(sections["dataset"], copies)
@@ -106,9 +106,9 @@ def _check_out(out: Path, files: DatasetFiles) -> None:
         raise UserError(f"--fix {external_path(str(out))}: lies inside the data ({external_path(inside)})")
 
 
-def _copy_actor(report: ActorReport, subject: Subject, home: Path) -> tuple[list[str], dict[str, Path]]:
-    files = subject.files
-    plans = _plan(report, subject)
+def _copy_actor(report: ActorReport, data: CapturedActor, home: Path) -> tuple[list[str], dict[str, Path]]:
+    files = data.files
+    plans = _plan(report, data)
     placed: dict[str, Path] = {}
     changes: list[str] = []
     for name in PATHS:
@@ -118,41 +118,41 @@ def _copy_actor(report: ActorReport, subject: Subject, home: Path) -> tuple[list
         folder = next(place for start, place in PLACES.items() if name.startswith(start))
         placed[name] = home / folder if name.endswith("_root") else home / folder / source.name
         placed[name].parent.mkdir(parents=True, exist_ok=True)
-    for name, mesh in (("skin_cache_root", subject.skin), ("tongue_cache_root", subject.tongue)):
+    for name, mesh in (("skin_cache_root", data.skin_mesh), ("tongue_cache_root", data.tongue_mesh)):
         if name in placed:
-            _copy_caches(mesh, plans, placed[name], subject.fps)
+            _copy_caches(mesh, plans, placed[name], data.fps)
     if "audio_root" in placed and files.audio_root is not None:
-        changes += _copy_sounds(subject, plans, files.audio_root, placed["audio_root"])
+        changes += _copy_sounds(data, plans, files.audio_root, placed["audio_root"])
         for voice in files.voices():
             place = Path(VOICES_FOLDER) / voice
-            changes += _copy_sounds(subject, plans, files.audio_root / place, placed["audio_root"] / place)
+            changes += _copy_sounds(data, plans, files.audio_root / place, placed["audio_root"] / place)
     for name, path in placed.items():
         source = getattr(files, name)
         if name in ("jaw_anim_data_fpath", "eye_anim_data_fpath"):
-            changes += _copy_motion(subject, plans, source, path)
+            changes += _copy_motion(data, plans, source, path)
         elif not name.endswith("_root"):
             shutil.copy2(source, path)
     told = [f"{plan.name}: {change}" for plan in plans.values() for change in plan.changes]
     return told + changes, placed
 
 
-def _plan(report: ActorReport, subject: Subject) -> dict[str, ShotPlan]:
+def _plan(report: ActorReport, data: CapturedActor) -> dict[str, ShotPlan]:
     """Trims and shifts of every shot. Lengths are left alone when CACHE_FPS itself seems wrong."""
-    lengths_count = not any(f.check == "cache.fps" for f in report.findings)
-    late = deviating(subject, report.lags)
+    lengths_count = not any(f.rule == "cache.fps" for f in report.findings)
+    late = deviating(data, report.lags)
     plans = {}
-    for shot in subject.shots:
-        cache = subject.skin.caches[shot.name]
+    for shot in data.shots:
+        cache = data.skin[shot.name]
         plan = ShotPlan(shot.name, shot.num_frames, late.get(shot.name, 0.0))
-        if cache.fps is not None and not same_rate(cache.fps, subject.fps):
+        if cache.fps is not None and not same_rate(cache.fps, data.fps):
             plan.own_fps = cache.fps
-            plan.num_frames = resampled_length(cache.num_frames, cache.fps, subject.fps)
-            plan.changes.append(f"animation brought from {cache.fps:g} to {subject.fps:g} frames a second")
-        path = sound_of(subject, shot.name)
+            plan.num_frames = resampled_length(cache.num_frames, cache.fps, data.fps)
+            plan.changes.append(f"animation brought from {cache.fps:g} to {data.fps:g} frames a second")
+        path = sound_of(data, shot.name)
         info = readable(sound_info, path) if path else None
-        sounding = info.duration_s * subject.fps - plan.late_frames if info else plan.num_frames
+        sounding = info.duration_s * data.fps - plan.late_frames if info else plan.num_frames
         left = int(sounding + 0.1)
-        if info and left < min(plan.num_frames, SHORTEST_SHOT_S * subject.fps):
+        if info and left < min(plan.num_frames, SHORTEST_SHOT_S * data.fps):
             plan.late_frames = 0.0
             plan.changes.append(f"its sound lasts {info.duration_s:.2f} s only: {plan.num_frames} frames are kept")
         elif info and lengths_count and abs(sounding - plan.num_frames) > 1:
@@ -164,13 +164,13 @@ def _plan(report: ActorReport, subject: Subject) -> dict[str, ShotPlan]:
     return plans
 
 
-def sound_of(subject: Subject, shot: str, folder: Path | None = None) -> Path | None:
+def sound_of(data: CapturedActor, shot: str, folder: Path | None = None) -> Path | None:
     """The sound of a shot, also when its name differs in case or separators."""
-    folder = folder or subject.files.audio_root
+    folder = folder or data.files.audio_root
     if folder is None or not folder.is_dir():
         return None
     exact = next((p for s in SOUND_SUFFIXES if (p := folder / f"{shot}{s}").is_file()), None)
-    names = {s.name for s in subject.shots}
+    names = {s.name for s in data.shots}
     alike = (
         p
         for p in natural_order(folder.iterdir())
@@ -215,7 +215,7 @@ def _mended(cache: Cache, plan: ShotPlan, fps: float) -> np.ndarray | None:
     return frames[: plan.num_frames]
 
 
-def _copy_motion(subject: Subject, plans: dict[str, ShotPlan], source: Path, path: Path) -> list[str]:
+def _copy_motion(data: CapturedActor, plans: dict[str, ShotPlan], source: Path, path: Path) -> list[str]:
     """Jaw or eye motion with the shots' names, lengths and rate."""
     motion = readable(read_npz, source)
     if motion is None:
@@ -231,8 +231,8 @@ def _copy_motion(subject: Subject, plans: dict[str, ShotPlan], source: Path, pat
         if shot != name:
             changes.append(f"{source.name}: {name!r} renamed to {shot!r}")
         plan = plans[shot]
-        if plan.own_fps is not None and len(frames) == subject.skin.caches[shot].num_frames:
-            frames = resample_frames(np.asarray(frames, np.float32), plan.own_fps, subject.fps)
+        if plan.own_fps is not None and len(frames) == data.skin[shot].num_frames:
+            frames = resample_frames(np.asarray(frames, np.float32), plan.own_fps, data.fps)
         if len(frames) > plan.num_frames:
             changes.append(f"{source.name}: {shot} cut from {len(frames)} to {plan.num_frames} frames")
         result[shot] = frames[: plan.num_frames]
@@ -243,16 +243,16 @@ def _copy_motion(subject: Subject, plans: dict[str, ShotPlan], source: Path, pat
 # ---- sounds
 
 
-def _copy_sounds(subject: Subject, plans: dict[str, ShotPlan], source: Path, folder: Path) -> list[str]:
+def _copy_sounds(data: CapturedActor, plans: dict[str, ShotPlan], source: Path, folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     changes = []
     for shot, plan in plans.items():
-        path = sound_of(subject, shot, source)
+        path = sound_of(data, shot, source)
         if path is None:
             continue
         sound = readable(read_sound, path)
         samples, rate, done = (
-            mended_sound(*sound, plan, subject.fps) if sound is not None and len(sound[0]) else (None, 0, [])
+            mended_sound(*sound, plan, data.fps) if sound is not None and len(sound[0]) else (None, 0, [])
         )
         suffix = path.suffix.lower()
         target = folder / f"{shot}{'.wav' if done and suffix not in LOSSLESS else suffix}"
@@ -270,7 +270,7 @@ def _copy_sounds(subject: Subject, plans: dict[str, ShotPlan], source: Path, fol
         else:
             shutil.copy2(path, target)
         changes += [f"{target.name}: {what}" for what in done]
-    used = {sound_of(subject, shot, source) for shot in plans}
+    used = {sound_of(data, shot, source) for shot in plans}
     left = [p.name for p in natural_order(source.iterdir()) if p.is_file() and p not in used]
     return changes + [f"{name} left out" for name in left]
 

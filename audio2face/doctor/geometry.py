@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from audio2face.doctor.actor_data import Subject, readable
-from audio2face.doctor.findings import Finding, Reporter
+from audio2face.dataset.captured import CapturedActor, readable
 from audio2face.doctor.stats import MeshStats
 from audio2face.geometry.regions import FORWARD, UP, looks_inward
+from audio2face.problems import Problems
 
 UNITS = {"metres": 1.0, "decimetres": 10.0, "centimetres": 100.0, "millimetres": 1000.0}  # per metre
 HEAD_M, EYES_M = 0.27, 0.065  # usual largest extent of a head mesh, usual distance of the lids of both eyes
@@ -22,74 +20,71 @@ SWAY_SHARE = 0.006  # of the mesh's size: deviation of these when the head is no
 SMALLEST_SCALED = 1.0  # SKIN_PRUNE_SIM_DIST above this share of the mesh's size times sqrt(V) keeps nothing
 
 
-def check_geometry(subject: Subject, stats: MeshStats) -> Iterator[Finding]:
+def check_geometry(report: Problems, data: CapturedActor, stats: MeshStats) -> None:
     """Unit, axes, rest and stillness of the skin."""
-    report = Reporter(subject.actor)
-    rest = subject.skin.neutral if subject.skin.neutral is not None else stats.mean
+    rest = data.skin_neutral if data.skin_neutral is not None else stats.mean
     if not rest.size or float(np.ptp(rest, axis=0).max()) == 0.0:
         what = "All vertices lie in one place."
-        yield report.error("geometry.empty", what, "Export the mesh again.", key="SKIN_CACHE_ROOT")
+        report.error("geometry.empty", what, "Export the mesh again.", key="SKIN_CACHE_ROOT")
         return
-    yield from _unit(report, subject, rest)
-    yield from _axes(report, subject, rest, stats)
-    yield from _winding(report, subject, rest)
-    yield from _rest(report, subject, stats)
-    yield from _sway(report, stats)
-    yield from _thresholds(report, subject, rest, stats)
-    yield from _deltas(report, subject, rest)
-    yield from _tongue_place(report, subject, rest)
+    _unit(report, data, rest)
+    _axes(report, data, rest, stats)
+    _winding(report, data, rest)
+    _rest(report, data, stats)
+    _sway(report, stats)
+    _thresholds(report, data, rest, stats)
+    _deltas(report, data, rest)
+    _tongue_place(report, data, rest)
 
 
-def _unit(report: Reporter, subject: Subject, rest: np.ndarray) -> Iterator[Finding]:
+def _unit(report: Problems, data: CapturedActor, rest: np.ndarray) -> None:
     size, usual, ratio = float(np.ptp(rest, axis=0).max()), HEAD_M, HEAD_RATIO
     measured = f"the mesh measures {size:.4g} units"
-    if "eye_dist" in subject.pairs:
-        lids = rest[subject.pairs["eye_dist"][0]]
+    if "eye_dist" in data.pairs:
+        lids = rest[data.pairs["eye_dist"][0]]
         if len(lids) == 2 and float(np.linalg.norm(lids[0] - lids[1])) > 0:
             size, usual, ratio = float(np.linalg.norm(lids[0] - lids[1])), EYES_M, EYES_RATIO
             measured = f"the eyes are {size:.4g} units apart"
-    metres = size / subject.units_per_metre
+    metres = size / data.units_per_metre
     if 1 / ratio <= metres / usual <= ratio:
         return
     name, per_metre = min(UNITS.items(), key=lambda item: abs(np.log(size / item[1] / usual)))
-    what = f"UNITS_PER_METRE = {subject.units_per_metre:g} makes this a face of impossible size: {measured}, {metres * 100:.3g} cm."
+    what = f"UNITS_PER_METRE = {data.units_per_metre:g} makes this a face of impossible size: {measured}, {metres * 100:.3g} cm."
     if 1 / ratio <= size / per_metre / usual <= ratio:
         fix = (
             f"It is in {name}: scale the whole data set by {100 / per_metre:g} to centimetres, or set "
             f"UNITS_PER_METRE = {per_metre:g} and all distances of the config in {name}."
         )
-        yield report.error("geometry.units", what, fix, key="UNITS_PER_METRE")
+        report.error("geometry.units", what, fix, key="UNITS_PER_METRE")
     else:
-        yield report.warning("geometry.units", what, "Check the unit of the export.", key="UNITS_PER_METRE")
+        report.warning("geometry.units", what, "Check the unit of the export.", key="UNITS_PER_METRE")
 
 
-def _axes(report: Reporter, subject: Subject, rest: np.ndarray, stats: MeshStats) -> Iterator[Finding]:
-    up, forward = up_vector(subject, rest, stats)
+def _axes(report: Problems, data: CapturedActor, rest: np.ndarray, stats: MeshStats) -> None:
+    up, forward = up_vector(data, rest, stats)
     axis = int(np.abs(up).argmax())
     if axis != UP:
         what = f"The face's up is the {AXES[axis]} axis of the data; losses, lists and the run time take y as up."
         fix = f"Export with y up and z forward (turn by {'-' if axis == FORWARD else ''}90 degrees about {'x' if axis == FORWARD else 'z'})."
-        yield report.error("geometry.up_axis", what, fix, key="SKIN_CACHE_ROOT")
-    elif up[UP] < 0 and "eye_dist" in subject.pairs:
+        report.error("geometry.up_axis", what, fix, key="SKIN_CACHE_ROOT")
+    elif up[UP] < 0 and "eye_dist" in data.pairs:
         what = "The eyes lie below the mouth: the face is upside down, or the vertex lists belong to another mesh."
-        yield report.error(
-            "geometry.upside_down", what, "Check lists and export.", key="SKIN_EYE_DIST_VERTEX_LIST_FPATH"
-        )
+        report.error("geometry.upside_down", what, "Check lists and export.", key="SKIN_EYE_DIST_VERTEX_LIST_FPATH")
     elif forward < 0:
         what = "The face looks along -z; the run time and the upper-face mask take +z as forward."
-        yield report.warning("geometry.forward", what, "Turn it by 180 degrees about y.", key="SKIN_CACHE_ROOT")
+        report.warning("geometry.forward", what, "Turn it by 180 degrees about y.", key="SKIN_CACHE_ROOT")
 
 
-def _winding(report: Reporter, subject: Subject, rest: np.ndarray) -> Iterator[Finding]:
-    if looks_inward(rest, readable(subject.files.skin_triangles)):
+def _winding(report: Problems, data: CapturedActor, rest: np.ndarray) -> None:
+    if looks_inward(rest, readable(data.files.skin_triangles)):
         what = "The faces of the mesh look inward: the data is mirrored, left and right exchanged, or the faces are turned."
         fix = "Export without a negative scale; where the captured motion is right, turn the faces: triangles[:, ::-1]."
-        yield report.warning(
-            "geometry.mirrored", what, fix, file=_path(subject, "SKIN_TRIANGLES_FPATH"), key="SKIN_TRIANGLES_FPATH"
+        report.warning(
+            "geometry.mirrored", what, fix, file=_path(data, "SKIN_TRIANGLES_FPATH"), key="SKIN_TRIANGLES_FPATH"
         )
 
 
-def up_vector(subject: Subject, rest: np.ndarray, stats: MeshStats) -> tuple[np.ndarray, float]:
+def up_vector(data: CapturedActor, rest: np.ndarray, stats: MeshStats) -> tuple[np.ndarray, float]:
     """Votes for the up direction (3,), signed where the lists tell the sign, and for looking along +z (1, -1, 0 unknown).
 
     Heard are: lids above lips, upper lids above lower ones, the direction in which the lips part, and that in which the
@@ -97,7 +92,7 @@ def up_vector(subject: Subject, rest: np.ndarray, stats: MeshStats) -> tuple[np.
     """
     votes = np.zeros(3)
     forward = 0.0
-    lips, lids = subject.pairs.get("lip_dist"), subject.pairs.get("eye_dist")
+    lips, lids = data.pairs.get("lip_dist"), data.pairs.get("eye_dist")
     if lips and lids:
         rise = rest[np.concatenate(lids)].mean(axis=0) - rest[np.concatenate(lips)].mean(axis=0)
         votes += 2 * _direction(rise)
@@ -125,10 +120,10 @@ def _direction(vector: np.ndarray) -> np.ndarray:
     return result
 
 
-def _rest(report: Reporter, subject: Subject, stats: MeshStats) -> Iterator[Finding]:
+def _rest(report: Problems, data: CapturedActor, stats: MeshStats) -> None:
     for key, rest in (
-        ("SKIN_NEUTRAL_FPATH", subject.skin.neutral),
-        ("SKIN_NEUTRAL_INFERENCE_FPATH", readable(subject.files.skin_neutral_inference)),
+        ("SKIN_NEUTRAL_FPATH", data.skin_neutral),
+        ("SKIN_NEUTRAL_INFERENCE_FPATH", readable(data.files.skin_neutral_inference)),
     ):
         if rest is None or rest.shape != stats.mean.shape:
             continue
@@ -140,70 +135,70 @@ def _rest(report: Reporter, subject: Subject, stats: MeshStats) -> Iterator[Find
         what = f"The face at rest is far from the captured one: half of the vertices are more than {distance:.3g} units apart ({share:.0%} of the mesh)."
         if share > WRONG_REST_SHARE:
             fix = "It is in another unit or place, of another person, or its vertices have another order: export it from the same mesh."
-            yield report.error("geometry.neutral", what, fix, file=_path(subject, key), key=key)
+            report.error("geometry.neutral", what, fix, file=_path(data, key), key=key)
         else:
             fix = "Align it with the captured head, or choose a rest pose from the data."
-            yield report.warning("geometry.neutral", what, fix, file=_path(subject, key), key=key)
+            report.warning("geometry.neutral", what, fix, file=_path(data, key), key=key)
 
 
-def _sway(report: Reporter, stats: MeshStats) -> Iterator[Finding]:
+def _sway(report: Problems, stats: MeshStats) -> None:
     moving = np.linalg.norm(stats.deviation, axis=1)
     least = float(np.quantile(moving, STILL_SHARE))
     size = float(np.ptp(stats.mean, axis=0).max())
     if least > SWAY_SHARE * size:
         what = f"Even the stillest tenth of the mesh moves by {least:.3g} units: the head is not held still."
         fix = "Remove the head's own motion (align the skull in every frame) before exporting."
-        yield report.warning("geometry.not_stabilised", what, fix, key="SKIN_CACHE_ROOT")
+        report.warning("geometry.not_stabilised", what, fix, key="SKIN_CACHE_ROOT")
 
 
-def _thresholds(report: Reporter, subject: Subject, rest: np.ndarray, stats: MeshStats) -> Iterator[Finding]:
+def _thresholds(report: Problems, data: CapturedActor, rest: np.ndarray, stats: MeshStats) -> None:
     whole = float(np.sqrt((stats.deviation**2).sum()))  # usual distance of a frame from the mean, over all coordinates
-    if whole > 0 and subject.prune_distance > SMALLEST_SCALED * whole:
+    if whole > 0 and data.prune_distance > SMALLEST_SCALED * whole:
         what = (
-            f"SKIN_PRUNE_SIM_DIST = {subject.prune_distance:g} is more than the usual distance of a pose from the mean "
+            f"SKIN_PRUNE_SIM_DIST = {data.prune_distance:g} is more than the usual distance of a pose from the mean "
             f"({whole:.3g}): hardly a pose will be kept."
         )
-        yield report.warning("config.prune_distance", what, f"Try {whole / 30:.2g}.", key="SKIN_PRUNE_SIM_DIST")
-    threshold = subject.plan.lid_threshold if subject.plan else None
-    if threshold and "eye_dist" in subject.pairs:
-        upper, lower = subject.pairs["eye_dist"]
+        report.warning("config.prune_distance", what, f"Try {whole / 30:.2g}.", key="SKIN_PRUNE_SIM_DIST")
+    threshold = data.plan.lid_threshold if data.plan else None
+    if threshold and "eye_dist" in data.pairs:
+        upper, lower = data.pairs["eye_dist"]
         opened = float((rest[upper, UP] - rest[lower, UP]).min())
         if threshold >= 0.9 * opened > 0:
             what = f"EYE_DIST_THRESHOLD = {threshold:g} takes open eyes for closed: at rest the lids are {opened:.3g} units apart."
-            yield report.warning("config.lid_threshold", what, f"Try {opened / 3:.2g}.", key="EYE_DIST_THRESHOLD")
+            report.warning("config.lid_threshold", what, f"Try {opened / 3:.2g}.", key="EYE_DIST_THRESHOLD")
 
 
-def _deltas(report: Reporter, subject: Subject, rest: np.ndarray) -> Iterator[Finding]:
+def _deltas(report: Problems, data: CapturedActor, rest: np.ndarray) -> None:
     """Whether the two pose deltas are differences, and do what their names say."""
     size = float(np.ptp(rest, axis=0).max())
     for key, load, pairs, opens in (
-        ("SKIN_LIP_OPEN_POSE_DELTA_FPATH", subject.files.lip_open_pose_delta, "lip_dist", True),
-        ("SKIN_EYE_CLOSE_POSE_DELTA_FPATH", subject.files.eye_close_pose_delta, "eye_dist", False),
+        ("SKIN_LIP_OPEN_POSE_DELTA_FPATH", data.files.lip_open_pose_delta, "lip_dist", True),
+        ("SKIN_EYE_CLOSE_POSE_DELTA_FPATH", data.files.eye_close_pose_delta, "eye_dist", False),
     ):
         delta = readable(load)
         if delta is None or delta.shape != rest.shape:
             continue
-        where = {"file": _path(subject, key), "key": key}
+        where = {"file": _path(data, key), "key": key}
         if float(np.median(np.linalg.norm(delta, axis=1))) > 0.1 * size:
             what = "This is a pose, not a difference from the face at rest."
-            yield report.error("geometry.delta", what, "Subtract SKIN_NEUTRAL_FPATH from it.", **where)
+            report.error("geometry.delta", what, "Subtract SKIN_NEUTRAL_FPATH from it.", **where)
             continue
-        if pairs not in subject.pairs:
+        if pairs not in data.pairs:
             continue
-        upper, lower = subject.pairs[pairs]
+        upper, lower = data.pairs[pairs]
         change = (delta[upper, UP] - delta[lower, UP]).mean()
         before = (rest[upper, UP] - rest[lower, UP]).mean()
         if opens and change <= 1e-3 * size:
             what = f"It does not open the lips (they part by {change:.3g} units)."
-            yield report.warning("geometry.lip_open", what, "Export softly opened lips minus rest.", **where)
+            report.warning("geometry.lip_open", what, "Export softly opened lips minus rest.", **where)
         elif not opens and change > -0.3 * before:
             what = f"It does not close the eyes (the lids, {before:.3g} units apart, come closer by {-change:.3g})."
-            yield report.warning("geometry.eye_close", what, "Export closed eyes minus rest.", **where)
+            report.warning("geometry.eye_close", what, "Export closed eyes minus rest.", **where)
 
 
-def _tongue_place(report: Reporter, subject: Subject, rest: np.ndarray) -> Iterator[Finding]:
-    tongue = subject.tongue.neutral
-    if tongue is None or subject.skin.neutral is None:
+def _tongue_place(report: Problems, data: CapturedActor, rest: np.ndarray) -> None:
+    tongue = data.tongue_neutral
+    if tongue is None or data.skin_neutral is None:
         return
     low, high = rest.min(axis=0), rest.max(axis=0)
     size = float((high - low).max())
@@ -212,10 +207,8 @@ def _tongue_place(report: Reporter, subject: Subject, rest: np.ndarray) -> Itera
     if ((centre < low - 0.1 * size) | (centre > high + 0.1 * size)).any() or not 0.05 < share < 0.8:
         what = f"The tongue at rest does not fit into the face at rest: it measures {share:.0%} of it, its centre is {centre.round(2).tolist()}."
         fix = "Export both in the same unit and place."
-        yield report.error(
-            "geometry.tongue", what, fix, file=_path(subject, "TONGUE_NEUTRAL_FPATH"), key="TONGUE_NEUTRAL_FPATH"
-        )
+        report.error("geometry.tongue", what, fix, file=_path(data, "TONGUE_NEUTRAL_FPATH"), key="TONGUE_NEUTRAL_FPATH")
 
 
-def _path(subject: Subject, key: str) -> object:
-    return getattr(subject.files, key.lower()) or ""
+def _path(data: CapturedActor, key: str) -> object:
+    return getattr(data.files, key.lower()) or ""

@@ -1,4 +1,4 @@
-"""Small pictures as inline SVG: curves over time, dots by shot, a face seen from the front."""
+"""Small pictures as inline SVG: curves over time, dots by shot."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 WIDTH, HEIGHT = 900, 150
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 8, 24
 MOST_POINTS = 900
-FACE_POINTS = 4000
 
 
 @dataclass(frozen=True)
@@ -70,53 +69,6 @@ def dot_plot(values: dict[str, float], unit: str, limit: float, height: int = 19
             anchor = "end" if x > WIDTH * 0.7 else "start"
             parts.append(_label(x + (-8 if anchor == "end" else 8), y + 4, f"{name} {value:+.1f}", anchor))
     return _svg(parts, height)
-
-
-def face_plot(
-    points: np.ndarray, groups: dict[str, np.ndarray], triangles: np.ndarray | None = None, size: int = 420
-) -> str:
-    """Vertices (V, 3) seen from the front, with groups {CSS class: vertices} drawn larger and numbered.
-
-    Of `triangles` (F, 3) those that look to the front are drawn as lines.
-    """
-    flat = points[:, :2]
-    low, high = flat.min(axis=0), flat.max(axis=0)
-    scale = (size - 20) / float((high - low).max())
-    width, height = ((high - low) * scale).astype(int) + 20
-
-    def place(vertex: int) -> tuple[float, float]:
-        x, y = (flat[vertex] - low) * scale
-        return 10 + float(x), height - 10 - float(y)
-
-    if triangles is None or not len(triangles):
-        shown = np.unique(np.linspace(0, len(points) - 1, min(len(points), FACE_POINTS)).astype(int))
-        parts = [f'<path class="mesh" d="{"".join(f"M{x:.1f} {y:.1f}h.01" for x, y in map(place, shown))}"/>']
-    else:
-        a, b, c = (flat[corner] for corner in triangles.T)
-        front = triangles[(b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) > (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])]
-        lines = ("L".join("{:.1f} {:.1f}".format(*place(int(v))) for v in corners) for corners in front)
-        parts = [f'<path class="wire" d="{"".join(f"M{line}Z" for line in lines)}"/>']
-    for style, vertices in groups.items():
-        for vertex in vertices:
-            x, y = place(int(vertex))
-            parts.append(
-                f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="2.5"><title>{style} {vertex}</title></circle>'
-            )
-    return f'<svg viewBox="0 0 {width} {height}" style="max-width:{width}px">{"".join(parts)}</svg>'
-
-
-def zoom_plot(
-    points: np.ndarray, groups: dict[str, np.ndarray], triangles: np.ndarray | None = None, size: int = 620
-) -> str:
-    """As `face_plot`, of what lies around the groups only."""
-    listed = points[np.concatenate(list(groups.values()))]
-    low, high = listed.min(axis=0), listed.max(axis=0)
-    slack = 0.25 * float((high - low).max())
-    inside = ((points > low - slack) & (points < high + slack)).all(axis=1)
-    number = np.cumsum(inside) - 1
-    if triangles is not None and len(triangles):
-        triangles = number[triangles[inside[triangles].all(axis=1)]]
-    return face_plot(points[inside], {style: number[vertices] for style, vertices in groups.items()}, triangles, size)
 
 
 def _svg(parts: Sequence[str], height: int) -> str:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from audio2face.doctor.check import ActorReport
-from audio2face.doctor.findings import LEVELS, Finding, by_level
 from audio2face.doctor.sync import usual_lag
+from audio2face.problems import LEVELS, Problem, by_level
 
 WIDTH = 110
 
 
-def text_table(findings: Sequence[Finding], width: int = WIDTH) -> str:
-    """Findings one below the other: level, check, place, then what and how to mend it."""
+def text_table(findings: Sequence[Problem], width: int = WIDTH) -> str:
+    """Findings one below the other: level, check, place, then what and how to repair it."""
     lines = []
     for finding in findings:
         place = [part for part in (finding.where.actor, finding.where.shot, finding.where.key) if part]
-        lines.append(f"{finding.level.upper():8}{finding.check:24}{'  '.join(place)}")
+        lines.append(f"{finding.level.upper():8}{finding.rule:24}{'  '.join(place)}")
         lines += textwrap.wrap(finding.what, width, initial_indent=" " * 8, subsequent_indent=" " * 8)
         lines += textwrap.wrap(finding.fix, width, initial_indent=" " * 8 + "-> ", subsequent_indent=" " * 11)
         if finding.where.file and finding.where.file not in finding.what:
@@ -29,7 +28,7 @@ def text_table(findings: Sequence[Finding], width: int = WIDTH) -> str:
     return "\n".join([*lines, summary(findings)])
 
 
-def summary(findings: Sequence[Finding]) -> str:
+def summary(findings: Sequence[Problem]) -> str:
     """One line: how many of each level."""
     counts = [f"{len(by_level(findings, level))} {level}{'' if level == 'info' else 's'}" for level in LEVELS]
     return ("No errors: " if not by_level(findings, "error") else "") + ", ".join(counts)
@@ -54,11 +53,11 @@ def shot_lines(report: ActorReport) -> str:
 
 def shot_table(report: ActorReport) -> list[dict[str, Any]]:
     """Facts of every shot, for tables: frames, seconds, emotion, language, sound, and how it lies against the mouth."""
-    if report.subject is None:
+    if report.data is None:
         return []
     usual = usual_lag(report.lags)
     rows = []
-    for shot in report.subject.shots:
+    for shot in report.data.shots:
         sound, lag, opening = report.sounds.get(shot.name), report.lags.get(shot.name), report.opening.get(shot.name)
         rows.append(
             {
@@ -66,7 +65,7 @@ def shot_table(report: ActorReport) -> list[dict[str, Any]]:
                 "frames": shot.num_frames,
                 "seconds": round(shot.num_frames / shot.fps, 3),
                 "emotion": shot.emotion,
-                "language": report.subject.languages[shot.name],
+                "language": report.data.languages[shot.name],
                 "sound_seconds": round(sound.info.duration_s, 3) if sound else None,
                 "sample_rate": sound.info.sample_rate if sound else None,
                 "channels": sound.info.num_channels if sound else None,
@@ -85,7 +84,7 @@ def as_json(reports: Sequence[ActorReport]) -> dict[str, Any]:
     findings = [finding for report in reports for finding in report.findings]
     return {
         "counts": {level: len(by_level(findings, level)) for level in LEVELS},
-        "findings": [asdict(finding) for finding in findings],
+        "findings": [_as_json(finding) for finding in findings],
         "actors": {
             report.actor: {"usual_late_frames": round(usual_lag(report.lags), 3), "shots": shot_table(report)}
             for report in reports
@@ -93,7 +92,17 @@ def as_json(reports: Sequence[ActorReport]) -> dict[str, Any]:
     }
 
 
+def _as_json(problem: Problem) -> dict[str, Any]:
+    where = {
+        "actor": problem.where.actor,
+        "shot": problem.where.shot,
+        "file": problem.where.file,
+        "key": problem.where.key,
+    }
+    return {"level": problem.level, "check": problem.rule, "where": where, "what": problem.what, "fix": problem.fix}
+
+
 def _opening_mm(report: ActorReport, opening: np.ndarray | None) -> float | None:
-    if opening is None or report.subject is None or "lip_dist" not in report.subject.pairs:
+    if opening is None or report.data is None or "lip_dist" not in report.data.pairs:
         return None
-    return round(float(opening.max()) * report.subject.unit_mm, 2)
+    return round(float(opening.max()) * report.data.unit_mm, 2)

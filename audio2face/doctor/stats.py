@@ -16,7 +16,7 @@ LEAST_SAMPLES = 150  # of all shots together: of fewer, speech might show closed
 
 
 @dataclass(frozen=True)
-class Scan:
+class ShotStats:
     """What one shot's animation of a mesh holds; distances in its unit. Bad frames (not finite) count as not moving.
 
     `step` (T,) largest way of a vertex since the frame before; `spike` (T,) largest distance of a vertex from the middle
@@ -48,7 +48,7 @@ class MeshStats:
     picked: np.ndarray  # (all frames, n, 3)
 
 
-def scan_cache(cache: Cache, rest: np.ndarray | None, vertices: np.ndarray) -> Scan:
+def scan_cache(cache: Cache, rest: np.ndarray | None, vertices: np.ndarray) -> ShotStats:
     """Read a whole animation. `rest` (V, 3) is where `reach` is measured from, else the first frame; `vertices` (n,)."""
     frames = cache.read().frames
     count, points = frames.shape[:2]
@@ -82,7 +82,7 @@ def scan_cache(cache: Cache, rest: np.ndarray | None, vertices: np.ndarray) -> S
     assert rest is not None
     mean = total / count
     variance = np.maximum(squares / count - mean**2, 0)
-    return Scan(cache.shot, bad, step, spike, reach, picked, mean + rest, variance, digest.hexdigest())
+    return ShotStats(cache.shot, bad, step, spike, reach, picked, mean + rest, variance, digest.hexdigest())
 
 
 def frames_to_sample(num_shots: int) -> int:
@@ -90,7 +90,7 @@ def frames_to_sample(num_shots: int) -> int:
     return max(SAMPLED_FRAMES, -(-LEAST_SAMPLES // max(1, num_shots)))
 
 
-def sample_cache(cache: Cache, vertices: np.ndarray, count: int = SAMPLED_FRAMES) -> Scan | None:
+def sample_cache(cache: Cache, vertices: np.ndarray, count: int = SAMPLED_FRAMES) -> ShotStats | None:
     """`count` frames of an animation, as far as they can be had without decoding it all: None for other formats."""
     if cache.path.suffix.lower() not in MAPPED:
         return None
@@ -101,10 +101,12 @@ def sample_cache(cache: Cache, vertices: np.ndarray, count: int = SAMPLED_FRAMES
     bad = which[~finite].tolist()
     poses = _filled(poses, finite, None)
     still = np.zeros(len(which))
-    return Scan(cache.shot, bad, still, still, still, poses[:, vertices], poses.mean(axis=0), poses.var(axis=0), "")
+    return ShotStats(
+        cache.shot, bad, still, still, still, poses[:, vertices], poses.mean(axis=0), poses.var(axis=0), ""
+    )
 
 
-def combine(scans: Iterable[Scan]) -> MeshStats:
+def combine(scans: Iterable[ShotStats]) -> MeshStats:
     """Mean and deviation over the frames of all shots."""
     scans = [scan for scan in scans if scan.num_frames > len(scan.bad_frames)]
     weights = np.array([scan.num_frames for scan in scans], np.float64)

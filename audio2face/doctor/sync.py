@@ -7,14 +7,14 @@ shots of an actor: single shots are held against the median of all.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from audio2face.audio.sync import WINDOW_S, correlation, peak_position, without_slow
-from audio2face.doctor.actor_data import Subject
-from audio2face.doctor.findings import Finding, Reporter
+from audio2face.dataset.captured import CapturedActor
+from audio2face.problems import Problems
 
 RANGE_S = 0.8  # lags looked at, to either side
 BANDS, TOP_HZ = 20, 7600.0
@@ -96,24 +96,23 @@ def find_lag(shot: str, energy: np.ndarray, opening: np.ndarray, fps: float) -> 
 
 
 def usual_lag(lags: Mapping[str, Lag]) -> float:
-    """The median lag of the shots that agree clearly, in frames; 0 when they are too few to tell."""
+    """The median lag of the shots that agree clearly, in frames; 0 when they are too few."""
     clear = [lag.frames for lag in lags.values() if lag.correlation >= CLEAR]
     return float(np.median(clear)) if len(clear) >= MIN_SHOTS else 0.0
 
 
-def check_sync(subject: Subject, lags: Mapping[str, Lag]) -> Iterator[Finding]:
+def check_sync(report: Problems, data: CapturedActor, lags: Mapping[str, Lag]) -> None:
     """Shots whose sound is early, late or somebody else's, and a lag of all shots."""
-    report = Reporter(subject.actor)
     usual = usual_lag(lags)
     clear = [lag for lag in lags.values() if lag.correlation >= CLEAR]
     if lags and len(clear) < len(lags) / 2:
         what = f"Only in {len(clear)} of {len(lags)} shots the mouth follows the sound clearly: their sync cannot be judged."
         fix = "Give SKIN_LIP_DIST_VERTEX_LIST_FPATH if it is missing; else look at the report's curves."
-        yield report.warning("sync.unclear", what, fix, key="AUDIO_ROOT")
-    if len(clear) >= MIN_SHOTS and abs(usual) > ALL_S * subject.fps:
-        what = f"In all shots the sound is {_words(usual, subject.fps)}."
-        fix = f"Set the audio offset of all CLIPS to {round(usual):+d} frames, or cut the sounds anew."
-        yield report.error("sync.all", what, fix, key="CLIPS")
+        report.warning("sync.unclear", what, fix, key="AUDIO_ROOT")
+    if len(clear) >= MIN_SHOTS and abs(usual) > ALL_S * data.fps:
+        what = f"In all shots the sound is {_words(usual, data.fps)}."
+        fix = f"Set the audio offset of all CLIPS to {round(usual):+d} frames, or cut the sounds again."
+        report.error("sync.all", what, fix, key="CLIPS")
     enough = len(clear) >= MIN_SHOTS
     typical = float(np.median([lag.correlation for lag in clear])) if enough else 0.0
     believed = max(CLEAR, AS_CLEAR * typical)
@@ -122,31 +121,28 @@ def check_sync(subject: Subject, lags: Mapping[str, Lag]) -> Iterator[Finding]:
         deviation = lag.frames - usual
         limits = (ODD_S, WRONG_S) if enough else (ALL_S, ALL_S)
         beats = lag.correlation - lag.at(usual) > GAIN
-        if lag.correlation >= believed and abs(deviation) >= limits[0] * subject.fps and beats:
+        if lag.correlation >= believed and abs(deviation) >= limits[0] * data.fps and beats:
             rest = " against the other shots" if enough else ""
-            what = f"The sound is {_words(deviation, subject.fps)}{rest} (correlation {lag.correlation:.2f})."
+            what = f"The sound is {_words(deviation, data.fps)}{rest} (correlation {lag.correlation:.2f})."
             fix = f"Set its audio offset in CLIPS to {round(deviation):+d}, or let --fix shift the sound."
-            level = report.error if abs(deviation) >= limits[1] * subject.fps else report.warning
-            yield level(
-                "sync.shot", what, fix, shot=lag.shot, file=subject.files.audio_file(lag.shot) or "", key="AUDIO_ROOT"
-            )
+            level = report.error if abs(deviation) >= limits[1] * data.fps else report.warning
+            level("sync.shot", what, fix, shot=lag.shot, file=data.files.audio_file(lag.shot) or "", key="AUDIO_ROOT")
         elif enough and len(clear) >= 0.6 * len(lags) and lag.near(usual) < ALONE * typical:
             alone.append(lag.shot)
     for shot in alone:
         what = "The mouth does not follow this sound at any offset, as it does in the other shots."
         fix = "Check that the sound belongs to this shot."
-        yield report.warning(
-            "sync.unrelated", what, fix, shot=shot, file=subject.files.audio_file(shot) or "", key="AUDIO_ROOT"
-        )
+        report.warning("sync.unrelated", what, fix, shot=shot, file=data.files.audio_file(shot) or "", key="AUDIO_ROOT")
 
 
-def deviating(subject: Subject, lags: Mapping[str, Lag]) -> dict[str, float]:
+def deviating(data: CapturedActor, lags: Mapping[str, Lag]) -> dict[str, float]:
     """Shots whose sound must be shifted, and by how many frames it is late: single ones, or all with the usual lag."""
-    found = list(check_sync(subject, lags))
+    found = Problems(data.actor)
+    check_sync(found, data, lags)
     usual = usual_lag(lags)
-    common = usual if any(f.check == "sync.all" for f in found) else 0.0
-    late = {shot.name: common for shot in subject.shots} if common else {}
-    return late | {f.where.shot: common + lags[f.where.shot].frames - usual for f in found if f.check == "sync.shot"}
+    common = usual if any(f.rule == "sync.all" for f in found) else 0.0
+    late = {shot.name: common for shot in data.shots} if common else {}
+    return late | {f.where.shot: common + lags[f.where.shot].frames - usual for f in found if f.rule == "sync.shot"}
 
 
 def _words(frames: float, fps: float) -> str:

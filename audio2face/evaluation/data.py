@@ -27,7 +27,7 @@ from audio2face.formats.sound import sound_info
 from audio2face.geometry.pca import reconstruct
 from audio2face.listing import natural_order
 from audio2face.paths import external_path, local_path
-from audio2face.problems import UserError, raise_problems
+from audio2face.problems import Problems, UserError
 from audio2face.runs.preproc_run import PreprocRun, load_preproc_run
 from audio2face.runs.run_dir import resolve_run
 from audio2face.runs.train_run import TrainRun
@@ -271,10 +271,11 @@ def _muted_sources(run: TrainRun) -> list[tuple[str, str]]:
 
 def _clips(rows: list[Any], shots: dict[str, dict[str, Shot]], files: dict[str, DatasetFiles], what: str) -> list[Clip]:
     lengths = lru_cache(maxsize=None)(lambda path: sound_info(path).duration_s)
-    clips, problems, warnings = build_clips(rows, shots, {a: f.audio_root for a, f in files.items()}, lengths)
-    raise_problems([f"{what}: {problem}" for problem in problems])
-    for warning in warnings:
-        logger.warning("%s: %s", what, warning)
+    problems = Problems()
+    clips = build_clips(problems, rows, shots, {a: f.audio_root for a, f in files.items()}, lengths, what)
+    problems.raise_errors()
+    for warning in problems.warnings:
+        logger.warning("%s", warning)
     return clips
 
 

@@ -13,7 +13,7 @@ from audio2face.dataset.files import DatasetFiles
 from audio2face.dataset.shots import clip_rows, shot_emotions
 from audio2face.importing.folder import PLACES
 from audio2face.paths import external_path
-from audio2face.problems import UserError, raise_problems
+from audio2face.problems import STRUCTURE, Problems, UserError
 from audio2face.runs.preproc_run import PreprocRun
 from audio2face.types import Shot
 
@@ -44,14 +44,14 @@ def read_new_shots(
     Emotions follow the data set's rules: SHOT_EMOTION_MAP or a shot's name. Raises UserError with everything wrong.
     """
     found: dict[str, NewShots] = {}
-    problems: list[str] = []
+    problems = Problems()
     for actor in files:
         if len(files) > 1 and not (folder / actor).is_dir():
             continue
         there = files_in(folder, files[actor])
         if there is not None:
             found[actor] = _read(there, dataset, runs[actor], problems)
-    raise_problems(problems)
+    problems.raise_errors()
     if not found:
         inside = f"a folder {' or '.join(files)} with " if len(files) > 1 else ""
         raise UserError(
@@ -61,22 +61,20 @@ def read_new_shots(
     return found
 
 
-def _read(files: DatasetFiles, dataset: Section, run: PreprocRun, problems: list[str]) -> NewShots:
+def _read(files: DatasetFiles, dataset: Section, run: PreprocRun, problems: Problems) -> NewShots:
     assert files.skin_cache_root is not None
     actor, vertices = files.actor, len(run.skin.mean)
-    caches, faults = find_caches(files.skin_cache_root, "--data", None, "")
-    fps, contradictions = frame_rate(caches, dataset.CACHE_FPS.get(actor), actor)
+    caches = find_caches(problems, files.skin_cache_root, "--data", None, "")
+    fps = frame_rate(problems, caches, dataset.CACHE_FPS.get(actor), actor)
     mapping = [row for row in dataset.SHOT_EMOTION_MAP if row[1] in caches]
-    emotions, untold = shot_emotions(actor, list(caches), dataset.SHOT_EMOTION_NAMES, mapping)
-    problems += faults + contradictions + untold
-    problems += [
-        f"--data: shot {c.shot}: {external_path(c.path)} has {c.num_vertices} vertices, but preprocessing run "
-        f"{run.name} has {vertices}"
-        for c in caches.values()
-        if c.num_vertices != vertices
-    ]
+    emotions = shot_emotions(problems, actor, list(caches), dataset.SHOT_EMOTION_NAMES, mapping)
+    for c in caches.values():
+        if c.num_vertices != vertices:
+            what = f"{external_path(c.path)} has {c.num_vertices} vertices, but preprocessing run {run.name} has {vertices}"
+            problems.error(STRUCTURE, f"--data: shot {c.shot}: {what}", shot=c.shot, file=c.path)
     shots = {c.shot: Shot(actor, c.shot, c.num_frames, fps, emotions[c.shot]) for c in caches.values()}
     rows: list[Any] = list(clip_rows(list(shots.values()), files, dataset.SHOT_LANGUAGE_MAP))
     if shots and not rows:
-        problems.append(f"--data {external_path(files.audio_root or '')} has no <shot>.wav for any of the shots")
+        what = f"--data {external_path(files.audio_root or '')} has no <shot>.wav for any of the shots"
+        problems.error(STRUCTURE, what, file=files.audio_root)
     return NewShots(files, shots, rows)

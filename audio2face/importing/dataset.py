@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
-from audio2face.doctor.html import proposal_page
-from audio2face.doctor.propose import Proposal, propose_lists
 from audio2face.formats.json_file import write_json
 from audio2face.formats.npy import write_npy, write_npz
 from audio2face.formats.sound import write_sound
 from audio2face.geometry.rigid import rigid_motion
+from audio2face.geometry.vertex_lists import Proposal, propose_lists
 from audio2face.paths import atomic
 from audio2face.problems import UserError
+from audio2face.render.page import proposal_page
 
 logger = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from audio2face.dataset.files import VOICES_FOLDER, shot_folders
-from audio2face.doctor.propose import Proposal, propose_lists
 from audio2face.formats import SeveralChannels, find_animation, read_animation
 from audio2face.formats.git_lfs import pointer_problems
 from audio2face.formats.npy import read_npy
 from audio2face.formats.sound import SOUND_SUFFIXES, read_sound
+from audio2face.geometry.vertex_lists import Proposal, propose_lists
 from audio2face.importing.dataset import (
     MeshParts,
     ShotParts,

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from audio2face.dataset.captured import RestData
 from audio2face.types import Pca
 
 logger = logging.getLogger(__name__)
@@ -16,19 +17,6 @@ logger = logging.getLogger(__name__)
 CHANNELS = ("skin", "tongue", "jaw", "eye")
 NUM_EYES = 2
 KEY_POINT_SPREAD_M = 0.02
-
-
-@dataclass(frozen=True)
-class RestData:
-    """What the data set holds besides motion; None where it has none. Shapes as in `DatasetFiles`."""
-
-    skin_neutral: np.ndarray | None = None
-    tongue_neutral: np.ndarray | None = None
-    lip_open_delta: np.ndarray | None = None
-    eye_close_delta: np.ndarray | None = None
-    jaw_neutral: np.ndarray | None = None
-    blink_keys: np.ndarray | None = None
-    saccades: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from fakes.project import regression_project, run_command, use_project, write_ke
 
 from audio2face.commands import preproc, train
 from audio2face.config import load_config, section_from_values
-from audio2face.dataset.checks import build_inputs as build_preproc_inputs
+from audio2face.dataset.checks import build_captured
 from audio2face.dataset.files import DatasetFiles
 from audio2face.formats.json_file import read_json, write_json
 from audio2face.models.common.inputs import build_inputs
@@ -65,8 +65,8 @@ def test_gaps_and_oddities_train_what_there_is(project, caplog):
     said = caplog.text
     assert said.count("left out of the loss there") == 1
     for words in (
-        f"no motion in jaw_keypoints_cache_all.npz: {SHOTS[0]}",
-        f"no tongue cache: {SHOTS[3]}",
+        f"1 shot(s) have no jaw motion: {SHOTS[0]}",
+        f"{SHOTS[3]}, TONGUE_CACHE_ROOT: No tongue animation",
         "frame 141",
         f"{SHOTS[1]}.wav: The header declares 0.00 s of sound; all 5.00 s in the file are read",
     ):
@@ -154,7 +154,7 @@ def test_files_of_another_kind_are_told_with_their_keys(project):
         swapped |= {one: getattr(section, other), other: getattr(section, one)}
     section = section_from_values("dataset", {**section.modifier, **swapped})
     with pytest.raises(UserError) as error:
-        build_preproc_inputs(section, section_from_values("preproc", {}), ACTOR)
+        build_captured({"dataset": section}, ACTOR)[1].raise_errors()
     lines = error.value.lines
     assert {key for key in swapped if not any(line.startswith(key) for line in lines)} == set(), "\n".join(lines)
 

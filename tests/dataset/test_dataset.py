@@ -13,7 +13,7 @@ from audio2face.dataset.conditions import emotion_vector, explicit_vector, netwo
 from audio2face.dataset.targets import ShotTargets, clip_times, sample_linear
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.regression.data import ClipConditions, WindowData, WindowParams, shift_grid
-from audio2face.problems import UserError
+from audio2face.problems import Problems, UserError
 from audio2face.types import Clip, Shot
 
 LAYOUT = ChannelLayout({"skin_coeffs": 2, "eye": 1})
@@ -75,7 +75,10 @@ def audio(tmp_path):
 
 
 def rows(audio, *clips, seconds=1.0):
-    return build_clips(clips, {"ann": {"take_joy": SHOT}}, {"ann": audio}, lambda path: seconds)
+    """The clips, and the lines of errors and of warnings."""
+    problems = Problems()
+    made = build_clips(problems, clips, {"ann": {"take_joy": SHOT}}, {"ann": audio}, lambda path: seconds)
+    return made, [str(p) for p in problems.errors], [str(p) for p in problems.warnings]
 
 
 def test_clips_are_checked_all_at_once(audio):
@@ -108,13 +111,15 @@ def test_an_offset_or_short_sound_cuts_the_range(audio):
 
 def test_muted_clips():
     shots = {"ann": {"take_joy": SHOT}}
-    clips, problems = build_muted_clips([("ann", ("take_joy", 4), 12, "joy")], shots)
-    assert problems == [] and clips[0].held == ("take_joy", 4) and clips[0].num_frames == 12 and clips[0].audio is None
-    _, problems = build_muted_clips(
+    problems = Problems()
+    clips = build_muted_clips(problems, [("ann", ("take_joy", 4), 12, "joy")], shots)
+    assert not problems and clips[0].held == ("take_joy", 4) and clips[0].num_frames == 12 and clips[0].audio is None
+    build_muted_clips(
+        problems,
         [("ann", ("take_joy", 4), 12, "joy")] * 2 + [("ann", ("take_joy", 30), 12, "joy"), ("ann", ("x", 0), 1, "joy")],
         shots,
     )
-    assert len(problems) == 3 and "twice" in problems[0]
+    assert len(problems) == 3 and "AUG_MUTED_SHOTS[1]: the same muted shot is listed twice" in str(problems.errors[0])
 
 
 def test_clips_template_round_trip(tmp_path):

@@ -11,17 +11,20 @@ from fakes.doctor_faults import FAULTS, SHOT, delayed, move_shot, rename
 from numpy.testing import assert_allclose
 
 from audio2face.config import section_from_values
-from audio2face.dataset.checks import build_inputs
+from audio2face.dataset.checks import build_captured
 from audio2face.dataset.files import DatasetFiles
-from audio2face.doctor import by_level, full_check, quick_check, raise_errors, report_faults
+from audio2face.dataset.quick_check import accept, check_trained, raise_errors, report_problems
+from audio2face.doctor.check import full_check
 from audio2face.doctor.fix import write_fixed_copy
 from audio2face.doctor.html import html_report
+from audio2face.doctor.quick import build_checked, quick_check
 from audio2face.doctor.repair import fill_lost_frames, resample_frames
 from audio2face.doctor.report import as_json, shot_lines, text_table
 from audio2face.doctor.stats import frames_to_sample
 from audio2face.formats import ANIMATION_WRITERS
 from audio2face.importing.folder import survey
-from audio2face.problems import UserError
+from audio2face.problems import UserError, by_level
+from audio2face.runs.preproc_run import PreprocRun
 from runners import check_dataset
 
 
@@ -65,7 +68,7 @@ def test_a_shot_that_is_known_to_be_neutral_is_not_questioned(data, name, mappin
         move_shot(data, kind, SHOTS[0], name)
     rename(data.sound(), f"{name}.wav")
     data.dataset["SHOT_EMOTION_MAP"] = mapping
-    found = [f for f in quick_check(data.sections(), [ACTOR]) if f.check == "shots.emotion"]
+    found = [f for f in quick_check(data.sections(), [ACTOR]) if f.rule == "shots.emotion"]
     assert [f.level for f in found] == ["warning"] * told
 
 
@@ -74,7 +77,7 @@ def test_a_fault_is_found_and_named(data, fault):
     fault.spoil(data)
     sections = data.sections()
     found = quick_check(sections, [ACTOR]) if fault.quick else full_check(sections, [ACTOR])[0].findings
-    told = [f for f in found if f.check == fault.check and f.level == fault.level and fault.text in str(f)]
+    told = [f for f in found if f.rule == fault.check and f.level == fault.level and fault.text in str(f)]
     assert told, "\n".join(map(str, above_info(found))) or "nothing found"
     assert all(f.where.actor == ACTOR and f.what for f in told)
 
@@ -91,7 +94,7 @@ def test_everything_is_told_at_once(data):
     data.edit(data.skin(SHOTS[3]), lambda x: np.repeat(x[:1], len(x), axis=0))
     (data.home / "geom/skin/neutral_pose.npy").unlink()
     found = full_check(data.sections(), [ACTOR])[0].findings
-    assert {"sync.shot", "audio.silence", "cache.static", "structure"} <= {f.check for f in by_level(found, "error")}
+    assert {"sync.shot", "audio.silence", "cache.static", "structure"} <= {f.rule for f in by_level(found, "error")}
     with pytest.raises(UserError) as caught:
         raise_errors(found)
     *lines, hint = caught.value.lines
@@ -108,7 +111,7 @@ def test_data_that_git_lfs_has_not_fetched_is_one_line(data):
     for found in (quick_check(sections, [ACTOR]), full_check(sections, [ACTOR])[0].findings):
         assert [f.what.startswith(line) for f in found] == [True] and f"'git lfs pull' in {data.home}" in found[0].what
     with pytest.raises(UserError) as caught:
-        build_inputs(sections["dataset"], sections["preproc"], ACTOR)
+        build_captured(sections, ACTOR)[1].raise_errors()
     assert len(caught.value.lines) == 1 and caught.value.lines[0].startswith(line)
     with pytest.raises(UserError, match="git-lfs pointers"):
         survey(data.home, 30.0)
@@ -120,7 +123,7 @@ def test_training_does_without_caches_that_git_lfs_has_not_fetched(data):
     sections = data.sections()
     assert DatasetFiles.from_config(sections["dataset"], ACTOR).shots() == list(SHOTS)
     with pytest.raises(UserError, match=f"{2 * len(SHOTS)} files are git-lfs pointers"):
-        build_inputs(sections["dataset"], sections["preproc"], ACTOR)
+        build_captured(sections, ACTOR)[1].raise_errors()
 
 
 def test_a_finding_is_accepted_by_the_name_of_its_check(data):
@@ -134,24 +137,56 @@ def test_a_finding_is_accepted_by_the_name_of_its_check(data):
     ):
         data.dataset["SKIP_DATA_CHECKS"] = accepted
         found = full_check(data.sections(), [ACTOR])[0].findings
-        assert {f.check for f in by_level(found, "error")} == left | {"structure"}
-        told = [f for f in found if f.check == "geometry.neutral"]
+        assert {f.rule for f in by_level(found, "error")} == left | {"structure"}
+        told = [f for f in found if f.rule == "geometry.neutral"]
         assert [f.level for f in told] == ["info" if accepted else "error"]
 
 
-def test_commands_stop_at_errors_and_go_on_with_warnings(data, caplog):
+def test_preprocessing_stops_at_errors_and_goes_on_with_warnings(data, caplog):
     data.edit_sound(lambda x: x[: 140 * RATE // FPS], SHOT)  # a warning
-    report_faults(data.sections(), [ACTOR])
-    assert "140 frames would match" in caplog.text
+    assert build_checked(data.sections(), ACTOR).shots
+    assert caplog.text.count("140 frames would match") == 1
     data.edit(data.home / "geom/skin/neutral_pose.npy", lambda x: x + [0, 4, 0])
     (data.home / "geom/skin/lip_open_pose_delta.npy").unlink()
-    for training, count in ((False, 2), (True, 1)):
-        with pytest.raises(UserError) as caught:
-            report_faults(data.sections(), [ACTOR], training)
-        *lines, hint = caught.value.lines
-        assert len(lines) == count and "[geometry.neutral]" in lines[-1] and "SKIP_DATA_CHECKS" in hint
-    data.dataset["SKIP_DATA_CHECKS"] = ["geometry.neutral"]
-    report_faults(data.sections(), [ACTOR], training=True)
+    with pytest.raises(UserError) as caught:
+        build_checked(data.sections(), ACTOR)
+    missing, moved, hint = caught.value.lines
+    assert missing.startswith("SKIN_LIP_OPEN_POSE_DELTA_FPATH of actor")
+    assert moved.endswith("[geometry.neutral]") and "SKIP_DATA_CHECKS = ['geometry.neutral']" in hint
+    assert [p.rule for p in caught.value.problems] == ["structure", "geometry.neutral", ""]
+
+
+def test_training_stops_at_what_is_wrong_with_what_it_reads(data, caplog):
+    shots = build_captured(data.sections(), ACTOR)[0].shots
+    run = PreprocRun(data.home, "run", ACTOR, {}, tuple(shots))
+    for path in data.home.glob("cache/*/*/*.npy"):
+        path.write_bytes(b"")  # not read
+
+    def check():
+        sections = data.sections()
+        files = {ACTOR: DatasetFiles.from_config(sections["dataset"], ACTOR)}
+        found = check_trained(sections["dataset"], sections["train"], {ACTOR: run}, files)
+        report_problems(accept(found, sections["dataset"].SKIP_DATA_CHECKS))
+
+    data.edit_sound(lambda x: x[: 140 * RATE // FPS], SHOT)
+    check()
+    assert "140 frames would match" in caplog.text
+    data.edit_npz("eye_rotations_all.npz", lambda x: {k: np.radians(v) for k, v in x.items()})
+    with pytest.raises(UserError) as caught:
+        check()
+    (line, hint) = caught.value.lines
+    assert line.endswith("[eye.radians]") and "SKIP_DATA_CHECKS = ['eye.radians']" in hint
+    data.dataset["SKIP_DATA_CHECKS"] = ["eye.*"]
+    check()
+
+
+@pytest.mark.parametrize("spoil", ["header", "motion", "cache"])
+def test_a_file_that_cannot_be_read_is_one_problem_for_all_who_check(data, spoil):
+    paths = {"header": data.sound(), "motion": data.home / "xform/eye_rotations_all.npz", "cache": data.skin(SHOT)}
+    paths[spoil].write_bytes(b"nothing")
+    errors = build_captured(data.sections(), ACTOR)[1].errors
+    assert len(errors) == 1 and errors[0].rule == "structure" and paths[spoil].name in errors[0].what
+    assert [p for p in quick_check(data.sections(), [ACTOR]) if p.rule == "structure"] == errors
 
 
 @pytest.mark.parametrize("frames", [-7, -3, 3, 5, 10])
@@ -159,7 +194,7 @@ def test_a_shift_is_measured_within_a_frame(data, frames):
     data.edit_sound(delayed(frames), SHOT)
     report = full_check(data.sections(), [ACTOR])[0]
     assert_allclose(report.lags[SHOT].frames, frames, atol=1)
-    assert [f.where.shot for f in report.findings if f.check == "sync.shot"] == [SHOT]
+    assert [f.where.shot for f in report.findings if f.rule == "sync.shot"] == [SHOT]
 
 
 def test_the_mouth_is_found_without_a_lip_list(data):
@@ -180,7 +215,7 @@ def test_other_voices_are_checked_too(data):
     samples, _ = soundfile.read(data.sound(SHOT))
     soundfile.write(voice / f"{SHOT}.wav", samples[: len(samples) // 2], RATE)
     found = above_info(quick_check(data.sections(), [ACTOR]))
-    assert [(f.check, "voice_b" in f.where.file) for f in found] == [("audio.length", True)]
+    assert [(f.rule, "voice_b" in f.where.file) for f in found] == [("audio.length", True)]
 
 
 # ---- the corrected copy
@@ -275,7 +310,7 @@ def test_compressed_sounds_are_speech_and_their_corrected_copies_wav(data, tmp_p
     data.train["CLIPS"] = [
         (*row[:5], f"{row[1]}.ogg", 0) if row[1] in (SHOT, SHOTS[0]) else row for row in data.train["CLIPS"]
     ]
-    told = {(f.check, f.where.shot) for f in above_info(quick_check(data.sections(), [ACTOR]))}
+    told = {(f.rule, f.where.shot) for f in above_info(quick_check(data.sections(), [ACTOR]))}
     assert told == {("audio.length", SHOT)}, told
     _, changes = checked_copy(data, tmp_path / "fixed")
     assert f"{SHOT}.ogg renamed to {SHOT}.wav" in changes
@@ -405,13 +440,13 @@ def test_few_shots_are_sampled_densely_enough_to_see_the_lips_part(data):
         return frames
 
     data.edit_all(closed_where_three_samples_look)
-    assert not [f for f in quick_check(data.sections(), [ACTOR]) if f.check.startswith(("lists.", "config.prune"))]
+    assert not [f for f in quick_check(data.sections(), [ACTOR]) if f.rule.startswith(("lists.", "config.prune"))]
 
 
 def test_a_shot_unlike_the_others_spoils_no_other_finding(data):
     data.edit(data.skin(SHOT), lambda x: x * 10)
     found = above_info(full_check(data.sections(), [ACTOR])[0].findings)
-    assert {f.check for f in found if f.where.shot != SHOT} == set(), "\n".join(map(str, found))
+    assert {f.rule for f in found if f.where.shot != SHOT} == set(), "\n".join(map(str, found))
     assert "0.1 times as large it would fit" in str(found[0])
 
 
@@ -428,8 +463,8 @@ def test_help_shows_an_example(capsys):
 def test_lips_and_lids_are_proposed_from_rest_and_motion(clean, given):
     from fakes.actor import Face
 
-    from audio2face.doctor.html import proposal_page
-    from audio2face.doctor.propose import propose_lists
+    from audio2face.geometry.vertex_lists import propose_lists
+    from audio2face.render.page import proposal_page
 
     rest = np.load(clean.home / "geom/skin/neutral_pose.npy")
     motion = np.concatenate([np.load(clean.skin(shot)) for shot in SHOTS])
@@ -460,7 +495,7 @@ PARTS = {
 def test_lips_and_lids_of_parts_of_a_face(clean, part, mirrored, given, monkeypatch):
     from fakes.actor import Face
 
-    from audio2face.doctor import propose
+    from audio2face.geometry import vertex_lists as propose
 
     monkeypatch.setattr(propose, "BLOCK", 10)  # of pairs at a time
     side = np.array([-1, 1, 1]) if mirrored else np.ones(3)
@@ -482,7 +517,7 @@ def test_lips_and_lids_of_parts_of_a_face(clean, part, mirrored, given, monkeypa
 
 @pytest.mark.parametrize("given", [True, False])
 def test_one_eye_is_not_taken_for_two(clean, given):
-    from audio2face.doctor.propose import propose_lists
+    from audio2face.geometry.vertex_lists import propose_lists
 
     rest = np.load(clean.home / "geom/skin/neutral_pose.npy")
     kept = np.flatnonzero(rest[:, 0] > -0.5)
@@ -493,7 +528,7 @@ def test_one_eye_is_not_taken_for_two(clean, given):
 
 
 def test_nothing_is_proposed_from_a_still_face(clean):
-    from audio2face.doctor.propose import propose_lists
+    from audio2face.geometry.vertex_lists import propose_lists
 
     rest = np.load(clean.home / "geom/skin/neutral_pose.npy")
     proposal = propose_lists(rest, np.repeat(rest[None], 3, axis=0))

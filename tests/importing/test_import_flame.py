@@ -7,7 +7,7 @@ import pytest
 from fakes.rig import FakeRig, curves
 
 from audio2face.config import load_config
-from audio2face.doctor import quick_check
+from audio2face.doctor.quick import quick_check
 from audio2face.formats.ply import read_ply
 from audio2face.formats.sound import write_sound
 from audio2face.importing import flame

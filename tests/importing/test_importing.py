@@ -18,7 +18,7 @@ from fakes.rig import FakeRig, write_take
 
 from audio2face.commands.view import ViewRequest, build_library
 from audio2face.config import load_config
-from audio2face.doctor import full_check
+from audio2face.doctor.check import full_check
 from audio2face.formats.arkit_csv import ARKIT_NAMES, HEADER, read_arkit_csv, write_arkit_csv
 from audio2face.formats.gltf import write_gltf
 from audio2face.formats.gltf_rig import read_gltf_rig
@@ -826,15 +826,15 @@ def test_a_project_for_caches_of_head_and_tongue_together(place, capsys):
     assert sections["dataset"].TONGUE_CACHE_CHANNEL == {"tiny": "tongueShape"}
     report = full_check(sections, ["tiny"])[0]
     assert not [f for f in report.findings if f.level == "error"]
-    subject = report.subject
-    for mesh in (subject.skin, subject.tongue):
-        assert mesh.num_vertices == len(np.load(home / f"geom/{mesh.name}/neutral_pose.npy"))
+    tongue = len(np.load(home / "geom/tongue/neutral_pose.npy"))
+    assert {cache.num_vertices for cache in report.data.tongue.values()} == {tongue}
+    assert report.data.num_vertices == len(np.load(home / "geom/skin/neutral_pose.npy"))
     with pytest.raises(UserError, match=r"among: headShape, tongueShape \(--channel\)"):
         build_library(ViewRequest(str(home / "cache/skin")))
     library = build_library(ViewRequest(str(home / "cache/skin"), channel="tongueShape"))
     assert len(library.shots) == 6
     track = library.shots[0].prediction()
-    assert track.channels[0].read(0, 1).shape == (1, subject.tongue.num_vertices, 3)
+    assert track.channels[0].read(0, 1).shape == (1, tongue, 3)
 
 
 @pytest.mark.slow

@@ -13,17 +13,18 @@ from fakes.maya_cache import write_channels
 
 from audio2face.commands import preproc
 from audio2face.config import section_from_values
+from audio2face.dataset.blendshapes import clean_blendshapes, ready_blendshapes
 from audio2face.dataset.caches import Cache, frame_rate
-from audio2face.dataset.checks import build_inputs
+from audio2face.dataset.captured import RestData
+from audio2face.dataset.checks import build_captured
 from audio2face.dataset.files import DatasetFiles
 from audio2face.dataset.shots import emotions_in, shot_emotions, shot_language
 from audio2face.formats import ANIMATION_WRITERS
 from audio2face.formats.npy import read_npz, write_npz
 from audio2face.postprocess import blendshapes
-from audio2face.preproc.blendshapes import clean_blendshapes, ready_blendshapes
-from audio2face.preproc.bundle import Placeholders, RestData, affine_of, build_bundle, spread_points
+from audio2face.preproc.bundle import Placeholders, affine_of, build_bundle, spread_points
 from audio2face.preproc.stage_cache import digest
-from audio2face.problems import UserError
+from audio2face.problems import Problems, UserError
 from audio2face.runs.preproc_run import FILES, clips_text, load_preproc_run
 from audio2face.types import Pca
 from runners import arguments, cli
@@ -290,9 +291,12 @@ def test_a_mask_of_zeros_and_ones_is_the_list_of_its_ones(project, kind):
         for name, vertices, count in (("chosen", chosen, V), ("rigid", rigid, VT)):
             mask = np.isin(np.arange(count), vertices).astype(kind)
             np.save(project.root / f"{name}.npy", mask if as_mask else vertices)
-        inputs = build_inputs(
-            section_from_values("dataset", project.values() | dataset), section_from_values("preproc", keys), "ann"
-        )
+        sections = {
+            "dataset": section_from_values("dataset", project.values() | dataset),
+            "preproc": section_from_values("preproc", keys),
+        }
+        inputs, problems = build_captured(sections, "ann")
+        assert not problems.errors
         results.append((inputs.prune_vertices.tolist(), inputs.rigid_vertices.tolist()))
     assert results == [(chosen.tolist(), rigid.tolist())] * 2
 
@@ -423,7 +427,7 @@ def test_a_disk_that_fails_leaves_nothing_behind(project, monkeypatch):
 def test_frame_rate_of_a_cache_that_contradicts(project):
     write_actor(project.path / "datasets/maya", "maya")
     text = project.problems(root="/datasets/maya", dataset={"CACHE_FPS": {"ann": 25}})
-    assert "CACHE_FPS says 25" in text and "30 frames a second" in text
+    assert "CACHE_FPS is 25" in text and "30 frames a second" in text
 
 
 @pytest.mark.parametrize("whole", [24, 30, 60])
@@ -431,13 +435,17 @@ def test_ntsc_rates_are_no_contradiction(whole):
     def caches(*rates):
         return {str(i): Cache(str(i), Path(f"{i}.xml"), 9, 9, rate) for i, rate in enumerate(rates)}
 
+    def rate(found, configured):
+        problems = Problems()
+        return frame_rate(problems, found, configured, "ann"), [str(problem) for problem in problems]
+
     for ntsc in (whole * 1000 / 1001, round(whole * 1000 / 1001, 3), round(whole * 1000 / 1001, 2)):
-        assert frame_rate(caches(whole, None, ntsc), ntsc, "ann") == (ntsc, [])
-        assert frame_rate(caches(ntsc), whole, "ann") == (whole, [])
-    assert frame_rate(caches(whole, whole * 1000 / 1001), None, "ann") == (whole * 1000 / 1001, [])
+        assert rate(caches(whole, None, ntsc), ntsc) == (ntsc, [])
+        assert rate(caches(ntsc), whole) == (whole, [])
+    assert rate(caches(whole, whole * 1000 / 1001), None) == (whole * 1000 / 1001, [])
     for other in (0.995 * whole, 1.002 * whole, 25):
-        assert "CACHE_FPS says" in frame_rate(caches(whole), other, "ann")[1][0]
-        assert "do not tell" in frame_rate(caches(whole, other), None, "ann")[1][0]
+        assert "CACHE_FPS is" in rate(caches(whole), other)[1][0]
+        assert "carry no frame rate" in rate(caches(whole, other), None)[1][0]
 
 
 def test_blendshapes_are_checked_and_forced_to_what_the_runtime_reads():
@@ -553,14 +561,19 @@ def test_emotions_are_whole_words():
 
 def test_emotion_of_a_shot():
     names = ["neutral", "joy", "sad"]
-    found, problems = shot_emotions(
-        "ann", ["a_joy", "b", "c_joy_sad", "d_joy"], names, [("ann", "d_joy", "sad"), ("eve", "b", "sad")]
+
+    def emotions(*arguments):
+        problems = Problems()
+        return shot_emotions(problems, "ann", *arguments), [str(problem) for problem in problems]
+
+    found, problems = emotions(
+        ["a_joy", "b", "c_joy_sad", "d_joy"], names, [("ann", "d_joy", "sad"), ("eve", "b", "sad")]
     )
     assert found["a_joy"] == "joy" and found["b"] == "neutral" and found["d_joy"] == "sad"
     assert len(problems) == 1 and "c_joy_sad" in problems[0] and "SHOT_EMOTION_MAP" in problems[0]
-    assert "b" in shot_emotions("ann", ["b"], ["joy", "sad"], [])[1][0]
-    assert shot_emotions("ann", ["b"], ["joy"], [("ann", "b", "joy"), ("ann", "c", "joy")], ["c"])[1] == []
-    assert shot_emotions("ann", ["b"], ["neutral"], []) == ({"b": "neutral"}, [])
+    assert "b" in emotions(["b"], ["joy", "sad"], [])[1][0]
+    assert emotions(["b"], ["joy"], [("ann", "b", "joy"), ("ann", "c", "joy")], ["c"])[1] == []
+    assert emotions(["b"], ["neutral"], []) == ({"b": "neutral"}, [])
 
 
 def test_language_of_a_shot():

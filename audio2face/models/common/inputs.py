@@ -18,7 +18,7 @@ from audio2face.dataset.files import DatasetFiles, faces_now
 from audio2face.dataset.split import NOTHING_HELD_OUT, example_shot, source_shots, split_rows
 from audio2face.formats.sound import sound_info
 from audio2face.paths import local_path
-from audio2face.problems import UserError, raise_problems
+from audio2face.problems import Problems, UserError, raise_problems
 from audio2face.runs.changes import changed_keys
 from audio2face.runs.preproc_run import PreprocRun, load_preproc_run
 from audio2face.runs.run_dir import LATEST, resolve_run
@@ -92,26 +92,26 @@ def build_inputs(
     run_name = preproc.RUN_NAME if preproc is not None and preproc.file is not None else None
     named = runs_named or train.PREPROC_RUN_NAME_FULL
     actors = list(dataset.ACTOR_NAMES) or list(named)
-    problems: list[str] = []
+    problems = Problems()
     runs: dict[str, PreprocRun] = {}
     files: dict[str, DatasetFiles] = {}
+
+    def read(actor: str) -> None:
+        runs[actor] = _preproc_run(config_name, train, actor, named.get(actor, LATEST), run_name)
+        if not runs_named:
+            _warn_of_changes(config_name, runs[actor], dataset, preproc)
+        files[actor] = DatasetFiles.from_config(dataset, actor)
+        runs[actor] = _with_faces(runs[actor], dataset)
+
     for actor in actors:
-        try:
-            runs[actor] = _preproc_run(config_name, train, actor, named.get(actor, LATEST), run_name)
-            if not runs_named:
-                _warn_of_changes(config_name, runs[actor], dataset, preproc)
-            files[actor] = DatasetFiles.from_config(dataset, actor)
-            runs[actor] = _with_faces(runs[actor], dataset)
-        except UserError as error:
-            problems += error.lines
-    raise_problems(problems)
+        problems.attempt(read, actor)
+    problems.raise_errors()
     if not actors:
         raise UserError(f"configs/{config_name}/config_dataset.py: ACTOR_NAMES is empty: name the actor(s) to train")
     shots = {actor: {shot.name: shot for shot in run.shots} for actor, run in runs.items()}
     needed = source_shots(inference.CONFIG, actors) if inference else []
     clips, validation = _clips(train, runs, files, shots, needed)
-    problems = _check_emotions(clips + validation, dataset)
-    raise_problems(problems)
+    raise_problems(_check_emotions(clips + validation, dataset))
     seconds = sum(c.num_frames / c.shot.fps for c in clips)
     logger.info("%d clips, %.1f minutes, actors %s", len(clips), seconds / 60, ", ".join(actors))
     if validation:
@@ -193,11 +193,12 @@ def _clips(
         logger.info("CLIPS is empty: training on %d clips of the preprocessing run(s)", len(rows))
     lengths = lru_cache(maxsize=None)(lambda path: sound_info(path).duration_s)
     roots = {a: f.audio_root for a, f in files.items()}
-    clips, problems, warnings = build_clips(rows, shots, roots, lengths)
-    validation, validation_problems, more = build_clips(held, shots, roots, lengths)
-    muted, muted_problems = build_muted_clips(train.AUG_MUTED_SHOTS, shots)
-    raise_problems(problems + [f"VALIDATION_CLIPS: {line}" for line in validation_problems] + muted_problems)
-    for warning in warnings + more:
+    problems = Problems()
+    clips = build_clips(problems, rows, shots, roots, lengths)
+    validation = build_clips(problems, held, shots, roots, lengths, "VALIDATION_CLIPS")
+    muted = build_muted_clips(problems, train.AUG_MUTED_SHOTS, shots)
+    problems.raise_errors()
+    for warning in problems.warnings:
         logger.warning("%s", warning)
     if not clips:
         raise UserError("CLIPS: no clip to train on")

@@ -6,17 +6,14 @@ profile protrudes most, above and below. Lids: what sinks most in a blink, and w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import cKDTree
 
-from audio2face.dataset.caches import Cache
-from audio2face.doctor.actor_data import Pairs
 from audio2face.geometry.regions import FORWARD, UP
+from audio2face.types import Pairs
 
-SAMPLED = 400  # frames of motion to look at
 TOUCH_SHARE = 0.012  # of the mesh's size: lips nearer than this at rest touch
 PARTED = 0.35  # of the widest parting: still the mouth and not its corner
 GAP_WEIGHT = 4  # how much nearer to each other counts against further forward
@@ -56,19 +53,6 @@ class Proposal:
             else:
                 result[name] = {"upper": upper.tolist(), "lower": lower.tolist()}
         return result
-
-
-def sample_motion(caches: Iterable[Cache], count: int = SAMPLED) -> np.ndarray:
-    """About `count` finite frames evenly from all animations: (n, V, 3) float32."""
-    caches = list(caches)
-    each = max(1, count // max(1, len(caches)))
-    poses = []
-    for cache in caches:
-        frames = cache.read().frames
-        which = np.unique(np.linspace(0, len(frames) - 1, min(each, len(frames))).astype(int))
-        poses.append(np.array(frames[which], np.float32))
-    motion = np.concatenate(poses)
-    return motion[np.isfinite(motion).all(axis=(1, 2))]
 
 
 def propose_lists(
