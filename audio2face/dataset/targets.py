@@ -9,6 +9,7 @@ import numpy as np
 
 from audio2face.dataset.channels import LOADERS
 from audio2face.dataset.files import DatasetFiles
+from audio2face.face.frames import interpolate
 from audio2face.face.layout import ChannelLayout
 from audio2face.runs.preproc_run import PreprocRun
 from audio2face.types import Clip, Shot
@@ -17,10 +18,7 @@ from audio2face.types import Clip, Shot
 def sample_linear(values: np.ndarray, fps: float, times_s: np.ndarray) -> np.ndarray:
     """Values (T, C) of frames at (i + 0.5) / fps, linearly interpolated at times (n,): (n, C). Ends are held."""
     position = np.clip(np.asarray(times_s, np.float64) * fps - 0.5, 0, len(values) - 1)
-    low = np.floor(position + 1e-9).astype(np.int64)
-    high = np.minimum(low + 1, len(values) - 1)
-    weight = np.maximum(position - low, 0.0).astype(np.float32)[:, None]
-    return values[low] * (1 - weight) + values[high] * weight
+    return interpolate(values, position)
 
 
 def clip_times(clip: Clip, fps: float) -> np.ndarray:

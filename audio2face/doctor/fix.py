@@ -1,6 +1,6 @@
 """A corrected copy of a data set: names, lengths, rates, offsets. The original is only read.
 
-Mended are: stray files, names that differ in case or separators, sounds that are too long, late or early, at too low a
+Repaired are: stray files, names that differ in case or separators, sounds that are too long, late or early, at too low a
 rate, with a dead or opposed channel or another length in the header, animations longer than their sound, caches at another
 rate than CACHE_FPS, single lost frames. What needs a person (a missing or empty sound, a wrong unit, an exchanged list) is
 copied as it is.
@@ -23,8 +23,9 @@ from audio2face.dataset.files import PATHS, VOICES_FOLDER, DatasetFiles
 from audio2face.dataset.shots import simple_name
 from audio2face.doctor.caches import SHORTEST_SHOT_S
 from audio2face.doctor.check import ActorReport
-from audio2face.doctor.repair import ShotPlan, fill_lost_frames, mended_sound, resample_frames, resampled_length
+from audio2face.doctor.repair import ShotPlan, fill_lost_frames, repaired_sound
 from audio2face.doctor.sync import deviating
+from audio2face.face.frames import resample_frames, resampled_length
 from audio2face.formats.json_file import write_json
 from audio2face.formats.npy import read_npz, write_npy, write_npz
 from audio2face.formats.sound import SOUND_SUFFIXES, read_sound, sound_info, with_right_header, write_sound
@@ -36,7 +37,7 @@ from audio2face.problems import UserError
 if TYPE_CHECKING:
     from audio2face.config import Section
 
-LOSSLESS = (".wav", ".flac")  # what a mended sound is written as; others become .wav
+LOSSLESS = (".wav", ".flac")  # what a repaired sound is written as; others become .wav
 PLACES = {  # field of DatasetFiles -> folder in the copy; single files by the beginning of their field
     "audio_root": "audio",
     "skin_cache_root": "cache/skin",
@@ -132,8 +133,8 @@ def _copy_actor(report: ActorReport, data: CapturedActor, home: Path) -> tuple[l
             changes += _copy_motion(data, plans, source, path)
         elif not name.endswith("_root"):
             shutil.copy2(source, path)
-    told = [f"{plan.name}: {change}" for plan in plans.values() for change in plan.changes]
-    return told + changes, placed
+    lines = [f"{plan.name}: {change}" for plan in plans.values() for change in plan.changes]
+    return lines + changes, placed
 
 
 def _plan(report: ActorReport, data: CapturedActor) -> dict[str, ShotPlan]:
@@ -190,7 +191,7 @@ def _copy_caches(mesh: Mesh, plans: dict[str, ShotPlan], root: Path, fps: float)
         folder = root / shot
         folder.mkdir(parents=True, exist_ok=True)
         plan = plans.get(shot) or ShotPlan(shot, cache.num_frames)
-        changed = _mended(cache, plan, fps)
+        changed = _repaired(cache, plan, fps)
         if changed is None:
             for path in cache.path.parent.iterdir():
                 if path.is_file() and not is_system_file(path):
@@ -199,7 +200,7 @@ def _copy_caches(mesh: Mesh, plans: dict[str, ShotPlan], root: Path, fps: float)
             write_npy(folder / f"{shot}.npy", changed)
 
 
-def _mended(cache: Cache, plan: ShotPlan, fps: float) -> np.ndarray | None:
+def _repaired(cache: Cache, plan: ShotPlan, fps: float) -> np.ndarray | None:
     """The frames to write, or None when the file can be copied as it is."""
     stored = cache.read().frames
     lost = any(not np.isfinite(stored[i : i + 64]).all() for i in range(0, len(stored), 64))
@@ -252,7 +253,7 @@ def _copy_sounds(data: CapturedActor, plans: dict[str, ShotPlan], source: Path, 
             continue
         sound = readable(read_sound, path)
         samples, rate, done = (
-            mended_sound(*sound, plan, data.fps) if sound is not None and len(sound[0]) else (None, 0, [])
+            repaired_sound(*sound, plan, data.fps) if sound is not None and len(sound[0]) else (None, 0, [])
         )
         suffix = path.suffix.lower()
         target = folder / f"{shot}{'.wav' if done and suffix not in LOSSLESS else suffix}"

@@ -6,12 +6,11 @@ import numpy as np
 
 from audio2face.dataset.captured import CapturedActor, readable
 from audio2face.doctor.stats import MeshStats
-from audio2face.geometry.regions import FORWARD, UP, looks_inward
+from audio2face.geometry.regions import FORWARD, HEAD_M, HEAD_RATIO, UP, looks_inward
 from audio2face.problems import Problems
 
 UNITS = {"metres": 1.0, "decimetres": 10.0, "centimetres": 100.0, "millimetres": 1000.0}  # per metre
-HEAD_M, EYES_M = 0.27, 0.065  # usual largest extent of a head mesh, usual distance of the lids of both eyes
-HEAD_RATIO, EYES_RATIO = 2.8, 2.2  # times larger or smaller than usual: still a head
+EYES_M, EYES_RATIO = 0.065, 2.2  # usual distance of the lids of both eyes; times larger or smaller: still a head
 AXES = "xyz"
 MOVING = 0.05  # share of vertices that speech moves most
 REST_SHARE, WRONG_REST_SHARE = 0.015, 0.08  # of the mesh's size: median distance of the mean pose from rest

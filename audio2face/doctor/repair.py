@@ -1,4 +1,4 @@
-"""What can be mended in numbers: rates, lengths, lost frames, channels, offsets."""
+"""What can be repaired in numbers: lengths, lost frames, channels, offsets."""
 
 from __future__ import annotations
 
@@ -25,21 +25,6 @@ class ShotPlan:
     changes: list[str] = field(default_factory=list)
 
 
-def resampled_length(num_frames: int, from_fps: float, to_fps: float) -> int:
-    """Frames at another rate that lie within the same span of time."""
-    return int((num_frames - 1) / from_fps * to_fps + 1e-6) + 1
-
-
-def resample_frames(frames: np.ndarray, from_fps: float, to_fps: float) -> np.ndarray:
-    """Frames (T, …) at another rate, interpolated linearly in time: float32."""
-    count = resampled_length(len(frames), from_fps, to_fps)
-    position = np.minimum(np.arange(count) * from_fps / to_fps, len(frames) - 1)
-    first = np.minimum(position.astype(int), max(len(frames) - 2, 0))
-    after = np.minimum(first + 1, len(frames) - 1)
-    share = (position - first).reshape(-1, *[1] * (frames.ndim - 1)).astype(np.float32)
-    return ((1 - share) * frames[first] + share * frames[after]).astype(np.float32)
-
-
 def fill_lost_frames(frames: np.ndarray) -> tuple[np.ndarray, int]:
     """Up to LONGEST_GAP frames (T, …) in a row that are not finite, between good ones, as a straight line; and how many."""
     finite = np.isfinite(frames).reshape(len(frames), -1).all(axis=1)
@@ -54,7 +39,7 @@ def fill_lost_frames(frames: np.ndarray) -> tuple[np.ndarray, int]:
     return filled, count
 
 
-def mended_sound(samples: np.ndarray, rate: int, plan: ShotPlan, fps: float) -> tuple[np.ndarray, int, list[str]]:
+def repaired_sound(samples: np.ndarray, rate: int, plan: ShotPlan, fps: float) -> tuple[np.ndarray, int, list[str]]:
     """Samples (N, C) as they should be, their rate, and what was done to them (nothing: copy the file)."""
     done = []
     levels = np.sqrt(np.mean(samples.astype(np.float64) ** 2, axis=0))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 UP, FORWARD = 1, 2
+HEAD_M, HEAD_RATIO = 0.27, 2.8  # usual largest extent of a head mesh; times larger or smaller: still a head
 INWARD = -0.1  # of all faces looking outward; a mesh below is mirrored, or its faces are turned
 
 

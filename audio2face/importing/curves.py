@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from audio2face.face.frames import interpolate
 from audio2face.formats.arkit_csv import ARKIT_NAMES, COLUMNS, ArkitRecording
 
 TABLE_FPS = 30.0  # of blink keys and saccades
@@ -28,10 +29,7 @@ def at_rate(recording: ArkitRecording, fps: float) -> np.ndarray:
     position = np.interp(times, recording.times_s, np.arange(len(recording.times_s)))
     whole = np.rint(position)
     position = np.where(np.abs(position - whole) < 1e-3, whole, position)  # time codes are rounded to 1/1000 frame
-    first = np.minimum(position.astype(int), max(len(recording.values) - 2, 0))
-    after = np.minimum(first + 1, len(recording.values) - 1)
-    share = (position - first).astype(np.float32)[:, None]
-    return (1 - share) * recording.values[first] + share * recording.values[after]
+    return interpolate(recording.values, position)
 
 
 def scaled(recording: ArkitRecording, factor: float, degrees: bool) -> ArkitRecording:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audio2face.doctor.repair import resample_frames
+from audio2face.face.frames import resample_frames
 from audio2face.formats.git_lfs import pointer_problems
 from audio2face.formats.npy import npy_header, read_npy, read_npz
 from audio2face.formats.obj import read_obj

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from audio2face.doctor.geometry import HEAD_M, HEAD_RATIO
 from audio2face.formats.scene import MorphMesh
+from audio2face.geometry.regions import HEAD_M, HEAD_RATIO
 from audio2face.problems import UserError
 
 PER_METRE = {"m": 1.0, "dm": 10.0, "cm": 100.0, "mm": 1000.0}

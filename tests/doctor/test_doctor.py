@@ -18,9 +18,10 @@ from audio2face.doctor.check import full_check
 from audio2face.doctor.fix import write_fixed_copy
 from audio2face.doctor.html import html_report
 from audio2face.doctor.quick import build_checked, quick_check
-from audio2face.doctor.repair import fill_lost_frames, resample_frames
+from audio2face.doctor.repair import fill_lost_frames
 from audio2face.doctor.report import as_json, shot_lines, text_table
 from audio2face.doctor.stats import frames_to_sample
+from audio2face.face.frames import resample_frames
 from audio2face.formats import ANIMATION_WRITERS
 from audio2face.importing.folder import survey
 from audio2face.problems import UserError, by_level
