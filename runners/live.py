@@ -104,7 +104,7 @@ def live(arguments: argparse.Namespace) -> int:
     )
     playing = player.Player(served, sound, sinks, seconds)
     print(
-        f"{served.actor}: the face follows the voice by {seconds:.2f} s (the network hears {delay.look_ahead_s:.2f} s ahead, "
+        f"{served.actor}: the face follows the voice by {seconds:.2f} s (the network looks {delay.look_ahead_s:.2f} s ahead, "
         f"a run takes {delay.work_s:.3f} s)\nCtrl-C ends it.",
         flush=True,
     )
@@ -125,9 +125,9 @@ def _problems(arguments: argparse.Namespace) -> list[str]:
         return []
     problems = []
     if arguments.what is None:
-        problems.append("a model is missing: give its folder, or a project and a RUN")
+        problems.append("no model given: pass its folder, or a project and a RUN")
     if not (arguments.live_link or arguments.vmc or arguments.websocket):
-        problems.append("nowhere to send the face: give --live-link, --vmc or --websocket")
+        problems.append("nowhere to send the face: pass --live-link, --vmc or --websocket")
     if not re.fullmatch(r"\d+(\.\d+|/\d+)?", arguments.fps) or not 1 <= Fraction(arguments.fps) <= 240:
         problems.append(f"--fps {arguments.fps}: expected 1 to 240 frames a second")
     if not 8000 <= arguments.rate <= 192000:

@@ -166,5 +166,5 @@ class Player:
             try:
                 sink.send(frame)
             except Exception:
-                logger.exception("%s fails and gets no more frames", type(sink).__name__)
+                logger.exception("%s failed and gets no more frames", type(sink).__name__)
                 self._sinks.remove(sink)

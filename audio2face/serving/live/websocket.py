@@ -147,7 +147,7 @@ class WebSocketServer:
     def _stream(self, connection: ServerConnection) -> None:
         assert self._scheduler is not None
         if not self._free.acquire(blocking=False):
-            raise Refusal("RESOURCE_EXHAUSTED", f"all {self._served.options.streams} streams are taken (--streams)")
+            raise Refusal("RESOURCE_EXHAUSTED", f"all {self._served.options.streams} streams are in use (--streams)")
         self._metrics.began()
         code, track, out = "CANCELLED", None, queue.SimpleQueue[Any]()
         try:
@@ -284,7 +284,7 @@ def _start(connection: ServerConnection, served: ServedModel) -> tuple[StreamReq
     try:
         values = _object(connection.recv(timeout=START_S))
     except TimeoutError:
-        raise Refusal("DEADLINE_EXCEEDED", "no start came") from None
+        raise Refusal("DEADLINE_EXCEEDED", "no start message came") from None
     if values.get("type") != "start":
         raise Refusal("INVALID_ARGUMENT", 'the first message must be {"type": "start", "sample_rate": …}')
     want = values.get("want", ["weights"])
