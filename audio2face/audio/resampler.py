@@ -22,7 +22,7 @@ class Resampler:
             raise ValueError(f"sample rates must be positive integers, not {from_rate} and {to_rate}")
         common = math.gcd(int(from_rate), int(to_rate))
         self.up, self.down = int(to_rate) // common, int(from_rate) // common
-        self._heard = self._given = 0  # samples in, samples out
+        self._num_in = self._num_out = 0  # samples so far
         self._tail, self._start = np.zeros(0, np.float32), 0  # what is still needed, and where it begins
         if self.up == self.down:
             return
@@ -36,25 +36,25 @@ class Resampler:
     def feed(self, samples: np.ndarray) -> np.ndarray:
         """The output samples (M,) float32 that are final after these input samples (N,)."""
         samples = np.asarray(samples, np.float32)
-        self._heard += len(samples)
+        self._num_in += len(samples)
         if self.up == self.down:
             return samples.copy()
         self._tail = np.concatenate([self._tail, samples])
-        return self._advance((self._heard * self.up - self._half - 1) // self.down + 1)
+        return self._advance((self._num_in * self.up - self._half - 1) // self.down + 1)
 
     def finish(self) -> np.ndarray:
         """The last output samples: silence follows the input."""
         if self.up == self.down:
             return np.zeros(0, np.float32)
-        return self._advance(-(-self._heard * self.up // self.down))
+        return self._advance(-(-self._num_in * self.up // self.down))
 
     def _advance(self, end: int) -> np.ndarray:
         blocks = [np.zeros(0, np.float32)]
-        while self._given < end:
-            upto = min(end, self._given + BLOCK)
-            blocks.append(self._outputs(np.arange(self._given, upto, dtype=np.int64)))
-            self._given = upto
-        first = (self._given * self.down + self._half) // self.up - self._width + 1
+        while self._num_out < end:
+            upto = min(end, self._num_out + BLOCK)
+            blocks.append(self._outputs(np.arange(self._num_out, upto, dtype=np.int64)))
+            self._num_out = upto
+        first = (self._num_out * self.down + self._half) // self.up - self._width + 1
         if first > self._start:
             self._tail, self._start = self._tail[first - self._start :].copy(), first
         return np.concatenate(blocks)
@@ -63,7 +63,7 @@ class Resampler:
         top = index * self.down + self._half
         inputs = (top // self.up)[:, None] - np.arange(self._width) - self._start
         known = (inputs >= 0) & (inputs < len(self._tail))
-        heard = (
+        samples = (
             np.where(known, self._tail[np.clip(inputs, 0, len(self._tail) - 1)], 0) if len(self._tail) else known * 0.0
         )
-        return np.einsum("ij,ij->i", heard.astype(np.float64), self._bank[top % self.up]).astype(np.float32)
+        return np.einsum("ij,ij->i", samples.astype(np.float64), self._bank[top % self.up]).astype(np.float32)

@@ -86,7 +86,7 @@ def cancels(samples: np.ndarray) -> bool:
     return bool(samples.sum(axis=1).var(dtype=np.float64) < 0.5 * samples.var(axis=0, dtype=np.float64).sum())
 
 
-def hearing_problems(samples: np.ndarray, rate: int) -> list[str]:
+def speech_problems(samples: np.ndarray, rate: int) -> list[str]:
     """Why speech in samples (N, C) is hard to understand, a line for each reason."""
     lines = []
     if rate < SAMPLE_RATE:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from audio2face.audio.waveform import hearing_problems
+from audio2face.audio.waveform import speech_problems
 from audio2face.config import Section
 from audio2face.formats import ANIMATION_WRITERS
 from audio2face.formats.npy import write_npy
@@ -131,7 +131,7 @@ def _sound_problems(path: Path) -> list[str]:
     """What makes a sound unusable; what makes it hard to understand is logged."""
     try:
         info = sound_info(path)
-        doubts = [*filter(None, [info.note]), *hearing_problems(*read_sound(path))]
+        doubts = [*filter(None, [info.note]), *speech_problems(*read_sound(path))]
     except ValueError as error:
         return [f"AUDIO_PATH: {error}"]
     for line in doubts:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from audio2face.audio.resampler import Resampler
-from audio2face.audio.waveform import hearing_problems, mixed_down, track_peak
+from audio2face.audio.waveform import mixed_down, speech_problems, track_peak
 from audio2face.deploy.check.model import model_folders
 from audio2face.formats.sound import read_sound, sound_info
 from audio2face.inference.emotions import build_curve
@@ -79,7 +79,7 @@ class Model:
             if peak is None:
                 check_scale(audio)
         resampler = _resampler(sample_rate, self.sample_rate)
-        for problem in hearing_problems(samples, int(sample_rate)):
+        for problem in speech_problems(samples, int(sample_rate)):
             logger.warning("%s: %s", name, problem)
         whole = np.concatenate([resampler.feed(mixed_down(samples)), resampler.finish()])
         options = {"emotion": emotion, "actor": actor, "fps": fps, "seed": seed, "constant_noise": constant_noise}

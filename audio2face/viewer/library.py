@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from audio2face.audio.waveform import hearing_problems
+from audio2face.audio.waveform import speech_problems
 from audio2face.formats.sound import read_sound, sound_info
 from audio2face.problems import UserError
 from audio2face.viewer.live import LiveModel
@@ -127,7 +127,7 @@ class Library:
                 info = sound_info(path)
                 if not 0 < info.duration_s <= LONGEST_SOUND_S:
                     raise ValueError(f"expected between one sample and {LONGEST_SOUND_S // 60} minutes of sound")
-                problems = hearing_problems(*read_sound(path))
+                problems = speech_problems(*read_sound(path))
             except (ValueError, OSError) as error:
                 path.unlink()
                 reason = str(error).removeprefix(f"{path}: ")

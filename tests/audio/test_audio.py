@@ -8,7 +8,7 @@ import torch
 
 from audio2face.audio.augment import NOISES
 from audio2face.audio.sync import correlation, peak_position, without_slow
-from audio2face.audio.waveform import cancels, hearing_problems, load_waveform, resample
+from audio2face.audio.waveform import cancels, load_waveform, resample, speech_problems
 from audio2face.audio.windows import cut_windows, frame_times, window_starts
 from audio2face.formats.sound import write_sound
 from audio2face.problems import UserError
@@ -95,8 +95,8 @@ def test_channels_that_cancel():
     six[:, 2] = voice
     assert not cancels(six) and cancels(six - six[:, [0, 1, 3, 4, 5, 2]])
     opposed = np.stack([voice, -voice], axis=1)
-    assert [line[:6] for line in hearing_problems(opposed, 8000)] == ["8000 H", "the ch"]
-    assert not hearing_problems(voice[:, None], 16000)
+    assert [line[:6] for line in speech_problems(opposed, 8000)] == ["8000 H", "the ch"]
+    assert not speech_problems(voice[:, None], 16000)
 
 
 def test_load_waveform_mixes_and_resamples(tmp_path):

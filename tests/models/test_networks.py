@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from audio2face.models.common import onednn_conv as products
+from audio2face.models.common import onednn_conv
 from audio2face.models.common.encoders import ENCODERS, autocorr, melspec, phoneme_ctc, pretrained, speech_transformer
 from audio2face.models.common.layers import ConvBlock, GainDropout
 from audio2face.models.common.weights import NETWORKS, load_weights, save_weights
@@ -404,7 +404,7 @@ def test_onnx_export_agrees_for_any_batch(chosen):
             np.testing.assert_allclose(frame, model(*inputs).numpy(), atol=1e-4)
 
 
-@pytest.mark.skipif(products.PRODUCT is None, reason="this PyTorch has no such product")
+@pytest.mark.skipif(onednn_conv.PRODUCT is None, reason="this PyTorch has no such product")
 @pytest.mark.parametrize("rows", [1, 2, 4])  # neighbouring ones with the same gains
 @pytest.mark.parametrize(
     "channels, length, kernel, stride, padding",
@@ -428,7 +428,7 @@ def test_a_convolution_as_a_matrix_product_is_a_convolution(channels, length, ke
     conv, gain = torch.nn.Conv1d(channels, 7, kernel, stride, padding), torch.rand(4 // rows, 7) + 0.1
     of_rows = gain.repeat_interleave(rows, 0)[:, :, None]
     found = []
-    for way in (lambda x: torch.relu(conv(x)) * of_rows, lambda x: products.conv_relu(conv, x, gain)):
+    for way in (lambda x: torch.relu(conv(x)) * of_rows, lambda x: onednn_conv.conv_relu(conv, x, gain)):
         x = torch.randn(4, channels, length, generator=torch.Generator().manual_seed(0), requires_grad=True)
         y = way(x)
         gradients = torch.autograd.grad((y**2 + y).sum(), [x, conv.weight, conv.bias])
@@ -437,24 +437,24 @@ def test_a_convolution_as_a_matrix_product_is_a_convolution(channels, length, ke
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.skipif(products.PRODUCT is None, reason="this PyTorch has no such product")
+@pytest.mark.skipif(onednn_conv.PRODUCT is None, reason="this PyTorch has no such product")
 def test_a_block_with_products_is_the_block_without(monkeypatch):
     block, x = ConvBlock(20, 24, 3, 2, 1), torch.randn(6, 20, 9)
     found = []
-    for product in (None, products.PRODUCT):
-        monkeypatch.setattr(products, "PRODUCT", product)
+    for product in (None, onednn_conv.PRODUCT):
+        monkeypatch.setattr(onednn_conv, "PRODUCT", product)
         torch.manual_seed(1)
-        y = products.join_channels([block(x, shared_rows=2), x[:, :3, :5]])
+        y = onednn_conv.join_channels([block(x, shared_rows=2), x[:, :3, :5]])
         found.append([y, *torch.autograd.grad(y.square().sum(), list(block.parameters())), block.eval()(x)])
         block.train()
     for ours, theirs in zip(*found, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
     assert found[1][0].transpose(1, 2).is_contiguous() and found[0][0].is_contiguous()
     with torch.no_grad():
-        assert not products.usable(x)
+        assert not onednn_conv.usable(x)
 
 
-@pytest.mark.skipif(not products.BFLOAT16, reason="this processor has no bfloat16 products")
+@pytest.mark.skipif(not onednn_conv.BFLOAT16, reason="this processor has no bfloat16 products")
 def test_convolutions_as_products_in_bfloat16():
     torch.manual_seed(0)
     conv, x, gain = torch.nn.Conv1d(8, 6, 3, 2, 1), torch.randn(4, 8, 10), torch.rand(4, 6) + 0.5
@@ -462,7 +462,7 @@ def test_convolutions_as_products_in_bfloat16():
     exact.square().mean().backward()
     gradient, conv.weight.grad = conv.weight.grad.clone(), None
     with torch.autocast("cpu", torch.bfloat16):
-        out = products.conv_relu(conv, x, gain)
+        out = onednn_conv.conv_relu(conv, x, gain)
     assert out.dtype == torch.bfloat16
     out.float().square().mean().backward()
     torch.testing.assert_close(out.float(), exact, atol=0.02, rtol=0.02)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from audio2face.distributed import WHOLE, Rng
-from audio2face.models.common import onednn_conv as products
+from audio2face.face.codec import part_of
+from audio2face.models.common.onednn_conv import conv_relu, join_channels, usable
 
 STEP = 320  # samples from one step of an encoder to the next: 50 steps a second
 RELU_GAIN = math.sqrt(2.0)  # max(x, 0) · √2 keeps the mean square of a centred signal through the layer
@@ -71,9 +72,9 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Tensor, shared_rows: int = 1, rng: Rng = WHOLE) -> Tensor:
         """x (B, C, T) -> (B, C', T'); `shared_rows` neighbouring rows get the same gains in training."""
-        if products.usable(x):
+        if usable(x):
             gains = self.gain.gains(x.shape[0] // shared_rows, self.conv.out_channels, RELU_GAIN, x.device, rng)
-            return products.conv_relu(self.conv, x, gains)
+            return conv_relu(self.conv, x, gains)
         return self.gain(torch.relu(self.conv(x)), shared_rows, RELU_GAIN, rng)
 
 
@@ -103,7 +104,7 @@ class ConditionedTimeConvs(nn.Module):
     def forward(self, x: Tensor, condition: Tensor, rng: Rng = WHOLE) -> Tensor:
         for block in self.blocks:
             x = block(x, rng=rng)
-            x = products.join_channels([x, condition.unsqueeze(2).expand(-1, -1, x.shape[2])])
+            x = join_channels([x, condition.unsqueeze(2).expand(-1, -1, x.shape[2])])
         return x.flatten(1)
 
 
@@ -124,3 +125,8 @@ class PhonemeHead(nn.Module):
 def num_steps(buffer_len: int) -> int:
     """Feature steps (50 per second) that every encoder gives for a window of `buffer_len` samples at 16 kHz."""
     return buffer_len // STEP - 1
+
+
+def head_of(channel: str) -> str:
+    """The head of a network that a channel comes from: "tongue" for the tongue, "face" for everything else."""
+    return "tongue" if part_of(channel) == "tongue" else "face"

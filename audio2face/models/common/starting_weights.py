@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from audio2face.face.codec import kind_of
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.encoders.phoneme_ctc import MEASURED
+from audio2face.models.common.layers import head_of
 from audio2face.models.common.weights import read_weights
-from audio2face.models.regression.network import head_of
 from audio2face.paths import external_path
 from audio2face.problems import UserError
 from audio2face.runs.train_run import SPEC_FILE, NetworkSpec, PreprocFiles, TrainRun, deployed_codec, load_train_run

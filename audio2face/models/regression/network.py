@@ -10,10 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from audio2face.distributed import WHOLE, Rng
-from audio2face.face.codec import part_of
 from audio2face.models.common.encoders import ENCODERS, SpeechEncoder
 from audio2face.models.common.encoders.pretrained import Use
-from audio2face.models.common.layers import STEP, ConditionedTimeConvs, PhonemeHead, num_steps
+from audio2face.models.common.layers import STEP, ConditionedTimeConvs, PhonemeHead, head_of, num_steps
 from audio2face.models.common.onednn_conv import join_channels
 from audio2face.problems import UserError
 
@@ -34,7 +33,7 @@ class ConvW2vAutocorr(nn.Module):
     """Audio encoders side by side, convolutions along time with the emotion concatenated, linear heads.
 
     Audio is 16 kHz, peak-normalised over its track. Rows B are frames (batch · sequence, flattened). The forward pass
-    is in two parts, so that what the frozen encoders say of a window can be computed once:
+    is in two parts, so that the features of frozen encoders can be computed once:
     `forward(audio, implicit, explicit) == decode(features(audio), implicit, explicit)`.
     """
 
@@ -146,8 +145,3 @@ class ConvW2vAutocorr(nn.Module):
         for channel, size in self.output_sizes.items():
             sizes.setdefault(head_of(channel), []).append(size)
         return sizes
-
-
-def head_of(channel: str) -> str:
-    """The head that a channel comes from: "tongue" for the tongue, "face" for everything else."""
-    return "tongue" if part_of(channel) == "tongue" else "face"

@@ -89,7 +89,7 @@ def load_speech_model(
     if path.suffix in WEIGHT_FILES and (path.parent / "config.json").is_file():
         path = path.parent
     if path.is_dir():
-        with _told(f"{use.key}: {external_path(path)} cannot be read"):
+        with _user_error(f"{use.key}: {external_path(path)} cannot be read"):
             return _read_folder(path, settings, use)
     if path.is_file():
         if use.head != "Model":
@@ -102,7 +102,7 @@ def load_speech_model(
     cache = str(cache_root) if cache_root is not None else None
     kept = f"  ways out: connect to the internet once (it is kept in {cache or 'the Hugging Face cache'});"
     ways_out = [kept, *(f"  {line}" for line in use.ways_out)]
-    with _told(f"{use.key}: {source!r} is not a folder here, and could not be downloaded", ways_out):
+    with _user_error(f"{use.key}: {source!r} is not a folder here, and could not be downloaded", ways_out):
         try:
             return _read(source, settings, use, cache_dir=cache, local_files_only=True)
         except OSError:  # not in the cache, or not all of it
@@ -224,7 +224,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _told(what: str, ways_out: Sequence[str] = ()) -> Iterator[None]:
+def _user_error(what: str, ways_out: Sequence[str] = ()) -> Iterator[None]:
     """A failure of the libraries that read and download, which raise anything, is the source's."""
     try:
         yield
