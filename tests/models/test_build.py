@@ -221,7 +221,7 @@ def test_shapes_from_elsewhere_go_all_the_way(root, inputs_of, tmp_path):
     assert np.array_equal(own.network_data["neutral_skin"], mean)
     method = diffusion_setup.build(inputs, Runtime(CPU)).method
     clip = next(i for i, c in enumerate(inputs.clips) if (c.shot.actor, c.shot.name) == ("ann", "two_joy"))
-    target = torch.from_numpy(method.data._targets[clip])[None]
+    target = torch.from_numpy(build_targets(inputs, method.data.layout).of(inputs.clips[clip]).values)[None]
     frames = method.codec.frames(target, torch.eye(len(inputs.actors))[:1])[0, :, : poses.shape[1]]
     info = own.data_info
     there = frames.unflatten(1, (-1, 3)) * info["scale_skin"] + torch.tensor(info["translate_skin"])

@@ -158,10 +158,14 @@ def test_learning_rate_follows_the_batch(scaling: str, factor: float) -> None:
         assert speed.learning_rate(section) == pytest.approx(1e-3 * factor)
 
 
-def test_as_many_actors_at_once_as_cores_and_memory_allow() -> None:
-    count = preproc_actors.how_many_at_once
-    assert [count(5, 8, 100.0, 2.0), count(9, 4, 100.0, 2.0), count(9, 8, 7.0, 2.0)] == [5, 4, 3]
-    assert count(3, 2, 0.5, 2.0) == 1 and count(3, 2, None, 2.0) == 2
+@pytest.mark.parametrize(
+    ("actors", "cores", "free_gb", "number"),
+    [(5, 8, 100.0, 5), (9, 4, 100.0, 4), (9, 8, 7.0, 3), (3, 2, 0.5, 1), (3, 2, None, 2)],
+)
+def test_as_many_actors_at_once_as_cores_and_memory_allow(
+    actors: int, cores: int, free_gb: float | None, number: int
+) -> None:
+    assert preproc_actors.how_many_at_once(actors, cores, free_gb, 2.0) == number
 
 
 def test_every_actor_is_tried_and_all_that_is_wrong_is_told(
