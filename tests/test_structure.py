@@ -221,6 +221,13 @@ def test_modules_hold_no_changing_state():
     assert not STATE.keys() - found, "take these out of STATE"
 
 
+def test_tests_mirror_the_rooms():
+    folders = {p.name for p in Path(__file__).parent.iterdir() if p.is_dir() and any(p.glob("*.py"))}
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert folders - rooms == {"fakes", "runners", "tools"}
+    assert rooms - folders == {"config_base"}  # tested with config
+
+
 def test_no_assertion_is_always_true():
     """A list, a tuple or a text that is not empty is true, whatever it holds."""
     shown = (

@@ -1,4 +1,7 @@
-"""Every command on a disk that is full or read-only: one clear line, nothing half-written found, earlier runs intact."""
+"""Every command on a disk that is full or read-only: one clear line, nothing half-written found, earlier runs intact.
+
+It stands with the commands since it runs all of them; `runs.disk` itself is tested in tests/runs/test_run_dir.py.
+"""
 
 import hashlib
 import os
