@@ -65,7 +65,7 @@ def _blendshapes(
         if count is None or None in named.values():
             continue
         if mesh in data.blendshapes and not any(local_path(value).exists() for value in named.values()):
-            logger.info("actor %s: the %s blendshapes that run %s keeps are used", data.actor, mesh, run_name)
+            logger.info("actor %s: using the %s blendshapes kept by run %s", data.actor, mesh, run_name)
             continue  # the data set is on another machine
         try:
             found[mesh] = _ready(data.actor, mesh, {keys[kind]: named[kind] for kind in ("data", "config")}, count)
@@ -74,7 +74,7 @@ def _blendshapes(
                 problems += [f"run {run_name}: {line}" for line in error.lines]
                 continue
             for line in error.lines:
-                logger.warning("%s; the blendshapes that run %s keeps are used", line, run_name)
+                logger.warning("%s; using the blendshapes kept by run %s", line, run_name)
     return found
 
 

@@ -36,7 +36,7 @@ def check_shots(report: Problems, data: CapturedActor) -> None:
     contradicting = [n for n in mapped if emotions_in(n, data.emotions)]
     if contradicting:
         what = f"SHOT_EMOTION_MAP contradicts the names of {shot_names(contradicting)}."
-        report.info("shots.emotion", what, "The map counts.", shot=contradicting[0], key="SHOT_EMOTION_MAP")
+        report.info("shots.emotion", what, "The map applies.", shot=contradicting[0], key="SHOT_EMOTION_MAP")
     counts = Counter(shot.emotion for shot in data.shots)
     for emotion in data.emotions:
         if not counts[emotion]:
@@ -90,7 +90,7 @@ def check_clips(report: Problems, data: CapturedActor) -> None:
         overlap = next((other for a, b, other in others if first <= b and a <= last), None)
         if overlap is not None:
             what = f"The same frames and sound as in CLIPS[{overlap}]."
-            report.warning("clips.overlap", what, "They count twice; remove one.", **where)
+            report.warning("clips.overlap", what, "They are trained on twice; remove one.", **where)
         others.append((first, last, index))
     other = [row[1] for row in plan.rows if row[4] and row[4] != data.languages.get(row[1], row[4])]
     if other:
@@ -125,5 +125,5 @@ def check_muted_poses(report: Problems, data: CapturedActor, opening: Mapping[st
         share = (curve[frame] - low) / max(high - low, 1e-12)
         if share > OPEN_MOUTH:
             best = int(np.argmin(curve))
-            what = f"The mouth is open at frame {frame} of {shot} ({share:.0%} of its range), and this pose is to mean silence."
+            what = f"The mouth is open at frame {frame} of {shot} ({share:.0%} of its range), but this pose stands for silence."
             report.warning("clips.muted_open", what, f"Take frame {best}.", shot=shot, key=f"AUG_MUTED_SHOTS[{index}]")

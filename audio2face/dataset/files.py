@@ -78,7 +78,7 @@ class DatasetFiles:
     def from_config(cls, dataset: Section, actor: str) -> DatasetFiles:
         """The files that config_dataset names for `actor`. Raises UserError listing every path that is not there.
 
-        Where git-lfs has not fetched all of them one line says so, but for caches alone, which training does without.
+        Where git-lfs has not fetched all of them, one line reports it, but for caches alone, which training does without.
         """
         paths: dict[str, Any] = {}
         problems = Problems(rule=STRUCTURE)
@@ -353,7 +353,7 @@ def faces_now(
     paths = [local_path(value) for key in FACES if (value := getattr(dataset, key).get(actor)) is not None]
     if own and not any(path.exists() for path in paths):
         if paths:
-            logger.info("actor %s: the faces that run %s keeps are used; %s is not here", actor, run_name, paths[0])
+            logger.info("actor %s: using the faces kept by run %s; %s is missing here", actor, run_name, paths[0])
         return own
     try:
         named = DatasetFiles.of_faces(dataset, actor).topology(num_skin, num_tongue, float(dataset.UNITS_PER_METRE))
@@ -361,7 +361,7 @@ def faces_now(
         if not own:
             raise UserError([f"run {run_name}: {line}" for line in error.lines]) from error
         for line in error.lines:
-            logger.warning("%s; the faces that run %s keeps are used", line, run_name)
+            logger.warning("%s; using the faces kept by run %s", line, run_name)
         return own
     return named.over(own)
 

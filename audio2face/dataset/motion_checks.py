@@ -52,7 +52,7 @@ def _jaw(report: Problems, data: CapturedActor, motion: Mapping[str, np.ndarray]
     if not motion:
         return
     if neutral is None:
-        what = "Jaw motion is given, and not where its key points rest."
+        what = "There is jaw motion, but no rest position of its key points."
         report.warning("jaw.no_neutral", what, "Give JAW_KEYPOINTS_NEUTRAL_FPATH.", key="JAW_KEYPOINTS_NEUTRAL_FPATH")
     else:
         if on_a_line(neutral):
@@ -62,7 +62,7 @@ def _jaw(report: Problems, data: CapturedActor, motion: Mapping[str, np.ndarray]
         size = float(np.ptp(neutral, axis=0).max())
         absolute = [s for s, m in motion.items() if m.shape[1:] == neutral.shape and _is_absolute(m, neutral, size)]
         if absolute:
-            what = f"The jaw motion holds places, not differences from rest, in {len(absolute)} shot(s): {shot_names(absolute)}."
+            what = f"The jaw motion holds positions, not differences from rest, in {len(absolute)} shot(s): {shot_names(absolute)}."
             fix = "Subtract JAW_KEYPOINTS_NEUTRAL_FPATH from every frame."
             report.error("jaw.absolute", what, fix, shot=absolute[0], key=key)
         if data.skin_neutral is not None and not _inside(neutral, data.skin_neutral):
@@ -109,7 +109,7 @@ def _recordings(report: Problems, data: CapturedActor) -> None:
         report.warning("eye.blink_keys", what, "Record a whole blink.", key="EYE_BLINK_KEYS_FPATH")
     if saccades is not None and np.abs(saccades).max() > SACCADE_LIMIT:
         what = f"A saccade of {np.abs(saccades).max():.0f} degrees."
-        fix = "They are small movements about the gaze, in degrees."
+        fix = "Saccades are small movements about the gaze, in degrees."
         report.warning("eye.saccades", what, fix, key="EYE_SACCADE_ROTATIONS_FPATH")
 
 

@@ -30,13 +30,13 @@ def check_sound_files(report: Problems, data: CapturedActor) -> None:
                 **where,
             )
         elif info.open_ended:
-            what = "The header gives no length, as a pipe leaves it; all that follows is read."
+            what = "The header gives no length, as a pipe leaves it; everything after it is read."
             report.info("audio.header", what, "--fix enters it.", **where)
         if info.num_channels > 1 and (samples := readable(read_sound, path)) and cancels(samples[0]):
             what = "The channels are in opposite phase: their average cancels the voice."
             report.error("audio.phase", what, "Save one of them as mono; --fix keeps the loudest.", **where)
         if info.num_channels > 2:
-            what = f"{info.num_channels} channels are averaged; speech is mostly in one of them."
+            what = f"{info.num_channels} channels are averaged; usually one of them holds the speech."
             report.warning("audio.channels", what, "Save it as mono.", **where)
         elif info.num_channels == 2:
             report.info("audio.channels", "Two channels; their average is used.", "", **where)
@@ -69,7 +69,7 @@ def _check_length(report: Problems, fps: float, sound: VoiceFile) -> None:
         fix = "Find the whole recording, or shorten the clip's range; --fix trims the longer one."
         report.error("audio.length", what, fix, **where)
     else:
-        fix = "Check that both begin at the same moment; --fix trims the longer one."
+        fix = "Check that both start at the same moment; --fix trims the longer one."
         report.warning("audio.length", what, fix, **where)
 
 

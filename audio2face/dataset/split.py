@@ -109,9 +109,7 @@ def _share(share: float, shots: Sequence[Shot]) -> set[Key]:
     if not total:
         return set()
     if total >= len(shots):
-        raise UserError(
-            f"VALIDATION_CLIPS = {share}: that is every one of {len(shots)} shot(s); nothing is left to train on"
-        )
+        raise UserError(f"VALIDATION_CLIPS = {share}: holds out all {len(shots)} shot(s); nothing is left to train on")
     quota = {key: share * len(group) for key, group in groups.items()}
     counts = {key: int(value) for key, value in quota.items()}
     by_remainder = sorted(groups, key=lambda key: (counts[key] - quota[key], -len(groups[key]), key))

@@ -30,7 +30,7 @@ def clip_times(clip: Clip, fps: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ShotTargets:
-    """Every channel of a shot side by side: values (T, C) float32; `present` tells which channels are real data."""
+    """Every channel of a shot side by side: values (T, C) float32; `present` marks the channels with real data."""
 
     values: np.ndarray
     fps: float

@@ -46,7 +46,7 @@ class ShotSound:
 
     @property
     def speech(self) -> np.ndarray:
-        """Where something is said: (T,) bool."""
+        """Where there is speech: (T,) bool."""
         return self.level > max(SILENCE / 4, 0.15 * float(np.quantile(self.level, 0.95)))
 
 
@@ -90,7 +90,7 @@ def check_sounds(report: Problems, sounds: Mapping[str, ShotSound]) -> None:
         _one_sound(report, sound)
     narrow = [s.shot for s in sounds.values() if s.high_share < NARROW_SHARE and s.peak > SILENCE]
     if narrow:
-        what = f"Nothing above {NARROW_HZ / 1000:.0f} kHz in {len(narrow)} sound(s): {shot_names(narrow)}; they passed through 8 kHz."
+        what = f"Nothing above {NARROW_HZ / 1000:.0f} kHz in {len(narrow)} sound(s): {shot_names(narrow)}; they were once sampled at 8 kHz."
         fix = "Use the original recordings: consonants are recognised by their high frequencies."
         report.warning("audio.narrow", what, fix, shot=narrow[0], key="AUDIO_ROOT")
 

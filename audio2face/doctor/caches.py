@@ -62,7 +62,7 @@ def check_duplicates(report: Problems, scans: Mapping[str, ShotStats], sounds: M
             report.error("cache.duplicate", what, fix, shot=second, key="SKIN_CACHE_ROOT")
     for first, second in _equal_pairs(dict(sounds)):
         if moving.get(first) != moving.get(second):
-            what = f"Shots {first} and {second} have the same sound, and different animations."
+            what = f"Shots {first} and {second} have the same sound, but different animations."
             report.error("audio.duplicate", what, "Find the right sound for one.", shot=second, key="AUDIO_ROOT")
 
 
@@ -125,8 +125,8 @@ def _standstill(
     for first, last in runs(still):
         spoken = int(speech[first : last + 1].sum())
         if last - first + 1 >= HELD_S * data.fps and spoken >= 0.75 * HELD_S * data.fps:
-            what = f"Frames {first} to {last + 1} are equal while speech is heard."
-            fix = "The capture was lost there: leave these frames out of CLIPS, or export again."
+            what = f"Frames {first} to {last + 1} are equal during speech."
+            fix = "Capture was lost there: leave these frames out of CLIPS, or export again."
             report.warning("cache.frozen", what, fix, shot=shot, **where)
 
 

@@ -36,7 +36,7 @@ def check_consistency(report: Problems, data: CapturedActor, scans: Mapping[str,
         cause = _cause(means[shot], usual, OFF_SHARE * size)
         add = report.error if cause or distance > WRONG_SHARE * size else report.warning
         what = f"The face is not where the other shots have it: half of the vertices are more than {distance:.3g} units off ({distance / size:.0%} of the mesh)."
-        fix = f"{cause or 'Another place of the head, or another order of the vertices?'} Export it as the others."
+        fix = f"{cause or 'Another head position, or another vertex order?'} Export it as the others."
         where = {"shot": shot, "file": data.skin[shot].path, "key": "SKIN_CACHE_ROOT"}
         add("geometry.shot", what, fix, **where)
     return set(odd)

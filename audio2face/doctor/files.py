@@ -15,8 +15,8 @@ from audio2face.problems import Problems
 OTHER_SOUNDS = {".m4a", ".aac", ".wma", ".amr", ".webm", ".mp4", ".mov", ".avi", ".mkv"}
 COMPANIONS = {".mc", ".mcx"}  # of .xml
 OPTIONAL = {  # what a data set may lack, and what its lack means
-    "skin_neutral_fpath": "the mean of the chosen poses stands for the face at rest",
-    "skin_lip_dist_vertex_list_fpath": "the lips' closing is not trained on its own, and the mouth is guessed here",
+    "skin_neutral_fpath": "the mean of the chosen poses is used as the face at rest",
+    "skin_lip_dist_vertex_list_fpath": "lip closure is not trained separately, and the mouth is guessed here",
     "skin_eye_dist_vertex_list_fpath": "closed eyes are not recognised",
     "skin_eye_close_pose_delta_fpath": "the deployed model cannot blink",
     "tongue_cache_root": "the deployed tongue does not move",
@@ -71,7 +71,7 @@ def _cache_folder(report: Problems, key: str, root: Path) -> None:
 
 
 def _stray(report: Problems, key: str, path: Path) -> None:
-    what = f"{path.name} was left by an operating system; it is not read."
+    what = f"{path.name} is a file of the operating system; it is not read."
     report.warning("files.system_file", what, "Delete it.", file=path, key=key)
 
 
@@ -82,7 +82,7 @@ def _left(report: Problems, key: str, folder: Path, paths: list[Path], shot: str
         what, fix = f"Not read as speech: {line}.", "Convert to <shot>.wav in AUDIO_ROOT."
         report.warning("files.sound_format", what, fix, shot=shot, file=folder, key=key)
     for line in passed_over(p for p in paths if p.is_dir()):
-        what, fix = f"Sub-folders are not searched: {line}.", "Move what is meant to be read."
+        what, fix = f"Sub-folders are not searched: {line}.", "Move files that should be read."
         report.warning("files.folder", what, fix, shot=shot, file=folder, key=key)
     for line in passed_over(p for p in paths if p not in sounds and not p.is_dir()):
         report.info("files.stray", f"Not read: {line}.", shot=shot, file=folder, key=key)
@@ -110,14 +110,14 @@ def _sounds(report: Problems, data: CapturedActor, folder: Path, voice: str | No
     for shot in missing:
         match = free.pop(simple_name(shot), None)
         if match is not None:
-            what = f"The sound of shot {shot} is called {match.name}; names must be equal to the letter."
+            what = f"The sound of shot {shot} is called {match.name}; names must match exactly."
             fix = f"Rename it to {shot}{match.suffix.lower()}."
             report.error("files.sound_name", what, fix, shot=shot, file=match, key="AUDIO_ROOT")
         elif len(missing) < len(data.shots):
             what = f"Shot {shot} is in the cache and has no sound {shot}.wav; it is not trained on."
             report.warning("files.no_sound", what, "Add the sound, or leave the shot out.", shot=shot, key="AUDIO_ROOT")
     for path in free.values():
-        what = f"{path.name} has no shot of its name in the skin cache; it is not used."
+        what = f"{path.name} has no matching shot in the skin cache; it is not used."
         fix = f"Name it after its shot, or add the cache of shot {path.stem}."
         report.warning("files.no_cache", what, fix, shot=path.stem, file=path, key="AUDIO_ROOT")
 

@@ -82,7 +82,7 @@ def _write(
     copies: dict[str, DatasetFiles] = {}
     for report in reports:
         if report.data is None:
-            changes[report.actor] = ["nothing could be read of this actor: not copied"]
+            changes[report.actor] = ["nothing of this actor could be read: not copied"]
             continue
         changes[report.actor], placed = _copy_actor(report, report.data, folder / report.actor)
         there: dict[str, Any] = {name: final / path.relative_to(folder) for name, path in placed.items()}
@@ -96,7 +96,7 @@ def _write(
 def check_new(out: Path) -> None:
     """The copy never goes over something: `out` must be new or an empty folder. Raises UserError."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"--fix {external_path(str(out))}: is there already; name a new or empty folder")
+        raise UserError(f"--fix {external_path(str(out))} already exists; choose a new or empty folder")
 
 
 def _check_out(out: Path, files: DatasetFiles) -> None:
@@ -104,7 +104,7 @@ def _check_out(out: Path, files: DatasetFiles) -> None:
     roots = [getattr(files, name) for name in PATHS if getattr(files, name) is not None]
     inside = next((root for root in roots if out.resolve().is_relative_to(root.resolve())), None)
     if inside:
-        raise UserError(f"--fix {external_path(str(out))}: lies inside the data ({external_path(inside)})")
+        raise UserError(f"--fix {external_path(str(out))} lies inside the data ({external_path(inside)})")
 
 
 def _copy_actor(report: ActorReport, data: CapturedActor, home: Path) -> tuple[list[str], dict[str, Path]]:
@@ -148,14 +148,14 @@ def _plan(report: ActorReport, data: CapturedActor) -> dict[str, ShotPlan]:
         if cache.fps is not None and not same_rate(cache.fps, data.fps):
             plan.own_fps = cache.fps
             plan.num_frames = resampled_length(cache.num_frames, cache.fps, data.fps)
-            plan.changes.append(f"animation brought from {cache.fps:g} to {data.fps:g} frames a second")
+            plan.changes.append(f"animation resampled from {cache.fps:g} to {data.fps:g} frames a second")
         path = sound_of(data, shot.name)
         info = readable(sound_info, path) if path else None
         sounding = info.duration_s * data.fps - plan.late_frames if info else plan.num_frames
         left = int(sounding + 0.1)
         if info and left < min(plan.num_frames, SHORTEST_SHOT_S * data.fps):
             plan.late_frames = 0.0
-            plan.changes.append(f"its sound lasts {info.duration_s:.2f} s only: {plan.num_frames} frames are kept")
+            plan.changes.append(f"its sound lasts {info.duration_s:.2f} s: only {plan.num_frames} frames are kept")
         elif info and lengths_count and abs(sounding - plan.num_frames) > 1:
             if sounding < plan.num_frames:
                 plan.changes.append(f"animation cut from {plan.num_frames} to {left} frames; check its CLIPS")
@@ -260,7 +260,7 @@ def _copy_sounds(data: CapturedActor, plans: dict[str, ShotPlan], source: Path, 
         if (path.stem, path.suffix.lower()) != (shot, target.suffix):
             changes.append(f"{path.name} renamed to {target.name}")
         if samples is None:
-            changes.append(f"{target.name}: holds no sound that can be read; copied as it is")
+            changes.append(f"{target.name}: not a readable sound file; copied as it is")
             shutil.copy2(path, target)
             continue
         if done:

@@ -48,7 +48,7 @@ def _unit(report: Problems, data: CapturedActor, rest: np.ndarray) -> None:
     if 1 / ratio <= metres / usual <= ratio:
         return
     name, per_metre = min(UNITS.items(), key=lambda item: abs(np.log(size / item[1] / usual)))
-    what = f"UNITS_PER_METRE = {data.units_per_metre:g} makes this a face of impossible size: {measured}, {metres * 100:.3g} cm."
+    what = f"UNITS_PER_METRE = {data.units_per_metre:g} makes this face an impossible size: {measured}, {metres * 100:.3g} cm."
     if 1 / ratio <= size / per_metre / usual <= ratio:
         fix = (
             f"It is in {name}: scale the whole data set by {100 / per_metre:g} to centimetres, or set "
@@ -77,7 +77,7 @@ def _axes(report: Problems, data: CapturedActor, rest: np.ndarray, stats: MeshSt
 def _winding(report: Problems, data: CapturedActor, rest: np.ndarray) -> None:
     if looks_inward(rest, readable(data.files.skin_triangles)):
         what = "The faces of the mesh look inward: the data is mirrored, left and right exchanged, or the faces are turned."
-        fix = "Export without a negative scale; where the captured motion is right, turn the faces: triangles[:, ::-1]."
+        fix = "Export without a negative scale; if the captured motion is right, flip the faces: triangles[:, ::-1]."
         report.warning(
             "geometry.mirrored", what, fix, file=_path(data, "SKIN_TRIANGLES_FPATH"), key="SKIN_TRIANGLES_FPATH"
         )
@@ -133,7 +133,7 @@ def _rest(report: Problems, data: CapturedActor, stats: MeshStats) -> None:
             continue
         what = f"The face at rest is far from the captured one: half of the vertices are more than {distance:.3g} units apart ({share:.0%} of the mesh)."
         if share > WRONG_REST_SHARE:
-            fix = "It is in another unit or place, of another person, or its vertices have another order: export it from the same mesh."
+            fix = "It has another unit, position or vertex order, or is another person's: export it from the same mesh."
             report.error("geometry.neutral", what, fix, file=_path(data, key), key=key)
         else:
             fix = "Align it with the captured head, or choose a rest pose from the data."
@@ -163,7 +163,7 @@ def _thresholds(report: Problems, data: CapturedActor, rest: np.ndarray, stats: 
         upper, lower = data.pairs["eye_dist"]
         opened = float((rest[upper, UP] - rest[lower, UP]).min())
         if threshold >= 0.9 * opened > 0:
-            what = f"EYE_DIST_THRESHOLD = {threshold:g} takes open eyes for closed: at rest the lids are {opened:.3g} units apart."
+            what = f"EYE_DIST_THRESHOLD = {threshold:g} treats open eyes as closed: at rest the lids are {opened:.3g} units apart."
             report.warning("config.lid_threshold", what, f"Try {opened / 3:.2g}.", key="EYE_DIST_THRESHOLD")
 
 
@@ -204,8 +204,8 @@ def _tongue_place(report: Problems, data: CapturedActor, rest: np.ndarray) -> No
     centre = tongue.mean(axis=0)
     share = float(np.ptp(tongue, axis=0).max()) / size
     if ((centre < low - 0.1 * size) | (centre > high + 0.1 * size)).any() or not 0.05 < share < 0.8:
-        what = f"The tongue at rest does not fit into the face at rest: it measures {share:.0%} of it, its centre is {centre.round(2).tolist()}."
-        fix = "Export both in the same unit and place."
+        what = f"The tongue at rest does not fit the face at rest: it measures {share:.0%} of it, its centre is {centre.round(2).tolist()}."
+        fix = "Export both in the same unit and position."
         report.error("geometry.tongue", what, fix, file=_path(data, "TONGUE_NEUTRAL_FPATH"), key="TONGUE_NEUTRAL_FPATH")
 
 

@@ -90,7 +90,7 @@ def _curves(report: ActorReport) -> list[str]:
     parts = [
         '<h3>Curves</h3><p class="soft"><i class="key" style="background:var(--sound)"></i>energy of the sound'
         '<i class="key" style="background:var(--mouth)"></i>opening of the mouth, each over its own range; '
-        "shaded: frames that stand still. Shots with findings first.</p>"
+        "shaded: frozen frames. Shots with findings first.</p>"
     ]
     for shot in shots:
         curves = []

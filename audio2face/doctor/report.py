@@ -35,7 +35,7 @@ def summary(findings: Sequence[Problem]) -> str:
 
 
 def shot_lines(report: ActorReport) -> str:
-    """The shots of an actor, one a line: length, emotion, language, sound, and how late it is against the other shots."""
+    """The shots of an actor, one a line: length, emotion, language, sound, and how late it is compared with the other shots."""
     rows = shot_table(report)
     if not rows:
         return ""

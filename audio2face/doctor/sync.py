@@ -106,8 +106,8 @@ def check_sync(report: Problems, data: CapturedActor, lags: Mapping[str, Lag]) -
     usual = usual_lag(lags)
     clear = [lag for lag in lags.values() if lag.correlation >= CLEAR]
     if lags and len(clear) < len(lags) / 2:
-        what = f"Only in {len(clear)} of {len(lags)} shots the mouth follows the sound clearly: their sync cannot be judged."
-        fix = "Give SKIN_LIP_DIST_VERTEX_LIST_FPATH if it is missing; else look at the report's curves."
+        what = f"The mouth clearly follows the sound in only {len(clear)} of {len(lags)} shots: sync cannot be judged."
+        fix = "Set SKIN_LIP_DIST_VERTEX_LIST_FPATH if it is missing; else look at the report's curves."
         report.warning("sync.unclear", what, fix, key="AUDIO_ROOT")
     if len(clear) >= MIN_SHOTS and abs(usual) > ALL_S * data.fps:
         what = f"In all shots the sound is {_words(usual, data.fps)}."
@@ -122,7 +122,7 @@ def check_sync(report: Problems, data: CapturedActor, lags: Mapping[str, Lag]) -
         limits = (ODD_S, WRONG_S) if enough else (ALL_S, ALL_S)
         beats = lag.correlation - lag.at(usual) > GAIN
         if lag.correlation >= believed and abs(deviation) >= limits[0] * data.fps and beats:
-            rest = " against the other shots" if enough else ""
+            rest = " compared with the other shots" if enough else ""
             what = f"The sound is {_words(deviation, data.fps)}{rest} (correlation {lag.correlation:.2f})."
             fix = f"Set its audio offset in CLIPS to {round(deviation):+d}, or let --fix shift the sound."
             level = report.error if abs(deviation) >= limits[1] * data.fps else report.warning

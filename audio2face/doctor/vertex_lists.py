@@ -63,7 +63,7 @@ def check_rigid_vertices(report: Problems, data: CapturedActor, scans: Mapping[s
     if worst.max() > RIGID_SHARE * size:
         loose = vertices[worst > RIGID_SHARE * size]
         what = (
-            f"{len(loose)} of {len(vertices)} rigid vertices move against the others, by up to {worst.max():.3g} units "
+            f"{len(loose)} of {len(vertices)} rigid vertices move relative to the others, by up to {worst.max():.3g} units "
             f"(the tongue measures {size:.3g}): {', '.join(map(str, loose[:8]))}."
         )
         fix = "Take vertices at the root of the tongue that only the jaw moves."
@@ -102,7 +102,7 @@ def _membership(report: Problems, name: str, upper: np.ndarray, lower: np.ndarra
         report.warning("lists.repeated", "A vertex is listed twice on one side.", "Remove it there.", **where)
     if name == "eye_dist" and len(upper) != 2:
         what = f"Expected one vertex for each eye, left then right, and found {len(upper)}."
-        report.warning("lists.eyes", what, "Keep the middle of each lid.", **where)
+        report.warning("lists.eyes", what, "Keep the vertex in the middle of each lid.", **where)
 
 
 def _order(
@@ -120,8 +120,8 @@ def _order(
     middle = np.median(heights, axis=0)
     below = (gap[:, UP] < -BELOW_SHARE * size) & (middle < -BELOW_SHARE * size)
     if below.all() or (middle < 0).mean() > 0.5 and below.any():
-        what = "The upper vertices lie below the lower ones: the two lists are exchanged."
-        report.error("lists.exchanged", what, "Exchange the lists.", **where)
+        what = "The upper vertices lie below the lower ones: the two lists are swapped."
+        report.error("lists.exchanged", what, "Swap the lists.", **where)
     elif below.any():
         pairs = [f"{u}-{v}" for u, v in zip(upper[below], lower[below], strict=True)]
         what = f"In pairs {', '.join(pairs[:6])} the upper vertex lies below the lower one."
@@ -130,9 +130,7 @@ def _order(
         sideways = np.abs(gap[:, 0])
         width = float(np.ptp(rest[upper, 0]))
         if width > 0 and sideways.max() > 0.5 * width and sideways.max() > STEEP * 0.02 * size:
-            what = (
-                f"Upper and lower vertices do not lie above each other: up to {sideways.max():.3g} units to the side."
-            )
+            what = f"Upper and lower vertices are not above each other: up to {sideways.max():.3g} units to the side."
             fix = "List both sides in the same order, the n-th above the n-th."
             report.warning("lists.pairing", what, fix, **where)
 
@@ -141,8 +139,8 @@ def _parting(report: Problems, heights: np.ndarray, size: float, where: dict) ->
     low, high = np.quantile(heights, 0.02, axis=0), np.quantile(heights, 0.98, axis=0)
     parting = high - low
     if -low.mean() > max(PARTED_SHARE * size, 2 * abs(high.mean())):
-        what = f"The upper lip sinks below the lower one by {-low.mean():.3g} units when the mouth opens: the two lists are exchanged."
-        report.error("lists.exchanged", what, "Exchange the lists.", **where)
+        what = f"The upper lip sinks below the lower one by {-low.mean():.3g} units when the mouth opens: the two lists are swapped."
+        report.error("lists.exchanged", what, "Swap the lists.", **where)
     if parting.max() < PARTED_SHARE * size:
         what = (
             f"The lips never part by more than {parting.max():.3g} units in the whole data set: these are not the lips."

@@ -85,9 +85,9 @@ def propose_lists(
     lids = _lids(rest, motion, eye_close, lips, size)
     if lids is None:
         missing.append(
-            "eye_dist: no blink of two eyes in the motion; give SKIN_EYE_CLOSE_POSE_DELTA_FPATH"
+            "eye_dist: no blink of two eyes in the motion; set SKIN_EYE_CLOSE_POSE_DELTA_FPATH"
             if eye_close is None
-            else "eye_dist: SKIN_EYE_CLOSE_POSE_DELTA_FPATH closes no two eyes"
+            else "eye_dist: SKIN_EYE_CLOSE_POSE_DELTA_FPATH does not close two eyes"
         )
     else:
         pairs["eye_dist"] = lids

@@ -350,7 +350,7 @@ def test_an_animation_is_not_cut_to_nothing(data, tmp_path, seconds):
 
 def test_the_copy_never_goes_over_something(data, tmp_path):
     reports = full_check(data.sections(), [ACTOR])
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="already exists"):
         write_fixed_copy(data.sections(), reports, data.home)
     with pytest.raises(UserError, match="inside the data"):
         write_fixed_copy(data.sections(), reports, data.home / "audio/new")
@@ -428,7 +428,7 @@ def test_places_that_cannot_be_written_are_told_before_anything_is_read(project,
     assert not told.out and f"--json {folder} is a folder" in told.err and f"--html {folder} is a folder" in told.err
     assert check_dataset.main(["tiny", "--fix", folder]) == 2
     told = capsys.readouterr()
-    assert not told.out and "is there already" in told.err
+    assert not told.out and "already exists" in told.err
 
 
 def test_few_shots_are_sampled_densely_enough_to_see_the_lips_part(data):

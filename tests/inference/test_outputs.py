@@ -411,7 +411,7 @@ def test_faces_of_another_mesh_are_an_error_unless_the_run_keeps_its_own(project
     deploy.run("tiny", run.name)
     kept = read_topology(project / "workspace/output_deploy" / run.name / "triangles_ada.npz", 12, 5)
     assert kept.skin.tolist() == [[0, 1, 2]] and kept.units_per_metre == 1.0
-    assert f"the faces that run {run.name} keeps are used" in caplog.text
+    assert f"using the faces kept by run {run.name}" in caplog.text
     np.save(project / "skin.npy", np.array([[0, 1, 2]]))
     deploy.run("tiny", run.name)
     assert "its faces use vertices 0 to 2, the skin has 12: are they of another mesh?" in caplog.text
