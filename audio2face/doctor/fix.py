@@ -155,7 +155,7 @@ def _plan(report: ActorReport, data: CapturedActor) -> dict[str, ShotPlan]:
         left = int(sounding + 0.1)
         if info and left < min(plan.num_frames, SHORTEST_SHOT_S * data.fps):
             plan.late_frames = 0.0
-            plan.changes.append(f"its sound lasts {info.duration_s:.2f} s: only {plan.num_frames} frames are kept")
+            plan.changes.append(f"its sound lasts only {info.duration_s:.2f} s: {plan.num_frames} frames are kept")
         elif info and lengths_count and abs(sounding - plan.num_frames) > 1:
             if sounding < plan.num_frames:
                 plan.changes.append(f"animation cut from {plan.num_frames} to {left} frames; check its CLIPS")

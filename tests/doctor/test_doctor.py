@@ -345,7 +345,7 @@ def test_an_animation_is_not_cut_to_nothing(data, tmp_path, seconds):
         with np.load(copy / "xform" / name) as motion:
             assert len(motion[SHOT]) == NUM_FRAMES
     assert (copy / f"audio/{SHOT}.wav").read_bytes() == sound and len(left) <= before
-    assert f"{SHOT}: its sound lasts {seconds:.2f} s only: {NUM_FRAMES} frames are kept" in changes
+    assert f"{SHOT}: its sound lasts only {seconds:.2f} s: {NUM_FRAMES} frames are kept" in changes
 
 
 def test_the_copy_never_goes_over_something(data, tmp_path):
