@@ -19,7 +19,7 @@ import numpy as np
 
 from audio2face.audio.waveform import load_waveform
 from audio2face.audio.windows import frame_count
-from audio2face.face.layout import ChannelLayout
+from audio2face.face.codec import part_of
 from audio2face.inference.audio_inputs import emotion_track, normalized_samples
 from audio2face.inference.package import Actor
 from audio2face.logs import Bar
@@ -125,41 +125,25 @@ def rest_pose(data: Mapping[str, np.ndarray], mesh: str) -> np.ndarray:
     return data[f"shapes_mean_{mesh}" if f"shapes_matrix_{mesh}" in data else f"neutral_{mesh}"]
 
 
-def row_layout(data: Mapping[str, np.ndarray]) -> ChannelLayout:
-    """Where skin, tongue, jaw and eye lie in a network's row."""
-    meshes = {mesh: data.get(f"shapes_matrix_{mesh}") for mesh in MESHES}
-    sizes = {m: rest_pose(data, m).size if basis is None else len(basis) for m, basis in meshes.items()}
-    return ChannelLayout({**sizes, "jaw": data["neutral_jaw"].size, "eye": 4})
-
-
 def _rest_row(actor: Actor) -> np.ndarray | None:
-    """What rows of offsets are offsets from (C,): the meshes at rest, zeros for jaw and eye. None for coefficients."""
+    """What rows of offsets are offsets from (C,): the meshes at rest, zeros for all else. None for coefficients."""
     if actor.on_coefficients:
         return None
-    layout = row_layout(actor.data)
-    channels = {name: np.zeros(size, np.float32) for name, size in layout.sizes.items()}
-    return layout.join({**channels, **{mesh: rest_pose(actor.data, mesh).ravel() for mesh in MESHES}})
+    rest = {mesh: rest_pose(actor.data, mesh).ravel() for mesh in MESHES}
+    sizes = actor.codec.layout.sizes
+    return np.concatenate([rest.get(part_of(name), np.zeros(size, np.float32)) for name, size in sizes.items()])
 
 
 def _plain_face(blocks: Iterable[np.ndarray], count: int, actor: Actor, fps: float, store: Path | None = None) -> Take:
     """Rows as a face in data units: skin (T, V, 3) and tongue (T, Vt, 3) positions, jaw (T, 5, 3) offsets of key points
     from their neutral, eye (T, 4) degrees. Positions that are rows already are views of them."""
-    layout, rest, data = row_layout(actor.data), _rest_row(actor), actor.data
-    rows = empty_frames((count, layout.size), store if rest is not None else None, "rows")
-    parts = layout.split(rows)
-    meshes = {mesh: parts[mesh].reshape(count, -1, 3) for mesh in MESHES if rest is not None}
-    for mesh in MESHES if rest is None else ():
-        meshes[mesh] = empty_frames((count, *rest_pose(data, mesh).shape), store, mesh)
+    codec, rest = actor.codec, _rest_row(actor)
+    rows = empty_frames((count, codec.layout.size), store if rest is not None else None, "rows")
     first = 0
     for block in blocks:
-        place = slice(first, first := first + len(block))
-        rows[place] = block if rest is None else block + rest
-        for mesh in MESHES if rest is None else ():
-            shape = rest_pose(data, mesh)
-            basis = data[f"shapes_matrix_{mesh}"].reshape(layout.sizes[mesh], -1)
-            meshes[mesh][place] = (layout.split(block)[mesh] @ basis + shape.reshape(-1)).reshape(-1, *shape.shape)
-    jaw, eye = np.ascontiguousarray(parts["jaw"]), np.ascontiguousarray(parts["eye"])
-    return Take(rows, FaceAnimation(fps, {**meshes, "jaw": jaw.reshape(count, -1, 3), "eye": eye}))
+        rows[first : (first := first + len(block))] = block if rest is None else block + rest
+    out = {c.part: empty_frames((count, *c.basis.mean.shape), store, c.part) for c in codec.channels if c.basis}
+    return Take(rows, FaceAnimation(fps, codec.decode(rows, out)))
 
 
 def _shown_face(blocks: Iterable[np.ndarray], count: int, actor: Actor, fps: float, store: Path | None = None) -> Take:

@@ -14,6 +14,7 @@ import numpy as np
 
 from audio2face.deploy.check.model import inspect_deployed
 from audio2face.deploy.files import require_export
+from audio2face.face.codec import FaceCodec
 from audio2face.face.rig import read_rig
 from audio2face.face.topology import read_topology
 from audio2face.formats.json_file import read_json
@@ -31,13 +32,17 @@ ENGINE_RULES = ("trt-info", "network-file")  # about the TensorRT engine, which 
 
 @dataclass(frozen=True)
 class Actor:
-    """One actor of a model: CONFIG, the arrays of model_data.npz, what is known of the meshes, implicit emotion (I,)."""
+    """One actor of a model: CONFIG, the arrays of model_data.npz, what is known of the meshes, implicit emotion (I,).
+
+    `codec` names the channels of the network's rows; only of a training run, whose rows can be had without CONFIG.
+    """
 
     name: str
     config: Mapping[str, Any]
     data: Mapping[str, np.ndarray]
     face: FaceFiles
     implicit: np.ndarray | None = None
+    codec: FaceCodec = FaceCodec(())
 
     @property
     def on_coefficients(self) -> bool:
@@ -82,13 +87,13 @@ def read_package(folder: Path) -> Package:
 def run_actor(run: TrainRun, name: str, config: Mapping[str, Any], rigs: bool = True) -> Actor:
     """An actor of a training run with its CONFIG, and its blendshapes if wanted. Raises UserError."""
     options = import_module(f"audio2face.models.{run.spec.network_type}.options")
-    arrays, implicit = options.actor_arrays(run, name, config)
     data = run.actor(name)
+    arrays, codec, implicit = options.actor_arrays(run, data, config)
     try:
         found = {mesh: read_rig(**files) for mesh, files in data.blendshapes.items()} if rigs else {}
     except ValueError as error:
         raise UserError(f"training run: {error}") from error
-    return Actor(name, config, arrays, FaceFiles(data.topology, found), implicit)
+    return Actor(name, config, arrays, FaceFiles(data.topology, found), implicit, codec)
 
 
 def run_packages(run: TrainRun, configs: Mapping[str, Mapping[str, Any]]) -> list[Package]:

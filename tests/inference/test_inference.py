@@ -265,7 +265,7 @@ def test_a_face_in_data_units_in_memory_and_on_disk(run, tmp_path):
 def test_offsets_become_whole_rows(run):
     """Of a network that gives offsets, the rows hold positions, and the meshes are views of them."""
     arrays = {name: x for name, x in run.actor("ada").network_data.items() if not name.startswith("shapes_")}
-    actor = replace(run_actor(run, "ada", CONFIG), data=arrays, implicit=None)
+    actor = replace(run_actor(run, "ada", CONFIG), data=arrays, implicit=None, codec=run.actor("ada").poses)
     offsets = np.random.default_rng(0).normal(size=(5, 36 + 15 + 15 + 4)).astype(np.float32)
     made = _plain_face([offsets], 5, actor, 30.0)
     np.testing.assert_array_equal(made.rows[:, :36], offsets[:, :36] + arrays["neutral_skin"].ravel())

@@ -11,13 +11,14 @@ import numpy as np
 
 from audio2face.audio.windows import Streaming
 from audio2face.config import Section
+from audio2face.face.codec import FaceCodec
 from audio2face.formats.npy import read_npy
 from audio2face.models.common.options import MODES as ALL_MODES
 from audio2face.models.common.options import Mode, Options, actor_name, parse_mode
 from audio2face.paths import local_path
 from audio2face.problems import Problems, UserError
 from audio2face.respacing import kept_steps
-from audio2face.runs.train_run import TrainRun
+from audio2face.runs.train_run import ActorData, TrainRun
 
 MODES = tuple(name for name in ALL_MODES if not name.startswith("offline_"))
 
@@ -52,11 +53,11 @@ def build_options(section: Section, run: TrainRun) -> Options:
 
 
 def actor_arrays(
-    run: TrainRun, actor: str, config: Mapping[str, Any]
-) -> tuple[Mapping[str, np.ndarray], np.ndarray | None]:
-    """The arrays that turn rows into a face: of meshes the rest pose, from which rows are offsets. No implicit emotion."""
-    arrays = run.actor(actor).network_data
-    return {name: array for name, array in arrays.items() if not name.startswith("shapes_")}, None
+    run: TrainRun, actor: ActorData, config: Mapping[str, Any]
+) -> tuple[Mapping[str, np.ndarray], FaceCodec, np.ndarray | None]:
+    """The arrays and the channels that make a face of rows, which are offsets from the rest pose. No implicit emotion."""
+    arrays = {name: array for name, array in actor.network_data.items() if not name.startswith("shapes_")}
+    return arrays, actor.poses, None
 
 
 def _steps(respacing: str, run: TrainRun) -> list[int]:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from audio2face.config import Section
+from audio2face.face.codec import FaceCodec
 from audio2face.models.common.options import Options, parse_mode
-from audio2face.runs.train_run import TrainRun
+from audio2face.runs.train_run import ActorData, TrainRun
 
 MODES = ("offline", "offline_onnx")
 
@@ -20,8 +21,8 @@ def build_options(section: Section, run: TrainRun) -> Options:
 
 
 def actor_arrays(
-    run: TrainRun, actor: str, config: Mapping[str, Any]
-) -> tuple[Mapping[str, np.ndarray], np.ndarray | None]:
-    """The arrays that turn rows into a face, and the implicit emotion (I,) that a CONFIG chooses. Raises UserError."""
-    implicit = run.emotion_db(actor).row(config.get("source_shot"), config.get("source_frame"))
-    return run.actor(actor).network_data, implicit
+    run: TrainRun, actor: ActorData, config: Mapping[str, Any]
+) -> tuple[Mapping[str, np.ndarray], FaceCodec, np.ndarray | None]:
+    """The arrays and the channels that make a face of rows, and the implicit emotion (I,) that a CONFIG chooses."""
+    implicit = run.emotion_db(actor.actor).row(config.get("source_shot"), config.get("source_frame"))
+    return actor.network_data, actor.codec, implicit
