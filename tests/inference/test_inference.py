@@ -466,6 +466,42 @@ def test_deploy_packs_the_run(run, project):
     assert json.loads((folder / "model_config.json").read_text())["config"] == config
 
 
+def test_a_run_in_memory_is_its_deployed_model(run, project):
+    from audio2face import load_model
+    from audio2face.commands import deploy
+    from audio2face.inference.model import load_run_model
+
+    deploy.run("tiny", run.name)
+    folder = project / "workspace/output_deploy" / run.name
+    config = json.loads((folder / "model_config.json").read_text())["config"]
+    sound = np.random.default_rng(0).normal(size=9000) * 0.1
+    one, other = (
+        m.animate(sound, 16000, emotion="joy") for m in (load_model(folder), load_run_model(run, {"ada": config}))
+    )
+    for name in ("times_s", "skin", "tongue", "jaw", "eyes", "weights"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert one.names == other.names and len(one.names) == 4
+
+
+def test_the_animator_gives_what_inference_writes(run, project):
+    """In memory, for an emotion of its own, without any file: what evaluation measures."""
+    from audio2face.commands import infer
+    from audio2face.inference.animate import Conditions, load_animator
+    from audio2face.models.common.options import Options
+
+    folder = output_of(project, infer.run("tiny", run.name, EMOTION_LABEL="joy", APPLY_POSTPROCESSING=False))
+    animator = load_animator(run, {"ada": run_actor(run, "ada", {})}, Options(MODES["offline"]), CPU)
+    sound = animator.load_sound(project / "hello.world.wav")
+    made = animator.animate(sound, Conditions("ada", "joy"))
+    stem = folder / "hello.world_ada_ada_joy_offline"
+    np.testing.assert_array_equal(made.rows, np.load(f"{stem}.npy"))
+    for part, values in made.animation.channels.items():
+        np.testing.assert_array_equal(values, np.load(f"{stem}_{part}.npy"))
+    blocks = list(animator.blocks(sound, Conditions("ada", [(0.0, "joy"), (1.0, "anger")])))
+    assert sum(map(len, blocks)) == animator.num_frames(sound) == len(made.rows)
+    assert np.abs(np.concatenate(blocks) - made.rows).max() > 1e-3
+
+
 def test_deploy_falls_back_to_the_runs_own_config(run, project):
     from audio2face.commands import deploy
     from audio2face.formats.json_file import write_json

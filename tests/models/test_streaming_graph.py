@@ -19,6 +19,7 @@ from audio2face.deploy.onnx import compare_onnx, open_session
 from audio2face.deploy.tensorrt import PROVIDER, open_tensorrt
 from audio2face.formats import read_animation
 from audio2face.formats.sound import write_sound
+from audio2face.inference.model import load_run_model
 from audio2face.models.common.rollout import RolloutInputs
 from audio2face.models.common.weights import load_weights, save_weights
 from audio2face.models.diffusion.export import export_diffusion
@@ -280,6 +281,11 @@ def test_deployed_folder(two, project):
     assert check_model_tool.main([str(folder)]) == 0
     face = load_model(folder).animate(np.random.default_rng(0).normal(size=8000) * 0.1, 16000, actor="ann")
     assert face.fps == 30 and face.times_s[0] == pytest.approx(1 / 30, abs=1e-4)
+    configs = {a: json.loads((folder / f"model_config_{a}.json").read_text())["config"] for a in ("ann", "bob")}
+    undeployed = load_run_model(two, configs).animate(
+        np.random.default_rng(0).normal(size=8000) * 0.1, 16000, actor="ann"
+    )
+    np.testing.assert_array_equal(undeployed.skin, face.skin)
     assert "every frame one sample" in (readme := (folder / "README.md").read_text())
     assert "divided by the largest absolute sample" in readme
     file = project / "configs/tiny/config_inference.py"
