@@ -28,7 +28,6 @@ viewer.server""".split()
 ALLOWED: set[tuple[str, str]] = {
     ("deploy", "models.diffusion"),
     ("deploy", "models.regression"),
-    ("evaluation", "importing"),
     ("face", "postprocess"),
     ("models.common", "models.diffusion"),
     ("models.common", "models.regression"),
@@ -54,8 +53,6 @@ TORCH_ALLOWED = {
 READS_CONFIG = set(
     """
     dataset.files
-    evaluation.data
-    evaluation.folder
     models.common.inputs
     models.common.shared
     models.diffusion.build

@@ -12,7 +12,7 @@ from audio2face import runtime as runtimes
 from audio2face.commands.find_run import find_training_run, post_configs, train_section
 from audio2face.config import Section, load_config
 from audio2face.dataset.split import NOTHING_HELD_OUT
-from audio2face.evaluation.data import Wanted, clips_to_measure
+from audio2face.evaluation.data import Wanted, build_measured
 from audio2face.evaluation.measure import Predictor, measure, write_videos
 from audio2face.evaluation.phonemes import Bilabials
 from audio2face.evaluation.report import html_report, json_report, worst_shots
@@ -55,7 +55,7 @@ def run(
     training_runs = _training_runs(config_name, train, names)
     dataset = load_config(config_name, ("dataset",))["dataset"]
     wanted = Wanted(tuple(shots), local_path(data) if data else None, regions or {})
-    measured = clips_to_measure(config_name, train, dataset, training_runs, wanted)
+    measured = build_measured(config_name, train, dataset, training_runs, wanted)
     clips, sources = measured.clips, measured.sources
     runtime = runtimes.start()
     bilabials = Bilabials.from_config(dataset)

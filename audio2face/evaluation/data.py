@@ -140,7 +140,7 @@ class Measured:
     trained: list[tuple[str, str]]
 
 
-def clips_to_measure(
+def build_measured(
     config_name: str, train: Section, dataset: Section, runs: Sequence[TrainRun], wanted: Wanted
 ) -> Measured:
     """The clips to measure on. Raises UserError when there is none or something is missing.
@@ -168,8 +168,14 @@ def clips_to_measure(
     if wanted.shots:
         rows = _named_rows(wanted.shots, [] if new else train.CLIPS, offered, there)
     else:
-        kept = [] if new else _kept_rows(config_name, train, template, every, actors, seen)
-        rows = kept or [row for row in offered if _key(row) not in seen]
+        kept: list[Any] = []
+        if train.VALIDATION_CLIPS and not new:
+            kind = train.NETWORK_TYPE
+            inference = load_config(config_name, (), optional=("inference",), network_type=kind)["inference"]
+            needed = source_shots(inference.CONFIG, actors)
+            muted = train.AUG_MUTED_SHOTS
+            kept = split_rows(train.VALIDATION_CLIPS, train.CLIPS, template, every, muted, needed)[1]
+        rows = _untrained(kept, seen) or [row for row in offered if _key(row) not in seen]
     if not rows:
         example = example_shot(template, train.AUG_MUTED_SHOTS)
         raise UserError(
@@ -208,23 +214,11 @@ def _named_rows(
     return rows
 
 
-def _kept_rows(
-    config_name: str,
-    train: Section,
-    template: Sequence[Any],
-    shots: Sequence[Shot],
-    actors: Sequence[str],
-    seen: set[tuple[str, str]],
-) -> list[Any]:
-    """The clips of VALIDATION_CLIPS that were not trained on."""
-    if not train.VALIDATION_CLIPS:
-        return []
-    inference = load_config(config_name, (), optional=("inference",), network_type=train.NETWORK_TYPE)["inference"]
-    needed = source_shots(inference.CONFIG, actors)
-    _, rows = split_rows(train.VALIDATION_CLIPS, train.CLIPS, template, shots, train.AUG_MUTED_SHOTS, needed)
-    if overlap := natural_order({row[1] for row in rows if _key(row) in seen}):
+def _untrained(kept: Sequence[Any], seen: set[tuple[str, str]]) -> list[Any]:
+    """Of the clips of VALIDATION_CLIPS those that were not trained on."""
+    if overlap := natural_order({row[1] for row in kept if _key(row) in seen}):
         logger.warning("VALIDATION_CLIPS: not measured on, since they were trained on: %s", ", ".join(overlap))
-    return [row for row in rows if _key(row) not in seen]
+    return [row for row in kept if _key(row) not in seen]
 
 
 def _same_cache(one: DatasetFiles, other: DatasetFiles) -> bool:

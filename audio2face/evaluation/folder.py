@@ -9,9 +9,8 @@ from typing import Any
 
 from audio2face.config import Section
 from audio2face.dataset.caches import find_caches, frame_rate
-from audio2face.dataset.files import DatasetFiles
+from audio2face.dataset.files import PLACES, DatasetFiles
 from audio2face.dataset.shots import clip_rows, shot_emotions
-from audio2face.importing.folder import PLACES
 from audio2face.paths import external_path
 from audio2face.problems import STRUCTURE, Problems, UserError
 from audio2face.runs.preproc_run import PreprocRun
@@ -50,7 +49,7 @@ def read_new_shots(
             continue
         there = files_in(folder, files[actor])
         if there is not None:
-            found[actor] = _read(there, dataset, runs[actor], problems)
+            found[actor] = _build_new(there, dataset, runs[actor], problems)
     problems.raise_errors()
     if not found:
         inside = f"a folder {' or '.join(files)} with " if len(files) > 1 else ""
@@ -61,7 +60,7 @@ def read_new_shots(
     return found
 
 
-def _read(files: DatasetFiles, dataset: Section, run: PreprocRun, problems: Problems) -> NewShots:
+def _build_new(files: DatasetFiles, dataset: Section, run: PreprocRun, problems: Problems) -> NewShots:
     assert files.skin_cache_root is not None
     actor, vertices = files.actor, len(run.skin.mean)
     caches = find_caches(problems, files.skin_cache_root, "--data", None, "")

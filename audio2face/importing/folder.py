@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audio2face.dataset.files import VOICES_FOLDER, shot_folders
+from audio2face.dataset.files import PLACES, VOICES_FOLDER, shot_folders
 from audio2face.formats import SeveralChannels, find_animation, read_animation
 from audio2face.formats.git_lfs import pointer_problems
 from audio2face.formats.npy import read_npy
@@ -25,31 +25,6 @@ from audio2face.importing.dataset import (
 from audio2face.listing import passed_over
 from audio2face.problems import UserError, raise_problems
 
-PLACES = {
-    "AUDIO_ROOT": "audio",
-    "SKIN_CACHE_ROOT": "cache/skin",
-    "SKIN_NEUTRAL_FPATH": "geom/skin/neutral_pose.npy",
-    "SKIN_LIP_OPEN_POSE_DELTA_FPATH": "geom/skin/lip_open_pose_delta.npy",
-    "SKIN_EYE_CLOSE_POSE_DELTA_FPATH": "geom/skin/eye_close_pose_delta.npy",
-    "SKIN_LIP_DIST_VERTEX_LIST_FPATH": "geom/skin/lip_dist_vertex_list.json",
-    "SKIN_LIP_SIZE_VERTEX_LIST_FPATH": "geom/skin/lip_size_vertex_list.json",
-    "SKIN_EYE_DIST_VERTEX_LIST_FPATH": "geom/skin/eye_dist_vertex_list.json",
-    "SKIN_TRIANGLES_FPATH": "geom/skin/triangles.npy",
-    "SKIN_PRUNE_MESH_MASK_FPATH": "geom/skin/prune_mask.npy",
-    "TONGUE_CACHE_ROOT": "cache/tongue",
-    "TONGUE_NEUTRAL_FPATH": "geom/tongue/neutral_pose.npy",
-    "TONGUE_RIGID_VERTEX_LIST_FPATH": "geom/tongue/rigid_vertex_list.json",
-    "TONGUE_TRIANGLES_FPATH": "geom/tongue/triangles.npy",
-    "JAW_KEYPOINTS_NEUTRAL_FPATH": "xform/jaw_keypoints_neutral.npy",
-    "JAW_ANIM_DATA_FPATH": "xform/jaw_keypoints_cache_all.npz",
-    "EYE_ANIM_DATA_FPATH": "xform/eye_rotations_all.npz",
-    "EYE_BLINK_KEYS_FPATH": "xform/eye_blink_keys.npy",
-    "EYE_SACCADE_ROTATIONS_FPATH": "xform/eye_saccade_rotations.npy",
-    "BLENDSHAPE_SKIN_FPATH": "bs_data/bs_skin.npz",
-    "BLENDSHAPE_SKIN_CONFIG_FPATH": "bs_data/bs_skin_config.json",
-    "BLENDSHAPE_TONGUE_FPATH": "bs_data/bs_tongue.npz",
-    "BLENDSHAPE_TONGUE_CONFIG_FPATH": "bs_data/bs_tongue_config.json",
-}
 LISTS = ("lip_dist", "lip_size", "eye_dist")
 SAMPLED = 40  # frames of a shot
 
