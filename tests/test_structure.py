@@ -189,10 +189,13 @@ def test_readme_says_what_is_where():
 
 def test_hubs_name_who_calls_them_and_what_comes_next():
     """In the docstring of a hub stands "Called by `a` and `b`; next: `c`."; a and b import it, c exists."""
-    modules = {module_of(path): path for path in FILES} | {"runners.view": PACKAGE.parent / "runners/view.py"}
+    runners = {f"runners.{path.stem}": path for path in (PACKAGE.parent / "runners").glob("*.py")}
+    modules = {module_of(path): path for path in FILES} | runners
     for hub in HUBS:
         text = " ".join((ast.get_docstring(tree_of(modules[hub])) or "").split())
-        callers, after = re.search(r"Called by (.*?); next: (.*)", text).groups()
+        told = re.search(r"Called by (.*?); next: (.*)", text)
+        assert told, f'{hub}: its docstring lacks "Called by ...; next: ..."'
+        callers, after = told.groups()
         facade = f"audio2face.{hub.rpartition('.')[0]}"
         for caller in re.findall(r"`([\w.]+\w)`", callers):
             files = [p for name, p in modules.items() if name == caller or name.startswith(f"{caller}.")]

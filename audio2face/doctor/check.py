@@ -1,6 +1,6 @@
 """The full check of an actor, which reads every frame and sample.
 
-Called by runners/check_dataset.py; next: `dataset.checks`, which reads an actor, and a module for each kind of fault.
+Called by `runners.check_dataset`; next: `dataset.checks`, which reads an actor, and a module for each kind of fault.
 """
 
 from __future__ import annotations
