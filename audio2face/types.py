@@ -23,6 +23,18 @@ class Shot:
 
 
 @dataclass(frozen=True)
+class Cache:
+    """One shot's animation of a mesh, by its header. `channel` is that to read of a file with several."""
+
+    shot: str
+    path: Path
+    num_frames: int
+    num_vertices: int
+    fps: float | None
+    channel: str | None = None
+
+
+@dataclass(frozen=True)
 class Clip:
     """A range of frames of a shot, with its sound.
 

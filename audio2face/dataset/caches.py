@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,24 +18,14 @@ from audio2face.listing import natural_order
 from audio2face.logs import each
 from audio2face.paths import external_path
 from audio2face.problems import STRUCTURE, Problems, UserError
+from audio2face.types import Cache
 
 MAPPED = (".npy", ".pc2")  # read in place; other formats are decoded once
 
 
-@dataclass(frozen=True)
-class Cache:
-    """One shot's animation of a mesh, by its header."""
-
-    shot: str
-    path: Path
-    num_frames: int
-    num_vertices: int
-    fps: float | None
-    channel: str | None = None
-
-    def read(self) -> AnimationFile:
-        """Open it. Raises ValueError as `read_animation`."""
-        return read_animation(self.path, self.channel)
+def read_frames(cache: Cache) -> np.ndarray:
+    """The frames (T, V, 3) of a cache as they are stored. Raises ValueError as `read_animation`."""
+    return read_animation(cache.path, cache.channel).frames
 
 
 def find_caches(
@@ -124,7 +113,7 @@ def sample_motion(caches: Iterable[Cache], count: int = 400) -> np.ndarray:
     each = max(1, count // max(1, len(caches)))
     poses = []
     for cache in caches:
-        frames = cache.read().frames
+        frames = read_frames(cache)
         which = np.unique(np.linspace(0, len(frames) - 1, min(each, len(frames))).astype(int))
         poses.append(np.array(frames[which], np.float32))
     motion = np.concatenate(poses)
@@ -144,7 +133,9 @@ def open_sequences(caches: dict[str, Cache], scratch: Path, what: str) -> list[P
     }
 
     def decode(cache: Cache) -> None:
-        write_npy(places[cache.shot], np.asarray(_frames(cache.read), np.float32))
+        write_npy(
+            places[cache.shot], np.asarray(_frames(lambda: read_animation(cache.path, cache.channel)), np.float32)
+        )
 
     if slow:
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from audio2face.dataset.caches import Cache
 from audio2face.dataset.files import DatasetFiles
 from audio2face.dataset.shots import shot_language
 from audio2face.face.topology import Topology
 from audio2face.formats.sound import SoundInfo, sound_info
 from audio2face.problems import Problems, UserError
 from audio2face.runs.preproc_run import PreprocRun
-from audio2face.types import Pairs, Shot
+from audio2face.types import Cache, Pairs, Shot
 
 if TYPE_CHECKING:
     from audio2face.config import Section

@@ -13,7 +13,7 @@ import numpy as np
 
 from audio2face.config import section_from_values
 from audio2face.dataset.blendshapes import ready_blendshapes
-from audio2face.dataset.caches import Cache, find_caches, frame_rate, usual_vertices
+from audio2face.dataset.caches import find_caches, frame_rate, usual_vertices
 from audio2face.dataset.captured import BAD_FILE, CapturedActor, RestData, build_plan, read_sounds
 from audio2face.dataset.files import DatasetFiles, check_path, not_fetched, read_vertices
 from audio2face.dataset.shots import shot_emotions, shot_language
@@ -24,7 +24,7 @@ from audio2face.formats.npy import read_npz
 from audio2face.paths import external_path, local_path
 from audio2face.postprocess.jaw import key_point_problem
 from audio2face.problems import STRUCTURE, Problems
-from audio2face.types import Pairs, Shot
+from audio2face.types import Cache, Pairs, Shot
 
 if TYPE_CHECKING:
     from audio2face.config import Section

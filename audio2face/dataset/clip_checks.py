@@ -1,4 +1,4 @@
-"""What training is told of the shots: emotion and language of each, CLIPS, AUG_MUTED_SHOTS."""
+"""Checks of what training is given with the shots: emotion and language of each, CLIPS, AUG_MUTED_SHOTS."""
 
 from __future__ import annotations
 

@@ -125,6 +125,6 @@ def _inside(points: np.ndarray, mesh: np.ndarray) -> bool:
 
 
 def on_a_line(points: np.ndarray) -> bool:
-    """Whether points (n, 3) do not span a plane, so that they tell no rotation."""
+    """Whether points (n, 3) do not span a plane, so that their rotation is open."""
     spread = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
     return bool(spread[1] <= LINE_SHARE * spread[0])

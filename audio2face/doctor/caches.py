@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from audio2face.dataset.caches import Cache
 from audio2face.dataset.captured import CapturedActor, Mesh
 from audio2face.doctor.stats import ShotStats
 from audio2face.problems import Problems
+from audio2face.types import Cache
 
 SHORTEST_SHOT_S = 0.5
 JUMP_SHARE = 0.05  # of the mesh's size: a vertex that leaves its neighbours in time by more than this is suspect

@@ -76,7 +76,7 @@ def _stray(report: Problems, key: str, path: Path) -> None:
 
 
 def _left(report: Problems, key: str, folder: Path, paths: list[Path], shot: str = "") -> None:
-    """What nothing reads: sub-folders and sounds of other formats are warned of, other files told."""
+    """What nothing reads: sub-folders and sounds of other formats are warnings, other files infos."""
     sounds = [p for p in paths if p.suffix.lower() in {*OTHER_SOUNDS, *SOUND_SUFFIXES} and not p.is_dir()]
     for line in passed_over(sounds):
         what, fix = f"Not read as speech: {line}.", "Convert to <shot>.wav in AUDIO_ROOT."

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audio2face.dataset.caches import Cache
+from audio2face.dataset.caches import read_frames
 from audio2face.dataset.captured import CapturedActor, Mesh, readable
 from audio2face.dataset.files import PATHS, VOICES_FOLDER, DatasetFiles
 from audio2face.dataset.shots import simple_name
@@ -33,6 +33,7 @@ from audio2face.formats.time_code import same_rate
 from audio2face.listing import is_system_file, natural_order
 from audio2face.paths import external_path, host_root
 from audio2face.problems import UserError
+from audio2face.types import Cache
 
 if TYPE_CHECKING:
     from audio2face.config import Section
@@ -202,7 +203,7 @@ def _copy_caches(mesh: Mesh, plans: dict[str, ShotPlan], root: Path, fps: float)
 
 def _repaired(cache: Cache, plan: ShotPlan, fps: float) -> np.ndarray | None:
     """The frames to write, or None when the file can be copied as it is."""
-    stored = cache.read().frames
+    stored = read_frames(cache)
     lost = any(not np.isfinite(stored[i : i + 64]).all() for i in range(0, len(stored), 64))
     if not lost and plan.own_fps is None and len(stored) <= plan.num_frames:
         return None

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audio2face.dataset.caches import MAPPED, Cache
+from audio2face.dataset.caches import MAPPED, read_frames
+from audio2face.types import Cache
 
 BLOCK_VALUES = 1 << 23  # values held at once: 32 MB
 SAMPLED_FRAMES = 3  # of each shot, by the quick check
@@ -50,7 +51,7 @@ class MeshStats:
 
 def scan_cache(cache: Cache, rest: np.ndarray | None, vertices: np.ndarray) -> ShotStats:
     """Read a whole animation. `rest` (V, 3) is where `reach` is measured from, else the first frame; `vertices` (n,)."""
-    frames = cache.read().frames
+    frames = read_frames(cache)
     count, points = frames.shape[:2]
     bad: list[int] = []
     step, spike, reach = np.zeros(count), np.zeros(count), np.zeros(count)
@@ -86,7 +87,7 @@ def scan_cache(cache: Cache, rest: np.ndarray | None, vertices: np.ndarray) -> S
 
 
 def frames_to_sample(num_shots: int) -> int:
-    """How many frames of each of so many shots tell enough of a face together."""
+    """How many frames of each of so many shots show enough of a face together."""
     return max(SAMPLED_FRAMES, -(-LEAST_SAMPLES // max(1, num_shots)))
 
 
@@ -94,7 +95,7 @@ def sample_cache(cache: Cache, vertices: np.ndarray, count: int = SAMPLED_FRAMES
     """`count` frames of an animation, as far as they can be had without decoding it all: None for other formats."""
     if cache.path.suffix.lower() not in MAPPED:
         return None
-    frames = cache.read().frames
+    frames = read_frames(cache)
     which = np.unique(np.linspace(0, len(frames) - 1, count).astype(int))
     poses = np.array([frames[i] for i in which], np.float32)
     finite = np.asarray(np.isfinite(poses).all(axis=(1, 2)))

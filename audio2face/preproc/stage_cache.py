@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from audio2face import __version__
-from audio2face.dataset.caches import Cache
 from audio2face.formats.json_file import read_json, write_json
 from audio2face.formats.npy import read_npz
 from audio2face.geometry.pca import Fit, ShotError
@@ -28,7 +27,7 @@ from audio2face.logs import each
 from audio2face.preproc.basis import BasisSettings, MeshBasis
 from audio2face.runs.preproc_run import FILES
 from audio2face.runs.run_dir import FULL_NAME, is_complete
-from audio2face.types import Pca
+from audio2face.types import Cache, Pca
 
 logger = logging.getLogger(__name__)
 

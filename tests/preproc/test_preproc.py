@@ -14,7 +14,7 @@ from fakes.maya_cache import write_channels
 from audio2face.commands import preproc
 from audio2face.config import section_from_values
 from audio2face.dataset.blendshapes import clean_blendshapes, ready_blendshapes
-from audio2face.dataset.caches import Cache, frame_rate
+from audio2face.dataset.caches import frame_rate
 from audio2face.dataset.captured import RestData
 from audio2face.dataset.checks import build_captured
 from audio2face.dataset.files import DatasetFiles
@@ -26,7 +26,7 @@ from audio2face.preproc.bundle import Placeholders, affine_of, build_bundle, spr
 from audio2face.preproc.stage_cache import digest
 from audio2face.problems import Problems, UserError
 from audio2face.runs.preproc_run import FILES, clips_text, load_preproc_run
-from audio2face.types import Pca
+from audio2face.types import Cache, Pca
 from runners import arguments, cli
 
 V, VT, FPS = 40, 14, 30.0
