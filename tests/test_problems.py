@@ -1,69 +1,44 @@
-"""What is wrong, where and how to repair it: lines as people read them, each problem once, all errors together."""
+"""What is wrong, where and how to repair it: its lines, and its collector."""
 
 import pytest
 
-from audio2face.problems import ERROR, Problem, Problems, UserError, Where
+from audio2face.problems import ERROR, STRUCTURE, Problem, Problems, UserError, Where
 
 
-@pytest.mark.parametrize(
-    ("where", "text"),
-    [
-        (Where(), ""),
-        (Where(actor="ann", shot="one", key="AUDIO_ROOT"), "ann, one, AUDIO_ROOT"),
-        (Where(file="config_train.py", line=7, key="CLIPS"), "config_train.py:7: CLIPS"),
-    ],
-)
-def test_a_place_is_named_from_the_outside_in(where, text):
-    assert str(where) == text
-
-
-def test_a_line_has_place_fault_fix_and_rule():
-    problem = Problem(
-        ERROR, "The sound is clipped.", Where(actor="ann", shot="one"), "Record it again.", "audio.clipped"
+def test_a_line_names_the_place_as_far_as_it_is_known():
+    captured = Where("ann", "take", "/data/take.wav", "AUDIO_ROOT")
+    assert str(Problem(ERROR, "Silence.", captured, "Export it again.", "audio.silence")) == (
+        "ann, take, AUDIO_ROOT, /data/take.wav: Silence. Export it again. [audio.silence]"
     )
-    assert str(problem) == "ann, one: The sound is clipped. Record it again. [audio.clipped]"
-    assert str(Problem(ERROR, "no such run")) == "no such run"
+    assert str(Problem(ERROR, "is missing", Where(file="config_train.py", key="CLIPS/3", line=7))) == (
+        "config_train.py:7: CLIPS/3: is missing"
+    )
+    assert str(Problem(ERROR, "no such folder")) == "no such folder"
+    assert str(Problem(ERROR, "SKIN_CACHE_ROOT: no shots", captured, rule=STRUCTURE)) == "SKIN_CACHE_ROOT: no shots"
 
 
-def test_an_error_keeps_its_problems_and_shows_them_as_lines():
-    error = UserError(["first", Problem(ERROR, "second", Where(key="CLIPS"))])
-    assert error.lines == ("first", "CLIPS: second") and str(error) == "first\nCLIPS: second"
-    assert UserError("alone").problems == (Problem(ERROR, "alone"),)
-
-
-def test_problems_are_kept_once_in_order_and_filled_in_with_what_they_leave_open():
-    found = Problems("ann", "captured")
+def test_problems_are_collected_once_in_order_and_raised_together():
+    problems = Problems("ann", STRUCTURE)
     for _ in range(2):
-        found.error("", "no sound", shot="one")
-    found.warning("audio.rate", "8 kHz")
-    found.extend([Problem(ERROR, "too few frames", Where(actor="bob"))], shot="two")
-    assert list(found) == [
-        Problem("error", "no sound", Where("ann", "one"), "", "captured"),
-        Problem("warning", "8 kHz", Where("ann"), "", "audio.rate"),
-        Problem("error", "too few frames", Where("bob", "two"), "", "captured"),
-    ]
+        problems.error("", "second file is missing", key="JAW")
+    problems.warning("audio.quiet", "Very low.", shot="take")
+    assert problems.attempt(int, "7") == 7 and problems.attempt(int, "x", also=(ValueError,), key="N") is None
+
+    def fails():
+        raise UserError(["a", Problem(ERROR, "b", Where(shot="own"), rule="own.rule")])
+
+    assert problems.attempt(fails, key="K", shot="take") is None
+    assert [p.what for p in problems.errors][-2:] == ["a", "b"] and len(problems) == 5
+    a, b = problems.errors[-2:]
+    assert (a.where, a.rule) == (Where("ann", "take", key="K"), STRUCTURE)
+    assert (b.where, b.rule) == (Where("ann", "own", key="K"), "own.rule")
+    assert [p.rule for p in problems.warnings] == ["audio.quiet"]
+    with pytest.raises(UserError) as caught:
+        problems.raise_errors()
+    assert list(caught.value.problems) == problems.errors and caught.value.lines[0] == "second file is missing"
+    Problems().raise_errors()
 
 
-def test_warnings_alone_stop_nothing_and_errors_are_raised_together():
-    found = Problems()
-    found.warning("", "odd")
-    found.raise_errors()
-    found.error("", "wrong")
-    found.error("", "worse")
-    with pytest.raises(UserError) as error:
-        found.raise_errors()
-    assert error.value.lines == ("wrong", "worse")
-
-
-def test_an_attempt_gives_the_value_or_keeps_why_there_is_none():
-    found = Problems("ann")
-
-    def refuse(reason):
-        raise reason
-
-    assert found.attempt(int, "3") == 3 and not len(found)
-    assert found.attempt(refuse, UserError("not there"), shot="one") is None
-    assert found.attempt(refuse, OSError("disk"), also=(OSError,)) is None
+def test_what_is_not_expected_is_not_collected():
     with pytest.raises(ValueError):
-        found.attempt(refuse, ValueError("ours"))
-    assert [(p.what, p.where) for p in found] == [("not there", Where("ann", "one")), ("disk", Where("ann"))]
+        Problems().attempt(int, "x")
