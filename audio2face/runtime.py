@@ -24,10 +24,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where tensors live, in which precision weights are kept, and which processes train together."""
+    """Where tensors live, and which processes train together."""
 
     device: torch.device
-    dtype: torch.dtype = torch.float32
     world: World = ALONE
 
     @property

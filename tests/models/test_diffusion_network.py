@@ -244,3 +244,18 @@ def test_windows_do_not_drift():
             assert abs(heard_from - frame * 16000 / fps) <= 1
     assert S60.frame_of(0) == -45 and S30.frame_of(0) == -23 and S60.start(0) == -16000
     assert S60.count(1) == 2 and S60.count(15) == 2 and S60.count(16) == 3
+
+
+@pytest.mark.parametrize("name", ["hubert", "w2v", "phoneme_ctc", "melspec"])
+def test_an_encoder_says_where_its_steps_are_and_keeps_its_weights_names(name):
+    given = {"config": TINY} if name in ("hubert", "w2v") else {}
+    encoder = build_encoder(name, {} if name == "melspec" else {**given, "pretrained": False}, frozen=True).eval()
+    audio = torch.randn(2, 16000, generator=torch.Generator().manual_seed(0))
+    features = encoder.features(audio)
+    with torch.no_grad():
+        steps = encoder(features)
+    assert not features.requires_grad and steps.shape == (2, 49, encoder.dim)
+    assert encoder.frozen == (name != "melspec") and encoder.centre == (200 if given else 320)
+    assert encoder.receptive_field == ("local" if name == "melspec" else "window")
+    parts = {weight.partition(".")[0] for weight in encoder.state_dict()}
+    assert parts == ({"mel", "around"} if name == "melspec" else {"model"})

@@ -467,3 +467,15 @@ def test_convolutions_as_products_in_bfloat16():
     out.float().square().mean().backward()
     torch.testing.assert_close(out.float(), exact, atol=0.02, rtol=0.02)
     torch.testing.assert_close(conv.weight.grad, gradient, atol=0.02, rtol=0.02)
+
+
+def test_weights_keep_their_names():
+    """Runs on disk load by these names."""
+    model = network(use_w2v_features=True, use_phoneme_ctc_features=True, use_melspec_features=True)
+    names = [
+        name for name in model.state_dict() if not name.startswith(("encoders.w2v.model.", "encoders.phoneme_ctc.m"))
+    ]
+    w2v = [f"encoders.w2v.{name}" for name in ("layer_weights", "linear.weight", "linear.bias")]
+    phoneme = [f"encoders.phoneme_ctc.linear.{name}" for name in ("weight", "bias")]
+    mel = [f"encoders.melspec.conv.conv.{name}" for name in ("weight", "bias")]
+    assert names[:7] == w2v + phoneme + mel and names[7] == "encoders.autocorr.convs.0.conv.weight"
