@@ -19,13 +19,15 @@ from audio2face.preproc.bundle import Bundle, Placeholders, build_bundle
 from audio2face.preproc.skin import build_skin
 from audio2face.preproc.stage_cache import Reuse
 from audio2face.preproc.summary import summary
-from audio2face.preproc.tongue import build_tongue, still_tongue
+from audio2face.preproc.tongue import build_tongue, still_mesh
 from audio2face.problems import UserError
 from audio2face.runs.disk import require_space
-from audio2face.runs.preproc_run import clips_text, save_basis, save_blendshapes, save_deploy
+from audio2face.runs.preproc_run import clips_text, save_basis, save_blendshapes, save_channels, save_deploy
 from audio2face.runs.run_dir import final_path, write_provenance, writing_run
 
 logger = logging.getLogger(__name__)
+
+STILL_SKIN = (1, 1, 3)  # components, vertices: stands in for a skin
 
 
 def run(config_name: str, actor: str, cache: bool = True) -> str:
@@ -72,6 +74,9 @@ def build_run(folder: Path, inputs: CapturedActor, dataset: Section, preproc: Se
     bundle = _build_bundle(inputs, skin, tongue, dataset, preproc)
     clips = clip_rows(inputs.shots, inputs.files, dataset.SHOT_LANGUAGE_MAP)
     save_deploy(folder, bundle.network_data, bundle.data_info, bundle.mean_geometry, inputs.shots, clips)
+    jaw, eye = inputs.files.jaw_anim_data_fpath, inputs.files.eye_anim_data_fpath
+    there = {"skin": inputs.skin, "tongue": inputs.tongue, "jaw": jaw, "eye": eye}
+    save_channels(folder, bundle.codec([part for part, found in there.items() if found]))
     if inputs.topology:
         write_topology(folder / "deploy" / TRIANGLES_FILE, inputs.topology)
     for mesh, (arrays, config) in inputs.blendshapes.items():
@@ -109,6 +114,11 @@ def _build_skin(inputs: CapturedActor, preproc: Section, scratch: Path, reuse: R
     rounds = preproc.SKIN_SELECT_DISTINCT_MAX_ITER
     same = all(inputs.skin[shot] == cache for shot, cache in inputs.choosing.items())
     frames = sum(cache.num_frames for cache in inputs.skin.values())
+    if not inputs.skin:
+        logger.warning(
+            "actor %s has no skin: what needs one (lip losses, the deployed model) is off", inputs.files.actor
+        )
+        return still_mesh(STILL_SKIN, {shot.name: shot.num_frames for shot in inputs.shots})
     logger.info("skin: %d shots, %d frames of %d vertices", len(inputs.skin), frames, inputs.num_vertices)
 
     def compute() -> MeshBasis:
@@ -130,7 +140,7 @@ def _build_skin(inputs: CapturedActor, preproc: Section, scratch: Path, reuse: R
 def _build_tongue(inputs: CapturedActor, preproc: Section, scratch: Path, reuse: Reuse) -> MeshBasis:
     if not inputs.tongue:
         shape = tuple(preproc.DEFAULT_TONGUE_PCA_SHAPE)
-        return still_tongue(shape, {shot.name: shot.num_frames for shot in inputs.shots})
+        return still_mesh(shape, {shot.name: shot.num_frames for shot in inputs.shots})
     if inputs.rigid_vertices is None:
         logger.warning("no TONGUE_RIGID_VERTEX_LIST_FPATH: the tongue's basis will contain the motion of the jaw")
     settings = _build_settings(preproc, "TONGUE", inputs.files.actor, scratch)

@@ -86,9 +86,10 @@ def _blendshape_pairs(key: str, other: str, files: dict[str, str], others: dict[
 
 
 def _target_channels(method: str, channels: list[str]) -> Found:
-    needed = "skin_coeffs" if method == "regression" else "skin_pose"
-    if needed not in channels:
-        yield "train.TARGET_CHANNELS", f"must contain {needed!r}"
+    if method == "diffusion" and "skin_pose" not in channels:
+        yield "train.TARGET_CHANNELS", "must contain 'skin_pose'"
+    elif not channels:
+        yield "train.TARGET_CHANNELS", "must name at least one channel"
 
 
 def _rescaled(method: str, rescale: bool) -> Found:
@@ -245,11 +246,12 @@ def _source(post: dict[str, Any]) -> Found:
 # Between the files of a project
 
 
-def _complete_actors(names: list[str], rates: dict[str, Any], audio: dict[str, Any], skin: dict[str, Any]) -> Found:
+def _complete_actors(names: list[str], rates: dict[str, Any], audio: dict[str, Any], *motion: dict[str, Any]) -> Found:
     if not names:
         yield "dataset.ACTOR_NAMES", "must name at least one actor"
+    moving = {actor for entries in motion for actor in entries}
     for actor in names:
-        for key, entries in (("CACHE_FPS", rates), ("AUDIO_ROOT", audio), ("SKIN_CACHE_ROOT", skin)):
+        for key, entries in (("CACHE_FPS", rates), ("AUDIO_ROOT", audio), ("SKIN_CACHE_ROOT", moving)):
             if actor not in entries:
                 yield f"dataset.{key}", f"has no entry for actor {actor!r}"
 
@@ -350,7 +352,11 @@ SECTION_RULES: tuple[Rule, ...] = (
 )
 
 PROJECT_RULES: tuple[Rule, ...] = (
-    Rule("dataset.ACTOR_NAMES dataset.CACHE_FPS dataset.AUDIO_ROOT dataset.SKIN_CACHE_ROOT", _complete_actors),
+    Rule(
+        "dataset.ACTOR_NAMES dataset.CACHE_FPS dataset.AUDIO_ROOT dataset.SKIN_CACHE_ROOT dataset.TONGUE_CACHE_ROOT "
+        "dataset.JAW_ANIM_DATA_FPATH dataset.EYE_ANIM_DATA_FPATH",
+        _complete_actors,
+    ),
     *(
         Rule(f"dataset.ACTOR_NAMES train.{key}", partial(_clip_actors, key))
         for key in ("CLIPS", "VALIDATION_CLIPS", "AUG_MUTED_SHOTS")

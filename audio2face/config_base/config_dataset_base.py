@@ -1,7 +1,7 @@
 """config_dataset.py: where the captured data of every actor lies and what is in it.
 
 Most keys are dicts by actor, so that one project can train several actors. Of the paths only AUDIO_ROOT and
-SKIN_CACHE_ROOT are required; what is missing is replaced by a placeholder that the log names. Paths may be strings or
+one with motion (SKIN_CACHE_ROOT, as a rule) are required; what is missing is replaced by a placeholder that the log names. Paths may be strings or
 `pathlib.Path`, and are written as the container sees them: `/datasets/…` means A2F_DATASETS_ROOT/….
 """
 
@@ -47,7 +47,8 @@ PHONEME_ROOT: Folders = {}
 
 # Folder of the captured skin: `<folder>/<shot>/<shot>.npy` (float32, frames x vertices x 3), `.pc2`, or a Maya nCache
 # (`.xml` with `.mc` or `.mcx`). The names of its sub-folders are the names of the shots.
-# Type: {actor: folder}, required for every actor.
+# Type: {actor: folder}. Without it the shots are those of the tongue, or of jaw and eyes; such an actor trains in
+# regression and is not deployed for the runtime.
 # Change: always.
 SKIN_CACHE_ROOT: Folders = {}
 

@@ -17,7 +17,7 @@ def _flat(values: np.ndarray) -> np.ndarray:
 
 
 LOADERS: dict[str, Loader] = {  # part -> (T, c) float32 of a shot in data units, or None when it has no such data
-    "skin": lambda run, _, shot: run.skin_coeffs(shot),
+    "skin": lambda run, _, shot: run.skin_coeffs(shot) if run.has_skin else None,
     "tongue": lambda run, _, shot: run.tongue_coeffs(shot) if run.has_tongue else None,
     "jaw": lambda _, files, shot: _flat(files.jaw_animation(shot)) if files.has_jaw(shot) else None,
     "eye": lambda _, files, shot: _flat(files.eye_animation(shot)) if files.has_eye(shot) else None,

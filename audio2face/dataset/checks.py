@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def build_captured(sections: Mapping[str, Section], actor: str) -> tuple[CapturedActor | None, Problems]:
     """The data of `actor` as far as it can be read, and everything that preprocessing cannot use (rule "structure").
 
-    `sections` holds dataset, and preproc and train when there are any. None when there is no skin cache to look at.
+    `sections` holds dataset, and preproc and train when there are any. None when there is no motion to look at.
     """
     dataset = sections["dataset"]
     preproc = sections.get("preproc") or section_from_values("preproc", {})
@@ -42,24 +42,32 @@ def build_captured(sections: Mapping[str, Section], actor: str) -> tuple[Capture
     if pointers := not_fetched(files):
         problems.extend(pointers)
         return None, problems
-    if files.skin_cache_root is None:
+    if files.skin_cache_root is None and dataset.SKIN_CACHE_ROOT.get(actor) is not None:
         return None, problems
     skin_shots, tongue_shots = preproc.SKIN_CACHE_SHOTS.get(actor), preproc.TONGUE_CACHE_SHOTS.get(actor)
-    skin = find_caches(
-        problems, files.skin_cache_root, "SKIN_CACHE_ROOT", skin_shots, "SKIN_CACHE_SHOTS", files.skin_cache_channel
-    )
+    skin: dict[str, Cache] = {}
+    if root := files.skin_cache_root:
+        keys = "SKIN_CACHE_ROOT", skin_shots, "SKIN_CACHE_SHOTS"
+        skin = find_caches(problems, root, *keys, files.skin_cache_channel)
     choosing = _build_choosing(problems, preproc, skin, actor)
     tongue: dict[str, Cache] = {}
     if root := files.tongue_cache_root:
         keys = "TONGUE_CACHE_ROOT", tongue_shots, "TONGUE_CACHE_SHOTS"
         tongue = find_caches(problems, root, *keys, files.tongue_cache_channel)
     _check_lengths(problems, "TONGUE_CACHE_ROOT", tongue, skin)
-    tongue = {shot: cache for shot, cache in tongue.items() if shot in skin}
-    fps = frame_rate(problems, skin, dataset.CACHE_FPS.get(actor), actor)
+    lead = skin if files.skin_cache_root else tongue
+    tongue = {shot: cache for shot, cache in tongue.items() if shot in lead}
+    lengths = {shot: cache.num_frames for shot, cache in lead.items()}
+    if files.skin_cache_root is None and files.tongue_cache_root is None:
+        lengths = problems.attempt(files.motion_frames, also=BAD_FILE) or {}
+    if not lengths and files.skin_cache_root is None:
+        keys_of_motion = "SKIN_CACHE_ROOT, TONGUE_CACHE_ROOT, JAW_ANIM_DATA_FPATH or EYE_ANIM_DATA_FPATH"
+        problems.error(STRUCTURE, f"actor {actor!r} has no motion: set {keys_of_motion}", key="SKIN_CACHE_ROOT")
+    fps = frame_rate(problems, lead, dataset.CACHE_FPS.get(actor), actor)
     frame_rate(problems, tongue, fps, actor)
     known = [*dataset.SHOT_EMOTION_NAMES]
-    emotions = shot_emotions(problems, actor, list(skin), known, dataset.SHOT_EMOTION_MAP, files.shots())
-    shots = [Shot(actor, c.shot, c.num_frames, fps, emotions[c.shot]) for c in skin.values()]
+    emotions = shot_emotions(problems, actor, list(lengths), known, dataset.SHOT_EMOTION_MAP, files.shots())
+    shots = [Shot(actor, shot, count, fps, emotions[shot]) for shot, count in lengths.items()]
     counts = usual_vertices(skin), usual_vertices(tongue)
     mask = preproc.SKIN_PRUNE_MESH_MASK_FPATH.get(actor)
     rest = _read_rest(problems, files, *counts)
@@ -68,7 +76,7 @@ def build_captured(sections: Mapping[str, Section], actor: str) -> tuple[Capture
     captured = CapturedActor(
         files=files,
         fps=fps,
-        shots=[shot for shot in shots if skin[shot.name].num_vertices == counts[0]],
+        shots=[shot for shot in shots if shot.name not in skin or skin[shot.name].num_vertices == counts[0]],
         skin=_with_vertices(skin, counts[0]),
         choosing=choosing,
         tongue=_with_vertices(tongue, counts[1]),
@@ -83,7 +91,7 @@ def build_captured(sections: Mapping[str, Section], actor: str) -> tuple[Capture
         jaw=jaw,
         eye=eye,
         sounds=[*read_sounds(problems, files, shots)],
-        languages={shot: shot_language(dataset.SHOT_LANGUAGE_MAP, actor, shot) for shot in skin},
+        languages={shot: shot_language(dataset.SHOT_LANGUAGE_MAP, actor, shot) for shot in lengths},
         emotions=known,
         mapped=frozenset(shot for name, shot, _ in dataset.SHOT_EMOTION_MAP if name == actor),
         units_per_metre=units,
@@ -93,7 +101,7 @@ def build_captured(sections: Mapping[str, Section], actor: str) -> tuple[Capture
     if files.audio_root is not None and shots and all(files.audio_file(shot.name) is None for shot in shots):
         what = f"AUDIO_ROOT ({external_path(files.audio_root)}): has no <shot>.wav for any of the shots"
         problems.error(STRUCTURE, what, file=files.audio_root, key="AUDIO_ROOT")
-    return captured if skin else None, problems
+    return captured if lengths else None, problems
 
 
 def _with_vertices(caches: dict[str, Cache], count: int | None) -> dict[str, Cache]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 VOICES_FOLDER = "aug"
-REQUIRED = ("audio_root", "skin_cache_root")
+REQUIRED = ("audio_root",)
 ROWS = {"upper": 0, "lower": 1, "upper_lip": 0, "lower_lip": 1, "top": 0, "bottom": 1}  # of the lists in a .npy
 FACES = ("SKIN_TRIANGLES_FPATH", "TONGUE_TRIANGLES_FPATH")
 
@@ -164,8 +164,13 @@ class DatasetFiles:
     # ---- shots and sound
 
     def shots(self) -> list[str]:
-        """Names of the shots of the skin cache, in order."""
-        return [] if self.skin_cache_root is None else shot_folders(self.skin_cache_root)
+        """Names of the shots in order: of the skin cache, else of the tongue's, else of the jaw and the eyes."""
+        root = self.skin_cache_root or self.tongue_cache_root
+        return natural_order({*self._jaw, *self._eye}) if root is None else shot_folders(root)
+
+    def motion_frames(self) -> dict[str, int]:
+        """Frames of the shots that jaw or eyes move in, for an actor without meshes."""
+        return {shot: len((self._jaw if shot in self._jaw else self._eye)[shot]) for shot in self.shots()}
 
     def audio_file(self, shot: str, voice: str | None = None) -> Path | None:
         """The sound of a shot (or of another voice speaking it), whose name is exactly the shot's; None without one."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from audio2face.deploy.files import copy_blendshapes, copy_export, copy_topology, require_export, write_model_data
+from audio2face.face.codec import part_of
 from audio2face.formats.json_file import write_json
 from audio2face.models.diffusion.readme import diffusion_readme
 from audio2face.models.regression.readme import regression_readme
@@ -82,6 +83,13 @@ def write_model(
     """
     if run.spec.network_type not in WRITERS:
         raise UserError(f"training run {run.name}: cannot package a network of type {run.spec.network_type!r}")
+    trained = {part_of(name) for name in run.spec.channels}
+    still = [a for a in run.spec.actors if "skin" not in trained - {part_of(name) for name in run.spec.at_rest(a)}]
+    if still:
+        raise UserError(
+            f"training run {run.name} has no skin of {', '.join(still)}, and a deployed model needs one; the run itself "
+            "animates with run_inference.py"
+        )
     _repair(folder)
     temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
     problems: list[str] = []

@@ -63,6 +63,8 @@ def _build_full(sections: Mapping[str, Section], actor: str, progress: bool) -> 
     if data is None:
         return ActorReport(actor, list(report))
     check_small(report, data)
+    if not data.skin:  # what follows reads its frames
+        return ActorReport(actor, list(report))
     spread = np.linspace(0, data.num_vertices - 1, SPREAD_VERTICES).astype(int)
     vertices = np.unique(np.concatenate([listed_vertices(data.pairs), spread]))
     stats = _scan_all(data, data.skin_mesh, vertices, progress)

@@ -55,7 +55,9 @@ def _build_quick(sections: Mapping[str, Section], actor: str) -> tuple[CapturedA
 
 
 def _check_sampled(report: Problems, data: CapturedActor) -> None:
-    """A few frames of every shot."""
+    """A few frames of every shot's skin, if there is one."""
+    if not data.skin:
+        return
     vertices = listed_vertices(data.pairs)
     count = frames_to_sample(len(data.skin))
     sampled = {shot: readable(sample_cache, cache, vertices, count) for shot, cache in data.skin.items()}

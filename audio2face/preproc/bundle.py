@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from audio2face.dataset.captured import RestData
+from audio2face.face.codec import MESHES, FaceCodec, build_codec
 from audio2face.types import Pca
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,12 @@ class Bundle:
     network_data: dict[str, np.ndarray]
     data_info: dict[str, Any]
     mean_geometry: np.ndarray
+
+    def codec(self, parts: Collection[str]) -> FaceCodec:
+        """The channels of these parts of the face."""
+        arrays = self.network_data
+        bases = {mesh: Pca(arrays[f"shapes_matrix_{mesh}"], arrays[f"shapes_mean_{mesh}"]) for mesh in MESHES}
+        return build_codec(self.data_info, bases).chosen(part for part in CHANNELS if part in parts)
 
 
 def spread_points(count: int, radius: float) -> np.ndarray:

@@ -14,11 +14,11 @@ def summary(shots: Sequence[Shot], skin: MeshBasis, tongue: MeshBasis | None, mm
     """The final table: for every shot its frames, those that are left when similar ones are dropped, those chosen among
     them, and the reconstruction errors in millimetres.
     """
-    meshes = {"skin": skin} | ({"tongue": tongue} if tongue else {})
+    meshes = {mesh: basis for mesh, basis in (("skin", skin), ("tongue", tongue)) if basis and basis.errors}
     width = max(len(shot.name) for shot in shots)
     head = f"{'shot':{width}}  {'emotion':12} frames  without similar  chosen"
     lines = ["", head + "".join(f"  {mesh} error mean / max mm" for mesh in meshes)]
-    stages = skin.stages
+    stages = skin.stages or {"similar_pruned": {}, "distinct": {}}
     for shot in shots:
         counts = [
             str(len(stages[stage][shot.name])) if shot.name in stages[stage] else "-"

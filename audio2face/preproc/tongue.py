@@ -28,8 +28,8 @@ def build_tongue(
     return project_shots(sequences, basis, {"similar_pruned": similar}, settings, "tongue")
 
 
-def still_tongue(shape: tuple[int, int, int], num_frames: dict[str, int]) -> MeshBasis:
-    """The basis of an actor without tongue data: zeros of `shape` (K, V, 3), zero coefficients for every shot."""
+def still_mesh(shape: tuple[int, int, int], num_frames: dict[str, int]) -> MeshBasis:
+    """The basis of an actor without data of a mesh: zeros of `shape` (K, V, 3), zero coefficients for every shot."""
     pca = Pca(np.zeros(shape, np.float32), np.zeros(shape[1:], np.float32), np.zeros(shape[0], np.float32))
     coeffs = {shot: np.zeros((count, shape[0]), np.float32) for shot, count in num_frames.items()}
     return MeshBasis(Fit(pca, 0.0), coeffs, {}, {})

@@ -32,6 +32,7 @@ FILES = {  # part of a run -> its place; config_train may name another file for 
     "shots": "deploy/shots.json",
     "clips_template": "deploy/clips_template.py",
 }
+CHANNELS_FILE = "deploy/channels.json"  # not in runs of earlier versions; nothing needs it yet
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,11 @@ class PreprocRun:
     def poses(self) -> FaceCodec:
         """The same with vertices for coefficients."""
         return self.codec.on_vertices(self.mean_geometry)
+
+    @cached_property
+    def has_skin(self) -> bool:
+        """Whether the actor has skin data."""
+        return bool(self.skin.mean.any() or self.skin.components.any())
 
     @cached_property
     def has_tongue(self) -> bool:
@@ -222,6 +228,24 @@ def save_deploy(
     write_json(folder / FILES["shots"], [[s.actor, s.name, s.num_frames, s.fps, s.emotion] for s in shots])
     with atomic(folder / FILES["clips_template"]) as temporary:
         temporary.write_text(clips_text(clips), encoding="utf-8")
+
+
+def save_channels(folder: Path, codec: FaceCodec) -> None:
+    """Write deploy/channels.json: name, kind, size, scale, offset and names of every channel that the actor has."""
+    write_json(
+        folder / CHANNELS_FILE,
+        [
+            {
+                "name": c.name,
+                "kind": c.kind,
+                "size": c.size,
+                "scale": c.scale,
+                "offset": c.offset,
+                "names": list(c.names),
+            }
+            for c in codec.channels
+        ],
+    )
 
 
 def save_blendshapes(folder: Path, mesh: str, actor: str, arrays: Mapping[str, np.ndarray], config: Any) -> None:

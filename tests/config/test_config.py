@@ -414,7 +414,7 @@ WRONG = [
         {"TARGET_CHANNELS": ["skin_pose", "jaw"]},
         "TARGET_CHANNELS/0: must be one of 'skin_coeffs', 'tongue_coeffs'",
     ),
-    ("train", {"TARGET_CHANNELS": ["jaw"]}, "TARGET_CHANNELS: must contain 'skin_coeffs'"),
+    ("train", {"TARGET_CHANNELS": []}, "TARGET_CHANNELS: must name at least one channel"),
     ("train", {"TARGET_CHANNELS": ["skin_coeffs", "jaw", "jaw"]}, "TARGET_CHANNELS: names 'jaw' twice"),
     (
         "train",

@@ -25,7 +25,7 @@ from audio2face.postprocess import blendshapes
 from audio2face.preproc.bundle import Placeholders, affine_of, build_bundle, spread_points
 from audio2face.preproc.stage_cache import digest
 from audio2face.problems import Problems, UserError
-from audio2face.runs.preproc_run import FILES, clips_text, load_preproc_run
+from audio2face.runs.preproc_run import CHANNELS_FILE, FILES, clips_text, load_preproc_run
 from audio2face.types import Cache, Pca
 from runners import arguments, cli
 
@@ -250,6 +250,30 @@ def test_only_audio_and_skin_are_required(project, caplog):
     spread = np.linalg.svd(jaw - jaw.mean(axis=0), compute_uv=False)
     assert jaw.shape == (5, 3) and spread[1] > 0.05 * spread[0] and spread[1] > 0.1
     assert "TONGUE_CACHE_ROOT: a still tongue of zeros" in caplog.text and "EYE_BLINK_KEYS_FPATH" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "kept, shots, names",
+    [
+        ({"TONGUE_CACHE_ROOT"}, {"a1_neutral": 45, "a2_joy": 38, "file": 30}, ["tongue_coeffs"]),
+        ({"JAW_ANIM_DATA_FPATH", "EYE_ANIM_DATA_FPATH"}, None, ["jaw", "eye"]),
+    ],
+)
+def test_an_actor_needs_no_skin(project, kept, shots, names):
+    run = project.run(leave_out=set(KEYS) - kept - {"AUDIO_ROOT"})
+    assert not run.has_skin and run.skin.components.shape == (1, 1, 3) and run.skin_coeffs("file").shape == (30, 1)
+    found = {shot.name: shot.num_frames for shot in run.shots}
+    assert found == shots or (shots is None and found["file"] == 30)
+    channels = json.loads((run.path / CHANNELS_FILE).read_text())
+    assert [(c["name"], c["offset"], c["names"]) for c in channels] == [(name, 0.0, []) for name in names]
+    assert all(c["size"] == run.codec[c["name"]].size and c["scale"] == run.codec[c["name"]].scale for c in channels)
+
+
+def test_an_actor_without_any_motion_is_a_mistake(project):
+    assert "SKIN_CACHE_ROOT: has no entry for actor 'ann'" in project.problems(leave_out=set(KEYS) - {"AUDIO_ROOT"})
+    np.savez(project.root / "xform/jaw.npz")
+    left_out = set(KEYS) - {"AUDIO_ROOT", "JAW_ANIM_DATA_FPATH"}
+    assert "has no motion: set SKIN_CACHE_ROOT" in project.problems(leave_out=left_out)
 
 
 def test_neutral_of_the_deployed_model_replaces_the_mean(project):

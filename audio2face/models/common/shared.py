@@ -130,9 +130,12 @@ def by_emotion(inputs: Inputs, weights: Mapping[str, float] | None) -> tuple[flo
 def build_distances(inputs: Inputs, num_components: int, device: torch.device, name: str) -> VertexDistances | None:
     """Lip or lid distances ("lip_dist", "lip_size", "eye_dist") as functions of skin coefficients.
 
-    None, with a warning, when an actor has no vertex list for it.
+    None, with a warning, when an actor has no vertex list for it, or nobody has skin coefficients.
     """
     key, list_key = DISTANCE_KEYS[name]
+    if not num_components or not all(run.has_skin for run in inputs.runs.values()):
+        logger.warning("%s is off: it needs the skin of every actor, and 'skin_coeffs' in TARGET_CHANNELS", key)
+        return None
     pairs = {actor: getattr(inputs.files[actor], f"{name}_pairs")() for actor in inputs.actors}
     missing = [actor for actor, value in pairs.items() if value is None]
     if missing:

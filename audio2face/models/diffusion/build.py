@@ -130,6 +130,10 @@ def _preview(method: DiffusionMethod, inputs: Inputs, spec: NetworkSpec, runtime
 def _build_codec(inputs: Inputs, device: torch.device) -> TorchCodec:
     """The faces of all actors, which must share the layout of deployed frames."""
     codecs, poses = ([getattr(inputs.runs[a], name) for a in inputs.actors] for name in ("codec", "poses"))
+    if skinless := [actor for actor in inputs.actors if not inputs.runs[actor].has_skin]:
+        raise UserError(
+            f"NETWORK_TYPE 'diffusion' needs a skin, and {', '.join(skinless)} has none; train a regression"
+        )
     if any(pose.layout != poses[0].layout for pose in poses):
         listed = "; ".join(
             f"{a}: {x['skin'].size // 3} skin, {x['tongue'].size // 3} tongue vertices"

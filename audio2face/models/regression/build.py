@@ -134,7 +134,8 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     _report_closed_eyes(method, inputs)
     validation = _validation(inputs, method, layout, spec, runtime)
     preview = None
-    if "skin_coeffs" in layout.sizes and (shown := preview_inputs(inputs)):
+    has_skin = "skin_coeffs" in layout.sizes and all(run.has_skin for run in inputs.runs.values())
+    if has_skin and (shown := preview_inputs(inputs)):
         piece = _window_data(shown, layout, spec, Spans.of(shown.clips), runtime.device, for_training=False)
         preview = build_preview(shown, *regression_coeffs(method, piece))
     advice = build_advice(train, runtime.device, features_kept=bool(data.features))
