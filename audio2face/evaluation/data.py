@@ -155,13 +155,8 @@ def build_measured(
     preproc_root = local_path(train.PREPROC_ROOT)
     preproc = {actor: _preproc_run(config_name, preproc_root, runs[0], actor) for actor in actors}
     files = {actor: DatasetFiles.from_config(dataset, actor) for actor in actors}
-    raise_problems(
-        [
-            f"SKIN_CACHE_ROOT: no entry for actor {actor!r}; run_evaluate.py measures the skin"
-            for actor in actors
-            if files[actor].skin_cache_root is None
-        ]
-    )
+    if skinless := [actor for actor in actors if files[actor].skin_cache_root is None]:
+        raise UserError(f"run_evaluate.py measures the skin: SKIN_CACHE_ROOT has no entry for {', '.join(skinless)}")
     shots = {actor: {shot.name: shot for shot in run.shots} for actor, run in preproc.items()}
     template = [row for run in preproc.values() for row in read_clips_template(run.file("clips_template"))]
     every = [shot for by_name in shots.values() for shot in by_name.values()]
