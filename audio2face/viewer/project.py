@@ -54,7 +54,9 @@ class Project:
         configs: Callable[[TrainRun], Mapping[str, Mapping[str, Any]]],
     ) -> Project:
         """From config_dataset, None without one, and config_train."""
-        found, notices, problems = {}, [], []
+        found: dict[str, DatasetFiles] = {}
+        notices: list[str] = []
+        problems: list[str] = []
         for actor in dataset.ACTOR_NAMES if dataset else ():
             assert dataset is not None
             try:
