@@ -63,7 +63,7 @@ def _dynamo(module: nn.Module, dummy: tuple[torch.Tensor, ...], signature: Signa
     batch = torch.export.Dim(BATCH)
     shapes = tuple({i: batch for i, axis in enumerate(t.axes) if axis == BATCH} for t in signature.inputs)
     try:
-        options = {"dynamic_shapes": shapes, "external_data": False, "verbose": False}
+        options: dict[str, Any] = {"dynamic_shapes": shapes, "external_data": False, "verbose": False}
         _export(module, dummy, signature, path, opset, dynamo=True, **options)
     except ModuleNotFoundError as error:
         raise UserError(f"ONNX_EXPORTER 'dynamo' needs the package {error.name}: pip install -e '.[dynamo]'") from error
@@ -76,7 +76,7 @@ def _dynamo(module: nn.Module, dummy: tuple[torch.Tensor, ...], signature: Signa
 def _export(
     module: nn.Module, dummy: tuple[torch.Tensor, ...], signature: Signature, path: Path, opset: int, **options: Any
 ) -> None:
-    names = {"input_names": signature.input_names, "output_names": signature.output_names}
+    names: dict[str, Any] = {"input_names": signature.input_names, "output_names": signature.output_names}
     torch.onnx.export(module, dummy, str(path), opset_version=opset, **names, **options)
 
 
