@@ -33,8 +33,8 @@ def call_preproc(module: Any, args: Any) -> str | list[str]:
     return importlib.import_module("audio2face.commands.preproc_actors").run(args.config_name, actors, **given)
 
 
-def call_train(module: Any, args: Any) -> str:
-    """`--resume` and `--export` are passed on when they are given."""
+def call_train(module: Any, args: Any) -> Any:
+    """`--resume` and `--export` are passed on when they are given; returns the outcome: run and signal."""
     given = {name: getattr(args, name, None) for name in ("resume", "export")}
     return module.run(args.config_name, **{name: value for name, value in given.items() if value})
 
@@ -117,10 +117,7 @@ def main(command: str, argv: list[str] | None = None) -> int:
         execute(command, args, stop)
         if stop.signal is not None:
             print("stopped on request", file=sys.stderr)
-    except KeyboardInterrupt as interrupt:
-        stop.signal = stop.signal or next(iter(interrupt.args[1:2]), None)  # of a command that listens itself
-        if interrupt.args:  # the run that was saved before stopping
-            finish(command, args, str(interrupt.args[0]))
+    except KeyboardInterrupt:
         print("stopped on request", file=sys.stderr)
         return stop.status()
     except Exception as error:
@@ -139,6 +136,9 @@ def execute(command: str, args: Any, stop: Stop | None = None) -> str:
     runtime.setup_logging()
     module_name, call = COMMANDS[command]
     made = call(importlib.import_module(module_name), args)
+    if stop is not None:
+        stop.signal = stop.signal or getattr(made, "stopped_by", None)
+    made = getattr(made, "run", made)
     run_names = [made] if isinstance(made, str) else made
     finish(command, args, *run_names)
     return run_names[-1]

@@ -26,18 +26,7 @@ HUBS = """training.loop inference.animate dataset.checks face.codec runs.run_dir
 viewer.server""".split()
 # Arrows against the order, and between rooms that should not know each other. The list only shrinks.
 ALLOWED: set[tuple[str, str]] = {
-    ("deploy", "models.diffusion"),
-    ("deploy", "models.regression"),
     ("face", "postprocess"),
-    ("models.common", "models.diffusion"),
-    ("models.common", "models.regression"),
-    ("models.diffusion", "models.regression"),
-    ("models.regression", "evaluation"),
-    ("training", "commands"),
-    ("training", "evaluation"),
-    ("training", "models.common"),
-    ("training", "models.diffusion"),
-    ("training", "models.regression"),
 }
 NO_TORCH = set(
     """types problems machine paths listing respacing logs config formats runs dataset deploy face geometry postprocess render preproc doctor
@@ -53,15 +42,6 @@ TORCH_ALLOWED = {
 READS_CONFIG = set(
     """
     dataset.files
-    models.common.inputs
-    models.common.shared
-    models.diffusion.build
-    models.diffusion.checks
-    models.diffusion.segments
-    models.regression.build
-    training.precision
-    training.preview
-    training.resume
     """.split()
 )
 # Names of modules whose value changes while the program runs, and why each may. The list only shrinks.

@@ -38,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from audio2face.models.regression.data import WindowBatch
 from audio2face.runtime import memory_kept
 from audio2face.training.loop import FitSettings
-from audio2face.training.precision import Speed
+from audio2face.training.precision import Precision
 from tools.bench import diffusion, regression
 from tools.bench.made_up import MadeUp, Size
 from tools.bench.measure import CLOCK_HELP, CLOCKS, Memory, Stages, machine
@@ -68,7 +68,9 @@ def main() -> int:
     for part in args.parts:
         with tempfile.TemporaryDirectory() as folder, Memory() as memory:
             result[part] = {
-                **PARTS[part](MadeUp(size), Path(folder), args.seconds, args.clock, Speed(args.precision == "bf16")),
+                **PARTS[part](
+                    MadeUp(size), Path(folder), args.seconds, args.clock, Precision(args.precision == "bf16")
+                ),
                 "peak_gb": memory.resident,
             }
         print(f"{part}: peak memory {memory.resident:.1f} GB")
@@ -80,9 +82,11 @@ def main() -> int:
     return 0
 
 
-def bench_regression(encoder: str, actor: MadeUp, folder: Path, seconds: float, clock: str, speed: Speed) -> Result:
+def bench_regression(
+    encoder: str, actor: MadeUp, folder: Path, seconds: float, clock: str, precision: Precision
+) -> Result:
     """Items a second of both ways, and what keeping the features costs."""
-    method = regression.make_method(actor, folder, encoder, ITEMS, shifts=1, speed=speed)
+    method = regression.make_method(actor, folder, encoder, ITEMS, shifts=1, precision=precision)
     plain = regression.PlainRegression(method, actor, folder)
     rng = np.random.default_rng(0)
 
@@ -118,13 +122,13 @@ def bench_regression(encoder: str, actor: MadeUp, folder: Path, seconds: float, 
     return {"ratio": fast["rate"] / slow["rate"], "plain": slow, "ours": fast, "kept_ms": 1e3 * kept_s / rows}  # type: ignore[operator]
 
 
-def bench_diffusion(actor: MadeUp, folder: Path, seconds: float, clock: str, speed: Speed) -> Result:
+def bench_diffusion(actor: MadeUp, folder: Path, seconds: float, clock: str, precision: Precision) -> Result:
     """Frames a second on coefficients, on vertices, and on vertices the plain way."""
     small = actor.size == SMALL
     encoder = "phoneme_ctc" if small else "hubert"
     frames = (30, 60) if small else SEGMENT
     data = diffusion.make_data(actor, folder, 1, frames)
-    on_vertices = diffusion.make_method(actor, data, True, encoder, speed)
+    on_vertices = diffusion.make_method(actor, data, True, encoder, precision)
     plain = diffusion.PlainDiffusion(on_vertices, actor)
 
     def plain_step(stages: Stages, step: int) -> tuple[Tensor, int]:
@@ -144,7 +148,7 @@ def bench_diffusion(actor: MadeUp, folder: Path, seconds: float, clock: str, spe
     kept_s = CLOCKS[clock]() - start
     for name, method in (
         ("vertices", on_vertices),
-        ("coefficients", diffusion.make_method(actor, data, False, encoder, speed)),
+        ("coefficients", diffusion.make_method(actor, data, False, encoder, precision)),
     ):
 
         def step(stages: Stages, step: int, method: diffusion.DiffusionMethod = method) -> tuple[Tensor, int]:
@@ -166,14 +170,14 @@ def bench_diffusion(actor: MadeUp, folder: Path, seconds: float, clock: str, spe
     return {"ratio": ratio, "ratio_plain": rates["coefficients"] / rates["plain"], **found}
 
 
-def bench_trained(actor: MadeUp, folder: Path, seconds: float, clock: str, speed: Speed) -> Result:
+def bench_trained(actor: MadeUp, folder: Path, seconds: float, clock: str, precision: Precision) -> Result:
     """Frames a second on vertices and on coefficients while the encoder is trained, too."""
     small = actor.size == SMALL
     frames, encoder = ((30, 60), "melspec") if small else (SEGMENT, "hubert")
     data = diffusion.make_data(actor, folder, 1, frames)
     found: dict[str, Result] = {}
     for name in ("vertices", "coefficients"):
-        method = diffusion.make_method(actor, data, name == "vertices", encoder, speed, frozen=False)
+        method = diffusion.make_method(actor, data, name == "vertices", encoder, precision, frozen=False)
 
         def step(stages: Stages, step: int, method: diffusion.DiffusionMethod = method) -> tuple[Tensor, int]:
             with stages("data"):
@@ -189,7 +193,7 @@ def bench_trained(actor: MadeUp, folder: Path, seconds: float, clock: str, speed
     return {"ratio": found["coefficients"]["rate"] / found["vertices"]["rate"], **found}  # type: ignore[operator]
 
 
-PARTS: dict[str, Callable[[MadeUp, Path, float, str, Speed], Result]] = {
+PARTS: dict[str, Callable[[MadeUp, Path, float, str, Precision], Result]] = {
     "w2v": lambda *given: bench_regression("w2v", *given),
     "melspec": lambda *given: bench_regression("melspec", *given),
     "diffusion": bench_diffusion,

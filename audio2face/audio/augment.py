@@ -1,4 +1,4 @@
-"""Augmentation of speech: background noise for muted clips, and pitch shift through the optional python-stretch."""
+"""Augmentation of speech: time shifts, background noise for muted clips, and pitch shift through the optional python-stretch."""
 
 from __future__ import annotations
 
@@ -11,6 +11,13 @@ from audio2face.types import SAMPLE_RATE
 SEGMENT = 256  # samples of a segment; neighbours overlap by half
 LEVEL_SPREAD_DB = 5.85
 TONALITY_HZ = 8000.0  # above this a pitch shift does not keep the harmonics in place
+
+
+def shift_grid(timeshift: float, count: int) -> tuple[float, ...]:
+    """`count` evenly spaced shifts over [-timeshift / 2, timeshift / 2]: the midpoints of equal parts; (0,) without."""
+    if timeshift <= 0 or count <= 1:
+        return (0.0,)
+    return tuple(((np.arange(count) + 0.5) / count - 0.5) * timeshift)
 
 
 def gauss(num_samples: int, rng: np.random.Generator) -> np.ndarray:

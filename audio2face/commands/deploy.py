@@ -9,9 +9,10 @@ from audio2face.commands.find_run import find_training_run, post_configs, train_
 from audio2face.config import load_config
 from audio2face.deploy.check.model import inspect_deployed
 from audio2face.deploy.package import write_model
+from audio2face.models import family
 from audio2face.paths import external_path, local_path
 from audio2face.postprocess.limits import config_problems
-from audio2face.problems import raise_problems
+from audio2face.problems import UserError, raise_problems
 from audio2face.runs.disk import disk_faults
 from audio2face.runs.run_dir import check_name
 
@@ -27,6 +28,9 @@ def run(config_name: str, run_name: str) -> str:
     train = train_section(config_name, run_name)
     training_run = find_training_run(config_name, run_name, train)
     network_type = training_run.spec.network_type
+    package = family(network_type).package
+    if package is None:
+        raise UserError(f"training run {training_run.name}: networks of type {network_type} cannot be deployed")
     section = load_config(config_name, (), optional=("inference",), network_type=network_type)["inference"]
     configs = post_configs(section, training_run)
     raise_problems(
@@ -35,7 +39,7 @@ def run(config_name: str, run_name: str) -> str:
     folder = local_path(train.FINAL_DEPLOY_ROOT) / check_name(training_run.name, "training run name")
     with disk_faults(folder.parent, "deployment"):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        write_model(folder, training_run, configs, check=_problems)
+        write_model(folder, training_run, configs, package, check=_problems)
     logger.info("deployed model: %s", external_path(folder))
     if not next(folder.rglob("network.trt"), None):
         logger.info("the TensorRT engine is built where it will run: see README.md there")

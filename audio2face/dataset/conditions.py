@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from audio2face.problems import UserError
+
+
+@dataclass(frozen=True)
+class ClipConditions:
+    """What goes with every frame of a clip: explicit vector (E',), actor and emotion numbers, first row of its shot
+    in the implicit emotion table."""
+
+    explicit: np.ndarray
+    actor_id: int
+    emotion_id: int
+    table_start: int
 
 
 def network_emotions(emotion_names: Sequence[str], zero_emotion: str | None) -> list[str]:
@@ -33,6 +45,11 @@ def actor_vector(name: str, actors: Sequence[str]) -> np.ndarray:
     vector = np.zeros(len(actors), np.float32)
     vector[list(actors).index(name)] = 1.0
     return vector
+
+
+def explicit_length(emotions: Sequence[str], actors: Sequence[str]) -> int:
+    """Length of `explicit_vector`."""
+    return len(emotions) + (len(actors) if len(actors) > 1 else 0)
 
 
 def explicit_vector(emotion: np.ndarray, actor: str, actors: Sequence[str]) -> np.ndarray:

@@ -20,11 +20,12 @@ from audio2face.dataset.targets import sample_linear
 from audio2face.evaluation.baselines import energy_features, mean_pose, nearest_frames
 from audio2face.evaluation.folder import read_new_shots
 from audio2face.evaluation.report import MEAN_POSE
-from audio2face.evaluation.score import FRECHET_DIMENSIONS, Face, lip_vertices, upper_vertices
+from audio2face.evaluation.score import FRECHET_DIMENSIONS, Face, upper_vertices
 from audio2face.formats import find_animation, read_animation
 from audio2face.formats.json_file import read_json
 from audio2face.formats.sound import sound_info
 from audio2face.geometry.pca import reconstruct
+from audio2face.geometry.regions import lip_vertices
 from audio2face.listing import natural_order
 from audio2face.paths import external_path, local_path
 from audio2face.problems import Problems, UserError

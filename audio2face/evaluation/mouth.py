@@ -10,30 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from audio2face.geometry.regions import opening_difference
+
 CLOSED_SHARE = 0.1  # of the opening's range: below it a mouth counts as closed
 SPOKEN_SHARE = 0.25
 DTW_REACH_S = 0.25
-
-
-def mouth_opening_correlation(truth: np.ndarray, prediction: np.ndarray) -> float:
-    """Pearson's correlation over frames, -1 to 1; NaN when either does not change."""
-    a, b = (np.asarray(x, np.float64) - np.mean(x, dtype=np.float64) for x in (truth, prediction))
-    size = np.sqrt((a * a).sum() * (b * b).sum())
-    return float((a * b).sum() / size) if size > 0 else float("nan")
-
-
-def mouth_opening_error_mm(truth: np.ndarray, prediction: np.ndarray, mm: float) -> float:
-    """Mean absolute difference over frames; millimetres. mean_t |p_t - q_t|."""
-    return float(np.abs(_difference(truth, prediction)).mean() * mm)
-
-
-def mouth_opening_relative_error(truth: np.ndarray, prediction: np.ndarray, rest: float) -> float:
-    """Mean absolute difference as a share of that of a mouth that stays at `rest`, the mean pose's opening.
-
-    sum_t |p_t - q_t| / sum_t |p_t - rest|: 0 is perfect, 1 no better than the mean pose. NaN when the truth is at rest.
-    """
-    still = np.abs(np.asarray(truth, np.float64) - rest).sum()
-    return float(np.abs(_difference(truth, prediction)).sum() / still) if still > 0 else float("nan")
 
 
 def lip_closure_error_mm(truth: np.ndarray, prediction: np.ndarray, frames: np.ndarray, mm: float) -> float:
@@ -44,7 +25,7 @@ def lip_closure_error_mm(truth: np.ndarray, prediction: np.ndarray, frames: np.n
     """
     if not len(frames):
         return float("nan")
-    return float(np.maximum(-_difference(truth, prediction)[frames], 0).mean() * mm)
+    return float(np.maximum(-opening_difference(truth, prediction)[frames], 0).mean() * mm)
 
 
 def closed_frames(opening: np.ndarray) -> np.ndarray:
@@ -104,7 +85,3 @@ def lip_distance_dtw_mm(truth: np.ndarray, prediction: np.ndarray, fps: float, m
         now[low + 1 : high + 1] = row
         before = now
     return float(before[-1] / len(a) * mm)
-
-
-def _difference(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    return np.asarray(truth, np.float64) - np.asarray(prediction, np.float64)

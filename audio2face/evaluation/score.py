@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from audio2face.evaluation import errors, motion, mouth, sync
-from audio2face.geometry.regions import mean_opening, upper_face_mask
+from audio2face.geometry.regions import (
+    mean_opening,
+    mouth_opening_correlation,
+    mouth_opening_error_mm,
+    mouth_opening_relative_error,
+    upper_face_mask,
+)
 
 BLOCK = 256  # frames of the whole face at once
 RESAMPLES = 1000
@@ -68,12 +74,6 @@ class Face:
     def opening(self, frames: np.ndarray) -> np.ndarray | None:
         """The mouth's opening (T,) of frames (T, V, 3)."""
         return None if self.lip_pairs is None else np.asarray(mean_opening(frames, *self.lip_pairs), np.float64)
-
-
-def lip_vertices(*pairs: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray | None:
-    """Every vertex (n,) of the lips' lists, once; None without any list."""
-    found = [side for pair in pairs if pair is not None for side in pair]
-    return np.unique(np.concatenate(found)) if found else None
 
 
 def upper_vertices(neutral: np.ndarray, lids: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray | None:
@@ -165,9 +165,9 @@ def _mouth(
 ) -> tuple[dict[str, float], dict[str, float]]:
     closed = mouth.closed_frames(truth)
     values = {
-        "mouth_opening_correlation": mouth.mouth_opening_correlation(truth, prediction),
-        "mouth_opening_error_mm": mouth.mouth_opening_error_mm(truth, prediction, face.mm),
-        "mouth_opening_relative_error": mouth.mouth_opening_relative_error(truth, prediction, face.rest_opening),
+        "mouth_opening_correlation": mouth_opening_correlation(truth, prediction),
+        "mouth_opening_error_mm": mouth_opening_error_mm(truth, prediction, face.mm),
+        "mouth_opening_relative_error": mouth_opening_relative_error(truth, prediction, face.rest_opening),
         "lip_closure_error_mm": mouth.lip_closure_error_mm(truth, prediction, closed, face.mm),
         "lip_distance_dtw_mm": mouth.lip_distance_dtw_mm(truth, prediction, fps, face.mm),
         "lag_behind_truth_ms": sync.lag_ms(truth, prediction, fps),

@@ -55,6 +55,37 @@ def mean_opening(poses: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.
     return opening(poses, upper, lower).mean(axis=-1)
 
 
+def mouth_opening_correlation(truth: np.ndarray, prediction: np.ndarray) -> float:
+    """Pearson's correlation over frames, -1 to 1; NaN when either does not change."""
+    a, b = (np.asarray(x, np.float64) - np.mean(x, dtype=np.float64) for x in (truth, prediction))
+    size = np.sqrt((a * a).sum() * (b * b).sum())
+    return float((a * b).sum() / size) if size > 0 else float("nan")
+
+
+def mouth_opening_error_mm(truth: np.ndarray, prediction: np.ndarray, mm: float) -> float:
+    """Mean absolute difference over frames; millimetres. mean_t |p_t - q_t|."""
+    return float(np.abs(opening_difference(truth, prediction)).mean() * mm)
+
+
+def mouth_opening_relative_error(truth: np.ndarray, prediction: np.ndarray, rest: float) -> float:
+    """Mean absolute difference as a share of that of a mouth that stays at `rest`, the mean pose's opening.
+
+    sum_t |p_t - q_t| / sum_t |p_t - rest|: 0 is perfect, 1 no better than the mean pose. NaN when the truth is at rest.
+    """
+    still = np.abs(np.asarray(truth, np.float64) - rest).sum()
+    return float(np.abs(opening_difference(truth, prediction)).sum() / still) if still > 0 else float("nan")
+
+
+def opening_difference(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    return np.asarray(truth, np.float64) - np.asarray(prediction, np.float64)
+
+
+def lip_vertices(*pairs: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray | None:
+    """Every vertex (n,) of the lips' lists, once; None without any list."""
+    found = [side for pair in pairs if pair is not None for side in pair]
+    return np.unique(np.concatenate(found)) if found else None
+
+
 def outwardness(points: np.ndarray, triangles: np.ndarray) -> float:
     """How far the faces (F, 3) of a mesh (V, 3) look outward: 1 all of them, -1 all inward, as mirroring leaves them.
 

@@ -1,6 +1,6 @@
 """Results of earlier preprocessing runs that still hold: found by the content of everything that went into them.
 
-`configs/stages.json` of a run tells, for every mesh, what its basis was made of (`parts`: settings, code, a digest of each
+`configs/stages.json` of a run holds, for every mesh, what its basis was made of (`parts`: settings, code, a digest of each
 file) and digests of what came out. A new run with the same parts takes the basis over instead of computing it.
 """
 
@@ -44,7 +44,7 @@ CODE = (
 SETTLED_NS = 2_000_000_000  # a file changed so shortly before it was read may change again within one tick of its clock
 MOST_NAMED = 4
 
-Parts = dict[str, Any]
+StageInputs = dict[str, Any]
 
 
 def digest(content: Path | np.ndarray | None) -> str | None:
@@ -65,14 +65,14 @@ def code_digest() -> str:
 
 
 @dataclass
-class Reuse:
+class StageCache:
     """The earlier runs in `root` to take stages from; none, and nothing is remembered, with `enabled` off."""
 
     root: Path
     enabled: bool = True
     stages: dict[str, dict[str, Any]] = field(default_factory=dict)  # mesh -> entry of stages.json
     files: dict[str, list[Any]] = field(default_factory=dict)  # path -> size, mtime_ns, digest, of this run
-    _known: dict[str, list[Any]] = field(default_factory=dict)  # the same, of the newest run that tells
+    _known: dict[str, list[Any]] = field(default_factory=dict)  # the same, of the newest run that has them
     _runs: list[tuple[Path, dict[str, Any]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -82,14 +82,14 @@ class Reuse:
                 self._runs.append((folder, content))
                 self._known = {**content["files"], **self._known}
 
-    def parts(
+    def inputs(
         self,
         mesh: str,
         settings: BasisSettings,
         arrays: Mapping[str, np.ndarray | None],
         caches: Mapping[str, Iterable[Cache]],
         **more: Any,
-    ) -> Parts:
+    ) -> StageInputs:
         """What a mesh's basis depends on, under readable names. `caches` by what they are, in the order of reading."""
         listed = [(what, cache) for what, group in caches.items() for cache in group]
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
@@ -108,19 +108,19 @@ class Reuse:
             **{f"{what} of {c.shot}": found for (what, c), found in zip(listed, contents, strict=True)},
         }
 
-    def stage(self, mesh: str, parts: Parts, compute: Callable[[], MeshBasis]) -> MeshBasis:
+    def get_or_compute(self, mesh: str, inputs: StageInputs, compute: Callable[[], MeshBasis]) -> MeshBasis:
         """The basis of an earlier run with the same parts, or else a computed one."""
-        key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
         for folder, content in self._runs:
             entry = content["stages"].get(mesh)
             if entry and entry.get("key") == key and (basis := _load(folder, mesh, entry)):
                 logger.info("%s: reused from %s, whose data and settings are the same", mesh, folder.name)
                 self.stages[mesh] = {**entry, "taken_from": folder.name}
                 return basis
-        self._say_why(mesh, parts)
+        self._log_why(mesh, inputs)
         basis = compute()
         errors = {shot: [e.mean, e.largest, e.residual, e.variance] for shot, e in basis.errors.items()}
-        self.stages[mesh] = {"key": key, "parts": parts, "share": basis.fit.share, "errors": errors}
+        self.stages[mesh] = {"key": key, "parts": inputs, "share": basis.fit.share, "errors": errors}
         return basis
 
     def write(self, folder: Path) -> None:
@@ -148,14 +148,14 @@ class Reuse:
             self.files[str(path)] = [status.st_size, status.st_mtime_ns, found]
         return found
 
-    def _say_why(self, mesh: str, parts: Parts) -> None:
+    def _log_why(self, mesh: str, inputs: StageInputs) -> None:
         """Name what keeps the run that is most alike from being used; it may be one of another project."""
         unlike: list[tuple[list[str], str]] = []
         for folder, content in self._runs:
             before = content["stages"].get(mesh, {}).get("parts")
-            if before and set(parts["shots"]) & set(before.get("shots", ())):  # else perhaps of another actor
-                names = parts.keys() | before.keys()
-                unlike.append((sorted(name for name in names if parts.get(name) != before.get(name)), folder.name))
+            if before and set(inputs["shots"]) & set(before.get("shots", ())):  # else perhaps of another actor
+                names = inputs.keys() | before.keys()
+                unlike.append((sorted(name for name in names if inputs.get(name) != before.get(name)), folder.name))
         if unlike:
             names, run = min(unlike, key=lambda entry: len(entry[0]))
             named = ", ".join(names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else "")

@@ -205,7 +205,7 @@ class TrainRun:
     @property
     def one_folder(self) -> bool:
         """Whether all actors share one exported network."""
-        return len(self.spec.actors) == 1 or self.spec.network_type != "regression"
+        return not any((self.path / "deploy" / actor).is_dir() for actor in self.spec.actors)
 
     def export_folder(self, actor: str) -> Path:
         """The folder of the exported network that animates `actor`."""

@@ -35,7 +35,7 @@ class Ema:
         return {"state": self.state, "updates": self.updates}
 
     def load_state_dict(self, state: dict[str, Any], model: nn.Module) -> None:
-        """Take up a state that `state_dict` gave, wherever it lies now: the averages come to the model's weights."""
+        """Restore a state that `state_dict` gave, on the device of the model's weights."""
         weights = dict(model.named_parameters())
         self.state = {name: value.to(weights[name], copy=True) for name, value in state["state"].items()}
         self.updates = state["updates"]
@@ -48,13 +48,13 @@ class Ema:
                     value.copy_(self.state[name])
 
 
-def trained_state(model: nn.Module) -> dict[str, torch.Tensor]:
+def trainable_state(model: nn.Module) -> dict[str, torch.Tensor]:
     """A copy of the weights that training changes."""
     return {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
 
 
-def put_back(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
-    """Give the model the weights that `trained_state` copied."""
+def load_trainable(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
+    """Give the model the weights that `trainable_state` copied."""
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name in state:

@@ -1,6 +1,6 @@
-"""Training in several processes of this machine: starts them through torchrun and tells how they ended.
+"""Training in several processes of this machine: starts them through torchrun and reports how they ended.
 
-Run as a module it is one of these processes. They leave word in a folder: their process ids, and what came of it.
+The processes write their ids and what came of them into a folder.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from audio2face.distributed import local_count, local_rank
+from audio2face import runtime
+from audio2face.config import Section
+from audio2face.distributed import local_count, local_rank, under_torchrun
 from audio2face.formats.json_file import read_json, write_json
 from audio2face.listing import natural_order
-from audio2face.machine import child_environment
+from audio2face.machine import child_environment, num_cores
 from audio2face.problems import UserError
 
 logger = logging.getLogger(__name__)
@@ -28,14 +32,45 @@ PR_SET_PDEATHSIG = 1  # of Linux's prctl
 AGREEMENT_S = 5.0  # how long a process that meets a user's mistake waits for the others to meet it, too
 
 
-def train_together(config_name: str, resume: str | None, count: int) -> str:
-    """Train in `count` processes; returns the run's name.
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended: the run's full name, and the signal that stopped it before its last epoch."""
 
-    Ctrl-C or SIGTERM is passed on, so that training saves and exports what there is, then KeyboardInterrupt is raised
-    with the run's name. Raises UserError for what the processes call the user's mistake, RuntimeError when one failed.
+    run: str
+    stopped_by: int | None = None
+
+
+def build_process_count(train: Section) -> int:
+    """How many processes to start: 1 when torchrun has started this one already. Raises UserError when they cannot be."""
+    requested = train.NUM_PROCESSES
+    if under_torchrun():
+        if requested not in (None, local_count()):
+            raise UserError(
+                f"config_train.py: NUM_PROCESSES = {requested}, but torchrun has started {local_count()} process(es) on this "
+                "machine: leave NUM_PROCESSES out (None), or start without torchrun"
+            )
+        return 1
+    devices = runtime.num_devices()
+    most, what = (devices, "GPU(s)") if devices else (num_cores(), "CPU core(s)")
+    if requested is not None and requested > most:
+        raise UserError(f"config_train.py: NUM_PROCESSES = {requested}, but PyTorch can use {most} {what} here")
+    if train.BATCH_SIZE < (requested or devices):
+        logger.warning(
+            "a batch of BATCH_SIZE = %d cannot keep %d processes busy: raise it (and lower GRADIENT_ACCUMULATION_STEPS)",
+            train.BATCH_SIZE,
+            requested or devices,
+        )
+    return requested or max(min(devices, train.BATCH_SIZE), 1)
+
+
+def train_together(module: str, config_name: str, resume: str | None, count: int) -> Outcome:
+    """Train in `count` processes of `module`, which calls `worker` when it is run.
+
+    Ctrl-C or SIGTERM is passed on, so that training saves and exports what there is. Raises UserError for what the
+    processes call the user's mistake, KeyboardInterrupt when they were killed, RuntimeError when one failed.
     """
     with tempfile.TemporaryDirectory(prefix="a2f_train_") as folder:
-        argv = torchrun_arguments(Path(folder), config_name, resume, count)
+        argv = torchrun_arguments(Path(folder), module, config_name, resume, count)
         process = subprocess.Popen(
             argv,
             env=child_environment(count),
@@ -43,27 +78,24 @@ def train_together(config_name: str, resume: str | None, count: int) -> str:
             preexec_fn=_end_with_parent if os.name == "posix" else None,
         )
         interrupted = _wait(process, Path(folder))
-        outcomes = [read_json(path) for path in natural_order(Path(folder).glob("outcome_*.json"))]
-    for outcome in outcomes:
-        if "error" in outcome:
-            raise UserError(outcome["error"])
-    first = outcomes[0] if outcomes else {}
-    if first.get("stopped"):
-        raise KeyboardInterrupt(first["stopped"])
-    if interrupted:
+        results = [read_json(path) for path in natural_order(Path(folder).glob("outcome_*.json"))]
+    for result in results:
+        if "error" in result:
+            raise UserError(result["error"])
+    first = results[0] if results else {}
+    if "run" in first and (interrupted or first.get("stopped_by") or not process.returncode):
+        return Outcome(**first)
+    if interrupted or first.get("killed"):
         raise KeyboardInterrupt
-    if process.returncode or "run" not in first:
-        raise RuntimeError(
-            "a training process failed: its message is above; one that was killed without a message had too little memory"
-        )
-    return first["run"]
+    raise RuntimeError(
+        "a training process failed: its message is above; one that was killed without a message had too little memory"
+    )
 
 
-def torchrun_arguments(folder: Path, config_name: str, resume: str | None, count: int) -> list[str]:
-    """The command line that starts `count` processes of `main`."""
+def torchrun_arguments(folder: Path, module: str, config_name: str, resume: str | None, count: int) -> list[str]:
+    """The command line that starts `count` processes of `worker`."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    worker = ["-m", "audio2face.training.launch", str(folder), config_name]
-    return [*torchrun, *worker, *([resume] if resume else [])]
+    return [*torchrun, "-m", module, str(folder), config_name, *([resume] if resume else [])]
 
 
 def _end_with_parent() -> None:
@@ -112,25 +144,22 @@ def _leave_number(folder: Path, rank: int) -> None:
     unfinished.replace(folder / f"{rank}.pid")
 
 
-def main(argv: list[str]) -> int:
-    """One of the processes: FOLDER CONFIG_NAME [RESUME]. Returns its exit status."""
-    from audio2face.commands import train
-    from audio2face.runtime import setup_logging
-
+def worker(argv: list[str], train: Callable[..., Outcome]) -> int:
+    """One of the processes: FOLDER CONFIG_NAME [RESUME], trained by `train(config_name, resume)`. Returns its exit status."""
     folder, rank = Path(argv[0]), local_rank()
     _leave_number(folder, rank)
-    setup_logging()
-    outcome: dict[str, Any]
+    runtime.setup_logging()
+    result: dict[str, Any]
     try:
-        outcome = {"run": train.run(argv[1], *argv[2:])}
+        result = asdict(train(argv[1], *argv[2:]))
     except UserError as error:
-        outcome = {"error": list(error.lines)}
-    except KeyboardInterrupt as interrupt:
-        outcome = {"stopped": str(interrupt.args[0]) if interrupt.args else None}
-    write_json(folder / f"outcome_{rank}.json", outcome)
-    if "error" in outcome and not _all_failed(folder):
+        result = {"error": list(error.lines)}
+    except KeyboardInterrupt:
+        result = {"killed": True}
+    write_json(folder / f"outcome_{rank}.json", result)
+    if "error" in result and not _all_failed(folder):
         return 2
-    return 0 if outcome.get("stopped", True) else 130
+    return 130 if "killed" in result else 0
 
 
 def _all_failed(folder: Path) -> bool:
@@ -141,7 +170,3 @@ def _all_failed(folder: Path) -> bool:
             return True
         time.sleep(0.05)
     return False
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

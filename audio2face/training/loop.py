@@ -1,19 +1,18 @@
 """The one training loop, for every method.
 
-Called by `commands.train` with what a family's `build` has made; next: `models.regression.method` or
+Called by `commands.train_fit` with what a family's `build` has made; next: `models.regression.method` or
 `models.diffusion.method`, whose loss of a batch it takes a step on.
 """
 
 from __future__ import annotations
 
-import copy
 import itertools
 import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -21,14 +20,27 @@ from torch import nn
 
 from audio2face.distributed import ALONE, World
 from audio2face.runtime import memory_kept, random_state, set_random_state
-from audio2face.training.ema import Ema, put_back, trained_state
-from audio2face.training.losses import Losses
-from audio2face.training.nan_guard import Guard, TrainingDiverged
-from audio2face.training.progress import Clock, Forecast, Meter, Stop
+from audio2face.training.ema import Ema, load_trainable, trainable_state
+from audio2face.training.metrics import Losses, MetricAverage
+from audio2face.training.nan_guard import NonFiniteGuard
+from audio2face.training.progress import Clock, Forecast, Stop
 
 logger = logging.getLogger(__name__)
 
 Log = Callable[[int, dict[str, float]], None]
+
+
+class Data(Protocol):
+    """The batches that a method trains on."""
+
+    def batches(self, epoch: int) -> Iterator[Any]:
+        """The batches of one epoch, in an order that depends on the epoch alone."""
+
+    def steps_per_epoch(self) -> int:
+        """How many there are."""
+
+    def describe(self, batch: Any) -> str:
+        """Where a batch comes from, for messages."""
 
 
 class Method(Protocol):
@@ -36,11 +48,11 @@ class Method(Protocol):
 
     @property
     def model(self) -> nn.Module: ...
-
-    def batches(self, epoch: int) -> Iterator[Any]:
-        """The batches of one epoch, in an order that depends on the epoch alone."""
-
-    def steps_per_epoch(self) -> int: ...
+    @property
+    def data(self) -> Data: ...
+    @property
+    def rate(self) -> Callable[[int], float]:
+        """The factor of the learning rate in an epoch, from 0 on."""
 
     def loss(self, batch: Any, progress: float) -> Losses:
         """Losses of a batch; `progress` is the share of the training that is done, 0 to 1."""
@@ -48,17 +60,11 @@ class Method(Protocol):
     def param_groups(self) -> list[dict[str, Any]]:
         """Parameter groups; `lr_mult` (default 1) multiplies the learning rate."""
 
-    def lr_multiplier(self, epoch: int) -> float:
-        """Factor of the learning rate in an epoch."""
-
-    def describe(self, batch: Any) -> str:
-        """Where a batch comes from, for messages."""
-
     def state_dict(self) -> dict[str, Any]:
         """What changes from step to step beside the weights: running statistics, random generators."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a state that `state_dict` gave."""
+        """Restore a state that `state_dict` gave."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +91,11 @@ class Fit:
     def __init__(self, method: Method, settings: FitSettings, world: World = ALONE):
         self.method, self.settings, self.model, self.world = method, settings, method.model, world
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
-        self.ended = False  # by request, before its last epoch
         self.optimizer = torch.optim.Adam(method.param_groups(), lr=settings.learning_rate, fused=True)
         self.rates = [settings.learning_rate * group.get("lr_mult", 1.0) for group in self.optimizer.param_groups]
         self.ema = Ema(settings.ema_decay) if settings.ema_decay else None
-        self.good: tuple[dict[str, torch.Tensor], dict[str, Any]] = {}, {}  # weights and method after the last epoch
         self.epoch = self.batch = self.step = 0  # the batch to come within the epoch; steps done
-        self.per_epoch = method.steps_per_epoch()
+        self.per_epoch = method.data.steps_per_epoch()
         self.total = math.ceil(self.per_epoch / settings.accumulate) * settings.epochs
 
     def state_dict(self) -> dict[str, Any]:
@@ -108,7 +112,7 @@ class Fit:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint of a training with the same settings."""
+        """Continue from a checkpoint of a training with the same settings."""
         self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -117,123 +121,31 @@ class Fit:
         self.method.load_state_dict(state["method"])
         set_random_state(state["random"])
 
-    @contextmanager
-    def as_it_would_end(self) -> Iterator[None]:
-        """Within the block the model is as `finish` would leave it now; afterwards training goes on as if nothing was."""
-        weights, random = trained_state(self.model), random_state()
-        if self.ema:
-            self.ema.load_into(self.model)
-        self.model.eval()
-        try:
-            yield
-        finally:
-            put_back(self.model, weights)
-            set_random_state(random)
-            self.model.train()
-
-    def run(
-        self,
-        log: Log,
-        stop: Stop,
-        save: Callable[[dict[str, Any]], None] | None,
-        on_epoch: Callable[[Fit], bool | None] | None = None,
-        shorter: Sequence[str] = (),
-    ) -> None:
-        """Train to the end, or to the end of the step in which `stop` is requested; `save` gets checkpoints.
-
-        The first line comes within half a minute, whatever `log_period` is; of a long training it names what makes it
-        `shorter`. `on_epoch` is called after every whole epoch, before its checkpoint; when it returns True the training ends there.
-        """
-        meter, clock, guard = Meter(), Clock(self.total, self.step), Guard(self.method, self.world)
-        forecast, silent = Forecast(self._batches_left(), shorter), True
-        self._remember()
-        saved_s = time.monotonic()
-        self.world.broadcast_(self.model.state_dict().values())
-        self.model.train()
-        while self.epoch < self.settings.epochs and not self.ended:
-            self._set_rates()
-            for batch in itertools.islice(self.method.batches(self.epoch), self.batch, None):
-                losses = self._backward(batch)
-                meter.add({**losses.terms, "total": losses.total})
-                guard.saw(self.epoch, self.batch, losses.total)
-                self.batch += 1
-                forecast.batch_done()
-                if self.batch % self.settings.accumulate and self.batch < self.per_epoch:
-                    continue
-                due = save is not None and self._minutes_due(saved_s)
-                self.ended, saving = self.world.any_rank([stop.requested, due])
-                self._step()
-                if self.step % self.settings.log_period == 0 or self.step == self.total or self.ended:
-                    self._check(guard, weights=False)
-                    self._report(meter.read(), log, clock)
-                    silent = False
-                elif silent and forecast.given:
-                    logger.info("%s", clock.line(self.step, self.epoch, self.settings.epochs, meter.peek()))
-                    silent = False
-                if self.ended:
-                    break
-                if saving:
-                    self._save(guard, save)
-                    saved_s = time.monotonic()
-            if self.batch >= self.per_epoch:
-                self.epoch, self.batch = self.epoch + 1, 0
-                self._check(guard)
-                self._remember()
-                if self.world.any_rank([bool(on_epoch and on_epoch(self))])[0]:
-                    return
-            every = self.settings.checkpoint_epochs
-            last = self.epoch == self.settings.epochs  # so that a process killed while it exports has nothing to repeat
-            if self.ended or last or (every and self.epoch % every == 0):
-                self._save(guard, save)
-                saved_s = time.monotonic()
-
-    def finish(self) -> None:
-        """Put the averaged weights in place, if there are any, and the model in evaluation mode."""
-        if self.ema:
-            self.ema.load_into(self.model)
-        self.model.eval()
-
-    def _batches_left(self) -> int:
+    @property
+    def batches_left(self) -> int:
+        """Batches of this and all later epochs that are still to come."""
         return self.per_epoch * (self.settings.epochs - self.epoch) - self.batch
 
-    def _set_rates(self) -> None:
-        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = rate * self.method.lr_multiplier(self.epoch)
+    @property
+    def step_is_due(self) -> bool:
+        """Whether the batches since the last step of the optimiser make the next one."""
+        return self.batch % self.settings.accumulate == 0 or self.batch >= self.per_epoch
 
-    def _backward(self, batch: Any) -> Losses:
+    def set_learning_rates(self) -> None:
+        """Those of the present epoch."""
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * self.method.rate(self.epoch)
+
+    def backward(self, batch: Any) -> Losses:
+        """Losses and gradients of the batch to come; those of `accumulate` batches add up to their mean."""
         accumulate = self.settings.accumulate
         group_size = min(accumulate, self.per_epoch - self.batch // accumulate * accumulate)
         losses = self.method.loss(batch, progress=self.step / self.total)
         (losses.total / group_size).backward()
         return losses
 
-    def _check(self, guard: Guard, weights: bool = True) -> None:
-        """Raise TrainingDiverged, the last good weights in place, when a loss or (`weights`) a weight is not finite."""
-        place = guard.first_fault(self.parameters if weights else [])
-        if place is not None:
-            good_weights, good_method = self.good
-            put_back(self.model, good_weights)
-            self.method.load_state_dict(good_method)
-            raise TrainingDiverged(guard.explain(place, self.step))
-
-    def _remember(self) -> None:
-        """Keep the present state as the last good one."""
-        self.good = trained_state(self.model), copy.deepcopy(self.method.state_dict())
-
-    def _save(self, guard: Guard, save: Callable[[dict[str, Any]], None] | None) -> None:
-        """A checkpoint of a state that is known to be good."""
-        self._check(guard)
-        if save:
-            save(self.state_dict())
-
-    def _report(self, values: dict[str, float], log: Log, clock: Clock) -> None:
-        """Log the means of the losses."""
-        values["learning_rate"] = self.optimizer.param_groups[0]["lr"]
-        log(self.step, values)
-        logger.info("%s", clock.line(self.step, self.epoch, self.settings.epochs, values))
-
-    def _step(self) -> None:
-        """One step of the optimiser, with the gradients of all processes."""
+    def optimizer_step(self) -> None:
+        """One step, with the gradients of all processes."""
         self.world.reduce_gradients_(self.parameters)
         _decay_weights(self.optimizer, self.settings.weight_decay)
         if self.settings.clip_norm:
@@ -244,9 +156,49 @@ class Fit:
         if self.ema:
             self.ema.update(self.model)
 
-    def _minutes_due(self, saved_s: float) -> bool:
+    @contextmanager
+    def as_it_would_end(self) -> Iterator[None]:
+        """Within the block the model is as `finish` would leave it now; afterwards training continues as if nothing was."""
+        weights, random = trainable_state(self.model), random_state()
+        self.finish()
+        try:
+            yield
+        finally:
+            load_trainable(self.model, weights)
+            set_random_state(random)
+            self.model.train()
+
+    def finish(self) -> None:
+        """Put the averaged weights in place, if there are any, and the model in evaluation mode."""
+        if self.ema:
+            self.ema.load_into(self.model)
+        self.model.eval()
+
+
+@dataclass
+class Checkpoints:
+    """When a checkpoint is due, and writing it; without `save` none is written, and the state is only checked."""
+
+    save: Callable[[dict[str, Any]], None] | None
+    settings: FitSettings
+    written_s: float = field(default_factory=time.monotonic)
+
+    def due_by_time(self) -> bool:
+        """Whether `checkpoint_minutes` have passed since the last one."""
         minutes = self.settings.checkpoint_minutes
-        return minutes is not None and minutes > 0 and time.monotonic() - saved_s > 60 * minutes
+        return bool(self.save and minutes) and time.monotonic() - self.written_s > 60 * (minutes or 0)
+
+    def due_after(self, epoch: int) -> bool:
+        """Whether one is due when `epoch` epochs are done: after the last, too, so that a failed export repeats nothing."""
+        every = self.settings.checkpoint_epochs
+        return epoch == self.settings.epochs or bool(every and epoch % every == 0)
+
+    def write(self, run: Fit, guard: NonFiniteGuard) -> None:
+        """A checkpoint of a state that is known to be good."""
+        guard.check(run.step)
+        if self.save:
+            self.save(run.state_dict())
+        self.written_s = time.monotonic()
 
 
 def fit(
@@ -254,34 +206,83 @@ def fit(
     settings: FitSettings,
     log: Log,
     stop: Stop | None = None,
+    *,
     save: Callable[[dict[str, Any]], None] | None = None,
     resume: dict[str, Any] | None = None,
-    on_epoch: Callable[[Fit], bool | None] | None = None,
+    validate: Callable[[Fit], bool] | None = None,
+    preview: Callable[[Fit], None] | None = None,
     world: World = ALONE,
-    shorter: Sequence[str] = (),
+    advice: Sequence[str] = (),
 ) -> int:
     """Train `method.model` and return the number of optimiser steps done.
 
     The loss of an accumulated step is the mean over its batches. Ends early, at a step's end, when `stop` is requested.
     With `ema_decay` the model ends up holding the moving average. `save` is given checkpoints, of which `resume` takes
-    one to go on from; on the CPU the result is bit-equal to that of an uninterrupted training. `on_epoch` is called after
-    every epoch; within `Fit.as_it_would_end` it may measure the model, and by returning True it ends the training.
-    `shorter` is advice for a training of hours.
+    one to continue from; on the CPU the result is bit-equal to that of an uninterrupted training. `validate` and `preview`
+    are called after every whole epoch; within `Fit.as_it_would_end` they may look at the model, and when `validate`
+    returns True the training ends. `advice` is logged in a training of hours.
 
     The processes of `world` train one model when each calls this with its method, whose batches are shards of the same
-    ones and whose losses are over all shards. Only the first needs `log` and `save`. A checkpoint does not depend on how many
-    there are.
+    ones and whose losses are over all shards. Only the first needs `log`, `save` and `preview`. A checkpoint does not
+    depend on how many there are.
 
     Raises:
         TrainingDiverged: the loss became NaN or infinite; the model holds the last good epoch's weights.
     """
-    training = Fit(method, settings, world)
+    run, stop = Fit(method, settings, world), stop or Stop()
     if resume:
-        training.load_state_dict(resume)
+        run.load_state_dict(resume)
+    averages, guard = MetricAverage(), NonFiniteGuard(method, world)
+    clock, forecast, checkpoints = (
+        Clock(run.total, run.step),
+        Forecast(run.batches_left, advice),
+        Checkpoints(save, settings),
+    )
+    stopping = False
     with memory_kept():
-        training.run(log, stop or Stop(), save, on_epoch, shorter)
-    training.finish()
-    return training.step
+        world.broadcast_(run.model.state_dict().values())
+        guard.keep()
+        run.model.train()
+        while run.epoch < settings.epochs and not stopping:
+            run.set_learning_rates()
+            for batch in itertools.islice(method.data.batches(run.epoch), run.batch, None):
+                losses = run.backward(batch)
+                averages.add({**losses.terms, "total": losses.total})
+                guard.saw(run.epoch, run.batch, losses.total)
+                forecast.batch_done()
+                run.batch += 1
+                if not run.step_is_due:
+                    continue
+                stopping, saving = world.any_rank([stop.requested, checkpoints.due_by_time()])
+                run.optimizer_step()
+
+                # log: every LOG_PERIOD steps, and once early
+                if run.step % settings.log_period == 0 or run.step == run.total or stopping:
+                    guard.check(run.step, weights=False)
+                    values = {**averages.read(), "learning_rate": run.optimizer.param_groups[0]["lr"]}
+                    log(run.step, values)
+                    logger.info("%s", clock.line(run.step, run.epoch, settings.epochs, values))
+                elif forecast.given and not clock.lines:
+                    logger.info("%s", clock.line(run.step, run.epoch, settings.epochs, averages.peek()))
+
+                if stopping:
+                    break
+                if saving:  # checkpoint: every so many minutes
+                    checkpoints.write(run, guard)
+
+            if run.batch >= run.per_epoch:  # end of epoch
+                run.epoch, run.batch = run.epoch + 1, 0
+                guard.check(run.step)
+                guard.keep()
+                enough = validate is not None and validate(run)
+                if preview:
+                    preview(run)
+                if world.any_rank([enough])[0]:
+                    break
+            if stopping or checkpoints.due_after(run.epoch):
+                checkpoints.write(run, guard)
+    run.finish()
+    return run.step
 
 
 def _decay_weights(optimizer: torch.optim.Optimizer, decay: float) -> None:

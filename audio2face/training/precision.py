@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ COMPILERS = ("g++", "clang++", "c++")
 
 
 @dataclass(frozen=True)
-class Speed:
+class Precision:
     """`bf16`: matrix products and convolutions in bfloat16, everything else and the losses in float32."""
 
     bf16: bool = False
@@ -30,45 +30,35 @@ class Speed:
         return torch.autocast(device.type, torch.bfloat16, enabled=self.bf16)
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """`function`, compiled at its first call if wished."""
+        """`function`, compiled at its first call if `compile`."""
         return torch.compile(function) if self.compile else function
 
 
-IN_FULL = Speed()
+FLOAT32 = Precision()
 
 
-def build_speed(train: Section) -> Speed:
+def build_precision(train: Section) -> Precision:
     """The choices of PRECISION and COMPILE. Raises UserError when nothing can be compiled here."""
     if train.COMPILE and not has_compiler():
         raise UserError(
             "config_train.py: COMPILE needs a C++ compiler, and there is none on PATH (nor in CXX): install one "
             "(Ubuntu: sudo apt-get install g++), or set COMPILE = False"
         )
-    return Speed(train.PRECISION == "bf16", train.COMPILE)
+    return Precision(train.PRECISION == "bf16", train.COMPILE)
 
 
-def build_advice(train: Section, device: torch.device, features_kept: bool = True) -> list[str]:
-    """What would make this training shorter: only what it does not do yet."""
-    chosen, found = train.NETWORK_HYPER_PARAMS, []
-    if train.NETWORK_NAME == "diffusion_rnn":
-        found.append('NETWORK_NAME = "diffusion_rnn_pca" (components in place of vertices)')
-    if chosen.get("audio_encoder") in ("hubert", "w2v") and not chosen["freeze_audio_encoder"]:
-        found.append('NETWORK_HYPER_PARAMS "freeze_audio_encoder": True, or a smaller "audio_encoder" ("phoneme_ctc")')
-    if chosen.get("use_w2v_features") and not chosen["w2v_freeze"]:
-        found.append('NETWORK_HYPER_PARAMS "w2v_freeze": True')
-    if not features_kept:
-        found.append(
-            "a larger FEATURE_CACHE_GB or a smaller TIMESHIFT_GRID, so that the features of the sound are kept"
-        )
+def build_advice(train: Section, device: torch.device, of_family: Sequence[str] = ()) -> list[str]:
+    """What would make this training shorter: only what it does not do yet, `of_family` first."""
+    advice = list(of_family)
     if train.PRECISION != "bf16":
-        found.append('PRECISION = "bf16" (on a GPU, or a processor with AVX-512 BF16 or AMX)')
+        advice.append('PRECISION = "bf16" (on a GPU, or a processor with AVX-512 BF16 or AMX)')
     if device.type == "cpu":
-        found.append("a GPU")
-    return [*found, f"fewer NUM_EPOCHS than {train.NUM_EPOCHS}, or Ctrl-C, which saves and exports what there is"]
+        advice.append("a GPU")
+    return [*advice, f"fewer NUM_EPOCHS than {train.NUM_EPOCHS}, or Ctrl-C, which saves and exports what there is"]
 
 
-def learning_rate(train: Section) -> float:
-    """LEARNING_RATE for the items that one step of the optimiser sees, as LEARNING_RATE_SCALING wishes."""
+def build_learning_rate(train: Section) -> float:
+    """LEARNING_RATE for the items that one step of the optimiser sees, as LEARNING_RATE_SCALING asks."""
     size = train.BATCH_SIZE * getattr(train, "GRADIENT_ACCUMULATION_STEPS", 1)
     return train.LEARNING_RATE * (size / train.LEARNING_RATE_BATCH_SIZE) ** SCALING[train.LEARNING_RATE_SCALING]
 

@@ -20,7 +20,7 @@ from audio2face.render.pictures import Curve, draw_curves, write_png
 from audio2face.render.raster import Mesh, auto_camera, render_animation
 from audio2face.render.video import side_by_side, write_video
 from audio2face.training.loop import Fit
-from audio2face.training.preview import Preview
+from audio2face.types import Pca
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +32,25 @@ MOST_FPS = 30.0  # of the film: every other frame of a faster model is enough to
 MOST_SHARE = 0.05  # of the training's time: what would take more is left out, except after the last epoch
 TRUTH, PREDICTION = (60, 66, 76), (46, 119, 208)
 Show = Callable[[int, str, np.ndarray], None]
+Coeffs = Callable[[], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What is shown: `truth` and `predict()` are skin coefficients (T, K) in data units, at `fps`.
+
+    `triangles` (F, 3) and `lip_pairs` (upper, lower) are None where the data set has none; `sound` is (samples, rate).
+    """
+
+    name: str
+    fps: float
+    skin: Pca
+    truth: np.ndarray
+    predict: Coeffs
+    sound: tuple[np.ndarray, int]
+    mm: float
+    triangles: np.ndarray | None
+    lip_pairs: tuple[np.ndarray, np.ndarray] | None
 
 
 @dataclass

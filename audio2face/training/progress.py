@@ -1,4 +1,4 @@
-"""What a long run shows and listens to: means of losses, time left, and the request to stop."""
+"""What a training shows and listens to: lines of the log, TensorBoard, a forecast of its time, and the request to stop."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
-
-import torch
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from audio2face.logs import duration
+
+if TYPE_CHECKING:
+    import numpy as np
 
 logger = logging.getLogger(__name__)
 
 SAME_STOP_S = 2.0  # a second signal within this time is the same key press, delivered twice
-SURE_S, SURE_BATCHES = 10.0, 3  # from here on a forecast can be relied upon
+RELIABLE_S, RELIABLE_BATCHES = 10.0, 3  # from here on a forecast can be relied upon
 LATEST_S = 25.0  # a forecast is given by then, however little has been seen
 LONG_S = 3600.0  # what takes so long could do with advice
 
@@ -56,39 +58,15 @@ class Stop:
                 signal.signal(number, handler)
 
 
-class Meter:
-    """Mean of every loss since the last reading. Sums stay on the device until read."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, torch.Tensor] = {}
-        self._count = 0
-
-    def add(self, terms: dict[str, torch.Tensor]) -> None:
-        """Count in one step's terms (scalars); nothing waits for an accelerator."""
-        for name, value in terms.items():
-            value = value.detach()
-            self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
-        self._count += 1
-
-    def peek(self) -> dict[str, float]:
-        """Means since the last reading."""
-        return {name: float(value) / self._count for name, value in self._sums.items()}
-
-    def read(self) -> dict[str, float]:
-        """Means since the last call."""
-        means = self.peek()
-        self._sums, self._count = {}, 0
-        return means
-
-
 class Clock:
-    """Log lines with the speed and the time left."""
+    """Lines of the log with the speed and the time that is left."""
 
     def __init__(self, total: int, done: int = 0):
-        self.total, self.done, self.start = total, done, time.monotonic()
+        self.total, self.done, self.start, self.lines = total, done, time.monotonic(), 0
 
     def line(self, step: int, epoch: int, epochs: int, values: dict[str, float]) -> str:
         """A line of the log: step, epoch, terms and the time that is left."""
+        self.lines += 1
         elapsed = time.monotonic() - self.start
         left = elapsed / max(step - self.done, 1) * (self.total - step)
         terms = {name: value for name, value in values.items() if name != "learning_rate"}
@@ -98,9 +76,9 @@ class Clock:
 class Forecast:
     """The first words of a training: how long it will take, once a few batches have been seen, and what would shorten it."""
 
-    def __init__(self, batches: int, shorter: Sequence[str] = ()):
-        """`batches` are still to come; `shorter` is for a training of hours, a piece of advice each."""
-        self.batches, self.shorter = batches, shorter
+    def __init__(self, batches: int, advice: Sequence[str] = ()):
+        """`batches` are still to come; `advice` is for a training of hours."""
+        self.batches, self.advice = batches, advice
         self.start = self.first_end = time.monotonic()
         self.done, self.given = 0, False
 
@@ -111,7 +89,7 @@ class Forecast:
         if self.done == 1:
             self.first_end = now
         took_s = now - self.start
-        sure = self.done > SURE_BATCHES and took_s >= SURE_S
+        sure = self.done > RELIABLE_BATCHES and took_s >= RELIABLE_S
         if self.given or not (sure or took_s >= LATEST_S):
             return False
         self.given = True
@@ -119,9 +97,38 @@ class Forecast:
         whole_s = took_s + pace_s * (self.batches - self.done)
         message = "%d of %d batches took %s: at this pace all take about %s"
         logger.info(message, self.done, self.batches, in_words(took_s), in_words(whole_s))
-        if whole_s >= LONG_S and self.shorter:
-            logger.info("what would shorten it: %s", "; ".join(self.shorter))
+        if whole_s >= LONG_S and self.advice:
+            logger.info("what would shorten it: %s", "; ".join(self.advice))
         return True
+
+
+class TensorBoard:
+    """Scalars and pictures of a run as TensorBoard events; none when not `writing`."""
+
+    def __init__(self, folder: Path, writing: bool, step: int = 0):
+        self._folder, self._writing, self._step = folder, writing, step
+        self._writer: Any = None
+
+    def __enter__(self) -> TensorBoard:
+        if self._writing:
+            from torch.utils.tensorboard import SummaryWriter
+
+            repeated = self._step + 1 if self._step else None  # what came after the checkpoint is written again
+            self._writer = SummaryWriter(str(self._folder), purge_step=repeated)
+        return self
+
+    def log(self, step: int, values: dict[str, float], group: str = "train") -> None:
+        if self._writer:
+            for name, value in values.items():
+                self._writer.add_scalar(f"{group}/{name}", value, step)
+
+    def show(self, step: int, name: str, picture: np.ndarray) -> None:
+        if self._writer:
+            self._writer.add_image(name, picture, step, dataformats="HWC")
+
+    def __exit__(self, *_: object) -> None:
+        if self._writer:
+            self._writer.close()
 
 
 def in_words(seconds: float) -> str:

@@ -48,7 +48,7 @@ FREE_TO_CHANGE = {  # between the parts of a training; LEARNING_RATE for one tha
 }
 
 
-def start_folder(root: Path, sections: Mapping[str, Section], extra: dict[str, Any]) -> Path:
+def build_folder(root: Path, sections: Mapping[str, Section], extra: dict[str, Any]) -> Path:
     """The folder of a new training, with its config and `extra` in it: whatever happens from here on, it can be resumed."""
     folder = new_run(root, sections["train"].RUN_NAME)
     made_with = {kind: sections[kind] for kind in ("train", "dataset", "inference") if sections[kind].file}
@@ -60,12 +60,11 @@ def start_folder(root: Path, sections: Mapping[str, Section], extra: dict[str, A
         raise
 
 
-def find_unfinished(root: Path, sections: Mapping[str, Section], name: str, config_name: str) -> Path:
-    """The folder of a run to go on with: the one named, or for `latest` the newest that was stopped or killed.
+def find_unfinished(root: Path, run_name: str, sections: Mapping[str, Section], name: str, config_name: str) -> Path:
+    """The folder of a run to continue: the one named, or for `latest` the newest of `run_name` that was stopped or killed.
 
     Raises UserError when there is none, when it is done or still running, or the config has changed since it began.
     """
-    run_name = sections["train"].RUN_NAME
     if name == LATEST:
         folder = _newest(root, run_name, config_name)
     else:

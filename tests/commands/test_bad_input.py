@@ -55,7 +55,7 @@ def test_gaps_and_oddities_train_what_there_is(project, caplog):
     )
     run = preprocess(root)
     assert run.tongue_coeffs(SHOTS[3]) is None and len(run.shots) == len(SHOTS)
-    folder = root / "workspace/output_train" / train.run("tiny")
+    folder = root / "workspace/output_train" / train.run("tiny").run
     weights = torch.load(folder / "weights.pth", weights_only=True)
     assert all(torch.isfinite(value).all() for value in weights.values() if value.is_floating_point())
     sections = load_config("tiny", ("train", "dataset"))

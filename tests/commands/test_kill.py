@@ -54,7 +54,7 @@ def third_time(function: object) -> object:
 
 MOMENTS = {  # where the process kills itself: module, name, what takes its place
     "before the folder has its name": ("audio2face.training.resume", "publish_run", die),
-    "before the first checkpoint": ("audio2face.commands.train", "_save", die),
+    "before the first checkpoint": ("audio2face.commands.train_fit", "save_checkpoint", die),
     "while writing the first checkpoint": ("torch", "save", half_written),
     "after the third checkpoint": ("audio2face.runs.checkpoints", "remove_left_overs", None),
     "while exporting": ("torch.onnx", "export", die),

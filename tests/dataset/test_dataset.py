@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from audio2face.audio.augment import shift_grid
 from audio2face.audio.windows import cut_windows, frame_times, window_starts
 from audio2face.dataset.clips import build_clips, build_muted_clips, read_clips_template
-from audio2face.dataset.conditions import emotion_vector, explicit_vector, network_emotions
+from audio2face.dataset.conditions import ClipConditions, emotion_vector, explicit_vector, network_emotions
 from audio2face.dataset.targets import ShotTargets, clip_times, sample_linear
 from audio2face.face.layout import ChannelLayout
-from audio2face.models.regression.data import ClipConditions, WindowData, WindowParams, shift_grid
+from audio2face.models.regression.data import WindowData, WindowParams
 from audio2face.problems import Problems, UserError
 from audio2face.types import Clip, Shot
 
@@ -158,7 +159,9 @@ def window_data(shifts=(0.0,), seq_len=2, muted=True):
         return ShotTargets(values, 30.0, {"skin_coeffs": True, "eye": True})
 
     params = WindowParams(30.0, 16000, 640, 320, seq_len, 1, shifts)
-    return WindowData(clips, conditions, targets, LAYOUT, Tracks(), Noise(), params, seed=0, device=torch.device("cpu"))
+    return WindowData(
+        clips, conditions, targets, LAYOUT, Tracks(), Noise(), params, batch_size=4, seed=0, device=torch.device("cpu")
+    )
 
 
 def test_items_stay_within_clips():
@@ -185,17 +188,17 @@ def test_window_target_and_table_row_are_of_the_same_moment():
 
 def test_an_epoch_has_every_item_once_and_repeats_itself():
     data = window_data(shifts=shift_grid(1.0, 4))
-    first = [b.items.tolist() for b in data.batches(3, 4)]
+    first = [b.items.tolist() for b in data.batches(3)]
     assert sorted(i for items in first for i in items) == list(range(data.num_items))
-    assert first == [b.items.tolist() for b in data.batches(3, 4)]
-    assert first != [b.items.tolist() for b in data.batches(4, 4)]
-    assert data.steps_per_epoch(4) == len(first) == 4
+    assert first == [b.items.tolist() for b in data.batches(3)]
+    assert first != [b.items.tolist() for b in data.batches(4)]
+    assert data.steps_per_epoch() == len(first) == 4
 
 
 def test_cached_features_equal_computed_ones():
     data, plain = window_data(shifts=shift_grid(1.0, 2)), window_data(shifts=shift_grid(1.0, 2))
     data.cache_features(lambda audio: {"mean": audio.mean(dim=1, keepdim=True), "ends": audio[:, [0, -1]]}, 1e9)
-    for cached, raw in zip(data.batches(0, 5), plain.batches(0, 5), strict=True):
+    for cached, raw in zip(data.batches(0), plain.batches(0), strict=True):
         assert cached.audio is None and raw.features is None
         assert torch.allclose(cached.features["mean"], raw.audio.mean(dim=1, keepdim=True))
         assert torch.equal(cached.features["ends"], raw.audio[:, [0, -1]])
@@ -204,7 +207,7 @@ def test_cached_features_equal_computed_ones():
 def test_cache_that_does_not_fit_is_left_out():
     data = window_data()
     data.cache_features(lambda audio: {"audio": audio}, 100.0)
-    assert data.features is None and next(data.batches(0, 2)).audio is not None
+    assert data.features is None and next(data.batches(0)).audio is not None
 
 
 def test_shift_grid_covers_the_range_evenly():

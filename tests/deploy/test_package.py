@@ -9,10 +9,13 @@ import pytest
 from fakes import run as fake_run
 
 from audio2face.deploy import package as model_package
+from audio2face.deploy.files import write_model_data
 from audio2face.face.topology import Topology, write_topology
+from audio2face.models import family
 from audio2face.problems import UserError
 from audio2face.runs.emotion_db import read_emotion_db
 
+PACKAGE = family("regression").package
 CONFIG = {"input_strength": 1.0, "skin_strength": 1.1, "source_shot": None, "source_frame": None}
 
 
@@ -23,7 +26,7 @@ def train_run(tmp_path_factory):
 
 def test_deployed_model(train_run, tmp_path):
     folder = tmp_path / "deploy" / train_run.name
-    model_package.write_model(folder, train_run, {"ada": CONFIG})
+    model_package.write_model(folder, train_run, {"ada": CONFIG}, PACKAGE)
     files = {path.name for path in folder.iterdir()}
     assert files == {
         "network.onnx", "network_info.json", "trt_info.json", "implicit_emo_db.npz", "export_check.json", "model.json",
@@ -65,7 +68,7 @@ def test_deployed_model(train_run, tmp_path):
 def test_the_readme_names_the_triangles(train_run, tmp_path):
     triangles = train_run.path / "actors/ada/triangles.npz"
     write_topology(triangles, Topology(np.array([[0, 1, 11]])))
-    model_package.write_model(tmp_path / "deploy", train_run, {"ada": CONFIG})
+    model_package.write_model(tmp_path / "deploy", train_run, {"ada": CONFIG}, PACKAGE)
     triangles.unlink()  # other tests use the run
     assert (tmp_path / "deploy/triangles_ada.npz").is_file()
     assert "`triangles_ada.npz`" in (tmp_path / "deploy/README.md").read_text()
@@ -73,41 +76,43 @@ def test_the_readme_names_the_triangles(train_run, tmp_path):
 
 def test_deploying_again_replaces_and_keeps_a_matching_engine(train_run, tmp_path):
     folder = tmp_path / train_run.name
-    model_package.write_model(folder, train_run, {"ada": CONFIG})
+    model_package.write_model(folder, train_run, {"ada": CONFIG}, PACKAGE)
     (folder / "network.trt").write_bytes(b"engine")
     (folder / "stray.txt").write_text("x")
-    model_package.write_model(folder, train_run, {"ada": {**CONFIG, "source_shot": "s2_joy", "source_frame": 3}})
+    model_package.write_model(
+        folder, train_run, {"ada": {**CONFIG, "source_shot": "s2_joy", "source_frame": 3}}, PACKAGE
+    )
     assert not (folder / "stray.txt").exists() and (folder / "network.trt").read_bytes() == b"engine"
     assert json.loads((folder / "model_config.json").read_text())["config"]["source_frame"] == 3
     (folder / "network.onnx").write_bytes(b"another")
-    model_package.write_model(folder, train_run, {"ada": CONFIG})
+    model_package.write_model(folder, train_run, {"ada": CONFIG}, PACKAGE)
     assert not (folder / "network.trt").exists()
     assert [path.name for path in tmp_path.iterdir()] == [train_run.name]
 
 
 def test_a_model_that_a_killed_process_moved_aside_is_put_back(train_run, tmp_path):
     folder = tmp_path / "deploy" / train_run.name
-    model_package.write_model(folder, train_run, {"ada": CONFIG})
+    model_package.write_model(folder, train_run, {"ada": CONFIG}, PACKAGE)
     folder.rename(folder.with_name(f".{folder.name}.0123abcd.old"))
     with pytest.raises(UserError, match="refused"):
-        model_package.write_model(folder, train_run, {"ada": CONFIG}, check=lambda _: ["refused"])
+        model_package.write_model(folder, train_run, {"ada": CONFIG}, PACKAGE, check=lambda _: ["refused"])
     assert (folder / "model.json").is_file() and len(list(folder.parent.iterdir())) == 1
 
 
 def test_a_refused_model_leaves_the_old_one(train_run, tmp_path):
     folder = tmp_path / train_run.name
-    model_package.write_model(folder, train_run, {"ada": CONFIG})
+    model_package.write_model(folder, train_run, {"ada": CONFIG}, PACKAGE)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(UserError, match="no good"):
-        model_package.write_model(folder, train_run, {"ada": CONFIG}, check=lambda path: ["no good"])
+        model_package.write_model(folder, train_run, {"ada": CONFIG}, PACKAGE, check=lambda path: ["no good"])
     with pytest.raises(UserError, match="source_shot"):
-        model_package.write_model(folder, train_run, {"ada": {**CONFIG, "source_shot": "nowhere"}})
+        model_package.write_model(folder, train_run, {"ada": {**CONFIG, "source_shot": "nowhere"}}, PACKAGE)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in tmp_path.iterdir()] == [train_run.name]
 
 
 def test_mean_source_shot_adds_its_row(train_run, tmp_path):
-    model_package.write_model(tmp_path / "m", train_run, {"ada": {**CONFIG, "source_shot": "mean"}})
+    model_package.write_model(tmp_path / "m", train_run, {"ada": {**CONFIG, "source_shot": "mean"}}, PACKAGE)
     config = json.loads((tmp_path / "m/model_config.json").read_text())["config"]
     database = read_emotion_db(tmp_path / "m" / "implicit_emo_db.npz")
     assert (config["source_shot"], config["source_frame"]) == ("mean", 0)
@@ -119,7 +124,7 @@ def test_mean_source_shot_adds_its_row(train_run, tmp_path):
 def test_several_actors_are_several_models(tmp_path):
     run = fake_run.make_train_run(tmp_path, fake_run.make_spec(("ada", "bob")), blendshapes=False)
     configs = {"ada": CONFIG, "bob": {**CONFIG, "skin_strength": 0.5}}
-    model_package.write_model(tmp_path / "deploy", run, configs)
+    model_package.write_model(tmp_path / "deploy", run, configs, PACKAGE)
     for actor in ("ada", "bob"):
         folder = tmp_path / "deploy" / actor
         assert json.loads((folder / "model.json").read_text())["blendshapePaths"] == {}
@@ -141,7 +146,7 @@ def test_config_of_one_actor_wins_over_the_common_one():
 
 def test_arrays_that_are_not_finite_are_refused(tmp_path):
     with pytest.raises(UserError, match="neutral_jaw"):
-        model_package.write_model_data(tmp_path / "a.npz", {"neutral_jaw": np.full((5, 3), np.nan)})
+        write_model_data(tmp_path / "a.npz", {"neutral_jaw": np.full((5, 3), np.nan)})
 
 
 def test_needs_no_torch():

@@ -12,6 +12,7 @@ import scipy.stats
 
 from audio2face.evaluation import baselines, errors, motion, mouth, score, sync
 from audio2face.evaluation.report import MEAN_POSE, TRUTH, Evaluation, System, Video, html_report, json_report
+from audio2face.geometry import regions
 
 MM = 10.0  # data in centimetres
 LIPS = np.array([0, 1])
@@ -61,13 +62,13 @@ def test_published_lip_and_upper_face_metrics_by_another_route() -> None:
 
 def test_mouth_opening() -> None:
     truth, prediction = np.array([0.0, 1, 2, 3]), np.array([0.0, 2, 2, 2])
-    assert mouth.mouth_opening_error_mm(truth, prediction, MM) == pytest.approx(5.0)
-    assert mouth.mouth_opening_relative_error(truth, prediction, rest=1.5) == pytest.approx(2 / 4)
-    assert mouth.mouth_opening_relative_error(truth, np.full(4, 1.5), rest=1.5) == pytest.approx(1.0)
-    assert mouth.mouth_opening_correlation(truth, prediction) == pytest.approx(
+    assert regions.mouth_opening_error_mm(truth, prediction, MM) == pytest.approx(5.0)
+    assert regions.mouth_opening_relative_error(truth, prediction, rest=1.5) == pytest.approx(2 / 4)
+    assert regions.mouth_opening_relative_error(truth, np.full(4, 1.5), rest=1.5) == pytest.approx(1.0)
+    assert regions.mouth_opening_correlation(truth, prediction) == pytest.approx(
         scipy.stats.pearsonr(truth, prediction)[0]
     )
-    assert np.isnan(mouth.mouth_opening_correlation(truth, np.ones(4)))
+    assert np.isnan(regions.mouth_opening_correlation(truth, np.ones(4)))
 
 
 def test_lip_closure() -> None:
@@ -90,7 +91,7 @@ def test_time_warping_against_the_textbook_recursion() -> None:
     assert mouth.lip_distance_dtw_mm(a, b, fps=1000, mm=MM) == pytest.approx(table[-1, -1] / 12 * MM)
     assert mouth.lip_distance_dtw_mm(a, b, fps=1, mm=MM) >= table[-1, -1] / 12 * MM  # a narrow band can only cost
     late = np.concatenate([[0.0, 0.0], np.sin(np.arange(60) / 3)])
-    assert mouth.lip_distance_dtw_mm(late[2:], late[:-2], 30, MM) < 0.3 * mouth.mouth_opening_error_mm(
+    assert mouth.lip_distance_dtw_mm(late[2:], late[:-2], 30, MM) < 0.3 * regions.mouth_opening_error_mm(
         late[2:], late[:-2], MM
     )
 
@@ -315,7 +316,7 @@ def test_pooling_is_over_all_frames_together() -> None:
     pooled = score.pool(scores)
     opening = [face.opening(x) for x in whole]
     assert pooled["mouth_opening_correlation"]["value"] == pytest.approx(np.corrcoef(*opening)[0, 1])
-    assert pooled["mouth_opening_error_mm"]["value"] == pytest.approx(mouth.mouth_opening_error_mm(*opening, MM))
+    assert pooled["mouth_opening_error_mm"]["value"] == pytest.approx(regions.mouth_opening_error_mm(*opening, MM))
     assert pooled["lip_vertex_error_mm"]["value"] == pytest.approx(errors.lip_vertex_error_mm(*whole, face.lips, MM))
     assert pooled["lip_vertex_error_rms"]["value"] == pytest.approx(errors.lip_vertex_error_rms(*whole, face.lips))
     for entry in pooled.values():

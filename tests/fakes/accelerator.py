@@ -17,7 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from audio2face.training.precision import Speed
+from audio2face.training.precision import Precision
 
 DEVICE = torch.device("meta")
 
@@ -60,7 +60,7 @@ def fake_accelerator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Waits]:
         patch.setattr(torch, "Generator", lambda device=None: make())
         patch.setattr(torch.optim, "Adam", lambda groups, lr, fused: optimizer(groups, lr=lr, momentum=0.9))
         patch.setattr(torch, "is_autocast_enabled", lambda device_type: False)  # knows no such device
-        patch.setattr(Speed, "autocast", lambda self, device: contextlib.nullcontext())
+        patch.setattr(Precision, "autocast", lambda self, device: contextlib.nullcontext())
         yield waits
 
 

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from audio2face.audio.augment import shift_grid
 from audio2face.audio.windows import Streaming
+from audio2face.dataset.conditions import ClipConditions
 from audio2face.dataset.targets import ShotTargets
 from audio2face.distributed import World, init
 from audio2face.face.codec import Channel, FaceCodec
@@ -25,11 +27,11 @@ from audio2face.models.diffusion.data import SegmentData, SegmentParams
 from audio2face.models.diffusion.method import DiffusionLosses, DiffusionMethod, Smoothness
 from audio2face.models.diffusion.network import DiffusionRNN
 from audio2face.models.diffusion.schedule import build_schedule
-from audio2face.models.regression.data import ClipConditions, WindowData, WindowParams, shift_grid
-from audio2face.models.regression.method import LossSettings, Regression, RegressionMethod, Schedule
+from audio2face.models.regression.data import WindowData, WindowParams
+from audio2face.models.regression.method import LossSettings, Regression, RegressionMethod
 from audio2face.models.regression.network import ConvW2vAutocorr
 from audio2face.training.loop import FitSettings, fit
-from audio2face.training.losses import Losses
+from audio2face.training.metrics import Losses
 from audio2face.training.nan_guard import TrainingDiverged
 from audio2face.training.progress import Stop
 from audio2face.types import Clip, Pca, Shot
@@ -84,7 +86,9 @@ def regression(world: World) -> RegressionMethod:
     params = WindowParams(30.0, 16000, 1280, 640, 2, 5, shift_grid(1.0, 2))
     conditions = [ClipConditions(np.array([float(i)]), 0, i % 2, 50 * i) for i in range(4)]
     torch.set_default_dtype(torch.float32)
-    data = WindowData(clips(4), conditions, targets, LAYOUT, Tracks(), Noise(), params, seed=1, device=CPU)  # type: ignore[arg-type]
+    data = WindowData(
+        clips(4), conditions, targets, LAYOUT, Tracks(), Noise(), params, batch_size=8, seed=1, device=CPU, world=world
+    )  # type: ignore[arg-type]
     torch.set_default_dtype(torch.float64)
     in_double(data)
     data.items = data.items[:17]
@@ -96,12 +100,12 @@ def regression(world: World) -> RegressionMethod:
         use_w2v_features=False, use_autocorr_features=False,
     ).double()  # fmt: skip
     model = Regression(network, 200, 4, 1.0, torch.Generator().manual_seed(0)).double()
-    data.cache_features(network.features, 1e9, world)
+    data.cache_features(network.features, 1e9)
     assert data.features is not None
     names = ("MSE", "MOTION", "EMO_REG", "VOL_STAB_REG", "LIP_DIST", "PHONEME", "PHONEME_MOTION")
     settings = LossSettings(dict.fromkeys(names, 1.0), vol_stab_exp=1.0, lip_dist_emotion=(1.0, 3.0))
     return RegressionMethod(
-        model, data, LAYOUT, settings, Schedule(), batch_size=8, lip_dist=lips(), world=world
+        model, data, LAYOUT, settings, lambda epoch: 1.0, lip_dist=lips()
     )  # fmt: skip
 
 
@@ -131,7 +135,7 @@ def diffusion(world: World) -> DiffusionMethod:
         DiffusionMethod(
             network, data, codec, build_schedule("cosine", 1000), settings, lambda epoch: 1.0,
             lip_dist=lips(), smooth=Smoothness(torch.eye(3)[None] * 0.1),
-            streaming=Streaming(6, 15, 9, 16000, 16000), world=world,
+            streaming=Streaming(6, 15, 9, 16000, 16000),
         )
     )  # fmt: skip
 

@@ -847,7 +847,7 @@ def test_three_commands_to_a_trained_model(place):
     config = place / "configs/anna/config_train.py"
     config.write_text(config.read_text().replace("NUM_EPOCHS = 16", "NUM_EPOCHS = 1"))
     preproc.run("anna", "anna")
-    run = train.run("anna")
+    run = train.run("anna").run
     assert (place / f"workspace/output_train/{run}/deploy/network.onnx").is_file()
 
 

@@ -16,9 +16,9 @@ from audio2face.formats.sound import write_sound
 from audio2face.inference.animate import BLOCK, _plain_face, _regrouped, _shown_face
 from audio2face.inference.audio_inputs import audio_files, emotion_slug, emotion_track, normalized_samples
 from audio2face.inference.package import run_actor
-from audio2face.models.common import weights as networks
 from audio2face.models.common.options import MODES, Mode, parse_mode
 from audio2face.models.common.rollout import RolloutInputs
+from audio2face.models.regression import network as networks
 from audio2face.models.regression.load import BACKENDS, load_network
 from audio2face.models.regression.options import MODES as REGRESSION_MODES
 from audio2face.models.regression.rollout import regression_rollout

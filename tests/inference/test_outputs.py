@@ -17,7 +17,7 @@ from audio2face.formats.obj import read_obj_triangles
 from audio2face.formats.scene import MorphMesh, PointMesh, smooth_normals
 from audio2face.formats.sound import write_sound
 from audio2face.geometry.motion_shapes import clip_shapes
-from audio2face.models.common.weights import NETWORKS
+from audio2face.models.regression.network import NETWORKS
 from audio2face.problems import UserError
 
 SIDE, FRAMES, FPS = 6, 20, 30.0

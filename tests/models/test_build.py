@@ -64,7 +64,7 @@ def test_phonemes_are_off_with_the_weight_of_their_loss():
     train = section_from_values("train", {"LOSS_PHONEME_ALPHA": None})
     assert train.LOSS_PHONEME_MOTION_ALPHA
     inputs = SimpleNamespace(train=train, clips=[SimpleNamespace(language="en")])
-    assert regression_setup._phoneme_models(inputs, Runtime(CPU)) == {}  # no model is looked for
+    assert regression_setup._build_phoneme_models(inputs, Runtime(CPU)) == {}  # no model is looked for
 
 
 def test_silent_clips_of_the_neutral_emotion_are_neutral_all_over(inputs_of):
@@ -120,7 +120,7 @@ def test_the_steps_that_are_trained(inputs_of, monkeypatch):
 
     monkeypatch.setattr(method, "denoise", denoise)
     for epoch in range(8):
-        for batch in method.batches(epoch):
+        for batch in method.data.batches(epoch):
             method.loss(batch, 0.0)
     assert seen == {0, 500, 999} or seen == {0, 499, 999}
     with pytest.raises(UserError, match="TIMESTEP_RESPACING 'ddim10' leaves step 999 untrained"):

@@ -6,7 +6,7 @@ import torch
 from fakes.face import make_codec
 
 from audio2face.audio.windows import Streaming
-from audio2face.distributed import Shard
+from audio2face.distributed import ALONE, Shard
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.vertex_distances import pair_distances
 from audio2face.models.diffusion.codec import TorchCodec
@@ -75,7 +75,7 @@ def test_vertices_of_coefficients_project_to_them():
 class Data:
     """Stands in for SegmentData."""
 
-    device = torch.device("cpu")
+    device, world = torch.device("cpu"), ALONE
 
     def __init__(self, batches=()):
         self._batches = list(batches)

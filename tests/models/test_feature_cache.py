@@ -9,7 +9,7 @@ from test_segment_data import make as make_data
 
 from audio2face.config import section_from_values
 from audio2face.distributed import ALONE, VARIABLES, World
-from audio2face.models.common.shared import cache_bytes
+from audio2face.models.common.shared import build_cache_bytes
 from audio2face.models.diffusion.audio_context import encode_segments, window_features
 from audio2face.models.diffusion.data import CONTEXT
 from audio2face.runtime import Runtime
@@ -86,7 +86,7 @@ def test_processes_share_the_memory_of_a_cpu(device, count, size, monkeypatch):
     for name in VARIABLES:
         monkeypatch.setenv(name, str(count))
     runtime = Runtime(torch.device(device), world=World(0, count))
-    assert cache_bytes(section_from_values("train", {"FEATURE_CACHE_GB": 8}), runtime) == size
+    assert build_cache_bytes(section_from_values("train", {"FEATURE_CACHE_GB": 8}), runtime) == size
 
 
 @pytest.mark.parametrize("rank", [0, 1])

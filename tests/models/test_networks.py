@@ -12,8 +12,8 @@ import torch
 from audio2face.models.common import onednn_conv
 from audio2face.models.common.encoders import ENCODERS, autocorr, melspec, phoneme_ctc, pretrained, speech_transformer
 from audio2face.models.common.layers import ConvBlock, GainDropout
-from audio2face.models.common.weights import NETWORKS, load_weights, save_weights
-from audio2face.models.regression.network import W2V, W2V_DROPOUT, ConvW2vAutocorr
+from audio2face.models.common.weights import load_weights, save_weights
+from audio2face.models.regression.network import NETWORKS, W2V, W2V_DROPOUT, ConvW2vAutocorr
 from audio2face.problems import UserError
 
 SIZES = {"skin_coeffs": 7, "tongue_coeffs": 3, "jaw": 15, "eye": 4}

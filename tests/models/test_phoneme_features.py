@@ -132,10 +132,10 @@ def test_a_training_measures_the_sound_of_its_clips(tmp_path, standardize, monke
     section = section_from_values("train", {})
     clips = [SimpleNamespace(audio=path) for path in (paths[0], None, *paths)]
     inputs = SimpleNamespace(train=section, clips=clips)
-    shared.measure_speech(encoder, inputs, standardize)
+    shared.build_speech_measure(encoder, inputs, standardize)
     assert [len(sound) for sound in heard] == [16000] * 3  # files 0, 2 and 4
     level = torch.stack(heard).abs().max()
     assert (level > 2) == standardize
-    shared.measure_speech(network(), inputs)
-    shared.measure_speech(encoder, SimpleNamespace(train=inputs.train, clips=clips[1:2]))
+    shared.build_speech_measure(network(), inputs)
+    shared.build_speech_measure(encoder, SimpleNamespace(train=inputs.train, clips=clips[1:2]))
     assert len(heard) == 3

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise, standardized
+from audio2face.dataset.conditions import ClipConditions
 from audio2face.dataset.targets import ShotTargets
 from audio2face.face.layout import ChannelLayout
 from audio2face.formats.sound import write_sound
 from audio2face.models.diffusion.data import CONTEXT, SegmentData, SegmentParams
-from audio2face.models.regression.data import ClipConditions
 from audio2face.types import Clip, Shot
 
 LAYOUT = ChannelLayout({"skin_coeffs": 2, "jaw": 1})

@@ -43,7 +43,7 @@ def make_project(root, actors, network="diffusion_rnn_pca", **settings):
         use_project(root, patch)
         for actor in actors:
             preproc.run("tiny", actor)
-        run = load_train_run(root / "workspace" / "output_train" / train.run("tiny"))
+        run = load_train_run(root / "workspace" / "output_train" / train.run("tiny").run)
     enliven(run)
     return run
 
@@ -147,7 +147,7 @@ def test_export_again_gives_the_same_network(two, project):
     feeds = graph_signature(load_graph(two, CPU), 1).dummy(1, np.random.default_rng(0))
     before = open_session(path).run(None, feeds)
     path.unlink()
-    assert train.run("tiny", export=two.name) == two.name
+    assert train.run("tiny", export=two.name).run == two.name
     for ours, theirs in zip(open_session(path).run(None, feeds), before, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
@@ -308,7 +308,7 @@ def test_a_network_without_emotions_is_deployed_with_one_that_does_nothing(tmp_p
     config.write_text(config.read_text() + "SHOT_EMOTION_NAMES = ['neutral']\n")
     use_project(tmp_path, monkeypatch)
     preproc.run("tiny", "ann")
-    run = load_train_run(tmp_path / "workspace/output_train" / train.run("tiny"))
+    run = load_train_run(tmp_path / "workspace/output_train" / train.run("tiny").run)
     enliven(run)
     folder = tmp_path / "workspace/output_deploy" / deploy.run("tiny", "latest")
     params = json.loads((folder / "network_info.json").read_text())["params"]

@@ -168,9 +168,9 @@ def test_a_config_that_changed_keeps_a_run_from_going_on(tmp_path):
         write_json(folder / "configs/config_train_full.json", section_from_values("train", kept).values)
         sections = {"train": section_from_values("train", values), "dataset": dataset}
         if kept:
-            assert find_unfinished(tmp_path, sections, "latest", "mine") == folder
+            assert find_unfinished(tmp_path, "default", sections, "latest", "mine") == folder
             continue
         with pytest.raises(UserError, match=r"NUM_EPOCHS \(was \d+, is 9\); set it back"):
-            find_unfinished(tmp_path, sections, folder.name, "mine")
+            find_unfinished(tmp_path, "default", sections, folder.name, "mine")
     with pytest.raises(UserError, match=rf"nope not found in .*{folder.name} unfinished"):
-        find_unfinished(tmp_path, sections, "nope", "mine")
+        find_unfinished(tmp_path, "default", sections, "nope", "mine")

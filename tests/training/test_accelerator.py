@@ -29,15 +29,15 @@ def inputs_of(root, monkeypatch):
 
 def train(training, waits):
     """Two steps with a checkpoint between them; returns what the second one waited for."""
-    fit, batches = Fit(training.method, training.settings), training.method.batches(0)
+    fit, batches = Fit(training.method, training.settings), training.method.data.batches(0)
     fit.model.train()
-    fit._backward(next(batches))
-    fit._step()
+    fit.backward(next(batches))
+    fit.optimizer_step()
     fit.load_state_dict(on_cpu(fit.state_dict()))
     batch = next(batches)
     waits.found.clear()
-    fit._backward(batch)
-    fit._step()
+    fit.backward(batch)
+    fit.optimizer_step()
     found = list(waits.found)
     with fit.as_it_would_end():
         assert training.validate.measure() and training.preview.predict().size

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from audio2face.training import losses
+from audio2face.models.common import losses
+from audio2face.training import metrics
 
 
 def test_mse_counts_only_real_data():
@@ -78,7 +79,7 @@ def test_silence_weight_zero_leaves_silence_out():
 
 
 def test_running_rms_makes_a_constant_one_and_fades_with_the_power():
-    normaliser = losses.RunningRms()
+    normaliser = metrics.RunningRms()
     for _ in range(5):
         scaled = normaliser({"MSE": torch.tensor(3.0)}, power=1.0)
     assert scaled["MSE"].item() == pytest.approx(1.0)
@@ -89,4 +90,4 @@ def test_running_rms_makes_a_constant_one_and_fades_with_the_power():
 
 def test_total_leaves_out_terms_without_weight():
     terms = {"A": torch.tensor(2.0), "B": torch.tensor(5.0), "C": torch.tensor(float("nan"))}
-    assert losses.weighted_total(terms, {"A": 3.0, "B": 0.5, "C": None, "D": 1.0}).item() == pytest.approx(8.5)
+    assert metrics.weighted_total(terms, {"A": 3.0, "B": 0.5, "C": None, "D": 1.0}).item() == pytest.approx(8.5)

@@ -17,11 +17,11 @@ from audio2face.evaluation.mouth import spoken_closures
 from audio2face.evaluation.phonemes import Bilabials
 from audio2face.formats.phoneme_times import PhonemeTime, find_phoneme_times, is_bilabial, read_phoneme_times
 from audio2face.models.diffusion.data import CONTEXT, SegmentBatch, SegmentParams
+from audio2face.models.diffusion.preview import diffusion_coeffs
 from audio2face.models.diffusion.schedule import build_schedule
 from audio2face.problems import UserError
 from audio2face.render.pictures import Curve, draw_curves
-from audio2face.training.preview import Preview, diffusion_coeffs
-from audio2face.training.previews import Previews
+from audio2face.training.previews import Preview, Previews
 from audio2face.types import Clip, Pca, Shot
 from tests.models.test_diffusion_method import COEFFS, Data, method
 

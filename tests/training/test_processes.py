@@ -11,7 +11,8 @@ import torch
 from fakes.processes import all_trainings, start
 
 from audio2face.distributed import ALONE, Rng, Shard, World
-from audio2face.training import losses
+from audio2face.models.common import losses
+from audio2face.training.metrics import Mean, reduce_means
 
 
 @pytest.mark.parametrize("total", [1, 2, 5, 8])
@@ -49,7 +50,7 @@ def test_parts_of_a_batch_make_its_means_and_gradients() -> None:
     target, mask = torch.randn(10, 3, generator=generator), (torch.rand(10, 3, generator=generator) > 0.3).float()
     weight = torch.randn(3, generator=generator)
 
-    def means(rows: slice, w: torch.Tensor) -> dict[str, losses.Mean]:
+    def means(rows: slice, w: torch.Tensor) -> dict[str, Mean]:
         x = target[rows].roll(1, 1) * w
         return {
             "MSE": losses.mse(x, target[rows], mask[rows]),
@@ -60,7 +61,7 @@ def test_parts_of_a_batch_make_its_means_and_gradients() -> None:
 
     def value_and_gradient(rows: slice, world: World, counts: bool = True) -> tuple[Any, torch.Tensor]:
         w = weight.clone().requires_grad_()
-        terms = losses.reduce_means(means(rows, w), world, counts)
+        terms = reduce_means(means(rows, w), world, counts)
         total = torch.stack([value**0.7 for value in terms.values()]).sum()  # not linear in the terms
         total.backward()
         assert w.grad is not None

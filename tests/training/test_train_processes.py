@@ -20,10 +20,12 @@ from audio2face import runtime
 from audio2face.commands import preproc_actors, train
 from audio2face.config import section_from_values
 from audio2face.machine import child_environment
+from audio2face.models.diffusion.build import _build_advice
 from audio2face.problems import UserError
 from audio2face.runs.preproc_run import load_preproc_run
 from audio2face.training import launch as train_processes
 from audio2face.training import precision as speed
+from audio2face.training.launch import Outcome
 
 STARTER = """
 import json, os, signal, sys, time
@@ -37,7 +39,7 @@ elif kind == "mistake":
 elif kind == "dead":
     say(1, run="one"), sys.exit(1)
 elif kind == "waits":
-    signal.signal(signal.SIGINT, lambda *_: (say(0, stopped="one"), os._exit(0)))
+    signal.signal(signal.SIGINT, lambda *_: (say(0, run="one", stopped_by=2), os._exit(0)))
     open(f"{folder}/0.pid", "w").write(str(os.getpid()))
     time.sleep(30)
 """
@@ -46,17 +48,17 @@ elif kind == "waits":
 @pytest.fixture
 def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
     """torchrun is a small script; the config's name says what its processes do."""
-    argv = lambda folder, config, resume, count: [sys.executable, "-c", STARTER, str(folder), config]  # noqa: E731
+    argv = lambda folder, module, config, resume, count: [sys.executable, "-c", STARTER, str(folder), config]  # noqa: E731
     monkeypatch.setattr(train_processes, "torchrun_arguments", argv)
 
 
 def test_outcomes_of_processes_become_those_of_the_command(pretend: None) -> None:
-    assert train_processes.train_together("done", None, 2) == "one"
+    assert train_processes.train_together("x", "done", None, 2) == Outcome("one")
     with pytest.raises(UserError) as error:
-        train_processes.train_together("mistake", None, 2)
+        train_processes.train_together("x", "mistake", None, 2)
     assert list(error.value.lines) == ["a", "b"]
     with pytest.raises(RuntimeError, match="a training process failed"):
-        train_processes.train_together("dead", None, 2)
+        train_processes.train_together("x", "dead", None, 2)
 
 
 def test_an_interrupt_reaches_the_first_process(pretend: None, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,15 +76,15 @@ def test_an_interrupt_reaches_the_first_process(pretend: None, monkeypatch: pyte
         return plain(process, folder)
 
     monkeypatch.setattr(train_processes, "_wait", wait)
-    with pytest.raises(KeyboardInterrupt) as stopped:
-        train_processes.train_together("waits", None, 2)
-    assert stopped.value.args == ("one",) and not found[0].exists()
+    assert (
+        train_processes.train_together("x", "waits", None, 2) == Outcome("one", signal.SIGINT) and not found[0].exists()
+    )
 
 
 def test_torchrun_gets_the_processes_and_their_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    argv = train_processes.torchrun_arguments(Path("/tmp/x"), "my-project", "latest", 3)
+    argv = train_processes.torchrun_arguments(Path("/tmp/x"), "a.module", "my-project", "latest", 3)
     assert argv[:3] == [sys.executable, "-m", "torch.distributed.run"] and "--nproc-per-node=3" in argv
-    assert argv[-4:] == ["audio2face.training.launch", "/tmp/x", "my-project", "latest"]
+    assert argv[-4:] == ["a.module", "/tmp/x", "my-project", "latest"]
     monkeypatch.setattr("audio2face.machine.num_cores", lambda: 8)
     assert child_environment(3, {})["OMP_NUM_THREADS"] == "2"
     assert child_environment(3, {"OMP_NUM_THREADS": "5"})["OMP_NUM_THREADS"] == "5"
@@ -91,11 +93,13 @@ def test_torchrun_gets_the_processes_and_their_cores(monkeypatch: pytest.MonkeyP
 @pytest.fixture
 def chosen(monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None, int], int]:
     """chosen(NUM_PROCESSES, GPUs): the number of processes on a machine with 4 cores, for batches of 4."""
-    monkeypatch.setattr(train, "num_cores", lambda: 4)
+    monkeypatch.setattr(train_processes, "num_cores", lambda: 4)
 
     def number(wanted: int | None, devices: int) -> int:
         monkeypatch.setattr(runtime, "num_devices", lambda: devices)
-        return train.num_processes(section_from_values("train", {"NUM_PROCESSES": wanted, "BATCH_SIZE": 4}))
+        return train_processes.build_process_count(
+            section_from_values("train", {"NUM_PROCESSES": wanted, "BATCH_SIZE": 4})
+        )
 
     return number
 
@@ -127,22 +131,23 @@ def test_processes_that_torchrun_has_started_are_taken(chosen, monkeypatch: pyte
 def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     section = section_from_values("train", {"COMPILE": True, "PRECISION": "bf16"})
     monkeypatch.setattr(speed, "has_compiler", lambda: True)
-    assert speed.build_speed(section) == speed.Speed(bf16=True, compile=True)
+    assert speed.build_precision(section) == speed.Precision(bf16=True, compile=True)
     monkeypatch.setattr(speed, "has_compiler", lambda: False)
     with pytest.raises(UserError, match="COMPILE needs a C[+][+] compiler"):
-        speed.build_speed(section)
-    assert speed.build_speed(section_from_values("train", {})) == speed.IN_FULL
+        speed.build_precision(section)
+    assert speed.build_precision(section_from_values("train", {})) == speed.FLOAT32
 
 
 def test_advice_names_only_what_is_not_done_yet() -> None:
     cpu = torch.device("cpu")
     example = section_from_values("train", {"NETWORK_TYPE": "diffusion"})
-    advice = "; ".join(speed.build_advice(example, cpu))
+    advice = "; ".join(speed.build_advice(example, cpu, _build_advice(example)))
     for key in ("diffusion_rnn_pca", "freeze_audio_encoder", "PRECISION", "a GPU", "NUM_EPOCHS than 400"):
         assert key in advice
     quick = {"NETWORK_TYPE": "diffusion", "NETWORK_NAME": "diffusion_rnn_pca", "PRECISION": "bf16"}
     quick["NETWORK_HYPER_PARAMS"] = {"freeze_audio_encoder": True}
-    assert len(speed.build_advice(section_from_values("train", quick), torch.device("cuda"))) == 1  # fewer epochs
+    section = section_from_values("train", quick)
+    assert len(speed.build_advice(section, torch.device("cuda"), _build_advice(section))) == 1  # fewer epochs
     regression = "; ".join(speed.build_advice(section_from_values("train", {"NETWORK_TYPE": "regression"}), cpu))
     assert "diffusion" not in regression and "w2v_freeze" not in regression and "PRECISION" in regression
     too_large = speed.build_advice(section_from_values("train", {"NETWORK_TYPE": "regression"}), cpu, False)
@@ -155,7 +160,7 @@ def test_learning_rate_follows_the_batch(scaling: str, factor: float) -> None:
     regression = section_from_values("train", {**keys, "BATCH_SIZE": 32})
     keys |= {"NETWORK_TYPE": "diffusion", "BATCH_SIZE": 16, "GRADIENT_ACCUMULATION_STEPS": 2}
     for section in (regression, section_from_values("train", keys)):
-        assert speed.learning_rate(section) == pytest.approx(1e-3 * factor)
+        assert speed.build_learning_rate(section) == pytest.approx(1e-3 * factor)
 
 
 @pytest.mark.parametrize(
@@ -199,9 +204,9 @@ def test_two_processes_train_export_and_stop_through_the_command(
     """The whole path: a run of two processes, one that is gone on with by a single process, and one that loses a process."""
     diffusion_project(tmp_path, ("ann", "bob"), NUM_PROCESSES=2, BATCH_SIZE=3)
     use_project(tmp_path, monkeypatch)
-    monkeypatch.setattr(train, "num_cores", lambda: 2)
+    monkeypatch.setattr(train_processes, "num_cores", lambda: 2)
     preproc_actors.run("tiny", [])
-    run = train.run("tiny")
+    run = train.run("tiny").run
     folder = tmp_path / "workspace/output_train" / run
     assert (folder / "weights.pth").is_file() and (folder / "deploy/network.onnx").is_file()
     assert (folder / "log.log").read_text().count("training run:") == 1
@@ -228,6 +233,5 @@ def test_a_process_number_is_there_in_full_or_not_at_all(tmp_path, monkeypatch):
         return write(path, text, **options)
 
     monkeypatch.setattr(Path, "write_text", slowly)
-    monkeypatch.setattr(train, "run", lambda *_: "one")
-    assert train_processes.main([str(tmp_path), "tiny"]) == 0
+    assert train_processes.worker([str(tmp_path), "tiny"], lambda *_: Outcome("one")) == 0
     assert (tmp_path / "0.pid").read_text() == str(os.getpid())

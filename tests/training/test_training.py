@@ -11,11 +11,28 @@ import torch
 from torch import nn
 
 from audio2face.runs.checkpoints import checkpoint_files, load_checkpoint, save_checkpoint
+from audio2face.training.launch import Outcome
 from audio2face.training.loop import FitSettings, fit
-from audio2face.training.losses import Losses
+from audio2face.training.metrics import Losses
 from audio2face.training.nan_guard import TrainingDiverged
 from audio2face.training.progress import Forecast, Stop, in_words, listed
 from runners import cli
+
+
+class Batches:
+    """(x, y) pairs in a fixed order, which know where they come from."""
+
+    def __init__(self, pairs):
+        self.pairs = pairs
+
+    def batches(self, epoch):
+        return iter(self.pairs)
+
+    def steps_per_epoch(self):
+        return len(self.pairs)
+
+    def describe(self, batch):
+        return f"clip {float(batch[0].flatten()[0]):g}"
 
 
 class Line:
@@ -24,14 +41,8 @@ class Line:
     def __init__(self, batches, lr_by_epoch=lambda epoch: 1.0):
         self.model = nn.Linear(1, 1, bias=False)
         nn.init.zeros_(self.model.weight)
-        self.data, self.lr_by_epoch = batches, lr_by_epoch
+        self.data, self.rate = Batches(batches), lr_by_epoch
         self.progress = []
-
-    def batches(self, epoch):
-        return iter(self.data)
-
-    def steps_per_epoch(self):
-        return len(self.data)
 
     def loss(self, batch, progress):
         self.progress.append(progress)
@@ -41,12 +52,6 @@ class Line:
 
     def param_groups(self):
         return [{"params": list(self.model.parameters())}]
-
-    def lr_multiplier(self, epoch):
-        return self.lr_by_epoch(epoch)
-
-    def describe(self, batch):
-        return "the batch of the test"
 
     def state_dict(self):
         return {"calls": len(self.progress)}
@@ -105,7 +110,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_weights():
         return found if len(method.progress) < 5 else Losses(found.total * math.nan, found.terms)
 
     method.loss = loss
-    with pytest.raises(TrainingDiverged, match="the batch of the test"):
+    with pytest.raises(TrainingDiverged, match="clip 1"):
         fit(method, FitSettings(epochs=20, learning_rate=0.1, log_period=1), quiet)
     assert math.isfinite(method.model.weight.item()) and method.model.weight.item() > 0
 
@@ -145,11 +150,8 @@ def test_a_closed_terminal_stops_training_unless_nohup_is_used(ignored):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_exit_status_tells_which_signal_ended_a_training(monkeypatch, capsys, number):
-    def stopped(*_):
-        raise KeyboardInterrupt("a_run", number)
-
     handlers = {n: signal.getsignal(n) for n in cli.Stop.signals()}
-    monkeypatch.setattr(cli, "execute", stopped)
+    monkeypatch.setitem(cli.COMMANDS, "train", ("audio2face", lambda *_: Outcome("a_run", number)))
     try:
         assert cli.main("train", ["tiny"]) == 128 + number
     finally:
@@ -211,7 +213,7 @@ def test_an_interrupt_leaves_a_checkpoint():
         return plain(b, progress)
 
     method.loss = loss
-    fit(method, FitSettings(epochs=5, learning_rate=0.1), quiet, stop, states.append)
+    fit(method, FitSettings(epochs=5, learning_rate=0.1), quiet, stop, save=states.append)
     assert [(s["epoch"], s["batch"], s["step"]) for s in states] == [(0, 2, 2)]
 
 
@@ -225,23 +227,16 @@ def test_checkpoints_keep_the_newest_and_survive_a_damaged_one(tmp_path):
     assert load_checkpoint(tmp_path / "none") is None
 
 
-class Named(Line):
-    """Batches know where they come from."""
-
-    def describe(self, batch):
-        return f"clip {float(batch[0]):g}"
-
-
 @pytest.mark.parametrize("log_period", [1, 50])
 def test_the_clip_whose_loss_is_not_finite_is_named_whatever_is_logged(log_period):
-    method = Named([batch(1, 2), batch(2, math.nan), batch(3, 6)])
+    method = Line([batch(1, 2), batch(2, math.nan), batch(3, 6)])
     with pytest.raises(TrainingDiverged, match=r"epoch 1, batch 2, of clip 2; .*look at the data"):
         fit(method, FitSettings(epochs=20, learning_rate=0.01, log_period=log_period), quiet)
     assert method.model.weight.item() == 0  # no epoch was whole
 
 
 def test_a_training_out_of_hand_is_told_apart_and_never_saved():
-    method, states = Named([batch(1, 2), batch(1e18, 1)]), []
+    method, states = Line([batch(1, 2), batch(1e18, 1)]), []
     plain, limit = method.loss, 3
 
     def loss(b, progress):

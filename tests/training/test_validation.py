@@ -26,8 +26,7 @@ from audio2face.problems import UserError
 from audio2face.runs import run_lock
 from audio2face.runs.checkpoints import load_best
 from audio2face.training.loop import FitSettings, fit
-from audio2face.training.validation import Validation, choose_metric
-from audio2face.training.watch import Watch, after_epoch
+from audio2face.training.validation import EarlyStopping, Validation, choose_metric
 from audio2face.types import Shot
 
 
@@ -130,7 +129,7 @@ def test_measuring_changes_nothing_and_sees_what_training_would_end_with(ema: fl
     for on_epoch in (None, measure):
         torch.manual_seed(3)
         method = noisy([batch(1, 2), batch(2, 5)])
-        fit(method, FitSettings(epochs=4, learning_rate=0.1, ema_decay=ema), quiet, on_epoch=on_epoch)
+        fit(method, FitSettings(epochs=4, learning_rate=0.1, ema_decay=ema), quiet, preview=on_epoch)
         ends.append([*(p.detach() for p in method.model.parameters()), torch.rand(2)])
     assert len(seen) == 4
     assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
@@ -143,7 +142,9 @@ def watched(folder, values: list[float], epochs: int, patience: int | None, resu
     method = noisy([batch(1, 2), batch(2, 5)])
     seen, saved = {}, []
     epoch = iter(range(resume["training"]["epoch"] if resume else 0, 99))
-    watch = Watch(Validation(lambda: {"MSE": values[next(epoch)]}, "MSE"), folder, lambda *_: None, "MSE", 1, patience)
+    watch = EarlyStopping(
+        Validation(lambda: {"MSE": values[next(epoch)]}, "MSE"), folder, lambda *_: None, "MSE", 1, patience
+    )
     if resume:
         watch.load_state_dict(resume["watch"])
 
@@ -154,16 +155,16 @@ def watched(folder, values: list[float], epochs: int, patience: int | None, resu
 
     settings = FitSettings(epochs=epochs, learning_rate=0.1)
     state = resume["training"] if resume else None
-    fit(method, settings, quiet, on_epoch=after_epoch([watch, remember]), resume=state)
+    fit(method, settings, quiet, validate=lambda training: any([watch(training), remember(training)]), resume=state)
     return method, watch, saved[-1], seen
 
 
 def test_the_best_weights_are_kept_and_training_ends_when_nothing_improves(tmp_path) -> None:
     values = [3.0, 2.0, float("nan"), 2.5, 2.1, 1.0]
     method, watch, _, seen = watched(tmp_path, values, epochs=6, patience=3)
-    assert max(seen) == 5 and (watch.best, watch.best_epoch, watch.misses) == (2.0, 2, 3)
+    assert max(seen) == 5 and (watch.best, watch.best_epoch, watch.bad_evals) == (2.0, 2, 3)
     assert load_best(tmp_path)["epoch"] == 2 and len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 5
-    assert watch.take_best(method.model)
+    assert watch.load_best(method.model)
     assert all(torch.equal(a, b) for a, b in zip(method.model.parameters(), seen[2], strict=True))
     _, watch, _, seen = watched(tmp_path / "whole", values, epochs=6, patience=None)
     assert max(seen) == 6 and watch.best_epoch == 6
@@ -210,7 +211,7 @@ def trained(tmp_path_factory):
     patch = pytest.MonkeyPatch()
     use_project(root, patch)
     preproc.run("tiny", ACTOR)
-    yield root, train.run("tiny")
+    yield root, train.run("tiny").run
     patch.undo()
 
 
@@ -350,20 +351,20 @@ def test_a_crashed_training_goes_on_with_its_best_weights(trained, monkeypatch) 
         (root / "configs/crash" / path.name).write_text(path.read_text())
     more = 'RUN_NAME = "crash"\nNUM_EPOCHS = 3\nCHECKPOINT_PERIOD = 1\nPREVIEW_PERIOD = None\n'
     (root / "configs/crash/config_train.py").write_text(config.read_text() + more)
-    whole = root / "workspace/output_train" / train.run("crash")
+    whole = root / "workspace/output_train" / train.run("crash").run
 
     def crash(self, fit, values) -> None:
         if fit.epoch == 2:
             raise OSError("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Watch, "_write", crash)
+        patch.setattr(EarlyStopping, "_write", crash)
         with pytest.raises(OSError, match="disk is full"):
             train.run("crash")
     for marker in (root / "workspace/output_train").glob("*_crash/.incomplete"):
         run_lock.release(marker)
         marker.touch()  # as the end of the process leaves it
-    again = root / "workspace/output_train" / train.run("crash", resume="latest")
+    again = root / "workspace/output_train" / train.run("crash", resume="latest").run
     assert again != whole and len((again / "metrics.jsonl").read_text().splitlines()) == 2
     for name in ("weights.pth", "checkpoints/best.pt"):
         one, two = (torch.load(folder / name, weights_only=True) for folder in (whole, again))

@@ -13,6 +13,7 @@ from torch import nn
 from audio2face.deploy.package import write_model
 from audio2face.face.topology import Topology
 from audio2face.formats.json_file import write_json
+from audio2face.models import family
 from audio2face.models.diffusion.export import export_diffusion
 from audio2face.models.diffusion.model import streaming_graph
 from audio2face.models.regression.export import export_regression
@@ -117,7 +118,7 @@ def deploy(run: TrainRun) -> Path:
     if run.spec.network_type == "regression":
         config |= {"source_shot": "s0", "source_frame": 0}
     folder = run.path / "model"
-    write_model(folder, run, {ACTOR: config})
+    write_model(folder, run, {ACTOR: config}, family(run.spec.network_type).package)
     return folder
 
 

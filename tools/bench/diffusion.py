@@ -10,6 +10,7 @@ from torch import Tensor
 
 from audio2face.audio.windows import Streaming
 from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise
+from audio2face.dataset.conditions import ClipConditions
 from audio2face.face.codec import Channel, FaceCodec, kind_of, part_of
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.vertex_distances import pair_distances
@@ -24,8 +25,7 @@ from audio2face.models.diffusion.method import (
 )
 from audio2face.models.diffusion.network import DiffusionRNN
 from audio2face.models.diffusion.schedule import build_schedule
-from audio2face.models.regression.data import ClipConditions
-from audio2face.training.precision import IN_FULL, Speed
+from audio2face.training.precision import FLOAT32, Precision
 from audio2face.types import Pca
 from tools.bench.made_up import EMOTIONS, SAMPLE_RATE, MadeUp
 
@@ -95,7 +95,7 @@ def make_method(
     data: SegmentData,
     on_vertices: bool,
     encoder: str = "hubert",
-    speed: Speed = IN_FULL,
+    precision: Precision = FLOAT32,
     frozen: bool = True,
 ) -> DiffusionMethod:
     """The method as a config with defaults builds it."""
@@ -118,7 +118,7 @@ def make_method(
         lip_dist=pair_distances([components], [actor.mean], [upper], [lower], len(components), torch.device("cpu")),
         smooth=smooth,
         streaming=STREAMING,
-        speed=speed,
+        precision=precision,
     )
 
 

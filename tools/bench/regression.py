@@ -11,14 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from audio2face.audio.augment import shift_grid
 from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise
+from audio2face.dataset.conditions import ClipConditions
 from audio2face.dataset.targets import sample_linear
 from audio2face.models.common import onednn_conv as products
 from audio2face.models.common.vertex_distances import pair_distances
-from audio2face.models.regression.data import ClipConditions, WindowData, WindowParams, shift_grid
-from audio2face.models.regression.method import LossSettings, Regression, RegressionMethod, Schedule
+from audio2face.models.regression.data import WindowData, WindowParams
+from audio2face.models.regression.method import LossSettings, Regression, RegressionMethod
 from audio2face.models.regression.network import ConvW2vAutocorr
-from audio2face.training.precision import IN_FULL, Speed
+from audio2face.training.precision import FLOAT32, Precision
 from tools.bench.made_up import EMOTIONS, FPS, SAMPLE_RATE, MadeUp
 
 BUFFER, OFFSET, SEQ_LEN, IMPLICIT = 8320, 4160, 2, 16
@@ -38,7 +40,7 @@ def make_network(actor: MadeUp, encoder: str) -> ConvW2vAutocorr:
 
 
 def make_method(
-    actor: MadeUp, folder: Path, encoder: str, batch_size: int, shifts: int, speed: Speed = IN_FULL
+    actor: MadeUp, folder: Path, encoder: str, batch_size: int, shifts: int, precision: Precision = FLOAT32
 ) -> RegressionMethod:
     """The method as a config with defaults builds it, without phonemes."""
     clips = actor.clips(folder)
@@ -49,7 +51,16 @@ def make_method(
     device, generator = torch.device("cpu"), torch.Generator().manual_seed(0)
     tracks = AudioTracks("w2v", SAMPLE_RATE)
     data = WindowData(
-        clips, conditions, actor.targets, actor.layout, tracks, MutedNoise(), params, seed=0, device=device
+        clips,
+        conditions,
+        actor.targets,
+        actor.layout,
+        tracks,
+        MutedNoise(),
+        params,
+        batch_size=batch_size,
+        seed=0,
+        device=device,
     )
     model = Regression(make_network(actor, encoder), int(starts[-1]), IMPLICIT, 0.01, generator)
     upper, lower = actor.lips()
@@ -57,7 +68,7 @@ def make_method(
     lips = pair_distances([components], [actor.mean], [upper], [lower], len(components), device)
     settings = LossSettings(dict(WEIGHTS))
     return RegressionMethod(
-        model, data, actor.layout, settings, Schedule(gamma=0.994), batch_size=batch_size, lip_dist=lips, speed=speed
+        model, data, actor.layout, settings, lambda epoch: 0.994**epoch, lip_dist=lips, precision=precision
     )
 
 

@@ -28,7 +28,7 @@ from audio2face.training.validation import Validation
 from audio2face.types import Clip, Shot
 
 if TYPE_CHECKING:
-    from audio2face.training.preview import Preview
+    from audio2face.training.previews import Preview
 
 logger = logging.getLogger(__name__)
 
@@ -54,12 +54,8 @@ class Inputs:
     runs: dict[str, PreprocRun]
     files: dict[str, DatasetFiles]
     clips: list[Clip]  # sounding clips, then muted ones
+    emotion_names: list[str]  # that own a column, in network order
     validation: list[Clip] = field(default_factory=list)  # of shots that are not among the clips
-
-    @property
-    def emotion_names(self) -> list[str]:
-        """The emotions that own a column, in network order."""
-        return network_emotions(self.dataset.SHOT_EMOTION_NAMES, self.train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS)
 
 
 @dataclass(frozen=True)
@@ -70,10 +66,10 @@ class Training:
     network: nn.Module
     spec: NetworkSpec
     settings: FitSettings
-    export: Callable[[TrainRun], dict[str, Path]]
+    export: Callable[[TrainRun], dict[str, Path]] | None = None  # None: it cannot be exported
     validate: Validation | None = None  # measures the network on VALIDATION_CLIPS, if there are any
     preview: Preview | None = None
-    shorter: Sequence[str] = ()  # what would make the training shorter, if it takes hours
+    advice: Sequence[str] = ()  # what would make the training shorter, if it takes hours
 
 
 def build_inputs(
@@ -97,11 +93,11 @@ def build_inputs(
     files: dict[str, DatasetFiles] = {}
 
     def read(actor: str) -> None:
-        runs[actor] = _preproc_run(config_name, train, actor, named.get(actor, LATEST), run_name)
+        runs[actor] = _build_preproc_run(config_name, train, actor, named.get(actor, LATEST), run_name)
         if not runs_named:
             _warn_of_changes(config_name, runs[actor], dataset, preproc)
         files[actor] = DatasetFiles.from_config(dataset, actor)
-        runs[actor] = _with_faces(runs[actor], dataset)
+        runs[actor] = _build_faces(runs[actor], dataset)
 
     for actor in actors:
         problems.attempt(read, actor)
@@ -110,16 +106,17 @@ def build_inputs(
         raise UserError(f"configs/{config_name}/config_dataset.py: ACTOR_NAMES is empty: name the actor(s) to train")
     shots = {actor: {shot.name: shot for shot in run.shots} for actor, run in runs.items()}
     needed = source_shots(inference.CONFIG, actors) if inference else []
-    clips, validation = _clips(train, runs, files, shots, needed)
-    raise_problems(_check_emotions(clips + validation, dataset))
+    clips, validation = _build_clips(train, runs, files, shots, needed)
+    raise_problems(_unknown_emotions(clips + validation, list(dataset.SHOT_EMOTION_NAMES)))
     seconds = sum(c.num_frames / c.shot.fps for c in clips)
     logger.info("%d clips, %.1f minutes, actors %s", len(clips), seconds / 60, ", ".join(actors))
     if validation:
         logger.info("never trained on: %s", ", ".join(dict.fromkeys(clip.shot.name for clip in validation)))
-    return Inputs(train, dataset, inference, actors, runs, files, clips, validation)
+    emotions = network_emotions(dataset.SHOT_EMOTION_NAMES, train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS)
+    return Inputs(train, dataset, inference, actors, runs, files, clips, emotions, validation)
 
 
-def _preproc_run(config_name: str, train: Section, actor: str, name: str, run_name: str | None) -> PreprocRun:
+def _build_preproc_run(config_name: str, train: Section, actor: str, name: str, run_name: str | None) -> PreprocRun:
     if set(name) <= set("X_") or name.startswith("XXXXXX_XXXXXX"):  # the placeholder of the example projects
         name = LATEST
     hint = f"; make one with: python run_preproc.py {config_name} {actor}"
@@ -141,7 +138,7 @@ def _preproc_run(config_name: str, train: Section, actor: str, name: str, run_na
     return run
 
 
-def _with_faces(run: PreprocRun, dataset: Section) -> PreprocRun:
+def _build_faces(run: PreprocRun, dataset: Section) -> PreprocRun:
     """The run with the faces of its meshes that config_dataset names now. Raises UserError when they are of others."""
     num_skin, num_tongue = (int(run.data_info[f"num_verts_{mesh}"]) for mesh in ("skin", "tongue"))
     own = run.topology
@@ -166,7 +163,7 @@ def _actor_of(folder: Path) -> str | None:
     return read_json(path).get("actor_name") if path.is_file() else None
 
 
-def _clips(
+def _build_clips(
     train: Section,
     runs: dict[str, PreprocRun],
     files: dict[str, DatasetFiles],
@@ -217,8 +214,7 @@ def _clips(
     return clips + taught, validation
 
 
-def _check_emotions(clips: list[Clip], dataset: Section) -> list[str]:
-    known = list(dataset.SHOT_EMOTION_NAMES)
+def _unknown_emotions(clips: list[Clip], known: list[str]) -> list[str]:
     unknown = sorted({(c.shot.actor, c.shot.name, c.shot.emotion) for c in clips if c.shot.emotion not in known})
     return [
         f"shot {shot} of {actor}: emotion {emotion!r} is not in SHOT_EMOTION_NAMES ({', '.join(known)})"

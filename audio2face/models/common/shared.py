@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import nn
 
 from audio2face.config import Section
 from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise, standardized
-from audio2face.dataset.conditions import emotion_vector, explicit_vector
+from audio2face.dataset.conditions import ClipConditions, emotion_vector, explicit_vector
 from audio2face.dataset.targets import ShotTargets, load_shot_targets
 from audio2face.face.codec import part_of
 from audio2face.face.layout import ChannelLayout
@@ -21,13 +22,12 @@ from audio2face.models.common.encoders.phoneme_ctc import PhonemeCtc
 from audio2face.models.common.inputs import Inputs
 from audio2face.models.common.starting_weights import start_from
 from audio2face.models.common.vertex_distances import VertexDistances, pair_distances
-from audio2face.models.regression.data import ClipConditions
 from audio2face.paths import local_path
 from audio2face.problems import raise_problems
 from audio2face.runs.train_run import NetworkSpec
 from audio2face.runtime import Runtime
 from audio2face.training.loop import FitSettings
-from audio2face.training.precision import learning_rate
+from audio2face.training.precision import build_learning_rate
 from audio2face.types import Clip
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ DISTANCE_KEYS = {
     "lip_size": ("LOSS_LIP_SIZE_ALPHA", "SKIN_LIP_SIZE_VERTEX_LIST_FPATH"),
     "eye_dist": ("REMOVE_CLOSING_EYE", "SKIN_EYE_DIST_VERTEX_LIST_FPATH"),
 }
-MEASURED_FILES, MEASURED_SAMPLES = 64, 160000  # at most, and of each file at most, for `measure_speech`
+MEASURED_FILES, MEASURED_SAMPLES = 64, 160000  # at most, and of each file at most, for `build_speech_measure`
 
 
 def build_tracks(train: Section) -> AudioTracks:
@@ -51,14 +51,38 @@ def build_noise(train: Section) -> MutedNoise:
     return MutedNoise(train.AUG_MUTED_AUDIO_NOISE_TYPE, train.AUG_MUTED_AUDIO_NOISE_SCALE, (low, high))
 
 
+def build_spec(
+    inputs: Inputs, channels: Sequence[str], channel_sizes: dict[str, dict[str, int]], rescale: bool, **extra: Any
+) -> NetworkSpec:
+    """What the trained network is; `extra` is what its family needs to rebuild it."""
+    train = inputs.train
+    return NetworkSpec(
+        network_type=train.NETWORK_TYPE,
+        network_name=train.NETWORK_NAME,
+        network_version=train.NETWORK_VERSION,
+        hyper_params=dict(train.NETWORK_HYPER_PARAMS),
+        actors=inputs.actors,
+        emotion_names=inputs.emotion_names,
+        zero_emotion=train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS,
+        default_emotion=train.DEFAULT_SHOT_EMOTION_NAME,
+        channels=list(channels),
+        channel_sizes=channel_sizes,
+        fps=float(train.TARGET_FPS),
+        audio_params=dict(train.AUDIO_PARAMS),
+        audio_method=train.AUDIO_PREPROC_METHOD,
+        rescale=rescale,
+        extra=extra,
+    )
+
+
 def build_conditions(
-    inputs: Inputs, spec: NetworkSpec, table_start: Callable[[Clip], int], with_actor: bool = True
+    inputs: Inputs, table_start: Callable[[Clip], int], with_actor: bool = True
 ) -> list[ClipConditions]:
     """Emotion and actor of every clip; `with_actor` puts the actor's one-hot beside the emotion when there are several."""
-    emotions = list(inputs.dataset.SHOT_EMOTION_NAMES)
+    emotions, zero_emotion = list(inputs.dataset.SHOT_EMOTION_NAMES), inputs.train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS
     found = []
     for clip in inputs.clips:
-        vector = emotion_vector(clip.shot.emotion, spec.emotion_names, spec.zero_emotion)
+        vector = emotion_vector(clip.shot.emotion, inputs.emotion_names, zero_emotion)
         if with_actor:
             vector = explicit_vector(vector, clip.shot.actor, inputs.actors)
         actor, emotion = inputs.actors.index(clip.shot.actor), emotions.index(clip.shot.emotion)
@@ -71,12 +95,22 @@ def build_targets(inputs: Inputs, layout: ChannelLayout, rescale: bool | None = 
 
     Raises UserError with all problems of all shots.
     """
-    targets = Targets(inputs, layout, inputs.train.RESCALE_TARGET_CHANNEL_DATA if rescale is None else rescale)
+    train = inputs.train
+    zero = train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS
+    targets = Targets(
+        inputs,
+        layout,
+        rescale=train.RESCALE_TARGET_CHANNEL_DATA if rescale is None else rescale,
+        trained_parts={part_of(name) for name in train.TARGET_CHANNELS},
+        neutral_emotion=train.DEFAULT_SHOT_EMOTION_NAME if zero is None else zero,
+        neutral_tongue=train.AUG_MUTED_TONGUE_IS_NEUTRAL,
+        neutral_skin=train.AUG_MUTED_SKIN_IS_NEUTRAL_FOR_NEUTRAL_EMO,
+    )
     targets.check()
     return targets
 
 
-def measure_speech(network: nn.Module, inputs: Inputs, standardize: bool = False) -> None:
+def build_speech_measure(network: nn.Module, inputs: Inputs, standardize: bool = False) -> None:
     """Let a phoneme recogniser in the network measure the clips' speech, as `PhonemeCtc.measure` says.
 
     It hears the middle of files spread evenly over all. Nothing happens without a recogniser or without a file of half a
@@ -98,17 +132,17 @@ def measure_speech(network: nn.Module, inputs: Inputs, standardize: bool = False
             model.measure([sound.to(model.mel.device) for sound in sounds])
 
 
-def load_pretrained(network: nn.Module, spec: NetworkSpec, inputs: Inputs) -> None:
+def build_starting_weights(network: nn.Module, spec: NetworkSpec, inputs: Inputs) -> None:
     """Start from the weights of PRETRAINED_NET_FPATH, if given, as far as they fit. Raises UserError."""
     if inputs.train.PRETRAINED_NET_FPATH:
         start_from(network, spec, inputs.runs, local_path(inputs.train.PRETRAINED_NET_FPATH))
 
 
-def fit_settings(train: Section) -> FitSettings:
+def build_fit_settings(train: Section) -> FitSettings:
     """What the keys that both methods have say about the training loop."""
     return FitSettings(
         epochs=train.NUM_EPOCHS,
-        learning_rate=learning_rate(train),
+        learning_rate=build_learning_rate(train),
         weight_decay=train.WEIGHT_DECAY,
         ema_decay=train.EMA_DECAY,
         log_period=train.LOG_PERIOD,
@@ -117,12 +151,12 @@ def fit_settings(train: Section) -> FitSettings:
     )
 
 
-def cache_bytes(train: Section, runtime: Runtime) -> float:
+def build_cache_bytes(train: Section, runtime: Runtime) -> float:
     """How much the audio features of one process may take: processes on one machine's CPU share FEATURE_CACHE_GB."""
     return train.FEATURE_CACHE_GB * 1e9 / runtime.memory_sharers
 
 
-def by_emotion(inputs: Inputs, weights: Mapping[str, float] | None) -> tuple[float, ...] | None:
+def build_emotion_weights(inputs: Inputs, weights: Mapping[str, float] | None) -> tuple[float, ...] | None:
     """Weights by emotion number, 1 where none is given; None when there are no weights at all."""
     return None if weights is None else tuple(float(weights.get(e, 1.0)) for e in inputs.dataset.SHOT_EMOTION_NAMES)
 
@@ -147,29 +181,37 @@ def build_distances(inputs: Inputs, num_components: int, device: torch.device, n
     return pair_distances(components, means, upper, lower, num_components, device)
 
 
-def with_absent(spec: NetworkSpec, layout: ChannelLayout, has: Callable[[int], np.ndarray]) -> NetworkSpec:
-    """The spec with the channels of which an actor has no data in any clip; `has(actor number)` (C,) tells what there is.
+def absent_channels(
+    actors: Sequence[str], layout: ChannelLayout, has: Callable[[int], np.ndarray]
+) -> dict[str, list[str]]:
+    """{actor: channels of which no clip has data}; `has(actor number)` (C,) is True where there is some.
 
     Nothing teaches the network to keep them still, so what is exported does.
     """
     absent = {}
-    for number, actor in enumerate(spec.actors):
+    for number, actor in enumerate(actors):
         names = [name for name, part in layout.split(has(number)).items() if not part.any()]
         if names:
             absent[actor] = names
             logger.info("actor %s: no data of %s in any clip; the model keeps them at rest", actor, ", ".join(names))
-    return replace(spec, extra={**spec.extra, "absent": absent})
+    return absent
 
 
+@dataclass
 class Targets:
-    """Targets of shots, and the still poses of muted clips."""
+    """Targets of shots, and the held poses of muted clips.
 
-    def __init__(self, inputs: Inputs, layout: ChannelLayout, rescale: bool):
-        self.inputs, self.layout, self.rescale, self.train = inputs, layout, rescale, inputs.train
-        self.trained_parts = {part_of(name) for name in inputs.train.TARGET_CHANNELS}
-        zero = inputs.train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS
-        self.neutral_emotion = inputs.train.DEFAULT_SHOT_EMOTION_NAME if zero is None else zero
-        self._shots: dict[tuple[str, str], ShotTargets] = {}
+    In muted clips the tongue (`neutral_tongue`) and, in the neutral emotion, everything else (`neutral_skin`) is neutral.
+    """
+
+    inputs: Inputs
+    layout: ChannelLayout
+    rescale: bool
+    trained_parts: set[str]
+    neutral_emotion: str
+    neutral_tongue: bool
+    neutral_skin: bool
+    _shots: dict[tuple[str, str], ShotTargets] = field(default_factory=dict)
 
     def check(self) -> None:
         """Load every shot; raises UserError with all problems. Says once which channels some shots of an actor lack."""
@@ -196,7 +238,9 @@ class Targets:
         raise_problems(problems)
         trained = Counter(actor for actor, shot in self._shots if (actor, shot) not in measured)
         for actor, counts in lacking.items():
-            some = {name: count for name, count in counts.items() if count < trained[actor]}  # else `with_absent` tells
+            some = {
+                name: count for name, count in counts.items() if count < trained[actor]
+            }  # else `absent_channels` reports it
             if some:
                 shots = ", ".join(f"{name} in {count} shot(s)" for name, count in sorted(some.items()))
                 logger.warning("actor %s: no data of %s; left out of the loss there", actor, shots)
@@ -208,10 +252,10 @@ class Targets:
         shot, frame = clip.held
         source = self._shots[clip.shot.actor, shot]
         pose = source.values[frame].copy()
-        still = {"tongue"} if self.train.AUG_MUTED_TONGUE_IS_NEUTRAL else set()
-        if clip.shot.emotion == self.neutral_emotion and self.train.AUG_MUTED_SKIN_IS_NEUTRAL_FOR_NEUTRAL_EMO:
-            still |= {"skin", "jaw", "eye"}  # teeth and gaze of another face would not fit it
+        neutral = {"tongue"} if self.neutral_tongue else set()
+        if clip.shot.emotion == self.neutral_emotion and self.neutral_skin:
+            neutral |= {"skin", "jaw", "eye"}  # teeth and gaze of another face would not fit it
         for name, part in self.layout.slices.items():
-            if part_of(name) in still:
+            if part_of(name) in neutral:
                 pose[part] = 0.0
         return ShotTargets(np.repeat(pose[None], clip.shot.num_frames, axis=0), clip.shot.fps, source.present)

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from audio2face.face.codec import kind_of
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.encoders.phoneme_ctc import MEASURED
-from audio2face.models.common.layers import head_of
 from audio2face.models.common.weights import read_weights
 from audio2face.paths import external_path
 from audio2face.problems import UserError
@@ -29,6 +28,7 @@ from audio2face.runs.train_run import SPEC_FILE, NetworkSpec, PreprocFiles, Trai
 logger = logging.getLogger(__name__)
 
 KEY = "PRETRAINED_NET_FPATH"
+WeightAxes = dict[str, tuple[int, ChannelLayout]]  # {weight: (axis, what lies along it)}
 EMOTION, ACTOR = "emotion ", "actor "  # before the name of a column
 
 
@@ -45,7 +45,7 @@ class Source:
     offset: Tensor | None = None
 
 
-def start_from(network: nn.Module, spec: NetworkSpec, actors: Mapping[str, PreprocFiles], path: Path) -> None:
+def start_from(network: Any, spec: NetworkSpec, actors: Mapping[str, PreprocFiles], path: Path) -> None:
     """Load what fits of the weights in `path` into a network; what does not stays as it is, and is logged with both shapes.
 
     `actors` are the data of the network's own actors. Raises UserError when it is no such file or of another method.
@@ -70,7 +70,7 @@ def start_from(network: nn.Module, spec: NetworkSpec, actors: Mapping[str, Prepr
             f"{KEY}: nothing in {external_path(path)} fits a {spec.network_name}; set weights of such a network"
         )
     if run is not None:
-        _carry(state, notes, own, old, spec, actors, run)
+        _carry(network.weight_axes, state, notes, own, old, spec, actors, run)
     network.load_state_dict({**own, **state}, strict=False)
     whole = sum(1 for name in own if name in state and name not in notes)
     logger.info("%s: starts from %s: %d of %d weights fit whole", KEY, external_path(path), whole, len(own))
@@ -130,6 +130,7 @@ def _both_shapes(name: str, own: Mapping[str, Tensor], old: Mapping[str, Tensor]
 
 
 def _carry(
+    weight_axes: Callable[[NetworkSpec], WeightAxes],
     state: dict[str, Tensor],
     notes: dict[str, str],
     own: Mapping[str, Tensor],
@@ -141,8 +142,8 @@ def _carry(
     """Put what belongs to names and meshes into `state` and `notes`, in place of what has the same shape by chance."""
     parents = _parents(spec, actors, run)
     sources = _columns(spec, run.spec, parents) | _channels(spec, actors, run, parents)
-    old_axes = _axes(run.spec)
-    for name, (axis, layout) in _axes(spec).items():
+    old_axes = weight_axes(run.spec)
+    for name, (axis, layout) in weight_axes(spec).items():
         if name not in own or name not in old or name not in old_axes:
             continue
         fresh, before = own[name].movedim(axis, 0), old[name].to(own[name]).movedim(axis, 0)
@@ -181,22 +182,9 @@ def _moved(block: Tensor, source: Source, inverse: bool) -> Tensor:
     return moved if block.ndim > 1 or source.offset is None else moved + source.offset.to(block)
 
 
-def _axes(spec: NetworkSpec) -> dict[str, tuple[int, ChannelLayout]]:
-    """{weight: (axis, what lies along it)} of the weights at the edges of a network."""
-    emotions = {EMOTION + name: 1 for name in spec.emotion_names}
-    actors = {ACTOR + name: 1 for name in spec.actors}
-    axes: dict[str, tuple[int, ChannelLayout]] = {}
-    if spec.network_type == "regression":
-        for head in ("face", "tongue"):
-            layout = ChannelLayout({c: size for c, size in spec.max_sizes.items() if head_of(c) == head})
-            axes |= {f"heads.{head}.1.{kind}": (0, layout) for kind in ("weight", "bias")}
-        columns = ChannelLayout({**emotions, **(actors if len(actors) > 1 else {})})
-        return {**axes, "emotion.weight": (1, columns)}
-    for channel, size in spec.max_sizes.items():
-        layout = ChannelLayout({channel: size})
-        axes[f"embeddings.{channel}.{'linear' if kind_of(channel) == 'mesh' else '0'}.weight"] = (1, layout)
-        axes |= {f"heads.{channel}.2.{kind}": (0, layout) for kind in ("weight", "bias")}
-    return {**axes, "actor.weight": (1, ChannelLayout(actors)), "emotion.weight": (1, ChannelLayout(emotions))}
+def columns_of(spec: NetworkSpec) -> tuple[dict[str, int], dict[str, int]]:
+    """What lies along the inputs of a network's emotion and actor layers: {label: 1}."""
+    return {EMOTION + name: 1 for name in spec.emotion_names}, {ACTOR + name: 1 for name in spec.actors}
 
 
 def _parents(spec: NetworkSpec, actors: Mapping[str, PreprocFiles], run: TrainRun) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Networks by name (NETWORK_NAME), and their weights on disk."""
+"""The weights of a network on disk."""
 
 from __future__ import annotations
 
@@ -8,15 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from audio2face.formats.git_lfs import refuse_pointer
-from audio2face.models.diffusion.network import DiffusionRNN
-from audio2face.models.regression.network import ConvW2vAutocorr
 from audio2face.runs.checkpoints import save_durably
-
-NETWORKS: dict[str, type[nn.Module]] = {
-    "conv_w2v_autocorr": ConvW2vAutocorr,
-    "diffusion_rnn": DiffusionRNN,  # on vertices
-    "diffusion_rnn_pca": DiffusionRNN,  # on coefficients: the layout that it is built with makes the difference
-}
 
 
 def save_weights(path: Path, module: nn.Module) -> None:

@@ -17,17 +17,18 @@ from torch import Tensor
 
 from audio2face.audio.windows import window_starts
 from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise, standardized
+from audio2face.dataset.conditions import ClipConditions
 from audio2face.dataset.targets import ShotTargets, clip_times, sample_linear
 from audio2face.distributed import ALONE, Shard, World
 from audio2face.face.layout import ChannelLayout
 from audio2face.logs import each
-from audio2face.models.regression.data import ClipConditions
 from audio2face.types import SAMPLE_RATE, Clip
 
 logger = logging.getLogger(__name__)
 
 Hear = Callable[[Tensor, int, int], Tensor]  # sound (1, CONTEXT + N + CONTEXT), frames, take -> (1, frames, values)
 PitchShift = Callable[[np.ndarray, float], np.ndarray]
+Span = tuple[int, int]  # first frame of a segment in its clip, number of frames
 CONTEXT = SAMPLE_RATE  # samples of sound kept around a segment for encoders that hear windows
 
 
@@ -149,17 +150,48 @@ class SegmentData:
         spans = [self.segment(c, rng) for c, rng in zip(clips, rngs, strict=True)]
         longest = max(count for _, count in spans)
         clips, rngs, spans = shard.of(clips), shard.of(rngs), shard.of(spans)
+        audio, features, shifts = self._heard_of(clips, spans, rngs, longest)
+        target, valid = self._target(clips, spans, shifts, longest)
+        conditions = [self.conditions[c] for c in clips]
+        actor_ids = np.array([c.actor_id for c in conditions])
+        return SegmentBatch(
+            audio=audio,
+            target=self._put(target),
+            valid=self._put(valid),
+            present=self._put(np.stack([self._present[c] for c in clips])),
+            actor=self._put(np.eye(self.num_actors, dtype=np.float32)[actor_ids]),
+            actor_ids=self._put(actor_ids),
+            emotion=self._put(np.stack([c.explicit for c in conditions])),
+            emotion_ids=self._put(np.array([c.emotion_id for c in conditions])),
+            lengths=[count for _, count in spans],
+            seeds=[int(rng.integers(2**62)) for rng in rngs],
+            clips=list(clips),
+            shard=shard,
+            features=features,
+        )
+
+    def _put(self, x: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+
+    def _heard_of(
+        self, clips: Sequence[int], spans: Sequence[Span], rngs: Sequence[np.random.Generator], longest: int
+    ) -> tuple[Tensor | None, Tensor | None, list[float]]:
+        """Sound or features of segments, and the time shift of each in frames, for sound and target alike."""
         if self._heard:
             takes = [int(rng.integers(len(self._take_shifts))) for rng in rngs]
-            shifts = [self._take_shifts[take] for take in takes]
-            features = self._features(clips, spans, takes, longest)
-        else:
-            shifts = [(rng.random() - 0.5) * self.params.timeshift for rng in rngs]  # in frames, sound and target alike
-            sounds = [
-                self._sound(c, first + shift, count, rng)
-                for c, (first, count), shift, rng in zip(clips, spans, shifts, rngs, strict=True)
-            ]
-            samples = math.ceil(longest * self.params.sample_rate / self.params.fps - 1e-6) + 2 * CONTEXT
+            return None, self._features(clips, spans, takes, longest), [self._take_shifts[take] for take in takes]
+        shifts = [(rng.random() - 0.5) * self.params.timeshift for rng in rngs]
+        sounds = [
+            self._sound(c, first + shift, count, rng)
+            for c, (first, count), shift, rng in zip(clips, spans, shifts, rngs, strict=True)
+        ]
+        samples = math.ceil(longest * self.params.sample_rate / self.params.fps - 1e-6) + 2 * CONTEXT
+        return self._put(np.stack([np.pad(sound, (0, samples - len(sound))) for sound in sounds])), None, shifts
+
+    def _target(
+        self, clips: Sequence[int], spans: Sequence[Span], shifts: Sequence[float], longest: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Targets (B, longest, C) of segments, held after their ends, and which frames (B, longest) are real."""
         target = np.zeros((len(clips), longest, self.layout.size), np.float32)
         valid = np.zeros((len(clips), longest), np.float32)
         for row, (clip, (first, count), shift) in enumerate(zip(clips, spans, shifts, strict=True)):
@@ -167,33 +199,9 @@ class SegmentData:
             target[row, :count] = sample_linear(self._targets[clip], self.params.fps, times)
             target[row, count:] = target[row, count - 1]
             valid[row, :count] = 1.0
-        conditions = [self.conditions[c] for c in clips]
-        actor_ids = np.array([c.actor_id for c in conditions])
+        return target, valid
 
-        def put(x: np.ndarray) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
-
-        return SegmentBatch(
-            audio=None
-            if self._heard
-            else put(np.stack([np.pad(sound, (0, samples - len(sound))) for sound in sounds])),
-            target=put(target),
-            valid=put(valid),
-            present=put(np.stack([self._present[c] for c in clips])),
-            actor=put(np.eye(self.num_actors, dtype=np.float32)[actor_ids]),
-            actor_ids=put(actor_ids),
-            emotion=put(np.stack([c.explicit for c in conditions])),
-            emotion_ids=put(np.array([c.emotion_id for c in conditions])),
-            lengths=[count for _, count in spans],
-            seeds=[int(rng.integers(2**62)) for rng in rngs],
-            clips=list(clips),
-            shard=shard,
-            features=features if self._heard else None,
-        )
-
-    def _features(
-        self, clips: Sequence[int], spans: Sequence[tuple[int, int]], takes: Sequence[int], longest: int
-    ) -> Tensor:
+    def _features(self, clips: Sequence[int], spans: Sequence[Span], takes: Sequence[int], longest: int) -> Tensor:
         """(B, longest, values) float32 of segments, zeros after the end of shorter ones."""
         out = torch.zeros(len(clips), longest, self._heard[0].shape[2], device=self.device)
         for row, (clip, (first, count), take) in enumerate(zip(clips, spans, takes, strict=True)):

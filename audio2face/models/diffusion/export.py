@@ -11,6 +11,7 @@ import numpy as np
 from audio2face.deploy.onnx import OPSET, TOLERANCE, Feeds, compare_onnx, export_onnx
 from audio2face.deploy.signature import Signature, trt_info
 from audio2face.formats.json_file import write_json
+from audio2face.models.diffusion.load import load_network
 from audio2face.models.diffusion.model import StreamingGraph, graph_signature, streaming_graph
 from audio2face.models.diffusion.network import DiffusionRNN
 from audio2face.runs.train_run import NetworkSpec, TrainRun
@@ -55,7 +56,7 @@ def export_diffusion(
 
     Returns {actor: folder}. Raises RuntimeError when they differ, ValueError when the runtime could not load the graph.
     """
-    folder = run.export_folder(run.spec.actors[0])
+    folder = run.path / "deploy"
     device = next(network.parameters()).device
     graph = streaming_graph(network.cpu().eval(), run)
     signature = graph_signature(graph, len(run.spec.emotion_inputs))
@@ -72,6 +73,11 @@ def export_diffusion(
     logger.info("the exported network equals PyTorch to %.1e (%d cases)", largest, len(cases))
     network.to(device)
     return {actor: folder for actor in run.spec.actors}
+
+
+def export_run(run: TrainRun, opset: int, exporter: str) -> dict[str, Path]:
+    """Export the saved weights of a run again."""
+    return export_diffusion(load_network(run), run, opset, exporter)
 
 
 def data_scales(run: TrainRun) -> dict[str, float]:

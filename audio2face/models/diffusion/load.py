@@ -14,9 +14,9 @@ from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.engine import Feeds, Step
 from audio2face.models.common.options import Options
 from audio2face.models.common.rollout import Rollout, RolloutInputs
-from audio2face.models.common.weights import NETWORKS, load_weights
+from audio2face.models.common.weights import load_weights
 from audio2face.models.diffusion.model import StreamingGraph, streaming_graph
-from audio2face.models.diffusion.network import DiffusionRNN
+from audio2face.models.diffusion.network import NETWORKS, DiffusionRNN
 from audio2face.models.diffusion.rollout import FrameNoise, offline, one_hot, stateless, streaming
 from audio2face.paths import external_path
 from audio2face.problems import UserError

@@ -7,8 +7,9 @@ coefficients, and the squared error of poses in the span is that of their coeffi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from audio2face.audio.windows import Streaming
-from audio2face.distributed import ALONE, WHOLE, Rng, World
+from audio2face.distributed import WHOLE, Rng
 from audio2face.face.codec import part_of
 from audio2face.models.common.vertex_distances import VertexDistances
 from audio2face.models.diffusion.audio_context import encode_segments
@@ -25,8 +26,8 @@ from audio2face.models.diffusion.data import CONTEXT, SegmentBatch, SegmentData
 from audio2face.models.diffusion.network import DiffusionRNN
 from audio2face.models.diffusion.samplers import add_noise
 from audio2face.models.diffusion.schedule import Schedule
-from audio2face.training.losses import Losses, Mean, mean_of, reduce_means, weighted_total
-from audio2face.training.precision import IN_FULL, Speed
+from audio2face.training.metrics import Losses, Mean, mean_of, reduce_means, weighted_total
+from audio2face.training.precision import FLOAT32, Precision
 
 HARDLY = 1e-3  # of the largest weight: a vertex that hardly counts
 
@@ -61,8 +62,17 @@ class Smoothness:
         return torch.matmul(skin.index_select(2, self.index).diff(dim=1).square(), weights.unsqueeze(2)).squeeze(2)
 
 
+@dataclass(frozen=True)
+class Segments:
+    """What the loss terms of a batch are made of: frames (B, T, C) as they are and as predicted."""
+
+    batch: SegmentBatch
+    x_0: Tensor
+    prediction: Tensor
+
+
 class DiffusionMethod:
-    """Meets `training.Method`."""
+    """A `training.loop.Method`."""
 
     def __init__(
         self,
@@ -71,22 +81,21 @@ class DiffusionMethod:
         codec: TorchCodec,
         schedule: Schedule,
         settings: DiffusionLosses,
-        learning_rate_of_epoch: Callable[[int], float],
+        rate: Callable[[int], float],
         *,
         lip_dist: VertexDistances | None = None,
         smooth: Smoothness | None = None,
         streaming: Streaming,
         step_bias: float = 0.0,
-        world: World = ALONE,
-        speed: Speed = IN_FULL,
+        precision: Precision = FLOAT32,
     ):
         """Half the segments get a step t at an even chance, half at one proportional to t ** step_bias."""
-        self.world, self.speed, self.denoise = world, speed, speed.compiled(network)
+        self.precision, self.denoise = precision, precision.compiled(network)
         self.model: nn.Module = network
         self.network, self.data, self.codec, self.settings = network, data, codec, settings
         skin = codec.poses.slices["skin_pose"]
         self.rate, self.skin_scale, self.skin_size = (
-            learning_rate_of_epoch,
+            rate,
             codec.scale[:, skin.start],
             skin.stop - skin.start,
         )
@@ -100,18 +109,7 @@ class DiffusionMethod:
         self.weight = torch.from_numpy(np.concatenate(values)).float().to(device)
         by_emotion = settings.lip_dist_emotion
         self._by_emotion = None if by_emotion is None else torch.tensor(by_emotion, device=device)
-
-    def batches(self, epoch: int) -> Iterator[SegmentBatch]:
-        return self.data.batches(epoch)
-
-    def steps_per_epoch(self) -> int:
-        return self.data.steps_per_epoch()
-
-    def lr_multiplier(self, epoch: int) -> float:
-        return self.rate(epoch)
-
-    def describe(self, batch: SegmentBatch) -> str:
-        return self.data.describe(batch)
+        self.terms = self._build_terms()
 
     def state_dict(self) -> dict[str, Any]:
         return {}  # all that is drawn comes from the segments' own seeds
@@ -140,28 +138,18 @@ class DiffusionMethod:
 
         Every term is a mean within each segment, then over segments: a batch equals its segments accumulated.
         """
-        codec, weights = self.codec, self.settings.weights
-        x_0 = codec.frames(batch.target, batch.actor)
+        x_0 = self.codec.frames(batch.target, batch.actor)
         place, noise = self._draw(batch, x_0.shape[2])
         x_t, t = add_noise(x_0, self.alphas[place][:, None, None], noise), self.timesteps[place]
         rng = Rng(batch.shard)
-        with self.speed.autocast(x_t.device):
+        with self.precision.autocast(x_t.device):
             features = self.encode(batch, rng)
             prediction, _ = self.denoise(x_t, t, features, batch.actor, batch.emotion, rng=rng)
         prediction = prediction.to(x_0.dtype)
-        error = (prediction - x_0) * (self.weight * codec.present(batch.present).unsqueeze(1))
-        means = {"MSE": over_frames((error**2).sum(dim=2) / codec.poses.size, batch.valid)}
-        if weights.get("LIP_DIST") and self.lip_dist:
-            ours = codec.skin_coeffs(prediction, batch.actor)
-            means["LIP_DIST"] = self._lips(ours, codec.coeffs.split(batch.target)["skin_coeffs"], batch)
-        moving = batch.valid[:, 1:] * batch.valid[:, :-1]
-        if weights.get("VELOCITY"):
-            difference = (self._skin(prediction) - self._skin(x_0)).diff(dim=1)
-            means["VELOCITY"] = over_frames((difference**2).sum(dim=2) / self.skin_size, moving)
-        if weights.get("EXP_SMOOTH") and self.smooth is not None:
-            means["EXP_SMOOTH"] = over_frames(self.smooth(self._skin(prediction), batch.actor_ids), moving)
-        terms = reduce_means(means, self.world, batch.shard.counts)
-        return Losses(weighted_total(terms, {"MSE": 1.0, **weights}), terms)
+        segments = Segments(batch, x_0, prediction)
+        means = {name: term(segments) for name, term in self.terms.items()}
+        terms = reduce_means(means, self.data.world, batch.shard.counts)
+        return Losses(weighted_total(terms, {"MSE": 1.0, **self.settings.weights}), terms)
 
     def encode(self, batch: SegmentBatch, rng: Rng = WHOLE) -> Tensor:
         """The audio features of each frame (B, T, dim)."""
@@ -174,18 +162,46 @@ class DiffusionMethod:
     def _skin(self, frames: Tensor) -> Tensor:
         return frames[..., self.codec.part("skin")]
 
-    def _lips(self, ours: Tensor, true: Tensor, batch: SegmentBatch) -> Mean:
+    def _build_terms(self) -> dict[str, Callable[[Segments], Mean]]:
+        """The loss terms that there are, by name."""
+        weights = self.settings.weights
+        terms: dict[str, Callable[[Segments], Mean]] = {"MSE": self._mse}
+        if weights.get("LIP_DIST") and self.lip_dist:
+            terms["LIP_DIST"] = partial(self._lips, self.lip_dist)
+        if weights.get("VELOCITY"):
+            terms["VELOCITY"] = self._velocity
+        if weights.get("EXP_SMOOTH") and self.smooth is not None:
+            terms["EXP_SMOOTH"] = partial(self._smoothness, self.smooth)
+        return terms
+
+    def _mse(self, s: Segments) -> Mean:
+        error = (s.prediction - s.x_0) * (self.weight * self.codec.present(s.batch.present).unsqueeze(1))
+        return over_frames((error**2).sum(dim=2) / self.codec.poses.size, s.batch.valid)
+
+    def _velocity(self, s: Segments) -> Mean:
+        difference = (self._skin(s.prediction) - self._skin(s.x_0)).diff(dim=1)
+        return over_frames((difference**2).sum(dim=2) / self.skin_size, _moving(s.batch))
+
+    def _smoothness(self, smooth: Smoothness, s: Segments) -> Mean:
+        return over_frames(smooth(self._skin(s.prediction), s.batch.actor_ids), _moving(s.batch))
+
+    def _lips(self, lip_dist: VertexDistances, s: Segments) -> Mean:
         """Squared error of lip distances in data units, closed lips weighing most."""
-        assert self.lip_dist is not None
-        scale = self.skin_scale[batch.actor_ids][:, None, None]
-        ids = batch.actor_ids.repeat_interleave(ours.shape[1])
-        distances = [self.lip_dist((c * scale).flatten(0, 1), ids).unflatten(0, ours.shape[:2]) for c in (ours, true)]
+        ours = self.codec.skin_coeffs(s.prediction, s.batch.actor)
+        true = self.codec.coeffs.split(s.batch.target)["skin_coeffs"]
+        scale = self.skin_scale[s.batch.actor_ids][:, None, None]
+        ids = s.batch.actor_ids.repeat_interleave(ours.shape[1])
+        distances = [lip_dist((c * scale).flatten(0, 1), ids).unflatten(0, ours.shape[:2]) for c in (ours, true)]
         predicted, target = distances
         error = ((predicted - target) * torch.exp(-self.settings.lip_dist_exp * target.clamp(min=0.0))) ** 2
-        weight = batch.valid
         if self._by_emotion is not None:
-            error = error * self._by_emotion[batch.emotion_ids][:, None, None]
-        return over_frames(error.mean(dim=2), weight)
+            error = error * self._by_emotion[s.batch.emotion_ids][:, None, None]
+        return over_frames(error.mean(dim=2), s.batch.valid)
+
+
+def _moving(batch: SegmentBatch) -> Tensor:
+    """(B, T - 1) 1 where a frame and the one before it are real."""
+    return batch.valid[:, 1:] * batch.valid[:, :-1]
 
 
 def over_frames(x: Tensor, valid: Tensor) -> Mean:

@@ -18,8 +18,10 @@ from audio2face.distributed import WHOLE, Rng
 from audio2face.face.codec import kind_of, part_of
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.layers import STEP, drop_out
+from audio2face.models.common.starting_weights import columns_of
 from audio2face.models.diffusion.encoder import build_encoder
 from audio2face.problems import UserError
+from audio2face.runs.train_run import NetworkSpec
 from audio2face.types import SAMPLE_RATE
 
 STEPS_PER_SECOND = SAMPLE_RATE // STEP  # of every speech encoder
@@ -188,6 +190,17 @@ class DiffusionRNN(nn.Module):
         offset = torch.cat([head(hidden) for head in self.heads.values()], dim=2)
         return offset + (actor @ self.mean).unsqueeze(1), state
 
+    @staticmethod
+    def weight_axes(spec: NetworkSpec) -> dict[str, tuple[int, ChannelLayout]]:
+        """{weight: (axis, what lies along it)} of the weights at the edges of the network that a spec describes."""
+        axes: dict[str, tuple[int, ChannelLayout]] = {}
+        for channel, size in spec.max_sizes.items():
+            layout = ChannelLayout({channel: size})
+            axes[f"embeddings.{channel}.{'linear' if kind_of(channel) == 'mesh' else '0'}.weight"] = (1, layout)
+            axes |= {f"heads.{channel}.2.{kind}": (0, layout) for kind in ("weight", "bias")}
+        emotions, actors = columns_of(spec)
+        return {**axes, "actor.weight": (1, ChannelLayout(actors)), "emotion.weight": (1, ChannelLayout(emotions))}
+
     def _recur(self, x: Tensor, state: Tensor | None, rng: Rng = WHOLE) -> tuple[Tensor, Tensor]:
         """The recurrent layers, on accelerators in full precision: autocast has only float16 for them, which overflows."""
         if x.device.type != "cpu" and torch.is_autocast_enabled(x.device.type):
@@ -224,3 +237,9 @@ def step_positions(num_frames: int, fps: float, pieces: int, centre: float, num_
     position = ((time * SAMPLE_RATE - centre) / STEP).clamp(0, num_steps - 1)
     index = position.floor().long().clamp(max=max(num_steps - 1, 0))
     return index, (position - index).float()
+
+
+NETWORKS = {"diffusion_rnn": DiffusionRNN, "diffusion_rnn_pca": DiffusionRNN}  # by NETWORK_NAME
+ON_VERTICES = {
+    "diffusion_rnn"
+}  # the others work on coefficients: the layout that they are built with makes the difference

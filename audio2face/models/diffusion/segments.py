@@ -7,28 +7,31 @@ import logging
 import torch
 from torch import Tensor
 
+from audio2face.audio.augment import shift_grid
 from audio2face.audio.windows import Streaming
 from audio2face.config import Section
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.inputs import Inputs
-from audio2face.models.common.shared import build_conditions, build_noise, build_targets, build_tracks, cache_bytes
+from audio2face.models.common.shared import (
+    build_cache_bytes,
+    build_conditions,
+    build_noise,
+    build_targets,
+    build_tracks,
+)
 from audio2face.models.diffusion.audio_context import window_features
 from audio2face.models.diffusion.data import CONTEXT, PitchShift, SegmentData, SegmentParams
 from audio2face.models.diffusion.network import DiffusionRNN
-from audio2face.models.regression.data import shift_grid
-from audio2face.runs.train_run import NetworkSpec
 from audio2face.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
 
-def build_segments(
-    inputs: Inputs, layout: ChannelLayout, spec: NetworkSpec, runtime: Runtime, augment: bool = True
-) -> SegmentData:
+def build_segments(inputs: Inputs, layout: ChannelLayout, runtime: Runtime, augment: bool = True) -> SegmentData:
     """The clips in segments; without `augment` at their own pitch and time, to measure on."""
     train = inputs.train
     random = train.TRAIN_ON_RANDOM_SUBSEGMENT
-    pitch, shift = _pitch(train) if augment else (None, None)
+    pitch, shift = _build_pitch(train) if augment else (None, None)
     params = SegmentParams(
         fps=float(train.TARGET_FPS),
         sample_rate=train.AUDIO_PARAMS["samplerate"],
@@ -38,7 +41,7 @@ def build_segments(
         timeshift=(train.AUGMENT.get("timeshift") or 0.0) if augment else 0.0,
         standardize=not train.NO_STANDARDIZE_AUDIO,
     )
-    conditions = build_conditions(inputs, spec, lambda clip: 0, with_actor=False)
+    conditions = build_conditions(inputs, lambda clip: 0, with_actor=False)
     return SegmentData(
         inputs.clips,
         conditions,
@@ -56,11 +59,11 @@ def build_segments(
     )
 
 
-def cache_features(
+def build_features(
     data: SegmentData,
     network: DiffusionRNN,
     train: Section,
-    spec: NetworkSpec,
+    streaming: Streaming,
     runtime: Runtime,
     takes: int | None = None,
 ) -> None:
@@ -71,7 +74,6 @@ def cache_features(
     takes = takes or train.TIMESHIFT_GRID
     if not network.encoder.frozen or not train.FEATURE_CACHE_GB:
         return
-    streaming = Streaming.of(spec.extra["streaming"])
     shift = train.AUGMENT.get("timeshift") or 0.0
     shifts = shift_grid(shift, takes) if shift else (0.0,) * takes
 
@@ -79,10 +81,10 @@ def cache_features(
         with torch.no_grad():
             return window_features(network, sound, CONTEXT, num_frames, streaming, take * streaming.centre // takes)
 
-    data.cache_features(hear, shifts, cache_bytes(train, runtime))
+    data.cache_features(hear, shifts, build_cache_bytes(train, runtime))
 
 
-def _pitch(train: Section) -> tuple[tuple[float, float, float] | None, PitchShift | None]:
+def _build_pitch(train: Section) -> tuple[tuple[float, float, float] | None, PitchShift | None]:
     """Range and share of pitch-shifted items, and the function; off, with a warning, without the optional package."""
     settings = train.AUGMENT.get("pitch_shift")
     if not settings or not settings["p"]:

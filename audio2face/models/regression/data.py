@@ -16,6 +16,7 @@ from torch import Tensor
 
 from audio2face.audio.windows import window_starts
 from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise
+from audio2face.dataset.conditions import ClipConditions
 from audio2face.dataset.targets import ShotTargets, clip_times, sample_linear
 from audio2face.distributed import ALONE, Shard, World
 from audio2face.face.layout import ChannelLayout
@@ -47,13 +48,6 @@ class WindowParams:
     shifts: tuple[float, ...]
 
 
-def shift_grid(timeshift: float, count: int) -> tuple[float, ...]:
-    """`count` evenly spaced shifts over [-timeshift / 2, timeshift / 2]: the midpoints of equal parts; (0,) without."""
-    if timeshift <= 0 or count <= 1:
-        return (0.0,)
-    return tuple(((np.arange(count) + 0.5) / count - 0.5) * timeshift)
-
-
 @dataclass
 class WindowBatch:
     """L = SEQ_LEN rows of B items, flattened item by item to B·L rows; `features` or `audio` is there, not both."""
@@ -74,14 +68,82 @@ class WindowBatch:
 
 
 @dataclass(frozen=True)
-class ClipConditions:
-    """What goes with every frame of a clip: explicit vector (E',), actor and emotion numbers, first row of its shot
-    in the implicit emotion table."""
+class ClipRows:
+    """The n target frames of a clip at S time shifts, and their windows of sound."""
 
-    explicit: np.ndarray
-    actor_id: int
-    emotion_id: int
-    table_start: int
+    starts: np.ndarray  # (S, n) first sample of the window in the sound of all clips
+    gain: np.ndarray  # (S, n)
+    peak: np.ndarray  # (n,)
+    target: np.ndarray  # (S, n, C)
+    mask: np.ndarray  # (n, C)
+    table_row: np.ndarray  # (n,)
+
+
+class Sound:
+    """The sound of all clips in one array, zeros between the tracks, while it is put together."""
+
+    def __init__(self, tracks: AudioTracks, noise: MutedNoise, params: WindowParams, rng: np.random.Generator):
+        self.tracks, self.noise, self.params, self.rng = tracks, noise, params, rng
+        self.pad = np.zeros(params.buffer_len, np.float32)
+        self.parts, self.size = [self.pad], params.buffer_len
+        self.track_start: dict[object, int] = {}  # of every file
+
+    def windows(self, clip: Clip, times: np.ndarray, shifted: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        """Starts and gains (S, n) of windows at `shifted` (S, n) seconds in the shot, and the peak of the track."""
+        return self._noise(times, shifted) if clip.audio is None else self._speech(clip, shifted)
+
+    def samples(self) -> np.ndarray:
+        """All tracks (N,)."""
+        return np.concatenate([*self.parts, self.pad])
+
+    def _speech(self, clip: Clip, shifted: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        assert clip.audio is not None
+        samples, peak = self.tracks.load(clip.audio)
+        if clip.audio not in self.track_start:
+            self.track_start[clip.audio] = self.size
+            self._append([samples, self.pad])
+        moments = shifted + clip.audio_offset / clip.shot.fps
+        starts = window_starts(moments, self.params.sample_rate, self.params.buffer_ofs)
+        starts = np.clip(starts, -self.params.buffer_len, len(samples)) + self.track_start[clip.audio]
+        return starts, np.ones(shifted.shape, np.float32), peak
+
+    def _noise(self, times: np.ndarray, shifted: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        """One track of noise per shift, its loudness drawn per window."""
+        length = int(times[-1] * self.params.sample_rate) + 2 * self.params.buffer_len
+        starts = window_starts(np.broadcast_to(times, shifted.shape), self.params.sample_rate, 0)
+        starts = starts + self.size + np.arange(len(shifted))[:, None] * length
+        self._append([self.noise.track(length, self.rng) for _ in shifted])
+        return starts, self.rng.uniform(*self.noise.local_range, shifted.shape).astype(np.float32), 1.0
+
+    def _append(self, parts: list[np.ndarray]) -> None:
+        self.parts += parts
+        self.size += sum(len(part) for part in parts)
+
+
+def clip_rows(
+    clip: Clip, table_start: int, shot: ShotTargets, layout: ChannelLayout, params: WindowParams, sound: Sound
+) -> ClipRows:
+    """The rows of one clip, whose sound is added to that of all clips."""
+    times = clip_times(clip, params.fps)
+    shifted = times[None] + np.asarray(params.shifts)[:, None] / params.fps  # (S, n) seconds in the shot
+    starts, gain, peak = sound.windows(clip, times, shifted)
+    present = [np.full(size, shot.present[name], np.float32) for name, size in layout.sizes.items()]
+    frames = np.clip(np.floor(times * clip.shot.fps).astype(np.int64), 0, clip.shot.num_frames - 1)
+    return ClipRows(
+        starts,
+        gain,
+        np.full(len(times), peak, np.float32),
+        np.stack([sample_linear(shot.values, shot.fps, t) for t in shifted]),
+        np.broadcast_to(np.concatenate(present), (len(times), layout.size)),
+        table_start + frames,
+    )
+
+
+def item_rows(counts: Sequence[int], seq_len: int, seq_stride: int) -> np.ndarray:
+    """Rows (I, seq_len) of all items: runs of consecutive rows within clips of `counts` rows."""
+    starts = np.cumsum([0, *counts[:-1]])
+    firsts = [np.arange(0, max(count - seq_len + 1, 0), seq_stride) for count in counts]
+    return np.concatenate([s + first[:, None] + np.arange(seq_len) for s, first in zip(starts, firsts, strict=True)])
 
 
 class WindowData:
@@ -97,73 +159,39 @@ class WindowData:
         noise: MutedNoise,
         params: WindowParams,
         *,
+        batch_size: int = 1,
         seed: int,
         device: torch.device,
+        world: World = ALONE,
     ):
         self.clips, self.layout, self.params, self.seed, self.device = list(clips), layout, params, seed, device
+        self.batch_size, self.world = batch_size, world
         self.features: dict[str, Tensor] | None = None
         self.phoneme_posteriors: dict[str, Tensor] = {}
-        shifts = np.asarray(params.shifts)
-        rng = np.random.default_rng([seed, 0])
-        pad = np.zeros(params.buffer_len, np.float32)
-        sound: list[np.ndarray] = [pad]
-        position = len(pad)
-        placed: dict[object, int] = {}
-        columns: dict[str, list[np.ndarray]] = {
-            k: [] for k in ("starts", "gain", "peak", "target", "mask", "row", "clip")
-        }
-        items: list[np.ndarray] = []
-        num_rows = 0
-        for clip, condition in zip(self.clips, conditions, strict=True):
-            times = clip_times(clip, params.fps)
-            count = len(times)
-            shifted = times[None] + shifts[:, None] / params.fps  # (S, n) seconds in the shot
-            if clip.audio is not None:
-                samples, peak = tracks.load(clip.audio)
-                if clip.audio not in placed:
-                    placed[clip.audio] = position
-                    sound += [samples, pad]
-                    position += len(samples) + len(pad)
-                moments = shifted + clip.audio_offset / clip.shot.fps
-                starts = window_starts(moments, params.sample_rate, params.buffer_ofs)
-                starts = np.clip(starts, -params.buffer_len, len(samples)) + placed[clip.audio]
-                gain = np.ones(shifted.shape, np.float32)
-            else:  # one track of noise per shift, its loudness drawn per window
-                length = int(times[-1] * params.sample_rate) + 2 * params.buffer_len
-                starts = window_starts(np.broadcast_to(times, shifted.shape), params.sample_rate, 0)
-                starts = starts + position + np.arange(len(shifts))[:, None] * length
-                sound += [noise.track(length, rng) for _ in shifts]
-                position += length * len(shifts)
-                gain = rng.uniform(*noise.local_range, shifted.shape).astype(np.float32)
-                peak = 1.0
-            shot = targets(clip)
-            columns["target"].append(np.stack([sample_linear(shot.values, shot.fps, t) for t in shifted]))
-            columns["starts"].append(starts)
-            columns["gain"].append(gain)
-            columns["peak"].append(np.full(count, peak, np.float32))
-            present = np.concatenate(
-                [np.full(size, shot.present[name], np.float32) for name, size in layout.sizes.items()]
-            )
-            columns["mask"].append(np.broadcast_to(present, (count, layout.size)))
-            frames = np.clip(np.floor(times * clip.shot.fps).astype(np.int64), 0, clip.shot.num_frames - 1)
-            columns["row"].append(condition.table_start + frames)
-            columns["clip"].append(np.full(count, len(columns["clip"])))
-            first = np.arange(0, max(count - params.seq_len + 1, 0), params.seq_stride)
-            items.append(num_rows + first[:, None] + np.arange(params.seq_len))
-            num_rows += count
+        self._phoneme_index: dict[str, tuple[Tensor, Tensor, int]] = {}
+        sound = Sound(tracks, noise, params, np.random.default_rng([seed, 0]))
+        rows = [
+            clip_rows(clip, condition.table_start, targets(clip), layout, params, sound)
+            for clip, condition in zip(self.clips, conditions, strict=True)
+        ]
+        counts = [len(r.peak) for r in rows]
 
-        def rows(name: str, axis: int) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(np.concatenate(columns[name], axis=axis))).to(device)
+        def put(x: np.ndarray) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(x)).to(device)
 
-        self.sound = torch.from_numpy(np.concatenate([*sound, pad])).to(device)  # (N,) every track, zeros between
-        self.starts, self.gain = rows("starts", 1), rows("gain", 1)  # (S, R)
-        self.peak, self.table_row, self.clip_of_row = rows("peak", 0), rows("row", 0), rows("clip", 0)  # (R,)
-        self.target, self.mask = rows("target", 1), rows("mask", 0)  # (S, R, C), (R, C)
-        self.items = torch.from_numpy(np.concatenate(items)).to(device)  # (I, L)
-        self.explicit = torch.from_numpy(np.stack([c.explicit for c in conditions])).to(device)  # (clips, E')
+        def column(name: str, axis: int = 0) -> Tensor:
+            return put(np.concatenate([getattr(r, name) for r in rows], axis=axis))
+
+        self.sound = put(sound.samples())  # (N,) every track, zeros between
+        self.starts, self.gain = column("starts", 1), column("gain", 1)  # (S, R)
+        self.peak, self.table_row = column("peak"), column("table_row")  # (R,)
+        self.clip_of_row = put(np.repeat(np.arange(len(counts)), counts))  # (R,)
+        self.target, self.mask = column("target", 1), column("mask")  # (S, R, C), (R, C)
+        self.items = put(item_rows(counts, params.seq_len, params.seq_stride))  # (I, L)
+        self.explicit = put(np.stack([c.explicit for c in conditions]))  # (clips, E')
         self.actor_id = torch.tensor([c.actor_id for c in conditions], device=device)
         self.emotion_id = torch.tensor([c.emotion_id for c in conditions], device=device)
-        self.track_start = torch.tensor([placed.get(c.audio, 0) for c in self.clips], device=device)
+        self.track_start = torch.tensor([sound.track_start.get(c.audio, 0) for c in self.clips], device=device)
         self.level = self._levels()
 
     @property
@@ -199,7 +227,7 @@ class WindowData:
             level[shift, rows] = self.windows(shifts, rows).abs().mean(dim=1) * self.peak[rows]
         return level
 
-    def cache_features(self, encode: Encode, budget_bytes: float, world: World = ALONE) -> None:
+    def cache_features(self, encode: Encode, budget_bytes: float) -> None:
         """Compute frozen features of every window once: float32 when they fit in the budget, else float16, else not at all.
 
         Several processes compute a part each.
@@ -220,14 +248,14 @@ class WindowData:
             k: torch.zeros(*shape, *x.shape[1:], dtype=dtype, device=self.device) for k, x in probe.items()
         }
         total = -(-self.num_rows // ENCODE_BATCH) * len(self.params.shifts)
-        counted = each(self._all_rows(), total, "audio features", "block", world.first)
+        counted = each(self._all_rows(), total, "audio features", "block", self.world.first)
         for number, (shift, rows, shifts) in enumerate(counted):
-            if number % world.size == world.rank:
+            if number % self.world.size == self.world.rank:
                 for name, x in encode(self.windows(shifts, rows)).items():
                     self.features[name][shift, rows] = x.to(dtype)
         for values_of_shifts in self.features.values():
             for values_of_shift in values_of_shifts:
-                world.all_reduce_(values_of_shift)
+                self.world.all_reduce_(values_of_shift)
         logger.info(
             "audio features cached: %d windows x %d shifts, %.2f GB",
             *shape[::-1],
@@ -244,12 +272,11 @@ class WindowData:
             parts.append(values)
             position += len(values)
         self.phoneme_posteriors[language] = torch.from_numpy(np.concatenate(parts).astype(np.float32)).to(self.device)
-        self._phoneme_index = getattr(self, "_phoneme_index", {})
         self._phoneme_index[language] = (offsets.to(self.device), lengths.to(self.device), steps)
 
     def _phonemes(self, shift: Tensor, rows: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         found = {}
-        for language, (offsets, lengths, steps) in getattr(self, "_phoneme_index", {}).items():
+        for language, (offsets, lengths, steps) in self._phoneme_index.items():
             clips = self.clip_of_row[rows]
             chosen = (offsets[clips] >= 0).nonzero().squeeze(1)
             start = (self.starts[shift, rows] - self.track_start[clips])[chosen]
@@ -284,11 +311,11 @@ class WindowData:
             shard=shard or Shard(len(items)),
         )
 
-    def steps_per_epoch(self, batch_size: int) -> int:
+    def steps_per_epoch(self) -> int:
         """Batches of an epoch, the last of which may be smaller."""
-        return -(-self.num_items // batch_size)
+        return -(-self.num_items // self.batch_size)
 
-    def batches(self, epoch: int, batch_size: int, world: World = ALONE) -> Iterator[WindowBatch]:
+    def batches(self, epoch: int) -> Iterator[WindowBatch]:
         """Every item once, in an order and at shifts that depend on the seed and the epoch alone.
 
         Of each batch this process gets its shard.
@@ -296,8 +323,8 @@ class WindowData:
         rng = np.random.default_rng([self.seed, 1, epoch])
         order = torch.from_numpy(rng.permutation(self.num_items)).to(self.device)
         shift = torch.from_numpy(rng.integers(len(self.params.shifts), size=self.num_items)).to(self.device)
-        for part, shifts in zip(order.split(batch_size), shift.split(batch_size), strict=True):
-            shard = world.shard(len(part))
+        for part, shifts in zip(order.split(self.batch_size), shift.split(self.batch_size), strict=True):
+            shard = self.world.shard(len(part))
             yield self.batch(shard.of(part), shard.of(shifts), shard)
 
     def describe(self, batch: WindowBatch) -> str:

@@ -6,13 +6,15 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import nn
 
 from audio2face.deploy.onnx import OPSET, TOLERANCE, Feeds, compare_onnx, export_onnx
-from audio2face.deploy.package import regression_network_info
 from audio2face.deploy.signature import Signature, trt_info
 from audio2face.formats.json_file import write_json
 from audio2face.models.regression.graph import actor_signature, regression_graph
+from audio2face.models.regression.load import load_network
+from audio2face.models.regression.package import regression_network_info
 from audio2face.runs.emotion_db import EmotionDB, write_emotion_db
 from audio2face.runs.train_run import EMOTION_DB_FILE, TrainRun
 
@@ -38,7 +40,8 @@ def export_regression(
     """
     folders = {}
     for name in run.spec.actors:
-        actor, database, folder = run.actor(name), databases[name], run.export_folder(name)
+        actor, database = run.actor(name), databases[name]
+        folder = run.path / "deploy" / (name if len(run.spec.actors) > 1 else "")
         graph = regression_graph(network, run.spec, actor, database.length)
         signature = actor_signature(run.spec, actor, database.length)
         write_emotion_db(folder / EMOTION_DB_FILE, database)
@@ -54,6 +57,13 @@ def export_regression(
         logger.info("%s: the exported network equals PyTorch to %.1e (%d cases)", name, largest, len(cases))
         folders[name] = folder
     return folders
+
+
+def export_run(run: TrainRun, opset: int, exporter: str) -> dict[str, Path]:
+    """Export the saved weights of a run again."""
+    network = load_network(run, torch.device("cpu"))
+    databases = {actor: run.emotion_db(actor) for actor in run.spec.actors}
+    return export_regression(network, run, databases, None, opset, exporter)
 
 
 def check_inputs(signature: Signature, database: EmotionDB, speech: np.ndarray | None) -> dict[str, Feeds]:

@@ -25,7 +25,7 @@ def build_network(spec: NetworkSpec) -> nn.Module:
     `spec.extra` may hold "phoneme_sizes" {language: classes} and "rebuild" {argument: value}, what the constructor
     needs beside the hyper-parameters. Raises UserError on an unknown name.
     """
-    from audio2face.models.common.weights import NETWORKS
+    from audio2face.models.regression.network import NETWORKS
 
     if spec.network_name not in NETWORKS:
         raise UserError(f"network {spec.network_name!r} is unknown; known: {', '.join(NETWORKS)}")

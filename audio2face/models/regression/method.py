@@ -8,33 +8,30 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from audio2face.distributed import ALONE, Rng, World
+from audio2face.distributed import Rng
 from audio2face.face.layout import ChannelLayout
-from audio2face.models.common.vertex_distances import VertexDistances
-from audio2face.models.regression.data import WindowBatch, WindowData
-from audio2face.models.regression.network import ConvW2vAutocorr
-from audio2face.training.losses import (
-    Losses,
-    Mean,
-    RunningRms,
+from audio2face.models.common.losses import (
     emotion_regulariser,
     motion,
     mse,
     phoneme_cross_entropy,
     phoneme_motion,
-    reduce_means,
     volume_stabiliser,
     weighted_distance,
-    weighted_total,
 )
-from audio2face.training.precision import IN_FULL, Speed
+from audio2face.models.common.vertex_distances import VertexDistances
+from audio2face.models.regression.data import WindowBatch, WindowData
+from audio2face.models.regression.network import ConvW2vAutocorr
+from audio2face.training.metrics import Losses, Mean, RunningRms, reduce_means, weighted_total
+from audio2face.training.precision import FLOAT32, Precision
 
 logger = logging.getLogger(__name__)
 
@@ -55,21 +52,16 @@ class LossSettings:
     eye_threshold: float | None = None  # lids at most this far apart: the frame's skin does not train
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """Learning rate over epochs: a factor per epoch, and optionally a cosine fall to `final` times the rate."""
+def falling_rate(gamma: float, cosine: bool, epochs: int, final: float = 0.02) -> Callable[[int], float]:
+    """Factor of the learning rate: `gamma` per epoch, and with `cosine` a fall to `final` times the rate."""
 
-    gamma: float = 1.0
-    cosine: bool = False
-    final: float = 0.02
-    epochs: int = 1
-
-    def __call__(self, epoch: int) -> float:
-        """The factor of the learning rate in an epoch, from 0 on."""
-        value = self.gamma**epoch
-        if self.cosine:
-            value *= self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * epoch / max(self.epochs, 1)))
+    def rate(epoch: int) -> float:
+        value = gamma**epoch
+        if cosine:
+            value *= final + (1 - final) * 0.5 * (1 + math.cos(math.pi * epoch / max(epochs, 1)))
         return value
+
+    return rate
 
 
 class Regression(nn.Module):
@@ -85,8 +77,19 @@ class Regression(nn.Module):
         self.implicit = nn.Parameter(torch.randn(num_rows, implicit_len, generator=generator) * sigma)
 
 
+@dataclass(frozen=True)
+class Rows:
+    """What the loss terms of a batch are made of: (n, …) for its rows."""
+
+    batch: WindowBatch
+    prediction: Tensor  # (n, C)
+    logits: dict[str, Tensor]  # language -> (n, T, P)
+    implicit: Tensor  # (n, I)
+    mask: Tensor  # (n, C) 1 where the target is real data that should be learned
+
+
 class RegressionMethod:
-    """Meets `training.Method`."""
+    """A `training.loop.Method`."""
 
     def __init__(
         self,
@@ -94,20 +97,18 @@ class RegressionMethod:
         data: WindowData,
         layout: ChannelLayout,
         settings: LossSettings,
-        schedule: Schedule,
+        rate: Callable[[int], float],
         *,
-        batch_size: int,
         emo_lr_mult: float = 1.0,
         skin_scale: Tensor | None = None,
         lip_dist: VertexDistances | None = None,
         lip_size: VertexDistances | None = None,
         eye_dist: VertexDistances | None = None,
-        world: World = ALONE,
-        speed: Speed = IN_FULL,
+        precision: Precision = FLOAT32,
     ):
-        self.world, self.speed, self.decode = world, speed, speed.compiled(model.network.decode)
+        self.precision, self.decode = precision, precision.compiled(model.network.decode)
         self.model, self.data, self.layout, self.settings = model, data, layout, settings
-        self.schedule, self.batch_size, self.emo_lr_mult = schedule, batch_size, emo_lr_mult
+        self.rate, self.emo_lr_mult = rate, emo_lr_mult
         self.skin_scale, self.lip_dist, self.lip_size, self.eye_dist = skin_scale, lip_dist, lip_size, eye_dist
         self.normaliser = RunningRms()
         by_emotion = {"LIP_DIST": settings.lip_dist_emotion, "LIP_SIZE": settings.lip_size_emotion}
@@ -115,18 +116,7 @@ class RegressionMethod:
         self._not_eye = torch.ones(layout.size, device=data.device)
         if "eye" in layout.slices:
             self._not_eye[layout.slices["eye"]] = 0.0
-
-    def batches(self, epoch: int) -> Iterator[WindowBatch]:
-        return self.data.batches(epoch, self.batch_size, self.world)
-
-    def steps_per_epoch(self) -> int:
-        return self.data.steps_per_epoch(self.batch_size)
-
-    def lr_multiplier(self, epoch: int) -> float:
-        return self.schedule(epoch)
-
-    def describe(self, batch: WindowBatch) -> str:
-        return self.data.describe(batch)
+        self.terms = self._build_terms()
 
     def state_dict(self) -> dict[str, Any]:
         return {"normaliser": self.normaliser.state_dict()}
@@ -143,30 +133,19 @@ class RegressionMethod:
 
     def loss(self, batch: WindowBatch, progress: float) -> Losses:
         """All terms of a batch; the normalised ones are raised to 1 - progress."""
-        settings, weights = self.settings, self.settings.weights
+        weights = self.settings.weights
         network, implicit = self.model.network, self.model.implicit[batch.frame_ids]
         features = batch.features
         if features is None:
             assert batch.audio is not None, "a batch has features or sound"
             features = network.features(batch.audio)
-        with self.speed.autocast(implicit.device):
+        with self.precision.autocast(implicit.device):
             prediction, logits = self.decode(features, implicit, batch.explicit, Rng(batch.shard))
         prediction = prediction.to(batch.target.dtype)
         logits = {language: values.to(batch.target.dtype) for language, values in logits.items()}
-        mask = self._without_closed_eyes(batch)
-        seq_len = batch.seq_len
-        means = {"MSE": mse(prediction, batch.target, mask)}
-        if seq_len > 1:
-            means["MOTION"] = motion(prediction, batch.target, mask, seq_len)
-            if implicit.shape[1]:
-                means["EMO_REG"] = emotion_regulariser(implicit, seq_len)
-            if weights.get("VOL_STAB_REG"):
-                means["VOL_STAB_REG"] = volume_stabiliser(
-                    prediction, batch.level, mask * self._not_eye, seq_len, settings.vol_stab_exp
-                )
-        means.update(self._lips(prediction, batch))
-        means.update(self._phonemes(logits, batch))
-        terms = _over_languages(reduce_means(means, self.world, batch.shard.counts))
+        rows = Rows(batch, prediction, logits, implicit, self._without_closed_eyes(batch))
+        means = {name: term(rows) for name, term in self.terms.items()}
+        terms = _over_languages(reduce_means(means, self.data.world, batch.shard.counts))
         scaled = {k: v for k, v in terms.items() if k in NORMALISED and weights.get(k)}
         scaled = self.normaliser(scaled, 1.0 - progress)
         return Losses(weighted_total({**terms, **scaled}, weights), terms)
@@ -186,34 +165,48 @@ class RegressionMethod:
         mask[:, self.layout.slices["skin_coeffs"]] *= items_open.repeat_interleave(batch.seq_len)[:, None]
         return mask
 
-    def _lips(self, prediction: Tensor, batch: WindowBatch) -> dict[str, Mean]:
-        settings, found = self.settings, {}
-        for name, distances, exponent in (
-            ("LIP_DIST", self.lip_dist, settings.lip_dist_exp),
-            ("LIP_SIZE", self.lip_size, 0.0),
-        ):
-            if distances is None or not settings.weights.get(name):
-                continue
-            weight = prediction.new_ones(len(prediction), 1)
-            if name in self._by_emotion:
-                weight = self._by_emotion[name][batch.emotion_ids][:, None]
-            ours = distances(self.skin(prediction, batch.actor_ids), batch.actor_ids)
-            true = distances(self.skin(batch.target, batch.actor_ids), batch.actor_ids)
-            found[name] = weighted_distance(ours, true, weight, exponent)
-        return found
+    def _build_terms(self) -> dict[str, Callable[[Rows], Mean]]:
+        """The loss terms that there are, by name; TERM/language is a part of TERM."""
+        settings, weights = self.settings, self.settings.weights
+        terms: dict[str, Callable[[Rows], Mean]] = {"MSE": lambda r: mse(r.prediction, r.batch.target, r.mask)}
+        if self.data.params.seq_len > 1:
+            terms["MOTION"] = lambda r: motion(r.prediction, r.batch.target, r.mask, r.batch.seq_len)
+            if self.model.implicit.shape[1]:
+                terms["EMO_REG"] = lambda r: emotion_regulariser(r.implicit, r.batch.seq_len)
+            if weights.get("VOL_STAB_REG"):
+                terms["VOL_STAB_REG"] = self._volume
+        if self.lip_dist is not None and weights.get("LIP_DIST"):
+            by_emotion = self._by_emotion.get("LIP_DIST")
+            terms["LIP_DIST"] = partial(self._lips, self.lip_dist, settings.lip_dist_exp, by_emotion)
+        if self.lip_size is not None and weights.get("LIP_SIZE"):
+            terms["LIP_SIZE"] = partial(self._lips, self.lip_size, 0.0, self._by_emotion.get("LIP_SIZE"))
+        if weights.get("PHONEME") or weights.get("PHONEME_MOTION"):
+            for language in self.data.phoneme_posteriors:
+                terms[f"PHONEME/{language}"] = partial(self._phonemes, language)
+                terms[f"PHONEME_MOTION/{language}"] = partial(self._phoneme_motion, language)
+        return terms
 
-    def _phonemes(self, logits: dict[str, Tensor], batch: WindowBatch) -> dict[str, Mean]:
-        weights = self.settings.weights
-        if not logits or not (weights.get("PHONEME") or weights.get("PHONEME_MOTION")):
-            return {}
-        found = {}
-        for language, values in logits.items():
-            rows, index = batch.phonemes[language]
-            target = self.data.phoneme_posteriors[language][index]  # (n, T, P)
-            silence, silence_weight = self.settings.phoneme_silence.get(language), self.settings.phoneme_silence_weight
-            found[f"PHONEME/{language}"] = phoneme_cross_entropy(values[rows], target, silence, silence_weight)
-            found[f"PHONEME_MOTION/{language}"] = phoneme_motion(values[rows], target)
-        return found
+    def _volume(self, r: Rows) -> Mean:
+        mask = r.mask * self._not_eye
+        return volume_stabiliser(r.prediction, r.batch.level, mask, r.batch.seq_len, self.settings.vol_stab_exp)
+
+    def _lips(self, distances: VertexDistances, exponent: float, by_emotion: Tensor | None, r: Rows) -> Mean:
+        weight = r.prediction.new_ones(len(r.prediction), 1)
+        if by_emotion is not None:
+            weight = by_emotion[r.batch.emotion_ids][:, None]
+        ours = distances(self.skin(r.prediction, r.batch.actor_ids), r.batch.actor_ids)
+        true = distances(self.skin(r.batch.target, r.batch.actor_ids), r.batch.actor_ids)
+        return weighted_distance(ours, true, weight, exponent)
+
+    def _phonemes(self, language: str, r: Rows) -> Mean:
+        rows, index = r.batch.phonemes[language]
+        target = self.data.phoneme_posteriors[language][index]  # (n, T, P)
+        silence, silence_weight = self.settings.phoneme_silence.get(language), self.settings.phoneme_silence_weight
+        return phoneme_cross_entropy(r.logits[language][rows], target, silence, silence_weight)
+
+    def _phoneme_motion(self, language: str, r: Rows) -> Mean:
+        rows, index = r.batch.phonemes[language]
+        return phoneme_motion(r.logits[language][rows], self.data.phoneme_posteriors[language][index])
 
 
 def _over_languages(terms: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -10,11 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from audio2face.distributed import WHOLE, Rng
+from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.encoders import ENCODERS, SpeechEncoder
 from audio2face.models.common.encoders.pretrained import Use
 from audio2face.models.common.layers import STEP, ConditionedTimeConvs, PhonemeHead, head_of, num_steps
 from audio2face.models.common.onednn_conv import join_channels
+from audio2face.models.common.starting_weights import columns_of
 from audio2face.problems import UserError
+from audio2face.runs.train_run import NetworkSpec
 
 WIDTH = 256
 HEAD_WIDTH = 150
@@ -139,9 +142,22 @@ class ConvW2vAutocorr(nn.Module):
             rebuilt["w2v_config"] = cast(SpeechEncoder, self.encoders["w2v"]).rebuild_arguments()["config"]
         return rebuilt
 
+    @staticmethod
+    def weight_axes(spec: NetworkSpec) -> dict[str, tuple[int, ChannelLayout]]:
+        """{weight: (axis, what lies along it)} of the weights at the edges of the network that a spec describes."""
+        axes: dict[str, tuple[int, ChannelLayout]] = {}
+        for head in ("face", "tongue"):
+            layout = ChannelLayout({c: size for c, size in spec.max_sizes.items() if head_of(c) == head})
+            axes |= {f"heads.{head}.1.{kind}": (0, layout) for kind in ("weight", "bias")}
+        emotions, actors = columns_of(spec)
+        return {**axes, "emotion.weight": (1, ChannelLayout({**emotions, **(actors if len(actors) > 1 else {})}))}
+
     def _head_sizes(self) -> dict[str, list[int]]:
         """Head → sizes of its channels, in output order."""
         sizes: dict[str, list[int]] = {}
         for channel, size in self.output_sizes.items():
             sizes.setdefault(head_of(channel), []).append(size)
         return sizes
+
+
+NETWORKS = {"conv_w2v_autocorr": ConvW2vAutocorr}  # by NETWORK_NAME

@@ -1,8 +1,4 @@
-"""Loss terms as pure functions of tensors, their weighted total, and the running normaliser.
-
-Rows come in items of L consecutive frames: (B·L, C) is reshaped to (B, L, C) where a term looks at motion.
-A term is a `Mean` of one process's rows; `reduce_means` makes the means of the whole batch of them.
-"""
+"""Loss values: a total with its terms, means that can be put together from parts of a batch, and averages over steps."""
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from audio2face.distributed import World
 
@@ -61,64 +56,6 @@ def reduce_means(terms: Mapping[str, Mean], world: World, counts: bool = True) -
     return dict(zip(terms, (totals / weights.clamp(min=SMALLEST_WEIGHT)).unbind(), strict=True))
 
 
-def mse(prediction: Tensor, target: Tensor, mask: Tensor) -> Mean:
-    """Mean squared error over the values that are real data: all (B·L, C)."""
-    return masked_mean((prediction - target) ** 2, mask)
-
-
-def frame_differences(x: Tensor, seq_len: int) -> Tensor:
-    """(B·L, …) -> (B, L - 1, …) differences between successive frames of each item."""
-    return x.unflatten(0, (-1, seq_len)).diff(dim=1)
-
-
-def motion(prediction: Tensor, target: Tensor, mask: Tensor, seq_len: int) -> Mean:
-    """Mean squared error of frame-to-frame differences."""
-    both = mask.unflatten(0, (-1, seq_len))
-    return masked_mean(frame_differences(prediction - target, seq_len) ** 2, both[:, 1:] * both[:, :-1])
-
-
-def emotion_regulariser(implicit: Tensor, seq_len: int) -> Mean:
-    """Mean squared change of the implicit emotion (B·L, I) over its mean square: keeps it slow at any size."""
-    values_per_change = seq_len / (seq_len - 1)
-    return Mean((frame_differences(implicit, seq_len) ** 2).sum() * values_per_change, (implicit**2).sum())
-
-
-def weighted_distance(prediction: Tensor, target: Tensor, weight: Tensor, exponent: float) -> Mean:
-    """Squared error of distances (n, pairs), both scaled by exp(-exponent * max(true distance, 0)): closed counts most.
-
-    `weight` (n, 1) scales whole rows (emotion weights, missing data).
-    """
-    scale = torch.exp(-exponent * target.clamp(min=0.0))
-    return mean_of(((prediction - target) * scale) ** 2 * weight)
-
-
-def volume_stabiliser(prediction: Tensor, level: Tensor, mask: Tensor, seq_len: int, exponent: float) -> Mean:
-    """Mean squared frame difference of the values that count, weighted by exp(-exponent * mean |audio|): still in silence."""
-    quiet = torch.exp(-exponent * level).unflatten(0, (-1, seq_len)).mean(dim=1)  # (B,)
-    both = mask.unflatten(0, (-1, seq_len))
-    moved = quiet[:, None, None] * frame_differences(prediction, seq_len) ** 2
-    return masked_mean(moved, both[:, 1:] * both[:, :-1])
-
-
-def phoneme_cross_entropy(
-    logits: Tensor, target: Tensor, silence: int | None = None, silence_weight: float = 1.0
-) -> Mean:
-    """Cross-entropy of logits (n, T, P) with probabilities of the same shape; 0 when n is 0.
-
-    Steps whose likeliest target is the class `silence` are weighted by `silence_weight`.
-    """
-    entropy = -(target * F.log_softmax(logits, dim=-1)).sum(dim=-1)
-    if silence is None or silence_weight == 1.0:
-        return mean_of(entropy)
-    weight = torch.where(target.argmax(dim=-1) == silence, silence_weight, 1.0)
-    return Mean((entropy * weight).sum(), weight.sum())
-
-
-def phoneme_motion(logits: Tensor, target: Tensor) -> Mean:
-    """Mean squared error of the probabilities' differences from step to step of (n, T, P); 0 when n is 0."""
-    return mean_of((logits.softmax(dim=-1).diff(dim=1) - target.diff(dim=1)) ** 2)
-
-
 @dataclass
 class RunningRms:
     """Divides each term by the running RMS of itself (decay 0.99, bias-corrected), then raises it to a power.
@@ -147,10 +84,35 @@ class RunningRms:
         return {"squares": dict(self.squares), "count": self.count}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a state that `state_dict` gave."""
+        """Restore a state that `state_dict` gave."""
         self.squares, self.count = dict(state["squares"]), state["count"]
 
 
 def weighted_total(terms: Mapping[str, Tensor], weights: Mapping[str, float | None]) -> Tensor:
     """Sum of terms times their weights; a weight of None or 0 leaves the term out."""
     return torch.stack([weight * terms[name] for name, weight in weights.items() if weight and name in terms]).sum()
+
+
+class MetricAverage:
+    """Mean of every loss since the last reading. Sums stay on the device until read."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._count = 0
+
+    def add(self, terms: dict[str, Tensor]) -> None:
+        """Count in one step's terms (scalars); nothing waits for an accelerator."""
+        for name, value in terms.items():
+            value = value.detach()
+            self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
+        self._count += 1
+
+    def peek(self) -> dict[str, float]:
+        """Means since the last reading."""
+        return {name: float(value) / self._count for name, value in self._sums.items()}
+
+    def read(self) -> dict[str, float]:
+        """Means since the last call."""
+        means = self.peek()
+        self._sums, self._count = {}, 0
+        return means

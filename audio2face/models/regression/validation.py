@@ -1,0 +1,85 @@
+"""A regression network under training on clips that it never sees: measurements and what a preview shows.
+
+Nothing here draws from a random source or changes a state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audio2face.geometry.regions import mouth_opening_correlation, mouth_opening_error_mm, mouth_opening_relative_error
+from audio2face.models.common.losses import mse
+from audio2face.models.common.preview import Coeffs
+from audio2face.models.common.vertex_distances import LargestDistance, VertexDistances
+from audio2face.models.regression.data import ENCODE_BATCH, WindowData
+from audio2face.models.regression.method import RegressionMethod
+
+
+def regression_validation(
+    method: RegressionMethod,
+    data: WindowData,
+    pairs: VertexDistances | None,
+    lips: LargestDistance | None,
+    units_per_metre: float,
+) -> Callable[[], dict[str, float]]:
+    """Measures on the rows of `data`: mean squared error, the error of `lips`, the mouth's opening between `pairs`.
+
+    The implicit emotion of a frame that was not trained on is unknown: the mean of the trained ones takes its place.
+    """
+
+    @torch.no_grad()
+    def validate() -> dict[str, float]:
+        prediction = predict_rows(method, data)
+        target = data.target[0]
+        values = {"MSE": float(mse(prediction, target, data.mask).value)}
+        ids, mm = data.actor_id[data.clip_of_row], 1000 / units_per_metre
+        if lips is not None:
+            apart = lips(method.skin(prediction, ids) - method.skin(target, ids), ids)
+            values["lip_vertex_error_mm"] = float(apart.mean()) * mm
+        if pairs is None:
+            return values
+        ours, true = (_opening(method, pairs, x, ids) for x in (prediction, target))
+        trained = method.data
+        rest = float(_opening(method, pairs, trained.target[0], trained.actor_id[trained.clip_of_row]).mean())
+        return {
+            **values,
+            "mouth_opening_correlation": mouth_opening_correlation(true.numpy(), ours.numpy()),
+            "mouth_opening_error_mm": mouth_opening_error_mm(true.numpy(), ours.numpy(), mm),
+            "mouth_opening_relative_error": mouth_opening_relative_error(true.numpy(), ours.numpy(), rest),
+        }
+
+    return validate
+
+
+@torch.no_grad()
+def predict_rows(method: RegressionMethod, data: WindowData) -> Tensor:
+    """The network's output (n, C) for all rows of the data, with the mean implicit emotion."""
+    return torch.cat([_predict(method, data, rows) for rows in torch.arange(data.num_rows).split(ENCODE_BATCH)])
+
+
+def _predict(method: RegressionMethod, data: WindowData, rows: Tensor) -> Tensor:
+    """The network's output (n, C) for rows (n,) of the data."""
+    network, rows = method.model.network, rows.to(data.device)
+    if data.features is not None:
+        features = {name: x[0, rows].float() for name, x in data.features.items()}
+    else:
+        features = network.features(data.windows(torch.zeros_like(rows), rows))
+    implicit = method.model.implicit.mean(dim=0).expand(len(rows), -1)
+    return network.decode(features, implicit, data.explicit[data.clip_of_row[rows]])[0]
+
+
+def _opening(method: RegressionMethod, pairs: VertexDistances, values: Tensor, actor_ids: Tensor) -> Tensor:
+    """Mean opening of the lips (n,) in data units, on the CPU, of (n, C)."""
+    return pairs(method.skin(values, actor_ids), actor_ids).mean(dim=1).cpu()
+
+
+def regression_coeffs(method: RegressionMethod, data: WindowData) -> tuple[np.ndarray, Coeffs]:
+    """True and predicted skin coefficients (T, K) of all rows of the data."""
+    ids = data.actor_id[data.clip_of_row]
+    return method.skin(
+        data.target[0], ids
+    ).cpu().numpy(), lambda: method.skin(predict_rows(method, data), ids).cpu().numpy()
