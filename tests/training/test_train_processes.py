@@ -21,6 +21,7 @@ from audio2face.commands import preproc_actors, train
 from audio2face.config import section_from_values
 from audio2face.machine import child_environment
 from audio2face.models.diffusion.build import _build_advice
+from audio2face.models.regression import build as regression_build
 from audio2face.problems import UserError
 from audio2face.runs.preproc_run import load_preproc_run
 from audio2face.training import launch as train_processes
@@ -148,10 +149,13 @@ def test_advice_names_only_what_is_not_done_yet() -> None:
     quick["NETWORK_HYPER_PARAMS"] = {"freeze_audio_encoder": True}
     section = section_from_values("train", quick)
     assert len(speed.build_advice(section, torch.device("cuda"), _build_advice(section))) == 1  # fewer epochs
-    regression = "; ".join(speed.build_advice(section_from_values("train", {"NETWORK_TYPE": "regression"}), cpu))
+    section = section_from_values("train", {"NETWORK_TYPE": "regression"})
+    regression, too_large = (
+        "; ".join(speed.build_advice(section, cpu, regression_build._build_advice(section, features_kept=kept)))
+        for kept in (True, False)
+    )
     assert "diffusion" not in regression and "w2v_freeze" not in regression and "PRECISION" in regression
-    too_large = speed.build_advice(section_from_values("train", {"NETWORK_TYPE": "regression"}), cpu, False)
-    assert "FEATURE_CACHE_GB" not in regression and "FEATURE_CACHE_GB" in "; ".join(too_large)
+    assert "FEATURE_CACHE_GB" not in regression and "FEATURE_CACHE_GB" in too_large
 
 
 @pytest.mark.parametrize(("scaling", "factor"), [("none", 1.0), ("sqrt", 2.0), ("linear", 4.0)])
