@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from audio2face.commands.find_run import find_training_run, train_section
+from audio2face.commands.find_run import find_training_run, post_configs, train_section
+from audio2face.commands.late_files import with_late_files
+from audio2face.config import load_config
 from audio2face.inference import Model, load_model
-from audio2face.paths import external_path, local_path
+from audio2face.inference.model import load_run_model
+from audio2face.paths import local_path
 from audio2face.problems import UserError
 
 
 def open_model(what: str, run_name: str | None, threads: int = 0, quantize: str | None = None) -> Model:
-    """A deployed model by its folder, or by its project and run. Raises UserError when it is not there or not sound."""
+    """A deployed model by its folder; or a project's run, deployed or not. Raises UserError when it is not there or not sound."""
     if run_name is None:
         folder = local_path(what)
         if not (Path(what).is_dir() or folder.is_dir()):
@@ -20,10 +23,9 @@ def open_model(what: str, run_name: str | None, threads: int = 0, quantize: str 
             )
         return load_model(Path(what) if Path(what).is_dir() else folder, threads, quantize)
     train = train_section(what, run_name)
-    run = find_training_run(what, run_name, train)
+    run = with_late_files(what, find_training_run(what, run_name, train))
     folder = local_path(train.FINAL_DEPLOY_ROOT) / run.name
-    if not folder.is_dir():
-        raise UserError(
-            f"{external_path(folder)} does not exist; deploy the run: python run_deploy.py {what} {run.name}"
-        )
-    return load_model(folder, threads, quantize)
+    if folder.is_dir():
+        return load_model(folder, threads, quantize)
+    section = load_config(what, (), optional=("inference",), network_type=run.spec.network_type)["inference"]
+    return load_run_model(run, post_configs(section, run), threads, quantize)

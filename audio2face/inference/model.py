@@ -177,13 +177,15 @@ def load_model(folder: str | os.PathLike[str], threads: int = 0, quantize: str |
     return Model(packages, [_network(package.network, threads, quantize is not None) for package in packages])
 
 
-def load_run_model(run: TrainRun, configs: Mapping[str, Mapping[str, Any]], threads: int = 0) -> Model:
+def load_run_model(
+    run: TrainRun, configs: Mapping[str, Mapping[str, Any]], threads: int = 0, quantize: str | None = None
+) -> Model:
     """A training run as its deployed model would be, without a folder. `configs` gives each actor's CONFIG.
 
     Raises UserError when the run was not exported.
     """
     packages = run_packages(run, configs)
-    return Model(packages, [_network(package.network, threads) for package in packages])
+    return Model(packages, [_network(package.network, threads, quantize is not None) for package in packages])
 
 
 def _network(path: Path, threads: int, int8: bool = False) -> Step:
