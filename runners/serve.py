@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--tail", metavar="S", type=float, default=0.0, help="seconds of silence animated after each clip (default: 0)")
     add("--quiet-status", action="store_true", help="do not send notes of what was clamped or ignored")
     add("--streams", metavar="N", type=int, default=8, help="at most this many at once (default: %(default)s)")
+    add("--queue", metavar="S", type=float, default=0.0, help="further ones wait this long for a place (default: 0)")
     add("--batch", metavar="N", type=int, default=8, help="streams that run together (default: %(default)s)")
     add("--max-clip", metavar="S", type=float, default=300.0, help="longest sound of a stream (default: %(default)g)")
     add(
@@ -139,6 +140,7 @@ def serve(arguments: argparse.Namespace) -> int:
         peak=arguments.peak,
         quiet_status=arguments.quiet_status,
         streams=arguments.streams,
+        queue_s=arguments.queue,
         batch=arguments.batch,
         max_clip_s=arguments.max_clip,
         idle_s=arguments.idle,
@@ -178,7 +180,7 @@ def _problems(arguments: argparse.Namespace) -> list[str]:
     for name, least in (("streams", 1), ("batch", 1), ("threads", 0)):
         if getattr(arguments, name) < least:
             problems.append(f"--{name} {getattr(arguments, name)}: expected a whole number from {least} on")
-    for name in ("max_clip", "idle", "peak", "tail", "grace"):
+    for name in ("max_clip", "idle", "peak", "tail", "grace", "queue"):
         value = getattr(arguments, name)
         if not 0 <= value < float("inf") or (not value and name in ("max_clip", "idle", "peak")):
             problems.append(f"--{name.replace('_', '-')} {value:g}: expected a positive number")

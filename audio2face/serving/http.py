@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Protocol
+from typing import Any, Protocol
 
 from audio2face.problems import UserError
 from audio2face.serving.metrics import Metrics
 
-TIMEOUT_S = 10
+TIMEOUT_S = 10  # for a whole request
+MOST_CONNECTIONS = 64
 
 
 class Health(Protocol):
@@ -25,6 +28,37 @@ def status_page(path: str, health: Health, metrics: Metrics) -> tuple[int, str] 
     if path == "/v1/health/live":
         return 200, "live\n"
     return (200, metrics.text()) if path == "/metrics" else None
+
+
+class _Server(ThreadingHTTPServer):
+    """At most MOST_CONNECTIONS at once; a request that takes too long is cut off."""
+
+    def __init__(self, *arguments: Any):
+        self._places = threading.Semaphore(MOST_CONNECTIONS)
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self._places.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        def cut_off() -> None:
+            with suppress(OSError):
+                request.shutdown(socket.SHUT_RDWR)
+
+        clock = threading.Timer(TIMEOUT_S, cut_off)
+        clock.daemon = True
+        clock.start()
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            clock.cancel()
+            self._places.release()
+
+    def handle_error(self, *_: Any) -> None:
+        """Clients that go away are not worth a traceback."""
 
 
 class HttpServer:
@@ -51,7 +85,7 @@ class HttpServer:
 
         host, _, port = address.rpartition(":")
         try:
-            self._server = ThreadingHTTPServer((host, int(port)), Handler)
+            self._server = _Server((host, int(port)), Handler)
         except (OSError, ValueError, OverflowError) as error:
             raise UserError(f"{address}: {getattr(error, 'strerror', None) or error}; choose another port") from error
         self.port = self._server.server_port

@@ -25,6 +25,7 @@ class ServeOptions:
     peak: float = 1.0
     quiet_status: bool = False
     streams: int = 8
+    queue_s: float = 0.0
     batch: int = 8
     max_clip_s: float = 300.0
     idle_s: float = 30.0

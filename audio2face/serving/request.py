@@ -13,14 +13,16 @@ from audio2face.serving.names import FACE_PARAMETERS, known_emotions
 
 RATES = (8000, 192000)  # samples per second
 BITS = 16
+MOST_NAMES, LONGEST_NAME = 1000, 100  # of a map in a request
+LONGEST_REASON = 500  # what gRPC carries beside a status code is short
 
 
 class Refusal(Exception):
     """A request that cannot be served: the name of a gRPC status code, and the reason in a sentence."""
 
     def __init__(self, code: str, reason: str):
-        self.code, self.reason = code, reason
-        super().__init__(f"{code}: {reason}")
+        self.code, self.reason = code, one_line(reason)
+        super().__init__(f"{code}: {self.reason}")
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,25 @@ def read_request(header: Any, emotions: Sequence[str], keep: Collection[str] = (
         offsets=finite(shapes.bs_weight_offsets, "bs_weight_offsets"),
         clamp=shapes.enable_clamping_bs_weight,
         emotion=_emotion(header.emotion_params, post, emotions, notes),
-        notes=tuple(notes),
+        notes=tuple(map(one_line, notes)),
     )
 
 
+def one_line(text: str) -> str:
+    """A text that quotes what a client sent, as one line of bearable length."""
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_REASON else line[: LONGEST_REASON - 1] + "…"
+
+
 def finite(values: Mapping[str, float], what: str) -> dict[str, float]:
-    """The values of a map. Raises Refusal for one that is not a finite number."""
+    """The values of a map. Raises Refusal for one that is not a finite number, for too many, or for a name that is too long."""
+    if len(values) > MOST_NAMES:
+        raise Refusal("INVALID_ARGUMENT", f"{what}: {len(values)} values, expected at most {MOST_NAMES}")
     for name, value in values.items():
+        if len(name) > LONGEST_NAME:
+            raise Refusal(
+                "INVALID_ARGUMENT", f"{what}: a name of {len(name)} characters, expected at most {LONGEST_NAME}"
+            )
         if not math.isfinite(value):
             raise Refusal("INVALID_ARGUMENT", f"{what} {name!r}: {value} is not a finite number")
     return dict(values)
@@ -120,7 +134,7 @@ def check_rate(rate: int) -> int:
 
 def _face(params: Any, keep: Collection[str], notes: list[str]) -> dict[str, float]:
     found = {}
-    unknown = [*params.integer_params, *params.float_array_params]
+    unknown = [*finite(params.integer_params, "face_params"), *dict.fromkeys(params.float_array_params)]
     for name, value in finite(params.float_params, "face_params").items():
         if name not in FACE_PARAMETERS:
             unknown.append(name)

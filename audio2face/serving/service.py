@@ -48,6 +48,7 @@ class Service:
         self._authoring = Authoring(served)
         self.serving, self._changed = True, asyncio.Condition()
         self._open: set[_Call] = set()
+        self.places = asyncio.Semaphore(served.options.streams)
 
     def handlers(self) -> list[grpc.GenericRpcHandler]:
         """Handlers of all services, for a grpc.aio server."""
@@ -116,10 +117,6 @@ class Service:
         finally:
             self._open.discard(call)
             self._metrics.ended(code)
-
-    def free(self) -> bool:
-        """Whether one more stream may begin, this one being counted."""
-        return len(self._open) <= self.options.streams
 
     async def open(self, header: Any) -> Stream:
         """A stream for a header, made in the networks' thread. Raises Refusal."""
@@ -197,7 +194,7 @@ class _Call:
         self._frames: asyncio.Queue[list[Frame] | BaseException | None] = asyncio.Queue()
         self._track: Track | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._last, self._read_all, self._header_sent = time.monotonic(), False, False
+        self._placed, self._read_all, self._header_sent = False, False, False
 
     def refuse(self, reason: BaseException) -> None:
         """End the call with an error, from the event loop."""
@@ -206,6 +203,7 @@ class _Call:
     async def run(self) -> str:
         """Serve the call to its end; the name of its status code."""
         try:
+            await self._take_place()
             header = await self._first()
             stream = await self.service.open(header)
             await self._send(animation_data_stream_header=self._response_header(header, stream))
@@ -224,18 +222,37 @@ class _Call:
         finally:
             if self._reader:
                 self._reader.cancel()
-            if self._track:
-                self.service._scheduler.remove(self._track)
+            self._leave()
             if not self.ended.done():
                 self.ended.set_result(None)
+
+    async def _take_place(self) -> None:
+        """Be one of the streams that may run at once, after a while in the queue where there is one."""
+        places, queue_s = self.service.places, self.options.queue_s
+        full = Refusal("RESOURCE_EXHAUSTED", f"all {self.options.streams} streams are in use (--streams)")
+        if not self.service.serving:
+            raise SHUTTING_DOWN
+        if places.locked() and not queue_s:
+            raise full
+        try:
+            await asyncio.wait_for(places.acquire(), queue_s or None)
+        except TimeoutError:
+            raise full from None
+        self._placed = True
+        if not self.service.serving:
+            raise SHUTTING_DOWN
+
+    def _leave(self) -> None:
+        """Give the place back, and drop what is under way."""
+        if self._track:
+            self.service._scheduler.remove(self._track)
+        if self._placed:
+            self._placed = False
+            self.service.places.release()
 
     # ---- in
 
     async def _first(self) -> Any:
-        if not self.service.serving:
-            raise SHUTTING_DOWN
-        if not self.service.free():
-            raise Refusal("RESOURCE_EXHAUSTED", f"all {self.options.streams} streams are in use (--streams)")
         part = await self._next()
         if part is None or part.WhichOneof("stream_part") != "audio_stream_header":
             raise Refusal("INVALID_ARGUMENT", "the first message of a stream must be its audio_stream_header")
@@ -262,6 +279,7 @@ class _Call:
                     break
                 for key in part.audio_with_emotion.emotions:
                     stream.add_key(key.time_code, key.emotion)
+                    too_long(stream, self.options.max_clip_s)
                 stream.add(part.audio_with_emotion.audio_buffer)
                 too_long(stream, self.options.max_clip_s)
                 self.service._scheduler.wake()
@@ -327,8 +345,7 @@ class _Call:
         """Tell the client: a client that is still writing would see its own failure, so that its sound is read first."""
         if self._reader:
             self._reader.cancel()
-        if self._track:
-            self.service._scheduler.remove(self._track)
+        self._leave()
         logger.info("%s: %s: %s", self.context.peer(), refusal.code, refusal.reason)
         if self._header_sent:
             try:

@@ -13,9 +13,10 @@ import numpy as np
 from audio2face.inference import Animation, Session
 from audio2face.serving.emotion import EmotionTrack
 from audio2face.serving.names import EMOTIONS, known_emotions
-from audio2face.serving.request import Refusal, StreamRequest, finite
+from audio2face.serving.request import MOST_NAMES, Refusal, StreamRequest, finite, one_line
 
 FEED_S = 0.25  # of sound that a stream is fed at once, so that none waits long for the others
+MOST_KEYS = 1000  # emotion keys and weights for each second that a sound may last
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ class Stream:
         self._made: list[np.ndarray] = []  # rows of frames that wait for the end of their sound
         self._keys: list[tuple[float, dict[str, float]]] = []
         self._begun, self._lock = False, threading.Lock()
+        self.num_keys = 0  # and weights in them
         self._unknown = set(request.emotion.unknown)
 
     # ---- sound in
@@ -110,10 +112,11 @@ class Stream:
 
     def add_key(self, time_s: float, emotion: Mapping[str, float]) -> None:
         """A key of emotion, at a time from the beginning of the sound. Raises Refusal for numbers that are not finite."""
-        values = finite({"time_code": time_s, **emotion}, "emotion")
-        values.pop("time_code")
-        known, unknown = known_emotions(values, self._track.names)
-        self._unknown.update(unknown)
+        finite({"time_code": time_s}, "emotion")
+        known, unknown = known_emotions(finite(emotion, "emotion"), self._track.names)
+        if len(self._unknown) < MOST_NAMES:
+            self._unknown.update(unknown)
+        self.num_keys += 1 + len(emotion)
         self._track.add(time_s, known)
         with self._lock:
             self._keys.append((time_s, dict(emotion)))
@@ -137,11 +140,8 @@ class Stream:
     @property
     def notes(self) -> list[str]:
         """What was clamped or ignored."""
-        unknown = ", ".join(sorted(self._unknown))
-        return [
-            *self.request.notes,
-            *([f"emotions that the model does not know are ignored: {unknown}"] if unknown else []),
-        ]
+        unknown = f"emotions that the model does not know are ignored: {', '.join(sorted(self._unknown))}"
+        return [*self.request.notes, *([one_line(unknown)] if self._unknown else [])]
 
     # ---- through the session
 
@@ -216,6 +216,8 @@ class Stream:
 
 
 def too_long(stream: Stream, most_s: float) -> None:
-    """Raise Refusal for a track longer than `most_s` seconds."""
+    """Raise Refusal for a track longer than `most_s` seconds, or with more emotion keys than that needs."""
+    if stream.num_keys > MOST_KEYS * max(most_s, 1.0):
+        raise Refusal("RESOURCE_EXHAUSTED", f"there are too many emotion keys: {stream.num_keys} with their weights")
     if stream.duration_s > most_s:
         raise Refusal("RESOURCE_EXHAUSTED", f"the sound is longer than {most_s:g} seconds (--max-clip)")

@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import replace
 from fractions import Fraction
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -16,12 +17,13 @@ from fakes.server import speech
 from pythonosc.dispatcher import Dispatcher
 from pythonosc.osc_bundle import OscBundle
 from pythonosc.osc_server import ThreadingOSCUDPServer
-from websockets.exceptions import ConnectionClosedError, InvalidStatus
+from websockets.exceptions import ConnectionClosedError, InvalidMessage, InvalidStatus
 from websockets.sync.client import connect
 
 from audio2face import UserError, load_model
+from audio2face.serving import http
 from audio2face.serving.engine import ServedModel
-from audio2face.serving.live import livelink, vmc
+from audio2face.serving.live import livelink, vmc, websocket
 from audio2face.serving.live.player import Delay, Player, measure_delay
 from audio2face.serving.live.source import FileSource, PipeSource
 from audio2face.serving.live.websocket import WebSocketServer
@@ -246,11 +248,80 @@ def test_streams_over_websocket_are_those_of_animate(served, socket_server):
         ({"type": "start", "sample_rate": 16000, "want": ["teeth"]}, "weights, eyes, jaw"),
         ("[1]", "JSON object"),
         ({"type": "start", "sample_rate": 16000, "emotion": {"joy": "much"}}, "joy"),
+        ('{"type": "start", "sample_rate": NaN}', "sample_rate"),
+        ('{"type": "start", "sample_rate": 16000, "emotion": {"joy": Infinity}}', "joy"),
+        ({"type": "start", "sample_rate": 16000, "emotion": "x" * 5000}, "5000 characters"),
     ],
 )
 def test_mistakes_over_websocket_are_said(socket_server, start, words):
     answers = talk(socket_server, start)
     assert answers[-1]["type"] == "error" and words in answers[-1]["message"]
+
+
+def test_a_token_is_asked_for(served):
+    guarded = ServedModel(served.model, replace(OPTIONS, token="sesame"))
+    scheduler = Scheduler(Metrics())
+    server = WebSocketServer("127.0.0.1:0", guarded, scheduler)
+    start = {"type": "start", "sample_rate": 16000}
+    try:
+        for wrong in (start, start | {"token": "open"}, start | {"token": None}):
+            assert "token" in talk(server, wrong)[-1]["message"]
+        assert talk(server, start | {"token": "sesame"}, {"type": "end"})[-1]["type"] == "end"
+        headers = {"Authorization": "Bearer sesame"}
+        with connect(f"ws://127.0.0.1:{server.port}/live", compression=None, additional_headers=headers) as link:
+            assert json.loads(link.recv(timeout=5))["type"] == "header"
+        with connect(f"ws://127.0.0.1:{server.port}/live", compression=None) as link:
+            assert "token" in json.loads(link.recv(timeout=5))["message"]
+    finally:
+        server.close()
+        scheduler.close()
+
+
+def test_connections_are_counted(socket_server, monkeypatch):
+    monkeypatch.setattr(websocket, "MOST_CONNECTIONS", 2)
+    links = [socket.create_connection(("127.0.0.1", socket_server.port)) for _ in range(2)]
+    time.sleep(0.1)
+    with socket.create_connection(("127.0.0.1", socket_server.port), timeout=5) as third:
+        assert third.recv(1) == b"", "closed at once"
+    for link in links:
+        link.close()
+    deadline = time.monotonic() + 5
+    while True:
+        try:
+            assert talk(socket_server, {"type": "begin"})[-1]["type"] == "error"
+            break
+        except (OSError, EOFError, InvalidMessage):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+class Ready:
+    serving = True
+
+
+def test_slow_and_many_requests_do_not_keep_a_status_page_from_others(monkeypatch):
+    monkeypatch.setattr(http, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(http, "MOST_CONNECTIONS", 4)
+    server = http.HttpServer("127.0.0.1:0", Ready(), Metrics())
+    slow = [socket.create_connection(("127.0.0.1", server.port), timeout=5) for _ in range(6)]
+    try:
+        began = time.monotonic()
+        while any(link.fileno() >= 0 for link in slow):
+            for link in slow:
+                try:
+                    link.sendall(b"GET / HTTP/1.1\r\n" if time.monotonic() - began < 0.05 else b"A: b\r\n")
+                except OSError:
+                    link.close()
+                except ValueError:
+                    continue
+            assert time.monotonic() - began < 5, "a header now and then keeps nobody's place"
+            time.sleep(0.05)
+        with urlopen(f"http://127.0.0.1:{server.port}/v1/health/ready", timeout=5) as answer:
+            assert answer.status == 200
+    finally:
+        for link in slow:
+            link.close()
+        server.close()
 
 
 def test_what_is_live_reaches_all_listeners(socket_server):
@@ -290,8 +361,6 @@ def test_pages_of_elsewhere_may_not_listen(socket_server, origin, allowed):
 
 
 def test_the_test_page_and_the_head_come_over_http(served, socket_server):
-    from urllib.request import urlopen
-
     def get(path):
         with urlopen(f"http://127.0.0.1:{socket_server.port}{path}", timeout=5) as answer:
             return answer.headers["Content-Type"], answer.read()

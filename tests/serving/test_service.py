@@ -279,6 +279,87 @@ def test_places_are_counted_and_given_back(model, address):
     assert animate(address, speech(0.1))[1]
 
 
+def held(address, go, started):
+    """A thread with a stream that runs until `go`."""
+
+    def hold():
+        yield header()
+        started.set()
+        go.wait(10)
+        yield end()
+
+    thread = threading.Thread(target=lambda: converse(address, hold()))
+    thread.start()
+    assert started.wait(10)
+    time.sleep(0.1)
+    return thread
+
+
+def test_streams_beyond_the_limit_wait_in_the_queue(model):
+    with running(model, replace(OPTIONS, actor=model.actors[0], streams=1, queue_s=0.8, idle_s=10.0)) as found:
+        go = threading.Event()
+        thread = held(found, go, threading.Event())
+        assert refused(found, [header(), end()])[0] == "RESOURCE_EXHAUSTED"
+        threading.Timer(0.2, go.set).start()
+        assert len(animate(found, speech(0.1))[1]) == 3
+        thread.join(10)
+
+
+def test_a_refused_stream_that_is_still_writing_holds_no_place(model):
+    with running(model, replace(OPTIONS, actor=model.actors[0], streams=1, idle_s=10.0)) as found:
+        go, late = threading.Event(), threading.Event()
+        thread = held(found, go, threading.Event())
+
+        def writes_on():
+            yield header()
+            late.wait(10)
+
+        other = threading.Thread(target=refused, args=(found, writes_on()))
+        other.start()
+        go.set()
+        thread.join(10)
+        assert len(animate(found, speech(0.1))[1]) == 3
+        late.set()
+        other.join(10)
+
+
+def endless_name(head):
+    head.face_params.float_params["x" * 100000] = 1.0
+
+
+def forged_line(head):
+    head.face_params.float_params["a\n12:00:00 E all is lost"] = float("nan")
+
+
+def thousands(head):
+    for i in range(5000):
+        head.blendshape_params.bs_weight_offsets[f"p{i}"] = 1.0
+
+
+@pytest.mark.parametrize(
+    ("messages", "code", "words"),
+    [
+        ([header(change=endless_name), end()], "INVALID_ARGUMENT", "100000 characters"),
+        ([header(change=forged_line), end()], "INVALID_ARGUMENT", "all is lost"),
+        ([header(change=thousands), end()], "INVALID_ARGUMENT", "5000 values"),
+        ([header(), sound(b"", [(0.0, {"x" * 1000: 1.0})]), end()], "INVALID_ARGUMENT", "1000 characters"),
+        ([header(), *[sound(b"", [(0.0, {})] * 5000)] * 5, end()], "RESOURCE_EXHAUSTED", "emotion keys"),
+    ],
+)
+def test_what_clients_name_is_bounded_and_quoted_in_one_line(address, messages, code, words):
+    found, text = refused(address, messages)
+    assert found == code and words in text and len(text) <= 500 and "\n" not in text
+
+
+def test_notes_are_bounded(address):
+    def many(head):
+        for i in range(900):
+            head.face_params.float_params[f"unknown number {i}"] = 1.0
+
+    _, _, rest = animate(address, speech(0.1), change=many)
+    assert status_of(rest[0])[0] == "INFO" and len(status_of(rest[0])[1]) <= 500
+
+
 def test_clients_that_go_away_leave_their_places(address):
     for _ in range(2 * OPTIONS.streams):
         with grpc.insecure_channel(address) as channel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import http
 import json
 import logging
@@ -24,7 +25,7 @@ from audio2face.serving.engine import ServedModel
 from audio2face.serving.http import Health, status_page
 from audio2face.serving.live.page import Page
 from audio2face.serving.metrics import Metrics
-from audio2face.serving.request import EmotionSettings, Refusal, StreamRequest, check_rate
+from audio2face.serving.request import EmotionSettings, Refusal, StreamRequest, check_rate, finite
 from audio2face.serving.scheduler import Scheduler, Track
 from audio2face.serving.stream import Frame, Stream, too_long
 
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 VERSION = 1
 MESSAGE_BYTES = 1 << 20
+MOST_CONNECTIONS = 256  # each has threads of its own
 LISTENER_S = 2.0  # of frames that wait for a slow listener; the oldest go first
 START_S = 10.0  # until a client of /stream must have begun
 LOCAL = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
@@ -58,6 +60,7 @@ class WebSocketServer:
         self._served, self._scheduler, self._metrics = served, scheduler, metrics or Metrics()
         self._delay_s, self._page, self._health = delay_s, Page(served), health
         self._listeners: set[_Listener] = set()
+        self._connections: set[ServerConnection] = set()
         self._lock, self._free = threading.Lock(), threading.Semaphore(served.options.streams)
         host, _, port = address.rpartition(":")
         try:
@@ -70,6 +73,7 @@ class WebSocketServer:
                 compression=None,
                 max_size=MESSAGE_BYTES,
                 ping_interval=20,
+                create_connection=self._connection,  # type: ignore[arg-type]
             )
         except (OSError, ValueError, OverflowError) as error:
             raise UserError(f"{address}: {getattr(error, 'strerror', None) or error}; choose another port") from error
@@ -87,6 +91,16 @@ class WebSocketServer:
         """End all connections."""
         self._server.shutdown()
         self._thread.join(5)
+
+    def _connection(self, *arguments: Any, **options: Any) -> ServerConnection:
+        """A connection, unless there are too many; the server closes the socket when this raises."""
+        with self._lock:
+            self._connections = {c for c in self._connections if c.socket.fileno() >= 0}
+            if len(self._connections) >= MOST_CONNECTIONS:
+                raise ConnectionRefusedError("too many connections")
+            connection = ServerConnection(*arguments, **options)
+            self._connections.add(connection)
+        return connection
 
     def _serve_page(self, connection: ServerConnection, request: Request) -> Response | None:
         """Plain HTTP requests get the test page; upgrades to WebSocket go on."""
@@ -127,6 +141,7 @@ class WebSocketServer:
     # ---- /live
 
     def _live(self, connection: ServerConnection) -> None:
+        _allow(connection, {}, self._served.options.token)
         listener = _Listener(float(self._served.out_fps))
         connection.send(_header(self._served, PARTS, self._delay_s))
         with self._lock:
@@ -146,12 +161,14 @@ class WebSocketServer:
 
     def _stream(self, connection: ServerConnection) -> None:
         assert self._scheduler is not None
+        request, want = _start(connection, self._served)
+        if self._health is not None and not self._health.serving:
+            raise Refusal("UNAVAILABLE", "the server is shutting down")
         if not self._free.acquire(blocking=False):
             raise Refusal("RESOURCE_EXHAUSTED", f"all {self._served.options.streams} streams are in use (--streams)")
         self._metrics.began()
         code, track, out = "CANCELLED", None, queue.SimpleQueue[Any]()
         try:
-            request, want = _start(connection, self._served)
             opened: Future[Stream] = self._scheduler.call(lambda: self._served.open(request))
             stream = opened.result()
             connection.send(_header(self._served, want, self._delay_s))
@@ -194,6 +211,7 @@ class WebSocketServer:
                         "INVALID_ARGUMENT", f"type {values.get('type')!r}: expected emotion, end, or binary sound"
                     )
                 stream.add_key(_number(values, "t", stream.duration_s), _weights(values.get("emotion")))
+                too_long(stream, self._served.options.max_clip_s)
             self._scheduler.wake()
 
 
@@ -212,7 +230,7 @@ class _Listener:
         """The next frame; None when there is none for a while."""
         if not self._frames:
             self._came.clear()
-            if not self._frames and not self._came.wait(5.0):
+            if not self._frames and not self._came.wait(1.0):
                 return None
         return self._frames.popleft() if self._frames else None
 
@@ -287,6 +305,7 @@ def _start(connection: ServerConnection, served: ServedModel) -> tuple[StreamReq
         raise Refusal("DEADLINE_EXCEEDED", "no start message came") from None
     if values.get("type") != "start":
         raise Refusal("INVALID_ARGUMENT", 'the first message must be {"type": "start", "sample_rate": …}')
+    _allow(connection, values, served.options.token)
     want = values.get("want", ["weights"])
     if not isinstance(want, list) or not set(map(str, want)) <= set(PARTS):
         raise Refusal("INVALID_ARGUMENT", f"want {want!r}: expected some of {', '.join(PARTS)}")
@@ -295,6 +314,14 @@ def _start(connection: ServerConnection, served: ServedModel) -> tuple[StreamReq
     # keys of a browser are meant as they are: no strengths
     emotion = EmotionSettings(strength=1.0, preferred_strength=1.0, beginning=beginning)
     return StreamRequest(rate, emotion=emotion), tuple(want)
+
+
+def _allow(connection: ServerConnection, values: Mapping[str, Any], token: str | None) -> None:
+    """Raise Refusal without the token, in the header `Authorization` or, as browsers cannot set that, in the start."""
+    assert connection.request is not None
+    given = connection.request.headers.get("Authorization", "").removeprefix("Bearer ") or str(values.get("token", ""))
+    if token is not None and not hmac.compare_digest(given.encode(), token.encode()):
+        raise Refusal("UNAUTHENTICATED", "the token is missing or wrong")
 
 
 def _object(text: str | bytes) -> dict[str, Any]:
@@ -316,7 +343,7 @@ def _number(values: Mapping[str, Any], name: str, default: float) -> float:
 
 def _weights(value: Any) -> dict[str, float]:
     if isinstance(value, str):
-        return {value: 1.0}
+        value = {value: 1.0}
     if not isinstance(value, dict):
         raise Refusal("INVALID_ARGUMENT", "emotion: expected a name or {name: weight}")
-    return {str(name): float(_number(value, name, 0.0)) for name in value}
+    return finite({str(name): float(_number(value, name, 0.0)) for name in value}, "emotion")

@@ -4,6 +4,7 @@ import * as THREE from "./vendor/three.module.min.js";
 const $ = (id) => document.getElementById(id);
 const state = (text) => { $("state").textContent = text; };
 const address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}`;
+const TOKEN = new URLSearchParams(location.hash.slice(1)).get("token") ?? undefined; // http://…/#token=… where the server asks for one
 const PIECE = 2048; // samples sent at once from the microphone
 const AHEAD_S = 1.0; // of a file sent before it is heard
 
@@ -74,7 +75,7 @@ class Track {
     this.socket = new WebSocket(`${address}/stream`);
     this.socket.binaryType = "arraybuffer";
     this.ready = new Promise((resolve, reject) => {
-      this.socket.onopen = () => this.socket.send(JSON.stringify({ type: "start", sample_rate: rate }));
+      this.socket.onopen = () => this.socket.send(JSON.stringify({ type: "start", sample_rate: rate, token: TOKEN }));
       this.socket.onerror = () => reject(new Error("the server cannot be reached"));
       this.socket.onmessage = (event) => this.take(JSON.parse(event.data), resolve);
     });
