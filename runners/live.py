@@ -58,7 +58,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--actor", metavar="NAME", help="whose face (needed when the model knows several)")
     add("--emotion", metavar="NAME", help="emotion (default: the model's)")
     add("--fps", metavar="N", default="30", help="frames a second that are sent (default: 30)")
-    add("--peak", metavar="X", type=float, default=1.0, help="largest sample to expect (default: 1)")
+    add(
+        "--peak",
+        metavar="X",
+        type=_peak,
+        help="largest sample to expect, or `auto`: the loudest so far (default: auto for a microphone, otherwise 1)",
+    )
     add("--delay", metavar="S", type=float, help="seconds from voice to face (default: measured)")
     add("--threads", metavar="N", type=int, default=0, help="of the network (default: all cores)")
     return parser
@@ -84,11 +89,16 @@ def live(arguments: argparse.Namespace) -> int:
     from audio2face.serving.options import ServeOptions
 
     model = open_model(arguments.what, arguments.run, arguments.threads)
+    peak = arguments.peak or ("auto" if arguments.input == "mic" else 1.0)
     options = ServeOptions(
-        actor=arguments.actor, emotion=arguments.emotion, fps=Fraction(arguments.fps), peak=arguments.peak
+        actor=arguments.actor,
+        emotion=arguments.emotion,
+        fps=Fraction(arguments.fps),
+        peak=1.0 if peak == "auto" else peak,
     )
     served = ServedModel(model, options)
     sound = source.open_source(arguments.input, arguments.rate, arguments.device, arguments.channel)
+    sound = source.Levelled(sound) if peak == "auto" else sound
     delay = player.measure_delay(served)
     seconds = delay.total_s if arguments.delay is None else arguments.delay
     sinks = outputs.open_sinks(
@@ -120,6 +130,14 @@ def live(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _peak(text: str) -> float | str:
+    if text == "auto":
+        return text
+    if not 0 < float(text) < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: expected a positive number or `auto`")
+    return float(text)
+
+
 def _problems(arguments: argparse.Namespace) -> list[str]:
     if arguments.list_devices:
         return []
@@ -134,8 +152,6 @@ def _problems(arguments: argparse.Namespace) -> list[str]:
         problems.append(f"--rate {arguments.rate}: expected 8000 to 192000 samples a second")
     if arguments.delay is not None and not 0 <= arguments.delay <= 10:
         problems.append(f"--delay {arguments.delay:g}: expected seconds, 0 to 10")
-    if not 0 < arguments.peak < float("inf"):
-        problems.append(f"--peak {arguments.peak:g}: expected a positive number")
     if arguments.input not in ("mic", "-") and not Path(arguments.input).is_file():
         problems.append(f"--input {arguments.input}: no such file; expected mic, - or a sound file")
     return problems

@@ -33,8 +33,7 @@ from urllib.request import urlopen
 import grpc
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from audio2face.inference import feed_together, load_model
 from audio2face.serving.engine import ServedModel
@@ -44,6 +43,7 @@ from audio2face.serving.request import StreamRequest
 from audio2face.serving.stream import FrameRate
 from tools.bench.measure import machine
 
+ROOT = Path(__file__).resolve().parent.parent
 RATE = 16000
 FIRST, PIECE = RATE // 2, RATE * 35 // 1000
 SHORT_S = 0.3

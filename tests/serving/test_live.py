@@ -25,7 +25,7 @@ from audio2face.serving import http
 from audio2face.serving.engine import ServedModel
 from audio2face.serving.live import livelink, vmc, websocket
 from audio2face.serving.live.player import Delay, Player, measure_delay
-from audio2face.serving.live.source import FileSource, PipeSource
+from audio2face.serving.live.source import FileSource, Levelled, PipeSource
 from audio2face.serving.live.websocket import WebSocketServer
 from audio2face.serving.metrics import Metrics
 from audio2face.serving.names import ARKIT
@@ -81,6 +81,17 @@ def test_live_link_datagrams_have_the_layout_that_unreal_reads():
     assert not values[52:55].any()
     assert np.allclose(np.rad2deg(values[55:]), [5, 4, 6, 2, 1, 3]), "yaw, pitch, roll of the left eye, then the right"
     assert livelink.machine_id() == device
+
+
+def test_live_link_datagrams_are_read_by_others():
+    reader = pytest.importorskip("pylivelinkface")
+    eyes = np.deg2rad([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    data = livelink.encode(np.arange(52) / 100, eyes, Fraction(901, 2), Fraction(30), livelink.machine_id(), "ann")
+    found, face = reader.PyLiveLinkFace.decode(data)
+    assert found and face.name == "ann" and face.fps == 30
+    for number, name in enumerate(ARKIT):
+        assert face.get_blendshape(reader.FaceBlendShape[name]) == pytest.approx(number / 100, abs=1e-7), name
+    assert face.get_blendshape(reader.FaceBlendShape.LeftEyeYaw) == pytest.approx(np.deg2rad(5.0))
 
 
 def test_live_link_clamps_weights_and_refuses_other_ids():
@@ -184,6 +195,17 @@ def test_a_pipe_plays_all_frames_in_order_and_eases_to_rest(served):
     assert np.allclose([f.weights for f in kept.frames[:30]], wire[:30], atol=1e-5)
     assert not kept.frames[-1].weights.any() and np.allclose(np.diff([f.time_s for f in kept.frames]), 1 / 30)
     assert kept.times[-1] - kept.times[0] > 0.9, "at the rate of the frames"
+
+
+def test_a_quiet_microphone_is_brought_to_full_level():
+    quiet = np.array([1000, -3277, 100, 16384, 16384], "<i2")
+    pieces = [quiet[:1].tobytes(), quiet[1:2].tobytes() + b"\x64", b"", quiet[3:].tobytes()]
+    source = PipeSource(16000, io.BytesIO(b""))
+    source.pieces = lambda: iter(pieces)
+    found = [np.frombuffer(p[: len(p) // 2 * 2], "<i2") for p in Levelled(source).pieces()]
+    assert np.allclose(found[0], 10 * 1000, atol=10), "divided by a tenth at least"
+    assert np.allclose(found[1], -32767, atol=10), "by its loudest sample so far"
+    assert np.allclose(found[3], 32767, atol=2)
 
 
 def test_a_file_is_played_in_its_own_time(served, tmp_path):

@@ -20,6 +20,7 @@ from audio2face.problems import UserError
 logger = logging.getLogger(__name__)
 
 PIECE_S = 0.01
+LEAST_PEAK = 0.1  # of a microphone: silence is not made loud
 RING_S = 2.0  # of the microphone's sound that may wait
 
 
@@ -118,6 +119,21 @@ class Microphone:
             self._ring.append(to_pcm(samples[:, self._channel - 1]).tobytes())
             self._waiting += frames
         self._came.set()
+
+
+class Levelled:
+    """A source at full level, as networks expect it: divided by its loudest sample so far, which is at least `LEAST_PEAK`."""
+
+    def __init__(self, source: Source):
+        self.sample_rate, self._source, self._peak = source.sample_rate, source, LEAST_PEAK
+
+    def pieces(self) -> Iterator[bytes]:
+        """The source's pieces, louder."""
+        for piece in self._source.pieces():
+            whole = np.frombuffer(piece[: len(piece) // 2 * 2], "<i2")
+            samples = whole.astype(np.float32) / 32768
+            self._peak = max(self._peak, float(np.abs(samples).max(initial=0.0)))
+            yield to_pcm(samples / self._peak).tobytes() + piece[2 * len(whole) :]
 
 
 def to_pcm(samples: np.ndarray) -> np.ndarray:
