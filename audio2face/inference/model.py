@@ -48,6 +48,7 @@ class Model:
         self.default_emotion = tuple(float(w) for w in packages[0].params["default_emotion"])
         self.sample_rate = int(packages[0].audio["samplerate"])
         self.regression = packages[0].regression
+        self.window_s = float(packages[0].audio["buffer_len"]) / self.sample_rate  # of sound in a run of the network
 
     def animate(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,13 +20,16 @@ from audio2face.serving.request import Refusal, StreamRequest, finite, read_requ
 MOST_BYTES = 256 << 20  # of clips and their rows together
 # A moment alone: nothing of the frames before it.
 ALONE = {"upper_face_smoothing": 0.0, "lower_face_smoothing": 0.0}
+AROUND_S = 0.1  # more than the network's window, for the resampler
+Key = tuple[Any, ...]
 
 
 @dataclass
 class _Clip:
     sample_rate: int
     samples: np.ndarray  # (N,) int16
-    made: OrderedDict[tuple[Any, ...], Animation]
+    made: OrderedDict[Key, Animation]
+    asked: Key = ()  # by the last request
 
     @property
     def num_bytes(self) -> int:
@@ -62,16 +66,14 @@ class Authoring:
             raise Refusal("NOT_FOUND", "no clip of this id is kept: upload it again")
         self._clips.move_to_end(request.audio_hash)
         wanted, emotion = self._wanted(request, clip)
-        animation = self._animation(clip, wanted, emotion)
         time_s = min(
             max(finite({"time_stamp": request.time_stamp}, "pose")["time_stamp"], 0.0),
             clip.samples.size / clip.sample_rate,
         )
-        row = int(min(time_s * animation.fps, len(animation) - 1))
-        stream = self._served.on_the_wire(animation)[row]
+        weights = self._weights(clip, wanted, emotion, time_s)
         values = dict.fromkeys(EMOTIONS, 0.0) | dict(zip(self._served.emotions, map(float, emotion), strict=True))
         return message("BlendShapeData")(
-            blendshapes=wanted.apply(stream, self._served.names).tolist(), time_code=time_s, emotions=values
+            blendshapes=wanted.apply(weights, self._served.names).tolist(), time_code=time_s, emotions=values
         )
 
     def _wanted(self, request: Any, clip: _Clip) -> tuple[StreamRequest, np.ndarray]:
@@ -88,17 +90,33 @@ class Authoring:
         emotion = np.array([known.get(name, 0.0) * share for name in self._served.emotions], np.float32)
         return replace(wanted, config={**wanted.config, **ALONE}), emotion
 
-    def _animation(self, clip: _Clip, wanted: StreamRequest, emotion: np.ndarray) -> Animation:
-        """All frames of the clip with these parameters, made once for each."""
-        config = tuple(sorted(wanted.config.items()))
-        key = (config, wanted.blink_offset, wanted.input_strength, emotion.tobytes())
-        if key not in clip.made:
-            session = self._served.session(wanted, lambda stamps: np.tile(emotion, (len(stamps), 1)))
-            heard = session.feed(clip.samples)
-            clip.made[key] = join([heard, session.finish()])
+    def _weights(self, clip: _Clip, wanted: StreamRequest, emotion: np.ndarray, time_s: float) -> np.ndarray:
+        """(P,) of a moment. While parameters change, only what is around it runs; when time moves, the clip, once."""
+        key = (tuple(sorted(wanted.config.items())), wanted.blink_offset, wanted.input_strength, emotion.tobytes())
+        again, clip.asked = key == clip.asked, key
+        if key in clip.made:
+            clip.made.move_to_end(key)
+        elif self._served.regression and not again:
+            return self._moment(clip, wanted, emotion, time_s)
+        else:
+            clip.made[key] = self._run(clip.samples, wanted, emotion)
             self._shrink()
-        clip.made.move_to_end(key)
-        return clip.made[key]
+        animation = clip.made[key]
+        return self._served.on_the_wire(animation)[int(min(time_s * animation.fps, len(animation) - 1))]
+
+    def _moment(self, clip: _Clip, wanted: StreamRequest, emotion: np.ndarray, time_s: float) -> np.ndarray:
+        """(P,) of one frame of a regression model, from the sound that its window takes in."""
+        fps, rate, around_s = float(self._served.out_fps), clip.sample_rate, self._served.model.window_s + AROUND_S
+        row = min(int(time_s * fps), math.ceil(len(clip.samples) / rate * fps) - 1)
+        first = max(0, row - math.ceil(around_s * fps))
+        sound = clip.samples[round(first / fps * rate) : round((row / fps + around_s) * rate)]
+        animation = self._run(sound, wanted, emotion)
+        return self._served.on_the_wire(animation)[min(row - first, len(animation) - 1)]
+
+    def _run(self, samples: np.ndarray, wanted: StreamRequest, emotion: np.ndarray) -> Animation:
+        """All frames of a sound."""
+        session = self._served.session(wanted, lambda stamps: np.tile(emotion, (len(stamps), 1)))
+        return join([session.feed(samples), session.finish()])
 
     def _shrink(self) -> None:
         """Forget the oldest frames, then the oldest clips, but for the newest of each."""

@@ -33,6 +33,8 @@ def status_page(path: str, health: Health, metrics: Metrics) -> tuple[int, str] 
 class _Server(ThreadingHTTPServer):
     """At most MOST_CONNECTIONS at once; a request that takes too long is cut off."""
 
+    request_queue_size = 128
+
     def __init__(self, *arguments: Any):
         self._places = threading.Semaphore(MOST_CONNECTIONS)
         super().__init__(*arguments)

@@ -8,6 +8,7 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -111,12 +112,11 @@ class Service:
         call = _Call(self, context)
         self._open.add(call)
         self._metrics.began()
-        code = "CANCELLED"
         try:
-            code = await call.run()
+            await call.run()
         finally:
             self._open.discard(call)
-            self._metrics.ended(code)
+            self._metrics.ended(call.code)
 
     async def open(self, header: Any) -> Stream:
         """A stream for a header, made in the networks' thread. Raises Refusal."""
@@ -192,16 +192,20 @@ class _Call:
         self.service, self.context, self.options = service, context, service.options
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._frames: asyncio.Queue[list[Frame] | BaseException | None] = asyncio.Queue()
+        self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self.code = "CANCELLED"  # of the status that it ends with
         self._track: Track | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._placed, self._read_all, self._header_sent = False, False, False
+        self._placed, self._read_all, self._header_sent, self._blocked = False, False, False, False
 
     def refuse(self, reason: BaseException) -> None:
-        """End the call with an error, from the event loop."""
+        """End the call with an error, from the event loop, also where it waits for a client that does not read."""
         self._frames.put_nowait(reason)
+        if not self._failed.done():
+            self._failed.set_result(reason)
 
-    async def run(self) -> str:
-        """Serve the call to its end; the name of its status code."""
+    async def run(self) -> None:
+        """Serve the call to its end."""
         try:
             await self._take_place()
             header = await self._first()
@@ -211,14 +215,14 @@ class _Call:
             self._track = self._begin(stream)
             self._reader = asyncio.create_task(self._read(stream))
             await self._write(stream)
-            return "OK"
+            self.code = "OK"
         except Refusal as refusal:
-            return await self._refused(refusal)
+            await self._refused(refusal)
         except (asyncio.CancelledError, grpc.aio.AbortError):
             raise
         except Exception:
             logger.exception("a stream failed")
-            return await self._refused(Refusal("INTERNAL", "see the server's log"))
+            await self._refused(Refusal("INTERNAL", "see the server's log"))
         finally:
             if self._reader:
                 self._reader.cancel()
@@ -325,11 +329,20 @@ class _Call:
         await self._send_status("SUCCESS", "sent all data")
 
     async def _send(self, **part: Any) -> None:
-        limit = self.options.unread_s if self._read_all else None
+        """Write a message, and wait until it has gone out. Raises Refusal for a client that reads nothing for a while."""
+        write, limit = asyncio.ensure_future(self.context.write(AnimationDataStream(**part))), self.options.unread_s
         try:
-            await asyncio.wait_for(self.context.write(AnimationDataStream(**part)), limit)
-        except TimeoutError:
-            raise Refusal("DEADLINE_EXCEEDED", f"nothing was read for {limit:g} seconds") from None
+            while not write.done():
+                read_all = self._read_all
+                await asyncio.wait({write, self._failed}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+                self._blocked = not write.done()
+                if self._blocked and self._failed.done():
+                    raise self._failed.result()
+                if self._blocked and read_all:
+                    raise Refusal("DEADLINE_EXCEEDED", f"nothing was read for {limit:g} seconds")
+            await write
+        finally:
+            write.cancel()
 
     async def _send_status(self, code: str, text: str) -> None:
         await self._send(status=message("Status")(code=number("StatusCode", code), message=text))
@@ -341,24 +354,22 @@ class _Call:
             start_time_code_since_epoch=time.time(),
         )
 
-    async def _refused(self, refusal: Refusal) -> str:
+    async def _refused(self, refusal: Refusal) -> None:
         """Tell the client: a client that is still writing would see its own failure, so that its sound is read first."""
         if self._reader:
             self._reader.cancel()
         self._leave()
+        self.code = refusal.code
         logger.info("%s: %s: %s", self.context.peer(), refusal.code, refusal.reason)
-        if self._header_sent:
-            try:
-                await asyncio.wait_for(self._send_status("ERROR", refusal.reason), DRAIN_S)
-            except (TimeoutError, Refusal):
-                pass  # a client that does not read
-        if not self._read_all:
-            try:
-                await asyncio.wait_for(self._drain(), DRAIN_S)
-            except TimeoutError:
-                pass
-        await self.context.abort(grpc.StatusCode[refusal.code], refusal.reason)
-        return refusal.code
+        if not self._blocked:
+            self._failed = asyncio.get_running_loop().create_future()
+            with suppress(TimeoutError, Refusal):
+                if self._header_sent:
+                    await asyncio.wait_for(self._send_status("ERROR", refusal.reason), DRAIN_S)
+                if not self._read_all:
+                    await asyncio.wait_for(self._drain(), DRAIN_S)
+        with suppress(TimeoutError):  # of a client that does not even read this
+            await asyncio.wait_for(self.context.abort(grpc.StatusCode[refusal.code], refusal.reason), DRAIN_S)
 
     async def _drain(self) -> None:
         left = DRAIN_BYTES

@@ -1,13 +1,16 @@
+import socket
 import threading
 import time
 from dataclasses import replace
 from fractions import Fraction
+from urllib.request import urlopen
 
 import grpc
 import numpy as np
 import pytest
 from fakes import model as fake_model
 from fakes.server import (
+    PATH,
     animate,
     converse,
     emotion_of,
@@ -22,6 +25,8 @@ from fakes.server import (
 )
 
 from audio2face import load_model
+from audio2face.serving.authoring import Authoring
+from audio2face.serving.engine import ServedModel
 from audio2face.serving.messages import SERVICES, message, number
 from audio2face.serving.names import ARKIT, EMOTIONS, places
 from audio2face.serving.options import ServeOptions
@@ -323,6 +328,42 @@ def test_a_refused_stream_that_is_still_writing_holds_no_place(model):
         other.join(10)
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_client_that_never_reads_is_let_go(model, ends):
+    """After the end of its sound, or when nothing more of it comes."""
+    options = replace(OPTIONS, actor=model.actors[0], streams=1, idle_s=1.0, unread_s=1.0)
+    with (
+        running(model, options) as found,
+        grpc.insecure_channel(found, options=[("grpc.http2.bdp_probe", 0)]) as channel,
+    ):
+        go = threading.Event()
+
+        def parts():
+            yield header(48000)
+            for _ in range(15):
+                yield sound(speech(1.0, 48000))
+            if ends:
+                yield end()
+            go.wait(20)
+
+        answers = channel.stream_stream(
+            PATH, request_serializer=message("AudioStream").SerializeToString, response_deserializer=bytes
+        )(parts())
+        time.sleep(0.5)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                assert len(animate(found, speech(0.1))[1]) == 3
+                break
+            except grpc.RpcError as error:
+                assert error.code().name == "RESOURCE_EXHAUSTED" and time.monotonic() < deadline
+                time.sleep(0.2)
+        go.set()
+        with pytest.raises(grpc.RpcError) as ended:
+            list(answers)
+        assert ended.value.code().name in ("DEADLINE_EXCEEDED", "CANCELLED")
+
+
 def endless_name(head):
     head.face_params.float_params["x" * 100000] = 1.0
 
@@ -448,6 +489,21 @@ def test_single_poses(model, address):
     assert error.value.code() == grpc.StatusCode.NOT_FOUND
 
 
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_a_pose_alone_is_that_of_the_whole_clip(model, rate):
+    """The first request for parameters animates what is around its moment, the second all of the clip."""
+    samples = speech(2.0, rate)
+    authoring = Authoring(ServedModel(model, replace(OPTIONS, actor=model.actors[0])))
+    clip = message("AudioClip")(content=samples.tobytes(), audio_header=header(rate).audio_stream_header.audio_header)
+    name = authoring.upload(clip).audio_clip_id
+    for time_s in (0.0, 0.3, 1.0, 1.4, 1.99):
+        for strength in (1.0, 1.5):  # a slider moves
+            ask = message("FacePoseRequest")(audio_hash=name, time_stamp=time_s)
+            ask.face_params.float_params["lowerFaceStrength"] = strength
+            first, second = (authoring.pose(ask).blendshapes for _ in range(2))
+            assert np.allclose(first, second, atol=2e-3) and any(first)
+
+
 def test_messages_that_are_none_end_in_a_status_and_the_server_lives(address):
     rng = np.random.default_rng(0)
     with grpc.insecure_channel(address) as channel:
@@ -480,6 +536,22 @@ def test_messages_that_are_none_end_in_a_status_and_the_server_lives(address):
                     "RESOURCE_EXHAUSTED",
                 )
     assert animate(address, speech(0.1))[1]
+
+
+def test_streams_are_counted_by_the_status_they_end_with(model):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        metrics = f"127.0.0.1:{free.getsockname()[1]}"
+    with running(model, replace(OPTIONS, actor=model.actors[0]), metrics=metrics) as found:
+        animate(found, speech(0.1))
+        refused(found, [header(channels=2), end()])
+        time.sleep(0.1)
+        with urlopen(f"http://{metrics}/metrics", timeout=5) as answer:
+            lines = answer.read().decode().splitlines()
+    assert [line for line in lines if line.startswith("audio2face_streams_total")] == [
+        'audio2face_streams_total{code="INVALID_ARGUMENT"} 1',
+        'audio2face_streams_total{code="OK"} 1',
+    ]
+    assert "audio2face_streams_active 0" in lines
 
 
 def test_a_token_is_asked_for(model):

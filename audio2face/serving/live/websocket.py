@@ -63,6 +63,8 @@ class WebSocketServer:
         self._connections: set[ServerConnection] = set()
         self._lock, self._free = threading.Lock(), threading.Semaphore(served.options.streams)
         host, _, port = address.rpartition(":")
+        quiet = logging.getLogger("websockets.server")
+        quiet.setLevel(logging.WARNING)  # not a line for each connection
         try:
             self._server: Server = listen(
                 self._handle,
