@@ -20,7 +20,7 @@ import numpy as np
 from audio2face.audio.waveform import load_waveform
 from audio2face.audio.windows import frame_count
 from audio2face.face.codec import part_of
-from audio2face.inference.audio_inputs import emotion_track, normalized_samples
+from audio2face.inference.audio_inputs import normalized_samples
 from audio2face.inference.package import Actor
 from audio2face.logs import Bar
 from audio2face.models.common.options import Options
@@ -89,7 +89,7 @@ class Animator:
             samples,
             self.num_frames(sound),
             spec.actors.index(self.options.behaviour or conditions.actor),
-            lambda frames: emotion_track(spec, conditions.emotion, (frames + 0.5) / spec.fps),
+            lambda frames: spec.emotion_track(conditions.emotion, (frames + 0.5) / spec.fps),
             seed=self.options.seed,
             take=conditions.take,
             **({} if actor.implicit is None else {"implicit": actor.implicit}),

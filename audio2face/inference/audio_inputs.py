@@ -1,20 +1,21 @@
-"""The sound files that inference reads, and the emotion of every frame."""
+"""The sound files that inference reads, and an emotion in their outputs' names."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from audio2face.dataset.audio_tracks import standardized
+from audio2face.face.emotions import is_timeline
 from audio2face.formats.sound import SOUND_SUFFIXES
 from audio2face.listing import natural_order, passed_over
 from audio2face.problems import UserError, raise_problems
-from audio2face.runs.train_run import EmotionLabel, NetworkSpec
+from audio2face.runs.train_run import NetworkSpec
 from audio2face.types import Waveform
 
 logger = logging.getLogger(__name__)
@@ -76,30 +77,7 @@ def normalized_samples(waveform: Waveform, standardize: bool = False) -> np.ndar
     return standardized(samples) if standardize else samples
 
 
-def is_timeline(label: Any) -> bool:
-    """Whether an EMOTION_LABEL is a timeline [(seconds, emotion), …] rather than one emotion."""
-    if isinstance(label, str | Mapping) or not isinstance(label, Sequence) or not label:
-        return False
-    return all(isinstance(key, Sequence) and not isinstance(key, str) and len(key) == 2 for key in label)
-
-
-def emotion_track(spec: NetworkSpec, label: Any, times_s: np.ndarray) -> np.ndarray:
-    """The explicit emotion of moments (T,) in seconds: (T, E) float32.
-
-    `label` is one emotion (a name, {name: weight}, a list of E weights, None for the default) or a timeline of
-    (seconds, emotion) keys: interpolated linearly between keys, held before the first and after the last.
-    """
-    if not is_timeline(label):
-        return np.broadcast_to(spec.emotion_vector(label), (len(times_s), len(spec.emotion_inputs))).copy()
-    keys = [float(time) for time, _ in label]
-    if any(not later > earlier for earlier, later in zip(keys, keys[1:], strict=False)):
-        raise UserError(f"EMOTION_LABEL: the times of a timeline must increase, got {keys}")
-    values = np.stack([spec.emotion_vector(emotion) for _, emotion in label])  # (keys, E)
-    columns = [np.interp(times_s, keys, column) for column in values.T]
-    return np.stack(columns, axis=1).astype(np.float32) if columns else np.zeros((len(times_s), 0), np.float32)
-
-
-def emotion_slug(spec: NetworkSpec, label: EmotionLabel | Any) -> str:
+def emotion_slug(spec: NetworkSpec, label: Any) -> str:
     """An emotion as part of a file name: its name, or the weights that are not zero, e.g. "joy0.5-anger0.2"."""
     if is_timeline(label):
         return "timeline"

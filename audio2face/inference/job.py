@@ -20,7 +20,7 @@ from audio2face.formats import ANIMATION_WRITERS
 from audio2face.formats.npy import write_npy
 from audio2face.formats.sound import read_sound, sound_info
 from audio2face.inference.animate import Animator, Conditions, Take, load_animator
-from audio2face.inference.audio_inputs import audio_files, emotion_slug, emotion_track
+from audio2face.inference.audio_inputs import audio_files, emotion_slug
 from audio2face.inference.outputs import EXPORTERS, Clip, FaceFiles, check_exports, wants
 from audio2face.inference.package import Actor, run_actor
 from audio2face.models.common.options import Options, actor_name
@@ -81,7 +81,7 @@ def build_job(section: Section, run: TrainRun, configs: Mapping[str, Mapping[str
     options = problems.attempt(build_options, section, run)
     files = problems.attempt(audio_files, _local_paths(section.AUDIO_PATH)) or []
     problems.extend(line for path in files for line in _sound_problems(path))
-    problems.attempt(emotion_track, run.spec, section.EMOTION_LABEL, np.zeros(1))
+    problems.attempt(run.spec.emotion_track, section.EMOTION_LABEL, np.zeros(1), key="EMOTION_LABEL")
     formats = problems.attempt(_build_formats, section) or ()
     name, actor = problems.attempt(actor_name, section.ACTOR_NAME, run), None
     if name is not None:

@@ -18,8 +18,8 @@ import numpy as np
 from audio2face.audio.resampler import Resampler
 from audio2face.audio.waveform import mixed_down, speech_problems, track_peak
 from audio2face.deploy.check.model import model_folders
+from audio2face.face.emotions import build_curve
 from audio2face.formats.sound import read_sound, sound_info
-from audio2face.inference.emotions import build_curve
 from audio2face.inference.face_animation import Animation, join
 from audio2face.inference.package import Actor, Package, read_package, run_packages
 from audio2face.inference.quantize import quantize_int8

@@ -11,8 +11,6 @@
 
 from __future__ import annotations
 
-import difflib
-import math
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,6 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from audio2face.face.codec import MESHES, FaceCodec, build_codec
+from audio2face.face.emotions import EmotionLabel, emotion_track, emotion_vector, explicit_length
 from audio2face.face.topology import TRIANGLES_FILE, Topology, read_topology, write_topology
 from audio2face.formats.json_file import read_json, write_json
 from audio2face.formats.npy import read_npy, read_npz, write_npy, write_npz
@@ -35,7 +34,6 @@ from audio2face.types import Pca
 SPEC_FILE = "network_info_full.json"
 WEIGHTS_FILE = "weights.pth"
 EMOTION_DB_FILE = "implicit_emo_db.npz"
-EmotionLabel = str | Mapping[str, float] | list[float] | tuple[float, ...] | None
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class NetworkSpec:
     @property
     def explicit_len(self) -> int:
         """Values of the network's explicit condition: emotions, then one per actor when there are several."""
-        return len(self.emotion_names) + (len(self.actors) if len(self.actors) > 1 else 0)
+        return explicit_length(self.emotion_names, self.actors)
 
     @property
     def max_sizes(self) -> dict[str, int]:
@@ -89,46 +87,13 @@ class NetworkSpec:
         plain = {} if self.rescale else dict.fromkeys(actor.codec.layout.sizes, 1.0)
         return actor.codec.with_scales({**plain, **dict.fromkeys(self.at_rest(actor.actor), 0.0)})
 
-    def actor_vector(self, actor: str) -> np.ndarray:
-        """(A,) one-hot float32 of an actor; (0,) when the network knows only one."""
-        if actor not in self.actors:
-            raise UserError(f"ACTOR_NAME {actor!r}: this training run knows {', '.join(self.actors)}")
-        if len(self.actors) == 1:
-            return np.zeros(0, np.float32)
-        return np.eye(len(self.actors), dtype=np.float32)[self.actors.index(actor)]
-
     def emotion_vector(self, label: EmotionLabel) -> np.ndarray:
-        """(E,) float32 for an emotion's name, {name: weight}, a list of E weights, or None for the default emotion.
+        """(E,) float32 of one emotion for the deployed network's input. Raises UserError naming the known emotions."""
+        return emotion_vector(label, self.emotion_inputs, self.default_emotion, self.zero_emotion)
 
-        E counts `emotion_inputs`. Raises UserError naming the known emotions.
-        """
-        if label is None:
-            label = self.default_emotion
-        if isinstance(label, str):
-            label = {label: 1.0}
-        if isinstance(label, Mapping):
-            return self._mixed_emotion(label)
-        vector = np.asarray(label, dtype=np.float32)
-        if vector.shape != (len(self.emotion_inputs),) or not np.isfinite(vector).all():
-            raise UserError(
-                f"EMOTION_LABEL {list(label)!r}: give {len(self.emotion_inputs)} finite weights, in the order "
-                + ", ".join(self.emotion_inputs)
-            )
-        return vector
-
-    def _mixed_emotion(self, weights: Mapping[str, float]) -> np.ndarray:
-        vector = np.zeros(len(self.emotion_inputs), np.float32)
-        known = ([self.zero_emotion] if self.zero_emotion is not None else []) + list(self.emotion_names)
-        for name, weight in weights.items():
-            if name not in known:
-                near = difflib.get_close_matches(str(name), known, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise UserError(f"EMOTION_LABEL {name!r} is not an emotion of this network ({', '.join(known)}){hint}")
-            if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
-                raise UserError(f"EMOTION_LABEL {name!r}: weight {weight!r} is not a finite number")
-            if name != self.zero_emotion:
-                vector[self.emotion_names.index(name)] = weight
-        return vector
+    def emotion_track(self, label: Any, times_s: np.ndarray) -> np.ndarray:
+        """(T, E) of one emotion or a timeline of them, at moments (T,) in seconds. Raises UserError."""
+        return emotion_track(label, self.emotion_inputs, self.default_emotion, self.zero_emotion, times_s)
 
 
 class PreprocFiles(Protocol):

@@ -10,11 +10,11 @@ import torch
 from audio2face.audio.augment import shift_grid
 from audio2face.audio.windows import cut_windows, frame_times, window_starts
 from audio2face.dataset.clips import build_clips, build_muted_clips, read_clips_template
-from audio2face.dataset.conditions import ClipConditions, emotion_vector, explicit_vector, network_emotions
+from audio2face.dataset.conditions import ClipConditions
 from audio2face.dataset.targets import ShotTargets, clip_times, sample_linear
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.regression.data import WindowData, WindowParams
-from audio2face.problems import Problems, UserError
+from audio2face.problems import Problems
 from audio2face.types import Clip, Shot
 
 LAYOUT = ChannelLayout({"skin_coeffs": 2, "eye": 1})
@@ -55,18 +55,6 @@ def test_clip_times_count_what_fits():
     assert len(clip_times(clip, 60.0)) == 20 and len(clip_times(clip, 24.0)) == 8
     one = Clip(replace(SHOT, fps=60.0), 3, 3, None)  # a muted clip may be one frame long
     assert clip_times(one, 30.0) == pytest.approx([3 / 60 + 0.5 / 30])
-
-
-def test_emotions_and_the_one_that_is_all_zeros():
-    columns = network_emotions(["anger", "neutral", "joy"], "neutral")
-    assert columns == ["anger", "joy"]
-    assert emotion_vector("neutral", columns, "neutral").tolist() == [0, 0]
-    assert emotion_vector("joy", columns, "neutral").tolist() == [0, 1]
-    with pytest.raises(UserError, match="grief.*anger"):
-        emotion_vector("grief", columns, "neutral")
-    both = explicit_vector(np.array([0.0, 1.0], np.float32), "bob", ["ann", "bob"])
-    assert both.tolist() == [0, 1, 0, 1]
-    assert explicit_vector(np.array([1.0], np.float32), "ann", ["ann"]).tolist() == [1]
 
 
 @pytest.fixture

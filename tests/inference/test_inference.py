@@ -14,7 +14,7 @@ from audio2face.audio.windows import frame_count
 from audio2face.formats import read_animation
 from audio2face.formats.sound import write_sound
 from audio2face.inference.animate import BLOCK, _plain_face, _regrouped, _shown_face
-from audio2face.inference.audio_inputs import audio_files, emotion_slug, emotion_track, normalized_samples
+from audio2face.inference.audio_inputs import audio_files, emotion_slug, normalized_samples
 from audio2face.inference.package import run_actor
 from audio2face.models.common.options import MODES, Mode, parse_mode
 from audio2face.models.common.rollout import RolloutInputs
@@ -123,18 +123,6 @@ def test_normalized_samples():
 
 
 # Emotions
-
-
-def test_emotion_track_of_one_emotion_and_of_a_timeline():
-    spec = fake_run.make_spec()
-    times = np.array([0.0, 1.0, 1.5, 2.0, 9.0])
-    np.testing.assert_array_equal(emotion_track(spec, "joy", times), [[1, 0]] * 5)
-    timeline = [(1.0, {"joy": 1.0}), (2.0, "anger")]
-    np.testing.assert_allclose(emotion_track(spec, timeline, times), [[1, 0], [1, 0], [0.5, 0.5], [0, 1], [0, 1]])
-    with pytest.raises(UserError, match="increase"):
-        emotion_track(spec, [(2.0, "joy"), (1.0, "anger")], times)
-    with pytest.raises(UserError, match="sad"):
-        emotion_track(spec, [(0.0, "sad")], times)
 
 
 def test_emotion_slugs():
@@ -393,7 +381,9 @@ def test_infer_tells_every_mistake_and_makes_no_folder(run, project):
     with pytest.raises(UserError) as error:
         infer.run("tiny", run.name, AUDIO_PATH=[str(project / "no.wav")], EMOTION_LABEL="jay", ACTOR_NAME="eve")
     text = "\n".join(error.value.lines)
-    assert "no.wav" in text and "did you mean 'joy'" in text and "'eve'" in text
+    assert (
+        "no.wav" in text and "EMOTION_LABEL: emotion 'jay'" in text and "did you mean 'joy'" in text and "'eve'" in text
+    )
     (project / "bad.wav").write_bytes(b"RIFF")
     with pytest.raises(UserError, match="bad.wav"):
         infer.run("tiny", run.name, AUDIO_PATH=[str(project / "bad.wav")])

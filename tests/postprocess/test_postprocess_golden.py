@@ -12,7 +12,7 @@ import pytest
 from fakes.timeline import diffusion_timeline, regression_samples
 
 from audio2face.audio.windows import Streaming, cut_windows
-from audio2face.inference.emotions import emotion_curve
+from audio2face.face.emotions import emotion_curve
 from audio2face.postprocess import blendshapes, chain, eyes, jaw, skin, tongue
 
 

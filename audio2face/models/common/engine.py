@@ -15,7 +15,6 @@ import numpy as np
 Feeds = dict[str, np.ndarray]
 Step = Callable[[Feeds], Feeds]  # {input name: (B, …)} -> {output name: (B, …)}, float32, names of the signature
 Rows = tuple[np.ndarray, np.ndarray]  # network rows (n, C), the samples (n,) they stand at
-EmotionCurve = Callable[[np.ndarray], np.ndarray]  # samples (T,) -> (T, E)
 LATENT_AXIS = 2  # the batch axis of tensors whose name ends so; of all others it is the first
 
 

@@ -13,9 +13,9 @@ from torch import nn
 
 from audio2face.config import Section
 from audio2face.dataset.clips import build_clips, build_muted_clips, read_clips_template
-from audio2face.dataset.conditions import network_emotions
 from audio2face.dataset.files import DatasetFiles, faces_now
 from audio2face.dataset.split import NOTHING_HELD_OUT, example_shot, source_shots, split_rows
+from audio2face.face.emotions import network_emotions
 from audio2face.formats.sound import sound_info
 from audio2face.paths import local_path
 from audio2face.problems import Problems, UserError, raise_problems

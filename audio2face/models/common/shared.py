@@ -14,9 +14,10 @@ from torch import nn
 
 from audio2face.config import Section
 from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise, standardized
-from audio2face.dataset.conditions import ClipConditions, emotion_vector, explicit_vector
+from audio2face.dataset.conditions import ClipConditions
 from audio2face.dataset.targets import ShotTargets, load_shot_targets
 from audio2face.face.codec import part_of
+from audio2face.face.emotions import actor_vector, emotion_vector
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.encoders.phoneme_ctc import PhonemeCtc
 from audio2face.models.common.inputs import Inputs
@@ -82,9 +83,9 @@ def build_conditions(
     emotions, zero_emotion = list(inputs.dataset.SHOT_EMOTION_NAMES), inputs.train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS
     found = []
     for clip in inputs.clips:
-        vector = emotion_vector(clip.shot.emotion, inputs.emotion_names, zero_emotion)
+        vector = emotion_vector(clip.shot.emotion, inputs.emotion_names, zero=zero_emotion)
         if with_actor:
-            vector = explicit_vector(vector, clip.shot.actor, inputs.actors)
+            vector = np.concatenate([vector, actor_vector(clip.shot.actor, inputs.actors)])
         actor, emotion = inputs.actors.index(clip.shot.actor), emotions.index(clip.shot.emotion)
         found.append(ClipConditions(vector, actor, emotion, table_start(clip)))
     return found

@@ -9,7 +9,8 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from audio2face.audio.windows import Streaming
-from audio2face.models.common.engine import AudioBuffer, EmotionCurve, Feeds, Rows, Step
+from audio2face.face.emotions import EmotionCurve
+from audio2face.models.common.engine import AudioBuffer, Feeds, Rows, Step
 
 
 class WindowNetwork:

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from audio2face.audio.augment import shift_grid
 from audio2face.config import Section
-from audio2face.dataset.conditions import explicit_length
 from audio2face.face.codec import common_layout
+from audio2face.face.emotions import explicit_length
 from audio2face.face.layout import ChannelLayout
 from audio2face.geometry.regions import lip_vertices
 from audio2face.models.common.inputs import Inputs, Training

@@ -8,7 +8,8 @@ from fractions import Fraction
 import numpy as np
 
 from audio2face.audio.windows import live_count, live_samples
-from audio2face.models.common.engine import AudioBuffer, EmotionCurve, Feeds, Rows, Step
+from audio2face.face.emotions import EmotionCurve
+from audio2face.models.common.engine import AudioBuffer, Feeds, Rows, Step
 
 BATCH = 8  # frames that run together
 

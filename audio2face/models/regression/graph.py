@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from audio2face.deploy.signature import Signature, regression_signature
 from audio2face.face.codec import FaceCodec
+from audio2face.face.emotions import actor_vector
 from audio2face.face.layout import ChannelLayout
 from audio2face.runs.train_run import ActorData, NetworkSpec
 
@@ -72,7 +73,7 @@ def regression_graph(network: nn.Module, spec: NetworkSpec, actor: ActorData, im
         ChannelLayout(spec.max_sizes),
         spec.output_codec(actor),
         implicit_len,
-        torch.from_numpy(spec.actor_vector(actor.actor)),
+        torch.from_numpy(actor_vector(actor.actor, spec.actors)),
         len(spec.emotion_names),
     )
 
