@@ -104,7 +104,7 @@ def bench_regression(
     start = CLOCKS[clock]()
     method.data.cache_features(method.model.network.features, 64e9)
     kept_s = CLOCKS[clock]() - start
-    batches = endless(method.batches)
+    batches = endless(method.data.batches)
 
     def step(stages: Stages, step: int) -> tuple[Tensor, int]:
         with stages("data"):

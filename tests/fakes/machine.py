@@ -44,7 +44,7 @@ def run(config_name, actor=None, **more):
         return {}["no such key"]
     if actor == "full":
         raise OSError(28, "No space left on device", "/workspace/x")
-    if actor in ("slow", "saving", "raising"):
+    if actor in ("slow", "saving"):
         try:
             print("started", flush=True)
             time.sleep(30)
@@ -52,8 +52,6 @@ def run(config_name, actor=None, **more):
             if actor == "slow":
                 raise
             print("saved", flush=True)
-            if actor == "raising":
-                raise KeyboardInterrupt("250909_135508_example") from None
     return "250909_135508_example"
 """
 

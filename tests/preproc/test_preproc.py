@@ -444,7 +444,7 @@ def test_a_disk_that_fails_leaves_nothing_behind(project, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(preproc, "save_deploy", full)
+    monkeypatch.setattr("audio2face.preproc.build.save_deploy", full)
     assert "preprocessing stopped: no space left in" in project.problems()
 
 

@@ -334,7 +334,7 @@ def test_failures_have_their_own_exit_status(local: Machine) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("actor", ["slow", "saving", "raising"])
+@pytest.mark.parametrize("actor", ["slow", "saving"])
 def test_a_stopped_command_keeps_its_work_and_says_so(local: Machine, actor: str, number: int) -> None:
     process = local.start("run_preproc.py", "my-project", actor)
     assert process.stdout is not None

@@ -92,7 +92,7 @@ class PlainRegression:
     """
 
     def __init__(self, method: RegressionMethod, actor: MadeUp, folder: Path):
-        self.model, self.batch_size = method.model, method.batch_size
+        self.model, self.batch_size = method.model, method.data.batch_size
         self.clips, self.layout = actor.clips(folder), actor.layout
         self.starts = np.cumsum([0, *(clip.num_frames for clip in self.clips)])
         tracks = AudioTracks("w2v", SAMPLE_RATE)
