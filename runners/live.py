@@ -94,7 +94,7 @@ def live(arguments: argparse.Namespace) -> int:
         actor=arguments.actor,
         emotion=arguments.emotion,
         fps=Fraction(arguments.fps),
-        peak=1.0 if peak == "auto" else peak,
+        peak=1.0 if isinstance(peak, str) else peak,
     )
     served = ServedModel(model, options)
     sound = source.open_source(arguments.input, arguments.rate, arguments.device, arguments.channel)
