@@ -27,7 +27,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from audio2face.geometry.pca import count_for_share, fit, project_sequence
+from audio2face.geometry.pca_fit import count_for_share, fit, project_sequence
 from audio2face.geometry.pose_selection.select import select_distinct
 from audio2face.geometry.poses import GIB, PoseRows, PoseSequence, prune_similar
 from tools.bench.measure import CLOCK_HELP, CLOCKS, Memory, Stages, machine

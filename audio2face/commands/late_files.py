@@ -11,7 +11,7 @@ from pathlib import Path
 
 from audio2face.config import Section, load_config
 from audio2face.dataset.blendshapes import ready_blendshapes
-from audio2face.dataset.files import check_path, faces_now
+from audio2face.dataset.files import build_faces, check_path
 from audio2face.face.topology import Topology
 from audio2face.formats.json_file import read_json, write_json
 from audio2face.formats.npy import read_npz, write_npz
@@ -41,7 +41,7 @@ def with_late_files(config_name: str, run: TrainRun) -> TrainRun:
         data = run.actor(actor)
         counts = _num_vertices(data)
         try:
-            faces[actor] = faces_now(dataset, actor, data.topology, counts["skin"], counts["tongue"], run.name)
+            faces[actor] = build_faces(dataset, actor, data.topology, counts["skin"], counts["tongue"], run.name)
         except UserError as error:
             problems += error.lines
         blendshapes[actor] = _blendshapes(dataset, data, counts, run.name, problems)

@@ -7,10 +7,10 @@ import sys
 from typing import Any
 
 from audio2face import runtime as runtimes
-from audio2face.commands.train_export import export_again
 from audio2face.commands.train_fit import train_and_export
 from audio2face.config import load_config
 from audio2face.dataset.quick_check import accept, check_trained, report_problems
+from audio2face.lazy import lazy
 from audio2face.models import family
 from audio2face.models.common.inputs import Inputs, build_inputs
 from audio2face.paths import external_path, local_path
@@ -25,6 +25,8 @@ from audio2face.training.launch import Outcome, build_process_count, train_toget
 from audio2face.training.resume import began_with, build_folder, find_unfinished
 
 logger = logging.getLogger(__name__)
+
+export_again = lazy("audio2face.commands.train_export", "export_again")
 
 
 def run(config_name: str, resume: str | None = None, export: str | None = None) -> Outcome:

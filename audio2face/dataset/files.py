@@ -19,10 +19,9 @@ from audio2face.face.topology import Topology
 from audio2face.formats.git_lfs import pointer_problems
 from audio2face.formats.json_file import read_json
 from audio2face.formats.npy import read_npy, read_npz
-from audio2face.formats.obj import read_obj_triangles
 from audio2face.formats.sound import SOUND_SUFFIXES
-from audio2face.formats.usd import read_usd_triangles
 from audio2face.geometry.regions import chosen_vertices
+from audio2face.lazy import lazy
 from audio2face.listing import natural_order
 from audio2face.paths import external_path, local_path, missing_root
 from audio2face.problems import STRUCTURE, Problems, UserError, raise_problems
@@ -36,6 +35,10 @@ logger = logging.getLogger(__name__)
 VOICES_FOLDER = "aug"
 REQUIRED = ("audio_root",)
 ROWS = {"upper": 0, "lower": 1, "upper_lip": 0, "lower_lip": 1, "top": 0, "bottom": 1}  # of the lists in a .npy
+FACE_READERS = {
+    ".obj": lazy("audio2face.formats.obj", "read_obj_triangles"),
+    **dict.fromkeys((".usd", ".usda", ".usdc"), lazy("audio2face.formats.usd", "read_usd_triangles")),
+}
 FACES = ("SKIN_TRIANGLES_FPATH", "TONGUE_TRIANGLES_FPATH")
 
 # Where a data set's files lie in the folder of an actor: key of config_dataset -> path.
@@ -121,7 +124,7 @@ class DatasetFiles:
                 problems.extend([missing])
                 continue
             problems.extend(check_path(paths[name], key, actor, folder=name.endswith("_root")), key=key)
-        files = cls(actor, *channels(dataset, actor), **paths)
+        files = cls(actor, *_build_channels(dataset, actor), **paths)
         if pointer_problems(path for name, path in paths.items() if not name.endswith("_cache_root")):
             problems.extend(not_fetched(files))
         problems.raise_errors()
@@ -136,7 +139,7 @@ class DatasetFiles:
             path = None if value is None else local_path(value)
             if path and not check_path(path, "", actor, folder=name.endswith("_root")):
                 paths[name] = path
-        return cls(actor, *channels(dataset, actor), **paths)
+        return cls(actor, *_build_channels(dataset, actor), **paths)
 
     @classmethod
     def of_faces(cls, dataset: Section, actor: str) -> DatasetFiles:
@@ -351,10 +354,8 @@ class DatasetFiles:
         if path is None:
             return None
         suffix = path.suffix.lower()
-        if suffix == ".obj":
-            return self.read(read_obj_triangles, path)
-        if suffix in (".usd", ".usda", ".usdc"):
-            return self.read(read_usd_triangles, path)
+        if suffix in FACE_READERS:
+            return self.read(FACE_READERS[suffix], path)
         if suffix != ".npy":
             raise UserError(f"{key} {external_path(path)}: expected a .npy (F, 3), .obj or .usd file")
         faces = self.read(read_npy, path)
@@ -368,12 +369,12 @@ class DatasetFiles:
 PATHS = tuple(field.name for field in fields(DatasetFiles) if field.name.endswith(("_root", "_fpath")))
 
 
-def channels(dataset: Section, actor: str) -> tuple[str | None, str | None]:
+def _build_channels(dataset: Section, actor: str) -> tuple[str | None, str | None]:
     """SKIN_CACHE_CHANNEL and TONGUE_CACHE_CHANNEL of an actor."""
     return dataset.SKIN_CACHE_CHANNEL.get(actor), dataset.TONGUE_CACHE_CHANNEL.get(actor)
 
 
-def faces_now(
+def build_faces(
     dataset: Section, actor: str, own: Topology, num_skin: int | None, num_tongue: int | None, run_name: str
 ) -> Topology:
     """The faces that config_dataset names for the meshes of a run, over those that the run keeps (`own`).

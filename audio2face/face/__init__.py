@@ -1,1 +1,1 @@
-"""The face as numbers: its channels, how they are normalised and decoded, its blendshapes and its triangles."""
+"""The face as numbers: its channels, how they are normalised and decoded, and its triangles."""

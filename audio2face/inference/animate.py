@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from audio2face.face.codec import part_of
 from audio2face.inference.audio_inputs import normalized_samples
 from audio2face.inference.package import Actor
 from audio2face.logs import Bar
+from audio2face.models import family
 from audio2face.models.common.options import Options
 from audio2face.models.common.rollout import Rollout, RolloutInputs
 from audio2face.postprocess import chain
@@ -113,8 +113,8 @@ def load_animator(
     run: TrainRun, actors: Mapping[str, Actor], options: Options, device: Any, postprocess: bool = False
 ) -> Animator:
     """The network of a training run on a torch.device, ready to animate. Raises UserError when something is missing."""
-    load = import_module(f"audio2face.models.{run.spec.network_type}.load").load
-    return Animator(run.spec, actors, load(run, device, options), options, postprocess)
+    rollout = family(run.spec.network_type).load(run, device, options)
+    return Animator(run.spec, actors, rollout, options, postprocess)
 
 
 # ---- from rows to a face

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from audio2face.inference.animate import Animator, Conditions, Take, load_animat
 from audio2face.inference.audio_inputs import audio_files, emotion_slug
 from audio2face.inference.outputs import EXPORTERS, Clip, FaceFiles, check_exports, wants
 from audio2face.inference.package import Actor, run_actor
+from audio2face.models import family
 from audio2face.models.common.options import Options, actor_name
 from audio2face.paths import local_path
 from audio2face.problems import Problems, UserError
@@ -95,7 +95,7 @@ def build_job(section: Section, run: TrainRun, configs: Mapping[str, Mapping[str
 
 def build_options(section: Section, run: TrainRun) -> Options:
     """How config_inference wants a training run to animate, as its family reads it. Raises UserError."""
-    return import_module(f"audio2face.models.{run.spec.network_type}.options").build_options(section, run)
+    return family(run.spec.network_type).options(section, run)
 
 
 @contextmanager

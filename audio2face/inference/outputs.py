@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from audio2face.face.rig import BlendshapeRig, pose_names
 from audio2face.face.topology import Topology
 from audio2face.formats.animation_json import JsonAnimation, write_animation_json
 from audio2face.formats.arkit_csv import arkit_columns, write_arkit_csv
@@ -20,6 +19,7 @@ from audio2face.formats.scene import MorphMesh, PointMesh
 from audio2face.formats.sound import write_sound
 from audio2face.formats.usd import require_usd, write_usd_blendshapes, write_usd_points
 from audio2face.geometry.motion_shapes import clip_shapes
+from audio2face.postprocess.rig import BlendshapeRig, pose_names
 from audio2face.problems import UserError
 from audio2face.types import FaceAnimation
 

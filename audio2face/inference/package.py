@@ -6,7 +6,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ import numpy as np
 from audio2face.deploy.check.model import inspect_deployed
 from audio2face.deploy.files import require_export
 from audio2face.face.codec import FaceCodec
-from audio2face.face.rig import read_rig
 from audio2face.face.topology import read_topology
 from audio2face.formats.json_file import read_json
 from audio2face.formats.npy import read_npz
 from audio2face.inference.outputs import FaceFiles
+from audio2face.models import family
+from audio2face.postprocess.rig import read_rig
 from audio2face.problems import UserError
 from audio2face.runs.emotion_db import read_emotion_db
 from audio2face.runs.train_run import TrainRun
@@ -86,9 +86,8 @@ def read_package(folder: Path) -> Package:
 
 def run_actor(run: TrainRun, name: str, config: Mapping[str, Any], rigs: bool = True) -> Actor:
     """An actor of a training run with its CONFIG, and its blendshapes if wanted. Raises UserError."""
-    options = import_module(f"audio2face.models.{run.spec.network_type}.options")
     data = run.actor(name)
-    arrays, codec, implicit = options.actor_arrays(run, data, config)
+    arrays, codec, implicit = family(run.spec.network_type).actor_arrays(run, data, config)
     try:
         found = {mesh: read_rig(**files) for mesh, files in data.blendshapes.items()} if rigs else {}
     except ValueError as error:

@@ -9,12 +9,12 @@ import numpy as np
 
 from audio2face.audio.resampler import Resampler
 from audio2face.audio.waveform import mixed_down
-from audio2face.face.rig import pose_names
 from audio2face.inference.face_animation import Animation, join
 from audio2face.inference.package import Actor
 from audio2face.inference.samples import channels_last, check_level
 from audio2face.models.common.engine import AudioBuffer, Engine, run_together, size_of
 from audio2face.postprocess import chain
+from audio2face.postprocess.rig import pose_names
 from audio2face.problems import UserError
 
 FEED_BYTES = 1 << 29  # about as much goes into one run of the network

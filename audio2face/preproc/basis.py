@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audio2face.geometry.pca import Fit, ShotError, fit, project_sequence
+from audio2face.geometry.pca_fit import Fit, ShotError, fit, project_sequence
 from audio2face.geometry.poses import PoseRows, PoseSequence, prune_similar
 from audio2face.logs import each
 from audio2face.problems import UserError

@@ -22,7 +22,7 @@ import numpy as np
 from audio2face import __version__
 from audio2face.formats.json_file import read_json, write_json
 from audio2face.formats.npy import read_npz
-from audio2face.geometry.pca import Fit, ShotError
+from audio2face.geometry.pca_fit import Fit, ShotError
 from audio2face.logs import each
 from audio2face.preproc.basis import BasisSettings, MeshBasis
 from audio2face.runs.preproc_run import FILES

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from audio2face.geometry.pca import Fit
+from audio2face.geometry.pca_fit import Fit
 from audio2face.geometry.poses import PoseSequence
 from audio2face.geometry.rigid import stabilize
 from audio2face.preproc.basis import BasisSettings, MeshBasis, fit_basis, log_stage, project_shots, prune_shots

@@ -8,8 +8,8 @@ from fractions import Fraction
 import numpy as np
 
 from audio2face.face.emotions import EmotionCurve, build_curve
-from audio2face.face.rig import pose_names
 from audio2face.inference import Animation, Model, Session
+from audio2face.postprocess.rig import pose_names
 from audio2face.problems import UserError
 from audio2face.serving.emotion import EmotionTrack
 from audio2face.serving.names import ARKIT, TONGUE, places

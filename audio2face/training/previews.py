@@ -12,27 +12,19 @@ import numpy as np
 
 from audio2face.config import Section
 from audio2face.geometry.pca import reconstruct
-from audio2face.geometry.regions import mean_opening
+from audio2face.lazy import lazy
 from audio2face.paths import external_path
 from audio2face.problems import UserError
-from audio2face.render.openings import fill_openings
-from audio2face.render.pictures import Curve, draw_curves, write_png
-from audio2face.render.raster import Mesh, auto_camera, render_animation
-from audio2face.render.video import side_by_side, write_video
 from audio2face.training.loop import Fit
-from audio2face.types import Pca
+from audio2face.types import Pairs, Pca
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "previews"
-SIZE = (224, 352)
-SKIN = (0.78, 0.66, 0.60)
-STILLS = 7
-MOST_FPS = 30.0  # of the film: every other frame of a faster model is enough to judge it
 MOST_SHARE = 0.05  # of the training's time: what would take more is left out, except after the last epoch
-TRUTH, PREDICTION = (60, 66, 76), (46, 119, 208)
 Show = Callable[[int, str, np.ndarray], None]
 Coeffs = Callable[[], np.ndarray]
+draw_preview = lazy("audio2face.render.preview", "draw_preview")
 
 
 @dataclass(frozen=True)
@@ -50,7 +42,7 @@ class Preview:
     sound: tuple[np.ndarray, int]
     mm: float
     triangles: np.ndarray | None
-    lip_pairs: tuple[np.ndarray, np.ndarray] | None
+    lip_pairs: Pairs | None
 
 
 @dataclass
@@ -95,38 +87,8 @@ class Previews:
         logger.info("preview of epoch %d: %s (%.1f s)", fit.epoch, external_path(self.folder), self.last_s)
 
     def _write(self, name: str, step: int, coeffs: np.ndarray) -> None:
-        parts = []
-        truth, ours = (reconstruct(self.preview.skin, x) for x in (self.preview.truth, coeffs))
-        if self.preview.triangles is not None:
-            parts.append(self._film(name, truth, ours, self.preview.triangles))
-            self.show(step, "preview/face", parts[0])
-        if self.preview.lip_pairs is not None:
-            openings = [mean_opening(x, *self.preview.lip_pairs) * self.preview.mm for x in (truth, ours)]
-            rows = [Curve("truth", openings[0], TRUTH), Curve("prediction", openings[1], PREDICTION)]
-            width = parts[0].shape[1] if parts else STILLS * 150
-            parts.append(draw_curves(rows, self.preview.fps, "mm", (width, 200), "opening of the mouth"))
-            self.show(step, "preview/mouth_opening", parts[-1])
-        if parts:
-            write_png(self.folder / f"{name}.png", np.concatenate(parts))
-
-    def _film(self, name: str, truth: np.ndarray, ours: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-        """Write the film; returns still pictures of it, truth over prediction."""
         p = self.preview
-        every = max(1, round(p.fps / MOST_FPS))
-        camera = auto_camera(truth[0][np.unique(triangles)], SIZE)
-        filling = fill_openings(triangles, truth)
-        meshes = [Mesh(triangles, np.array(SKIN)), *filling.meshes]
-        shown = [x[::every] for x in (truth, ours)]
-        streams = [list(render_animation(meshes, [x, *filling.follow(x)], camera=camera)) for x in shown]
-        chosen = np.linspace(0, len(streams[0]) - 1, STILLS + 2).round().astype(int)[1:-1]
-        stills = np.concatenate([np.concatenate([_halved(s[i]) for i in chosen], axis=1) for s in streams])
-        path = self.folder / f"{name}.mp4"
-        titles = [f"truth, {p.name}", name.replace("_", " ")]
-        write_video(path, side_by_side(*streams, titles=titles), p.fps / every, p.sound)
-        return stills
-
-
-def _halved(picture: np.ndarray) -> np.ndarray:
-    """Half as wide and high."""
-    h, w = picture.shape[0] // 2, picture.shape[1] // 2
-    return picture[: 2 * h, : 2 * w].reshape(h, 2, w, 2, 3).mean(axis=(1, 3)).astype(np.uint8)
+        faces = reconstruct(p.skin, p.truth), reconstruct(p.skin, coeffs)
+        pictures = draw_preview(self.folder / name, p.name, faces, p.fps, p.mm, p.triangles, p.lip_pairs, p.sound)
+        for what, picture in pictures.items():
+            self.show(step, f"preview/{what}", picture)

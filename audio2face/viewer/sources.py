@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from audio2face.dataset.files import DatasetFiles
-from audio2face.face.rig import pose_names, read_rig
 from audio2face.formats import (
     ANIMATION_READERS,
     AnimationFile,
@@ -22,6 +21,7 @@ from audio2face.formats.npy import read_npy
 from audio2face.formats.sound import SOUND_SUFFIXES
 from audio2face.formats.time_code import same_rate
 from audio2face.listing import natural_order
+from audio2face.postprocess.rig import pose_names, read_rig
 from audio2face.problems import UserError
 from audio2face.viewer.library import Actor, find_eyes
 from audio2face.viewer.tracks import (

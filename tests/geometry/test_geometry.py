@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from audio2face.geometry import pca
+from audio2face.geometry import pca, pca_fit
 from audio2face.geometry.pose_selection import gram, rank_one_eig
 from audio2face.geometry.pose_selection.rank_one_eig import IncrementalPca, rank_one_update
 from audio2face.geometry.pose_selection.select import select_distinct
@@ -206,7 +206,7 @@ def test_eigenvalues_and_vectors_after_an_update_of_rank_one(small, values, z):
 
 def test_pca_reconstructs_and_is_orthonormal():
     poses = motion(6, 80, 25, 6)
-    result = pca.fit(poses, None, 1.0)
+    result = pca_fit.fit(poses, None, 1.0)
     basis = result.pca.components.reshape(result.pca.num_components, -1)
     assert np.allclose(basis @ basis.T, np.eye(len(basis)), atol=1e-5)
     assert np.abs(pca.reconstruct(result.pca, pca.project(result.pca, poses)) - poses).max() < 1e-4
@@ -220,31 +220,31 @@ def test_pca_keeps_the_first_count_whose_share_exceeds_the_threshold():
     values = np.linalg.svd(flat - flat.mean(0), compute_uv=False) ** 2
     for share in (0.5, 0.9, 0.9995):
         expected = int(np.argmax(np.cumsum(values) / values.sum() > share)) + 1
-        assert pca.fit(poses, None, share).pca.num_components == expected
-    assert pca.fit(poses, None, 0.5, num_components=13).pca.num_components == 13
+        assert pca_fit.fit(poses, None, share).pca.num_components == expected
+    assert pca_fit.fit(poses, None, 0.5, num_components=13).pca.num_components == 13
     with pytest.raises(ValueError, match="61 components"):
-        pca.fit(poses, None, 0.5, num_components=61)
+        pca_fit.fit(poses, None, 0.5, num_components=61)
 
 
 def test_pca_about_a_neutral_has_coefficients_zero_there():
     poses = motion(8, 50, 20, 5)
     neutral = poses[7] + 1
-    basis = pca.fit(poses, neutral, 0.9999).pca
+    basis = pca_fit.fit(poses, neutral, 0.9999).pca
     assert np.array_equal(basis.mean, neutral)
     assert np.abs(pca.project(basis, neutral[None])).max() == 0
 
 
 def test_pca_of_still_poses_is_zero():
     poses = np.repeat(motion(9, 1, 20, 3), 30, axis=0)
-    result = pca.fit(poses, None, 0.9995)
+    result = pca_fit.fit(poses, None, 0.9995)
     assert result.pca.num_components == 1 and not result.pca.components.any() and result.share == 1.0
 
 
 def test_randomized_pca_agrees_with_the_exact_one(monkeypatch):
     poses = motion(10, 300, 60, 150, decay=1.0)
-    exact = pca.fit(poses, None, 0.97)
-    monkeypatch.setattr(pca, "EXACT_ROWS", 10)
-    rough = pca.fit(poses, None, 0.97)
+    exact = pca_fit.fit(poses, None, 0.97)
+    monkeypatch.setattr(pca_fit, "EXACT_ROWS", 10)
+    rough = pca_fit.fit(poses, None, 0.97)
     assert rough.pca.num_components == exact.pca.num_components
     assert np.allclose(rough.pca.variances, exact.pca.variances, rtol=1e-4)
     assert rough.share == pytest.approx(exact.share, abs=1e-6)
@@ -252,9 +252,9 @@ def test_randomized_pca_agrees_with_the_exact_one(monkeypatch):
 
 def test_projection_in_blocks_and_its_error():
     poses = motion(11, 90, 20, 8)
-    basis = pca.fit(poses, None, 0.9).pca
+    basis = pca_fit.fit(poses, None, 0.9).pca
     for memory in (2**31, 50_000):
-        coeffs, error = pca.project_sequence(basis, sequence(poses), memory)
+        coeffs, error = pca_fit.project_sequence(basis, sequence(poses), memory)
         distances = np.linalg.norm(pca.reconstruct(basis, coeffs) - poses, axis=2)
         assert np.allclose(coeffs, pca.project(basis, poses), atol=1e-4)
         assert error.mean == pytest.approx(distances.mean(), rel=1e-4)
@@ -262,7 +262,7 @@ def test_projection_in_blocks_and_its_error():
         assert 1 - error.residual / error.variance > 0.85
     poses[40] = np.inf
     with pytest.raises(FloatingPointError, match="frame 40"), np.errstate(all="ignore"):
-        pca.project_sequence(basis, sequence(poses))
+        pca_fit.project_sequence(basis, sequence(poses))
 
 
 # ---- rigid motion

@@ -762,7 +762,7 @@ def test_the_sound_of_a_take_from_a_film_that_starts_late(place):
 
 def test_round_trip_with_our_own_export(place, rig):
     """Weights written by the arkit_csv export and imported with the same rig give the vertices that were exported."""
-    from audio2face.face.rig import read_rig
+    from audio2face.postprocess.rig import read_rig
 
     write_take(place / "takes", "a", 3)
     assert live_link(place) == 0

@@ -73,7 +73,7 @@ def test_a_missing_package_ends_previews_with_one_line(tmp_path: Path, monkeypat
     def missing(*_: object) -> None:
         raise UserError("pictures need the package 'pillow'")
 
-    monkeypatch.setattr("audio2face.training.previews.draw_curves", missing)
+    monkeypatch.setattr("audio2face.render.preview.draw_curves", missing)
     previews = Previews(preview(None), tmp_path / "previews", lambda *_: None, 1)
     for epoch in (1, 2, 3):
         previews(after(epoch))

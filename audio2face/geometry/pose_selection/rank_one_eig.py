@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from audio2face.geometry.pca import count_for_share
+from audio2face.geometry.pca_fit import count_for_share
 
 EPS = float(np.finfo(np.float64).eps)
 DIRECT_SIZE = 128  # matrices up to here are as quickly decomposed

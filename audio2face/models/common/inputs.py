@@ -13,7 +13,7 @@ from torch import nn
 
 from audio2face.config import Section
 from audio2face.dataset.clips import build_clips, build_muted_clips, read_clips_template
-from audio2face.dataset.files import DatasetFiles, faces_now
+from audio2face.dataset.files import DatasetFiles, build_faces
 from audio2face.dataset.split import NOTHING_HELD_OUT, example_shot, source_shots, split_rows
 from audio2face.face.emotions import network_emotions
 from audio2face.formats.sound import sound_info
@@ -143,7 +143,7 @@ def _build_faces(run: PreprocRun, dataset: Section) -> PreprocRun:
     num_skin, num_tongue = (int(run.data_info[f"num_verts_{mesh}"]) for mesh in ("skin", "tongue"))
     own = run.topology
     return replace(
-        run, faces=faces_now(dataset, run.actor, own, num_skin, num_tongue if run.has_tongue else None, run.name)
+        run, faces=build_faces(dataset, run.actor, own, num_skin, num_tongue if run.has_tongue else None, run.name)
     )
 
 

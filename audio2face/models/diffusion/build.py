@@ -12,6 +12,7 @@ import torch
 from audio2face.audio.windows import Streaming
 from audio2face.config import Section
 from audio2face.geometry.regions import upper_face_mask
+from audio2face.lazy import lazy
 from audio2face.models.common.inputs import Inputs, Training
 from audio2face.models.common.preview import build_preview, build_preview_inputs
 from audio2face.models.common.shared import (
@@ -46,6 +47,8 @@ from audio2face.training.previews import Preview
 from audio2face.training.validation import Validation, choose_metric, loss_validation
 
 logger = logging.getLogger(__name__)
+
+export_diffusion = lazy("audio2face.models.diffusion.export", "export_diffusion")
 
 LOSS_KEYS = ("LIP_DIST", "VELOCITY", "EXP_SMOOTH")
 
@@ -106,8 +109,6 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     opset, exporter = train.ONNX_OPSET, train.ONNX_EXPORTER
 
     def export(run: TrainRun) -> dict[str, Path]:
-        from audio2face.models.diffusion.export import export_diffusion
-
         return export_diffusion(network, run, opset, exporter)
 
     validate = _build_validation(method, inputs, streaming, runtime)

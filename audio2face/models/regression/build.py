@@ -17,6 +17,7 @@ from audio2face.face.codec import common_layout
 from audio2face.face.emotions import explicit_length
 from audio2face.face.layout import ChannelLayout
 from audio2face.geometry.regions import lip_vertices
+from audio2face.lazy import lazy
 from audio2face.models.common.inputs import Inputs, Training
 from audio2face.models.common.layers import num_steps
 from audio2face.models.common.phonemes import PhonemeModel, load_phoneme_model
@@ -50,6 +51,8 @@ from audio2face.training.validation import Validation, choose_metric
 from audio2face.types import Clip
 
 logger = logging.getLogger(__name__)
+
+export_regression = lazy("audio2face.models.regression.export", "export_regression")
 
 MOUTH_METRICS = ["mouth_opening_correlation", "mouth_opening_error_mm", "mouth_opening_relative_error"]
 LOSS_KEYS = ("MSE", "MOTION", "EMO_REG", "LIP_DIST", "LIP_SIZE", "VOL_STAB_REG", "PHONEME", "PHONEME_MOTION")
@@ -134,8 +137,6 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     opset, exporter = train.ONNX_OPSET, train.ONNX_EXPORTER
 
     def export(run: TrainRun) -> dict[str, Path]:
-        from audio2face.models.regression.export import export_regression
-
         windows = data.windows(torch.zeros(SPEECH_CHECK_WINDOWS, dtype=torch.long), _spread(data.num_rows))
         databases = build_emotion_databases(inputs, model, spans)
         return export_regression(network, run, databases, windows.cpu().numpy(), opset, exporter)
