@@ -201,6 +201,31 @@ class Checkpoints:
         self.written_s = time.monotonic()
 
 
+class Reports:
+    """What is reported of a training: its losses every `log_period` steps, and once early how long it will take."""
+
+    def __init__(self, run: Fit, log: Log, advice: Sequence[str] = ()):
+        self.averages, self.log = MetricAverage(), log
+        self.clock, self.forecast = Clock(run.total, run.step), Forecast(run.batches_left, advice)
+
+    def batch_done(self, losses: Losses) -> None:
+        """Count a batch and its losses."""
+        self.averages.add({**losses.terms, "total": losses.total})
+        self.forecast.batch_done()
+
+    def step_done(self, run: Fit, guard: NonFiniteGuard, ending: bool) -> None:
+        """Report when it is time, or when the training is `ending`. Raises TrainingDiverged before a loss that is not finite."""
+        if run.step % run.settings.log_period == 0 or run.step == run.total or ending:
+            guard.check(run.step, weights=False)
+            values = {**self.averages.read(), "learning_rate": run.optimizer.param_groups[0]["lr"]}
+            self.log(run.step, values)
+        elif self.forecast.given and not self.clock.lines:
+            values = self.averages.peek()
+        else:
+            return
+        logger.info("%s", self.clock.line(run.step, run.epoch, run.settings.epochs, values))
+
+
 def fit(
     method: Method,
     settings: FitSettings,
@@ -232,12 +257,7 @@ def fit(
     run, stop = Fit(method, settings, world), stop or Stop()
     if resume:
         run.load_state_dict(resume)
-    averages, guard = MetricAverage(), NonFiniteGuard(method, world)
-    clock, forecast, checkpoints = (
-        Clock(run.total, run.step),
-        Forecast(run.batches_left, advice),
-        Checkpoints(save, settings),
-    )
+    guard, reports, checkpoints = NonFiniteGuard(method, world), Reports(run, log, advice), Checkpoints(save, settings)
     stopping = False
     with memory_kept():
         world.broadcast_(run.model.state_dict().values())
@@ -247,24 +267,14 @@ def fit(
             run.set_learning_rates()
             for batch in itertools.islice(method.data.batches(run.epoch), run.batch, None):
                 losses = run.backward(batch)
-                averages.add({**losses.terms, "total": losses.total})
                 guard.saw(run.epoch, run.batch, losses.total)
-                forecast.batch_done()
+                reports.batch_done(losses)
                 run.batch += 1
                 if not run.step_is_due:
                     continue
                 stopping, saving = world.any_rank([stop.requested, checkpoints.due_by_time()])
                 run.optimizer_step()
-
-                # log: every LOG_PERIOD steps, and once early
-                if run.step % settings.log_period == 0 or run.step == run.total or stopping:
-                    guard.check(run.step, weights=False)
-                    values = {**averages.read(), "learning_rate": run.optimizer.param_groups[0]["lr"]}
-                    log(run.step, values)
-                    logger.info("%s", clock.line(run.step, run.epoch, settings.epochs, values))
-                elif forecast.given and not clock.lines:
-                    logger.info("%s", clock.line(run.step, run.epoch, settings.epochs, averages.peek()))
-
+                reports.step_done(run, guard, stopping)
                 if stopping:
                     break
                 if saving:  # checkpoint: every so many minutes
