@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from numbers import Real
+from typing import Any, TypeVar
 
 from audio2face.paths import external_path
 
@@ -159,3 +160,10 @@ def _where(parts: dict[str, object]) -> Where:
     if "file" in place:
         place["file"] = external_path(place["file"])
     return Where(**place, line=line)
+
+
+def number(what: str, value: Any, least: float, most: float) -> float:
+    """An argument as a number from `least` to `most`. Raises UserError naming it."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not least <= value <= most:
+        raise UserError(f"{what} {value!r:.60} is not a finite number from {least:g} to {most:g}")
+    return float(value)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from audio2face.audio.waveform import filter_taps
+from audio2face.audio.waveform import filter_taps, ratio
 
 BLOCK = 8192  # output samples computed at once
 
@@ -14,14 +12,11 @@ BLOCK = 8192  # output samples computed at once
 class Resampler:
     """State of one stream. Pieces of any size come out as the whole would, a little later: the filter looks ahead.
 
-    Raises ValueError for rates that are not positive whole numbers.
+    Raises ValueError as `waveform.ratio` does.
     """
 
     def __init__(self, from_rate: int, to_rate: int):
-        if from_rate != int(from_rate) or to_rate != int(to_rate) or min(from_rate, to_rate) <= 0:
-            raise ValueError(f"sample rates must be positive integers, not {from_rate} and {to_rate}")
-        common = math.gcd(int(from_rate), int(to_rate))
-        self.up, self.down = int(to_rate) // common, int(from_rate) // common
+        self.up, self.down = ratio(from_rate, to_rate)
         self._num_in = self._num_out = 0  # samples so far
         self._tail, self._start = np.zeros(0, np.float32), 0  # what is still needed, and where it begins
         if self.up == self.down:

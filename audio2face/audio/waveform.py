@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from audio2face.formats.budget import check_rate
 from audio2face.formats.sound import read_sound
 from audio2face.problems import UserError
 from audio2face.types import SAMPLE_RATE, Waveform
@@ -23,15 +24,12 @@ def resample(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     """Band-limited resampling: samples (..., N) → (..., ceil(N · to_rate / from_rate)) float32.
 
     A sinc under a Hann window, six zero crossings wide, beyond the ends zeros: the numbers of torchaudio's
-    `functional.resample` with its defaults, computed polyphase. Raises ValueError for rates that are not positive integers.
+    `functional.resample` with its defaults, computed polyphase. Raises ValueError as `ratio` does.
     """
-    if from_rate != int(from_rate) or to_rate != int(to_rate) or min(from_rate, to_rate) <= 0:
-        raise ValueError(f"sample rates must be positive integers, not {from_rate} and {to_rate}")
+    up, down = ratio(from_rate, to_rate)
     samples = np.asarray(samples, dtype=np.float32)
-    if from_rate == to_rate:
+    if up == down:
         return samples.copy()
-    common = math.gcd(int(from_rate), int(to_rate))
-    up, down = int(to_rate) // common, int(from_rate) // common
     if samples.shape[-1] == 0:
         return samples.copy()
 
@@ -39,6 +37,13 @@ def resample(samples: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
 
     # resample_poly multiplies the taps by `up`; sums run in double because the taps are double
     return resample_poly(samples, up, down, axis=-1, window=filter_taps(up, down) / up).astype(np.float32)
+
+
+def ratio(from_rate: int, to_rate: int) -> tuple[int, int]:
+    """Two sample rates in lowest terms: (up, down). Raises ValueError for rates that no sound has, as `budget.check_rate`."""
+    start, end = check_rate("resampling", from_rate), check_rate("resampling", to_rate)
+    common = math.gcd(start, end)
+    return end // common, start // common
 
 
 @lru_cache(maxsize=8)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from audio2face.problems import UserError
+from audio2face.problems import UserError, number
 
 NEUTRAL = "neutral"
+MOST_WEIGHT = 100.0  # far more than in training, and a network still counts with it
+MOST_S = 1e7  # of a timeline: a third of a year
 EmotionLabel = str | Mapping[str, float] | Sequence[float] | None  # one emotion; None is the default
 EmotionCurve = Callable[[np.ndarray], np.ndarray]  # samples (T,) -> (T, E)
 
@@ -39,7 +40,18 @@ def emotion_vector(
         raise UserError(f"emotion {label!r}: expected a name, weights, or a timeline") from error
     if vector.shape != (len(names),) or not np.isfinite(vector).all():
         raise UserError(f"emotion: expected {len(names)} finite weights ({', '.join(names)}), got {label!r}")
-    return vector
+    return check_weights(vector[None], names, 1)[0]
+
+
+def check_weights(weights: np.ndarray, names: Sequence[str], count: int) -> np.ndarray:
+    """The weights (count, E) themselves, if a network can count with them. Raises UserError."""
+    table = np.asarray(weights)
+    if table.shape != (count, len(names)) or table.dtype.kind not in "fiu":
+        raise UserError(f"emotion: expected weights {(count, len(names))} ({', '.join(names)}), got {table.shape}")
+    low, high = float(table.min(initial=0.0)), float(table.max(initial=0.0))
+    if not -MOST_WEIGHT <= low <= high <= MOST_WEIGHT:
+        raise UserError(f"emotion: weights from {low:g} to {high:g}, expected {-MOST_WEIGHT:g} to {MOST_WEIGHT:g}")
+    return table
 
 
 def _mixed(weights: Mapping[str, float], names: Sequence[str], zero: str | None) -> np.ndarray:
@@ -50,10 +62,9 @@ def _mixed(weights: Mapping[str, float], names: Sequence[str], zero: str | None)
             near = difflib.get_close_matches(str(name), known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UserError(f"emotion {name!r}: known are {', '.join(known)}{hint}")
-        if isinstance(weight, bool) or not isinstance(weight, Real) or not np.isfinite(weight):
-            raise UserError(f"emotion {name!r}: weight {weight!r} is not a finite number")
+        value = number(f"emotion {name!r}: weight", weight, -MOST_WEIGHT, MOST_WEIGHT)
         if name != zero:
-            vector[list(names).index(name)] = weight
+            vector[list(names).index(name)] = value
     return vector
 
 
@@ -86,7 +97,7 @@ def emotion_keys(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Times (n,) in seconds, increasing, and values (n, E) of a timeline; one key for one emotion. Raises UserError."""
     keys = label if is_timeline(label) else [(0.0, label)]
-    times = np.array([float(time) for time, _ in keys])
+    times = np.array([number("emotion: the time", time, -MOST_S, MOST_S) for time, _ in keys])
     _check_order(times, times)
     return times, np.stack([emotion_vector(emotion, names, default, zero) for _, emotion in keys])
 
@@ -103,12 +114,12 @@ def emotion_track(
 
 
 def build_curve(names: Sequence[str], default: Sequence[float], emotion: Any, sample_rate: int) -> EmotionCurve:
-    """The same as the runtime computes it, at samples of the sound. A function of samples is taken as it is.
+    """The same as the runtime computes it, at samples of the sound. What a function of samples gives is checked.
 
     `default`: the deployed model's weights, which do not tell which emotion is all zeros: "neutral" is, unless it is listed.
     """
     if callable(emotion):
-        return emotion
+        return lambda moments: check_weights(emotion(moments), names, len(moments))
     times, values = emotion_keys(emotion, names, default, None if NEUTRAL in names else NEUTRAL)
     samples = np.rint(times * sample_rate).astype(np.int64)
     _check_order(samples, times)
@@ -134,5 +145,5 @@ def emotion_curve(key_times: np.ndarray, key_values: np.ndarray, times: np.ndarr
 
 
 def _check_order(times: np.ndarray, seconds: np.ndarray) -> None:
-    if (np.diff(times) <= 0).any() or not np.isfinite(seconds).all():
+    if (np.diff(times) <= 0).any():
         raise UserError(f"emotion: the times of a timeline must increase, got {seconds.tolist()}")

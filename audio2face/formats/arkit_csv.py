@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from audio2face.formats.budget import check_unpacked
 from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.formats.time_code import (
     DAY,
@@ -141,34 +143,37 @@ def read_arkit_csv(path: str | os.PathLike[str], fps: float | None = None) -> Ar
     path = Path(path)
     refuse_pointer(path)
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        rows = csv.reader(file)
-        header = [name.strip() for name in next(rows, [])]
+        rows = _rows(path, csv.reader(file))
+        _, names = next(rows, (1, []))
+        header = [name.strip() for name in names]
         if [h.lower() for h in header[:1]] != ["timecode"] or len(header) < 2:
             raise ValueError(f"{path}: line 1: expected Timecode,BlendShapeCount,…, found {','.join(header[:2])!r}")
         columns = [_column(name) for name in header]
         count = next((i for i, name in enumerate(header) if name.lower() == "blendshapecount"), None)
         values, codes, kept = [], [], []
-        for row in rows:
+        for number, row in rows:
             if not any(field.strip() for field in row):
                 continue
-            codes.append((rows.line_num, row[0].strip()))
+            codes.append((number, row[0].strip()))
             if count is not None and (len(row) <= count or row[count].strip() in ("", "0")):
                 continue  # the app writes such rows for moments without a face
             if len(row) != len(header):
-                raise ValueError(f"{path}: line {rows.line_num}: expected {len(header)} values, found {len(row)}")
+                raise ValueError(f"{path}: line {number}: expected {len(header)} values, found {len(row)}")
             line = np.zeros(len(COLUMNS), np.float32)
             try:
                 for column, text in zip(columns, row, strict=True):
                     if column is not None:
                         line[column] = float(text)
             except ValueError as error:
-                raise ValueError(f"{path}: line {rows.line_num}: {error}") from error
+                raise ValueError(f"{path}: line {number}: {error}") from error
             if not np.isfinite(line).all():
-                raise ValueError(f"{path}: line {rows.line_num}: expected numbers, found NaN or infinity")
+                raise ValueError(f"{path}: line {number}: expected numbers, found NaN or infinity")
             kept.append(len(codes) - 1)
             values.append(line)
     clock, stamps = _stamps(path, codes, fps)
     times = stamps[kept] if kept else np.zeros(0)
+    span = int(np.ptp(stamps) * clock.rows_per_s) if len(stamps) else 0
+    check_unpacked(path, "frames between its time codes", span * 4 * len(COLUMNS), path.stat().st_size)
     start = float(times[0]) if kept else 0.0
     return ArkitRecording(
         values=np.array(values, np.float32).reshape(-1, len(COLUMNS)),
@@ -179,6 +184,15 @@ def read_arkit_csv(path: str | os.PathLike[str], fps: float | None = None) -> Ar
         unknown=tuple(n for n, c in zip(header[1:], columns[1:], strict=True) if c is None and n != header[count or 0]),
         clock=clock,
     )
+
+
+def _rows(path: Path, rows: Any) -> Iterator[tuple[int, list[str]]]:
+    """Lines with their numbers. Raises ValueError naming the line of a field without end."""
+    try:
+        for row in rows:
+            yield rows.line_num, row
+    except csv.Error as error:
+        raise ValueError(f"{path}: line {rows.line_num}: {error}") from error
 
 
 def _stamps(path: Path, codes: list[tuple[int, str]], fps: float | None) -> tuple[Clock, np.ndarray]:

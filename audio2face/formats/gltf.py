@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from audio2face.formats.budget import check_fits, parse_json
 from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.formats.scene import MorphMesh, check_triangles, smooth_normals
 from audio2face.paths import atomic
@@ -174,15 +175,14 @@ def glb_chunks(path: str | os.PathLike[str], data: bytes) -> tuple[dict[str, Any
     if struct.unpack_from("<I", data, 8)[0] != len(data):
         raise ValueError(f"{path}: byte 8: the file has {len(data)} bytes, its header says otherwise")
     size = struct.unpack_from("<I", data, 12)[0]
-    try:
-        return json.loads(data[20 : 20 + size]), data[28 + size :]
-    except ValueError as error:
-        raise ValueError(f"{path}: byte 20: expected JSON: {error}") from error
+    check_fits(path, "byte 12: the JSON part", size, 1, len(data) - 20)
+    return parse_json(f"{path}: byte 20: expected JSON", data[20 : 20 + size]), data[28 + size :]
 
 
 def _array(root: dict[str, Any], accessor: dict[str, Any], binary: bytes) -> np.ndarray:
     width = {"SCALAR": 1, "VEC3": 3}[accessor["type"]]
     dtype = {FLOAT: "<f4", UNSIGNED: "<u4"}[accessor["componentType"]]
     start = root["bufferViews"][accessor["bufferView"]]["byteOffset"]
-    values = np.frombuffer(binary, dtype, accessor["count"] * width, start)
+    count = check_fits("accessor", "elements", accessor["count"], 4 * width, len(binary) - start)
+    values = np.frombuffer(binary, dtype, count * width, start)
     return values.reshape(-1, 3) if width == 3 else values

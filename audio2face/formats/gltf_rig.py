@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import numpy as np
 
+from audio2face.formats.budget import (
+    check_corners, check_finite, check_fits, check_unpacked, inside, parse_json, whole,
+)
 from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.formats.gltf import glb_chunks
 from audio2face.formats.scene import MorphMesh
@@ -32,9 +34,10 @@ def read_gltf_rig(path: str | os.PathLike[str]) -> list[MorphMesh]:
     """
     path = Path(path)
     try:
-        scene = _Scene(*_open(path))
+        root, buffers = _open(path)
+        scene = _Scene(root, buffers, path.stat().st_size + sum(map(len, buffers)))
         return [mesh for node, world in scene.nodes() for mesh in scene.meshes(node, world)]
-    except (KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path}: expected a glTF 2.0 scene: {error!r}") from error
     except ValueError as error:
         raise error if str(error).startswith(str(path)) else ValueError(f"{path}: {error}") from error
@@ -48,10 +51,7 @@ def _open(path: Path) -> tuple[dict[str, Any], list[bytes]]:
     if data[:4] == b"glTF":
         root, binary = glb_chunks(path, data)
     else:
-        try:
-            root = json.loads(data)
-        except ValueError as error:
-            raise ValueError(f"{path}: expected glTF (JSON) or GLB: {error}") from error
+        root = parse_json(f"{path}: expected glTF (JSON) or GLB", data)
     used = [name for name in PACKED if name in root.get("extensionsRequired", [])]
     if used:
         raise ValueError(f"{path}: the meshes are compressed ({', '.join(used)}); export without compression")
@@ -64,9 +64,7 @@ def _buffer(path: Path, entry: dict[str, Any], binary: bytes) -> bytes:
         return binary
     if uri.startswith("data:"):
         return base64.b64decode(uri.partition(",")[2])
-    file = path.parent / unquote(uri)
-    if not file.resolve().is_relative_to(path.parent.resolve()):
-        raise ValueError(f"{path}: buffer {uri!r} lies outside the file's folder")
+    file = inside(path, unquote(uri), "buffer")
     if not file.is_file():
         raise ValueError(f"{path}: its buffer {uri!r} is missing; keep the files together")
     refuse_pointer(file)
@@ -77,6 +75,8 @@ def _buffer(path: Path, entry: dict[str, Any], binary: bytes) -> bytes:
 class _Scene:
     root: dict[str, Any]
     buffers: list[bytes]
+    packed: int  # bytes of the file with its buffers
+    unpacked: int = field(default=0, init=False)  # bytes of numbers made so far
 
     def nodes(self) -> Iterator[tuple[int, np.ndarray]]:
         """Every node of the scene with its world matrix (4, 4)."""
@@ -112,6 +112,8 @@ class _Scene:
             if accessor not in seen:  # materials often share one block of vertices
                 seen[accessor] = first
                 first += len(positions)
+                absent = sum("POSITION" not in t for t in part.get("targets", []))
+                self.take(8 * positions.size * absent)
                 deltas = [self.array(t["POSITION"]) if "POSITION" in t else np.zeros_like(positions)
                           for t in part.get("targets", [])]  # fmt: skip
                 shapes = np.stack(deltas) if deltas else np.zeros((0, *positions.shape))
@@ -124,9 +126,11 @@ class _Scene:
             raise ValueError(f"mesh {_name(node, mesh)!r}: its parts have different numbers of morph targets")
         shapes = np.concatenate(targets, axis=1)
         names = self.target_names(node, mesh, parts, len(shapes))
+        points, triangles = np.concatenate(rest).astype(np.float32), np.concatenate(corners)
+        check_corners(f"mesh {_name(node, mesh)!r}", triangles, len(points))
+        check_finite(f"mesh {_name(node, mesh)!r}", "vertex", points)
         yield MorphMesh(
-            _name(node, mesh), np.concatenate(rest).astype(np.float32), np.concatenate(corners),
-            shapes.astype(np.float32), names, np.zeros((0, len(shapes)), np.float32),
+            _name(node, mesh), points, triangles, shapes.astype(np.float32), names, np.zeros((0, len(shapes)), np.float32),
         )  # fmt: skip
 
     def target_names(self, node: dict, mesh: dict, parts: list[dict], count: int) -> tuple[str, ...]:
@@ -168,10 +172,12 @@ class _Scene:
     def array(self, number: int) -> np.ndarray:
         """The numbers of an accessor: (count, width) float64; sparse and normalised ones as they are meant."""
         accessor = self.root["accessors"][number]
-        width, count = WIDTHS[accessor["type"]], accessor["count"]
+        width, count = WIDTHS[accessor["type"]], whole(f"accessor {number}", accessor["count"], "count")
         dtype = np.dtype(TYPES[accessor["componentType"]])
-        values = np.zeros((count, width), dtype)
-        if "bufferView" in accessor:
+        self.take(8 * count * width)
+        if "bufferView" not in accessor:
+            values = np.zeros((count, width), dtype)
+        else:
             values = self.view(accessor["bufferView"], accessor.get("byteOffset", 0), dtype, count, width).copy()
         if sparse := accessor.get("sparse"):
             where, what = sparse["indices"], sparse["values"]
@@ -182,12 +188,18 @@ class _Scene:
             return values.astype(np.float64)
         return np.maximum(values / np.iinfo(dtype).max, -1.0)
 
+    def take(self, size: int) -> None:
+        """Count bytes of numbers that are about to be made. Raises ValueError when the file holds too little for them."""
+        self.unpacked += size
+        check_unpacked("accessors", "numbers", self.unpacked, self.packed)
+
     def view(self, number: int, offset: int, dtype: np.dtype, count: int, width: int) -> np.ndarray:
         view = self.root["bufferViews"][number]
-        step = view.get("byteStride", dtype.itemsize * width)
-        start = view.get("byteOffset", 0) + offset
+        where, size = f"buffer view {number}", dtype.itemsize * width
+        step = whole(where, view.get("byteStride", size), "byteStride", size)
+        start = whole(where, view.get("byteOffset", 0), "byteOffset") + whole(where, offset, "byteOffset")
         buffer = self.buffers[view["buffer"]]
-        if start < 0 or start + step * (count - 1) + dtype.itemsize * width > len(buffer):
+        if start + step * (whole(where, count, "count") - 1) + size > len(buffer):
             raise ValueError(f"byte {len(buffer)}: buffer {view['buffer']} ends within accessor data")
         return np.ndarray((count, width), dtype, buffer, start, (step, dtype.itemsize))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from audio2face.formats.budget import parse_json
 from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.paths import atomic
 
@@ -65,13 +66,4 @@ def write_json(path: str | os.PathLike[str], data: Any) -> None:
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Read a JSON file. Raises ValueError naming the file, line and column when it is malformed."""
     refuse_pointer(path)
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8-sig"))
-    except RecursionError as error:
-        raise ValueError(f"{path}: nested too deeply") from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: line {error.lineno}, column {error.colno}: {error.msg}") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not UTF-8 text (byte {error.start})") from error
-    except ValueError as error:  # a number of thousands of digits
-        raise ValueError(f"{path}: {error}") from error
+    return parse_json(path, Path(path).read_bytes())

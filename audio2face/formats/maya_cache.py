@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
@@ -17,6 +16,7 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 
 from audio2face.formats import maya_chunks
+from audio2face.formats.budget import parse_xml
 from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.formats.maya_chunks import VECTOR_TYPES, Sample, open_chunks, read_groups, read_samples
 from audio2face.formats.time_code import same_rate
@@ -142,10 +142,7 @@ def write_maya_cache(
 
 def _read_description(path: Path) -> _Description:
     refuse_pointer(path)
-    try:
-        root = ElementTree.fromstring(path.read_bytes())
-    except (ElementTree.ParseError, LookupError, ValueError) as error:  # the last two: encodings that expat refuses
-        raise ValueError(f"{path}: expected a Maya cache description (XML): {error}") from error
+    root = parse_xml(path, path.read_bytes(), "a Maya cache description")
     if root.tag != "Autodesk_Cache_File":
         raise ValueError(f"{path}: byte 0: expected <Autodesk_Cache_File>, found <{root.tag}>")
 
@@ -156,19 +153,19 @@ def _read_description(path: Path) -> _Description:
             raise ValueError(f'{path}: <{tag} {name}="…">: expected {meaning}, found {text!r}')
         return match
 
-    first, last = map(int, attribute("time", "Range", r"(-?\d+)\s*-\s*(-?\d+)", "<first tick>-<last tick>").groups())
+    first, last = map(int, attribute("time", "Range", r"(-?\d{1,12})\s*-\s*(-?\d{1,12})", "<first tick>-<last tick>").groups())
     positions = {}
     for element in root.iterfind("Channels/*"):
         if element.get("ChannelInterpretation", "positions") == "positions":
             limits = [("StartTime", first), ("EndTime", last), ("SamplingRate", 0)]
             texts = [(element.get(key, ""), default) for key, default in limits]
-            a, b, step = (int(text) if re.fullmatch(r"-?\d+", text) else default for text, default in texts)
+            a, b, step = (int(text) if re.fullmatch(r"-?\d{1,12}", text) else default for text, default in texts)
             positions[element.get("ChannelName", "")] = (a, b, step)
     return _Description(
         path=path,
         one_file=attribute("cacheType", "Type", "OneFile(PerFrame)?", "OneFile or OneFilePerFrame")[0] == "OneFile",
         suffix=SUFFIXES[attribute("cacheType", "Format", "mcc|mcx", "mcc or mcx")[0]],
-        ticks_per_frame=int(attribute("cacheTimePerFrame", "TimePerFrame", r"0*[1-9]\d*", "a positive number")[0]),
+        ticks_per_frame=int(attribute("cacheTimePerFrame", "TimePerFrame", r"0*[1-9]\d{0,8}", "a positive number")[0]),
         ticks=(first, last),
         positions=positions,
     )

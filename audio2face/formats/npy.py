@@ -14,11 +14,11 @@ from typing import IO
 
 import numpy as np
 
+from audio2face.formats.budget import check_unpacked, whole
 from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.paths import atomic
 
 BLOCK_BYTES = 1 << 24  # written at once
-LARGE_BYTES, MOST_PACKED = 1 << 30, 200  # archives below this size or this ratio are unpacked without a question
 _FORMAT = np.lib.format
 _MALFORMED = (ValueError, EOFError, SyntaxError, TypeError, KeyError, tokenize.TokenError)
 _HEADER_READERS = {(1, 0): _FORMAT.read_array_header_1_0, (2, 0): _FORMAT.read_array_header_2_0}
@@ -42,8 +42,8 @@ def npy_header(path: str | os.PathLike[str]) -> tuple[tuple[int, ...], bool, np.
         offset = file.tell()
     if dtype.hasobject:
         raise ValueError(f"{path}: byte {offset}: expected numbers, found pickled Python objects (dtype {dtype})")
-    expected = offset + dtype.itemsize * math.prod(shape)
-    if size != expected or min(shape, default=0) < 0:
+    expected = offset + dtype.itemsize * math.prod(whole(path, n, f"shape {shape}") for n in shape)
+    if size != expected:
         raise ValueError(
             f"{path}: byte {size}: expected {expected} bytes for shape {shape} of {dtype}, the file has {size}"
         )
@@ -78,7 +78,7 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     name = ""
     try:
         with zipfile.ZipFile(path) as archive:
-            _check_size(archive, path.stat().st_size)
+            check_unpacked(path, "arrays", sum(e.file_size for e in archive.infolist()), path.stat().st_size)
             arrays = {}
             for name in archive.namelist():
                 with archive.open(name) as file:
@@ -96,21 +96,14 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         raise ValueError(f"{path}: expected a .npz (zip) file, but its parts lie outside the file: {error}") from error
 
 
-def _check_size(archive: zipfile.ZipFile, packed: int) -> None:
-    """Raise ValueError when an archive would unpack to far more than arrays ever do."""
-    unpacked = sum(entry.file_size for entry in archive.infolist())
-    if unpacked > max(LARGE_BYTES, MOST_PACKED * packed):
-        raise ValueError(f"{packed} bytes would unpack to {unpacked}, which no arrays do")
-
-
 def _check_header(file: IO[bytes], size: int) -> None:
     """Raise ValueError when an array's header promises another length than is there: NumPy would allocate it first."""
     version = _FORMAT.read_magic(file)
     shape, _, dtype = _HEADER_READERS.get(version, _FORMAT.read_array_header_2_0)(file)
     if dtype.hasobject:
         raise ValueError(f"expected numbers, found pickled Python objects (dtype {dtype})")
-    expected = file.tell() + dtype.itemsize * math.prod(shape)
-    if size != expected or min(shape, default=0) < 0:
+    expected = file.tell() + dtype.itemsize * math.prod(whole("header", n, f"shape {shape}") for n in shape)
+    if size != expected:
         raise ValueError(f"expected {expected} bytes for shape {shape} of {dtype}, found {size}")
 
 

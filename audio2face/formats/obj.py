@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from audio2face.formats.budget import check_finite
 from audio2face.formats.git_lfs import refuse_pointer
 
 
@@ -26,6 +27,7 @@ def read_obj(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
             elif fields[:1] == ["f"]:
                 triangles += _face(path, number, fields, len(vertices))
     points = np.array(vertices, np.float32).reshape(-1, 3)
+    check_finite(path, "vertex", points)
     return points, np.array(triangles, np.int64).reshape(-1, 3)
 
 

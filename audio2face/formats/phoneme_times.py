@@ -34,7 +34,10 @@ def find_phoneme_times(folder: Path, shot: str) -> Path | None:
 
 def read_phoneme_times(path: Path) -> list[PhonemeTime]:
     """The phonemes of a file, in order. Raises ValueError naming the path when it is malformed."""
-    found = _read_rows(path) if path.suffix == ".json" else _read_textgrid(path)
+    try:
+        found = _read_rows(path) if path.suffix == ".json" else _read_textgrid(path)
+    except ValueError as error:
+        raise error if str(path) in str(error) else ValueError(f"{path}: {error}") from error
     for before, item in zip([None, *found], found, strict=False):
         if not 0 <= item.start_s <= item.end_s or (before and item.start_s < before.start_s):
             raise ValueError(f"{path}: {item.symbol!r} from {item.start_s:g} to {item.end_s:g} s is out of order")

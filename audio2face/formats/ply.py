@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from audio2face.formats.budget import check_corners, check_finite, check_fits
 from audio2face.formats.git_lfs import refuse_pointer
 
 _TYPES = {
@@ -32,12 +33,12 @@ def read_ply(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
         order, elements = _header(head)
         read = _ascii if order == "ascii" else _binary
         points, faces = read(body, elements, _ORDERS[order])
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, IndexError, OverflowError, ValueError) as error:
         raise ValueError(f"{path}: expected vertices x, y, z and faces as its header says: {error!r}") from error
     triangles = [(f[0], f[i], f[i + 1]) for f in faces for i in range(1, len(f) - 1)]
     found = np.array(triangles, np.int64).reshape(-1, 3)
-    if len(found) and (found.min() < 0 or found.max() >= len(points)):
-        raise ValueError(f"{path}: faces name vertices {found.min()} to {found.max()}, there are {len(points)}")
+    check_corners(path, found, len(points))
+    check_finite(path, "vertex", points)
     return points.astype(np.float32), found
 
 
@@ -60,15 +61,16 @@ def _ascii(body: bytes, elements: list, order: str) -> tuple[np.ndarray, list]:
     lines = body.decode("ascii").splitlines()
     points, faces, at = np.zeros((0, 3)), [], 0
     for name, count, properties in elements:
+        check_fits("header", f"lines of {name}", count, 1, len(lines) - at)
         rows = [line.split() for line in lines[at : at + count]]
-        if len(rows) < count:
-            raise ValueError(f"{count} lines of {name}, found {len(rows)}")
         at += count
         if name == "vertex":
             names = [p[-1] for p in properties]
             points = np.array([[float(row[names.index(axis)]) for axis in "xyz"] for row in rows]).reshape(-1, 3)
         elif name == "face":
-            faces = [[int(v) for v in row[1 : 1 + int(row[0])]] for row in rows]
+            for row in rows:
+                corners = check_fits("faces", "corners", int(row[0]), 1, len(row) - 1)
+                faces.append([int(v) for v in row[1 : 1 + corners]])
     return points, faces
 
 
@@ -79,12 +81,15 @@ def _binary(body: bytes, elements: list, order: str) -> tuple[np.ndarray, list]:
             if name != "face" or len(properties) != 1:
                 raise ValueError(f"lists in element {name}")
             size, index = (np.dtype(order + _TYPES[t]) for t in properties[0][1:3])
+            check_fits("header", "faces", count, size.itemsize, len(body) - at)
             for _ in range(count):
-                corners = int(np.frombuffer(body, size, 1, at)[0])
+                left = len(body) - at - size.itemsize
+                corners = check_fits("faces", "corners", int(np.frombuffer(body, size, 1, at)[0]), index.itemsize, left)
                 faces.append(np.frombuffer(body, index, corners, at + size.itemsize).tolist())
                 at += size.itemsize + corners * index.itemsize
             continue
         table = np.dtype([(p[1], order + _TYPES[p[0]]) for p in properties])
+        check_fits("header", f"rows of {name}", count, table.itemsize, len(body) - at)
         rows = np.frombuffer(body, table, count, at)
         at += count * table.itemsize
         if name == "vertex":

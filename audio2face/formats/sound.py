@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from audio2face.formats.budget import check_finite, check_sound, check_unpacked
 from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.paths import atomic
 
@@ -73,6 +74,7 @@ def sound_info(path: str | os.PathLike[str]) -> SoundInfo:
     """Length, rate and channels, without decoding. Raises ValueError naming a file that is not sound or cut short."""
     opened = _open(Path(path))
     with _decoder(path, opened.content) as file:
+        check_sound(path, file.frames, file.channels, file.samplerate)
         return SoundInfo(file.frames, file.samplerate, file.channels, opened.open_ended, opened.note)
 
 
@@ -82,10 +84,9 @@ def read_sound(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
     Raises ValueError naming the file when it is not a sound file, is cut short, or holds NaN or infinity.
     """
     with _decoder(path, _open(Path(path)).content) as file:
+        check_sound(path, file.frames, file.channels, file.samplerate)
         samples, rate = file.read(file.frames, dtype="float32", always_2d=True), file.samplerate
-    if not np.isfinite(samples).all():
-        first = int(np.argmin(np.isfinite(samples).all(axis=1)))
-        raise ValueError(f"{path}: sample {first}: expected numbers, found NaN or infinity")
+    check_finite(path, "sample", samples)
     return samples, int(rate)
 
 
@@ -256,11 +257,11 @@ def _open_flac(path: Path, file: BinaryIO) -> _Opened:
     if packed & _FLAC_SAMPLES:
         return _Opened()
     with _decoder(path, None) as decoder:
-        count = _count(decoder)
+        count = _count(path, decoder)
     return _Opened(io.BytesIO(head[:18] + struct.pack(">Q", packed | count) + file.read()), True)
 
 
-def _count(file: SoundFile) -> int:
+def _count(path: Path, file: SoundFile) -> int:
     """Samples up to the end, which libsndfile reads before it fails to find its place there."""
     from soundfile import LibsndfileError
 
@@ -271,6 +272,7 @@ def _count(file: SoundFile) -> int:
             file.read(out=block)
         here = int(np.isfinite(block[:, 0]).sum())
         count += here
+        check_unpacked(path, "samples", 4 * count * file.channels, path.stat().st_size)
         if here < len(block):
             return count
 

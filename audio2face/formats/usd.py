@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from audio2face.formats.budget import (
+    FREE_PRIMS, MOST_LAYERS, PRIMS_EACH, check_corners, check_finite, check_unpacked, inside, whole,
+)
 from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.formats.scene import MorphMesh, PointMesh, check_triangles
 from audio2face.paths import atomic
@@ -95,14 +99,12 @@ def read_usd_rig(path: str | os.PathLike[str]) -> list[MorphMesh]:
     In-betweens are left out. Raises UserError without usd-core, ValueError naming the file when it cannot be read.
     """
     require_usd()
-    refuse_pointer(path)
-    from pxr import Tf, Usd, UsdGeom
+    from pxr import UsdGeom
 
-    try:
-        stage = Usd.Stage.Open(os.fspath(path))
-    except Tf.ErrorException as error:
-        raise ValueError(f"{path}: expected a USD file") from error
+    stage = _open(Path(path))
     scale = UsdGeom.GetStageMetersPerUnit(stage)
+    if not 0 < scale < float("inf"):
+        raise ValueError(f"{path}: metersPerUnit {scale}: expected a positive number")
     stand = (
         np.eye(3) if UsdGeom.GetStageUpAxis(stage) == UsdGeom.Tokens.y else np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]])
     )
@@ -124,17 +126,19 @@ def _read_morph_mesh(path: str | os.PathLike[str], prim: Any, stand: np.ndarray)
     paths = binding.GetBlendShapeTargetsRel().GetTargets()
     if len(names) != len(paths):
         raise ValueError(f"{path}: {prim.GetPath()} names {len(names)} blend shapes and has {len(paths)}")
+    check_unpacked(path, f"blend shapes of {prim.GetPath()}", 4 * len(names) * rest.size, _bytes(prim.GetStage()))
     targets = np.zeros((len(names), *rest.shape), np.float32)
     for target, place in zip(targets, paths, strict=True):
         shape = UsdSkel.BlendShape(prim.GetStage().GetPrimAtPath(place))
         offsets = np.array(shape.GetOffsetsAttr().Get() if shape else [], np.float64).reshape(-1, 3)
         points = shape.GetPointIndicesAttr().Get() if shape else None
         rows = np.array(points, np.int64) if points else np.arange(len(rest))
-        if len(rows) != len(offsets) or (len(rows) and rows.max() >= len(rest)):
+        if len(rows) != len(offsets) or (len(rows) and (rows.min() < 0 or rows.max() >= len(rest))):
             raise ValueError(f"{path}: blend shape {place} does not belong to {prim.GetPath()}: {len(offsets)} offsets")
         target[rows] = offsets @ turn.T
-    counts, corners = mesh.GetFaceVertexCountsAttr().Get(), mesh.GetFaceVertexIndicesAttr().Get()
-    triangles, weights = _fan(counts, corners), np.zeros((0, len(names)), np.float32)
+    check_finite(path, f"{prim.GetPath()}: point", rest)
+    triangles, weights = _fan(path, mesh), np.zeros((0, len(names)), np.float32)
+    check_corners(f"{path}: {prim.GetPath()}", triangles, len(rest))
     return MorphMesh(prim.GetName(), rest.astype(np.float32), triangles, targets, tuple(names), weights)
 
 
@@ -144,25 +148,151 @@ def read_usd_triangles(path: str | os.PathLike[str]) -> np.ndarray:
     Raises UserError without usd-core, ValueError when the file cannot be read or holds no mesh, or several.
     """
     require_usd()
-    refuse_pointer(path)
-    from pxr import Tf, Usd, UsdGeom
+    from pxr import UsdGeom
 
-    try:
-        stage = Usd.Stage.Open(os.fspath(path))
-    except Tf.ErrorException as error:
-        raise ValueError(f"{path}: expected a USD file") from error
+    stage = _open(Path(path))
     meshes = [UsdGeom.Mesh(prim) for prim in stage.Traverse() if prim.IsA(UsdGeom.Mesh)]
     if len(meshes) != 1:
         names = ", ".join(str(m.GetPath()) for m in meshes[:5])
         raise ValueError(f"{path}: expected one mesh, found {len(meshes)}{': ' + names if names else ''}")
-    counts, corners = meshes[0].GetFaceVertexCountsAttr().Get(), meshes[0].GetFaceVertexIndicesAttr().Get()
-    return _fan(counts, corners)
+    return _fan(path, meshes[0])
 
 
-def _fan(counts: Any, corners: Any) -> np.ndarray:
-    """Triangles (F, 3) of faces with `counts` corners each."""
-    faces = np.split(np.array(corners, np.int64), np.cumsum(np.array(counts, np.int64))[:-1])
+def _fan(path: str | os.PathLike[str], mesh: Any) -> np.ndarray:
+    """Triangles (F, 3) of a mesh's faces."""
+    counts = np.array(mesh.GetFaceVertexCountsAttr().Get() or [], np.int64)
+    corners = np.array(mesh.GetFaceVertexIndicesAttr().Get() or [], np.int64)
+    if (counts < 0).any() or counts.sum() != len(corners):
+        raise ValueError(f"{path}: {mesh.GetPath()}: its faces count {counts.sum()} corners, it has {len(corners)}")
+    faces = np.split(corners, np.cumsum(counts)[:-1])
     return np.array([[f[0], f[i], f[i + 1]] for f in faces for i in range(1, len(f) - 1)], np.int64).reshape(-1, 3)
+
+
+def _open(path: Path) -> Any:
+    """The stage of a file, after a look at what it refers to: nothing outside its folder, and no scene without end.
+
+    Raises ValueError naming the file when it cannot be read.
+    """
+    refuse_pointer(path)
+    from pxr import Sdf, Tf, Usd
+
+    try:
+        layer = Sdf.Layer.FindOrOpen(os.fspath(path))
+        if layer is None:
+            raise ValueError(f"{path}: expected a USD file")
+        _Arcs(path, layer).check()
+        stage = Usd.Stage.Open(layer)
+        for used in stage.GetUsedLayers():
+            if file := used.realPath:
+                inside(path, _outer(file), "file")
+    except (Tf.ErrorException, RecursionError) as error:
+        raise ValueError(f"{path}: expected a USD file") from error
+    return stage
+
+
+def _outer(file: str) -> str:
+    """The file on disk of an asset's path, which in a package goes on in brackets."""
+    from pxr import Ar
+
+    return Ar.SplitPackageRelativePathOuter(file)[0] if Ar.IsPackageRelativePath(file) else file
+
+
+def _bytes(stage: Any) -> int:
+    files = {_outer(layer.realPath) for layer in stage.GetUsedLayers() if layer.realPath}
+    return sum(os.stat(file).st_size for file in files)
+
+
+class _Arcs:
+    """The layers behind a file, and how many prims their references could make; at most, and without making them."""
+
+    def __init__(self, path: Path, layer: Any):
+        self.path, self.root = path, layer
+        self.layers: dict[str, Any] = {layer.identifier: layer}
+        self.counts: dict[tuple[str, str], int] = {}
+
+    def check(self) -> None:
+        """Raise ValueError where a layer refers to a file outside the folder, or references multiply prims."""
+        waiting, written, refers = [self.root], 0, False
+        while waiting:
+            layer = waiting.pop()
+            for asset in layer.GetCompositionAssetDependencies():
+                refers = True
+                found = self.layer(layer, asset)
+                if found is not None and found.identifier not in self.layers:
+                    self.layers[found.identifier] = found
+                    whole(self.path, MOST_LAYERS - len(self.layers), f"references to more than {MOST_LAYERS} files")
+                    waiting.append(found)
+            prims = list(_specs(layer.pseudoRoot))
+            written += len(prims)
+            refers = refers or any(True for prim in prims for _ in _targets(prim))
+        made = self.count([self.root], "/") if refers else 0
+        most = FREE_PRIMS + PRIMS_EACH * written
+        if made > most:
+            raise ValueError(
+                f"{self.path}: the references of its {written} prims make more than {most}; export the face alone, flattened"
+            )
+
+    def layer(self, anchor: Any, asset: str) -> Any:
+        """The layer of an asset's path in another; None when there is no such file."""
+        from pxr import Ar, Sdf
+
+        file = anchor.ComputeAbsolutePath(asset)
+        resolved = Ar.GetResolver().Resolve(Sdf.Layer.SplitIdentifier(file)[0])
+        inside(self.path, _outer(str(resolved) or file), "file")
+        return Sdf.Layer.FindOrOpen(file) if resolved else None
+
+    def stack(self, layers: list[Any]) -> list[Any]:
+        """Layers with all their sublayers."""
+        found, waiting = {}, list(layers)
+        while waiting:
+            layer = waiting.pop()
+            if layer is not None and layer.identifier not in found:
+                found[layer.identifier] = layer
+                waiting += [self.layer(layer, asset) for asset in layer.subLayerPaths]
+        return list(found.values())
+
+    def count(self, layers: list[Any], place: str) -> int:
+        """How many prims are at and below a path of a stack of layers; those of a path's ancestor if it is not written."""
+        key = (" ".join(layer.identifier for layer in layers), place)
+        if key not in self.counts:
+            self.counts[key] = 0  # of its own ancestor: USD refuses that
+            stack = self.stack(layers)
+            found = [spec for layer in stack if (spec := layer.GetPrimAtPath(place))]
+            if found:
+                self.counts[key] = sum(self.spec(layers, spec) for spec in found)
+            elif place != "/":
+                self.counts[key] = self.count(layers, place.rpartition("/")[0] or "/")
+        return self.counts[key]
+
+    def spec(self, layers: list[Any], spec: Any) -> int:
+        total = 1 + sum(self.spec(layers, child) for child in _children(spec))
+        for asset, target in _targets(spec):
+            there = [self.layer(spec.layer, asset)] if asset else layers
+            if there != [None]:
+                total += self.count(there, str(target or f"/{there[0].defaultPrim}").partition("{")[0])
+        return total
+
+
+def _specs(spec: Any) -> Iterator[Any]:
+    """Every prim written below a prim, its variants' too."""
+    waiting = list(_children(spec))
+    while waiting:
+        prim = waiting.pop()
+        yield prim
+        waiting += _children(prim)
+
+
+def _children(spec: Any) -> list[Any]:
+    variants = [v.primSpec for group in spec.variantSets.values() for v in group.variants.values()] if spec.variantSets else []
+    return [*spec.nameChildren.values(), *variants]
+
+
+def _targets(spec: Any) -> Iterator[tuple[str, Any]]:
+    """(asset, path) of a prim's references, payloads, inherited and specialised prims; the asset is empty within a file."""
+    for arcs in (spec.referenceList, spec.payloadList):
+        yield from ((arc.assetPath, arc.primPath) for arc in arcs.GetAddedOrExplicitItems())
+    for paths in (spec.inheritPathList, spec.specializesList):
+        yield from (("", path) for path in paths.GetAddedOrExplicitItems())
 
 
 def _new_stage(path: str | os.PathLike[str], num_frames: int, fps: float, units_per_metre: float, kind: str) -> Any:

@@ -19,6 +19,7 @@ from audio2face.audio.resampler import Resampler
 from audio2face.audio.waveform import mixed_down, speech_problems, track_peak
 from audio2face.deploy.check.model import model_folders
 from audio2face.face.emotions import build_curve
+from audio2face.formats.budget import check_rate
 from audio2face.formats.sound import read_sound, sound_info
 from audio2face.inference.face_animation import Animation, join
 from audio2face.inference.package import Actor, Package, read_package, run_packages
@@ -26,12 +27,15 @@ from audio2face.inference.quantize import quantize_int8
 from audio2face.inference.samples import channels_last, check_scale
 from audio2face.inference.session import Session
 from audio2face.models.common.engine import Engine, Feeds, Step
-from audio2face.problems import UserError
+from audio2face.problems import UserError, number
 from audio2face.runs.train_run import TrainRun
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_FPS = 30.0  # of regression models, which run at any rate
+FPS = (1.0, 1000.0)
+PEAKS = (1e-6, 1e10)  # 32-bit numbers reach 2 ** 31
+MOST_STRENGTH = 1000.0  # of the sound
 PIECE_S = 10.0  # of sound that `animate` feeds at once
 
 
@@ -113,8 +117,12 @@ class Model:
         not know its loudest moment beforehand: give the `peak` you expect. Raises UserError.
         """
         package, who, run = self._place(actor)
-        if not (np.isfinite(peak) and peak > 0):
-            raise UserError(f"peak {peak}: expected a positive number")
+        number("peak", peak, *PEAKS)
+        number("blink_offset", blink_offset, -1.0, 1.0)
+        if strength is not None:
+            number("strength", strength, 0.0, MOST_STRENGTH)
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 1 << 64:
+            raise UserError(f"seed {seed!r}: expected a whole number from 0 to 2**64 - 1")
         default = package.params["default_emotion"]
         curve = build_curve(package.emotions, default, emotion, self.sample_rate)
         engine: Engine
@@ -133,7 +141,7 @@ class Model:
             gain *= 1.0 if strength is None else strength
             if fps is not None and _rate(fps) != engine.fps:
                 raise UserError(f"fps {fps}: this diffusion model runs at {float(engine.fps):g} frames a second")
-        resampler = _resampler(sample_rate or self.sample_rate, self.sample_rate)
+        resampler = _resampler(self.sample_rate if sample_rate is None else sample_rate, self.sample_rate)
         return Session(who, engine, resampler, self.sample_rate, gain, geometry, blink_offset)
 
     def details(self, actor: str | None = None) -> Actor:
@@ -152,7 +160,7 @@ class Model:
     def _place(self, actor: str | None) -> tuple[Package, Actor, Step]:
         if actor is None and len(self._places) == 1:
             return next(iter(self._places.values()))
-        if actor not in self._places:
+        if not isinstance(actor, str) or actor not in self._places:
             given = "actor is not given" if actor is None else f"actor {actor!r}"
             raise UserError(f"{given}: the model knows {', '.join(self.actors)}")
         return self._places[actor]
@@ -225,12 +233,10 @@ def _read(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
 
 def _resampler(from_rate: int, to_rate: int) -> Resampler:
     try:
-        return Resampler(from_rate, to_rate)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"sample_rate: {error}") from error
+        return Resampler(check_rate("sample_rate", from_rate), to_rate)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def _rate(fps: float) -> Fraction:
-    if not isinstance(fps, int | float | Fraction | np.number) or not (np.isfinite(float(fps)) and fps > 0):
-        raise UserError(f"fps {fps!r}: expected a positive number")
-    return Fraction(fps).limit_denominator(1001)
+    return Fraction(number("fps", fps, *FPS)).limit_denominator(1001)

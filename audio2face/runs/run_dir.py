@@ -19,6 +19,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,9 @@ from audio2face.runs.disk import disk_faults
 logger = logging.getLogger(__name__)
 
 FULL_NAME = re.compile(r"^(\d{6}_\d{6}(?:_\d+)?)_(.+)$")
+STAMP = re.compile(r"^\.?(\d{6}_\d{6})_.")
+STAMP_FORMAT = "%y%m%d_%H%M%S"
+CLOCK_SLACK = timedelta(minutes=1)  # runs that begin in one second are named ahead of it
 PARTIAL = re.compile(r"^\.(\d{6}_\d{6}_.+)\.partial$")
 SWEEP_AGE_S = 60.0  # a younger one may be about to be locked
 LATEST = "latest"
@@ -81,7 +85,7 @@ def new_run(root: Path, run_name: str, *, keep: bool = False) -> Path:
         root.mkdir(parents=True, exist_ok=True)
         _sweep(root, keep)
         while True:
-            name = f"{time.strftime('%y%m%d_%H%M%S')}_{run_name}"
+            name = f"{_next_stamp(root)}_{run_name}"
             folder = root / f".{name}.partial"
             try:
                 folder.mkdir()
@@ -98,6 +102,23 @@ def new_run(root: Path, run_name: str, *, keep: bool = False) -> Path:
             folder.rmdir()
             raise
     return folder
+
+
+def _next_stamp(root: Path) -> str:
+    """The local time, or a second after the newest run of a folder: names only grow, whatever the clock does."""
+    now = datetime.now().replace(microsecond=0)
+    stamps = (STAMP.match(path.name) for path in root.iterdir())
+    newest = max((match[1] for match in stamps if match), default="")
+    stamp = now.strftime(STAMP_FORMAT)
+    if stamp > newest:
+        return stamp
+    try:
+        after = datetime.strptime(newest, STAMP_FORMAT) + timedelta(seconds=1)
+    except ValueError:  # six digits, but no date
+        return stamp
+    if after - now > CLOCK_SLACK:
+        logger.warning("the clock is behind the newest run in %s (%s); names go on from there", external_path(root), newest)
+    return after.strftime(STAMP_FORMAT)
 
 
 def final_path(folder: Path) -> Path:

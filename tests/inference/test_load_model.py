@@ -250,7 +250,7 @@ def test_mistakes_are_told(regression, diffusion):
         ({"emotion": [(1, "joy"), (0, "joy")]}, "must increase"),
         ({"actor": "eve"}, "knows a"),
         ({"fps": 0}, "fps"),
-        ({"fps": "fast"}, "fps 'fast': expected a positive number"),
+        ({"fps": "fast"}, "fps 'fast' is not a finite number"),
         ({"peak": -1.0}, "peak"),
     ):
         with pytest.raises(UserError, match=message):
