@@ -19,7 +19,11 @@ MOST_PACKED = 200  # beyond that, bytes of numbers for each byte of the file
 LEAST_RATE, MOST_RATE = 1_000, 768_000  # samples a second
 ANY_RATE, RATE_STEP = 192_000, 100  # rates above the first are multiples of the second: others need filters of 100 MB
 MOST_CHANNELS = 256
-FREE_PRIMS, PRIMS_EACH = 1_000, 20  # what references may make of a scene: this many, and this many for each written prim
+FREE_PRIMS, PRIMS_EACH = (
+    1_000,
+    20,
+)  # what references may make of a scene: this many, and this many for each written prim
+MOST_DEPTH = 1_000  # brackets within brackets of a scene
 MOST_LAYERS = 1_000  # files that a scene is made of
 
 
@@ -88,8 +92,22 @@ def inside(path: Path, reference: str | os.PathLike[str], what: str) -> Path:
     """The file that `path` refers to, which must lie in its folder."""
     file = path.parent / reference
     if not file.resolve().is_relative_to(path.parent.resolve()):
-        raise ValueError(f"{path}: {what} {os.fspath(reference)!r} lies outside the file's folder; copy it into that folder")
+        raise ValueError(
+            f"{path}: {what} {os.fspath(reference)!r} lies outside the file's folder; copy it into that folder"
+        )
     return file
+
+
+def check_depth(where: object, text: bytes) -> None:
+    """Refuse a text whose brackets nest so deep that a parser in C would end the process."""
+    brackets = np.frombuffer(text, np.uint8)
+    brackets = brackets[np.isin(brackets, np.frombuffer(b"{}[]()", np.uint8))]
+    steps = np.where(np.isin(brackets, np.frombuffer(b"{[(", np.uint8)), np.int32(1), np.int32(-1))
+    deepest = int(np.cumsum(steps, dtype=np.int32).max(initial=0))
+    if deepest > MOST_DEPTH:
+        raise ValueError(
+            f"{where}: nested {deepest} deep, expected at most {MOST_DEPTH}; export the face alone, flattened"
+        )
 
 
 def parse_json(where: object, text: str | bytes) -> Any:

@@ -14,7 +14,12 @@ from urllib.parse import unquote
 import numpy as np
 
 from audio2face.formats.budget import (
-    check_corners, check_finite, check_fits, check_unpacked, inside, parse_json, whole,
+    check_corners,
+    check_finite,
+    check_unpacked,
+    inside,
+    parse_json,
+    whole,
 )
 from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.formats.gltf import glb_chunks

@@ -153,7 +153,9 @@ def _read_description(path: Path) -> _Description:
             raise ValueError(f'{path}: <{tag} {name}="…">: expected {meaning}, found {text!r}')
         return match
 
-    first, last = map(int, attribute("time", "Range", r"(-?\d{1,12})\s*-\s*(-?\d{1,12})", "<first tick>-<last tick>").groups())
+    first, last = map(
+        int, attribute("time", "Range", r"(-?\d{1,12})\s*-\s*(-?\d{1,12})", "<first tick>-<last tick>").groups()
+    )
     positions = {}
     for element in root.iterfind("Channels/*"):
         if element.get("ChannelInterpretation", "positions") == "positions":

@@ -82,6 +82,10 @@ def _binary(body: bytes, elements: list, order: str) -> tuple[np.ndarray, list]:
                 raise ValueError(f"lists in element {name}")
             size, index = (np.dtype(order + _TYPES[t]) for t in properties[0][1:3])
             check_fits("header", "faces", count, size.itemsize, len(body) - at)
+            found = _equal_faces(body, at, count, size, index)
+            if found is not None:
+                faces, at = found.tolist(), at + found.shape[0] * (size.itemsize + found.shape[1] * index.itemsize)
+                continue
             for _ in range(count):
                 left = len(body) - at - size.itemsize
                 corners = check_fits("faces", "corners", int(np.frombuffer(body, size, 1, at)[0]), index.itemsize, left)
@@ -95,3 +99,13 @@ def _binary(body: bytes, elements: list, order: str) -> tuple[np.ndarray, list]:
         if name == "vertex":
             points = np.stack([rows[axis] for axis in "xyz"], axis=1)
     return points, faces
+
+
+def _equal_faces(body: bytes, at: int, count: int, size: np.dtype, index: np.dtype) -> np.ndarray | None:
+    """Faces (count, n) that all have as many corners as the first; None otherwise."""
+    corners = int(np.frombuffer(body, size, 1, at)[0]) if count else 0
+    room = (len(body) - at) // count if count else 0
+    if corners < 1 or size.itemsize + corners * index.itemsize > room:
+        return None
+    rows = np.frombuffer(body, np.dtype([("corners", size), ("vertices", index, (corners,))]), count, at)
+    return rows["vertices"] if (rows["corners"] == corners).all() else None

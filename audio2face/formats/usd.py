@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,15 @@ from typing import Any
 import numpy as np
 
 from audio2face.formats.budget import (
-    FREE_PRIMS, MOST_LAYERS, PRIMS_EACH, check_corners, check_finite, check_unpacked, inside, whole,
+    FREE_PRIMS,
+    MOST_LAYERS,
+    PRIMS_EACH,
+    check_corners,
+    check_depth,
+    check_finite,
+    check_unpacked,
+    inside,
+    whole,
 )
 from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.formats.scene import MorphMesh, PointMesh, check_triangles
@@ -164,8 +174,10 @@ def _fan(path: str | os.PathLike[str], mesh: Any) -> np.ndarray:
     corners = np.array(mesh.GetFaceVertexIndicesAttr().Get() or [], np.int64)
     if (counts < 0).any() or counts.sum() != len(corners):
         raise ValueError(f"{path}: {mesh.GetPath()}: its faces count {counts.sum()} corners, it has {len(corners)}")
-    faces = np.split(corners, np.cumsum(counts)[:-1])
-    return np.array([[f[0], f[i], f[i + 1]] for f in faces for i in range(1, len(f) - 1)], np.int64).reshape(-1, 3)
+    each = np.maximum(counts - 2, 0)  # triangles of a face
+    first = np.repeat(np.cumsum(counts) - counts, each)
+    step = np.arange(each.sum()) - np.repeat(np.cumsum(each) - each, each)
+    return np.stack([corners[first], corners[first + step + 1], corners[first + step + 2]], axis=1)
 
 
 def _open(path: Path) -> Any:
@@ -177,6 +189,7 @@ def _open(path: Path) -> Any:
     from pxr import Sdf, Tf, Usd
 
     try:
+        _check_texts(path)
         layer = Sdf.Layer.FindOrOpen(os.fspath(path))
         if layer is None:
             raise ValueError(f"{path}: expected a USD file")
@@ -188,6 +201,24 @@ def _open(path: Path) -> Any:
     except (Tf.ErrorException, RecursionError) as error:
         raise ValueError(f"{path}: expected a USD file") from error
     return stage
+
+
+def _check_texts(path: Path) -> None:
+    """Look how deep the text of a file, or of those in a package, is nested: USD's parser does not."""
+    with path.open("rb") as file:
+        start = file.read(4)
+        if start == b"#usd":
+            check_depth(path, start + file.read())
+        elif start == b"PK\3\4":
+            try:
+                with zipfile.ZipFile(file) as archive:
+                    check_unpacked(path, "scene", sum(e.file_size for e in archive.infolist()), path.stat().st_size)
+                    texts = [e for e in archive.infolist() if e.filename.lower().endswith((".usd", ".usda"))]
+                    for entry in texts:
+                        if (content := archive.read(entry)).startswith(b"#usd"):
+                            check_depth(path, content)
+            except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError, RuntimeError) as error:
+                raise ValueError(f"{path}: expected a USD package: {error}") from error
 
 
 def _outer(file: str) -> str:
@@ -239,7 +270,10 @@ class _Arcs:
         file = anchor.ComputeAbsolutePath(asset)
         resolved = Ar.GetResolver().Resolve(Sdf.Layer.SplitIdentifier(file)[0])
         inside(self.path, _outer(str(resolved) or file), "file")
-        return Sdf.Layer.FindOrOpen(file) if resolved else None
+        if not resolved:
+            return None
+        _check_texts(Path(_outer(str(resolved))))
+        return Sdf.Layer.FindOrOpen(file)
 
     def stack(self, layers: list[Any]) -> list[Any]:
         """Layers with all their sublayers."""
@@ -283,15 +317,19 @@ def _specs(spec: Any) -> Iterator[Any]:
 
 
 def _children(spec: Any) -> list[Any]:
-    variants = [v.primSpec for group in spec.variantSets.values() for v in group.variants.values()] if spec.variantSets else []
+    variants = (
+        [v.primSpec for group in spec.variantSets.values() for v in group.variants.values()] if spec.variantSets else []
+    )
     return [*spec.nameChildren.values(), *variants]
 
 
 def _targets(spec: Any) -> Iterator[tuple[str, Any]]:
     """(asset, path) of a prim's references, payloads, inherited and specialised prims; the asset is empty within a file."""
-    for arcs in (spec.referenceList, spec.payloadList):
+    external = [(spec.hasReferences, "referenceList"), (spec.hasPayloads, "payloadList")]
+    internal = [(spec.hasInheritPaths, "inheritPathList"), (spec.hasSpecializes, "specializesList")]
+    for arcs in (getattr(spec, name) for has, name in external if has):
         yield from ((arc.assetPath, arc.primPath) for arc in arcs.GetAddedOrExplicitItems())
-    for paths in (spec.inheritPathList, spec.specializesList):
+    for paths in (getattr(spec, name) for has, name in internal if has):
         yield from (("", path) for path in paths.GetAddedOrExplicitItems())
 
 

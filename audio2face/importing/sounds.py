@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,5 +142,5 @@ def _broadcast_time(path: Path) -> int | None:
         for tag, start, length in wav_chunks(file):
             if tag == b"bext" and length >= _BEXT_TIME + 8:
                 file.seek(start + _BEXT_TIME)
-                return int(struct.unpack("<Q", file.read(8))[0])
+                return int.from_bytes(file.read(8), "little")
     return None

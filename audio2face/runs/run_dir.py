@@ -85,17 +85,14 @@ def new_run(root: Path, run_name: str, *, keep: bool = False) -> Path:
         root.mkdir(parents=True, exist_ok=True)
         _sweep(root, keep)
         while True:
-            name = f"{_next_stamp(root)}_{run_name}"
-            folder = root / f".{name}.partial"
+            folder = root / f".{_next_stamp(root)}_{run_name}.partial"
             try:
                 folder.mkdir()
-            except FileExistsError:
-                time.sleep(0.2)
+            except FileExistsError:  # of another process, just now
                 continue
-            if not (root / name).exists():
+            if not final_path(folder).exists():
                 break
             folder.rmdir()
-            time.sleep(0.2)
         try:
             run_lock.hold(folder / INCOMPLETE)
         except OSError:
@@ -108,17 +105,23 @@ def _next_stamp(root: Path) -> str:
     """The local time, or a second after the newest run of a folder: names only grow, whatever the clock does."""
     now = datetime.now().replace(microsecond=0)
     stamps = (STAMP.match(path.name) for path in root.iterdir())
-    newest = max((match[1] for match in stamps if match), default="")
-    stamp = now.strftime(STAMP_FORMAT)
-    if stamp > newest:
-        return stamp
+    newest = max((when for match in stamps if match and (when := _time(match[1]))), default=None)
+    if newest is None or newest < now:
+        return now.strftime(STAMP_FORMAT)
+    if newest - now > CLOCK_SLACK:
+        newest_name = newest.strftime(STAMP_FORMAT)
+        logger.warning(
+            "the clock is behind the newest run in %s (%s); names continue from there", external_path(root), newest_name
+        )
+    return (newest + timedelta(seconds=1)).strftime(STAMP_FORMAT)
+
+
+def _time(stamp: str) -> datetime | None:
+    """When a stamp was made; None for digits that are not a date."""
     try:
-        after = datetime.strptime(newest, STAMP_FORMAT) + timedelta(seconds=1)
-    except ValueError:  # six digits, but no date
-        return stamp
-    if after - now > CLOCK_SLACK:
-        logger.warning("the clock is behind the newest run in %s (%s); names go on from there", external_path(root), newest)
-    return after.strftime(STAMP_FORMAT)
+        return datetime.strptime(f"20{stamp}", "%Y%m%d_%H%M%S")
+    except ValueError:
+        return None
 
 
 def final_path(folder: Path) -> Path:

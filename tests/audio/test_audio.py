@@ -62,7 +62,15 @@ def test_resample_edges():
     same = resample(x, 16000, 16000)
     assert np.array_equal(same, x) and same is not x
     assert resample(x[:0], 8000, 16000).shape == (0,) and resample(x[:1], 48000, 16000).shape == (1,)
-    for rates in [(0, 16000), (16000, -1), (22050.5, 16000), (16_000_001, 16000), (999_999, 16000), (16000, 1), (True, 16000)]:
+    for rates in [
+        (0, 16000),
+        (16000, -1),
+        (22050.5, 16000),
+        (16_000_001, 16000),
+        (999_999, 16000),
+        (16000, 1),
+        (True, 16000),
+    ]:
         with pytest.raises(ValueError, match="a sample rate of .* Hz: expected a whole number"):
             resample(x, *rates)
 

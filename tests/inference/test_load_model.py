@@ -271,6 +271,51 @@ def test_mistakes_are_told(regression, diffusion):
         session.feed(samples)
 
 
+@pytest.mark.parametrize(
+    "value", [0, -16000, True, 1, 16_000_001, 999_999, 22050.5, np.inf, np.nan, "16000", None, 10**400]
+)
+def test_rates_that_cannot_be_are_refused_by_name(regression, value):
+    for refuse in (lambda: regression.stream(value), lambda: regression.animate(speech(0.01), value)):
+        if value is not None:
+            with pytest.raises(UserError, match="^sample_rate"):
+                refuse()
+    assert regression.stream(None) and regression.stream(np.int64(16000)) and regression.stream(16000.0)
+
+
+@pytest.mark.parametrize(
+    ("argument", "values"),
+    {
+        "fps": (1e-9, -1, np.inf, np.nan, True, "x", 10**400, 1e9),
+        "peak": (1e-40, 0, -1, np.inf, np.nan, True, "x", None, 1e38, 10**400),
+        "strength": (-1, np.nan, "x", 1e38),
+        "blink_offset": (2, np.nan, "x"),
+        "seed": (-1, 1.5, "x", True, 1 << 64),
+        "actor": (["a"], {}, 3),
+        "emotion": (
+            {"joy": 1e38}, {"joy": "x"}, {"joy": np.nan}, {"joy": None}, {"joy": 10**400}, [1e38, 0, 0], ["x", 0, 0], 7, {3: 1},
+            [(np.nan, "joy"), (1, "joy")], [(np.inf, "joy")], [("x", "joy")], [(1e300, "joy")], [(None, "joy")], [(0, 1e38)],
+            [(0, {"joy": "x"})], [(0, "joy"), (0, "joy")],
+        ),
+    }.items(),
+)  # fmt: skip
+def test_numbers_that_cannot_be_are_refused_by_name(regression, argument, values):
+    for value in values:
+        if not (value is None and argument in ("fps", "strength")):
+            with pytest.raises(UserError, match=f"^{argument}"):
+                regression.stream(**{argument: value})
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e38, "shape", "text"])
+def test_an_emotion_function_is_checked_frame_by_frame(regression, wrong):
+    def curve(moments):
+        table = np.zeros((len(moments), 3), np.float32)
+        return table[:, :2] if wrong == "shape" else table.astype(str) if wrong == "text" else table + wrong
+
+    with pytest.raises(UserError, match="^emotion: "):
+        regression.stream(emotion=curve).feed(speech(0.5))
+    assert len(regression.stream(emotion=lambda moments: np.ones((len(moments), 3), np.float32)).feed(speech(0.5)))
+
+
 def test_a_folder_is_not_trusted(tmp_path):
     with pytest.raises(UserError, match="not a folder"):
         load_model(tmp_path / "none")

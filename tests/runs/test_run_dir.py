@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+from datetime import datetime
 
 import pytest
 
@@ -123,12 +124,20 @@ def test_a_run_belongs_to_one_process_until_it_ends(tmp_path):
     assert resolve_run(tmp_path, "latest", what="test") == folder
 
 
-def test_names_are_taken_from_finished_runs_too(tmp_path, monkeypatch):
-    clock = iter(["251121_120000", "251121_120000", "251121_120001"])
-    monkeypatch.setattr(run_dir.time, "strftime", lambda _: next(clock))
-    monkeypatch.setattr(run_dir.time, "sleep", lambda _: None)
-    first = finish_run(new_run(tmp_path, "a"))
-    assert finish_run(new_run(tmp_path, "a")).name == "251121_120001_a" and first.name == "251121_120000_a"
+@pytest.mark.parametrize(
+    ("clock", "second"),
+    [("12:00:00", "120001"), ("11:20:00", "120001"), ("12:00:01", "120001"), ("12:30:00", "123000")],
+)
+def test_latest_is_the_later_run_whatever_the_clock_does(tmp_path, monkeypatch, caplog, clock, second):
+    (tmp_path / "999999_999999_a").mkdir()  # not a date
+    (tmp_path / "999999_999999_a" / INCOMPLETE).touch()
+    times = iter(["12:00:00", clock])
+    moment = type("moment", (datetime,), {"now": lambda: datetime.fromisoformat(f"2025-11-21T{next(times)}")})
+    monkeypatch.setattr(run_dir, "datetime", moment)
+    assert finish_run(new_run(tmp_path, "a")).name == "251121_120000_a"
+    later = finish_run(new_run(tmp_path, "a"))
+    assert later.name == f"251121_{second}_a" and resolve_run(tmp_path, "latest", what="test", run_name="a") == later
+    assert ("the clock is behind" in caplog.text) == (clock == "11:20:00")
 
 
 @pytest.mark.parametrize(
