@@ -164,6 +164,6 @@ def _where(parts: dict[str, object]) -> Where:
 
 def number(what: str, value: Any, least: float, most: float) -> float:
     """An argument as a number from `least` to `most`. Raises UserError naming it."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not least <= value <= most:
+    if isinstance(value, bool) or not issubclass(type(value), Real) or not least <= value <= most:
         raise UserError(f"{what} {value!r:.60} is not a finite number from {least:g} to {most:g}")
     return float(value)
