@@ -130,7 +130,7 @@ def execute(command: str, args: Any, stop: Stop | None = None) -> str:
 
     Errors are the caller's: the debug runners let them reach the debugger.
     """
-    take_settings()
+    prepare()
     from audio2face import runtime
 
     runtime.setup_logging()
@@ -142,6 +142,14 @@ def execute(command: str, args: Any, stop: Stop | None = None) -> str:
     run_names = [made] if isinstance(made, str) else made
     finish(command, args, *run_names)
     return run_names[-1]
+
+
+def prepare() -> None:
+    """Take the settings of `.env`, and set up threads before libraries read how many and how to wait."""
+    take_settings()
+    from audio2face import machine
+
+    machine.set_up()
 
 
 def finish(command: str, args: Any, *run_names: str) -> None:
@@ -195,7 +203,7 @@ def answer(program: Callable[[], int]) -> int:
     Ctrl-C ends it with status 130.
     """
     try:
-        take_settings()
+        prepare()
         return program()
     except KeyboardInterrupt:
         print("stopped on request", file=sys.stderr)

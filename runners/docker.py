@@ -32,7 +32,8 @@ HF_HOME = "/huggingface"
 SYSTEM_FOLDERS = ("/bin", "/dev", "/etc", "/lib", "/opt", "/proc", "/root", "/sbin", "/sys", "/usr", "/var")
 PORTS = ("A2F_VIEWER_PORT", "A2F_SERVE_PORT")  # that a shell opens to this machine
 HOST_ONLY = ("A2F_DATASETS_ROOT", "A2F_WORKSPACE_ROOT", "A2F_RUNTIME", "A2F_IMAGE", "A2F_SHM_SIZE", "PATH")
-PASSED_ON = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+PASSED_ON = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", *THREADS)
 
 
 class DockerError(Exception):

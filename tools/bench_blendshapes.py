@@ -4,6 +4,7 @@
 python tools/bench_blendshapes.py [--frames 100] [--json]
 """
 
+# ruff: noqa: E402
 from __future__ import annotations
 
 import argparse
@@ -12,9 +13,13 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from audio2face.machine import set_up
+
+set_up()  # before NumPy and PyTorch load
+
+import numpy as np
 
 from audio2face.postprocess import blendshapes
 

@@ -11,6 +11,7 @@ blendshapes included: below 1 keeps up. "network" is the network's share of it. 
 machine serves together, in one batch, than one after the other.
 """
 
+# ruff: noqa: E402
 from __future__ import annotations
 
 import argparse
@@ -20,11 +21,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from audio2face.machine import set_up
+
+set_up()  # before NumPy and PyTorch load
+
 import numpy as np
 import torch
 from torch import nn
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from audio2face.inference import Session, feed_together, finish_together, load_model
 from audio2face.inference.model import Model

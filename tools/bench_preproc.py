@@ -12,6 +12,7 @@ fitted to them reproduces all frames. When not all rounds are run, the plain cho
 products of all poses, and the rounds that are timed must agree with it.
 """
 
+# ruff: noqa: E402
 from __future__ import annotations
 
 import argparse
@@ -23,9 +24,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from audio2face.machine import set_up
+
+set_up()  # before NumPy and PyTorch load
+
+import numpy as np
 
 from audio2face.geometry.pca_fit import count_for_share, fit, project_sequence
 from audio2face.geometry.pose_selection.select import select_distinct

@@ -19,6 +19,7 @@ Only a few of the 54 clips are trained on, which does not change the speed of a 
 the line "kept in" once for each time shift.
 """
 
+# ruff: noqa: E402
 from __future__ import annotations
 
 import argparse
@@ -29,11 +30,15 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from audio2face.machine import set_up
+
+set_up()  # before NumPy and PyTorch load
+
 import numpy as np
 import torch
 from torch import Tensor, nn
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from audio2face.models.regression.data import WindowBatch
 from audio2face.runtime import memory_kept

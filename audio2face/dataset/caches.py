@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +15,7 @@ from audio2face.formats.time_code import same_rate
 from audio2face.geometry.poses import PoseSequence
 from audio2face.listing import natural_order
 from audio2face.logs import each
+from audio2face.machine import pool_size
 from audio2face.paths import external_path
 from audio2face.problems import STRUCTURE, Problems, UserError
 from audio2face.types import Cache
@@ -138,7 +138,7 @@ def open_sequences(caches: dict[str, Cache], scratch: Path, what: str) -> list[P
         )
 
     if slow:
-        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(pool_size()) as pool:
             list(each(pool.map(decode, slow), len(slow), f"decode {what}", "shot"))
     return [_sequence(shot, cache.num_frames, places[shot]) for shot, cache in caches.items()]
 

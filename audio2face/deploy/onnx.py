@@ -16,6 +16,7 @@ from torch import nn
 
 from audio2face.deploy.signature import BATCH, Signature
 from audio2face.formats.git_lfs import refuse_pointer
+from audio2face.machine import session_options
 from audio2face.paths import atomic
 from audio2face.problems import UserError
 
@@ -148,11 +149,9 @@ def open_session(
     import onnxruntime
 
     refuse_pointer(path)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
     wanted = providers or on_device(onnxruntime.get_available_providers(), device)
     try:
-        session = onnxruntime.InferenceSession(os.fspath(path), options, providers=wanted)
+        session = onnxruntime.InferenceSession(os.fspath(path), session_options(), providers=wanted)
     except Exception as error:  # onnxruntime has a class of its own for every cause
         raise ValueError(f"{path}: onnxruntime cannot load it: {error}") from error
     if not providers and not any(name.lower().startswith(device.type) for name in session.get_providers()):

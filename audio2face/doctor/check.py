@@ -31,13 +31,13 @@ from audio2face.doctor.vertex_lists import (
     moving_vertices,
 )
 from audio2face.logs import each
+from audio2face.machine import pool_size
 from audio2face.problems import Problem, Problems, UserError
 
 if TYPE_CHECKING:
     from audio2face.config import Section
 
 SPREAD_VERTICES = 256  # looked at besides the listed ones, to find the mouth without a list
-THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _finite(stats: Mapping[str, ShotStats]) -> dict[str, ShotStats]:
 
 def _scan_all(data: CapturedActor, mesh: Mesh, vertices: np.ndarray, progress: bool) -> dict[str, ShotStats]:
     caches = list(mesh.caches.values())
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(pool_size()) as pool:
         stats = pool.map(lambda cache: readable(scan_cache, cache, mesh.neutral, vertices), caches)
         counted = each(stats, len(caches), f"{data.actor}: {mesh.name}", "shot", progress)
         return {found.shot: found for found in counted if found is not None}
@@ -127,7 +127,7 @@ def _scan_all(data: CapturedActor, mesh: Mesh, vertices: np.ndarray, progress: b
 def _read_sounds(data: CapturedActor, progress: bool) -> dict[str, ShotSound]:
     margin = margin_frames(data.fps)
     files = [file for file in data.sounds if file.voice is None]
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(pool_size()) as pool:
         sounds = pool.map(lambda file: read_shot_sound(data, file, margin), files)
         counted = each(sounds, len(files), f"{data.actor}: sound", "shot", progress)
         return {sound.shot: sound for sound in counted if sound is not None}

@@ -26,6 +26,7 @@ from audio2face.inference.package import Actor, Package, read_package, run_packa
 from audio2face.inference.quantize import quantize_int8
 from audio2face.inference.samples import channels_last, check_scale
 from audio2face.inference.session import Session
+from audio2face.machine import session_options
 from audio2face.models.common.engine import Engine, Feeds, Step
 from audio2face.problems import UserError, number
 from audio2face.runs.train_run import TrainRun
@@ -167,7 +168,7 @@ class Model:
 
 
 def load_model(folder: str | os.PathLike[str], threads: int = 0, quantize: str | None = None) -> Model:
-    """Open a folder of output_deploy, or one with a model per actor inside. `threads` of onnxruntime; 0 uses all cores.
+    """Open a folder of output_deploy, or one with a model per actor inside. `threads` of onnxruntime: 0 for all cores.
 
     `quantize="int8"` runs a HuBERT or wav2vec 2.0 inside in 8-bit integers: faster, and a little off (the docs say how
     much). It takes some seconds here, and the package onnx.
@@ -206,12 +207,9 @@ def _network(path: Path, threads: int, int8: bool = False) -> Step:
         import onnxruntime
     except ImportError as error:
         raise UserError("models run in onnxruntime, which is not installed: pip install onnxruntime") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Threads that spin while they wait slow down what follows a run.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(os.fspath(path), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        os.fspath(path), session_options(threads), providers=["CPUExecutionProvider"]
+    )
     outputs = [node.name for node in session.get_outputs()]
 
     def run(feeds: Feeds) -> Feeds:

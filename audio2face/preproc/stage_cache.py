@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from audio2face.formats.json_file import read_json, write_json
 from audio2face.formats.npy import read_npz
 from audio2face.geometry.pca_fit import Fit, ShotError
 from audio2face.logs import each
+from audio2face.machine import pool_size
 from audio2face.preproc.basis import BasisSettings, MeshBasis
 from audio2face.runs.preproc_run import FILES
 from audio2face.runs.run_dir import FULL_NAME, is_complete
@@ -92,7 +92,7 @@ class StageCache:
     ) -> StageInputs:
         """What a mesh's basis depends on, under readable names. `caches` by what they are, in the order of reading."""
         listed = [(what, cache) for what, group in caches.items() for cache in group]
-        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(pool_size()) as pool:
             digests = pool.map(lambda entry: self._cache(entry[1]), listed)
             contents = list(each(digests, len(listed), f"{mesh.lower()}: what the files hold", "cache"))
         return {

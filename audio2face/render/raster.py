@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from audio2face.machine import pool_size
 from audio2face.render import kernels
 
 GAMMA = 2.2
@@ -117,7 +118,7 @@ def render_animation(
     camera: Camera | None = None,
     supersample: int | None = None,
     backend: str = "auto",
-    threads: int = 2,
+    threads: int | None = None,
 ) -> Iterator[np.ndarray]:
     """Draw frames of several meshes, each (T, V, 3), `Moving` or still (V, 3), as T pictures (height, width, 3) uint8.
 
@@ -135,7 +136,7 @@ def render_animation(
         moved = [np.asarray(f[t] if np.ndim(f) == 3 else f) for f in frames]
         return _draw(scene, moved, view, BACKGROUND, supersample, backend)
 
-    return _ordered(draw, range(lengths.pop()), threads)
+    return _ordered(draw, range(lengths.pop()), threads or pool_size())
 
 
 def _ordered(draw: Any, items: Iterable[int], threads: int) -> Iterator[np.ndarray]:

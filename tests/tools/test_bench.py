@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tools import bench_infer, bench_preproc, bench_train
+from tools import bench_busy, bench_infer, bench_preproc, bench_train
 from tools.bench import diffusion, regression
 from tools.bench.made_up import MadeUp, Size
 from tools.bench.measure import Memory, Stages
@@ -98,3 +98,11 @@ def test_clocks_and_memory():
     if memory.own:
         assert memory.own > 0.05 and memory.resident >= memory.own * 0.9
     assert block[0] == 1
+
+
+def test_busy_bench(monkeypatch, capsys):
+    found = run(monkeypatch, capsys, bench_busy.main, "--small", "--seconds", "0", "--rounds", "1", "--busy", "1")
+    for method in ("regression", "diffusion"):
+        for way in ("ours", "plain"):
+            assert set(found[method][way]["ms"]) == {"0", "1"} and min(found[method][way]["ms"].values()) > 0
+            assert found[method][way]["slower"]["1"] > 0

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.signal import resample_poly
 
+from audio2face.machine import num_cores
 from audio2face.problems import UserError
 
 SENTENCES_FILE = Path(__file__).with_name("sentences.json")
@@ -97,7 +98,7 @@ def _piper_session() -> tuple[Any, dict[str, list[int]], int]:
     (ceil,) = [node for node in model.graph.node if node.op_type == "Ceil"]  # rounds the predicted durations up
     model.graph.output.append(onnx.helper.make_empty_tensor_value_info(ceil.output[0]))
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = min(2, os.cpu_count() or 1)
+    options.intra_op_num_threads = min(2, num_cores())
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return session, config["phoneme_id_map"], int(config["audio"]["sample_rate"])
 

@@ -13,6 +13,7 @@ import numpy as np
 from audio2face.deploy.check.network_info import NetworkInfo
 from audio2face.deploy.check.rules import brief
 from audio2face.deploy.check.strict_json import Fields
+from audio2face.machine import session_options
 from audio2face.problems import Problems
 
 _LARGEST_RUN = 2**30  # values of all inputs together
@@ -67,7 +68,7 @@ def check_onnx(path: Path, file: str, info: NetworkInfo, report: Problems) -> in
     except ImportError:
         report.info("note", "onnxruntime is not installed: the network was not checked", file=file)
         return None
-    options = onnxruntime.SessionOptions()
+    options = session_options()
     options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
