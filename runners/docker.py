@@ -32,8 +32,8 @@ HF_HOME = "/huggingface"
 SYSTEM_FOLDERS = ("/bin", "/dev", "/etc", "/lib", "/opt", "/proc", "/root", "/sbin", "/sys", "/usr", "/var")
 PORTS = ("A2F_VIEWER_PORT", "A2F_SERVE_PORT")  # that a shell opens to this machine
 HOST_ONLY = ("A2F_DATASETS_ROOT", "A2F_WORKSPACE_ROOT", "A2F_RUNTIME", "A2F_IMAGE", "A2F_SHM_SIZE", "PATH")
-THREADS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-PASSED_ON = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", *THREADS)
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")  # of threads
+PASSED_ON = ("CUDA_VISIBLE_DEVICES", "NVIDIA_VISIBLE_DEVICES", "OMP_NUM_THREADS", *WAITING)
 
 
 class DockerError(Exception):
@@ -225,6 +225,8 @@ def _own_settings(settings: Mapping[str, str]) -> dict[str, str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "TZ": _time_zone(),
     }
+    if not any(key in settings or key in os.environ for key in WAITING):
+        own["OMP_WAIT_POLICY"] = "PASSIVE"  # threads that spin use up the container's quota
     if "A2F_CONFIGS_ROOT" in settings:
         own["A2F_CONFIGS_ROOT"] = "/configs"
     if "HF_HOME" in settings:

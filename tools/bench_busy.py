@@ -153,6 +153,8 @@ def work(method: str, small: bool, seconds: float) -> None:
 
 def build_step(method: str, small: bool, folder: Path) -> Callable[[], None]:
     """A whole training step: batch, loss, gradients, optimiser."""
+    import torch  # noqa: F401  before the benchmarks, which would set up its threads
+
     from tools import bench_train
     from tools.bench import diffusion, regression
     from tools.bench.made_up import MadeUp, Size

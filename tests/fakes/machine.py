@@ -92,7 +92,7 @@ class Machine:
     def fake_commands(self) -> None:
         """Commands that need no torch, behind the real runners and command line."""
         package = self.checkout / "audio2face"
-        for name in ("types.py", "paths.py"):
+        for name in ("types.py", "paths.py", "problems.py", "machine.py"):
             self.write(package / name, (ROOT / "audio2face" / name).read_text())
         self.write(package / "__init__.py", "")
         self.write(package / "runtime.py", "def setup_logging(): pass\n")

@@ -384,6 +384,16 @@ def test_a_container_has_what_several_training_processes_need(machine: Machine) 
     assert not any("network" in word or "pids" in word or "cpus" in word for word in argv)  # no limits, own localhost
 
 
+def test_threads_of_a_container_sleep_while_they_wait_unless_the_user_says_otherwise(machine: Machine) -> None:
+    machine.environ["A2F_THREADS"] = "3"
+    assert machine.run("run_train.py", "my-project").returncode == 0
+    assert {"OMP_WAIT_POLICY=PASSIVE", "A2F_THREADS"} <= set(values(machine.recorded(), "--env"))
+    machine.environ["GOMP_SPINCOUNT"] = "1000"
+    assert machine.run("run_train.py", "my-project").returncode == 0
+    given = set(values(machine.recorded(), "--env"))
+    assert "GOMP_SPINCOUNT" in given and not any(word.startswith("OMP_WAIT_POLICY") for word in given)
+
+
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_build_script_tags_labels_and_passes_arguments_on(machine: Machine) -> None:
     machine.environ["PATH"] += f":{os.path.dirname(sys.executable)}:/usr/bin:/bin"

@@ -101,8 +101,7 @@ def test_clocks_and_memory():
 
 
 def test_busy_bench(monkeypatch, capsys):
-    found = run(monkeypatch, capsys, bench_busy.main, "--small", "--seconds", "0", "--rounds", "1", "--busy", "1")
-    for method in ("regression", "diffusion"):
-        for way in ("ours", "plain"):
-            assert set(found[method][way]["ms"]) == {"0", "1"} and min(found[method][way]["ms"].values()) > 0
-            assert found[method][way]["slower"]["1"] > 0
+    arguments = ["--small", "--seconds", "0", "--rounds", "1", "--busy", "1", "--methods", "regression"]
+    found = run(monkeypatch, capsys, bench_busy.main, *arguments)["regression"]
+    for way in ("ours", "plain"):
+        assert set(found[way]["ms"]) == {"0", "1"} and found[way]["slower"]["1"] > 0
