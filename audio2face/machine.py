@@ -86,7 +86,7 @@ def set_up(environ: MutableMapping[str, str] = os.environ) -> None:
     for name, value in _waiting(environ).items():
         environ.setdefault(name, value)
     if limit and "OMP_NUM_THREADS" not in environ:
-        environ |= {"OMP_NUM_THREADS": str(limit), COUNTED: "1"}
+        environ.update({"OMP_NUM_THREADS": str(limit), COUNTED: "1"})
 
 
 def _waiting(environ: Mapping[str, str]) -> dict[str, str]:
