@@ -19,7 +19,7 @@ from audio2face.evaluation.report import TRUTH, Evaluation, System, Video
 from audio2face.evaluation.score import Face, ShotScore, score_shot
 from audio2face.evaluation.sync import speech_energy
 from audio2face.evaluation.video import write_clip_video
-from audio2face.inference.animate import Animator, Conditions
+from audio2face.inference.animate import Animator, Speaker
 from audio2face.inference.job import scratch
 from audio2face.paths import external_path
 from audio2face.types import Clip
@@ -55,8 +55,8 @@ class Predictor:
                 home = None if store is None else store / str(take)
                 if home is not None:
                     home.mkdir()
-                conditions = Conditions(actor, self.emotion or clip.shot.emotion, take)
-                found.append(self.animator.animate(sound, conditions, home).animation.channels["skin"])
+                speaker = Speaker(actor, self.emotion or clip.shot.emotion, take)
+                found.append(self.animator.animate(sound, speaker, home).animation.channels["skin"])
             yield found, time.perf_counter() - started
 
 

@@ -1,4 +1,4 @@
-"""A trained model in memory: sound and conditions in, blocks of network rows out, and a face at the end.
+"""A trained model in memory: sound and speaker in, blocks of network rows out, and a face at the end.
 
 `load_animator` opens a training run in any of its modes; its frames stand in the middle of their intervals, as in training.
 Deployed models, which run as a live host would ask them, are `inference.model`.
@@ -35,7 +35,7 @@ MESHES = ("skin", "tongue")
 
 
 @dataclass(frozen=True)
-class Conditions:
+class Speaker:
     """Whose face, in which emotion (a name, {name: weight}, weights, a timeline, None for the default), which take."""
 
     actor: str
@@ -79,29 +79,27 @@ class Animator:
         """Frames of the animation of a sound."""
         return frame_count(len(sound.samples), sound.sample_rate, self.spec.fps)
 
-    def blocks(self, sound: Waveform, conditions: Conditions) -> Iterator[np.ndarray]:
+    def blocks(self, sound: Waveform, speaker: Speaker) -> Iterator[np.ndarray]:
         """The network's rows (n, C) for all frames of a sound, some at a time; meshes as coefficients or offsets from rest."""
-        spec, actor = self.spec, self.actors[conditions.actor]
+        spec, actor = self.spec, self.actors[speaker.actor]
         samples = normalized_samples(sound, spec.extra.get("standardize", False))
         if self.postprocess and actor.on_coefficients:
             samples = samples * np.float32(actor.config["input_strength"])
         inputs = RolloutInputs(
             samples,
             self.num_frames(sound),
-            spec.actors.index(self.options.behaviour or conditions.actor),
-            lambda frames: spec.emotion_track(conditions.emotion, (frames + 0.5) / spec.fps),
+            spec.actors.index(self.options.behaviour or speaker.actor),
+            lambda frames: spec.emotion_track(speaker.emotion, (frames + 0.5) / spec.fps),
             seed=self.options.seed,
-            take=conditions.take,
+            take=speaker.take,
             **({} if actor.implicit is None else {"implicit": actor.implicit}),
         )
         return self.rollout(inputs)
 
-    def animate(
-        self, sound: Waveform, conditions: Conditions, store: Path | None = None, label: str | None = None
-    ) -> Take:
+    def animate(self, sound: Waveform, speaker: Speaker, store: Path | None = None, label: str | None = None) -> Take:
         """The face for a whole sound. `store` is a folder for the frames of long ones; `label` names the progress bar."""
-        actor, fps, count = self.actors[conditions.actor], float(self.spec.fps), self.num_frames(sound)
-        blocks = _counted(self.blocks(sound, conditions), count, label)
+        actor, fps, count = self.actors[speaker.actor], float(self.spec.fps), self.num_frames(sound)
+        blocks = _counted(self.blocks(sound, speaker), count, label)
         return (_shown_face if self.postprocess else _plain_face)(_regrouped(blocks), count, actor, fps, store)
 
     def frame_bytes(self, actor: str) -> int:

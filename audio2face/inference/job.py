@@ -18,7 +18,7 @@ from audio2face.config import Section
 from audio2face.formats import ANIMATION_WRITERS
 from audio2face.formats.npy import write_npy
 from audio2face.formats.sound import read_sound, sound_info
-from audio2face.inference.animate import Animator, Conditions, Take, load_animator
+from audio2face.inference.animate import Animator, Speaker, Take, load_animator
 from audio2face.inference.audio_inputs import audio_files, emotion_slug
 from audio2face.inference.outputs import EXPORTERS, Clip, FaceFiles, check_exports, wants
 from audio2face.inference.package import Actor, run_actor
@@ -63,9 +63,9 @@ class InferenceJob:
     def _write_take(self, animator: Animator, path: Path, take: int, folder: Path) -> None:
         started = time.perf_counter()
         sound, stem = animator.load_sound(path), self.stem(path, take)
-        conditions = Conditions(self.actor.name, self.emotion, take)
+        speaker = Speaker(self.actor.name, self.emotion, take)
         with scratch(folder, animator.num_frames(sound) * animator.frame_bytes(self.actor.name)) as store:
-            made = animator.animate(sound, conditions, store, label=stem)
+            made = animator.animate(sound, speaker, store, label=stem)
             computed = time.perf_counter() - started
             write_outputs(folder / stem, made, self.formats, self.actor.face, path)
         logger.info(

@@ -476,18 +476,18 @@ def test_a_run_in_memory_is_its_deployed_model(run, project):
 def test_the_animator_gives_what_inference_writes(run, project):
     """In memory, for an emotion of its own, without any file: what evaluation measures."""
     from audio2face.commands import infer
-    from audio2face.inference.animate import Conditions, load_animator
+    from audio2face.inference.animate import Speaker, load_animator
     from audio2face.models.common.options import Options
 
     folder = output_of(project, infer.run("tiny", run.name, EMOTION_LABEL="joy", APPLY_POSTPROCESSING=False))
     animator = load_animator(run, {"ada": run_actor(run, "ada", {})}, Options(MODES["offline"]), CPU)
     sound = animator.load_sound(project / "hello.world.wav")
-    made = animator.animate(sound, Conditions("ada", "joy"))
+    made = animator.animate(sound, Speaker("ada", "joy"))
     stem = folder / "hello.world_ada_ada_joy_offline"
     np.testing.assert_array_equal(made.rows, np.load(f"{stem}.npy"))
     for part, values in made.animation.channels.items():
         np.testing.assert_array_equal(values, np.load(f"{stem}_{part}.npy"))
-    blocks = list(animator.blocks(sound, Conditions("ada", [(0.0, "joy"), (1.0, "anger")])))
+    blocks = list(animator.blocks(sound, Speaker("ada", [(0.0, "joy"), (1.0, "anger")])))
     assert sum(map(len, blocks)) == animator.num_frames(sound) == len(made.rows)
     assert np.abs(np.concatenate(blocks) - made.rows).max() > 1e-3
 

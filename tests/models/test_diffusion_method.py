@@ -8,6 +8,7 @@ from fakes.face import make_codec
 from audio2face.audio.windows import Streaming
 from audio2face.distributed import ALONE, Shard
 from audio2face.face.layout import ChannelLayout
+from audio2face.models.common.conditions import Conditions
 from audio2face.models.common.vertex_distances import pair_distances
 from audio2face.models.diffusion.codec import TorchCodec
 from audio2face.models.diffusion.data import CONTEXT, SegmentBatch
@@ -134,9 +135,13 @@ def batch(lengths=(20,), actors=(0,), seed=0, absent=()):
         target=t(target),
         valid=t(valid),
         present=t(present),
-        actor=torch.eye(ACTORS)[list(actors)],
         actor_ids=torch.tensor(actors),
-        emotion=torch.rand(count, 2, generator=torch.Generator().manual_seed(seed)),
+        conditions=Conditions(
+            {
+                "actor": torch.eye(ACTORS)[list(actors)],
+                "emotion": torch.rand(count, 2, generator=torch.Generator().manual_seed(seed)),
+            }
+        ),
         emotion_ids=torch.zeros(count, dtype=torch.long),
         lengths=list(lengths),
         seeds=[100 + seed * 10 + row for row in range(count)],
@@ -153,7 +158,9 @@ def row_of(b, row):
         cut(b.audio),
         cut(b.target)[:, :n],
         cut(b.valid)[:, :n],
-        *(cut(x) for x in (b.present, b.actor, b.actor_ids, b.emotion, b.emotion_ids)),
+        cut(b.present),
+        Conditions({name: cut(x) for name, x in b.conditions.tensors.items()}),
+        *(cut(x) for x in (b.actor_ids, b.emotion_ids)),
         lengths=[n],
         seeds=[b.seeds[row]],
         clips=[0],

@@ -6,6 +6,7 @@ import torch
 
 from audio2face.audio.windows import Streaming
 from audio2face.face.layout import ChannelLayout
+from audio2face.models.common.conditions import Conditions
 from audio2face.models.common.encoders import pretrained, speech_transformer
 from audio2face.models.diffusion.audio_context import LOCAL, encode_frames, encode_segments, samples_of_frames
 from audio2face.models.diffusion.encoder import build_encoder
@@ -33,10 +34,24 @@ def inputs(network, frames=24, batch=2):
     return {
         "x_t": torch.randn(batch, frames, LAYOUT.size),
         "t": torch.tensor([999, 3])[:batch],
-        "features": torch.randn(batch, frames, 32),
-        "actor": torch.eye(2)[:batch],
-        "emotion": torch.rand(batch, frames, 3),
+        "conditions": Conditions(
+            {
+                "speech": torch.randn(batch, frames, 32),
+                "actor": torch.eye(2)[:batch],
+                "emotion": torch.rand(batch, frames, 3),
+            }
+        ),
     }
+
+
+def cut_frames(x, part):
+    """The inputs of some frames."""
+    kept = {name: t[:, part] if t.ndim == 3 else t for name, t in x["conditions"].tensors.items()}
+    return {**x, "x_t": x["x_t"][:, part], "conditions": Conditions(kept)}
+
+
+def with_emotion(x, emotion):
+    return {**x, "conditions": x["conditions"].replaced(emotion=emotion)}
 
 
 def test_two_pieces_with_carried_state_equal_one_pass():
@@ -45,8 +60,7 @@ def test_two_pieces_with_carried_state_equal_one_pass():
     whole, last = network(**x)
     state, pieces = None, []
     for part in (slice(0, 9), slice(9, 24)):
-        cut = {k: v[:, part] if k in ("x_t", "features", "emotion") else v for k, v in x.items()}
-        piece, state = network(**cut, state=state)
+        piece, state = network(**cut_frames(x, part), state=state)
         pieces.append(piece)
     torch.testing.assert_close(torch.cat(pieces, dim=1), whole)
     torch.testing.assert_close(state, last)
@@ -55,9 +69,9 @@ def test_two_pieces_with_carried_state_equal_one_pass():
 def test_one_emotion_equals_the_same_for_every_frame():
     network = make()
     x = inputs(network)
-    one = x["emotion"][:, 0]
+    one = x["conditions"]["emotion"][:, 0]
     repeated = one[:, None].expand(-1, 24, -1)
-    torch.testing.assert_close(network(**{**x, "emotion": one})[0], network(**{**x, "emotion": repeated})[0])
+    torch.testing.assert_close(network(**with_emotion(x, one))[0], network(**with_emotion(x, repeated))[0])
 
 
 def test_an_untrained_network_gives_the_mean_geometry_of_the_actor():

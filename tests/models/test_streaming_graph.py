@@ -228,9 +228,9 @@ def test_rollouts_work_in_constant_memory_and_do_not_drift(two):
     )
     graph.network.encoder.centre = 160
     heard = []
-    graph.sample = lambda features, *rest: (
-        heard.append(features[0].norm(dim=1)),
-        torch.zeros(1, features.shape[1], graph.network.layout.size),
+    graph.sample = lambda conditions, *rest: (
+        heard.append(conditions["speech"][0].norm(dim=1)),
+        torch.zeros(1, conditions["speech"].shape[1], graph.network.layout.size),
         None,
     )[1:]
     torch.nn.init.eye_(graph.network.audio.weight)

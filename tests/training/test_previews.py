@@ -16,6 +16,7 @@ from audio2face.distributed import Shard
 from audio2face.evaluation.mouth import spoken_closures
 from audio2face.evaluation.phonemes import Bilabials
 from audio2face.formats.phoneme_times import PhonemeTime, find_phoneme_times, is_bilabial, read_phoneme_times
+from audio2face.models.common.conditions import Conditions
 from audio2face.models.diffusion.data import CONTEXT, SegmentBatch, SegmentParams
 from audio2face.models.diffusion.preview import diffusion_coeffs
 from audio2face.models.diffusion.schedule import build_schedule
@@ -92,9 +93,8 @@ class OneClip(Data):
             target=torch.randn(1, count, COEFFS.size, generator=torch.Generator().manual_seed(2)),
             valid=torch.ones(1, count),
             present=torch.ones(1, COEFFS.size),
-            actor=torch.tensor([[1.0, 0.0]]),
             actor_ids=torch.tensor([0]),
-            emotion=torch.tensor([[0.0, 1.0]]),
+            conditions=Conditions({"actor": torch.tensor([[1.0, 0.0]]), "emotion": torch.tensor([[0.0, 1.0]])}),
             emotion_ids=torch.tensor([0]),
             lengths=[count],
             seeds=[0],

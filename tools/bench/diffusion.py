@@ -162,7 +162,7 @@ class PlainDiffusion:
         t = torch.randint(STEPS, (1,))
         kept = method.alphas[t][:, None, None]
         x_t = kept.sqrt() * x_0 + (1 - kept).sqrt() * noise
-        prediction, _ = self.network(x_t, t, features, batch.actor, batch.emotion)
+        prediction, _ = self.network(x_t, t, batch.conditions.replaced(speech=features))
         mean_square = ((method.weight * x_0 - method.weight * prediction) ** 2).mean()
         skin = method.codec.part("skin")
         ours, true = (self.rebuilt(frames[..., skin]) for frames in (prediction, x_0))

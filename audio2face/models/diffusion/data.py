@@ -22,6 +22,7 @@ from audio2face.dataset.targets import ShotTargets, clip_times, sample_linear
 from audio2face.distributed import ALONE, Shard, World
 from audio2face.face.layout import ChannelLayout
 from audio2face.logs import each
+from audio2face.models.common.conditions import Conditions
 from audio2face.types import SAMPLE_RATE, Clip
 
 logger = logging.getLogger(__name__)
@@ -59,15 +60,19 @@ class SegmentBatch:
     target: Tensor  # (B, T, C)
     valid: Tensor  # (B, T) 1 for real frames
     present: Tensor  # (B, C) 1 where the shot has the channel
-    actor: Tensor  # (B, A) one-hot
+    conditions: Conditions  # actor (B, A) one-hot, emotion (B, E); speech is encoded from sound or features
     actor_ids: Tensor  # (B,)
-    emotion: Tensor  # (B, E)
     emotion_ids: Tensor  # (B,)
     lengths: list[int]
     seeds: list[int]
     clips: list[int]
     shard: Shard  # what the segments are of the whole batch
     features: Tensor | None = None  # (B, T, values) what the frozen encoder heard
+
+    @property
+    def actor(self) -> Tensor:
+        """(B, A) one-hot."""
+        return self.conditions["actor"]
 
 
 class SegmentData:
@@ -159,9 +164,13 @@ class SegmentData:
             target=self._put(target),
             valid=self._put(valid),
             present=self._put(np.stack([self._present[c] for c in clips])),
-            actor=self._put(np.eye(self.num_actors, dtype=np.float32)[actor_ids]),
+            conditions=Conditions(
+                {
+                    "actor": self._put(np.eye(self.num_actors, dtype=np.float32)[actor_ids]),
+                    "emotion": self._put(np.stack([c.explicit for c in conditions])),
+                }
+            ),
             actor_ids=self._put(actor_ids),
-            emotion=self._put(np.stack([c.explicit for c in conditions])),
             emotion_ids=self._put(np.array([c.emotion_id for c in conditions])),
             lengths=[count for _, count in spans],
             seeds=[int(rng.integers(2**62)) for rng in rngs],

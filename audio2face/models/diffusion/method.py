@@ -143,8 +143,8 @@ class DiffusionMethod:
         x_t, t = add_noise(x_0, self.alphas[place][:, None, None], noise), self.timesteps[place]
         rng = Rng(batch.shard)
         with self.precision.autocast(x_t.device):
-            features = self.encode(batch, rng)
-            prediction, _ = self.denoise(x_t, t, features, batch.actor, batch.emotion, rng=rng)
+            conditions = batch.conditions.replaced(speech=self.encode(batch, rng))
+            prediction, _ = self.denoise(x_t, t, conditions, rng=rng)
         prediction = prediction.to(x_0.dtype)
         segments = Segments(batch, x_0, prediction)
         means = {name: term(segments) for name, term in self.terms.items()}

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from audio2face.audio.windows import Streaming
 from audio2face.deploy.signature import Signature, diffusion_signature
+from audio2face.models.common.conditions import Conditions
 from audio2face.models.diffusion.codec import TorchCodec
 from audio2face.models.diffusion.network import DiffusionRNN
 from audio2face.models.diffusion.samplers import SAMPLERS, Noise, Sampler, tensor_noise
@@ -45,28 +46,25 @@ class StreamingGraph(nn.Module):
         if self.network.emotion is None:  # keeps the exported input
             features = features + emotion[:, :1, :1] * 0
         noise = self.codec.project_noise(noise[:, :, s.left : s.left + s.centre], identity)
-        x_0, states = self.sample(features, identity, emotion, list(input_latents.unbind(0)), tensor_noise(noise))
+        conditions = Conditions({"speech": features, "actor": identity, "emotion": emotion})
+        x_0, states = self.sample(conditions, list(input_latents.unbind(0)), tensor_noise(noise))
         prediction = self.codec.delta(x_0, identity) if self.delta else self.codec.normalised(x_0, identity)
         return nn.functional.pad(prediction, (0, 0, s.left, s.right)), torch.stack(states)
 
     def sample(
-        self,
-        features: Tensor,
-        identity: Tensor,
-        emotion: Tensor,
-        states: list[Tensor] | None,
-        noise: Noise,
-        skip: int = 0,
+        self, conditions: Conditions, states: list[Tensor] | None, noise: Noise, skip: int = 0
     ) -> tuple[Tensor, list[Tensor]]:
-        """x_0 (B, T, c) of frames whose sound is `features` (B, T, dim), and the states (layers, B, H) of all steps.
+        """x_0 (B, T, c) of frames, given the network's conditions, and the states (layers, B, H) of all steps.
 
         `noise(i)` (B, T, c) is on what the network works on.
         """
-        batch_of = torch.zeros_like(identity[:, 0], dtype=torch.long)  # (B,) keeps the exported batch axis dynamic
+        batch_of = torch.zeros_like(
+            conditions["actor"][:, 0], dtype=torch.long
+        )  # (B,) keeps the exported batch axis dynamic
 
         def denoise(x_t: Tensor, i: int, state: Tensor | None) -> tuple[Tensor, Tensor]:
             t = batch_of + int(self.schedule.timesteps[i])
-            return self.network(x_t, t, features, identity, emotion, state)
+            return self.network(x_t, t, conditions, state)
 
         return self.sampler(denoise, noise, self.schedule, states, skip)
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from audio2face.distributed import WHOLE, Rng
 from audio2face.face.codec import kind_of, part_of
 from audio2face.face.layout import ChannelLayout
+from audio2face.models.common.conditions import ConditionDropout, Conditions, ConditionSpec
 from audio2face.models.common.layers import STEP, drop_out
 from audio2face.models.common.starting_weights import columns_of
 from audio2face.models.diffusion.encoder import build_encoder
@@ -124,6 +125,18 @@ class DiffusionRNN(nn.Module):
             width, gru_feature_dim, num_gru_layers, batch_first=True, dropout=dropout if num_gru_layers > 1 else 0.0
         )
         self.heads = nn.ModuleDict({name: self._head(name) for name in layout.sizes})
+        self.dropout = ConditionDropout(
+            [
+                ConditionSpec("speech", "track", feature_dim),
+                ConditionSpec("actor", "static", len(mean)),
+                *([ConditionSpec("emotion", "track", num_emotions)] if num_emotions else []),
+            ]
+        )
+
+    @property
+    def conditions(self) -> tuple[ConditionSpec, ...]:
+        """What the network takes beside noised animation: features of its speech from `encode`, who speaks, and how."""
+        return self.dropout.specs
 
     def _head(self, name: str) -> nn.Sequential:
         hidden = 2 * self.gru_feature_dim if kind_of(name) == "mesh" else self.gru_feature_dim // 2
@@ -158,9 +171,7 @@ class DiffusionRNN(nn.Module):
         self,
         x_t: Tensor,
         t: Tensor,
-        features: Tensor,
-        actor: Tensor,
-        emotion: Tensor,
+        conditions: Conditions,
         state: Tensor | None = None,
         rng: Rng = WHOLE,
     ) -> tuple[Tensor, Tensor]:
@@ -169,22 +180,21 @@ class DiffusionRNN(nn.Module):
         Args:
             x_t: (B, T, C) noised animation, normalised.
             t: (B,) training step numbers, int64.
-            features: (B, T, feature_dim) from `encode`.
-            actor: (B, A) one-hot.
-            emotion: (B, E), or (B, T, E) with one row per frame.
+            conditions: those of `conditions`; speech (B, T, feature_dim), actor (B, A) one-hot, emotion (B, E) or (B, T, E).
             state: (layers, B, H) of the recurrent layers before the first frame; None is zeros.
             rng: where dropout is drawn from in training.
 
         Returns:
             x_0 (B, T, C), and the state after the last frame.
         """
-        count = x_t.shape[1]
+        count, conditions = x_t.shape[1], self.dropout(conditions, rng)
+        actor = conditions["actor"]
         channels = self.layout.split(x_t)
         geometry = self.geometry(torch.cat([embed(channels[name]) for name, embed in self.embeddings.items()], dim=2))
         step = F.mish(F.linear(F.one_hot(t, self.step.in_features).to(x_t), self.step.weight, self.step.bias))
-        parts = [features, geometry, _over(self.actor(actor), count), _over(step, count)]
+        parts = [conditions["speech"], geometry, _over(self.actor(actor), count), _over(step, count)]
         if self.emotion is not None:
-            emotion = self.emotion(emotion)
+            emotion = self.emotion(conditions["emotion"])
             parts.append(emotion if emotion.ndim == 3 else _over(emotion, count))
         hidden, state = self._recur(torch.cat(parts, dim=2), state, rng)
         offset = torch.cat([head(hidden) for head in self.heads.values()], dim=2)

@@ -27,11 +27,11 @@ def diffusion_coeffs(
 
     @torch.no_grad()
     def predict() -> np.ndarray:
+        conditions = batch.conditions.replaced(speech=method.encode(batch))
         generator = torch.Generator().manual_seed(0)
         drawn = generated_noise((1, len(truth), method.codec.layout.size), generator, data.device)
         noised = method.codec.noised(batch.actor).unsqueeze(1)
-        features = method.encode(batch)
-        x_0, _ = graph.sample(features, batch.actor, batch.emotion, None, lambda step: drawn(step) * noised)
+        x_0, _ = graph.sample(conditions, None, lambda step: drawn(step) * noised)
         return (method.codec.skin_coeffs(x_0, batch.actor)[0] * scale).cpu().numpy()
 
     return truth.cpu().numpy(), predict

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from audio2face.audio.windows import Streaming, cut
+from audio2face.models.common.conditions import Conditions
 from audio2face.models.common.engine import Step
 from audio2face.models.common.rollout import RolloutInputs
 from audio2face.models.diffusion.audio_context import encode_piece
@@ -67,11 +68,12 @@ def offline(graph: StreamingGraph, inputs: RolloutInputs, noise: FrameNoise, ski
         count = min(length, p.num_frames - first)
         features = encode_piece(graph.network, p.samples, first, count, graph.streaming)
         emotion = _tensor(p.emotions(first + np.arange(count)), device)
+        conditions = Conditions({"speech": features, "actor": identity, "emotion": emotion})
 
         def draw(step: int, first: int = first, count: int = count) -> Tensor:
             return _tensor(noise.frames(first, count, step), device)
 
-        x_0, states = graph.sample(features, identity, emotion, states, draw, skip)
+        x_0, states = graph.sample(conditions, states, draw, skip)
         yield graph.codec.delta(x_0, identity)[0].cpu().numpy()
 
 
@@ -85,11 +87,12 @@ def streaming(graph: StreamingGraph, inputs: RolloutInputs, noise: FrameNoise, s
         sound = _tensor(_window(p.samples, s, window), device)
         features = graph.network.encode(sound, s.centre, s.lead)
         emotion = _tensor(p.emotions(s.frame_of(window) + np.arange(s.centre)), device)
+        conditions = Conditions({"speech": features, "actor": identity, "emotion": emotion})
 
         def draw(step: int, window: int = window) -> Tensor:
             return _tensor(noise.window(window, step), device)
 
-        x_0, states = graph.sample(features, identity, emotion, states, draw, skip)
+        x_0, states = graph.sample(conditions, states, draw, skip)
         yield _shown(graph.codec.delta(x_0, identity)[0].cpu().numpy(), s.frame_of(window), p.num_frames)
 
 
