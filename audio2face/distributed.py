@@ -54,15 +54,20 @@ class Rng:
 
     def normal(self, rows: int, *shape: int, device: torch.device) -> Tensor:
         """(rows, *shape) of mean 0 and deviation 1."""
-        return self.rows(rows, lambda n: torch.randn(n, *shape, generator=self.generator, device=device))
+        return self.rows(rows, lambda n: torch.randn(n, *shape, device=device, **self._source))
 
     def uniform(self, rows: int, *shape: int, device: torch.device) -> Tensor:
         """(rows, *shape) in 0…1."""
-        return self.rows(rows, lambda n: torch.rand(n, *shape, generator=self.generator, device=device))
+        return self.rows(rows, lambda n: torch.rand(n, *shape, device=device, **self._source))
 
     def integers(self, end: int, rows: int, *shape: int, device: torch.device) -> Tensor:
         """(rows, *shape) in 0…end - 1."""
-        return self.rows(rows, lambda n: torch.randint(0, end, (n, *shape), generator=self.generator, device=device))
+        return self.rows(rows, lambda n: torch.randint(0, end, (n, *shape), device=device, **self._source))
+
+    @property
+    def _source(self) -> dict[str, Any]:
+        """Named only where there is one: torch.compile knows no generators."""
+        return {} if self.generator is None else {"generator": self.generator}
 
     def rows(self, num_rows: int, draw: Callable[[int], Tensor]) -> Tensor:
         """This shard's rows (num_rows, …) of what `draw(n)` gives (n, …) for the whole batch."""

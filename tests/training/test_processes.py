@@ -10,7 +10,7 @@ import pytest
 import torch
 from fakes.processes import all_trainings, start
 
-from audio2face.distributed import ALONE, Rng, Shard, World
+from audio2face.distributed import ALONE, WHOLE, Rng, Shard, World
 from audio2face.models.common import losses
 from audio2face.training.metrics import Mean, reduce_means
 
@@ -125,3 +125,15 @@ def test_processes_stop_and_fail_together(runs: Any) -> None:
     assert [r["together"]["stopped"] for r in results] == [2, 2]
     for result in results:
         assert "the loss is not finite by step 1, first in epoch 1, batch 1, of ann/s" in result["together"]["diverged"]
+
+
+def test_random_numbers_can_be_drawn_within_a_compiled_network():
+    def draw(x, rng):
+        return x * rng.uniform(4, 3, device=x.device) + rng.normal(4, 3, device=x.device)
+
+    compiled = torch.compile(draw, backend="eager", fullgraph=True)
+    found = []
+    for function in (draw, compiled):
+        torch.manual_seed(0)
+        found.append(function(torch.ones(4, 3), WHOLE))
+    assert torch.equal(*found)
