@@ -21,6 +21,7 @@ from audio2face.dataset.targets import ShotTargets
 from audio2face.distributed import World, init
 from audio2face.face.codec import Channel, FaceCodec
 from audio2face.face.layout import ChannelLayout
+from audio2face.models.common.conditions import Conditions
 from audio2face.models.common.vertex_distances import VertexDistances
 from audio2face.models.diffusion.codec import TorchCodec
 from audio2face.models.diffusion.data import SegmentData, SegmentParams
@@ -73,6 +74,8 @@ def in_double(record: Any) -> Any:
     for name, value in list(vars(record).items()):
         if isinstance(value, torch.Tensor) and value.is_floating_point():
             setattr(record, name, value.double())
+        elif isinstance(value, Conditions):
+            setattr(record, name, value.replaced(**{key: x.double() for key, x in value.tensors.items()}))
     return record
 
 
