@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from audio2face.deploy.onnx import open_session
 from audio2face.deploy.tensorrt import open_tensorrt
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.engine import Feeds, Step
+from audio2face.models.common.exported import exported_network
 from audio2face.models.common.options import Options
 from audio2face.models.common.rollout import Rollout, RolloutInputs
 from audio2face.models.common.weights import load_weights
@@ -91,19 +93,14 @@ def exported_step(run: TrainRun, device: torch.device, backend: str) -> Step:
 
     Raises UserError when the file, onnxruntime or TensorRT is missing.
     """
-    path = run.export_folder(run.spec.actors[0]) / "network.onnx"
-    if not path.is_file():
-        raise UserError(f"training run {run.name}: {external_path(path)} is missing; use INFERENCE_MODE 'streaming'")
-    try:
+
+    def open_network(path: Path) -> Any:
         if backend == "trt":
-            session = open_tensorrt(path, run, device)
-        else:
-            with undamaged(run.name):
-                session = open_session(path, device)
-    except ImportError as error:
-        raise UserError("INFERENCE_MODE with _onnx needs onnxruntime: pip install onnxruntime") from error
-    names = [tensor.name for tensor in session.get_outputs()]
-    return lambda feeds: dict(zip(names, session.run(None, feeds), strict=True))
+            return open_tensorrt(path, run, device)
+        with undamaged(run.name):
+            return open_session(path, device)
+
+    return exported_network(run, run.spec.actors[0], open_network, without="streaming")
 
 
 class DiffusionRollout:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +12,7 @@ from torch import nn
 
 from audio2face.deploy.onnx import open_session
 from audio2face.models.common.engine import Feeds, Step
+from audio2face.models.common.exported import exported_network
 from audio2face.models.common.options import Options
 from audio2face.models.common.rollout import Rollout, RolloutInputs
 from audio2face.models.regression.graph import actor_signature, regression_graph
@@ -66,16 +69,12 @@ def torch_backend(run: TrainRun, actor: str, device: torch.device) -> Step:
 
 def onnx_backend(run: TrainRun, actor: str, device: torch.device) -> Step:
     """A step that runs the network.onnx of the run in onnxruntime. Raises UserError when either is missing."""
-    path = run.export_folder(actor) / "network.onnx"
-    if not path.is_file():
-        raise UserError(f"training run {run.name}: {external_path(path)} is missing; use INFERENCE_MODE 'offline'")
-    try:
+
+    def open_network(path: Path) -> Any:
         with undamaged(run.name):
-            session = open_session(path, device)
-    except ImportError as error:
-        raise UserError("INFERENCE_MODE with _onnx needs onnxruntime: pip install onnxruntime") from error
-    names = [tensor.name for tensor in session.get_outputs()]
-    return lambda feeds: dict(zip(names, session.run(None, feeds), strict=True))
+            return open_session(path, device)
+
+    return exported_network(run, actor, open_network, without="offline")
 
 
 BACKENDS: dict[str, Callable[[TrainRun, str, torch.device], Step]] = {"torch": torch_backend, "onnx": onnx_backend}

@@ -1,0 +1,28 @@
+"""The exported network of a training run, as a step of its rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from audio2face.models.common.engine import Step
+from audio2face.paths import external_path
+from audio2face.problems import UserError
+from audio2face.runs.train_run import TrainRun
+
+
+def exported_network(run: TrainRun, actor: str, open_network: Callable[[Path], Any], without: str) -> Step:
+    """A step that runs the network.onnx that animates `actor`, in the session that `open_network` gives for its path.
+
+    `without` is the INFERENCE_MODE that needs no such file. Raises UserError when the file or onnxruntime is missing.
+    """
+    path = run.export_folder(actor) / "network.onnx"
+    if not path.is_file():
+        raise UserError(f"training run {run.name}: {external_path(path)} is missing; use INFERENCE_MODE {without!r}")
+    try:
+        session = open_network(path)
+    except ImportError as error:
+        raise UserError("INFERENCE_MODE with _onnx needs onnxruntime: pip install onnxruntime") from error
+    names = [tensor.name for tensor in session.get_outputs()]
+    return lambda feeds: dict(zip(names, session.run(None, feeds), strict=True))
