@@ -25,7 +25,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -222,7 +221,7 @@ def alone(served: ServedModel, sound: np.ndarray) -> np.ndarray:
     """Weights (T, P) of `animate`, at the rate that is sent."""
     rate = float(served.out_fps) if served.regression else None
     whole = served.model.animate(sound, RATE, actor=served.actor, fps=rate, peak=1.0, geometry=False)
-    frames = FrameRate(Fraction(whole.fps).limit_denominator(1001 * 60), served.out_fps)
+    frames = FrameRate(served.out_fps if served.regression else served.fps, served.out_fps)
     rows = frames.add(served.on_the_wire(whole))
     count = -(-len(sound) * served.out_fps // RATE)
     return np.array([*rows, *frames.rest(int(count))][: int(count)])

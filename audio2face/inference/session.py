@@ -23,7 +23,7 @@ FEED_BYTES = 1 << 29  # about as much goes into one run of the network
 class Session:
     """One track. `feed` and `finish` return the new frames, often none; together they are what `animate` gives at once.
 
-    `num_frames`, `compute_s` and `real_time_factor` count everything so far. Memory does not grow with the track.
+    `exact_fps` is the rate of its frames as a fraction; `num_frames`, `compute_s` and `real_time_factor` count everything so far. Memory does not grow with the track.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Session:
         geometry: bool,
         blink_offset: float = 0.0,
     ):
-        self.fps = float(engine.fps)
+        self.fps, self.exact_fps = float(engine.fps), engine.fps
         self.num_frames, self.compute_s, self.closed = 0, 0.0, False
         self._actor, self._engine, self._resampler = actor, engine, resampler
         self._rate, self._gain, self._geometry = model_rate, np.float32(gain), geometry

@@ -16,6 +16,8 @@ from audio2face.serving.engine import ServedModel
 from audio2face.serving.messages import message
 from audio2face.serving.names import EMOTIONS, known_emotions
 from audio2face.serving.request import Refusal, StreamRequest, finite, read_request
+from audio2face.serving.scheduler import Job
+from audio2face.serving.stream import FEED_S
 
 MOST_BYTES = 256 << 20  # of clips and their rows together
 # A moment alone: nothing of the frames before it.
@@ -59,8 +61,11 @@ class Authoring:
         self._shrink()
         return message("AudioClipHandle")(audio_clip_id=name, blendshape_names=self._served.names)
 
-    def pose(self, request: Any) -> Any:
-        """The face of a FacePoseRequest's moment, which is moved into the clip. Raises Refusal for an unknown clip."""
+    def pose(self, request: Any) -> Job[Any]:
+        """The face of a FacePoseRequest's moment, which is moved into the clip. Raises Refusal for an unknown clip.
+
+        A generator that returns it, which yields between pieces of sound.
+        """
         clip = self._clips.get(request.audio_hash)
         if clip is None:
             raise Refusal("NOT_FOUND", "no clip of this id is kept: upload it again")
@@ -70,7 +75,7 @@ class Authoring:
             max(finite({"time_stamp": request.time_stamp}, "pose")["time_stamp"], 0.0),
             clip.samples.size / clip.sample_rate,
         )
-        weights = self._weights(clip, wanted, emotion, time_s)
+        weights = yield from self._weights(clip, wanted, emotion, time_s)
         values = dict.fromkeys(EMOTIONS, 0.0) | dict(zip(self._served.emotions, map(float, emotion), strict=True))
         return message("BlendShapeData")(
             blendshapes=wanted.apply(weights, self._served.names).tolist(), time_code=time_s, emotions=values
@@ -90,33 +95,37 @@ class Authoring:
         emotion = np.array([known.get(name, 0.0) * share for name in self._served.emotions], np.float32)
         return replace(wanted, config={**wanted.config, **ALONE}), emotion
 
-    def _weights(self, clip: _Clip, wanted: StreamRequest, emotion: np.ndarray, time_s: float) -> np.ndarray:
+    def _weights(self, clip: _Clip, wanted: StreamRequest, emotion: np.ndarray, time_s: float) -> Job[np.ndarray]:
         """(P,) of a moment. While parameters change, only what is around it runs; when time moves, the clip, once."""
         key = (tuple(sorted(wanted.config.items())), wanted.blink_offset, wanted.input_strength, emotion.tobytes())
         again, clip.asked = key == clip.asked, key
         if key in clip.made:
             clip.made.move_to_end(key)
         elif self._served.regression and not again:
-            return self._moment(clip, wanted, emotion, time_s)
+            return (yield from self._moment(clip, wanted, emotion, time_s))
         else:
-            clip.made[key] = self._run(clip.samples, wanted, emotion)
+            clip.made[key] = yield from self._run(clip.samples, wanted, emotion)
             self._shrink()
         animation = clip.made[key]
         return self._served.on_the_wire(animation)[int(min(time_s * animation.fps, len(animation) - 1))]
 
-    def _moment(self, clip: _Clip, wanted: StreamRequest, emotion: np.ndarray, time_s: float) -> np.ndarray:
+    def _moment(self, clip: _Clip, wanted: StreamRequest, emotion: np.ndarray, time_s: float) -> Job[np.ndarray]:
         """(P,) of one frame of a regression model, from the sound that its window takes in."""
         fps, rate, around_s = float(self._served.out_fps), clip.sample_rate, self._served.model.window_s + AROUND_S
         row = min(int(time_s * fps), math.ceil(len(clip.samples) / rate * fps) - 1)
         first = max(0, row - math.ceil(around_s * fps))
         sound = clip.samples[round(first / fps * rate) : round((row / fps + around_s) * rate)]
-        animation = self._run(sound, wanted, emotion)
+        animation = yield from self._run(sound, wanted, emotion)
         return self._served.on_the_wire(animation)[min(row - first, len(animation) - 1)]
 
-    def _run(self, samples: np.ndarray, wanted: StreamRequest, emotion: np.ndarray) -> Animation:
-        """All frames of a sound."""
+    def _run(self, samples: np.ndarray, wanted: StreamRequest, emotion: np.ndarray) -> Job[Animation]:
+        """All frames of a sound, a piece at a time as streams are fed, so that they go on meanwhile."""
         session = self._served.session(wanted, lambda stamps: np.tile(emotion, (len(stamps), 1)))
-        return join([session.feed(samples), session.finish()])
+        size, found = max(1, int(FEED_S * wanted.sample_rate)), []
+        for first in range(0, len(samples), size):
+            found.append(session.feed(samples[first : first + size]))
+            yield
+        return join([*found, session.finish()])
 
     def _shrink(self) -> None:
         """Forget the oldest frames, then the oldest clips, but for the newest of each."""

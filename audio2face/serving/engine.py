@@ -39,8 +39,7 @@ class ServedModel:
             )
         curve = build_curve(self.emotions, model.default_emotion, options.emotion, model.sample_rate)
         self.default = curve(np.zeros(1, np.int64))[0]
-        fps = model.stream(actor=self.actor, geometry=False).fps  # fails here rather than in a stream
-        self.fps = Fraction(fps).limit_denominator(1001 * 60)
+        self.fps = model.stream(actor=self.actor, geometry=False).exact_fps  # fails here rather than in a stream
         self.regression = model.regression
 
     def open(self, request: StreamRequest) -> Stream:
@@ -69,12 +68,6 @@ class ServedModel:
             blink_offset=request.blink_offset,
             geometry=False,
         )
-
-    def warm_up(self) -> None:
-        """Run the network once, which takes longer the first time."""
-        session = self.model.stream(actor=self.actor, geometry=False)
-        session.feed(np.zeros(self.model.sample_rate, np.float32))
-        session.finish()
 
     @property
     def out_fps(self) -> Fraction:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 
 from audio2face.inference import Animation, Session, feed_together, finish_together
 from audio2face.serving.metrics import Metrics
+from audio2face.serving.slots import Slots
 from audio2face.serving.stream import Frame, Stream
 
 logger = logging.getLogger(__name__)
@@ -20,6 +22,7 @@ logger = logging.getLogger(__name__)
 ROOM = 64  # frames that wait for a client before its stream is left out
 SLOW_S, SLOW_AGAIN_S = 5.0, 60.0
 T = TypeVar("T")
+Job = Generator[None, None, T]
 
 
 @dataclass(eq=False)
@@ -35,12 +38,17 @@ class Track:
 
 
 class Scheduler:
-    """Runs streams in a thread of its own. Methods may be called from any thread; results come through the tracks' functions."""
+    """Runs streams in a thread of its own. Methods may be called from any thread; results come through the tracks' functions.
 
-    def __init__(self, metrics: Metrics, batch: int = 8):
-        self._metrics, self._batch = metrics, batch
+    `slots` are the places of streams, which those who add them take first.
+    """
+
+    def __init__(self, metrics: Metrics, batch: int = 8, streams: int = 8):
+        self._metrics, self._batch, self.slots = metrics, batch, Slots(streams)
         self._tracks: list[Track] = []
         self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
+        self._jobs: deque[tuple[Callable[[], Job], Future[Any]]] = deque()
+        self._job: Job | None = None  # the first of them, once begun
         self._wake, self._lock, self._closing = threading.Event(), threading.Lock(), False
         self._slow_since: float | None = None
         self._said = -SLOW_AGAIN_S
@@ -48,9 +56,19 @@ class Scheduler:
         self._thread.start()
 
     def call(self, function: Callable[[], T]) -> Future[T]:
-        """Run a function in the thread, between two turns: opening a session, a pose alone."""
+        """Run a function in the thread, between two turns: opening a session."""
         future: Future[T] = Future()
         self._calls.put((function, future))
+        self._wake.set()
+        return future
+
+    def work(self, function: Callable[[], Job[T]]) -> Future[T]:
+        """Run a generator in the thread, up to its next `yield` after each turn of the streams; what it returns is the result.
+
+        They run one after another, so that all of them together delay the streams by no more than one step.
+        """
+        future: Future[T] = Future()
+        self._jobs.append((function, future))
         self._wake.set()
         return future
 
@@ -80,7 +98,7 @@ class Scheduler:
         while not self._closing:
             self._wake.wait()
             self._wake.clear()
-            while not self._closing and (self._answer() | self._turn()):
+            while not self._closing and (self._answer() | self._turn() | self._step()):
                 pass
 
     def _answer(self) -> bool:
@@ -95,6 +113,25 @@ class Scheduler:
                 except BaseException as error:
                     future.set_exception(error)
         return busy
+
+    def _step(self) -> bool:
+        """A step of the first generator that waits."""
+        if not self._jobs:
+            return False
+        function, future = self._jobs[0]
+        try:
+            if self._job is None:
+                self._job = function() if future.set_running_or_notify_cancel() else _nothing()
+            next(self._job)
+            return True
+        except StopIteration as end:
+            if not future.cancelled():
+                future.set_result(end.value)
+        except BaseException as error:
+            future.set_exception(error)
+        self._job = None
+        self._jobs.popleft()
+        return True
 
     def _turn(self) -> bool:
         """One turn of the streams that are ready; the others move up, so that all get their turn."""
@@ -163,3 +200,9 @@ class Scheduler:
             logger.warning(
                 "%d streams are more than this machine can animate as they come (%.1f s behind)", len(ready), behind
             )
+
+
+def _nothing() -> Job[None]:
+    """The work of a request that was taken back before it began."""
+    return
+    yield

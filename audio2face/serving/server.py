@@ -16,6 +16,7 @@ import grpc.aio
 from audio2face.problems import UserError
 from audio2face.serving.engine import ServedModel
 from audio2face.serving.http import HttpServer
+from audio2face.serving.live.player import measure_delay
 from audio2face.serving.metrics import Metrics
 from audio2face.serving.scheduler import Scheduler
 from audio2face.serving.service import OPTIONS, Service
@@ -59,13 +60,14 @@ async def serve(served: ServedModel, endpoint: Endpoint, ready: Callable[[int], 
     Raises UserError when a port is taken or a certificate cannot be read.
     """
     metrics = Metrics()
-    scheduler = Scheduler(metrics, served.options.batch)
+    scheduler = Scheduler(metrics, served.options.batch, served.options.streams)
     service = Service(served, scheduler, metrics)
     server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=None)
     server.add_generic_rpc_handlers(service.handlers())
     port = _bind(server, endpoint)
-    await asyncio.wrap_future(scheduler.call(served.warm_up))
-    pages = [_page_server(endpoint, served, service, scheduler, metrics)] if endpoint.http else []
+    delay = await asyncio.wrap_future(scheduler.call(lambda: measure_delay(served)))
+    logger.info("a face follows its voice by %.2f s, when one stream runs", delay.total_s)
+    pages = [_page_server(endpoint, served, service, scheduler, metrics, delay.total_s)] if endpoint.http else []
     if endpoint.metrics and endpoint.metrics != endpoint.http:
         pages.append(HttpServer(endpoint.metrics, service, metrics))
     stop = asyncio.Event()
@@ -87,18 +89,19 @@ async def serve(served: ServedModel, endpoint: Endpoint, ready: Callable[[int], 
 
 
 def _page_server(
-    endpoint: Endpoint, served: ServedModel, service: Service, scheduler: Scheduler, metrics: Metrics
+    endpoint: Endpoint, served: ServedModel, service: Service, scheduler: Scheduler, metrics: Metrics, delay_s: float
 ) -> HttpServer | WebSocketServer:
-    """Health over HTTP, with the test page and WebSocket streams where the package for them is installed."""
+    """Health over HTTP, with the test page and WebSocket streams where the package for them is installed.
+
+    `delay_s` is that of a face behind its voice.
+    """
     assert endpoint.http is not None
     try:
-        from audio2face.serving.live.player import measure_delay
         from audio2face.serving.live.websocket import WebSocketServer
     except ImportError as error:
         logger.info("no test page: it needs the package %s (pip install -e '.[live]')", error.name)
         return HttpServer(endpoint.http, service, metrics)
-    delay = scheduler.call(lambda: measure_delay(served)).result()
-    return WebSocketServer(endpoint.http, served, scheduler, metrics, endpoint.origins, delay.total_s, service)
+    return WebSocketServer(endpoint.http, served, scheduler, metrics, endpoint.origins, delay_s, service)
 
 
 def _bind(server: grpc.aio.Server, endpoint: Endpoint) -> int:

@@ -8,6 +8,7 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
@@ -32,6 +33,10 @@ OPTIONS = [
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10000),
+    ("grpc.keepalive_time_ms", 20000),  # a client that is gone without a word is noticed in a minute
+    ("grpc.keepalive_timeout_ms", 40000),
+    ("grpc.http2.ping_timeout_ms", 40000),  # the same, in later versions of gRPC
+    ("grpc.http2.max_pings_without_data", 0),
 ]
 AGGREGATE_URL = f"type.googleapis.com/{AGGREGATE_NAME}"
 SHUTTING_DOWN = Refusal("UNAVAILABLE", "the server is shutting down")
@@ -49,7 +54,6 @@ class Service:
         self._authoring = Authoring(served)
         self.serving, self._changed = True, asyncio.Condition()
         self._open: set[_Call] = set()
-        self.places = asyncio.Semaphore(served.options.streams)
 
     def handlers(self) -> list[grpc.GenericRpcHandler]:
         """Handlers of all services, for a grpc.aio server."""
@@ -156,15 +160,15 @@ class Service:
 
     async def upload_audio_clip(self, request: Any, context: Any) -> Any:
         """Keep a clip for poses."""
-        return await self._unary(context, self._authoring.upload, request)
+        return await self._unary(context, self._scheduler.call(lambda: self._authoring.upload(request)))
 
     async def get_avatar_face_pose(self, request: Any, context: Any) -> Any:
         """The face of one moment of a clip, alone."""
-        return await self._unary(context, self._authoring.pose, request)
+        return await self._unary(context, self._scheduler.work(lambda: self._authoring.pose(request)))
 
-    async def _unary(self, context: Any, function: Callable[[Any], Any], request: Any) -> Any:
+    async def _unary(self, context: Any, answer: Future[Any]) -> Any:
         try:
-            return await asyncio.wrap_future(self._scheduler.call(lambda: function(request)))
+            return await asyncio.wrap_future(answer)
         except Refusal as refusal:
             await context.abort(grpc.StatusCode[refusal.code], refusal.reason)
         except Exception:
@@ -194,9 +198,11 @@ class _Call:
         self._frames: asyncio.Queue[list[Frame] | BaseException | None] = asyncio.Queue()
         self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self.code = "CANCELLED"  # of the status that it ends with
+        self._slots = service._scheduler.slots
+        self._place: Future[None] | None = None
         self._track: Track | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._placed, self._read_all, self._header_sent, self._blocked = False, False, False, False
+        self._read_all, self._header_sent, self._blocked = False, False, False
 
     def refuse(self, reason: BaseException) -> None:
         """End the call with an error, from the event loop, also where it waits for a client that does not read."""
@@ -232,17 +238,13 @@ class _Call:
 
     async def _take_place(self) -> None:
         """Be one of the streams that may run at once, after a while in the queue where there is one."""
-        places, queue_s = self.service.places, self.options.queue_s
-        full = Refusal("RESOURCE_EXHAUSTED", f"all {self.options.streams} streams are in use (--streams)")
         if not self.service.serving:
             raise SHUTTING_DOWN
-        if places.locked() and not queue_s:
-            raise full
-        try:
-            await asyncio.wait_for(places.acquire(), queue_s or None)
-        except TimeoutError:
-            raise full from None
-        self._placed = True
+        self._place = self._slots.take()
+        if not self._place.done():
+            await asyncio.wait([asyncio.wrap_future(self._place)], timeout=self.options.queue_s)
+        if not self._place.done():
+            raise Refusal("RESOURCE_EXHAUSTED", f"all {self.options.streams} streams are in use (--streams)")
         if not self.service.serving:
             raise SHUTTING_DOWN
 
@@ -250,9 +252,9 @@ class _Call:
         """Give the place back, and drop what is under way."""
         if self._track:
             self.service._scheduler.remove(self._track)
-        if self._placed:
-            self._placed = False
-            self.service.places.release()
+        if self._place:
+            self._slots.leave(self._place)
+            self._place = None
 
     # ---- in
 

@@ -90,7 +90,7 @@ class Stream:
         self.ended, self.finished, self.num_samples = False, False, 0
         self._on_the_wire, self._track = on_the_wire, track
         self._rate, self._tail = request.sample_rate, round(tail_s * request.sample_rate)
-        self._frames = FrameRate(Fraction(session.fps).limit_denominator(1001 * 60), fps)
+        self._frames = FrameRate(session.exact_fps, fps)
         self._sound, self._begin = bytearray(), 0  # from this sample on
         self._heard, self._odd, self._sent = 0, b"", 0
         self._made: list[np.ndarray] = []  # rows of frames that wait for the end of their sound

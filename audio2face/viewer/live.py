@@ -136,7 +136,7 @@ class _Job:
         self._frame_files = [
             FrameFile(folder / f"{uuid.uuid4().hex}_{n}", n, points) for n, points in sizes.items() if points
         ]
-        fps = Fraction(self._session.fps).limit_denominator(1001)
+        fps = self._session.exact_fps
         count = max(1, ceil(Fraction(len(heard), rate) * fps))
         self._names: tuple[str, ...] = ()
         self._weights: list[np.ndarray] = []

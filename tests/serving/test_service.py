@@ -1,3 +1,4 @@
+import json
 import socket
 import threading
 import time
@@ -23,8 +24,10 @@ from fakes.server import (
     status_of,
     weights_of,
 )
+from websockets.sync.client import connect
 
 from audio2face import load_model
+from audio2face.serving import server
 from audio2face.serving.authoring import Authoring
 from audio2face.serving.engine import ServedModel
 from audio2face.serving.messages import SERVICES, message, number
@@ -310,6 +313,87 @@ def test_streams_beyond_the_limit_wait_in_the_queue(model):
         thread.join(10)
 
 
+def test_streams_over_grpc_and_websocket_have_one_limit(model):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        pages = f"127.0.0.1:{free.getsockname()[1]}"
+    options = replace(OPTIONS, actor=model.actors[0], streams=1, idle_s=10.0)
+
+    def over_websocket():
+        with connect(f"ws://{pages}/stream", compression=None) as link:
+            link.send('{"type": "start", "sample_rate": 16000}')
+            link.send('{"type": "end"}')
+            return json.loads(link.recv(timeout=10))
+
+    with running(model, options, http=pages) as found:
+        go = threading.Event()
+        thread = held(found, go, threading.Event())
+        answer = over_websocket()
+        assert answer["type"] == "error" and "--streams" in answer["message"]
+        go.set()
+        thread.join(10)
+        assert over_websocket()["type"] == "header"
+
+
+class Wire:
+    """A way to a server that can go dead: bytes no longer pass, and neither end is told."""
+
+    def __init__(self, address):
+        host, port = address.split(":")
+        self._listener, self.dead = socket.create_server(("127.0.0.1", 0)), False
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self._there = socket.create_connection((host, int(port)))
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        self._here, _ = self._listener.accept()
+        threading.Thread(target=self._carry, args=(self._here, self._there), daemon=True).start()
+        self._carry(self._there, self._here)
+
+    def _carry(self, source, sink):
+        try:
+            while data := source.recv(1 << 16):
+                if not self.dead:
+                    sink.sendall(data)
+        except OSError:
+            pass
+
+    def close(self):
+        for end_ in (self._listener, self._here, self._there):
+            end_.close()
+
+
+def test_a_client_that_is_gone_without_a_word_leaves_its_place(model, monkeypatch):
+    """Its connection is dead, which only an unanswered ping shows."""
+    quick = {"grpc.keepalive_time_ms": 300, "grpc.keepalive_timeout_ms": 300, "grpc.http2.ping_timeout_ms": 300}
+    monkeypatch.setattr(server, "OPTIONS", [(name, quick.get(name, value)) for name, value in server.OPTIONS])
+    with running(model, replace(OPTIONS, actor=model.actors[0], streams=1, idle_s=60.0)) as found:
+        wire, go = Wire(found), threading.Event()
+
+        def hold():
+            yield header()
+            go.wait(30)
+
+        with grpc.insecure_channel(wire.address) as channel:
+            call = channel.stream_stream(
+                PATH, request_serializer=message("AudioStream").SerializeToString, response_deserializer=bytes
+            )
+            answers = call(hold())
+            next(answers)
+            assert refused(found, [header(), end()])[0] == "RESOURCE_EXHAUSTED"
+            wire.dead = True
+            deadline = time.monotonic() + 15
+            while True:
+                try:
+                    assert len(animate(found, speech(0.1))[1]) == 3
+                    break
+                except grpc.RpcError:
+                    assert time.monotonic() < deadline, "the place of a dead client stays taken"
+                    time.sleep(0.2)
+            go.set()
+            answers.cancel()
+            wire.close()
+
+
 def test_a_refused_stream_that_is_still_writing_holds_no_place(model):
     with running(model, replace(OPTIONS, actor=model.actors[0], streams=1, idle_s=10.0)) as found:
         go, late = threading.Event(), threading.Event()
@@ -446,8 +530,6 @@ def test_health(address):
 
 @pytest.mark.parametrize("kind", ["YAML", "JSON"])
 def test_configs_are_files_that_hold_what_is_in_force(model, address, kind):
-    import json
-
     with grpc.insecure_channel(address) as channel:
         call = channel.unary_stream(
             "/nvidia_ace.services.a2x_export_config.v1.A2XExportConfigService/GetConfigs",
@@ -489,6 +571,15 @@ def test_single_poses(model, address):
     assert error.value.code() == grpc.StatusCode.NOT_FOUND
 
 
+def returned(steps):
+    """What a generator returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
 @pytest.mark.parametrize("rate", [16000, 44100])
 def test_a_pose_alone_is_that_of_the_whole_clip(model, rate):
     """The first request for parameters animates what is around its moment, the second all of the clip."""
@@ -500,7 +591,7 @@ def test_a_pose_alone_is_that_of_the_whole_clip(model, rate):
         for strength in (1.0, 1.5):  # a slider moves
             ask = message("FacePoseRequest")(audio_hash=name, time_stamp=time_s)
             ask.face_params.float_params["lowerFaceStrength"] = strength
-            first, second = (authoring.pose(ask).blendshapes for _ in range(2))
+            first, second = (returned(authoring.pose(ask)).blendshapes for _ in range(2))
             assert np.allclose(first, second, atol=2e-3) and any(first)
 
 

@@ -11,7 +11,7 @@ import re
 import threading
 from collections import deque
 from collections.abc import Collection, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any
 
 from websockets.datastructures import Headers
@@ -61,7 +61,7 @@ class WebSocketServer:
         self._delay_s, self._page, self._health = delay_s, Page(served), health
         self._listeners: set[_Listener] = set()
         self._connections: set[ServerConnection] = set()
-        self._lock, self._free = threading.Lock(), threading.Semaphore(served.options.streams)
+        self._lock = threading.Lock()
         host, _, port = address.rpartition(":")
         quiet = logging.getLogger("websockets.server")
         quiet.setLevel(logging.WARNING)  # not a line for each connection
@@ -166,11 +166,12 @@ class WebSocketServer:
         request, want = _start(connection, self._served)
         if self._health is not None and not self._health.serving:
             raise Refusal("UNAVAILABLE", "the server is shutting down")
-        if not self._free.acquire(blocking=False):
-            raise Refusal("RESOURCE_EXHAUSTED", f"all {self._served.options.streams} streams are in use (--streams)")
+        slots, options = self._scheduler.slots, self._served.options
         self._metrics.began()
-        code, track, out = "CANCELLED", None, queue.SimpleQueue[Any]()
+        code, track, out, place = "CANCELLED", None, queue.SimpleQueue[Any](), slots.take()
         try:
+            if wait([place], options.queue_s).not_done:
+                raise Refusal("RESOURCE_EXHAUSTED", f"all {options.streams} streams are in use (--streams)")
             opened: Future[Stream] = self._scheduler.call(lambda: self._served.open(request))
             stream = opened.result()
             connection.send(_header(self._served, want, self._delay_s))
@@ -189,7 +190,7 @@ class WebSocketServer:
             if track is not None:
                 self._scheduler.remove(track)
             self._metrics.ended(code)
-            self._free.release()
+            slots.leave(place)
 
     def _read(self, connection: ServerConnection, stream: Stream) -> None:
         """Take sound and emotions up to the end."""
