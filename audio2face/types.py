@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -93,3 +95,109 @@ class FaceAnimation:
     @property
     def num_frames(self) -> int:
         return len(next(iter(self.channels.values())))
+
+
+Offset = tuple[float, float, float]
+JOINT_CHANNELS = tuple(axis + kind for kind in ("position", "rotation") for axis in "XYZ")  # as a BVH names them
+
+
+@dataclass(frozen=True)
+class Joint:
+    """A joint of a skeleton: `parent` is its place among the joints (-1 of a root), `offset` where it rests there.
+
+    `channels` are the names of its columns as a BVH has them, in file order ("Xposition", "Zrotation", …), `end` is the
+    tip of its bone (End Site), if it has one. Offsets are relative to the parent, in the unit of their file.
+    """
+
+    name: str
+    parent: int
+    offset: Offset
+    channels: tuple[str, ...] = ()
+    end: Offset | None = None
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """Joints, parents before children, with names of their own. Raises ValueError naming the joint that breaks this."""
+
+    joints: tuple[Joint, ...]
+
+    def __post_init__(self) -> None:
+        known: set[str] = set()
+        for place, joint in enumerate(self.joints):
+            if joint.name in known:
+                raise ValueError(f"two joints are named {joint.name!r}")
+            if not -1 <= joint.parent < place:
+                raise ValueError(
+                    f"joint {joint.name!r}: parent {joint.parent} is not among the {place} joints before it"
+                )
+            if not set(joint.channels) <= set(JOINT_CHANNELS) or len(set(joint.channels)) < len(joint.channels):
+                known_channels = ", ".join(JOINT_CHANNELS)
+                raise ValueError(f"joint {joint.name!r}: channels {joint.channels}: expected some of {known_channels}")
+            for offset in (joint.offset, joint.end or joint.offset):
+                if len(offset) != 3 or not np.isfinite(offset).all():
+                    raise ValueError(f"joint {joint.name!r}: an offset is three numbers, found {offset}")
+            known.add(joint.name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(joint.name for joint in self.joints)
+
+    @property
+    def parents(self) -> np.ndarray:
+        """Places of the parents (J,) int64, -1 of roots."""
+        return np.array([joint.parent for joint in self.joints], np.int64)
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """Rest positions relative to the parents (J, 3) float64."""
+        return np.array([joint.offset for joint in self.joints], np.float64).reshape(-1, 3)
+
+    @property
+    def num_channels(self) -> int:
+        """Columns of all joints together."""
+        return sum(len(joint.channels) for joint in self.joints)
+
+    def as_json(self) -> dict[str, Any]:
+        """As JSON has it: {"joints": [{"name", "parent" (a name, null of a root), "offset", "channels", "end"}, …]}."""
+        joints = [
+            {
+                "name": joint.name,
+                "parent": self.joints[joint.parent].name if joint.parent >= 0 else None,
+                "offset": list(joint.offset),
+                "channels": list(joint.channels),
+                "end": None if joint.end is None else list(joint.end),
+            }
+            for joint in self.joints
+        ]
+        return {"joints": joints}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Skeleton:
+        """What `as_json` made. Raises ValueError naming the joint, or what is missing."""
+        places: dict[str | None, int] = {None: -1}
+        joints: list[Joint] = []
+        try:
+            for entry in data["joints"]:
+                name, parent = entry["name"], entry.get("parent")
+                if parent not in places:
+                    raise ValueError(f"joint {name!r}: there is no joint {parent!r} before it to be its parent")
+                places.setdefault(name, len(joints))
+                end = entry.get("end")
+                joints.append(
+                    Joint(
+                        str(name),
+                        places[parent],
+                        _offset(entry["offset"]),
+                        tuple(map(str, entry.get("channels", ()))),
+                        None if end is None else _offset(end),
+                    )
+                )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"joint {len(joints)} of a skeleton is malformed: {error!r}") from error
+        return cls(tuple(joints))
+
+
+def _offset(values: Any) -> Offset:
+    x, y, z = map(float, values)
+    return x, y, z
