@@ -118,6 +118,17 @@ ATTACKS = {
     ("phoneme_times", "read_phoneme_times", ".TextGrid"): [
         b'class = "IntervalTier" name = "phones" xmin = ... xmax = 1 text = "a"', b"\xff",
     ],
+    ("bvh", "read_bvh", ".bvh"): [
+        b"HIERARCHY ROOT a { OFFSET 0 0 0 CHANNELS 1 Xrotation } MOTION Frames: " + count + b" Frame Time: 1\n" + rows
+        for count, rows in ((b"9" * 11, b"0\n"), (b"9" * 5000, b"0\n"), (b"100000", b"0"), (b"1", b"0 " * 10**6),
+                            (b"1", b"\n" * 10**6), (b"1", b"9" * 10**6))
+    ] + [
+        b"HIERARCHY ROOT " + b"a { JOINT " * 10**6,
+        b"HIERARCHY ROOT r {" + b"".join(b"JOINT %d { }" % n for n in range(200_000)),
+        b"HIERARCHY ROOT " + b"a " * 10**6,
+        b"HIERARCHY ROOT a { OFFSET 0 0 0 CHANNELS " + b"9" * 5000,
+        b"HIERARCHY ROOT a { OFFSET 0 0 1e999",
+    ],
     ("maya_cache", "read_maya_cache", ".xml"): [
         b'<!DOCTYPE a [<!ENTITY x "' + b"x" * 1000 + b'">]><Autodesk_Cache_File/>',
         b'<Autodesk_Cache_File><cacheType Type="OneFile" Format="mcc"/><time Range="0-' + b"9" * 5000 + b'"/>'
