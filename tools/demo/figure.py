@@ -24,10 +24,10 @@ def figure_camera(size: tuple[int, int] = (512, 512), yaw: float = 0.0, zoom: fl
 
 def figure_meshes(face: Face) -> list[Mesh]:
     """Skin, brows, two eyeballs, upper teeth, lower teeth, tongue: still parts for render_animation."""
-    ball, iris = _eyeball(face)
-    upper, lower = _teeth(1.0), _teeth(-1.0)
-    hair = _hair(face.who)
-    brow = _Brows(face)
+    ball, iris = eyeball(face)
+    upper, lower = teeth_row(1.0), teeth_row(-1.0)
+    hair = hair_cap(face.who)
+    brow = Brows(face)
     return [
         Mesh(hair[1], np.tile(np.array(face.who.hair), (len(hair[0]), 1)), gloss=0.06, inside=1.0),
         Mesh(face.mesh.triangles, skin_colours(face), gloss=0.10, inside=0.06),
@@ -53,20 +53,20 @@ def figure_frames(
     (T, 2, 2) degrees (right, left) x (x, y) or None.
     """
     count = len(skin)
-    brow = _Brows(face)
+    brow = Brows(face)
     moved = skin[:, brow.bound].astype(np.float64) - face.neutral[brow.bound]  # (T, n, 3 neighbours, 3)
     brow_frames = brow.anchor + (moved * brow.share[..., None]).sum(axis=2)
     looks = np.zeros((count, 2, 2)) if eyes is None else np.asarray(eyes, float).reshape(count, 2, 2)
-    ball = _eyeball(face)[0][0]
-    balls = [_turned_ball(ball, looks[:, side], sign) for side, sign in ((0, -1.0), (1, 1.0))]
-    lower = _teeth(-1.0)[0]
-    lowered = lower if jaw is None else _carry(lower, np.asarray(jaw, float))
+    ball = eyeball(face)[0][0]
+    balls = [turned_ball(ball, looks[:, side], sign) for side, sign in ((0, -1.0), (1, 1.0))]
+    lower = teeth_row(-1.0)[0]
+    lowered = lower if jaw is None else carry(lower, np.asarray(jaw, float))
     return [
-        _hair(face.who)[0],
+        hair_cap(face.who)[0],
         skin,
         brow_frames,
         *balls,
-        _teeth(1.0)[0],
+        teeth_row(1.0)[0],
         lowered,
         face.tongue.neutral if tongue is None else tongue,
     ]
@@ -95,7 +95,7 @@ def skin_colours(face: Face) -> np.ndarray:
     return colours
 
 
-def _hair_share(v: np.ndarray) -> np.ndarray:
+def hair_share(v: np.ndarray) -> np.ndarray:
     """1 where hair grows, 0 on the face, of points (N, 3) on the skin; smooth at the hairline."""
     x, y, z = np.abs(v[:, 0]), v[:, 1], v[:, 2]
     line = 6.4 - 3.0 * ease(x, 3.4, 6.6) + 0.5 * np.exp(-((x / 1.4) ** 2))
@@ -107,23 +107,24 @@ def _hair_share(v: np.ndarray) -> np.ndarray:
 
 
 @cache
-def _hair(who: Proportions) -> tuple[np.ndarray, np.ndarray]:
+def hair_cap(who: Proportions, rows: int = 56, columns: int = 96) -> tuple[np.ndarray, np.ndarray]:
     """A cap of hair over the skull: vertices (n, 3) and triangles. It does not move."""
-    polar, around = np.meshgrid(np.linspace(0.02, 2.3, 56), 2 * np.pi * np.arange(96) / 96, indexing="ij")
+    turn = 2 * np.pi * np.arange(columns) / columns
+    polar, around = np.meshgrid(np.linspace(0.001, 2.3, rows), turn, indexing="ij")
     flat = [np.sin(polar) * np.sin(around), np.cos(polar), np.sin(polar) * np.cos(around)]
     directions = np.stack(flat, axis=-1).reshape(-1, 3)
     skull = cast_from_centre(directions, who)
-    share = _hair_share(skull)
+    share = hair_share(skull)
     wave = 0.05 * np.sin(9 * around.ravel() + 3 * polar.ravel()) * np.sin(7 * polar.ravel())
     lifted = skull + directions * ((0.72 + wave) * share**0.7 - 0.16)[:, None]  # starts below the skin
-    ring = np.arange(56 * 96).reshape(56, 96)
+    ring = np.arange(rows * columns).reshape(rows, columns)
     after = np.roll(ring, -1, axis=1)
     a, b, c, d = ring[:-1], ring[1:], after[1:], after[:-1]
     triangles = np.concatenate([np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)])
     return lifted, triangles[(share[triangles] > 0).any(axis=1)]
 
 
-class _Brows:
+class Brows:
     """Two strips above the eyes bound to the nearest skin: anchor (n, 3), bound (n, 3) vertices, share (n, 3)."""
 
     def __init__(self, face: Face):
@@ -152,25 +153,25 @@ class _Brows:
 # ---------------------------------------------------------------- eyes and teeth
 
 
-def _eyeball(face: Face) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
+def eyeball(face: Face, columns: int = 36) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """((vertices about the origin looking along +z (n, 3), triangles), colours (n, 3))."""
     polar = np.radians([0, 3, 6, 7.6, 8.4, 10, 13, 16, 18.5, 20.5, 22.5, 26, 32, 42, 55, 75, 100, 130, 160])
-    around = 2 * np.pi * np.arange(36) / 36
+    around = 2 * np.pi * np.arange(columns) / columns
     r = EYE_RADIUS + 0.06 * np.exp(-((polar / 0.32) ** 2))
     rings = np.stack(
         [
             np.sin(polar)[:, None] * np.cos(around),
             np.sin(polar)[:, None] * np.sin(around),
-            np.repeat(np.cos(polar)[:, None], 36, 1),
+            np.repeat(np.cos(polar)[:, None], columns, 1),
         ],
         axis=-1,
     )
     vertices = (rings * r[:, None, None]).reshape(-1, 3)
-    ring = np.arange(len(vertices)).reshape(-1, 36)
+    ring = np.arange(len(vertices)).reshape(-1, columns)
     after = np.roll(ring, -1, axis=1)
     a, b, c, d = ring[:-1], ring[1:], after[1:], after[:-1]
     triangles = np.concatenate([np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)])
-    degrees = np.repeat(np.degrees(polar), 36)[:, None]
+    degrees = np.repeat(np.degrees(polar), columns)[:, None]
     spokes = (
         1 + 0.18 * np.cos(9 * np.tile(around, len(polar)))[:, None] * np.cos(5 * np.tile(around, len(polar)))[:, None]
     )
@@ -181,7 +182,7 @@ def _eyeball(face: Face) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     return (vertices, triangles), np.clip(colours, 0, 1)
 
 
-def _turned_ball(ball: np.ndarray, look: np.ndarray, sign: float) -> np.ndarray:
+def turned_ball(ball: np.ndarray, look: np.ndarray, sign: float) -> np.ndarray:
     """Eyeball vertices (T, n, 3) turned by look (T, 2) degrees: about x (positive looks down), then y."""
     a, b = np.radians(look[:, :1]), np.radians(look[:, 1:])
     x, y, z = ball.T
@@ -190,9 +191,9 @@ def _turned_ball(ball: np.ndarray, look: np.ndarray, sign: float) -> np.ndarray:
     return np.stack([x, y, z], axis=-1) + EYE * [sign, 1.0, 1.0]
 
 
-def _teeth(side: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def teeth_row(side: float, per: int = 6) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Vertices (n, 3), triangles, colours of the upper (side 1) or lower (-1) row: an arch of fourteen teeth."""
-    per, count = 6, 14
+    count = 14
     u = np.linspace(-1, 1, per * count + 1)
     wide, deep, front = (2.6, 3.9, 8.42) if side > 0 else (2.45, 3.7, 8.12)
     angle = u * 1.35
@@ -221,7 +222,7 @@ def _teeth(side: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return vertices, faces if side > 0 else faces[:, ::-1], np.concatenate(tint)
 
 
-def _carry(points: np.ndarray, motion: np.ndarray) -> np.ndarray:
+def carry(points: np.ndarray, motion: np.ndarray) -> np.ndarray:
     """Points (n, 3) carried rigidly (Kabsch) by motion (T, 5, 3) of the jaw's key points -> (T, n, 3)."""
     rest = JAW_POINTS - JAW_POINTS.mean(axis=0)
     now = JAW_POINTS + motion

@@ -1,0 +1,116 @@
+"""Films of curves: the built-in head, a figure, or both, of one take or of several in comparison, with sound."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from audio2face.render.figure import figure_camera, figure_frames
+from audio2face.render.head import head_camera, head_frames
+from audio2face.render.raster import Camera, render_animation
+from audio2face.render.video import side_by_side, write_video
+
+SIZE = (512, 512)
+MOST_FPS = 30.0  # of a film: every other frame of faster motion is drawn
+
+
+@dataclass(frozen=True)
+class Take:
+    """What is shown of one person, T frames: any of a head and a figure.
+
+    weights (T, P) of `names`, rotation (T, 3, 3) of the head and look as in `pose_head`; joints (T, J, 3), y up, and
+    bones (B, 2).
+    """
+
+    title: str | None = None
+    weights: np.ndarray | None = None
+    names: Sequence[str] = ()
+    rotation: np.ndarray | None = None
+    look: np.ndarray | None = None
+    joints: np.ndarray | None = None
+    bones: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        known = next((v for v in (self.weights, self.rotation, self.joints) if v is not None), None)
+        return 0 if known is None else len(known)
+
+    @property
+    def has_head(self) -> bool:
+        return self.weights is not None or self.rotation is not None
+
+    @property
+    def has_figure(self) -> bool:
+        return self.joints is not None and self.bones is not None
+
+
+def curves_film(
+    path: str | os.PathLike[str],
+    takes: Sequence[Take],
+    fps: float,
+    sound: tuple[np.ndarray, int] | None = None,
+    size: tuple[int, int] = SIZE,
+) -> int:
+    """Write takes of one length as an mp4 with sound (see `write_video`); every panel has `size`; returns its frames.
+
+    Takes that are one panel each stand side by side, those with head and figure one above the other. Above MOST_FPS only
+    every n-th frame is drawn. Raises ValueError for takes of different lengths or with nothing to show, UserError without PyAV.
+    """
+    every = max(1, round(fps / MOST_FPS))
+    return write_video(path, draw_takes(takes, size, every), fps / every, sound)
+
+
+def draw_takes(takes: Sequence[Take], size: tuple[int, int] = SIZE, every: int = 1) -> Iterator[np.ndarray]:
+    """The pictures of a film (H, W, 3) uint8, of every n-th frame; see `curves_film`."""
+    if not takes or len({len(take) for take in takes}) != 1 or not len(takes[0]):
+        raise ValueError(f"takes of {[len(take) for take in takes]} frames cannot be shown together")
+    cameras = _cameras(takes, size)
+    wide = any(take.has_head and take.has_figure for take in takes)
+    titled = any(take.title for take in takes)
+    rows: list[Iterator[np.ndarray]] = []
+    for take in takes:
+        panels = _panels(take, cameras, size, every)
+        titles = [take.title or "", *[""] * (len(panels) - 1)] if titled else None
+        rows.append(side_by_side(*panels, titles=titles))
+    return _stacked(rows) if wide else side_by_side(*rows)
+
+
+def head_pictures(take: Take, size: tuple[int, int] = SIZE, every: int = 1) -> Iterator[np.ndarray]:
+    """Pictures (H, W, 3) uint8 of the head of a take."""
+    return _head(take, head_camera(size), every)
+
+
+def _cameras(takes: Sequence[Take], size: tuple[int, int]) -> tuple[Camera, Camera | None]:
+    """The cameras on all heads and on all figures: the same for every take."""
+    joints = [take.joints for take in takes if take.joints is not None]
+    return head_camera(size), figure_camera(joints, size) if joints else None
+
+
+def _panels(
+    take: Take, cameras: tuple[Camera, Camera | None], size: tuple[int, int], every: int
+) -> list[Iterable[np.ndarray]]:
+    panels: list[Iterable[np.ndarray]] = []
+    if take.has_head:
+        panels.append(_head(take, cameras[0], every))
+    if take.joints is not None and take.bones is not None:
+        meshes, frames = figure_frames(take.joints[::every], take.bones)
+        panels.append(render_animation(meshes, frames, camera=cameras[1]))
+    if not panels:
+        raise ValueError("a take shows a head (weights or a rotation) or a figure (joints and bones)")
+    return panels
+
+
+def _head(take: Take, camera: Camera, every: int) -> Iterator[np.ndarray]:
+    weights = np.zeros((len(take), 0), np.float32) if take.weights is None else take.weights
+    turned = [None if x is None else x[::every] for x in (take.rotation, take.look)]
+    return render_animation(*head_frames(weights[::every], take.names, *turned), camera=camera)
+
+
+def _stacked(rows: Sequence[Iterator[np.ndarray]]) -> Iterator[np.ndarray]:
+    """Rows of pictures one above the other; narrower ones are filled up with white."""
+    for pictures in zip(*rows, strict=True):
+        wide = max(p.shape[1] for p in pictures)
+        fills = [((0, 0), (0, wide - p.shape[1]), (0, 0)) for p in pictures]
+        yield np.concatenate([np.pad(p, fill, constant_values=255) for p, fill in zip(pictures, fills, strict=True)])
