@@ -104,8 +104,8 @@ def _panels(
 
 def _head(take: Take, camera: Camera, every: int) -> Iterator[np.ndarray]:
     weights = np.zeros((len(take), 0), np.float32) if take.weights is None else take.weights
-    turned = [None if x is None else x[::every] for x in (take.rotation, take.look)]
-    return render_animation(*head_frames(weights[::every], take.names, *turned), camera=camera)
+    turn, look = (None if x is None else x[::every] for x in (take.rotation, take.look))
+    return render_animation(*head_frames(weights[::every], take.names, turn, look), camera=camera)
 
 
 def _stacked(rows: Sequence[Iterator[np.ndarray]]) -> Iterator[np.ndarray]:

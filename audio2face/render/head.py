@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -106,7 +107,7 @@ def builtin_head() -> Head:
 def write_head(path: str | os.PathLike[str], head: Head) -> None:
     """Write a head as `builtin_head` reads it: shapes in 16-bit steps, the same bytes for the same head."""
     steps = np.maximum(np.abs(head.deltas).max(axis=(1, 2)), 1e-6) / 32767
-    parts = {
+    parts: dict[str, Any] = {
         f"part_{what}": np.array([getattr(part, key) for part in head.parts])
         for what, key in (("names", "name"), ("starts", "start"), ("ends", "end"), ("gloss",) * 2, ("inside",) * 2)
     }
@@ -140,22 +141,27 @@ def head_weights(weights: np.ndarray, names: Sequence[str], head: Head | None = 
     weights = np.asarray(weights, np.float32)
     if weights.ndim != 2 or weights.shape[1] != len(names):
         raise ValueError(f"{len(names)} names for weights {weights.shape}")
-    place = {_plain(name): k for k, name in enumerate(head.names)}
+    place = {plain_name(name): k for k, name in enumerate(head.names)}
     found = np.zeros((len(weights), len(head.names)), np.float32)
     unknown = []
     for column, name in enumerate(names):
-        k = place.get(_plain(name))
+        k = place.get(plain_name(name))
         if k is None:
             unknown.append(name)
         else:
             found[:, k] = weights[:, column]
     if unknown:
-        shown = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
-        logger.info("the built-in head has no shapes for %d of %d names: %s", len(unknown), len(names), shown)
+        _tell_unknown(tuple(unknown), len(names))
     return np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
 
 
-def _plain(name: str) -> str:
+@cache  # once
+def _tell_unknown(unknown: tuple[str, ...], count: int) -> None:
+    shown = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
+    logger.info("the built-in head has no shapes for %d of %d names: %s", len(unknown), count, shown)
+
+
+def plain_name(name: str) -> str:
     """A shape's name without case and underscores, its side written out."""
     sided = re.sub(r"[_.]([lrLR])$", lambda m: "left" if m[1] in "lL" else "right", name)
     return re.sub(r"[^a-z0-9]", "", sided.lower())

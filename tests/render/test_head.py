@@ -132,10 +132,10 @@ def test_eyes_turn_by_shapes_or_by_degrees():
 
 def test_names_in_other_spellings_unknown_ones_and_missing_values(caplog):
     with caplog.at_level(logging.INFO):
-        found = head_weights(np.array([[0.5, 0.25, np.nan, 1.0]]), ["JawOpen", "eyeBlink_L", "mouth_close", "HeadYaw"])
+        found = head_weights(np.array([[0.5, 0.25, np.nan, 1.0]]), ["JawOpen", "eyeBlink_L", "mouth_close", "headTilt"])
     at = {name: found[0, k] for k, name in enumerate(HEAD.names)}
     assert at.pop("jawOpen") == 0.5 and at.pop("eyeBlinkLeft") == 0.25 and not any(at.values())
-    assert [r.message for r in caplog.records] == ["the built-in head has no shapes for 1 of 4 names: HeadYaw"]
+    assert [r.message for r in caplog.records] == ["the built-in head has no shapes for 1 of 4 names: headTilt"]
     with pytest.raises(ValueError, match="2 names for weights"):
         head_weights(np.zeros((3, 4)), ["jawOpen", "jawLeft"])
 
