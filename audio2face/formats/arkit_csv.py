@@ -170,7 +170,7 @@ def read_arkit_csv(path: str | os.PathLike[str], fps: float | None = None) -> Ar
                 raise ValueError(f"{path}: line {number}: expected numbers, found NaN or infinity")
             kept.append(len(codes) - 1)
             values.append(line)
-    clock, stamps = _stamps(path, codes, fps)
+    clock, stamps = read_clock(path, codes, fps)
     times = stamps[kept] if kept else np.zeros(0)
     span = int(np.ptp(stamps) * clock.rows_per_s) if len(stamps) else 0
     check_unpacked(path, "frames between its time codes", span * 4 * len(COLUMNS), path.stat().st_size)
@@ -195,8 +195,11 @@ def _rows(path: Path, rows: Any) -> Iterator[tuple[int, list[str]]]:
         raise ValueError(f"{path}: line {rows.line_num}: {error}") from error
 
 
-def _stamps(path: Path, codes: list[tuple[int, str]], fps: float | None) -> tuple[Clock, np.ndarray]:
-    """The clock of time codes [(line, code)], and their seconds since midnight."""
+def read_clock(path: Path, codes: Sequence[tuple[int, str]], fps: float | None) -> tuple[Clock, np.ndarray]:
+    """The clock of time codes [(line, code)], and their seconds since midnight (T,), rising.
+
+    `fps` is how many frames a second they count; None finds it in them. Raises ValueError naming file and line.
+    """
     parts = []
     for line, code in codes:
         try:

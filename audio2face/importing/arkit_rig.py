@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from audio2face.formats.arkit_csv import ARKIT_NAMES
+from audio2face.formats.arkit_names import CURVES, arkit_name, plain_name
 from audio2face.formats.scene import MorphMesh
 
-CURVES = tuple(name[0].lower() + name[1:] for name in ARKIT_NAMES)  # as ARKit and most rigs write them
-_KEYS = {name.lower(): name for name in CURVES}
 NameMap = Mapping[str, str | Sequence[str] | Mapping[str, float]]
 
 
@@ -56,7 +53,7 @@ def match_names(shapes: Sequence[str], given: NameMap | None = None) -> Match:
     found: dict[str, dict[str, float]] = {}
     problems = []
     for curve, target in (given or {}).items():
-        name = _KEYS.get(_plain(curve))
+        name = arkit_name(curve)
         if name is None:
             problems.append(f"{curve!r} is not an ARKit curve{_like(curve, CURVES)}")
             continue
@@ -70,7 +67,7 @@ def match_names(shapes: Sequence[str], given: NameMap | None = None) -> Match:
         name = _curve(shape)
         if name is None or name in mapped or shape in taken:
             continue
-        before = next((s for s in found.get(name, {}) if _plain(s) == _plain(shape)), None)
+        before = next((s for s in found.get(name, {}) if plain_name(s) == plain_name(shape)), None)
         if before is not None:
             problems.append(f"shapes {before!r} and {shape!r} both match {name}; choose one in the map (--map)")
             continue
@@ -102,26 +99,14 @@ def suggestions(curves: Sequence[str], unused: Sequence[str]) -> list[str]:
     return [f"{curve}{_like(curve, unused)}" for curve in curves]
 
 
-def _plain(name: str) -> str:
-    """Letters and digits of the last part of a name, sides written out: "bs.eyeBlink_L" -> "eyeblinkleft"."""
-    last = re.split(r"[.:|/]", name)[-1]
-    last = re.sub(r"[_ -](L|l)$", "Left", last)
-    last = re.sub(r"[_ -](R|r)$", "Right", last)
-    return re.sub(r"[^a-z0-9]", "", last.lower())
-
-
 def _curve(shape: str) -> str | None:
     """The curve that a shape is named after, or one of whose sides it is."""
-    plain = _plain(shape)
-    for prefix in ("", "arkit", "bs", "blendshape", "shape", "ctrlexpressions"):
-        rest = plain.removeprefix(prefix)
-        for side in ("", "left", "right"):
-            if rest.endswith(side) and (name := _KEYS.get(rest.removesuffix(side))):
-                return name
-    return None
+    plain = plain_name(shape)
+    halves = (plain.removesuffix(side) for side in ("", "left", "right") if plain.endswith(side))
+    return next((name for half in halves if (name := arkit_name(half))), None)
 
 
 def _like(name: str, known: Sequence[str]) -> str:
-    plain = {_plain(k): k for k in known}
-    near = difflib.get_close_matches(_plain(name), list(plain), 1, 0.6)
+    plain = {plain_name(k): k for k in known}
+    near = difflib.get_close_matches(plain_name(name), list(plain), 1, 0.6)
     return f" (like {plain[near[0]]!r}?)" if near else ""

@@ -136,6 +136,28 @@ ATTACKS = {
         b'<Autodesk_Cache_File><cacheType Type="OneFile" Format="mcc"/><time Range="0-1"/>'
         b'<cacheTimePerFrame TimePerFrame="' + b"9" * 400 + b'"/></Autodesk_Cache_File>',
     ],
+    ("curve_table", "read_curve_table", ".csv"): [
+        b",".join(b"a%d" % i for i in range(30_000)) + b"\n" * 50_000 + b"0" + b",0" * 29_999 + b"\n",
+        b"a,b\n" + b"\n" * 4_000_000 + b"1,2\n",
+        b"frame,a\n0,1\n" + b"9" * 15 + b",1\n",
+        b"frame,a\n0,1\n1e300,1\n",
+        b"a\n" + b"0" * 200_000,
+        b"a,b\n" + b"9" * 5000 + b",1\n",
+    ],
+    ("curve_table", "read_curve_table", ".txt"): [
+        b"a-1|b-1\n" + b"".join(b"c%d-1|d-1\n" % i for i in range(30_000)),
+        b"a-1|b-1\n" + b"\n" * 4_000_000 + b"a-1|b-1",
+        b"a-1|b-1\n" + b"c" * 10**6,
+        b"a-1|" * 30_000,
+        b"a-" + b"9" * 5000 + b"|b-1",
+    ],
+    ("curve_table", "read_curve_table", ".json"): [
+        b"[" * 10**6,
+        json.dumps([{f"a{i}": 1} for i in range(30_000)]).encode(),
+        json.dumps({"names": ["a"], "frames": [[HUGE]]}).encode(),
+        b'{"frames": ' + b'[{"a":' * 300 + b"1" + b"}]" * 300 + b"}",
+    ],
+    ("curve_table", "read_curve_table", ".npz"): [b"PK\3\4" + bytes(100)],
 }  # fmt: skip
 
 
