@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import argparse
 import re
+import threading
 from fractions import Fraction
 from pathlib import Path
 
 from runners.cli import Stop, answer
+from runners.outputs import add_outputs, opened
 
 EXAMPLES = """
 examples:
   python -m runners.live demo-regression latest --live-link 192.168.1.20      the microphone, to Unreal on another machine
   python -m runners.live MODEL --input speech.wav --live-link 127.0.0.1 --subject ann
+  python -m runners.live MODEL --input speech.wav --live-link 127.0.0.1 --play     and hear it, in step with the face
   python -m runners.live MODEL --vmc 127.0.0.1:39540 --vmc-names vrm          to a VRM program such as VSeeFace or VMagicMirror
   ffmpeg -re -i film.mp4 -f s16le -ac 1 -ar 16000 - | python -m runners.live MODEL --input - --rate 16000 --websocket 8765
   python -m runners.live --list-devices
@@ -48,11 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--channel", metavar="N", type=int, default=1, help="which of its channels (default: 1)")
     add("--rate", metavar="N", type=int, default=16000, help="samples a second of stdin (default: 16000)")
     add("--list-devices", action="store_true", help="list sound devices and end")
-    add("--live-link", metavar="HOST[:PORT]", nargs="+", default=[], help="Live Link Face over UDP (port 11111)")
-    add("--subject", default="Audio2Face", help="name of the face in Live Link (default: %(default)s)")
-    add("--eye-unit", choices=("radians", "half-turns"), default="radians", help="of the eyes in Live Link")
-    add("--vmc", metavar="HOST[:PORT]", nargs="+", default=[], help="VMC protocol over OSC (port 39540)")
-    add("--vmc-names", choices=("perfect_sync", "vrm"), default="perfect_sync", help="blendshapes of VMC")
+    add_outputs(parser)
     add("--websocket", metavar="[HOST:]PORT", help="JSON frames at ws://HOST:PORT/live")
     add("--origin", metavar="URL", nargs="+", default=[], help="web pages that may listen, beside this machine's")
     add("--actor", metavar="NAME", help="whose face (needed when the model knows several)")
@@ -64,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_peak,
         help="largest sample to expect, or `auto`: the loudest so far (default: auto for a microphone, otherwise 1)",
     )
+    add("--play", metavar="DEVICE", nargs="?", const="", help="also play the sound here, in step with the face")
     add("--delay", metavar="S", type=float, help="seconds from voice to face (default: measured)")
     add("--threads", metavar="N", type=int, default=0, help="of the network (default: all cores)")
     return parser
@@ -78,7 +78,7 @@ def live(arguments: argparse.Namespace) -> int:
     if problems := _problems(arguments):
         raise UserError(problems)
     try:
-        from audio2face.serving.live import outputs, player, source
+        from audio2face.serving.live import outputs, player, source, speaker
     except ImportError as error:
         raise UserError(f"live faces need the package {error.name}: pip install -e '.[live]'") from error
     if arguments.list_devices:
@@ -101,32 +101,33 @@ def live(arguments: argparse.Namespace) -> int:
     sound = source.Levelled(sound) if peak == "auto" else sound
     delay = player.measure_delay(served)
     seconds = delay.total_s if arguments.delay is None else arguments.delay
-    sinks = outputs.open_sinks(
-        served,
-        live_link=arguments.live_link,
-        subject=arguments.subject,
-        half_turns=arguments.eye_unit == "half-turns",
-        vmc=arguments.vmc,
-        vmc_names=arguments.vmc_names,
-        websocket=arguments.websocket,
-        origins=arguments.origin,
-        delay_s=seconds,
+    sinks = opened(arguments, served)
+    if address := arguments.websocket:
+        address = address if ":" in address else f"127.0.0.1:{address}"
+        sinks.append(outputs.open_websocket(served, address, arguments.origin, seconds))
+    loudspeaker = (
+        speaker.Speaker(sound.sample_rate, seconds, arguments.play or None) if arguments.play is not None else None
     )
-    playing = player.Player(served, sound, sinks, seconds)
+    face = outputs.Outputs(served, sinks)
+    playing = player.Player(face, seconds, loudspeaker)
     print(
         f"{served.actor}: the face follows the voice by {seconds:.2f} s (the network looks {delay.look_ahead_s:.2f} s ahead, "
         f"a run takes {delay.work_s:.3f} s)\nCtrl-C ends it.",
         flush=True,
     )
     Stop().listen()
+    threading.Thread(
+        target=player.hear, args=(served, sound, playing, loudspeaker), name="hearing", daemon=True
+    ).start()
     try:
         playing.run()
     except KeyboardInterrupt:
         playing.stop()
     finally:
-        for sink in sinks:
-            sink.close()
-    print(f"{playing.sent} frames sent, {playing.late} of them held because the next one was late")
+        for part in (face, loudspeaker):
+            if part is not None:
+                part.close()
+    print(f"{face.sent} frames sent, {playing.late} of them held because the next one was late")
     return 0
 
 

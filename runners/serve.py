@@ -13,6 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from runners.cli import answer
+from runners.outputs import add_outputs, opened
 
 DEFAULT_PORT = 52000
 EXAMPLES = """
@@ -21,6 +22,7 @@ examples:
   python -m runners.serve workspace/output_deploy/261121_143912_demo --listen 0.0.0.0:52000
   python -m runners.serve MODEL --actor mark --emotion joy --keep lowerFaceStrength
   python -m runners.serve MODEL --http 8000 --metrics 9464         :8000/v1/health/ready, Prometheus at :9464/metrics
+  python -m runners.serve MODEL --mirror --live-link 127.0.0.1     what clients are sent, to Unreal's Live Link as well
   python -m runners.serve MODEL --tls server.crt server.key --client-ca ca.crt
 
 Point a client (Unreal's ACE plugin, Maya-ACE, the sample clients) at http://127.0.0.1:52000. Without --listen, only
@@ -104,6 +106,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--http", metavar="[HOST:]PORT", help="health checks over HTTP, a test page, and streams over WebSocket")
     add("--origin", metavar="URL", nargs="+", default=[], help="web pages that may open streams, beside this machine's")
+    add(
+        "--mirror",
+        action="store_true",
+        help="the newest stream also goes to live outputs: those below, /live of --http",
+    )
+    add_outputs(parser)
     add("--metrics", metavar="[HOST:]PORT", help="counts for Prometheus at /metrics")
     add("--threads", metavar="N", type=int, default=0, help="of the network (default: all cores)")
     add("--int8", action="store_true", help="run a large speech encoder in 8-bit integers")
@@ -171,7 +179,8 @@ def serve(arguments: argparse.Namespace) -> int:
             flush=True,
         )
 
-    asyncio.run(serve_model(served, endpoint, ready))
+    mirror = opened(arguments, served) if arguments.mirror else None
+    asyncio.run(serve_model(served, endpoint, ready, mirror))
     return 0
 
 
@@ -194,6 +203,10 @@ def _problems(arguments: argparse.Namespace) -> list[str]:
         value = getattr(arguments, name)
         if value is not None and not re.fullmatch(r"((\[[0-9a-fA-F:]+\]|[\w.-]+):)?\d{1,5}", value):
             problems.append(f"--{name} {value}: expected HOST:PORT or PORT")
+    if arguments.mirror and not (arguments.live_link or arguments.vmc or arguments.http):
+        problems.append("--mirror: no outputs are given; add --live-link, --vmc or --http")
+    if (arguments.live_link or arguments.vmc) and not arguments.mirror:
+        problems.append("--live-link and --vmc need --mirror")
     if arguments.client_ca and not arguments.tls:
         problems.append("--client-ca needs --tls")
     for path in (*(arguments.tls or ()), arguments.client_ca, arguments.token_file):

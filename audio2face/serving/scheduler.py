@@ -10,12 +10,15 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from audio2face.inference import Animation, Session, feed_together, finish_together
 from audio2face.serving.metrics import Metrics
 from audio2face.serving.slots import Slots
 from audio2face.serving.stream import Frame, Stream
+
+if TYPE_CHECKING:
+    from audio2face.serving.live.mirror import Mirror
 
 logger = logging.getLogger(__name__)
 
@@ -40,11 +43,12 @@ class Track:
 class Scheduler:
     """Runs streams in a thread of its own. Methods may be called from any thread; results come through the tracks' functions.
 
-    `slots` are the places of streams, which those who add them take first.
+    `slots` are the places of streams, which those who add them take first; a `mirror` gets all frames too.
     """
 
     def __init__(self, metrics: Metrics, batch: int = 8, streams: int = 8):
         self._metrics, self._batch, self.slots = metrics, batch, Slots(streams)
+        self.mirror: Mirror | None = None
         self._tracks: list[Track] = []
         self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]]] = SimpleQueue()
         self._jobs: deque[tuple[Callable[[], Job], Future[Any]]] = deque()
@@ -83,6 +87,8 @@ class Scheduler:
         with self._lock:
             if track in self._tracks:
                 self._tracks.remove(track)
+        if self.mirror and not track.stream.finished:
+            self.mirror.drop(track.stream)
 
     def wake(self) -> None:
         """Look again: sound has come, or room."""
@@ -176,6 +182,8 @@ class Scheduler:
             track.first_frame = False
             self._metrics.first_frame(time.monotonic() - track.began)
         self._metrics.frames(len(frames))
+        if self.mirror:
+            self.mirror.add(track.stream, frames)
         if frames or track.stream.finished:
             track.deliver(frames)
 

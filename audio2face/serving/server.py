@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,8 @@ import grpc.aio
 from audio2face.problems import UserError
 from audio2face.serving.engine import ServedModel
 from audio2face.serving.http import HttpServer
+from audio2face.serving.live.mirror import Mirror
+from audio2face.serving.live.outputs import Outputs, Sink
 from audio2face.serving.live.player import measure_delay
 from audio2face.serving.metrics import Metrics
 from audio2face.serving.scheduler import Scheduler
@@ -54,8 +56,15 @@ class Endpoint:
         return grpc.ssl_server_credentials([pair], ca, require_client_auth=ca is not None)
 
 
-async def serve(served: ServedModel, endpoint: Endpoint, ready: Callable[[int], None] | None = None) -> None:
+async def serve(
+    served: ServedModel,
+    endpoint: Endpoint,
+    ready: Callable[[int], None] | None = None,
+    mirror: Sequence[Sink] | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT, then let open streams end. `ready` is called with the port of gRPC.
+
+    `mirror`: live outputs that get the newest stream's frames too, as does /live over HTTP; None for neither.
 
     Raises UserError when a port is taken or a certificate cannot be read.
     """
@@ -70,6 +79,9 @@ async def serve(served: ServedModel, endpoint: Endpoint, ready: Callable[[int], 
     pages = [_page_server(endpoint, served, service, scheduler, metrics, delay.total_s)] if endpoint.http else []
     if endpoint.metrics and endpoint.metrics != endpoint.http:
         pages.append(HttpServer(endpoint.metrics, service, metrics))
+    if mirror is not None:
+        live = [page for page in pages if isinstance(page, Sink)]
+        scheduler.mirror = Mirror(Outputs(served, [*mirror, *live]), delay)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -83,8 +95,10 @@ async def serve(served: ServedModel, endpoint: Endpoint, ready: Callable[[int], 
         await service.close()
         await server.stop(grace=1.0)
     finally:
-        for page in pages:
-            page.close()
+        if scheduler.mirror:
+            scheduler.mirror.close()
+        for part in (*(mirror or ()), *pages):
+            part.close()
         scheduler.close()
 
 

@@ -24,13 +24,17 @@ from audio2face import UserError, load_model
 from audio2face.serving import http
 from audio2face.serving.engine import ServedModel
 from audio2face.serving.live import livelink, vmc, websocket
-from audio2face.serving.live.player import Delay, Player, measure_delay
+from audio2face.serving.live.mirror import Mirror
+from audio2face.serving.live.outputs import Outputs
+from audio2face.serving.live.player import Delay, Player, hear, measure_delay
 from audio2face.serving.live.source import FileSource, Levelled, PipeSource
+from audio2face.serving.live.speaker import PlayOut
 from audio2face.serving.live.websocket import WebSocketServer
 from audio2face.serving.metrics import Metrics
 from audio2face.serving.names import ARKIT
 from audio2face.serving.options import ServeOptions
-from audio2face.serving.scheduler import Scheduler
+from audio2face.serving.request import EmotionSettings, StreamRequest
+from audio2face.serving.scheduler import Scheduler, Track
 from audio2face.serving.stream import Frame
 
 OPTIONS = ServeOptions(streams=2, idle_s=2.0, max_clip_s=10.0)
@@ -187,14 +191,149 @@ def test_a_pipe_plays_all_frames_in_order_and_eases_to_rest(served):
     samples = speech(1.0)
     source = PipeSource(16000, io.BytesIO(samples.tobytes()))
     kept, broken = Kept(), Kept(fails=True)
-    player = Player(served, source, [broken, kept], 0.2)
+    outputs = Outputs(served, [broken, kept])
+    player = Player(outputs, 0.2)
+    hear(served, source, player)
     player.run()
     alone = served.model.animate(samples, 16000, peak=1.0, geometry=False)
     wire = served.on_the_wire(alone)
-    assert [f.index for f in kept.frames] == list(range(player.sent)) and player.sent == 30 + 9
+    assert [f.index for f in kept.frames] == list(range(outputs.sent)) and outputs.sent == 30 + 9
     assert np.allclose([f.weights for f in kept.frames[:30]], wire[:30], atol=1e-5)
     assert not kept.frames[-1].weights.any() and np.allclose(np.diff([f.time_s for f in kept.frames]), 1 / 30)
     assert kept.times[-1] - kept.times[0] > 0.9, "at the rate of the frames"
+
+
+def test_what_goes_wrong_with_a_source_ends_the_playing(served):
+    class Broken:
+        sample_rate = 16000
+
+        def pieces(self):
+            yield speech(0.1).tobytes()
+            raise OSError("unplugged")
+
+    player = Player(Outputs(served, []), 0.0)
+    hear(served, Broken(), player)
+    with pytest.raises(OSError, match="unplugged"):
+        player.run()
+
+
+def test_sound_waits_for_its_delay_and_the_clock_waits_for_sound():
+    out = PlayOut(1000, delay_s=0.1)
+    out.add(np.ones(60, np.float32))
+    assert not out.take(50, 1.0).any() and out.heard_s(2.0) < 0, "less than its delay waits"
+    out.add(np.ones(60, np.float32))
+    assert out.take(50, 3.0).all()
+    assert out.heard_s(2.99) == pytest.approx(-0.01) and out.heard_s(3.02) == pytest.approx(0.02)
+    assert out.take(50, 3.05).all() and out.take(50, 3.1).sum() == 20, "silence where it runs out"
+    assert out.heard_s(3.11) == pytest.approx(0.11) and out.heard_s(3.5) == pytest.approx(0.12)
+    assert not out.take(50, 3.15).any() and out.heard_s(4.0) == pytest.approx(0.12)
+    out.add(np.ones(10, np.float32))
+    assert out.take(50, 4.0).sum() == 10 and out.heard_s(4.005) == pytest.approx(0.125)
+
+
+def test_what_is_shorter_than_the_delay_is_played_at_its_end():
+    out = PlayOut(1000, delay_s=0.5)
+    out.add(np.ones(60, np.float32))
+    assert not out.take(50, 0.0).any()
+    out.end()
+    assert out.take(50, 0.05).all()
+
+
+class Loudspeaker:
+    """A device that takes ten milliseconds at a time by the system's clock and plays them 30 ms later."""
+
+    def __init__(self, delay_s):
+        self.out, self.rate, self.stopped = PlayOut(16000, delay_s), 16000, threading.Event()
+        self.levels = []  # (when it is heard, the block's largest sample)
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self):
+        start = time.monotonic()
+        for number in range(10000):
+            if self.stopped.wait(max(0.0, start + number * 0.01 - time.monotonic())):
+                return
+            at = start + number * 0.01 + 0.03
+            self.levels.append((at, float(self.out.take(160, at).max())))
+
+    def add(self, piece):
+        self.out.add(np.frombuffer(piece, "<i2").astype(np.float32) / 32768)
+
+    def end(self):
+        self.out.end()
+
+    def heard_s(self):
+        return self.out.heard_s(time.monotonic())
+
+
+def test_frames_follow_what_is_heard(served):
+    """A tone begins half-way: the frame of that moment is shown when it leaves the loudspeaker."""
+    samples = np.zeros(16000, "<i2")
+    samples[8000:] = 8000
+    kept, speaker = Kept(), Loudspeaker(0.2)
+    player = Player(Outputs(served, [kept]), 0.2, speaker)
+    source = PipeSource(16000, io.BytesIO(samples.tobytes()))
+    threading.Thread(target=hear, args=(served, source, player, speaker)).start()
+    player.run()
+    speaker.stopped.set()
+    tone = next(at for at, level in speaker.levels if level > 0.1)
+    late = next(t for f, t in zip(kept.frames, kept.times, strict=True) if f.sound_time_s >= 0.5) - tone
+    assert -0.02 < late < 0.15
+    assert not kept.frames[-1].weights.any()
+
+
+def stream_of(served, scheduler, samples, joy=0.0):
+    """A client's stream, all of its sound at once, as the scheduler has it."""
+    emotion = EmotionSettings(strength=1.0, transition_s=60.0, beginning={"joy": joy})
+    stream = scheduler.call(lambda: served.open(StreamRequest(16000, emotion=emotion))).result(10)
+    stream.add(samples.tobytes())
+    track = Track(stream, lambda frames: None, lambda error: None)
+    scheduler.add(track)
+    return track
+
+
+def shown(kept, joy):
+    """The numbers of the frames that a sink has got of streams with about this much joy, each once."""
+    return list(
+        dict.fromkeys(round(f.sound_time_s * 30) for f in kept.frames if abs(f.emotion.get("joy", 9.0) - joy) < 0.1)
+    )
+
+
+def test_the_newest_stream_is_mirrored_in_time_and_the_face_rests_between(served):
+    scheduler, kept = Scheduler(Metrics()), Kept()
+    scheduler.mirror = mirror = Mirror(Outputs(served, [kept]), Delay(0.02, 0.0))
+    try:
+        until(lambda: len(kept.frames) > 3)
+        assert not any(f.weights.any() for f in kept.frames), "at rest, and sent at the rate of frames"
+        older = stream_of(served, scheduler, speech(2.0), 0.5)
+        until(lambda: len(shown(kept, 0.5)) > 5)
+        newer = stream_of(served, scheduler, speech(0.5), 1.0)
+        newer.stream.end()
+        scheduler.wake()
+        until(lambda: len(shown(kept, 1.0)) == 15)
+        until(lambda: not kept.frames[-1].emotion)
+        scheduler.remove(older)
+    finally:
+        scheduler.close()
+        mirror.close()
+    numbers = shown(kept, 0.5)
+    assert numbers == list(range(len(numbers))) and len(numbers) < 40, "cut short"
+    assert shown(kept, 1.0) == list(range(15)), "all of the newer one"
+    assert not kept.frames[-1].weights.any() and [f.index for f in kept.frames] == list(range(len(kept.frames)))
+    assert 0.5 < kept.times[-1] - kept.times[0] < 10 and not kept.closed
+
+
+def test_a_client_that_goes_away_takes_its_face_with_it(served):
+    scheduler, kept = Scheduler(Metrics()), Kept()
+    scheduler.mirror = mirror = Mirror(Outputs(served, [kept]), Delay(0.02, 0.0))
+    try:
+        track = stream_of(served, scheduler, speech(5.0))
+        until(lambda: kept.frames and kept.frames[-1].weights.any())
+        scheduler.remove(track)
+        until(lambda: not kept.frames[-1].weights.any())
+        assert len([f for f in kept.frames if f.weights.any()]) < 60
+    finally:
+        scheduler.close()
+        mirror.close()
 
 
 def test_a_quiet_microphone_is_brought_to_full_level():

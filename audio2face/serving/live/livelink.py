@@ -17,6 +17,7 @@ from audio2face.serving.stream import Frame
 VERSION, NUM_VALUES, NUM_SHAPES = 6, 61, 52
 DEFAULT_PORT = 11111
 DAY_S = 86400
+APART_S = 1.0
 
 
 def encode(
@@ -60,16 +61,13 @@ class LiveLinkSink(UdpSink):
         super().__init__(address, DEFAULT_PORT)
         self._subject, self._fps, self._device = subject, fps, device or machine_id()
         self._unit = 1 / 180 if half_turns else math.pi / 180
-        self._began: Fraction | None = None
-        self._count = 0
+        self._at = -DAY_S * fps  # the last frame's number since midnight
 
     def send(self, frame: Frame) -> None:
-        """Put a frame on the wire; its time code is the time of day at the first one, and then counts frames."""
-        if self._began is None:
-            now = time.localtime()
-            seconds = now.tm_hour * 3600 + now.tm_min * 60 + now.tm_sec + time.time() % 1
-            self._began = Fraction(math.floor(seconds * self._fps))
-        frame_time = (self._began + self._count) % (DAY_S * self._fps)
-        self._count += 1
+        """Put a frame on the wire; time codes count frames, within APART_S of the time of day."""
+        now = time.localtime()
+        of_day = math.floor((now.tm_hour * 3600 + now.tm_min * 60 + now.tm_sec + time.time() % 1) * self._fps)
+        self._at = self._at + 1 if abs(self._at + 1 - of_day) <= APART_S * self._fps else Fraction(of_day)
+        frame_time = self._at % (DAY_S * self._fps)
         eyes = np.asarray(frame.eyes, np.float64) * self._unit
         self.put(encode(frame.weights, eyes, frame_time, self._fps, self._device, self._subject))

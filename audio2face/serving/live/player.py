@@ -1,37 +1,27 @@
-"""Frames in time: sound is animated as it comes, and every frame goes out when it is due, to all sinks."""
+"""Frames in time: sound is animated as it comes, and every frame goes out when it is due."""
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Protocol
 
 import numpy as np
 
 from audio2face.inference import feed_together, finish_together
 from audio2face.serving.engine import ServedModel
+from audio2face.serving.live.outputs import Outputs
 from audio2face.serving.live.source import Source
+from audio2face.serving.live.speaker import Speaker
 from audio2face.serving.request import StreamRequest
 from audio2face.serving.stream import Frame, Stream
-
-logger = logging.getLogger(__name__)
 
 MARGIN_S = 0.06
 EASE_S = 0.3  # from the last pose to rest, when the sound has ended
 MOST_LATER = 2.0  # times the delay at the start
-
-
-class Sink(Protocol):
-    """Where frames go. Must return at once."""
-
-    def send(self, frame: Frame) -> None: ...
-
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -76,61 +66,69 @@ def _animate(stream: Stream) -> list[Frame]:
 
 
 class Player:
-    """Animates a source and plays it to sinks, `delay_s` behind the sound, until the sound ends or `stop` is called.
+    """Plays frames to outputs, each `delay_s` after the sound of its moment, until `end` or `stop` is called.
 
-    A frame that is late is replaced by the last one, and the delay grows by a frame, up to MOST_LATER times.
+    `begin`, `add` and `end` may be called from another thread than `run`. A frame that is late is replaced by the last
+    one, and the delay grows by a frame, up to MOST_LATER times. With a `speaker`, frames follow what is heard: where they
+    are late, the sound goes on.
     """
 
-    def __init__(self, served: ServedModel, source: Source, sinks: Sequence[Sink], delay_s: float):
-        self._source, self._sinks, self.delay_s, self._most_s = source, list(sinks), delay_s, delay_s * MOST_LATER
-        self._stream = served.open(StreamRequest(source.sample_rate))
-        self.fps: Fraction = self._stream.fps
+    def __init__(self, outputs: Outputs, delay_s: float, speaker: Speaker | None = None):
+        self._outputs, self._speaker, self.delay_s, self._most_s = outputs, speaker, delay_s, delay_s * MOST_LATER
         self._frames: deque[Frame] = deque()
         self._began, self._ended, self._stopped = threading.Event(), threading.Event(), threading.Event()
-        self._start, self.sent, self.late = 0.0, 0, 0
+        self._start, self.late = 0.0, 0
         self._failure: BaseException | None = None
+
+    def begin(self, ago_s: float = 0.0) -> None:
+        """The sound has begun, so many seconds ago. Later calls do nothing."""
+        if not self._began.is_set():
+            self._start = time.monotonic() - ago_s
+            self._began.set()
+
+    def add(self, frames: Iterable[Frame]) -> None:
+        """The next frames."""
+        self._frames.extend(frames)
+
+    def end(self, failure: BaseException | None = None) -> None:
+        """No more frames come; or they cannot come any more, which `run` raises."""
+        self._failure = failure
+        self._ended.set()
+        self._began.set()
+
+    def cut(self) -> None:
+        """End without the frames that wait: the face eases to rest."""
+        self._frames.clear()
+        self.end()
+
+    def stop(self) -> None:
+        """End at once, where the face is."""
+        self._stopped.set()
+        self._began.set()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing is played any more."""
+        return self._stopped.is_set()
 
     def run(self) -> None:
         """Play to the end. Raises what went wrong with the source or the network."""
-        hearing = threading.Thread(target=self._hear, name="hearing", daemon=True)
-        hearing.start()
+        self._began.wait()
         try:
-            self._play()
+            last = self._follow(self._speaker) if self._speaker else self._play()
+            if last is not None and not self.stopped:
+                self._rest(last)
         finally:
             self._stopped.set()
         if self._failure is not None:
             raise self._failure
 
-    def stop(self) -> None:
-        """End soon, from any thread."""
-        self._stopped.set()
-        self._began.set()
-
-    def _hear(self) -> None:
-        try:
-            for piece in self._source.pieces():
-                if self._stopped.is_set():
-                    return
-                if piece and not self._began.is_set():
-                    self._start = time.monotonic() - len(piece) / 2 / self._source.sample_rate
-                    self._began.set()
-                self._stream.add(piece)
-                self._frames.extend(_animate(self._stream))
-            self._stream.end()
-            self._frames.extend(_animate(self._stream))
-        except BaseException as error:
-            self._failure = error
-        finally:
-            self._ended.set()
-            self._began.set()
-
-    def _play(self) -> None:
-        """One frame after the other, when it is due; the first frame is held until then."""
-        self._began.wait()
+    def _play(self) -> Frame | None:
+        """One frame after the other, when it is due; the first frame is held until then. Returns the last one."""
         last: Frame | None = None
         number = 0
-        while not self._stopped.is_set():
-            due = self._start + self.delay_s + number / self.fps
+        while not self.stopped:
+            due = self._start + self.delay_s + number / self._outputs.fps
             self._stopped.wait(max(0.0, due - time.monotonic()))
             if self._frames:
                 last = self._frames.popleft()
@@ -138,36 +136,68 @@ class Player:
             elif self._ended.is_set():
                 break
             else:
-                last = self._hold(last)
-                if last is None:
-                    continue
-            self._send(replace(last, index=self.sent, time_s=float(self.sent / self.fps)))
-        if last is not None and not self._stopped.is_set():
-            self._rest(last)
+                self._hold()
+            if last is not None:
+                self._outputs.send(last)
+        return last
 
-    def _hold(self, last: Frame | None) -> Frame | None:
-        """What stands in for a frame that is not there yet."""
+    def _follow(self, speaker: Speaker) -> Frame | None:
+        """At every tick the newest frame whose moment has been heard. Returns the last one."""
+        last: Frame | None = None
+        for _ in ticks(self._outputs.fps, self._stopped):
+            if self._ended.is_set() and not self._frames:
+                break
+            heard_s, frame = speaker.heard_s(), None
+            while self._frames and self._frames[0].time_s <= heard_s:
+                frame = self._frames.popleft()
+            self.late += frame is None and last is not None and heard_s > last.time_s + 2 / self._outputs.fps
+            last = frame or last
+            if last is not None:
+                self._outputs.send(last)
+        return last
+
+    def _hold(self) -> None:
+        """The frame that is due is not there yet: the last one stands in for it."""
         self.late += 1
-        more = min(self.delay_s + float(1 / self.fps), self._most_s) - self.delay_s
+        frame_s = float(1 / self._outputs.fps)
+        more = min(self.delay_s + frame_s, self._most_s) - self.delay_s
         self.delay_s += more
         if not more:  # the machine is too slow: time slips
-            self._start += float(1 / self.fps)
-        return last
+            self._start += frame_s
 
     def _rest(self, last: Frame) -> None:
         """Ease to the pose at rest."""
-        count = max(1, round(EASE_S * self.fps))
-        for i in range(1, count + 1):
-            self._stopped.wait(float(1 / self.fps))
+        count = max(1, round(EASE_S * self._outputs.fps))
+        for i, _ in zip(range(1, count + 1), ticks(self._outputs.fps, self._stopped), strict=False):
             left = np.float32(1 - i / count)
-            pose = replace(last, weights=last.weights * left, eyes=last.eyes * left, sound=b"")
-            self._send(replace(pose, index=self.sent, time_s=float(self.sent / self.fps)))
+            self._outputs.send(replace(last, weights=last.weights * left, eyes=last.eyes * left))
 
-    def _send(self, frame: Frame) -> None:
-        self.sent += 1
-        for sink in list(self._sinks):
-            try:
-                sink.send(frame)
-            except Exception:
-                logger.exception("%s failed and gets no more frames", type(sink).__name__)
-                self._sinks.remove(sink)
+
+def ticks(fps: Fraction, stopped: threading.Event) -> Iterator[bool]:
+    """True a frame's time from now, and then once a frame, until `stopped`; what the caller has missed is left out."""
+    frame_s, last = float(1 / fps), time.monotonic()
+    while not stopped.wait(max(0.0, last + frame_s - time.monotonic())):
+        last = max(last + frame_s, time.monotonic() - frame_s)
+        yield True
+
+
+def hear(served: ServedModel, source: Source, player: Player, speaker: Speaker | None = None) -> None:
+    """Animate a source for a player, and give its sound to the speaker, to its end; what goes wrong is the player's to raise."""
+    try:
+        stream = served.open(StreamRequest(source.sample_rate))
+        for piece in source.pieces():
+            if player.stopped:
+                return
+            if piece:
+                player.begin(len(piece) / 2 / source.sample_rate)
+            if speaker:
+                speaker.add(piece)
+            stream.add(piece)
+            player.add(_animate(stream))
+        stream.end()
+        if speaker:
+            speaker.end()
+        player.add(_animate(stream))
+        player.end()
+    except BaseException as error:
+        player.end(error)

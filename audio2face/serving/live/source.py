@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
@@ -74,7 +74,7 @@ class Microphone:
 
     def __init__(self, device: str | None = None, channel: int = 1):
         """Raises UserError without the package, its library, or such a device."""
-        self._sounddevice = _sounddevice()
+        self._sounddevice = sounddevice_module("a microphone")
         self._device = int(device) if device is not None and device.isdecimal() else device
         try:
             info = self._sounddevice.query_devices(self._device, "input")
@@ -143,18 +143,17 @@ def to_pcm(samples: np.ndarray) -> np.ndarray:
 
 def list_devices() -> str:
     """The sound devices of this machine, as text. Raises UserError as `Microphone`."""
-    return str(_sounddevice().query_devices())
+    return str(sounddevice_module("the list of devices").query_devices())
 
 
-def _sounddevice():  # type: ignore[no-untyped-def]
+def sounddevice_module(what: str) -> Any:
+    """The package sounddevice, which `what` needs. Raises UserError where it or its library is missing."""
     try:
         import sounddevice
     except ImportError as error:
-        raise UserError("a microphone needs the package sounddevice: pip install -e '.[live]'") from error
+        raise UserError(f"{what} needs the package sounddevice: pip install -e '.[live]'") from error
     except OSError as error:
-        raise UserError(
-            f"a microphone needs PortAudio ({error}); on Debian and Ubuntu: apt install libportaudio2"
-        ) from error
+        raise UserError(f"{what} needs PortAudio ({error}); on Debian and Ubuntu: apt install libportaudio2") from error
     return sounddevice
 
 
