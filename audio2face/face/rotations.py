@@ -62,10 +62,14 @@ def unwrapped(angles: np.ndarray, order: str, degrees: bool = False, start: np.n
     if len(check_order(order)) < 3:
         result = np.unwrap(angles, axis=0)
     else:
-        result = angles.copy()
-        proper = order[0] == order[2]
-        for t in range(1, len(result)):
-            result[t] = _nearest(result[t - 1], result[t], proper, _parity(*map(_AXES.index, order[:2])))
+        proper, sign = order[0] == order[2], _parity(*map(_AXES.index, order[:2]))
+        locked = _locked(angles, proper).any(axis=0)
+        result = np.empty_like(angles)
+        result[:, ~locked] = _without_lock(angles[:, ~locked], proper)
+        slow = angles[:, locked]
+        for t in range(1, len(slow) if slow.size else 0):
+            slow[t] = _nearest(slow[t - 1], slow[t], proper, sign)
+        result[:, locked] = slow
     return np.rad2deg(result) if degrees else result
 
 
@@ -85,10 +89,12 @@ def to_axis_angle(matrices: np.ndarray, degrees: bool = False, continuous: bool 
     quaternions = _quaternions(matrices)
     sine = np.linalg.norm(quaternions[..., :3], axis=-1, keepdims=True)
     angle = 2 * np.arctan2(sine, quaternions[..., 3:])
-    vectors = quaternions[..., :3] * np.where(sine < TINY, 2.0, angle / np.maximum(sine, TINY))
     if continuous:
-        for t in range(1, len(vectors)):
-            vectors[t] = _nearest_vector(vectors[t - 1], vectors[t])
+        axes = _steady_axes(quaternions[..., :3])
+        along = (axes * quaternions[..., :3]).sum(axis=-1, keepdims=True)
+        vectors = axes * np.unwrap(np.where(along < 0, -angle, angle), axis=0)
+    else:
+        vectors = quaternions[..., :3] * np.where(sine < TINY, 2.0, angle / np.maximum(sine, TINY))
     return np.rad2deg(vectors) if degrees else vectors
 
 
@@ -210,31 +216,56 @@ def _three_angles(m: np.ndarray, i: int, j: int, k: int) -> np.ndarray:
     return np.stack([a, b, c], axis=-1)
 
 
+def _other(angles: np.ndarray, proper: bool) -> np.ndarray:
+    """The other triples (..., 3) of the same rotations, in radians."""
+    a, b, c = np.moveaxis(angles, -1, 0)
+    return np.stack([a + np.pi, -b if proper else np.pi - b, c + np.pi], axis=-1)
+
+
+def _locked(angles: np.ndarray, proper: bool) -> np.ndarray:
+    return np.abs(np.sin(angles[..., 1]) if proper else np.cos(angles[..., 1])) < LOCK
+
+
+def _without_lock(angles: np.ndarray, proper: bool) -> np.ndarray:
+    """Triples (T, n, 3) each nearest to the one before.
+
+    Two triples are as far apart as their others, so whether to change over does not depend on what was chosen before.
+    """
+    both = np.stack([angles, _other(angles, proper)])
+    steps = both[:, 1:] - angles[:-1]
+    steps -= TURN * np.round(steps / TURN)
+    farther = np.subtract(*(steps**2).sum(axis=-1)) > 0
+    second = np.concatenate([np.zeros_like(farther[:1]), np.cumsum(farther, axis=0) % 2 == 1])[: len(angles)]
+    return np.unwrap(np.where(second[..., None], both[1], both[0]), axis=0)
+
+
 def _nearest(before: np.ndarray, now: np.ndarray, proper: bool, sign: int) -> np.ndarray:
-    """Of the triples (..., 3) that turn as `now` does, those nearest to `before`, in radians."""
+    """Of the triples (n, 3) that turn as `now` does, those nearest to `before`, in radians."""
     b = now[..., 1]
-    second = np.stack([now[..., 0] + np.pi, -b if proper else np.pi - b, now[..., 2] + np.pi], axis=-1)
-    both = np.stack([now, second])
+    both = np.stack([now, _other(now, proper)])
     both += TURN * np.round((before - both) / TURN)
     first_is_nearer = np.subtract(*((both - before) ** 2).sum(axis=-1)) <= 0
     result = np.where(first_is_nearer[..., None], both[0], both[1])
-    locked = np.abs(np.sin(b) if proper else np.cos(b)) < LOCK
-    if locked.any():
-        # The last axis lies along the first, the same way or the other: only a + c or a - c is known.
-        way = np.sign(np.cos(b)) if proper else sign * np.sign(np.sin(b))
-        change = (result - before)[..., 0] + way * (result - before)[..., 2]
-        change = (change - TURN * np.round(change / TURN)) / 2
-        shared = np.stack([before[..., 0] + change, result[..., 1], before[..., 2] + way * change], axis=-1)
-        result = np.where(locked[..., None], shared, result)
-    return result
+    # In gimbal lock the last axis lies along the first, the same way or the other: only a + c or a - c is known.
+    way = np.sign(np.cos(b)) if proper else sign * np.sign(np.sin(b))
+    change = (result - before)[..., 0] + way * (result - before)[..., 2]
+    change = (change - TURN * np.round(change / TURN)) / 2
+    shared = np.stack([before[..., 0] + change, result[..., 1], before[..., 2] + way * change], axis=-1)
+    return np.where(_locked(now, proper)[..., None], shared, result)
 
 
-def _nearest_vector(before: np.ndarray, now: np.ndarray) -> np.ndarray:
-    """Of the vectors (..., 3) that turn as `now` does, by whole turns more or less, those nearest to `before`."""
-    angle = np.linalg.norm(now, axis=-1, keepdims=True)
-    axis = _direction(now, _direction(before, np.zeros(3)))
-    turns = np.round(((before * axis).sum(axis=-1, keepdims=True) - angle) / TURN)
-    return axis * (angle + TURN * turns)
+def _steady_axes(vectors: np.ndarray) -> np.ndarray:
+    """Directions (T, ..., 3) of vectors, or their opposites, each within a quarter turn of the one before.
+
+    A vector without a length has the direction of the last before it that has one.
+    """
+    long = np.linalg.norm(vectors, axis=-1, keepdims=True) > TINY
+    frames = np.arange(len(vectors)).reshape(-1, *[1] * (vectors.ndim - 1))
+    last = np.maximum.accumulate(np.where(long, frames, 0), axis=0)
+    axes = np.take_along_axis(_direction(vectors, np.zeros(3)), np.broadcast_to(last, vectors.shape), axis=0)
+    opposite = (axes[1:] * axes[:-1]).sum(axis=-1, keepdims=True) < 0
+    axes[1:] *= np.cumprod(np.where(opposite, -1.0, 1.0), axis=0)
+    return axes
 
 
 def _direction(vectors: np.ndarray, otherwise: np.ndarray) -> np.ndarray:

@@ -77,7 +77,7 @@ def test_angles_that_do_not_fit_the_order_are_refused():
         rot.from_euler(np.zeros((5, 2)), "XYZ")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.sampled_from(TAIT_BRYAN + PROPER), st.lists(st.tuples(ANGLES, ANGLES, ANGLES), min_size=2, max_size=4))
 def test_smooth_angles_come_back_whatever_they_pass_through(order, corners):
     """Angles that move by little per frame, through gimbal lock and beyond a turn, are found again from the matrices."""
@@ -110,11 +110,33 @@ def test_in_gimbal_lock_both_outer_angles_take_half():
     assert np.allclose(np.abs(found[-1] - found[0]), [450, 0, 450], atol=1e-4)
 
 
+@pytest.mark.parametrize("order", ["ZXY", "YXZ", "XYX"])
+def test_the_nearest_triples_are_those_that_a_search_finds(order):
+    """A triple a frame, of all that turn alike and lie within two turns, the nearest to the one before."""
+    angles = np.cumsum(np.random.default_rng(3).normal(0, 25, (150, 3)), axis=0)
+    found = rot.to_euler(rot.from_euler(angles, order, degrees=True), order, degrees=True)
+    path = rot.unwrapped(found, order, degrees=True)
+    turns = 360 * np.array(list(itertools.product((-2, -1, 0, 1, 2), repeat=3)))
+    for before, now in itertools.pairwise(path):
+        other = now + [180, 0, 180]
+        other[1] = -now[1] if order[0] == order[2] else 180 - now[1]
+        options = np.concatenate([now + turns, other + turns])
+        assert np.linalg.norm(now - before) <= np.linalg.norm(options - before, axis=1).min() + 1e-6
+    assert (
+        rot.geodesic_degrees(rot.from_euler(path, order, degrees=True), rot.from_euler(angles, order, True)).max()
+        < 1e-6
+    )
+
+
 def test_many_joints_at_once_are_as_each_alone():
     angles = np.cumsum(np.random.default_rng(0).normal(0, 12, (80, 5, 3)), axis=0)
     matrices = rot.from_euler(angles, "ZYX", degrees=True)
     together = rot.to_euler(matrices, "ZYX", continuous=True)
     assert np.array_equal(together[:, 3], rot.to_euler(matrices[:, 3], "ZYX", continuous=True))
+    matrices[:, 1] = rot.from_euler(
+        np.array([10.0, 90.0, 20.0]), "ZYX", degrees=True
+    )  # one that is always in gimbal lock
+    assert np.array_equal(together[:, 3], rot.to_euler(matrices, "ZYX", continuous=True)[:, 3])
 
 
 @pytest.mark.parametrize("matrices", [some(), edges()], ids=["random", "edges"])
@@ -137,6 +159,18 @@ def test_axis_angles_of_a_body_that_spins_on_do_not_jump():
         vectors = turns[:, None] * axis
         found = rot.to_axis_angle(rot.from_axis_angle(vectors), continuous=True)
         assert np.allclose(found, vectors, atol=1e-9)
+
+
+def test_axis_angles_pass_through_rest_and_whole_turns():
+    for turns in (np.arange(-40, 41) * np.pi / 10, np.array([0, 0, 1, 0, -1, 0, 0, 2, 3, 4, 5, 2 * np.pi, 7, 8])):
+        vectors = turns[:, None] * np.array([0.0, 1.0, 0.0])
+        found = rot.to_axis_angle(rot.from_axis_angle(vectors), continuous=True)
+        assert np.allclose(found - found[0], vectors - vectors[0], atol=1e-7)
+    calm = np.cumsum(np.random.default_rng(0).normal(0, 0.1, (300, 4, 3)), axis=0) % 1.5  # never beyond half a turn
+    matrices = rot.from_axis_angle(calm)
+    assert np.allclose(rot.to_axis_angle(matrices, continuous=True), calm)
+    wild = some(300).reshape(100, 3, 3, 3)
+    assert rot.geodesic_degrees(rot.from_axis_angle(rot.to_axis_angle(wild, continuous=True)), wild).max() < 1e-6
 
 
 def test_a_quaternion_of_zeros_is_refused():
