@@ -57,7 +57,7 @@ def curve_table(
     source: str = "",
 ) -> CurveTable:
     """A table of values (T, D), NaN where they are missing; `valid` (T,) or (T, D) says where else. ValueError if they differ."""
-    return _table("table", CurveRows(tuple(names), np.asarray(values), times_s, fps), source, valid)
+    return _table("table", CurveRows(tuple(map(str, names)), np.asarray(values), times_s, fps), source, valid)
 
 
 def read_curve_table(path: str | os.PathLike[str], names: Sequence[str] | None = None) -> CurveTable:
