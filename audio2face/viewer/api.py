@@ -62,6 +62,8 @@ def _scene(library: Library) -> Reply:
             "mm": actor.mm,
             "eyes": actor.eyes,
             "triangles": {mesh: len(faces) for mesh, faces in actor.triangles.items()},
+            "coloured": list(actor.colours),
+            "bones": 0 if actor.bones is None else len(actor.bones),
         }
         for actor in library.actors
     ]
@@ -141,6 +143,17 @@ def _triangles(library: Library, actor: int, mesh: str) -> Reply | None:
     return Reply(np.ascontiguousarray(library.actors[actor].triangles[mesh], "<u4").tobytes(), BINARY)
 
 
+def _colours(library: Library, actor: int, mesh: str) -> Reply | None:
+    if not actor < len(library.actors) or mesh not in library.actors[actor].colours:
+        return None
+    return Reply(np.round(255 * library.actors[actor].colours[mesh]).astype(np.uint8).tobytes(), BINARY)
+
+
+def _bones(library: Library, actor: int) -> Reply | None:
+    bones = library.actors[actor].bones if actor < len(library.actors) else None
+    return None if bones is None else Reply(np.ascontiguousarray(bones, "<u4").tobytes(), BINARY)
+
+
 def _curves(library: Library, number: int) -> Reply | None:
     track = library.track(number)
     curves = track.curves() if track else None
@@ -183,5 +196,7 @@ GETS: list[tuple[re.Pattern[str], Callable[..., Reply | None]]] = [
     (re.compile(r"api/curves/(\d{1,9})"), _curves),
     (re.compile(r"data/(\d{1,9})/(\d{1,9})"), _chunk),
     (re.compile(r"triangles/(\d{1,9})/(skin|tongue)"), _triangles),
+    (re.compile(r"colours/(\d{1,9})/(skin|tongue)"), _colours),
+    (re.compile(r"bones/(\d{1,9})"), _bones),
     (re.compile(r"sound/(\d{1,9})\.wav"), _sound),
 ]

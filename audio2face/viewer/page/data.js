@@ -24,6 +24,18 @@ export async function getTriangles(actor, mesh) {
   return new Uint32Array(await response.arrayBuffer());
 }
 
+// Colours of a mesh's vertices, 3 bytes each.
+export async function getColours(actor, mesh) {
+  const response = await fetch(`colours/${actor}/${mesh}`);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+// Pairs of points that a figure's lines join.
+export async function getBones(actor) {
+  const response = await fetch(`bones/${actor}`);
+  return new Uint32Array(await response.arrayBuffer());
+}
+
 // Frames of one track. `info` is what the server says of it; a track that is being computed grows.
 export class Track {
   constructor(info, changed) {

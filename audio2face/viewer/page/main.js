@@ -3,7 +3,7 @@
 import { Clock } from "./clock.js";
 import { wireControls } from "./controls.js";
 import { Curves } from "./curves.js";
-import { getJson, getTriangles, postJson, Track } from "./data.js";
+import { getBones, getColours, getJson, getTriangles, postJson, Track } from "./data.js";
 import { LivePanel } from "./model.js";
 import { drawWave, legendBar, listFacts } from "./small.js";
 import { Recorder, soundBytes } from "./sound.js";
@@ -22,7 +22,7 @@ let dirty = true;
 let drawn = 0, times = [], firstDrawn = 0;
 const tracks = { truth: null, prediction: null };
 const built = { truth: null, prediction: null }; // the track that each pane's meshes are for
-const faces = new Map(); // triangles by actor
+const faces = new Map(); // triangles, colours and bones by actor
 const problems = [];
 
 const redraw = () => { dirty = true; };
@@ -102,14 +102,17 @@ async function openShot(id) {
   }
 }
 
-async function trianglesOf(name) {
+async function partsOf(name) {
   if (!faces.has(name)) {
-    const at = scene.actors.findIndex((a) => a.name === name), found = {};
-    const known = at < 0 ? {} : scene.actors[at].triangles;
-    for (const mesh of Object.keys(known)) found[mesh] = await getTriangles(at, mesh);
+    const at = scene.actors.findIndex((a) => a.name === name), found = { triangles: {}, colours: {}, bones: null };
+    const about = at < 0 ? { triangles: {}, coloured: [], bones: 0 } : scene.actors[at];
+    for (const mesh of Object.keys(about.triangles)) found.triangles[mesh] = await getTriangles(at, mesh);
+    for (const mesh of about.coloured) found.colours[mesh] = await getColours(at, mesh);
+    if (about.bones) found.bones = await getBones(at);
     faces.set(name, found);
   }
-  return Object.fromEntries(Object.entries(faces.get(name)).map(([mesh, t]) => [mesh, t.slice()]));
+  const known = faces.get(name); // a pane may turn its triangles round
+  return { ...known, triangles: Object.fromEntries(Object.entries(known.triangles).map(([mesh, t]) => [mesh, t.slice()])) };
 }
 
 // Makes the panes fit the tracks, and shows those that there are.
@@ -118,10 +121,10 @@ async function arrange() {
     const track = tracks[side];
     if (track === built[side]) continue;
     const actor = (track && track.actor) || (shot && shot.actor), eyes = (scene.actors.find((a) => a.name === actor) || {}).eyes;
-    const triangles = track ? await trianglesOf(actor) : {};
+    const parts = track ? await partsOf(actor) : { triangles: {}, colours: {}, bones: null };
     if (track !== tracks[side]) return;
     const points = track ? Object.fromEntries(track.info.channels.map((c) => [c.name, c.points])) : {};
-    stage.panes[side].open(triangles, points, eyes);
+    stage.panes[side].open(parts, points, eyes);
     stage.panes[side].known = null;
     built[side] = track;
   }
@@ -149,7 +152,7 @@ function choosePanes() {
 function comparable() {
   const { truth, prediction } = tracks;
   if (!truth || !prediction || (prediction.actor || shot.actor) !== shot.actor) return false;
-  return truth.points("skin") === prediction.points("skin");
+  return truth.points("skin") > 0 && truth.points("skin") === prediction.points("skin");
 }
 
 function labels() {
@@ -279,15 +282,19 @@ function emptyText() {
 
 function aim() {
   const side = stage.shown[0], pane = stage.panes[side];
-  const key = `${tracks[side].actor || shot.actor}/${pane.skin.values.length}`;
+  const key = `${tracks[side].actor || shot.actor}/${Object.values(pane.meshes).map((mesh) => mesh.values.length)}`;
   if (framed === key) return;
   framed = key;
   stage.frame(used(pane), "front");
 }
 
-// The positions that triangles use: stray points of a mesh do not decide the picture.
+// What the picture has to hold: a figure, and the positions that triangles use. Stray points of a mesh do not decide it.
 function used(pane) {
-  const { values, triangles } = pane.skin;
+  const { skin, figure } = pane.meshes;
+  return [...(skin ? surface(skin) : []), ...(figure ? figure.values : [])];
+}
+
+function surface({ values, triangles }) {
   if (!triangles) return values;
   const points = new Float32Array(triangles.length * 3);
   triangles.forEach((v, i) => { for (let c = 0; c < 3; c++) points[3 * i + c] = values[3 * v + c]; });
@@ -335,7 +342,7 @@ function applyDisplay() {
   for (const side of SIDES) {
     const { meshes } = stage.panes[side];
     if (meshes.skin) meshes.skin.wireframe($("wireframe").checked);
-    for (const part of ["tongue", "eyes", "jaw"]) if (meshes[part]) meshes[part].group.visible = $(part).checked;
+    for (const part of ["tongue", "eyes", "jaw", "figure"]) if (meshes[part]) meshes[part].group.visible = $(part).checked;
   }
   $("most-value").textContent = `${$("most").value} mm`;
   redraw();

@@ -28,7 +28,9 @@ export function legendBar() {
 export function listFacts(shot, tracks) {
   const rows = [["name", shot.name], ["actor", shot.actor], ["emotion", shot.emotion], ["sound", shot.duration_s ? `${shot.duration_s.toFixed(2)} s` : "none"]];
   for (const [side, track] of Object.entries(tracks)) {
-    if (track) rows.push([side, `${track.info.num_frames} frames at ${+track.info.fps.toFixed(3)} fps, ${track.points("skin")} vertices`]);
+    if (!track) continue;
+    const parts = [[track.points("skin"), "vertices"], [track.points("figure"), "joints"]].filter(([n]) => n).map((part) => part.join(" "));
+    rows.push([side, [`${track.info.num_frames} frames at ${+track.info.fps.toFixed(3)} fps`, ...parts].join(", ")]);
   }
   const cell = (kind, text) => Object.assign(document.createElement(kind), { textContent: text });
   $("facts").replaceChildren(...rows.filter(([, value]) => value).flatMap(([key, value]) => [cell("dt", key), cell("dd", value)]));

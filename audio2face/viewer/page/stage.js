@@ -3,7 +3,7 @@
 import * as THREE from "./vendor/three.module.min.js";
 import { OrbitControls } from "./vendor/OrbitControls.js";
 
-const SKIN = 0xd8a48c, TONGUE = 0xb4525a, INSIDE = "0.11, 0.05, 0.05";
+const SKIN = 0xd8a48c, TONGUE = 0xb4525a, FIGURE = 0x86aef0, KEY_POINTS = 0x5ce1e6, INSIDE = "0.11, 0.05, 0.05";
 const VIEW_ANGLE = 24;
 export const HEAT = [[0.80, 0.82, 0.85], [0.98, 0.85, 0.35], [0.93, 0.35, 0.15], [0.55, 0.0, 0.15]];
 
@@ -93,14 +93,16 @@ export class Pane {
     this.skin = null;
   }
 
-  // Builds what a track of an actor needs: `triangles` {mesh: Uint32Array}, `points` {channel: count}.
-  open(triangles, points, eyes) {
+  // Builds what a track of an actor needs: `triangles` {mesh: Uint32Array} and `colours` {mesh: Uint8Array} where known,
+  // `bones` of a figure, `points` {channel: count}.
+  open({ triangles, colours, bones }, points, eyes) {
     this.close();
     for (const name of ["skin", "tongue"]) {
-      if (points[name]) this.meshes[name] = new Surface(this.scene, points[name], triangles[name], name === "skin" ? SKIN : TONGUE);
+      if (points[name]) this.meshes[name] = new Surface(this.scene, points[name], triangles[name], name === "skin" ? SKIN : TONGUE, colours[name]);
     }
     this.skin = this.meshes.skin || null;
-    if (points.jaw) this.meshes.jaw = new KeyPoints(this.scene, points.jaw);
+    if (points.jaw) this.meshes.jaw = new KeyPoints(this.scene, points.jaw, everyPair(points.jaw), { color: KEY_POINTS, depthTest: false }, 7);
+    if (points.figure) this.meshes.figure = new KeyPoints(this.scene, points.figure, [...(bones || [])], { color: FIGURE }, 3);
     if (points.eyes && eyes) this.meshes.eyes = new Eyeballs(this.scene, eyes);
   }
 
@@ -121,10 +123,11 @@ export class Pane {
 
 // A mesh with smooth normals, dark from inside; a cloud of points when its triangles are not known.
 class Surface {
-  constructor(scene, count, triangles, colour) {
+  constructor(scene, count, triangles, colour, own) {
     this.values = new Float32Array(count * 3);
     this.normals = new Float32Array(count * 3);
     this.colours = null;
+    this.own = own && triangles ? Float32Array.from(own, (v) => (v / 255) ** 2.2) : null; // linear
     this.triangles = triangles || null;
     this.turned = !triangles;
     const geometry = (this.geometry = new THREE.BufferGeometry());
@@ -143,6 +146,7 @@ class Surface {
       parts.push(new THREE.Points(geometry, this.material));
     }
     this.colour = colour;
+    this.colourBy(this.own);
     this.group = new THREE.Group().add(...parts);
     this.group.traverse((part) => { part.frustumCulled = false; });
     scene.add(this.group);
@@ -152,18 +156,20 @@ class Surface {
 
   wireframe(on) { if (this.triangles) this.parts[1].visible = on; }
 
-  // Colours (3 for each vertex) instead of the skin's own; null goes back to it.
+  // Shows `colours` (3 for each vertex) instead of the skin's own, or goes back to those.
   paint(on) {
-    if (on && !this.colours) {
-      this.colours = new Float32Array(this.values.length);
-      this.geometry.setAttribute("color", attribute(this.colours));
-    }
-    if (this.material.vertexColors !== on) {
-      this.material.vertexColors = on;
-      this.material.color.set(on ? 0xffffff : this.colour);
-      this.material.needsUpdate = true;
-    }
+    if (on && !this.colours) this.colours = new Float32Array(this.values.length);
+    const wanted = on ? this.colours : this.own;
+    if (wanted !== this.shown) this.colourBy(wanted);
     if (on) this.geometry.attributes.color.needsUpdate = true;
+  }
+
+  colourBy(colours) {
+    this.shown = colours;
+    if (colours) this.geometry.setAttribute("color", attribute(colours));
+    this.material.vertexColors = colours !== null;
+    this.material.color.set(colours ? 0xffffff : this.colour);
+    this.material.needsUpdate = true;
   }
 
   update() {
@@ -197,17 +203,16 @@ class Surface {
   }
 }
 
+// Points, and lines between pairs of them.
 class KeyPoints {
-  constructor(scene, count) {
+  constructor(scene, count, pairs, about, size) {
     this.values = new Float32Array(count * 3);
     const geometry = (this.geometry = new THREE.BufferGeometry());
     geometry.setAttribute("position", attribute(this.values));
-    const pairs = [];
-    for (let a = 0; a < count; a++) for (let b = a + 1; b < count; b++) pairs.push(a, b);
     geometry.setIndex(pairs);
-    const look = { color: 0x5ce1e6, depthTest: false, transparent: true };
-    this.lines = new THREE.LineSegments(geometry, new THREE.LineBasicMaterial({ ...look, opacity: 0.55 }));
-    this.points = new THREE.Points(geometry, new THREE.PointsMaterial({ ...look, size: 7, sizeAttenuation: false }));
+    const look = { transparent: true, ...about };
+    this.lines = new THREE.LineSegments(geometry, new THREE.LineBasicMaterial({ ...look, opacity: look.depthTest === false ? 0.55 : 1 }));
+    this.points = new THREE.Points(geometry, new THREE.PointsMaterial({ ...look, size, sizeAttenuation: false }));
     this.group = new THREE.Group().add(this.lines, this.points);
     for (const part of this.group.children) { part.frustumCulled = false; part.renderOrder = 5; }
     scene.add(this.group);
@@ -215,6 +220,12 @@ class KeyPoints {
   }
   update() { this.geometry.attributes.position.needsUpdate = true; }
   remove() { this.scene.remove(this.group); this.geometry.dispose(); }
+}
+
+function everyPair(count) {
+  const pairs = [];
+  for (let a = 0; a < count; a++) for (let b = a + 1; b < count; b++) pairs.push(a, b);
+  return pairs;
 }
 
 class Eyeballs {

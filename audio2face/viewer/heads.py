@@ -1,0 +1,81 @@
+"""Curves without a mesh, as the page can show them: weights and turns on the built-in head, joints as a skeleton beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from audio2face.render.figure import upright
+from audio2face.render.head import MM_PER_UNIT, builtin_head, head_weights, pose_head
+from audio2face.viewer.library import Actor
+from audio2face.viewer.tracks import AnimationStream, Channel, Curves, array_channel
+
+TALL = 44.0  # height of a figure beside the head, in the head's centimetres
+GAP = 19.0  # between the middle of the head and the figure's box in the first frame: room for its arms
+FOOT = -22.0  # where it stands
+
+
+def head_actor(name: str, bones: np.ndarray | None = None) -> Actor:
+    """An actor who is shown as the built-in head, and with `bones` (B, 2) as a skeleton too."""
+    head = builtin_head()
+    return Actor(name, {"skin": head.triangles}, MM_PER_UNIT, None, {"skin": head.colours}, bones)
+
+
+def figure_actor(name: str, bones: np.ndarray) -> Actor:
+    """An actor who is shown as a skeleton alone."""
+    return Actor(name, bones=bones)
+
+
+def curves_track(
+    fps: float,
+    weights: np.ndarray | None = None,
+    names: Sequence[str] = (),
+    rotation: np.ndarray | None = None,
+    look: np.ndarray | None = None,
+    joints: np.ndarray | None = None,
+    start_s: float = 0.0,
+) -> AnimationStream:
+    """One animation of a `head_actor` or `figure_actor`, computed as the page asks for its pieces.
+
+    weights (T, P) of `names`, rotation (T, 3, 3) of the head and look as in `render.head.pose_head`; joints (T, J, 3), which
+    stand beside the head where there is one. Frames without a place keep that of the frame before. The page's curves are
+    the weights. Raises ValueError when lengths differ or there is nothing to show.
+    """
+    given = [v for v in (weights, rotation, look, joints) if v is not None]
+    if not given or len({len(v) for v in given}) != 1 or not len(given[0]):
+        raise ValueError(f"curves of {[len(v) for v in given]} frames cannot be shown")
+    count, channels = len(given[0]), []
+    if weights is not None or rotation is not None:
+        table = np.zeros((count, 0), np.float32) if weights is None else weights
+        channels.append(_head_channel(head_weights(table, names), rotation, look))
+    if joints is not None:
+        placed = upright(_without_gaps(joints))
+        channels.append(array_channel("figure", _beside_head(placed) if channels else placed))
+    known = None if weights is None else Curves(tuple(names), np.nan_to_num(np.asarray(weights, np.float32)))
+    return AnimationStream(channels, count, fps, start_s, None if known is None else lambda: known)
+
+
+def _head_channel(weights: np.ndarray, rotation: np.ndarray | None, look: np.ndarray | None) -> Channel:
+    def read(first: int, end: int) -> np.ndarray:
+        turned, gaze = (None if x is None else x[first:end] for x in (rotation, look))
+        return pose_head(weights[first:end], turned, gaze)
+
+    return Channel("skin", len(builtin_head().vertices), read)
+
+
+def _without_gaps(joints: np.ndarray) -> np.ndarray:
+    """Joints (T, J, 3) where frames that hold no number repeat the last that does (at the start, the first)."""
+    whole = np.isfinite(joints).all(axis=(1, 2))
+    if not whole.any():
+        raise ValueError("a skeleton without a finite position cannot be shown")
+    last = np.maximum.accumulate(np.where(whole, np.arange(len(joints)), -1))
+    return np.asarray(joints)[np.where(last < 0, whole.argmax(), last)]
+
+
+def _beside_head(joints: np.ndarray) -> np.ndarray:
+    """Joints (T, J, 3), y up, as tall as TALL in the first frame, to the head's left."""
+    first = joints[0]
+    tall = max(float(np.ptp(first[:, 1])), 1e-6)
+    placed = (joints - [first[:, 0].min(), first[:, 1].min(), first[:, 2].mean()]) * (TALL / tall)
+    return (placed + [GAP, FOOT, 0.0]).astype(np.float32)
