@@ -21,6 +21,7 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
 from audio2face import UserError, load_model
+from audio2face.render.head import builtin_head
 from audio2face.serving import http
 from audio2face.serving.engine import ServedModel
 from audio2face.serving.live import livelink, vmc, websocket
@@ -530,9 +531,17 @@ def test_the_test_page_and_the_head_come_over_http(served, socket_server):
     kind, page = get("/")
     assert kind.startswith("text/html") and b"page.js" in page
     assert get("/page.js")[0].startswith("text/javascript") and len(get("/vendor/three.module.min.js")[1]) > 1e5
-    info = json.loads(get("/head.json")[1])
+    info, head = json.loads(get("/head.json")[1]), builtin_head()
     data = get("/head.bin")[1]
-    assert len(data) == 12 * info["vertices"] * (1 + len(info["shapes"])) + 12 * info["triangles"]
+    points = np.frombuffer(data[: 12 * len(head.vertices) * 54], "<f4").reshape(54, -1, 3)
+    assert info == {"vertices": len(head.vertices), "shapes": list(range(52)), "coloured": True}, (
+        "a model without a mesh"
+    )
+    assert points[0].max() == pytest.approx(1.0) and np.allclose(points[-1], head.colours**2.2, atol=1e-6)
+    jaw = head.deltas[head.names.index("jawOpen")]
+    assert np.corrcoef(points[1 + ARKIT.index("JawOpen")].ravel(), jaw.ravel())[0, 1] == pytest.approx(1.0)
+    triangles = np.frombuffer(data[12 * len(head.vertices) * 54 :], "<u4")
+    assert triangles.tolist() == head.triangles.ravel().tolist()
     with pytest.raises(OSError, match="404"):
         get("/../secrets")
 

@@ -1,13 +1,14 @@
-"""The test page: the model's own head in a browser, which follows the microphone or a file."""
+"""The test page: a head in a browser, which follows the microphone or a file."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from audio2face.render.head import builtin_head
 from audio2face.serving.engine import ServedModel
 from audio2face.serving.names import places
 from audio2face.viewer.server import PAGE as VIEWER_PAGE
@@ -21,7 +22,7 @@ FILES = {
 
 
 class Page:
-    """The page's files, and the head: its mesh at rest, its faces and its blendshapes, of the model that is served."""
+    """The page's files, and the head: its mesh at rest, its faces and its blendshapes."""
 
     def __init__(self, served: ServedModel):
         self._served = served
@@ -38,24 +39,40 @@ class Page:
         return None
 
     def _built(self) -> tuple[bytes, bytes]:
-        """(JSON of sizes and names, float32 and uint32 numbers): empty without a rig or without the mesh's faces."""
+        """(JSON of sizes and names, its numbers): of the model's own head, of the built-in one where it has no mesh."""
         if self._head is None:
-            self._head = self._build()
+            face = self._served.model.details(self._served.actor).face
+            rig, triangles = face.rigs.get("skin"), face.topology.skin
+            if rig is not None and triangles is not None:
+                self._head = packed(self._served.names, rig.neutral, rig.names, rig.deltas, triangles)
+            else:
+                head = builtin_head()
+                shapes = head.names, head.deltas
+                self._head = packed(self._served.names, head.vertices, *shapes, head.triangles, head.colours)
         return self._head
 
-    def _build(self) -> tuple[bytes, bytes]:
-        face = self._served.model.details(self._served.actor).face
-        rig, triangles = face.rigs.get("skin"), face.topology.skin
-        if rig is None or triangles is None:
-            return json.dumps({"vertices": 0, "triangles": 0, "shapes": []}).encode(), b""
-        low, high = rig.neutral.min(axis=0), rig.neutral.max(axis=0)
-        scale = 2.0 / float((high - low).max())
-        shapes = [(place, rig.deltas[number]) for place, number in places(self._served.names, rig.names)]
-        info: dict[str, Any] = {
-            "vertices": len(rig.neutral),
-            "triangles": len(triangles),
-            "shapes": [place for place, _ in shapes],
-        }
-        arrays = [(rig.neutral - (low + high) / 2) * scale, *(delta * scale for _, delta in shapes)]
-        numbers = b"".join(np.ascontiguousarray(a, "<f4").tobytes() for a in arrays)
-        return json.dumps(info).encode(), numbers + np.ascontiguousarray(triangles, "<u4").tobytes()
+
+def packed(
+    wire: Sequence[str],
+    vertices: np.ndarray,
+    names: Sequence[str],
+    deltas: np.ndarray,
+    triangles: np.ndarray,
+    colours: np.ndarray | None = None,
+) -> tuple[bytes, bytes]:
+    """A mesh (V, 3), (F, 3) with shapes (P, V, 3), and colours (V, 3) sRGB if it has them, as JSON and numbers.
+
+    The numbers, little-endian: float32 vertices within ±1, shapes that the `wire` has, linear colours; uint32 triangles.
+    """
+    low, high = vertices.min(axis=0), vertices.max(axis=0)
+    scale = 2.0 / float((high - low).max())
+    shapes = places(wire, names)
+    info = {
+        "vertices": len(vertices),
+        "shapes": [place for place, _ in shapes],  # on the wire
+        "coloured": colours is not None,
+    }
+    arrays = [(vertices - (low + high) / 2) * scale, *(deltas[number] * scale for _, number in shapes)]
+    arrays += [] if colours is None else [colours**2.2]
+    numbers = b"".join(np.ascontiguousarray(a, "<f4").tobytes() for a in arrays)
+    return json.dumps(info).encode(), numbers + np.ascontiguousarray(triangles, "<u4").tobytes()

@@ -22,19 +22,18 @@ scene.add(lamp);
 
 async function loadHead() {
   const info = await (await fetch("head.json")).json();
-  if (!info.vertices) {
-    state("The model has no faces or blendshapes to draw; the bars show its weights.");
-    return null;
-  }
   const data = await (await fetch("head.bin")).arrayBuffer();
   const size = 3 * info.vertices;
   const part = (i) => new Float32Array(data, 4 * size * i, size);
   const geometry = new THREE.BufferGeometry();
   const positions = new THREE.BufferAttribute(part(0).slice(), 3);
   geometry.setAttribute("position", positions);
-  geometry.setIndex(new THREE.BufferAttribute(new Uint32Array(data.slice(4 * size * (1 + info.shapes.length))), 1));
+  const floats = 1 + info.shapes.length;
+  if (info.coloured) geometry.setAttribute("color", new THREE.BufferAttribute(part(floats), 3));
+  geometry.setIndex(new THREE.BufferAttribute(new Uint32Array(data, 4 * size * (floats + info.coloured)), 1));
   geometry.computeVertexNormals();
-  scene.add(new THREE.Mesh(geometry, new THREE.MeshStandardMaterial({ color: 0xd8b09a, roughness: 0.75, side: THREE.DoubleSide })));
+  const colour = info.coloured ? { vertexColors: true } : { color: 0xd8b09a };
+  scene.add(new THREE.Mesh(geometry, new THREE.MeshStandardMaterial({ ...colour, roughness: 0.75, side: THREE.DoubleSide })));
   return (weights) => {
     positions.array.set(part(0));
     info.shapes.forEach((place, i) => {
@@ -115,7 +114,7 @@ class Track {
     if (at === this.shown) return;
     this.shown = at;
     const weights = this.frames[at].w;
-    if (pose) pose(weights);
+    pose(weights);
     drawBars(this.names, weights);
     window.face = { frame: this.frames[at].i, time, jaw: weights[this.names.indexOf("JawOpen")], received: this.frames.length };
   }
