@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from audio2face.render.figure import figure_camera, figure_frames
+from audio2face.render.figure import figure_camera, figure_frames, upright
 from audio2face.render.head import head_camera, head_frames
 from audio2face.render.raster import Camera, render_animation
 from audio2face.render.video import side_by_side, write_video
@@ -21,8 +21,8 @@ MOST_FPS = 30.0  # of a film: every other frame of faster motion is drawn
 class Take:
     """What is shown of one person, T frames: any of a head and a figure.
 
-    weights (T, P) of `names`, rotation (T, 3, 3) of the head and look as in `pose_head`; joints (T, J, 3), y up, and
-    bones (B, 2).
+    weights (T, P) of `names`, rotation (T, 3, 3) of the head and look as in `pose_head`; joints (T, J, 3), with y or z up,
+    and bones (B, 2).
     """
 
     title: str | None = None
@@ -66,6 +66,7 @@ def draw_takes(takes: Sequence[Take], size: tuple[int, int] = SIZE, every: int =
     """The pictures of a film (H, W, 3) uint8, of every n-th frame; see `curves_film`."""
     if not takes or len({len(take) for take in takes}) != 1 or not len(takes[0]):
         raise ValueError(f"takes of {[len(take) for take in takes]} frames cannot be shown together")
+    takes = [take if take.joints is None else replace(take, joints=upright(take.joints)) for take in takes]
     cameras = _cameras(takes, size)
     wide = any(take.has_head and take.has_figure for take in takes)
     titled = any(take.title for take in takes)
@@ -75,11 +76,6 @@ def draw_takes(takes: Sequence[Take], size: tuple[int, int] = SIZE, every: int =
         titles = [take.title or "", *[""] * (len(panels) - 1)] if titled else None
         rows.append(side_by_side(*panels, titles=titles))
     return _stacked(rows) if wide else side_by_side(*rows)
-
-
-def head_pictures(take: Take, size: tuple[int, int] = SIZE, every: int = 1) -> Iterator[np.ndarray]:
-    """Pictures (H, W, 3) uint8 of the head of a take."""
-    return _head(take, head_camera(size), every)
 
 
 def _cameras(takes: Sequence[Take], size: tuple[int, int]) -> tuple[Camera, Camera | None]:

@@ -30,13 +30,15 @@ SAMPLES = 400  # frames looked at to place camera and ground
 
 def up_axis(rest: np.ndarray) -> str:
     """ "y" or "z": along which of them the joints at rest (J, 3) reach further; people are deeper than high in neither."""
-    low, high = np.nanmin(rest, axis=0), np.nanmax(rest, axis=0)
-    return "z" if high[2] - low[2] > high[1] - low[1] else "y"
+    _, high, deep = np.ptp(rest, axis=0)
+    return "z" if deep > high else "y"
 
 
 def upright(positions: np.ndarray, rest: np.ndarray | None = None) -> np.ndarray:
-    """Positions (T, J, 3) with y up, z forward: turned about x where the pose at rest, by default the first, has z up."""
-    if up_axis(positions[0] if rest is None else rest) == "y":
+    """Positions (T, J, 3) with y up: turned about x where the pose at rest (J, 3) has z up; without one, the first whole frame."""
+    if rest is None:
+        rest = positions[int(np.isfinite(positions).all(axis=(1, 2)).argmax())]
+    if up_axis(rest) == "y":
         return np.asarray(positions)
     return np.asarray(positions)[..., [0, 2, 1]] * np.array([1.0, 1.0, -1.0], np.float32)
 

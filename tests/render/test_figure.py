@@ -1,5 +1,7 @@
 """Skeletons as figures: bones as long as they are, y up, the whole motion in the picture; and films of curves."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -78,6 +80,8 @@ def test_panels_of_a_film():
     assert shape(head) == (48, 40, 3)
     assert shape(head, head) == (48, 80, 3)
     pytest.importorskip("PIL")
+    lying = replace(both, joints=walk(3)[..., [0, 2, 1]] * [1, -1, 1])
+    np.testing.assert_array_equal(next(draw_takes([lying], (40, 48))), next(draw_takes([both], (40, 48))))
     assert shape(both, both) == (2 * (48 + 28), 80, 3)
     with pytest.raises(ValueError, match="frames"):
         next(draw_takes([head, Take(joints=walk(4), bones=BONES)]))
