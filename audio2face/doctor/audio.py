@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from audio2face.audio.sync import frame_levels, mel_energy
 from audio2face.audio.waveform import SILENCE
 from audio2face.dataset.captured import CapturedActor, VoiceFile, readable, shot_names
 from audio2face.doctor.caches import runs
-from audio2face.doctor.sync import frame_levels, mel_energy
 from audio2face.formats.sound import SoundInfo, read_sound
 from audio2face.problems import Problems
 

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from audio2face.audio.sync import Lag, find_lag, margin_frames
 from audio2face.dataset.captured import CapturedActor, Mesh, listed_vertices, readable
 from audio2face.dataset.checks import build_captured
 from audio2face.dataset.clip_checks import check_muted_poses
 from audio2face.dataset.quick_check import accept, worst_first
+from audio2face.dataset.sync_checks import check_sync
 from audio2face.doctor.audio import ShotSound, check_damage, check_sounds, read_shot_sound
 from audio2face.doctor.caches import check_duplicates, check_motion, check_numbers
 from audio2face.doctor.consistency import check_consistency
 from audio2face.doctor.geometry import check_geometry
 from audio2face.doctor.quick import check_small
 from audio2face.doctor.stats import ShotStats, combine, scan_cache
-from audio2face.doctor.sync import Lag, check_sync, find_lag, margin_frames
 from audio2face.doctor.vertex_lists import (
     KEYS,
     check_rigid_vertices,
@@ -37,6 +38,7 @@ from audio2face.problems import Problem, Problems, UserError
 if TYPE_CHECKING:
     from audio2face.config import Section
 
+UNCLEAR = "Set SKIN_LIP_DIST_VERTEX_LIST_FPATH if it is missing; else look at the report's curves."
 SPREAD_VERTICES = 256  # looked at besides the listed ones, to find the mouth without a list
 
 
@@ -81,7 +83,7 @@ def _build_full(sections: Mapping[str, Section], actor: str, progress: bool) -> 
     check_damage(report, data, sounds)
     check_sounds(report, sounds)
     check_duplicates(report, good, {shot: sound.digest for shot, sound in sounds.items()})
-    check_sync(report, data, lags)
+    check_sync(report, lags, data.fps, data.files.audio_file, UNCLEAR)
     check_muted_poses(report, data, opening)
     _check_tongue(report, data, progress)
     found = worst_first(accept(report, sections["dataset"].SKIP_DATA_CHECKS))

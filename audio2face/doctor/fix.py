@@ -21,10 +21,10 @@ from audio2face.dataset.caches import read_frames
 from audio2face.dataset.captured import CapturedActor, Mesh, readable
 from audio2face.dataset.files import PATHS, VOICES_FOLDER, DatasetFiles
 from audio2face.dataset.shots import simple_name
+from audio2face.dataset.sync_checks import deviating
 from audio2face.doctor.caches import SHORTEST_SHOT_S
 from audio2face.doctor.check import ActorReport
 from audio2face.doctor.repair import ShotPlan, fill_lost_frames, repaired_sound
-from audio2face.doctor.sync import deviating
 from audio2face.face.frames import resample_frames, resampled_length
 from audio2face.formats.json_file import write_json
 from audio2face.formats.npy import read_npz, write_npy, write_npz

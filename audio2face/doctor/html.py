@@ -7,11 +7,12 @@ from html import escape
 
 import numpy as np
 
+from audio2face.audio.sync import usual_lag
+from audio2face.dataset.sync_checks import ODD_S
 from audio2face.doctor.caches import HELD_S, runs
 from audio2face.doctor.check import ActorReport
 from audio2face.doctor.plots import Curve, dot_plot, time_plot
 from audio2face.doctor.report import shot_table, summary
-from audio2face.doctor.sync import ODD_S, usual_lag
 from audio2face.problems import LEVELS, Problem, by_level
 from audio2face.render.page import FRONT_VIEW, face_plot, page
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from audio2face.audio.sync import usual_lag
 from audio2face.doctor.check import ActorReport
-from audio2face.doctor.sync import usual_lag
 from audio2face.problems import LEVELS, Problem, by_level
 
 WIDTH = 110
