@@ -7,8 +7,9 @@ from pathlib import Path
 
 from audio2face.commands.find_run import find_training_run, post_configs, train_section
 from audio2face.config import load_config
-from audio2face.deploy.check.model import inspect_deployed
+from audio2face.deploy.check.model import inspect_deployed, model_folders
 from audio2face.deploy.package import write_model
+from audio2face.inference.model import load_model
 from audio2face.models import family
 from audio2face.paths import external_path, local_path
 from audio2face.postprocess.limits import config_problems
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 def run(config_name: str, run_name: str) -> str:
     """Write the deployed model of training run `run_name` (or `latest`) to FINAL_DEPLOY_ROOT; returns the run's full name.
 
-    An earlier deployment of the run is replaced once the new one has passed the checks. Raises UserError listing what is
+    An earlier deployment of the run is replaced once the new one has passed the checks and opened. Raises UserError listing what is
     wrong with the config, the run or the finished model.
     """
     train = train_section(config_name, run_name)
@@ -47,12 +48,21 @@ def run(config_name: str, run_name: str) -> str:
 
 
 def _problems(folder: Path) -> list[str]:
-    """What the runtime would refuse or misread in a deployed model, one line each.
+    """What the runtime would refuse or misread in a deployed model, or in those of its actors, one line each.
 
-    `write_model` has warned of a model that gives geometry alone.
+    The last question is whether it opens. `write_model` has warned of a model that gives geometry alone.
     """
-    report = inspect_deployed(folder)
-    for note in report.infos:
-        if note.rule == "windows":
-            logger.warning("%s: %s", note.where, note.what)
-    return [f"{p.where}: {p.what} (rule {p.rule})" for p in report.errors]
+    problems = []
+    for model in model_folders(folder):
+        report = inspect_deployed(model)
+        for note in report.infos:
+            if note.rule == "windows":
+                logger.warning("%s: %s", note.where, note.what)
+        who = "" if model == folder else f"{model.name}: "
+        problems += [f"{who}{p.where}: {p.what} (rule {p.rule})" for p in report.errors]
+    if not problems:
+        try:
+            load_model(folder)
+        except UserError as error:
+            problems += error.lines
+    return problems

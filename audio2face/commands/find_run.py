@@ -12,8 +12,9 @@ from audio2face.config import Section, load_config, section_from_values
 from audio2face.deploy.package import actor_config
 from audio2face.paths import local_path
 from audio2face.problems import UserError
+from audio2face.runs.manifest import MANIFEST_FILE
 from audio2face.runs.run_dir import LATEST, resolve_run
-from audio2face.runs.train_run import TrainRun, load_train_run
+from audio2face.runs.train_run import TrainRun, load_train_run, read_spec
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +41,15 @@ def find_training_run(config_name: str, run_name: str, train: Section) -> TrainR
     `latest` looks for runs of the project's RUN_NAME, kind of network and actors, as far as its files say them. The run
     comes with the faces and blendshapes that config_dataset names now. Raises UserError when they are of other meshes.
     """
+    run = load_train_run(find_training_folder(config_name, run_name, train))
+    logger.info("training run %s: %s network of %s", run.name, run.spec.network_type, ", ".join(run.spec.actors))
+    return with_late_files(config_name, run)
+
+
+def find_training_folder(config_name: str, run_name: str, train: Section) -> Path:
+    """The folder of the training run that `find_training_run` opens."""
     has_file = train.file is not None
-    folder = resolve_run(
+    return resolve_run(
         local_path(train.TRAIN_OUTPUT_ROOT),
         run_name,
         what="training",
@@ -49,9 +57,6 @@ def find_training_run(config_name: str, run_name: str, train: Section) -> TrainR
         match=_same_project(config_name, train) if has_file and run_name == LATEST else None,
         hint=f"; make one with: python run_train.py {config_name} (--resume continues an unfinished one)",
     )
-    run = load_train_run(folder)
-    logger.info("training run %s: %s network of %s", run.name, run.spec.network_type, ", ".join(run.spec.actors))
-    return with_late_files(config_name, run)
 
 
 def _same_project(config_name: str, train: Section) -> Callable[[Path], bool]:
@@ -63,9 +68,9 @@ def _same_project(config_name: str, train: Section) -> Callable[[Path], bool]:
 
     def match(folder: Path) -> bool:
         try:
-            spec = load_train_run(folder).spec
+            spec = read_spec(folder)
         except (UserError, ValueError):
-            return False
+            return (folder / MANIFEST_FILE).is_file()  # damaged: to be named, not passed over
         return spec.network_type == train.NETWORK_TYPE and (not actors or set(spec.actors) == actors)
 
     return match

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from audio2face.config import Section
 from audio2face.models import family
-from audio2face.paths import external_path
+from audio2face.paths import external_path, partial_folder, repair_folder, replace_folder
 from audio2face.problems import UserError
+from audio2face.runs.disk import disk_faults
+from audio2face.runs.manifest import write_manifest
 from audio2face.runs.run_dir import LATEST, finish_run, is_complete, is_running, listing, resolve_run
-from audio2face.runs.train_run import load_train_run
+from audio2face.runs.train_run import EXPORTS, load_train_run
 from audio2face.training.resume import mark_stopped
 
 
@@ -31,8 +34,16 @@ def export_again(root: Path, name: str, train: Section, config_name: str) -> str
         raise UserError(
             f"training run {folder.name}: networks of type {training_run.spec.network_type} cannot be exported"
         )
-    export(training_run, train.ONNX_OPSET, train.ONNX_EXPORTER)
-    if not is_complete(folder):
-        mark_stopped(folder, True)  # it may yet be continued
-    finish_run(folder)
+    with disk_faults(folder, "the export"):
+        repair_folder(folder / EXPORTS)
+        new = partial_folder(folder / EXPORTS)
+        try:
+            export(training_run, train.ONNX_OPSET, train.ONNX_EXPORTER, new)
+            write_manifest(new)
+            replace_folder(new, folder / EXPORTS)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+        if not is_complete(folder):
+            mark_stopped(folder, True)  # it may yet be continued
+            finish_run(folder)
     return folder.name

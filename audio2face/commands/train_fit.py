@@ -13,8 +13,9 @@ from audio2face.models.common.weights import save_weights
 from audio2face.paths import external_path
 from audio2face.problems import UserError
 from audio2face.runs.checkpoints import checkpoint_files, load_checkpoint, save_checkpoint
+from audio2face.runs.manifest import write_manifest
 from audio2face.runs.run_dir import finish_run
-from audio2face.runs.train_run import TrainRun, load_train_run
+from audio2face.runs.train_run import EXPORTS, TrainRun, load_train_run
 from audio2face.training.loop import fit
 from audio2face.training.nan_guard import TrainingDiverged
 from audio2face.training.previews import Previews
@@ -90,6 +91,7 @@ def _export(training: Training, training_run: TrainRun) -> None:
         return
     try:
         training.export(training_run)
+        write_manifest(training_run.path / EXPORTS)
     except Exception:
         logger.error("the export failed; the weights are kept in %s", external_path(training_run.weights))
         raise

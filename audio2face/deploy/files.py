@@ -13,25 +13,34 @@ from audio2face.face.topology import write_topology
 from audio2face.formats.npy import read_npz, write_npz
 from audio2face.paths import external_path
 from audio2face.problems import UserError
-from audio2face.runs.train_run import ActorData, TrainRun, float32_arrays
+from audio2face.runs.manifest import MANIFEST_FILE, check_file
+from audio2face.runs.train_run import ActorData, TrainRun, float32_arrays, undamaged
 
 logger = logging.getLogger(__name__)
 
 
 def require_export(run: TrainRun, actor: str) -> None:
-    """Raise UserError when the exported network that animates `actor` is not complete."""
+    """Raise UserError when the exported network that animates `actor` is not complete, or not what was exported."""
     exported = run.export_folder(actor)
     missing = [n for n in ("network.onnx", "network_info.json", "trt_info.json") if not (exported / n).is_file()]
     if missing:
         raise UserError(f"training run {run.name}: {external_path(exported)} lacks {', '.join(missing)}; train again")
+    with undamaged(run.name):
+        for path in _exported(exported):
+            check_file(path)
 
 
 def copy_export(run: TrainRun, actor: str, folder: Path) -> None:
     """Copy the exported network that animates `actor`, and what lies beside it, into a new folder."""
     folder.mkdir(parents=True)
-    for path in sorted(run.export_folder(actor).iterdir()):
-        if path.is_file() and not path.name.startswith("."):
-            shutil.copyfile(path, folder / path.name)
+    for path in _exported(run.export_folder(actor)):
+        shutil.copyfile(path, folder / path.name)
+
+
+def _exported(folder: Path) -> list[Path]:
+    """The files of an exported network."""
+    found = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return sorted(path for path in found if path.name != MANIFEST_FILE)
 
 
 def write_model_data(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

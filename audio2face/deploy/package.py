@@ -1,7 +1,8 @@
 """A deployed model, `output_deploy/<training run>`: the folder that the Audio2Face-3D runtime loads.
 
-Everything comes from the training run's own copies. A folder is written beside its final place, judged, and only then
-renamed, so that a failure leaves an earlier model as it was. Needs neither PyTorch nor the data set.
+Everything comes from the training run's own copies. A folder is written beside its final place, brought to the disk with its
+manifest, judged, and only then exchanged with an earlier model, so that a failure leaves that one as it was. Needs neither
+PyTorch nor the data set.
 
 Called by `commands.deploy`; next: `deploy.check`, which judges the folder, and `inference.package`, which reads it.
 """
@@ -10,23 +11,20 @@ from __future__ import annotations
 
 import filecmp
 import logging
-import os
 import shutil
-import time
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from audio2face.face.codec import part_of
-from audio2face.paths import external_path
+from audio2face.paths import external_path, partial_folder, repair_folder, replace_folder
 from audio2face.problems import UserError
+from audio2face.runs.manifest import write_manifest
 from audio2face.runs.train_run import TrainRun
 
 logger = logging.getLogger(__name__)
 
 ENGINE_FILE = "network.trt"
-KILLED_AGE_S = 3600.0  # nobody takes so long to write one model
 Check = Callable[[Path], list[str]]
 Package = Callable[[Path, TrainRun, str, Mapping[str, Mapping[str, Any]]], None]
 
@@ -54,7 +52,7 @@ def write_model(
 
     `configs` gives each actor's CONFIG (missing keys are not filled in); `package(folder, run, actor, configs)` writes one
     model. Where actors have networks of their own, their models are `folder/<actor>`, else `folder` itself.
-    `check(folder)` returns what is wrong with a written model. Raises UserError with every problem; `folder` is then
+    `check(folder)` returns what is wrong with all that was written. Raises UserError with every problem; `folder` is then
     unchanged.
     """
     trained = {part_of(name) for name in run.spec.channels}
@@ -64,19 +62,19 @@ def write_model(
             f"training run {run.name} has no skin of {', '.join(still)}, and a deployed model needs one; the run itself "
             "animates with run_inference.py"
         )
-    _repair(folder)
-    temporary = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
-    problems: list[str] = []
+    repair_folder(folder)
+    temporary = partial_folder(folder)
     try:
         for part in ("",) if run.one_folder else run.spec.actors:
             actor = part or run.spec.actors[0]
             model = temporary / part
             package(model, run, actor, configs)
             _keep_engine(folder / part, model)
-            problems += [f"{part or run.name}: {problem}" for problem in (check(model) if check else ())]
+            write_manifest(model)
+        problems = check(temporary) if check else []
         if problems:
             raise UserError(["the deployed model would not work:", *problems])
-        _replace(temporary, folder)
+        replace_folder(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -89,33 +87,3 @@ def _keep_engine(old: Path, new: Path) -> None:
             shutil.copy2(engine, new / ENGINE_FILE)
         else:
             logger.warning("%s was built from another network and is not kept: build it again", external_path(engine))
-
-
-def _replace(new: Path, target: Path) -> None:
-    """Replace folder `target` by `new`; when that fails, `target` is untouched.
-
-    A process that is killed between the two renames leaves the old model under its temporary name: see `_repair`.
-    """
-    old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
-    existed = target.exists()
-    if existed:
-        os.replace(target, old)
-    try:
-        os.replace(new, target)
-    except OSError:
-        if existed:
-            os.replace(old, target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _repair(target: Path) -> None:
-    """Recover from a process that was killed while it deployed the same run."""
-    for old in sorted(target.parent.glob(f".{target.name}.????????.old")):
-        if target.exists():
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.replace(old, target)
-    for partial in target.parent.glob(f".{target.name}.????????.partial"):
-        if time.time() - partial.stat().st_mtime > KILLED_AGE_S:
-            shutil.rmtree(partial, ignore_errors=True)

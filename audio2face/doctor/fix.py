@@ -31,7 +31,7 @@ from audio2face.formats.npy import read_npz, write_npy, write_npz
 from audio2face.formats.sound import SOUND_SUFFIXES, read_sound, sound_info, with_right_header, write_sound
 from audio2face.formats.time_code import same_rate
 from audio2face.listing import is_system_file, natural_order
-from audio2face.paths import external_path, host_root
+from audio2face.paths import external_path, host_root, replace_folder
 from audio2face.problems import UserError
 from audio2face.types import Cache
 
@@ -69,7 +69,7 @@ def write_fixed_copy(
         partial.chmod(0o755)
         if out.is_dir():
             out.rmdir()
-        partial.rename(out)
+        replace_folder(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return changes

@@ -15,7 +15,7 @@ from audio2face.formats.npy import write_npy, write_npz
 from audio2face.formats.sound import write_sound
 from audio2face.geometry.rigid import rigid_motion
 from audio2face.geometry.vertex_lists import Proposal, propose_lists
-from audio2face.paths import atomic
+from audio2face.paths import atomic, replace_folder
 from audio2face.problems import UserError
 from audio2face.render.page import proposal_page
 
@@ -110,9 +110,7 @@ def write_dataset(
     shutil.rmtree(partial, ignore_errors=True)
     try:
         written = _write(partial, actor, shots, fps, about)
-        if folder.exists():
-            shutil.rmtree(folder)
-        partial.rename(folder)
+        replace_folder(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return written

@@ -22,6 +22,7 @@ from audio2face.models import family
 from audio2face.postprocess.rig import read_rig
 from audio2face.problems import UserError
 from audio2face.runs.emotion_db import read_emotion_db
+from audio2face.runs.manifest import faults, require_whole
 from audio2face.runs.train_run import TrainRun
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class Package:
 
 def read_package(folder: Path) -> Package:
     """Check and read a model folder. Raises UserError with everything that is wrong with it."""
+    require_whole(folder, "model", faults(folder), "deploy it again")
     if not (folder / "model.json").is_file():
         raise UserError(f"{folder} is not a deployed model: it has no model.json")
     if not (folder / NETWORK_FILE).is_file():

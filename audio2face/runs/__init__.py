@@ -1,1 +1,1 @@
-"""Folders of runs: what preprocessing and training leave, locks, checkpoints, what has changed since."""
+"""Folders of runs: what preprocessing and training leave, locks, manifests, checkpoints, what has changed since."""

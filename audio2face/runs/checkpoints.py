@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +50,6 @@ def save_durably(path: Path, state: Any) -> None:
     """Write with torch.save, whole or not at all, also when the power is cut."""
     with atomic(path) as partial, partial.open("wb") as file:
         torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())  # else the name could be on the disk before the content
 
 
 def load_checkpoint(run: Path) -> dict[str, Any] | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,8 +17,10 @@ from audio2face.formats.json_file import read_json, write_json
 from audio2face.formats.npy import read_npy, read_npz, write_npy, write_npz
 from audio2face.paths import atomic, external_path
 from audio2face.problems import UserError
+from audio2face.runs.manifest import check_file, require_whole, size_faults
 from audio2face.types import Pca, Shot
 
+Read = TypeVar("Read")
 ClipRow = tuple[str, str, tuple[int, int], str, str, str, int]
 
 FILES = {  # part of a run -> its place; config_train may name another file for it
@@ -91,7 +93,7 @@ class PreprocRun:
     @cached_property
     def mean_geometry(self) -> np.ndarray:
         """Normalised skin and tongue mean, then zeros for jaw and eyes (C,) float32."""
-        values = np.array(read_npy(self.file("mean_geometry")), np.float32)
+        values = self._read(self.file("mean_geometry"), lambda path: np.array(read_npy(path), np.float32))
         start = 0
         for mesh in MESHES if "mean_geometry" not in self.overrides else ():
             end = start + 3 * int(self.data_info[f"num_verts_{mesh}"])
@@ -116,6 +118,7 @@ class PreprocRun:
         """The faces of the meshes, as far as they are known. Raises UserError when the run's file is damaged."""
         counts = (int(self.data_info[f"num_verts_{mesh}"]) for mesh in MESHES)
         try:
+            check_file(self.path / "deploy" / TRIANGLES_FILE)
             return self.faces.over(read_topology(self.path / "deploy" / TRIANGLES_FILE, *counts))
         except ValueError as error:
             raise UserError(f"preprocessing run {self.name}: {error}; preprocess again") from error
@@ -143,11 +146,12 @@ class PreprocRun:
         return self._npz("tongue_coeffs")
 
     def _npz(self, part: str) -> dict[str, np.ndarray]:
-        return self._read(self.file(part))
+        return self._read(self.file(part), read_npz)
 
-    def _read(self, path: Path) -> dict[str, np.ndarray]:
+    def _read(self, path: Path, read: Callable[[Path], Read]) -> Read:
         try:
-            return read_npz(path)
+            check_file(path)
+            return read(path)
         except (OSError, ValueError) as error:
             raise UserError(f"preprocessing run {self.name}: cannot read {external_path(path)}: {error}") from error
 
@@ -158,7 +162,7 @@ class PreprocRun:
 
     def _basis(self, mesh: str, path: Path | None = None) -> Pca:
         path = path or self.file(f"{mesh}_shapes")
-        arrays = self._read(path)
+        arrays = self._read(path, read_npz)
         if "shapes_matrix" not in arrays or "shapes_mean" not in arrays:
             raise UserError(f"{external_path(path)}: expected arrays shapes_matrix and shapes_mean")
         components = np.asarray(arrays["shapes_matrix"], np.float32)
@@ -177,12 +181,15 @@ def load_preproc_run(folder: Path, overrides: Mapping[str, Path] | None = None) 
         raise ValueError(f"unknown parts of a preprocessing run: {', '.join(sorted(unknown))}")
     places = {part: given.get(part, folder / place) for part, place in FILES.items()}
     info_path = folder / "configs" / "actor_info.json"
+    require_whole(folder, "preprocessing run", size_faults(folder), "preprocess again")
     missing = [path for path in (*places.values(), info_path) if not path.is_file()]
     if missing:
         raise UserError(
             [f"preprocessing run {folder.name}: {external_path(path)} is missing; preprocess again" for path in missing]
         )
     try:
+        for path in (places["data_info"], places["shots"], places["clips_template"], info_path):
+            check_file(path)
         actor = read_json(info_path)["actor_name"]
         data_info = read_json(places["data_info"])
         shots = tuple(Shot(*row) for row in read_json(places["shots"]))

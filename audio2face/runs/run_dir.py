@@ -2,7 +2,8 @@
 
 A run is written in `.<name>.partial` and renamed to its name when it is complete. Until then it carries the file
 `.incomplete`, which its process keeps locked. A training gets its name at its start, so that it can be watched and resumed,
-and keeps that file until it is done. `latest` and every command that reads a run ignore incomplete ones.
+and keeps that file until it is done. `latest` and every command that reads a run ignore incomplete ones. What a run holds is
+on the disk, and in its manifest, before it counts as complete.
 
 Called by `commands`; next: `runs.preproc_run` and `runs.train_run`, which read and write what is in a folder.
 """
@@ -25,10 +26,11 @@ from typing import Any
 
 from audio2face import __version__
 from audio2face.formats.json_file import read_json, write_json
-from audio2face.paths import FRAMEWORK_ROOT, external_path, is_name, path_mapping
+from audio2face.paths import FRAMEWORK_ROOT, external_path, is_name, make_folder, move, path_mapping, sync, sync_tree
 from audio2face.problems import UserError
 from audio2face.runs import run_lock
 from audio2face.runs.disk import disk_faults
+from audio2face.runs.manifest import MANIFEST_FILE, forget_manifest, write_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +84,7 @@ def new_run(root: Path, run_name: str, *, keep: bool = False) -> Path:
     """
     check_name(run_name, "RUN_NAME")
     with disk_faults(root, "the run", "check A2F_WORKSPACE_ROOT"):
-        root.mkdir(parents=True, exist_ok=True)
+        make_folder(root)
         _sweep(root, keep)
         while True:
             folder = root / f".{_next_stamp(root)}_{run_name}.partial"
@@ -134,17 +136,20 @@ def publish_run(folder: Path) -> Path:
     """Give a run its name though it is not complete; returns its path from now on. This process still holds it."""
     path = final_path(folder)
     if path != folder:
-        os.rename(folder, path)
+        sync_tree(folder)
+        move(folder, path)
         run_lock.moved(folder / INCOMPLETE, path / INCOMPLETE)
     return path
 
 
 def finish_run(folder: Path) -> Path:
     """Mark a run complete and give it its name: from here on it can be found and read. Returns its path."""
+    write_manifest(folder)
     run_lock.release(folder / INCOMPLETE)
+    sync(folder)
     path = final_path(folder)
     if path != folder:
-        os.rename(folder, path)
+        move(folder, path)
     return path
 
 
@@ -159,6 +164,8 @@ def resume_run(folder: Path) -> None:
     with disk_faults(folder, "the run"):
         if not run_lock.hold(folder / INCOMPLETE):
             raise UserError(f"run {folder.name} is being written by another process; wait for it, or stop it first")
+        sync(folder)
+        forget_manifest(folder)
 
 
 def leave_run(folder: Path) -> None:
@@ -174,14 +181,14 @@ def is_running(folder: Path) -> bool:
 def _sweep(root: Path, keep: bool) -> None:
     """Remove, or with `keep` name, the temporary folders of processes that were killed."""
     for folder in root.glob(".*.partial"):
-        marker = folder / INCOMPLETE
+        marker, whole = folder / INCOMPLETE, (folder / MANIFEST_FILE).exists()
         try:
-            young = time.time() - marker.stat().st_mtime < SWEEP_AGE_S
+            young = time.time() - (marker if marker.exists() else folder).stat().st_mtime < SWEEP_AGE_S
         except OSError:
             continue
         if young or not PARTIAL.match(folder.name) or run_lock.is_held(marker) is not False:
             continue
-        if keep and not final_path(folder).exists():
+        if (keep or (whole and not marker.exists())) and not final_path(folder).exists():
             logger.warning("what a killed command had finished is in %s", external_path(publish_run(folder)))
         else:
             shutil.rmtree(folder, ignore_errors=True)

@@ -28,12 +28,15 @@ from audio2face.formats.npy import read_npy, read_npz, write_npy, write_npz
 from audio2face.paths import atomic, external_path
 from audio2face.problems import UserError
 from audio2face.runs.emotion_db import EmotionDB, read_emotion_db
+from audio2face.runs.manifest import check_file, require_whole, size_faults
 from audio2face.runs.run_dir import read_config_json
 from audio2face.types import Pca
 
 SPEC_FILE = "network_info_full.json"
 WEIGHTS_FILE = "weights.pth"
 EMOTION_DB_FILE = "implicit_emo_db.npz"
+EXPORTS = "deploy"  # the folder of the exported networks
+AGAIN = "train again"
 
 
 @dataclass(frozen=True)
@@ -170,11 +173,11 @@ class TrainRun:
     @property
     def one_folder(self) -> bool:
         """Whether all actors share one exported network."""
-        return not any((self.path / "deploy" / actor).is_dir() for actor in self.spec.actors)
+        return not any((self.path / EXPORTS / actor).is_dir() for actor in self.spec.actors)
 
     def export_folder(self, actor: str) -> Path:
         """The folder of the exported network that animates `actor`."""
-        return self.path / "deploy" if self.one_folder else self.path / "deploy" / actor
+        return self.path / EXPORTS if self.one_folder else self.path / EXPORTS / actor
 
     def actor(self, name: str) -> ActorData:
         """An actor's data from the run's own copies. Raises UserError when the run does not know the actor."""
@@ -190,6 +193,7 @@ class TrainRun:
         if not path.is_file():
             raise UserError(f"training run {self.name}: {external_path(path)} is missing; train again")
         with undamaged(self.name):
+            check_file(path)
             return read_emotion_db(path)
 
     def config(self, kind: str) -> dict[str, Any] | None:
@@ -203,7 +207,7 @@ def undamaged(run_name: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise UserError(f"training run {run_name} is damaged: {error}; copy it again or train again") from error
+        raise UserError(f"training run {run_name} is damaged: {error}; copy it again or {AGAIN}") from error
 
 
 def write_train_run(folder: Path, spec: NetworkSpec, preproc_runs: Mapping[str, PreprocFiles]) -> TrainRun:
@@ -221,11 +225,18 @@ def write_train_run(folder: Path, spec: NetworkSpec, preproc_runs: Mapping[str, 
 
 
 def load_train_run(path: Path) -> TrainRun:
-    """Open a training run. Raises UserError when the folder is not one or was made by another version."""
+    """Open a training run. Raises UserError when the folder is not one, was made by another version or lacks files."""
+    require_whole(path, "training run", size_faults(path), AGAIN)
+    return TrainRun(path, read_spec(path))
+
+
+def read_spec(path: Path) -> NetworkSpec:
+    """What network a training run holds. Raises UserError when it does not tell, or tells it as another version did."""
     file = path / SPEC_FILE
     if not file.is_file():
         raise UserError(f"{external_path(path)} is not a training run: {SPEC_FILE} is missing")
     with undamaged(path.name):
+        check_file(file)
         values = read_json(file)
     known = {f.name for f in fields(NetworkSpec)}
     required = known - {"extra"}
@@ -235,7 +246,7 @@ def load_train_run(path: Path) -> TrainRun:
     actors = values["actors"]
     if not isinstance(actors, list) or not all(isinstance(a, str) and PurePath(a).name == a != ".." for a in actors):
         raise UserError(f"{external_path(file)}: actors {actors!r} are not names")
-    return TrainRun(path, NetworkSpec(**values))
+    return NetworkSpec(**values)
 
 
 def float32_arrays(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -251,6 +262,7 @@ def _write_actor(folder: Path, actor: str, preproc: PreprocFiles) -> None:
     for part, files in preproc.blendshapes.items():
         for kind, name in _blendshape_names(part, actor).items():
             with atomic(folder / name) as temporary:
+                check_file(files[kind])
                 shutil.copyfile(files[kind], temporary)
     if preproc.topology:
         write_topology(folder / TRIANGLES_FILE, preproc.topology)
@@ -258,6 +270,8 @@ def _write_actor(folder: Path, actor: str, preproc: PreprocFiles) -> None:
 
 def _read_actor(folder: Path, actor: str) -> ActorData:
     try:
+        for name in ("network_data.npz", "data_info.json", "mean_geometry.npy", TRIANGLES_FILE):
+            check_file(folder / name)
         network_data = read_npz(folder / "network_data.npz")
         data_info = read_json(folder / "data_info.json")
         mean_geometry = np.array(read_npy(folder / "mean_geometry.npy"))
@@ -266,12 +280,15 @@ def _read_actor(folder: Path, actor: str) -> ActorData:
     except FileNotFoundError as error:
         raise UserError(f"training run is incomplete: {external_path(error.filename)} is missing") from error
     except (ValueError, KeyError) as error:
-        raise UserError(f"training run is damaged: {error}") from error
+        raise UserError(f"training run is damaged: {error}; copy it again or {AGAIN}") from error
     blendshapes = {}
     for part in MESHES:
         files = {kind: folder / name for kind, name in _blendshape_names(part, actor).items()}
         if all(path.is_file() for path in files.values()):
             blendshapes[part] = files
+            with undamaged(folder.parent.parent.name):
+                for path in files.values():
+                    check_file(path)
     return ActorData(actor, network_data, data_info, mean_geometry, blendshapes, topology)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from audio2face.config import Section
 from audio2face.formats.json_file import dumps_json, read_json
-from audio2face.paths import external_path
+from audio2face.paths import external_path, sync
 from audio2face.problems import UserError
 from audio2face.runs.run_dir import (
     FULL_NAME,
@@ -100,6 +100,7 @@ def mark_stopped(folder: Path, stopped: bool) -> None:
         (folder / STOPPED).touch()
     else:
         (folder / STOPPED).unlink(missing_ok=True)
+    sync(folder)
 
 
 def _unfinished(folder: Path) -> bool:

@@ -14,6 +14,7 @@ from audio2face.formats.json_file import read_json
 from audio2face.inference import load_model
 from audio2face.paths import local_path
 from audio2face.problems import UserError
+from audio2face.runs.manifest import size_faults
 from audio2face.runs.train_run import TrainRun, load_train_run
 from audio2face.viewer.library import Actor, Library, ShotView, find_eyes
 from audio2face.viewer.live import LiveModel
@@ -124,6 +125,7 @@ def _of_inference(project: Project, folder: Path) -> Library:
         )
     if not shots:
         raise UserError(f"inference run {folder.name} holds no animation that can be shown (.npy, .xml or .pc2)")
+    project.notices += size_faults(folder)
     return _of_run(project, f"{project.name}: inference {folder.name}", run, shots)
 
 
@@ -148,6 +150,7 @@ def _of_evaluation(project: Project, folder: Path) -> Library:
             known = "trained" if (row["actor"], row["shot"]) in trained else "new" if folder_of_shots else "held out"
             note = known if error is None else f"{known}, lip error {error:.1f} mm"
             shots.append(ShotView(**{**vars(shot), "start": start, "note": note}))
+    project.notices += size_faults(folder)
     return _of_run(project, f"{project.name}: evaluation {folder.name}", run, shots)
 
 

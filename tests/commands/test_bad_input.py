@@ -260,6 +260,7 @@ def test_shots_of_an_emotion_that_is_not_listed(project):
     run = preprocess(root)
     shots = [[*row[:4], "glee" if row[1] == SHOTS[2] else row[4]] for row in read_json(run.path / "deploy/shots.json")]
     write_json(run.path / "deploy/shots.json", shots)
+    (run.path / "manifest.json").unlink()
     with pytest.raises(UserError, match=f"shot {SHOTS[2]} of {ACTOR}: emotion 'glee' is not in SHOT_EMOTION_NAMES"):
         train.run("tiny")
     assert not (root / "workspace/output_train").exists()

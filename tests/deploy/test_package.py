@@ -31,7 +31,7 @@ def test_deployed_model(train_run, tmp_path):
     assert files == {
         "network.onnx", "network_info.json", "trt_info.json", "implicit_emo_db.npz", "export_check.json", "model.json",
         "model_config.json", "model_data.npz", "README.md", "bs_skin_ada.npz", "bs_skin_config_ada.json",
-        "bs_tongue_ada.npz", "bs_tongue_config_ada.json",
+        "bs_tongue_ada.npz", "bs_tongue_config_ada.json", "manifest.json",
     }  # fmt: skip
     model = json.loads((folder / "model.json").read_text())
     assert model == {

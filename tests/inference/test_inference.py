@@ -319,7 +319,11 @@ def test_infer_writes_every_array_in_data_units(run, project):
     folder = output_of(project, name)
     stem = "hello.world_ada_ada_neutral_offline"
     endings = [".xml", ".mc", "_tongue.xml", "_tongue.mc", ".npy", "_skin.npy", "_tongue.npy", "_jaw.npy", "_eye.npy"]
-    assert {p.name for p in folder.iterdir() if p.is_file()} == {"log.log", *(stem + ending for ending in endings)}
+    assert {p.name for p in folder.iterdir() if p.is_file()} == {
+        "log.log",
+        "manifest.json",
+        *(stem + ending for ending in endings),
+    }
     arrays = {part: np.load(folder / f"{stem}{part}.npy") for part in ("", "_skin", "_tongue", "_jaw", "_eye")}
     frames = int(np.ceil(32000 / 22050 * 30))
     assert {part: a.shape for part, a in arrays.items()} == {

@@ -9,7 +9,8 @@ from typing import Any
 from audio2face.models.common.engine import Step
 from audio2face.paths import external_path
 from audio2face.problems import UserError
-from audio2face.runs.train_run import TrainRun
+from audio2face.runs.manifest import check_file
+from audio2face.runs.train_run import TrainRun, undamaged
 
 
 def exported_network(run: TrainRun, actor: str, open_network: Callable[[Path], Any], without: str) -> Step:
@@ -20,6 +21,8 @@ def exported_network(run: TrainRun, actor: str, open_network: Callable[[Path], A
     path = run.export_folder(actor) / "network.onnx"
     if not path.is_file():
         raise UserError(f"training run {run.name}: {external_path(path)} is missing; use INFERENCE_MODE {without!r}")
+    with undamaged(run.name):
+        check_file(path)
     try:
         session = open_network(path)
     except ImportError as error:

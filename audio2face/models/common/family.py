@@ -43,7 +43,7 @@ class Family:
     actor_arrays: Callable[[TrainRun, ActorData, Mapping[str, Any]], Arrays] = (
         no_animation  # arrays and channels that make a face of rows, and the implicit emotion of a CONFIG
     )
-    export: Callable[[TrainRun, int, str], dict[str, Path]] | None = (
-        None  # run, ONNX_OPSET, ONNX_EXPORTER -> {actor: folder}
+    export: Callable[[TrainRun, int, str, Path], dict[str, Path]] | None = (
+        None  # run, ONNX_OPSET, ONNX_EXPORTER, a new folder -> {actor: folder}
     )
     package: Callable[[Path, TrainRun, str, Mapping[str, Mapping[str, Any]]], None] | None = None

@@ -20,6 +20,7 @@ from audio2face.formats.sound import sound_info
 from audio2face.paths import local_path
 from audio2face.problems import Problems, UserError, raise_problems
 from audio2face.runs.changes import changed_keys
+from audio2face.runs.manifest import check_file, size_faults
 from audio2face.runs.preproc_run import PreprocRun, load_preproc_run
 from audio2face.runs.run_dir import LATEST, resolve_run
 from audio2face.runs.train_run import NetworkSpec, TrainRun
@@ -125,7 +126,7 @@ def _build_preproc_run(config_name: str, train: Section, actor: str, name: str, 
         name,
         what="preprocessing",
         run_name=run_name,
-        match=lambda path: _actor_of(path) == actor,
+        match=lambda path: _may_be_of(path, actor),
         hint=hint,
     )
     overrides = {part: train.values.get(key, {}).get(actor) for part, key in OVERRIDES.items()}
@@ -156,11 +157,18 @@ def _warn_of_changes(config_name: str, run: PreprocRun, dataset: Section, prepro
         )
 
 
-def _actor_of(folder: Path) -> str | None:
+def _may_be_of(folder: Path, actor: str) -> bool:
+    """Whether a run is of an actor; also one that no longer tells, so that it is named and not passed over."""
     from audio2face.formats.json_file import read_json
 
     path = folder / "configs" / "actor_info.json"
-    return read_json(path).get("actor_name") if path.is_file() else None
+    try:
+        check_file(path)
+        return bool(read_json(path)["actor_name"] == actor)
+    except FileNotFoundError:
+        return bool(size_faults(folder))
+    except (ValueError, KeyError, TypeError):
+        return True
 
 
 def _build_clips(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.runs.checkpoints import save_durably
+from audio2face.runs.manifest import check_file
 
 
 def save_weights(path: Path, module: nn.Module) -> None:
@@ -17,7 +18,8 @@ def save_weights(path: Path, module: nn.Module) -> None:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """What `save_weights` wrote. Raises ValueError when it is not such a file."""
+    """What `save_weights` wrote. Raises ValueError when it is not such a file, or no longer what its run's manifest says."""
+    check_file(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -33,7 +35,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
     """Read what `save_weights` wrote into a module built with the same arguments.
 
     Raises:
-        ValueError: not such a file, or weights of another network.
+        ValueError: not such a file, weights of another network, or values that are not finite.
     """
     refuse_pointer(path)
     state = read_weights(path)
@@ -41,6 +43,10 @@ def load_weights(module: nn.Module, path: Path) -> None:
         module.load_state_dict(state)
     except Exception as error:  # RuntimeError for other names and shapes, UserError of a recogniser
         raise ValueError(f"{path}: not the weights of this network: {_reason(error)}") from error
+    odd = next((name for name, value in module.named_parameters() if not value.isfinite().all()), None)
+    odd = odd or next((name for name, value in module.named_buffers() if value.isnan().any()), None)
+    if odd:
+        raise ValueError(f"{path}: {odd} holds values that are not finite")
 
 
 def _reason(error: Exception) -> str:

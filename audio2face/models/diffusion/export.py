@@ -14,7 +14,7 @@ from audio2face.formats.json_file import write_json
 from audio2face.models.diffusion.load import load_network
 from audio2face.models.diffusion.model import StreamingGraph, graph_signature, streaming_graph
 from audio2face.models.diffusion.network import DiffusionRNN
-from audio2face.runs.train_run import NetworkSpec, TrainRun
+from audio2face.runs.train_run import EXPORTS, NetworkSpec, TrainRun
 
 logger = logging.getLogger(__name__)
 
@@ -50,13 +50,13 @@ def diffusion_network_info(spec: NetworkSpec, graph: StreamingGraph) -> dict[str
 
 
 def export_diffusion(
-    network: DiffusionRNN, run: TrainRun, opset: int = OPSET, exporter: str = "torchscript"
+    network: DiffusionRNN, run: TrainRun, opset: int = OPSET, exporter: str = "torchscript", into: Path | None = None
 ) -> dict[str, Path]:
-    """Write `deploy/` of a diffusion run and compare the exported graph with PyTorch at batch 1 and 3.
+    """Write `deploy/` of a diffusion run, or `into` another folder, and compare the exported graph with PyTorch at batch 1 and 3.
 
     Returns {actor: folder}. Raises RuntimeError when they differ, ValueError when the runtime could not load the graph.
     """
-    folder = run.path / "deploy"
+    folder = into or run.path / EXPORTS
     device = next(network.parameters()).device
     graph = streaming_graph(network.cpu().eval(), run)
     signature = graph_signature(graph, len(run.spec.emotion_inputs))
@@ -75,9 +75,9 @@ def export_diffusion(
     return {actor: folder for actor in run.spec.actors}
 
 
-def export_run(run: TrainRun, opset: int, exporter: str) -> dict[str, Path]:
-    """Export the saved weights of a run again."""
-    return export_diffusion(load_network(run), run, opset, exporter)
+def export_run(run: TrainRun, opset: int, exporter: str, into: Path) -> dict[str, Path]:
+    """Export the saved weights of a run again, into a new folder."""
+    return export_diffusion(load_network(run), run, opset, exporter, into)
 
 
 def data_scales(run: TrainRun) -> dict[str, float]:

@@ -23,6 +23,7 @@ plugins built on them).
 | `network.trt` | the TensorRT engine that the runtime runs; **not included, build it once as below** |
 | `network_info.json`, `trt_info.json` | sizes and names; arguments for building the engine |
 | `export_check.json` | how closely `network.onnx` equals the trained network |
+| `manifest.json` | size and SHA-256 of the files that stay as they are: `python -m runners.verify DIR` compares them |
 | `model_config_<actor>.json` | an actor's post-processing values: edit them freely, no training or engine build is needed |
 | `model_data_<actor>.npz` | an actor's neutral pose and the other geometry |
 {blendshape_rows}

@@ -16,7 +16,7 @@ from audio2face.models.regression.graph import actor_signature, regression_graph
 from audio2face.models.regression.load import load_network
 from audio2face.models.regression.package import regression_network_info
 from audio2face.runs.emotion_db import EmotionDB, write_emotion_db
-from audio2face.runs.train_run import EMOTION_DB_FILE, TrainRun
+from audio2face.runs.train_run import EMOTION_DB_FILE, EXPORTS, TrainRun
 
 logger = logging.getLogger(__name__)
 
@@ -31,17 +31,18 @@ def export_regression(
     speech: np.ndarray | None = None,
     opset: int = OPSET,
     exporter: str = "torchscript",
+    into: Path | None = None,
 ) -> dict[str, Path]:
     """Write the deploy folder(s) of a regression run: one exported network per actor, compared with PyTorch.
 
     `databases` holds each actor's implicit emotions; `speech` (n, L) are windows of real training sound,
-    peak-normalised. `opset` and `exporter` as ONNX_OPSET and ONNX_EXPORTER.
+    peak-normalised. `opset` and `exporter` as ONNX_OPSET and ONNX_EXPORTER; `into` another folder than the run's own.
     Returns {actor: folder}. Raises RuntimeError when an exported network does not equal the trained one.
     """
     folders = {}
     for name in run.spec.actors:
         actor, database = run.actor(name), databases[name]
-        folder = run.path / "deploy" / (name if len(run.spec.actors) > 1 else "")
+        folder = (into or run.path / EXPORTS) / (name if len(run.spec.actors) > 1 else "")
         graph = regression_graph(network, run.spec, actor, database.length)
         signature = actor_signature(run.spec, actor, database.length)
         write_emotion_db(folder / EMOTION_DB_FILE, database)
@@ -59,11 +60,11 @@ def export_regression(
     return folders
 
 
-def export_run(run: TrainRun, opset: int, exporter: str) -> dict[str, Path]:
-    """Export the saved weights of a run again."""
+def export_run(run: TrainRun, opset: int, exporter: str, into: Path) -> dict[str, Path]:
+    """Export the saved weights of a run again, into a new folder."""
     network = load_network(run, torch.device("cpu"))
     databases = {actor: run.emotion_db(actor) for actor in run.spec.actors}
-    return export_regression(network, run, databases, None, opset, exporter)
+    return export_regression(network, run, databases, None, opset, exporter, into)
 
 
 def check_inputs(signature: Signature, database: EmotionDB, speech: np.ndarray | None) -> dict[str, Feeds]:

@@ -21,6 +21,7 @@ A regression network, version {version}, from the training run `{run}`, packaged
 | `network.trt` | the TensorRT engine that the runtime runs; **not included, build it once as below** |
 | `network_info.json`, `trt_info.json` | sizes and names; arguments for building the engine |
 | `export_check.json` | how closely `network.onnx` equals the trained network |
+| `manifest.json` | size and SHA-256 of the files that stay as they are: `python -m runners.verify DIR` compares them |
 | `model_config.json` | post-processing values: edit them freely, no training or engine build is needed |
 | `model_data.npz` | neutral pose, principal components and the other geometry |
 | `implicit_emo_db.npz` | implicit emotions of the training shots |
