@@ -88,7 +88,7 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
             return arrays
     except zipfile.BadZipFile as error:
         raise ValueError(f"{path}: expected a .npz (zip) file{f', array {name!r}' if name else ''}: {error}") from error
-    except (*_MALFORMED, zlib.error, NotImplementedError, OverflowError) as error:
+    except (*_MALFORMED, zlib.error, RuntimeError, OverflowError) as error:  # RuntimeError: encrypted, unknown packing
         raise ValueError(f"{path}: {f'array {name!r}: ' if name else ''}{error}") from error
     except OSError as error:
         if error.filename is not None:

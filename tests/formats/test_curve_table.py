@@ -307,3 +307,36 @@ def test_missing_frames(tmp_path):
         np.save(file, np.array(frames))
         with pytest.raises(ValueError, match=f"a_missing.npy: {words}"):
             read_missing(file, 5)
+
+
+FILES = {
+    ".csv": b"frame;time_ms;JawOpen;x\n0;0;0,5;1\n\n1;33;nan;2\n2;66;1e-3;\n",
+    ".tsv": "Timecode\tBlendShapeCount\tJawOpen\n01:00:00:00\t1\t0\n01:00:00:01\t1\t1\n".encode("utf-16"),
+    ".txt": b"jawOpen-12|x&1|=head#1,2,3,4,5,6|\n\njawOpen-13|x&1|=head#1,2,3,4,5,6|\n",
+    ".json": json.dumps([*JSONS[3], None, *JSONS[2]["frames"]]).replace("JawOpen", "jawOpen").encode(),
+}
+
+
+@pytest.mark.parametrize("suffix", [*FILES, ".npz"])
+def test_any_byte_changed_gives_a_table_or_a_value_error(tmp_path, suffix):
+    file = tmp_path / f"a{suffix}"
+    if suffix == ".npz":
+        write_curve_table(file, curve_table(("a", "b"), np.eye(2), 30.0, times_s=np.arange(2.0)))
+    else:
+        file.write_bytes(FILES[suffix])
+    content, rng = file.read_bytes(), np.random.default_rng(0)
+    tables = 0
+    for _ in range(400):
+        changed = bytearray(content[: rng.integers(len(content) // 2, 2 * len(content))])
+        for place in rng.integers(0, len(changed), rng.integers(0, 3)):
+            changed[place] = rng.choice(bytearray(b'0,;|-#"\n{}[]:.eE\t\x00\xff9') if suffix != ".npz" else range(256))
+        file.write_bytes(changed)
+        try:
+            table = read_curve_table(file)
+        except ValueError as error:
+            assert str(file) in str(error)
+        else:
+            tables += 1
+            assert table.values.shape == table.valid.shape == (len(table.values), len(table.names))
+            assert np.isfinite(table.values).all() and (table.times_s is None or (np.diff(table.times_s) > 0).all())
+    assert 0 < tables < 400
