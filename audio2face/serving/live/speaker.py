@@ -63,7 +63,7 @@ class Speaker:
             rate = int(sounddevice.query_devices(name, "output")["default_samplerate"])
             self._resampler, self._out, self._odd = Resampler(sample_rate, rate), PlayOut(rate, delay_s), b""
             self._stream = sounddevice.OutputStream(
-                device=name, channels=1, samplerate=rate, dtype="float32", latency="low", callback=self._fill
+                device=name, channels=1, samplerate=rate, dtype="float32", latency="high", callback=self._fill
             )
             self._stream.start()
         except (ValueError, sounddevice.PortAudioError) as error:
