@@ -17,6 +17,7 @@ from fakes.server import speech
 from pythonosc.dispatcher import Dispatcher
 from pythonosc.osc_bundle import OscBundle
 from pythonosc.osc_server import ThreadingOSCUDPServer
+from scipy.spatial.transform import Rotation
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 from websockets.sync.client import connect
 
@@ -86,6 +87,10 @@ def test_live_link_datagrams_have_the_layout_that_unreal_reads():
     assert not values[52:55].any()
     assert np.allclose(np.rad2deg(values[55:]), [5, 4, 6, 2, 1, 3]), "yaw, pitch, roll of the left eye, then the right"
     assert livelink.machine_id() == device
+    turned = livelink.encode(
+        np.zeros(52), eyes, Fraction(0), Fraction(30), device, "ann", np.deg2rad([10.0, 20.0, 30.0])
+    )
+    assert np.allclose(np.rad2deg(decoded(turned)[-1][52:55]), [10, 20, 30]), "yaw, pitch, roll of the head"
 
 
 def test_live_link_datagrams_are_read_by_others():
@@ -142,6 +147,22 @@ def test_vmc_bundles_are_small_typed_and_end_with_apply():
     x, y = np.sin(half[0]) * np.cos(half[1]), np.cos(half[0]) * np.sin(half[1])
     z, w = -np.sin(half[0]) * np.sin(half[1]), np.cos(half[0]) * np.cos(half[1])
     assert np.allclose(turn, [x, -y, -z, w], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("turn", "nose"),
+    [((90, 0, 0), (-1, 0, 0)), ((0, 90, 0), (0, 1, 0)), ((0, 0, 90), (0, 0, 1))],
+    ids=["to the person's left", "chin up", "leaning"],
+)
+def test_the_head_is_a_bone_of_vmc(turn, nose):
+    """In the protocol's space x is to the person's right, for a person that looks along z."""
+    values = dict.fromkeys(ARKIT, 0.0)
+    still, found = (vmc.bundles(values, np.zeros(6), 0.0, False, head) for head in (None, np.array(turn, float)))
+    bones = {m.params[0]: m.params[4:] for data in found for m in OscBundle(data) if m.address.endswith("/Pos")}
+    assert np.allclose(Rotation.from_quat(bones["Head"]).apply([0, 0, 1]), nose, atol=1e-6)
+    assert b"Head" not in b"".join(still)
+    if turn[2]:  # to the left shoulder
+        assert np.allclose(Rotation.from_quat(bones["Head"]).apply([0, 1, 0]), [-1, 0, 0], atol=1e-6)
 
 
 def test_expressions_of_vrm():
@@ -407,7 +428,7 @@ def test_streams_over_websocket_are_those_of_animate(served, socket_server):
         ({"type": "begin"}, "start"),
         ({"type": "start", "sample_rate": 100}, "samples_per_second 100"),
         ({"type": "start", "sample_rate": "x"}, "sample_rate"),
-        ({"type": "start", "sample_rate": 16000, "want": ["teeth"]}, "weights, eyes, jaw"),
+        ({"type": "start", "sample_rate": 16000, "want": ["teeth"]}, "weights, eyes, jaw, head"),
         ("[1]", "JSON object"),
         ({"type": "start", "sample_rate": 16000, "emotion": {"joy": "much"}}, "joy"),
         ('{"type": "start", "sample_rate": NaN}', "sample_rate"),

@@ -21,9 +21,16 @@ APART_S = 1.0
 
 
 def encode(
-    weights: np.ndarray, eyes: np.ndarray, frame_time: Fraction, fps: Fraction, device: str, subject: str
+    weights: np.ndarray,
+    eyes: np.ndarray,
+    frame_time: Fraction,
+    fps: Fraction,
+    device: str,
+    subject: str,
+    head: np.ndarray | None = None,
 ) -> bytes:
-    """A datagram: weights (52,) in the order of `names.ARKIT`, eyes (6,) as right X, Y, Z, left X, Y, Z in the unit to send.
+    """A datagram: weights (52,) in the order of `names.ARKIT`, eyes (6,) as right X, Y, Z, left X, Y, Z and head (3,) as yaw,
+    pitch, roll in the unit to send.
 
     `frame_time` counts frames since midnight, with what is left of one; `device` are 36 ASCII characters. Source: the layout
     that Unreal's ARKit plugin reads (big-endian).
@@ -32,9 +39,7 @@ def encode(
         raise ValueError(f"device {device!r}: expected a UUID of 36 characters")
     right, left = np.asarray(eyes, np.float64).reshape(2, 3)
     turns = [
-        0.0,
-        0.0,
-        0.0,
+        *(np.zeros(3) if head is None else head),
         left[1],
         left[0],
         left[2],
@@ -44,9 +49,9 @@ def encode(
     ]  # head; yaw, pitch, roll of each eye
     values = np.concatenate([np.clip(np.nan_to_num(weights[:NUM_SHAPES]), 0.0, 1.0), turns])
     name, whole = subject.encode("utf-8"), math.floor(frame_time)
-    head = struct.pack(f">Bi{len(device)}si{len(name)}s", VERSION, len(device), device.encode(), len(name), name)
+    who = struct.pack(f">Bi{len(device)}si{len(name)}s", VERSION, len(device), device.encode(), len(name), name)
     time_code = struct.pack(">ifii", whole, float(frame_time - whole), fps.numerator, fps.denominator)
-    return head + time_code + struct.pack(f">B{NUM_VALUES}f", NUM_VALUES, *values)
+    return who + time_code + struct.pack(f">B{NUM_VALUES}f", NUM_VALUES, *values)
 
 
 def machine_id() -> str:
@@ -55,7 +60,7 @@ def machine_id() -> str:
 
 
 class LiveLinkSink(UdpSink):
-    """Sends frames to `address` ("host:port") as the subject `subject`. Eyes go out in radians, or in `half_turns`."""
+    """Sends frames to `address` ("host:port") as the subject `subject`. Eyes and head go out in radians, or in `half_turns`."""
 
     def __init__(self, address: str, subject: str, fps: Fraction, half_turns: bool = False, device: str | None = None):
         super().__init__(address, DEFAULT_PORT)
@@ -70,4 +75,5 @@ class LiveLinkSink(UdpSink):
         self._at = self._at + 1 if abs(self._at + 1 - of_day) <= APART_S * self._fps else Fraction(of_day)
         frame_time = self._at % (DAY_S * self._fps)
         eyes = np.asarray(frame.eyes, np.float64) * self._unit
-        self.put(encode(frame.weights, eyes, frame_time, self._fps, self._device, self._subject))
+        head = None if frame.head is None else np.asarray(frame.head, np.float64) * self._unit
+        self.put(encode(frame.weights, eyes, frame_time, self._fps, self._device, self._subject, head))

@@ -170,7 +170,8 @@ class Player:
         count = max(1, round(EASE_S * self._outputs.fps))
         for i, _ in zip(range(1, count + 1), ticks(self._outputs.fps, self._stopped), strict=False):
             left = np.float32(1 - i / count)
-            self._outputs.send(replace(last, weights=last.weights * left, eyes=last.eyes * left))
+            head = None if last.head is None else last.head * left
+            self._outputs.send(replace(last, weights=last.weights * left, eyes=last.eyes * left, head=head))
 
 
 def ticks(fps: Fraction, stopped: threading.Event) -> Iterator[bool]:

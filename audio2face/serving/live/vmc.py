@@ -50,16 +50,23 @@ def vrm(weights: Mapping[str, float]) -> dict[str, float]:
 NAMES: dict[str, Callable[[Mapping[str, float]], dict[str, float]]] = {"perfect_sync": perfect_sync, "vrm": vrm}
 
 
-def bundles(values: Mapping[str, float], eyes: np.ndarray, time_s: float, with_ok: bool) -> list[bytes]:
+def bundles(
+    values: Mapping[str, float], eyes: np.ndarray, time_s: float, with_ok: bool, head: np.ndarray | None = None
+) -> list[bytes]:
     """A frame as bundles of at most MOST_BYTES; the weights take effect with the last message of the last one.
 
     `eyes` (6,) degrees, right X, Y, Z, left X, Y, Z, of data that faces +Z in a right-handed space; the protocol's is
-    left-handed, so that x is mirrored.
+    left-handed, so that x is mirrored. `head` (3,) degrees as in a `Frame`.
     """
     messages = [_message("/VMC/Ext/OK", ("i", 1))] if with_ok else []
     messages.append(_message("/VMC/Ext/T", ("f", time_s)))
-    for name, degrees in (("RightEye", eyes[:3]), ("LeftEye", eyes[3:])):
-        x, y, z, w = Rotation.from_euler("xyz", degrees, degrees=True).as_quat()
+    bones = {
+        name: Rotation.from_euler("xyz", eyes[i : i + 3], degrees=True) for name, i in (("RightEye", 0), ("LeftEye", 3))
+    }
+    if head is not None:  # of axes with x to the person's right and z away from the camera
+        bones["Head"] = Rotation.from_euler("YXZ", head * [1, -1, -1], degrees=True)
+    for name, bone in bones.items():
+        x, y, z, w = bone.as_quat()
         turn = [("f", float(v)) for v in (0, 0, 0, x, -y, -z, w)]
         messages.append(_message("/VMC/Ext/Bone/Pos", ("s", name), *turn))
     messages += [_message("/VMC/Ext/Blend/Val", ("s", name), ("f", value)) for name, value in values.items()]
@@ -95,5 +102,5 @@ class VmcSink(UdpSink):
         weights = dict(zip(ARKIT, (float(w) for w in np.clip(frame.weights[: len(ARKIT)], 0, 1)), strict=True))
         with_ok = frame.time_s - self._ok_at >= OK_EVERY_S
         self._ok_at = frame.time_s if with_ok else self._ok_at
-        for datagram in bundles(self._values(weights), frame.eyes, frame.time_s, with_ok):
+        for datagram in bundles(self._values(weights), frame.eyes, frame.time_s, with_ok, frame.head):
             self.put(datagram)

@@ -37,7 +37,7 @@ MOST_CONNECTIONS = 256  # each has threads of its own
 LISTENER_S = 2.0  # of frames that wait for a slow listener; the oldest go first
 START_S = 10.0  # until a client of /stream must have begun
 LOCAL = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
-PARTS = ("weights", "eyes", "jaw")
+PARTS = ("weights", "eyes", "jaw", "head")
 
 
 class WebSocketServer:
@@ -239,7 +239,7 @@ class _Listener:
 
 
 def as_json(frame: Frame, want: Collection[str]) -> str:
-    """A frame as text: `w` weights, `eyes` 6 degrees, `jaw` 16 numbers, whichever of PARTS are wanted."""
+    """A frame as text: `w` weights, `eyes` 6 degrees, `jaw` 16 numbers, `head` 3 degrees, whichever are wanted and there."""
     values: dict[str, Any] = {"type": "frame", "i": frame.index, "t": round(frame.time_s, 6)}
     if "weights" in want:
         values["w"] = [round(float(w), 5) for w in frame.weights]
@@ -247,6 +247,8 @@ def as_json(frame: Frame, want: Collection[str]) -> str:
         values["eyes"] = [round(float(x), 3) for x in frame.eyes]
     if "jaw" in want:
         values["jaw"] = [round(float(x), 5) for x in frame.jaw.ravel()]
+    if "head" in want and frame.head is not None:
+        values["head"] = [round(float(x), 3) for x in frame.head]
     return json.dumps(values, separators=(",", ":"))
 
 

@@ -33,8 +33,11 @@ async function loadHead() {
   geometry.setIndex(new THREE.BufferAttribute(new Uint32Array(data, 4 * size * (floats + info.coloured)), 1));
   geometry.computeVertexNormals();
   const colour = info.coloured ? { vertexColors: true } : { color: 0xd8b09a };
-  scene.add(new THREE.Mesh(geometry, new THREE.MeshStandardMaterial({ ...colour, roughness: 0.75, side: THREE.DoubleSide })));
-  return (weights) => {
+  const mesh = new THREE.Mesh(geometry, new THREE.MeshStandardMaterial({ ...colour, roughness: 0.75, side: THREE.DoubleSide }));
+  scene.add(mesh);
+  return (weights, turns) => {
+    const [yaw, pitch, roll] = turns.map(THREE.MathUtils.degToRad);
+    mesh.rotation.set(-pitch, yaw, -roll, "YXZ");
     positions.array.set(part(0));
     info.shapes.forEach((place, i) => {
       const weight = weights[place];
@@ -74,7 +77,7 @@ class Track {
     this.socket = new WebSocket(`${address}/stream`);
     this.socket.binaryType = "arraybuffer";
     this.ready = new Promise((resolve, reject) => {
-      this.socket.onopen = () => this.socket.send(JSON.stringify({ type: "start", sample_rate: rate, token: TOKEN }));
+      this.socket.onopen = () => this.socket.send(JSON.stringify({ type: "start", sample_rate: rate, token: TOKEN, want: ["weights", "head"] }));
       this.socket.onerror = () => reject(new Error("the server cannot be reached"));
       this.socket.onmessage = (event) => this.take(JSON.parse(event.data), resolve);
     });
@@ -114,7 +117,7 @@ class Track {
     if (at === this.shown) return;
     this.shown = at;
     const weights = this.frames[at].w;
-    pose(weights);
+    pose(weights, this.frames[at].head ?? [0, 0, 0]);
     drawBars(this.names, weights);
     window.face = { frame: this.frames[at].i, time, jaw: weights[this.names.indexOf("JawOpen")], received: this.frames.length };
   }

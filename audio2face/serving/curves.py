@@ -1,0 +1,59 @@
+"""What clients are sent of a model's groups of curves: weights by their names, and the turn of the head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from audio2face.face.curves import Block, CurveGroup
+from audio2face.face.rotations import to_euler
+from audio2face.formats.arkit_names import arkit_name, plain_name
+from audio2face.render.head import of_camera_axes
+
+LIVE_LINK = ("headyaw", "headpitch", "headroll")  # whose axes are those of the camera
+
+
+@dataclass(frozen=True)
+class WireCurves:
+    """Where it lies: `names` of all weights, ARKit's as ARKit writes them, in `columns` (group, column); the `head`'s block."""
+
+    names: tuple[str, ...]
+    columns: tuple[tuple[str, int], ...]
+    head: tuple[str, Block, slice] | None
+
+    def weights(self, curves: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+        """Raw values {group: (T, D)} of `count` frames -> (T, P) of `names`."""
+        found = [curves[group][:, column] for group, column in self.columns]
+        return np.stack(found, axis=1) if found else np.zeros((count, 0), np.float32)
+
+    def head_turns(self, curves: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+        """(T, 3) float32 degrees: yaw to the person's left, pitch with the chin up, roll to the person's left; zeros without."""
+        if self.head is None or not count:
+            return np.zeros((count, 3), np.float32)
+        group, block, columns = self.head
+        turned = block.matrices(curves[group][:, columns])
+        turned = turned if _of_live_link(block) else of_camera_axes(turned)
+        return to_euler(turned, "YXZ", degrees=True).astype(np.float32)
+
+
+def find_wire_curves(groups: Mapping[str, CurveGroup]) -> WireCurves:
+    """What there is in `groups`. The head is the first rotation that is named so, by its columns or by its group."""
+    names, columns, head = [], [], None
+    for group, what in groups.items():
+        for block, raw, _ in what.places():
+            if block.kind == "weights":
+                names += [arkit_name(name) or name for name in block.names]
+                columns += [(group, column) for column in range(raw.start, raw.stop)]
+            elif block.kind == "rotation" and what.skeleton is None and head is None and _of_head(group, block):
+                head = group, block, raw
+    return WireCurves(tuple(names), tuple(columns), head)
+
+
+def _of_head(group: str, block: Block) -> bool:
+    return group == "head" or plain_name(block.names[0]).startswith("head")
+
+
+def _of_live_link(block: Block) -> bool:
+    return {plain_name(name) for name in block.names} == set(LIVE_LINK)
