@@ -9,7 +9,7 @@ import numpy as np
 
 from audio2face.audio.sync import Lag, find_lag, margin_frames, mel_energy
 from audio2face.dataset.curve_kinds import HIGHEST_WEIGHT, PERCENT
-from audio2face.face.curves import Block, CurveGroup, filled
+from audio2face.face.curves import CurveGroup, filled
 from audio2face.formats.arkit_names import arkit_name
 from audio2face.formats.curve_rows import rate_from
 from audio2face.formats.curve_table import CurveTable
@@ -115,6 +115,7 @@ Finding = tuple[str, str, str]  # rule, what, fix
 
 def _ranges(group: CurveGroup, table: CurveTable) -> list[Finding]:
     found = []
+    peaks: dict[str, tuple[float, str]] = {}  # of all angles of a unit, and whose
     for block in group.blocks:
         names = [name for name in block.names if name in table.names]
         columns = [table.names.index(name) for name in names]
@@ -123,9 +124,11 @@ def _ranges(group: CurveGroup, table: CurveTable) -> list[Finding]:
             continue
         if block.kind == "weights" or all(arkit_name(name) for name in names):
             found += _weights(names, values, block.high)
-        elif block.kind in ("rotation", "angle") and block.unit:
-            found += _angles(block, float(np.abs(values).max()))
-    return found
+        elif block.kind in ("rotation", "angle") and block.unit and not group.skeleton:
+            place = int(np.abs(values).max(axis=0).argmax())
+            peak = float(np.abs(values[:, place]).max()), names[place]
+            peaks[block.unit] = max(peak, peaks.get(block.unit, peak))
+    return [*found, *_angles(peaks)]
 
 
 def _weights(names: list[str], values: np.ndarray, high: float | None) -> list[Finding]:
@@ -151,19 +154,17 @@ def _weights(names: list[str], values: np.ndarray, high: float | None) -> list[F
     return found
 
 
-def _angles(block: Block, peak: float) -> list[Finding]:
-    name = block.names[0]
-    if block.unit == "radians" and peak > HALF_TURN:
-        return [
-            (
-                "unit",
-                f"{name} … turn by up to {peak:.3g} radians, more than half a turn.",
-                "Degrees? Say so in CURVES_KIND.",
-            )
-        ]
-    if block.unit == "degrees" and 0 < peak < HALF_TURN / 2:
-        return [("unit", f"{name} … turn by no more than {peak:.3g} degrees.", "Radians? Say so in CURVES_KIND.")]
-    return []
+def _angles(peaks: Mapping[str, tuple[float, str]]) -> list[Finding]:
+    """Of the largest angle of each unit {"degrees": (angle, column)}: whether it can be in this unit."""
+    found = []
+    for unit, (peak, name) in peaks.items():
+        if unit == "radians" and peak > HALF_TURN:
+            what = f"turns of up to {peak:.3g} radians ({name}), more than half a turn."
+            found.append(("unit", what, "Degrees? Say so in CURVES_KIND."))
+        elif unit == "degrees" and 0 < peak < HALF_TURN / 2:
+            what = f"no turn of more than {peak:.3g} degrees ({name})."
+            found.append(("unit", what, "Radians? Say so in CURVES_KIND."))
+    return found
 
 
 def _missing(table: CurveTable) -> list[Finding]:

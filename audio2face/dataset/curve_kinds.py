@@ -69,7 +69,7 @@ def guess_blocks(
         there = values[:, turns] if valid is None else values[:, turns][valid[:, turns]]
         peak = float(np.abs(there).max(initial=0.0))
     unit = "degrees" if peak > 2 * np.pi else "radians"
-    if kind is not None:
+    if kind:
         return _as_told(names, axes, kind, unit)
     found: dict[int, Block] = {}
     weights = [i for i, name in enumerate(names) if arkit_name(name)]

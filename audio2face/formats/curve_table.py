@@ -61,7 +61,7 @@ def curve_table(
 
 
 def read_curve_table(path: str | os.PathLike[str], names: Sequence[str] | None = None) -> CurveTable:
-    """Read the columns `names` (None: all) of a table, by the file's suffix and content.
+    """Read the columns `names` (none: all) of a table, by the file's suffix and content.
 
     - `.csv`, `.tsv`, `.txt`: a header of names and a row per frame, with a column of times or frame numbers or without
       (Live Link Face, MediaPipe, Audio2Face-3D's animation_frames.csv), or lines of iFacialMocap and FaceMotion3D
@@ -76,7 +76,7 @@ def read_curve_table(path: str | os.PathLike[str], names: Sequence[str] | None =
     if reader is None:
         raise ValueError(f"{path}: expected a table of curves ({', '.join(CURVE_READERS)})")
     refuse_pointer(path)
-    return reader(path, names)
+    return reader(path, names or None)
 
 
 def write_curve_table(path: str | os.PathLike[str], table: CurveTable) -> None:

@@ -48,7 +48,7 @@ def test_units():
         text = found(smooth(0)[:, :3] * factor, names=NAMES[:3])["curves.range"]
         assert word in text and text.startswith("anna, s1, CURVES_ROOT: face: weights up to")
     assert "down to" in found(smooth(0)[:, :3] - 0.6, names=NAMES[:3])["curves.range"]
-    assert "radians, more than half a turn" in found(smooth(0)[:, 3:] * 10, names=NAMES[3:])["curves.unit"]
+    assert "more than half a turn" in found(smooth(0)[:, 3:] * 10, names=NAMES[3:])["curves.unit"]
     told = {"kind": "rotation", "unit": "degrees"}
     assert "Radians?" in found(smooth(0)[:, 3:], names=NAMES[3:], kind=told)["curves.unit"]
     assert found(smooth(0)[:, :3] * 100, names=NAMES[:3], kind={"kind": "weights", "high": 100}) == {}
