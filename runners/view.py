@@ -25,6 +25,7 @@ examples:
   python -m runners.view demo-regression latest --kind inference
   python -m runners.view workspace/output_deploy/261121_143912_demo            a model alone: drop a sound on the page
   python -m runners.view shot.npy --audio shot.wav --triangles face.obj        any animation file or folder
+  python -m runners.view phone.csv --audio phone.wav                           weights and head angles, on a built-in head
 
 It needs no network, and answers this machine only. From another machine: `ssh -L 8123:127.0.0.1:8123`, and --port 8123
 --no-browser. In the container: `A2F_VIEWER_PORT=8123 ./docker/run_shell.sh`, and the command in that shell. Ctrl-C

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
@@ -17,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from audio2face.face.curves import Block
+from audio2face.formats.arkit_names import arkit_name
 from audio2face.render.openings import Moving
 from audio2face.render.raster import Camera, Mesh, auto_camera
 
@@ -29,6 +30,7 @@ SMALLEST_GAP = 0.0024  # between lips
 LID_REACH = 1.66  # radius to which the inner rings of a lid are pushed out of the eye; they rest at less where they are tucked in
 LIP_FOLLOW = (0.6, 0.9, 1.0, 1.0, 0.85, 0.6, 0.4, 0.2, 0.08)  # rings of the lips moved along when they would cross
 FRAME = np.array([[-8.8, -14.2, 0.0], [8.8, 12.8, 2.0]])  # what the camera holds
+LIVE_LINK = ("headyaw", "headpitch", "headroll")
 ROTATIONS_OF_CAMERAS = np.diag([-1.0, 1.0, -1.0])
 
 
@@ -134,18 +136,18 @@ def write_head(path: str | os.PathLike[str], head: Head) -> None:
 def head_weights(weights: np.ndarray, names: Sequence[str], head: Head | None = None) -> np.ndarray:
     """Weights (T, P) of `names` as weights (T, 52) float32 of the head's shapes; what is missing or no number is 0.
 
-    Spelling may differ in case, underscores and _L, _R for Left, Right. Names that the head does not know are logged once.
+    Names may be written in any way that `arkit_name` understands. Those that the head does not know are logged once.
     Raises ValueError when there are not as many names as columns.
     """
     head = head or builtin_head()
     weights = np.asarray(weights, np.float32)
     if weights.ndim != 2 or weights.shape[1] != len(names):
         raise ValueError(f"{len(names)} names for weights {weights.shape}")
-    place = {plain_name(name): k for k, name in enumerate(head.names)}
+    place: dict[str | None, int] = {name: k for k, name in enumerate(head.names)}
     found = np.zeros((len(weights), len(head.names)), np.float32)
     unknown = []
     for column, name in enumerate(names):
-        k = place.get(plain_name(name))
+        k = place.get(arkit_name(name))
         if k is None:
             unknown.append(name)
         else:
@@ -159,12 +161,6 @@ def head_weights(weights: np.ndarray, names: Sequence[str], head: Head | None = 
 def _tell_unknown(unknown: tuple[str, ...], count: int) -> None:
     shown = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
     logger.info("the built-in head has no shapes for %d of %d names: %s", len(unknown), count, shown)
-
-
-def plain_name(name: str) -> str:
-    """A shape's name without case and underscores, its side written out."""
-    sided = re.sub(r"[_.]([lrLR])$", lambda m: "left" if m[1] in "lL" else "right", name)
-    return re.sub(r"[^a-z0-9]", "", sided.lower())
 
 
 def pose_head(
@@ -208,6 +204,15 @@ def head_camera(size: tuple[int, int] = (512, 512), yaw: float = 0.0, zoom: floa
     """A camera on the head, with room for its turns; yaw in degrees."""
     corners = np.stack(np.meshgrid(*FRAME.T), axis=-1).reshape(-1, 3)
     return auto_camera(corners, size, yaw=yaw, zoom=zoom)
+
+
+def head_turns(block: Block, raw: np.ndarray) -> np.ndarray:
+    """How a head is turned (T, 3, 3) in its own axes, of a rotation's raw columns (T, d).
+
+    HeadYaw, HeadPitch and HeadRoll are Live Link Face's (`of_camera_axes`), anything else is taken as it is.
+    """
+    matrices = block.matrices(raw)
+    return of_camera_axes(matrices) if tuple(n.lower() for n in block.names) == LIVE_LINK else matrices
 
 
 def of_camera_axes(rotation: np.ndarray) -> np.ndarray:

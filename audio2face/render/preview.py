@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from audio2face.formats.arkit_names import arkit_name
 from audio2face.geometry.regions import mean_opening
 from audio2face.render.curves_film import Take, draw_takes
-from audio2face.render.head import plain_name
 from audio2face.render.openings import fill_openings
 from audio2face.render.pictures import Curve, draw_curves, write_png
 from audio2face.render.raster import Mesh, auto_camera, render_animation
@@ -78,7 +78,7 @@ def draw_curves_preview(
 
 def _jaw_opening(take: Take) -> np.ndarray | None:
     """The weight jawOpen (T,), None where there is none."""
-    column = next((k for k, name in enumerate(take.names) if plain_name(name) == "jawopen"), None)
+    column = next((k for k, name in enumerate(take.names) if arkit_name(name) == "jawOpen"), None)
     return None if take.weights is None or column is None else take.weights[:, column]
 
 

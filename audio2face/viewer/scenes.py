@@ -16,6 +16,8 @@ from audio2face.paths import local_path
 from audio2face.problems import UserError
 from audio2face.runs.manifest import size_faults
 from audio2face.runs.train_run import TrainRun, load_train_run
+from audio2face.viewer.curve_files import bones_of, curve_files_track, find_curves
+from audio2face.viewer.heads import figure_actor, head_actor
 from audio2face.viewer.library import Actor, Library, ShotView, find_eyes
 from audio2face.viewer.live import LiveModel
 from audio2face.viewer.project import DEFAULT_FPS, Project
@@ -42,10 +44,13 @@ def of_path(place: Path, request: ViewRequest) -> Library:
     clips = [] if (place / "model.json").is_file() else find_clips(place, request.channel)
     if not clips and place.is_dir() and any((f / "model.json").is_file() for f in model_folders(place)):
         return _of_model(place)
+    if not clips and (curves := find_curves(place)):
+        return _of_curves(place, curves, request)
     if not clips:
         with_channel = f" with a channel {request.channel!r}" if request.channel else ""
         raise UserError(
-            f"{place} holds no animation{with_channel}: expected .npy (frames, vertices, 3), .xml or .pc2 files, or a deployed model"
+            f"{place} holds no animation{with_channel}: expected .npy (frames, vertices, 3), .xml or .pc2 files, "
+            ".csv, .tsv or .npz with blendshape weights, .bvh files, or a deployed model"
         )
     triangles = DatasetFiles("", skin_triangles_fpath=request.triangles).skin_triangles() if request.triangles else None
     actor = Actor("", {"skin": triangles} if triangles is not None else {})
@@ -67,6 +72,26 @@ def of_path(place: Path, request: ViewRequest) -> Library:
     if not any(shot.sound for shot in shots):
         notices.append("No sound: pass a file, or a folder of files with the animations' names, with --audio.")
     return Library(place.name, [actor], shots, notices=notices)
+
+
+def _of_curves(place: Path, curves: dict[str, tuple[Path, ...]], request: ViewRequest) -> Library:
+    """Curves without a mesh: tables on the built-in head, bodies as skeletons."""
+    actors, shots = [head_actor("")], []
+    for name, paths in curves.items():
+        try:
+            bones = bones_of(paths)
+        except (OSError, ValueError) as error:
+            raise UserError(str(error)) from error
+        if bones is not None:
+            actors.append(head_actor(name, bones) if len(paths) > 1 else figure_actor(name, bones))
+        sound = request.audio if request.audio and request.audio.is_file() else None
+        sound = sound or find_sound(request.audio or paths[0].parent, name)
+        opened = partial(curve_files_track, paths, request.fps or DEFAULT_FPS)
+        shots.append(ShotView(name, "" if bones is None else name, sound=sound, prediction=opened))
+    notices = ["Shown on a built-in head: these files hold no mesh."] if any(not s.actor for s in shots) else []
+    if not any(shot.sound for shot in shots):
+        notices.append("No sound: pass a file, or a folder of files with the animations' names, with --audio.")
+    return Library(place.name, actors, shots, notices=notices)
 
 
 def _of_model(place: Path) -> Library:
