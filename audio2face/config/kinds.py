@@ -167,6 +167,13 @@ def _saccade_row(value: Any) -> Any:
     raise ValueError("must be a number, 0 … 4999")
 
 
+def _layers(value: Any) -> Any:
+    numbers = list(value) if isinstance(value, list | tuple) else [value]
+    if numbers and all(isinstance(number, int) and not isinstance(number, bool) and number >= 1 for number in numbers):
+        return numbers if isinstance(value, list | tuple) else value
+    raise ValueError("must be a whole number >= 1, or a list of such")
+
+
 def _clip_or_pattern(value: Any, check: Callable[[Any], Any]) -> Any:
     return value if isinstance(value, str) and value else check(value)
 
@@ -190,6 +197,7 @@ AudioPath = Annotated[Any, PlainValidator(_audio_path)]
 Emotion = Annotated[Any, PlainValidator(_emotion)]
 EmotionOrTimeline = Annotated[Any, PlainValidator(_emotion_or_timeline)]
 SaccadeRow = Annotated[Any, PlainValidator(_saccade_row)]  # whole numbers stay whole
+Layers = Annotated[Any, PlainValidator(_layers)]
 AS_IT_IS = PlainSerializer(lambda value: value)
 ValidationClip = Annotated[Clip, WrapValidator(_clip_or_pattern), AS_IT_IS]
 ValidationClips = Annotated[list[ValidationClip], WrapValidator(_validation_clips), AS_IT_IS]

@@ -12,6 +12,7 @@ from audio2face.config.kinds import (
     CountOrZero,
     Degrees,
     Index,
+    Layers,
     Name,
     NotNegative,
     Positive,
@@ -57,18 +58,24 @@ class ConvW2vAutocorr(Schema):
     use_autocorr_features: Switch
     use_melspec_features: Switch
     use_phoneme_ctc_features: Switch
+    use_whisper_features: Switch
     w2v_model: Word
     w2v_freeze: Switch
     w2v_num_layers: Annotated[int, Field(strict=True, ge=1, le=24)]
+    whisper_model: Word
+    whisper_layer: Layers
+    whisper_freeze: Switch
     autocorr_params: AutocorrParams
     implicit_emotion_len: Count
     explicit_emo_emb_len: Count
 
 
 class DiffusionRnn(Schema):
-    audio_encoder: Literal["hubert", "w2v", "melspec", "phoneme_ctc"]
+    audio_encoder: Literal["hubert", "w2v", "whisper", "melspec", "phoneme_ctc"]
     hubert_model: Word
     w2v_model: Word
+    whisper_model: Word
+    whisper_layer: Layers
     feature_dim: Count
     jaw_latent_dim: Count
     tongue_latent_dim: Count

@@ -19,6 +19,7 @@ from audio2face.respacing import kept_steps, num_kept
 from audio2face.types import SAMPLE_RATE
 
 WHOLE = 1e-4  # frames that a window may differ from a whole number: 29.97 is not quite 30000 / 1001
+WHISPER_REACH_S = 30  # what its positions are numbered for
 
 Found = Iterator[tuple[str, str]]
 
@@ -124,18 +125,30 @@ def _features(method: str, network: str, hyper: dict[str, Any], audio: dict[str,
         length = audio["buffer_len"]
         message = f"{params['num_windows']} windows need {needed} samples, and AUDIO_PARAMS/buffer_len is {length}"
         yield f"{at}/autocorr_params/num_windows", message
-    if hyper["use_w2v_features"] or hyper["use_phoneme_ctc_features"]:
+    if hyper["use_w2v_features"] or hyper["use_phoneme_ctc_features"] or hyper["use_whisper_features"]:
         yield from _pretrained_rate(audio["samplerate"])
+    if hyper["use_whisper_features"]:
+        yield from _whisper_window(audio["buffer_len"])
 
 
 def _encoder_rate(hyper: dict[str, Any], audio: dict[str, int]) -> Found:
-    if hyper.get("audio_encoder") in ("hubert", "w2v", "phoneme_ctc"):
+    if hyper.get("audio_encoder") in ("hubert", "w2v", "phoneme_ctc", "whisper"):
         yield from _pretrained_rate(audio["samplerate"])
+    if hyper.get("audio_encoder") == "whisper":
+        yield from _whisper_window(audio["buffer_len"])
 
 
 def _pretrained_rate(rate: int) -> Found:
     if rate != SAMPLE_RATE:
         yield "train.AUDIO_PARAMS/samplerate", f"must be {SAMPLE_RATE}, the rate of the pretrained audio encoder"
+
+
+def _whisper_window(length: int) -> Found:
+    if length > WHISPER_REACH_S * SAMPLE_RATE:
+        yield (
+            "train.AUDIO_PARAMS/buffer_len",
+            f"must not exceed {WHISPER_REACH_S} s, the longest sound that Whisper hears",
+        )
 
 
 def _frame_pairs(length: int, *weights: float | None) -> Found:

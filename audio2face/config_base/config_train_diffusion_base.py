@@ -150,10 +150,10 @@ NETWORK_NAME: Word = "diffusion_rnn"
 
 # Its parameters.
 NETWORK_HYPER_PARAMS: HyperParams = {
-    # The audio encoder: "hubert" and "w2v" are pretrained on 960 hours of speech (a download), "phoneme_ctc" is a small
-    # pretrained phoneme recogniser from the optional `hama` package, "melspec" a log-mel spectrogram with trainable
-    # layers; the last two need no download.
-    # Type: "hubert", "w2v", "melspec" or "phoneme_ctc".
+    # The audio encoder: "hubert" and "w2v" are pretrained on 960 hours of English speech, "whisper" on 680,000 hours in 99
+    # languages (a download each), "phoneme_ctc" is a small pretrained phoneme recogniser from the optional `hama`
+    # package, "melspec" a log-mel spectrogram with trainable layers; the last two need no download.
+    # Type: "hubert", "w2v", "whisper", "melspec" or "phoneme_ctc".
     # Change: for machines without internet or small models.
     "audio_encoder": "hubert",
     # Where HuBERT comes from, or a WavLM, data2vec, UniSpeech or UniSpeech-SAT used in its place. Hub models are kept
@@ -165,7 +165,16 @@ NETWORK_HYPER_PARAMS: HyperParams = {
     # Type: hub name, local folder, or torchaudio's .pth of WAV2VEC2_BASE.
     # Change: to a folder on machines without internet.
     "w2v_model": "facebook/wav2vec2-base",
-    # Whether HuBERT or wav2vec 2.0 keeps all its pretrained weights; otherwise all but its first two layers adapt. A
+    # Where Whisper comes from: OpenAI's of any size, or one that was trained further.
+    # Type: hub name, or local folder with config.json and the weights.
+    # Change: to a folder on machines without internet; "openai/whisper-tiny" or "openai/whisper-small" for less or more.
+    "whisper_model": "openai/whisper-base",
+    # The block of Whisper's encoder whose output is used; a list mixes those of several blocks with learned weights. Blocks
+    # behind the last one are neither computed nor kept.
+    # Type: whole number >= 1, or a list of such.
+    # Change: seldom; middle blocks follow the mouth best, the last ones no better than log-mel.
+    "whisper_layer": 3,
+    # Whether HuBERT, wav2vec 2.0 or Whisper keeps all its pretrained weights; otherwise all but its first two layers adapt. A
     # frozen encoder gets windows of sound in training as it will when streaming, and its features are computed once and
     # cached, which makes training faster, on PCA coefficients many times. (phoneme_ctc is always frozen, melspec
     # never.)
@@ -204,7 +213,7 @@ NETWORK_HYPER_PARAMS: HyperParams = {
     # Type: whole number >= 1.
     # Change: larger for dozens of actors.
     "actor_embedding_dim": 32,
-    # Size of the encoder's features.
+    # Size of the features of HuBERT or wav2vec 2.0; the other encoders' is known.
     # Type: whole number >= 1; 768 for the base models.
     # Change: for a HuBERT or wav2vec 2.0 of another size.
     "hubert_feature_dim": 768,

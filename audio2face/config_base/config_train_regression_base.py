@@ -142,7 +142,7 @@ PHONEME_PROB_TEMPERATURE: Positive = 1.0
 # Change: when you added your own to audio2face/models/regression.
 NETWORK_NAME: Word = "conv_w2v_autocorr"
 
-# Its parameters. Of the four audio features at least one must be on; those that are on are used together.
+# Its parameters. Of the five audio features at least one must be on; those that are on are used together.
 NETWORK_HYPER_PARAMS: HyperParams = {
     # Features of wav2vec 2.0, pretrained on 960 hours of speech. The best choice for new voices and languages.
     # Type: True or False.
@@ -161,6 +161,10 @@ NETWORK_HYPER_PARAMS: HyperParams = {
     # Type: True or False.
     # Change: True instead of wav2vec 2.0 on machines without internet, where log-mel is not good enough.
     "use_phoneme_ctc_features": False,
+    # Features of Whisper, pretrained on 680,000 hours of speech in 99 languages: what its first blocks make of the window.
+    # Type: True or False.
+    # Change: True beside log-mel for voices and languages that are not in the data.
+    "use_whisper_features": False,
     # Where wav2vec 2.0 comes from, or a HuBERT, WavLM, data2vec, UniSpeech or UniSpeech-SAT used in its place.
     # Hub models are kept under TORCH_CACHE_ROOT.
     # Type: hub name, local folder, or torchaudio's .pth of WAV2VEC2_BASE.
@@ -174,6 +178,20 @@ NETWORK_HYPER_PARAMS: HyperParams = {
     # Type: whole number, 1 … 12.
     # Change: more layers are more phonetic and slower.
     "w2v_num_layers": 1,
+    # Where Whisper comes from: OpenAI's of any size, or one that was trained further. Hub models are kept under
+    # TORCH_CACHE_ROOT.
+    # Type: hub name, or local folder with config.json and the weights.
+    # Change: to a folder on machines without internet; "openai/whisper-tiny" or "openai/whisper-small" for less or more.
+    "whisper_model": "openai/whisper-base",
+    # The block of Whisper's encoder whose output is used; a list mixes those of several blocks with learned weights. Blocks
+    # behind the last one are neither computed nor kept.
+    # Type: whole number >= 1, or a list of such.
+    # Change: seldom; middle blocks follow the mouth best, the last ones no better than log-mel.
+    "whisper_layer": 3,
+    # Whether Whisper keeps its pretrained weights. Frozen features are computed once and cached.
+    # Type: True or False.
+    # Change: False only with hours of data; training is many times slower then.
+    "whisper_freeze": True,
     # The autocorrelation; the windows must fit into AUDIO_PARAMS["buffer_len"].
     "autocorr_params": {
         # Lags that are kept.

@@ -170,7 +170,7 @@ class Model:
 def load_model(folder: str | os.PathLike[str], threads: int = 0, quantize: str | None = None) -> Model:
     """Open a folder of output_deploy, or one with a model per actor inside. `threads` of onnxruntime: 0 for all cores.
 
-    `quantize="int8"` runs a HuBERT or wav2vec 2.0 inside in 8-bit integers: faster, and a little off (the docs say how
+    `quantize="int8"` runs a HuBERT, wav2vec 2.0 or Whisper inside in 8-bit integers: faster, and a little off (the docs say how
     much). It takes some seconds here, and the package onnx.
 
     Everything is checked first, as `tools/check_model.py` does. Raises UserError with everything that is wrong.

@@ -459,6 +459,17 @@ WRONG = [
     ),
     (
         "train",
+        {"NETWORK_HYPER_PARAMS": {"whisper_layer": [3, 0]}},
+        "whisper_layer: must be a whole number >= 1, or a list",
+    ),
+    ("train", {"NETWORK_HYPER_PARAMS": {"whisper_layer": []}}, "whisper_layer: must be a whole number >= 1, or a list"),
+    (
+        "train",
+        {"NETWORK_HYPER_PARAMS": {"use_whisper_features": True}, "AUDIO_PARAMS": {"buffer_len": 480320}},
+        "AUDIO_PARAMS/buffer_len: must not exceed 30 s",
+    ),
+    (
+        "train",
         {"NETWORK_HYPER_PARAMS": {"autocorr_params": {"win_leng": 1}}},
         "win_leng: unknown key; did you mean win_len?",
     ),

@@ -96,7 +96,7 @@ def test_gain_dropout_keeps_the_level_and_shares_gains():
     assert 0.25 < y.log().std() < 0.42
 
 
-@pytest.mark.parametrize("name", ["autocorr", "melspec", "phoneme_ctc", "w2v"])
+@pytest.mark.parametrize("name", ["autocorr", "melspec", "phoneme_ctc", "w2v", "whisper"])
 @pytest.mark.parametrize("buffer_len", [8320, 16640])
 def test_every_encoder_gives_the_same_kind_of_map(name, buffer_len):
     steps = buffer_len // 320 - 1
@@ -241,22 +241,30 @@ def test_wav2vec2_from_a_local_folder_and_missing(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", pretrained.SPEECH_MODELS)
 @pytest.mark.parametrize("head", ["Model", "ForCTC"])
-def test_every_kind_of_speech_model_listens_with_its_own_weights(kind, head, tmp_path):
+@pytest.mark.parametrize("size", ["base", "large"])
+def test_every_kind_of_speech_model_listens_with_its_own_weights(kind, head, size, tmp_path):
+    """As the base models are, and as the large ones: layer norms between the convolutions, and before attention."""
     import transformers
 
     torch.manual_seed(0)
     name = pretrained.SPEECH_MODELS[kind]
-    positions = {"num_conv_pos_embeddings": 2, "conv_pos_kernel_size": 3} if kind == "data2vec-audio" else {}
-    config = getattr(transformers, f"{name}Config")(**{**TINY, **positions, "num_hidden_layers": 3})
+    own = {"num_conv_pos_embeddings": 2, "conv_pos_kernel_size": 3} if kind == "data2vec-audio" else {}
+    own |= {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True} if size == "large" else {}
+    config = getattr(transformers, f"{name}Config")(**{**TINY, **own, "num_hidden_layers": 3})
     full = getattr(transformers, name + head)(config).eval()
+    for weight in full.parameters():  # no bias of 0 and no norm of 1, so that none can be missed
+        weight.data.add_(0.1 * torch.randn(weight.shape))
     full.save_pretrained(tmp_path)
     branch = branch_of(num_layers=2, source=str(tmp_path)).eval()
     again = branch_of(num_layers=2, **branch.rebuild_arguments()).eval()
     again.load_state_dict(branch.state_dict())
+    whole = ENCODERS["hubert"](W2V, str(tmp_path)).eval()  # without `width`: all layers, and the norm behind them
     audio = speech(2)
     with torch.no_grad():
-        expected = full(audio, output_hidden_states=True).hidden_states[1]
-    torch.testing.assert_close(branch.features(audio)[:, 0], expected)
+        layers = full(audio, output_hidden_states=True).hidden_states[1:3]
+        last = full.base_model(audio).last_hidden_state
+    torch.testing.assert_close(branch.features(audio), torch.stack(layers, 1))
+    torch.testing.assert_close(whole(whole.features(audio)), last)
     assert torch.equal(again.features(audio), branch.features(audio))
 
 
@@ -304,8 +312,8 @@ def spoil(folder, what):
 @pytest.mark.parametrize(
     ("what", "line"),
     [
-        ("whisper", "is a whisper model; what can be used here is wav2vec2, hubert, wavlm"),
-        ("bert", "is a bert model; what"),
+        ("whisper", "is a whisper model; for it, set .* use_whisper_features True and whisper_model"),
+        ("bert", "is a bert model; what can be used here is wav2vec2, hubert, wavlm"),
         ("", "names no model_type in its config.json"),
         ("wavlm", "is a wavlm model by its config.json, but not all of one: .* missing, and .* more of its weights"),
         (".layers.0.", r"not all of one: encoder\.layers\.0\.\S+ missing, and 15 more of its weights; copy it again"),

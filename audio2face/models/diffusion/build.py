@@ -188,6 +188,6 @@ def _build_advice(train: Section) -> list[str]:
     chosen, advice = train.NETWORK_HYPER_PARAMS, []
     if train.NETWORK_NAME in ON_VERTICES:
         advice.append('NETWORK_NAME = "diffusion_rnn_pca" (components in place of vertices)')
-    if chosen.get("audio_encoder") in ("hubert", "w2v") and not chosen["freeze_audio_encoder"]:
+    if chosen.get("audio_encoder") in ("hubert", "w2v", "whisper") and not chosen["freeze_audio_encoder"]:
         advice.append('NETWORK_HYPER_PARAMS "freeze_audio_encoder": True, or a smaller "audio_encoder" ("phoneme_ctc")')
     return advice

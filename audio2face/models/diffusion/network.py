@@ -7,7 +7,7 @@ and shared by all denoising steps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from audio2face.distributed import WHOLE, Rng
 from audio2face.face.codec import kind_of, part_of
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.conditions import ConditionDropout, Conditions, ConditionSpec
+from audio2face.models.common.encoders.whisper import LayerMix
 from audio2face.models.common.layers import STEP, drop_out
 from audio2face.models.common.starting_weights import columns_of
 from audio2face.models.diffusion.encoder import build_encoder
@@ -73,6 +74,8 @@ class DiffusionRNN(nn.Module):
         audio_encoder: str = "hubert",
         hubert_model: str | None = None,
         w2v_model: str | None = None,
+        whisper_model: str | None = None,
+        whisper_layer: int | Sequence[int] = 3,
         freeze_audio_encoder: bool = False,
         dropout: float = 0.3,
         encoder_arguments: Mapping[str, Any] | None = None,
@@ -92,15 +95,20 @@ class DiffusionRNN(nn.Module):
         self.encoder = build_encoder(
             audio_encoder,
             encoder_arguments or {},
-            {"hubert": hubert_model, "w2v": w2v_model}.get(audio_encoder),
+            {"hubert": hubert_model, "w2v": w2v_model, "whisper": whisper_model}.get(audio_encoder),
             freeze_audio_encoder,
+            whisper_layer,
         )
         if audio_encoder in ("hubert", "w2v") and self.encoder.dim != hubert_feature_dim:
             raise UserError(
                 f"NETWORK_HYPER_PARAMS: hubert_feature_dim is {hubert_feature_dim}, the audio encoder's is {self.encoder.dim}"
             )
         self.pieces: int = max(1, round(STEPS_PER_SECOND / self.fps))  # encoder steps side by side in one frame
-        self.audio = nn.Linear(self.encoder.dim * self.pieces, feature_dim)
+        self.audio: nn.Module = nn.Linear(self.encoder.dim * self.pieces, feature_dim)
+        if audio_encoder == "whisper" and not isinstance(whisper_layer, int):  # the blocks come side by side
+            blocks = len(whisper_layer)
+            linear = nn.Linear(self.encoder.dim * self.pieces // blocks, feature_dim)
+            self.audio = nn.Sequential(LayerMix(blocks, self.pieces), linear)
         self.embeddings = nn.ModuleDict(
             {
                 name: MeshEmbedding(layout.sizes[name], 2 * latent[name])

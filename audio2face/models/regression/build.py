@@ -297,8 +297,9 @@ def _report_closed_eyes(method: RegressionMethod, inputs: Inputs) -> None:
 def _build_advice(train: Section, features_kept: bool) -> list[str]:
     """What would make a regression training shorter."""
     chosen, advice = train.NETWORK_HYPER_PARAMS, []
-    if chosen.get("use_w2v_features") and not chosen["w2v_freeze"]:
-        advice.append('NETWORK_HYPER_PARAMS "w2v_freeze": True')
+    for name in ("w2v", "whisper"):
+        if chosen.get(f"use_{name}_features") and not chosen[f"{name}_freeze"]:
+            advice.append(f'NETWORK_HYPER_PARAMS "{name}_freeze": True')
     if not features_kept:
         advice.append(
             "a larger FEATURE_CACHE_GB or a smaller TIMESHIFT_GRID, so that the features of the sound are kept"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from audio2face.distributed import WHOLE, Rng
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.encoders import ENCODERS, SpeechEncoder
-from audio2face.models.common.encoders.pretrained import Use
+from audio2face.models.common.encoders.pretrained import SPEECH_MODELS, WHISPER, Use
 from audio2face.models.common.layers import STEP, ConditionedTimeConvs, PhonemeHead, head_of, num_steps
 from audio2face.models.common.onednn_conv import join_channels
 from audio2face.models.common.starting_weights import columns_of
@@ -28,6 +28,19 @@ W2V = Use(
         "torchaudio's wav2vec2_fairseq_base_ls960.pth; or train without them: use_w2v_features False and",
         "use_phoneme_ctc_features True (needs the package hama) or use_melspec_features True (needs nothing)",
     ),
+    elsewhere={"whisper": "NETWORK_HYPER_PARAMS use_whisper_features True and whisper_model to it"},
+)
+WHISPER_MODEL = Use(
+    "NETWORK_HYPER_PARAMS whisper_model",
+    (
+        "or set NETWORK_HYPER_PARAMS['whisper_model'] to a local folder with config.json and the weights;",
+        "or train without it: use_whisper_features False and use_phoneme_ctc_features True (needs the package hama)",
+        "or use_melspec_features True (needs nothing)",
+    ),
+    model_type=None,
+    elsewhere={kind: "NETWORK_HYPER_PARAMS use_w2v_features True and w2v_model to it" for kind in SPEECH_MODELS},
+    kinds=WHISPER,
+    layers="encoder_layers",
 )
 W2V_DROPOUT = dict.fromkeys(("feat_proj_dropout", "hidden_dropout", "activation_dropout", "attention_dropout"), 0.1)
 
@@ -52,10 +65,15 @@ class ConvW2vAutocorr(nn.Module):
         use_autocorr_features: bool = True,
         use_melspec_features: bool = False,
         use_phoneme_ctc_features: bool = False,
+        use_whisper_features: bool = False,
         w2v_freeze: bool = True,
         w2v_num_layers: int = 1,
         w2v_model: str = "facebook/wav2vec2-base",
         w2v_config: dict[str, Any] | None = None,
+        whisper_model: str = "openai/whisper-base",
+        whisper_layer: int | Sequence[int] = 3,
+        whisper_freeze: bool = True,
+        whisper_config: dict[str, Any] | None = None,
         autocorr_params: Mapping[str, Any] | None = None,
         cache_root: Path | str | None = None,
         pretrained: bool = True,
@@ -88,6 +106,15 @@ class ConvW2vAutocorr(nn.Module):
                 "width": WIDTH,
             }
             chosen["w2v"] |= {"config": w2v_config, "cache_root": cache_root, "pretrained": pretrained}
+        if use_whisper_features:
+            chosen["whisper"] = {
+                "use": WHISPER_MODEL,
+                "source": whisper_model,
+                "layer": whisper_layer,
+                "frozen": whisper_freeze,
+                "width": WIDTH,
+            }
+            chosen["whisper"] |= {"config": whisper_config, "cache_root": cache_root, "pretrained": pretrained}
         if use_phoneme_ctc_features:
             chosen["phoneme_ctc"] = {"pretrained": pretrained, "width": WIDTH}
         if use_melspec_features:
@@ -138,8 +165,9 @@ class ConvW2vAutocorr(nn.Module):
     def rebuild_arguments(self) -> dict[str, Any]:
         """Arguments to add to the same constructor call so that it needs no download: JSON values."""
         rebuilt: dict[str, Any] = {"pretrained": False}
-        if "w2v" in self.encoders:
-            rebuilt["w2v_config"] = cast(SpeechEncoder, self.encoders["w2v"]).rebuild_arguments()["config"]
+        for name in ("w2v", "whisper"):
+            if name in self.encoders:
+                rebuilt[f"{name}_config"] = cast(SpeechEncoder, self.encoders[name]).rebuild_arguments()["config"]
         return rebuilt
 
     @staticmethod

@@ -16,6 +16,7 @@ from audio2face.models.common.encoders.autocorr import Autocorrelation
 from audio2face.models.common.encoders.melspec import MelSpectrogram
 from audio2face.models.common.encoders.phoneme import PhonemeEncoder
 from audio2face.models.common.encoders.speech_transformer import SpeechTransformer
+from audio2face.models.common.encoders.whisper import Whisper
 
 
 class SpeechEncoder(Protocol):
@@ -42,6 +43,7 @@ class SpeechEncoder(Protocol):
 ENCODERS: dict[str, type[nn.Module]] = {
     "w2v": SpeechTransformer,
     "hubert": SpeechTransformer,
+    "whisper": Whisper,
     "phoneme_ctc": PhonemeEncoder,
     "melspec": MelSpectrogram,
     "autocorr": Autocorrelation,

@@ -31,8 +31,10 @@ SPEECH_MODELS = {  # model_type of config.json -> how transformers' classes begi
     "unispeech": "UniSpeech",
     "unispeech-sat": "UniSpeechSat",
 }
+WHISPER = {"whisper": "Whisper"}
 HEAD = "lm_head."  # of a ForCTC
 NOT_USED = "masked_spec_embed"  # only for masking, which nobody here does with it
+DECODER = "decoder."  # of a Whisper: what writes the words
 WEIGHT_FILES = (".bin", ".safetensors")  # of a folder with config.json
 CHECKPOINT_FILES = (".pth", ".pt")
 HUB_TIMEOUT_S, HUB_WAIT_S = 10, 1
@@ -44,15 +46,17 @@ class Use:
     """What a speech model is loaded for, in the words of its messages.
 
     `key` names it in the config, `ways_out` is what to do without it, `head` how transformers' class ends, `model_type` what
-    weights without a config.json are of. `elsewhere`
-    are model types that another key is for, and that key.
+    weights without a config.json are of (None: there must be one). `elsewhere` are model types that another key is for, and
+    that key; `kinds` the model types that can serve, `layers` the setting that holds their number of layers.
     """
 
     key: str
     ways_out: Sequence[str]
     head: str = "Model"
-    model_type: str = "wav2vec2"
+    model_type: str | None = "wav2vec2"
     elsewhere: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=lambda: SPEECH_MODELS)
+    layers: str = "num_hidden_layers"
 
 
 def build_model(settings: Mapping[str, Any], model_type: str = "wav2vec2") -> Any:
@@ -76,10 +80,10 @@ def load_speech_model(
     use: Use,
     cache_root: Path | str | None = None,
 ) -> Any:
-    """A pretrained model of any of SPEECH_MODELS, float32, with `settings` over its own.
+    """A pretrained model of any of `use.kinds`, float32, with `settings` over its own.
 
     `source` is a name on the hub, a local folder, or torchaudio's `.pth` of the base size.
-    `num_hidden_layers` in `settings` keeps the first layers.
+    `use.layers` in `settings` keeps the first layers.
 
     Raises:
         UserError: no such file, no connection and nothing cached, another kind of model, or weights missing.
@@ -92,7 +96,7 @@ def load_speech_model(
         with _user_error(f"{use.key}: {external_path(path)} cannot be read"):
             return _read_folder(path, settings, use)
     if path.is_file():
-        if use.head != "Model":
+        if use.head != "Model" or use.model_type is None:
             raise UserError(f"{use.key}: {source} is a file; a folder with config.json and the weights is needed")
         model = build_model(settings, use.model_type)
         fill_from_checkpoint(model, path, use.key)
@@ -108,6 +112,18 @@ def load_speech_model(
         except OSError:  # not in the cache, or not all of it
             _reach(source)
             return _read(source, settings, use, cache_dir=cache)
+
+
+def load_whisper(
+    source: str, blocks: int, use: Use, cache_root: Path | str | None = None
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Settings of a Whisper, and the weights of its encoder's first `blocks` blocks under transformers' names.
+
+    Raises:
+        UserError: as `load_speech_model`.
+    """
+    model = load_speech_model(source, {"encoder_layers": blocks, "decoder_layers": 0}, use, cache_root)
+    return model.config.to_dict(), model.encoder.state_dict()
 
 
 def _is_path(source: str) -> bool:
@@ -134,11 +150,12 @@ def _read(source: str, settings: Mapping[str, Any], use: Use, **where: Any) -> A
     import transformers
 
     values, _ = transformers.PretrainedConfig.get_config_dict(source, **where)
-    name = SPEECH_MODELS[_checked_type(values, source, use)]
+    name = use.kinds[_checked_type(values, source, use)]
     config = getattr(transformers, f"{name}Config").from_dict(values)
-    wanted = settings.get("num_hidden_layers", config.num_hidden_layers)
-    if wanted > config.num_hidden_layers:
-        raise UserError(f"{use.key}: {source} has {config.num_hidden_layers} layers, {wanted} requested")
+    layers = getattr(config, use.layers)
+    wanted = settings.get(use.layers, layers)
+    if wanted > layers:
+        raise UserError(f"{use.key}: {source} has {layers} layers, {wanted} requested")
     config.update(dict(settings))
     with _quiet():
         model, found = getattr(transformers, name + use.head).from_pretrained(
@@ -149,7 +166,9 @@ def _read(source: str, settings: Mapping[str, Any], use: Use, **where: Any) -> A
             ignore_mismatched_sizes=True,  # reported here
             **where,
         )
-    missing = [name for name in sorted(found["missing_keys"]) if not name.endswith(NOT_USED)]
+    missing = [
+        name for name in sorted(found["missing_keys"]) if not name.endswith(NOT_USED) and not name.startswith(DECODER)
+    ]
     faults = [f"{name} missing" for name in missing]
     faults += [
         f"{name} {list(theirs)} in place of {list(ours)}" for name, theirs, ours in sorted(found["mismatched_keys"])
@@ -163,7 +182,7 @@ def _read(source: str, settings: Mapping[str, Any], use: Use, **where: Any) -> A
         raise UserError(
             f"{what} by its config.json, but not all of one: {_first(faults)}; copy it again or choose another"
         )
-    logger.info("%s; its first %d layer(s) are read", what, config.num_hidden_layers)
+    logger.info("%s; its first %d layer(s) are read", what, wanted)
     return model
 
 
@@ -172,8 +191,8 @@ def _checked_type(values: Mapping[str, Any], source: str, use: Use) -> str:
     model_type = str(values.get("model_type") or "")
     if model_type in use.elsewhere:
         raise UserError(f"{use.key}: {source} is a {model_type} model; for it, set {use.elsewhere[model_type]}")
-    if model_type not in SPEECH_MODELS:
-        known = ", ".join(SPEECH_MODELS)
+    if model_type not in use.kinds:
+        known = ", ".join(use.kinds)
         what = f"is a {model_type} model" if model_type else "names no model_type in its config.json"
         raise UserError(f"{use.key}: {source} {what}; what can be used here is {known}")
     kernels, strides = (values.get(f"conv_{name}") for name in ("kernel", "stride"))
