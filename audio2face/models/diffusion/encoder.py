@@ -49,7 +49,7 @@ TRANSFORMERS = {  # audio_encoder -> where it comes from by default, what it is 
         Use(
             "NETWORK_HYPER_PARAMS whisper_model",
             ("or give NETWORK_HYPER_PARAMS['whisper_model'] a local folder with config.json and the weights;", WITHOUT),
-            model_type=None,
+            model_type="whisper",
             elsewhere={kind: _under("hubert" if kind == "hubert" else "w2v") for kind in SPEECH_MODELS},
             kinds=WHISPER,
             layers="encoder_layers",

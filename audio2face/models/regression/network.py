@@ -37,7 +37,7 @@ WHISPER_MODEL = Use(
         "or train without it: use_whisper_features False and use_phoneme_ctc_features True (needs the package hama)",
         "or use_melspec_features True (needs nothing)",
     ),
-    model_type=None,
+    model_type="whisper",
     elsewhere={kind: "NETWORK_HYPER_PARAMS use_w2v_features True and w2v_model to it" for kind in SPEECH_MODELS},
     kinds=WHISPER,
     layers="encoder_layers",

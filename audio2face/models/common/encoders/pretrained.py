@@ -46,14 +46,14 @@ class Use:
     """What a speech model is loaded for, in the words of its messages.
 
     `key` names it in the config, `ways_out` is what to do without it, `head` how transformers' class ends, `model_type` what
-    weights without a config.json are of (None: there must be one). `elsewhere` are model types that another key is for, and
+    weights without a config.json are of, which only SPEECH_MODELS can be. `elsewhere` are model types that another key is for, and
     that key; `kinds` the model types that can serve, `layers` the setting that holds their number of layers.
     """
 
     key: str
     ways_out: Sequence[str]
     head: str = "Model"
-    model_type: str | None = "wav2vec2"
+    model_type: str = "wav2vec2"
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     kinds: Mapping[str, str] = field(default_factory=lambda: SPEECH_MODELS)
     layers: str = "num_hidden_layers"
@@ -96,7 +96,7 @@ def load_speech_model(
         with _user_error(f"{use.key}: {external_path(path)} cannot be read"):
             return _read_folder(path, settings, use)
     if path.is_file():
-        if use.head != "Model" or use.model_type is None:
+        if use.head != "Model" or use.model_type not in SPEECH_MODELS:
             raise UserError(f"{use.key}: {source} is a file; a folder with config.json and the weights is needed")
         model = build_model(settings, use.model_type)
         fill_from_checkpoint(model, path, use.key)
