@@ -176,13 +176,14 @@ class Service:
             await context.abort(grpc.StatusCode.INTERNAL, "see the server's log")
 
     async def close(self) -> None:
-        """Refuse new streams, let the open ones end for a while, then end them."""
+        """Refuse new streams, let the open ones end for a while, those over WebSocket too, then end the calls of gRPC."""
         self.serving = False
         async with self._changed:
             self._changed.notify_all()
-        if self._open:
-            logger.info("%d stream(s) may continue for %g seconds", len(self._open), self.options.grace_s)
-            await asyncio.wait([call.ended for call in self._open], timeout=self.options.grace_s)
+        slots = self._scheduler.slots
+        if slots.taken:
+            logger.info("%d stream(s) may continue for %g seconds", slots.taken, self.options.grace_s)
+        await asyncio.wait([asyncio.wrap_future(slots.empty())], timeout=self.options.grace_s)
         for call in list(self._open):
             call.refuse(SHUTTING_DOWN)
         if self._open:

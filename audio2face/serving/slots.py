@@ -11,7 +11,8 @@ class Slots:
     """`count` places, for all threads and event loops together. Those that wait get one in the order in which they came."""
 
     def __init__(self, count: int):
-        self._free, self._waiting, self._lock = count, deque[Future[None]](), threading.Lock()
+        self._count = self._free = count
+        self._waiting, self._ends, self._lock = deque[Future[None]](), list[Future[None]](), threading.Lock()
 
     def take(self) -> Future[None]:
         """A place, as a future that is done when it can be used. Hand it to `leave` in any case, used or not."""
@@ -34,3 +35,22 @@ class Slots:
                 self._waiting.popleft().set_result(None)
             else:
                 self._free += 1
+            self._tell()
+
+    @property
+    def taken(self) -> int:
+        """How many are in use."""
+        return self._count - self._free
+
+    def empty(self) -> Future[None]:
+        """A future that is done as soon as none is in use."""
+        end: Future[None] = Future()
+        end.set_running_or_notify_cancel()
+        with self._lock:
+            self._ends.append(end)
+            self._tell()
+        return end
+
+    def _tell(self) -> None:
+        while self._free == self._count and self._ends:
+            self._ends.pop().set_result(None)

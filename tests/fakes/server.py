@@ -19,8 +19,8 @@ AudioStream, AnimationDataStream = message("AudioStream"), message("AnimationDat
 
 
 @contextmanager
-def running(model, options, **endpoint):
-    """The address of a server of `model`, which ends as by SIGTERM."""
+def running(model, options, mirror=None, **endpoint):
+    """The address of a server of `model`, which ends as by SIGTERM; `mirror`: sinks that get the newest stream too."""
     ports, stopped, loop = [], threading.Event(), asyncio.new_event_loop()
     ready = threading.Event()
     handlers = {}
@@ -33,7 +33,7 @@ def running(model, options, **endpoint):
             ready.set()
 
         try:
-            loop.run_until_complete(serve(served, Endpoint("127.0.0.1:0", **endpoint), on_ready))
+            loop.run_until_complete(serve(served, Endpoint("127.0.0.1:0", **endpoint), on_ready, mirror))
         finally:
             stopped.set()
             ready.set()

@@ -35,8 +35,19 @@ def test_places_go_to_those_who_wait_in_their_order():
     assert third.done() and not fourth.done()
     slots.leave(fourth)
     slots.leave(third)
+    assert slots.empty().done()
     again = slots.take()
     assert again.done() and not slots.take().done(), "one place, as at first"
+
+
+def test_the_end_of_all_is_told():
+    slots = Slots(2)
+    places = [slots.take(), slots.take()]
+    end = slots.empty()
+    for place in places:
+        assert not end.done() and slots.taken
+        slots.leave(place)
+    assert end.done() and not slots.taken
 
 
 def test_streams_go_on_between_the_steps_of_long_work(served, scheduler):

@@ -678,6 +678,60 @@ def test_open_streams_end_before_the_server_does(model):
     assert len(frames) == 30 and status_of(rest[-1])[0] == "SUCCESS"
 
 
+def test_open_streams_over_websocket_end_before_the_server_does(model):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        pages = f"127.0.0.1:{free.getsockname()[1]}"
+    answers, started = [], threading.Event()
+
+    def slowly():
+        with connect(f"ws://{pages}/stream", compression=None) as link:
+            link.send('{"type": "start", "sample_rate": 16000}')
+            link.send(speech(0.5).tobytes())
+            started.set()
+            time.sleep(1.0)
+            link.send(speech(0.5).tobytes())
+            link.send('{"type": "end"}')
+            answers.extend(json.loads(text) for text in link)
+
+    with running(model, replace(OPTIONS, actor=model.actors[0]), http=pages):
+        thread = threading.Thread(target=slowly)
+        thread.start()
+        assert started.wait(10)
+        time.sleep(0.2)
+    thread.join(10)
+    assert answers[-1]["type"] == "end" and answers[-1]["frames"] == 30
+
+
+class Kept:
+    """A sink that keeps what it gets."""
+
+    def __init__(self):
+        self.frames, self.closed = [], False
+
+    def send(self, frame):
+        self.frames.append(frame)
+
+    def close(self):
+        self.closed = True
+
+
+def test_live_outputs_and_listeners_get_what_a_client_is_sent(model):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        pages = f"127.0.0.1:{free.getsockname()[1]}"
+    kept, samples = Kept(), speech(0.5)
+    with running(model, replace(OPTIONS, actor=model.actors[0]), mirror=[kept], http=pages) as found:
+        with connect(f"ws://{pages}/live", compression=None) as link:
+            _, frames, _ = animate(found, samples)
+            deadline, heard = time.monotonic() + 20, []
+            while max((f.sound_time_s for f in kept.frames), default=0) < 14 / 30 - 0.001:
+                assert time.monotonic() < deadline
+                heard.append(json.loads(link.recv(timeout=5)))
+    sent = {round(f.sound_time_s * 30): f.weights for f in kept.frames if f.emotion}
+    for i in range(14):  # the last eases to rest
+        assert np.allclose(sent[i], weights_of(frames)[i], atol=1e-6)
+    assert kept.closed and {"header", "frame"} == {part["type"] for part in heard}
+
+
 def test_other_rates_and_more_poses(model):
     options = replace(OPTIONS, actor=model.actors[0], fps=Fraction(24), poses="all", tail_s=0.25)
     with running(model, options) as found:
