@@ -235,7 +235,8 @@ def _without_lock(angles: np.ndarray, proper: bool) -> np.ndarray:
     steps = both[:, 1:] - angles[:-1]
     steps -= TURN * np.round(steps / TURN)
     farther = np.subtract(*(steps**2).sum(axis=-1)) > 0
-    second = np.concatenate([np.zeros_like(farther[:1]), np.cumsum(farther, axis=0) % 2 == 1])[: len(angles)]
+    first = np.zeros((1, *angles.shape[1:-1]), bool)
+    second = np.concatenate([first, np.cumsum(farther, axis=0) % 2 == 1])[: len(angles)]
     return np.unwrap(np.where(second[..., None], both[1], both[0]), axis=0)
 
 

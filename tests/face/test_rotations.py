@@ -245,3 +245,11 @@ def test_geodesic_angles():
         rot.geodesic_degrees(base, turned),
         np.rad2deg((Rotation.from_matrix(base).inv() * Rotation.from_matrix(turned)).magnitude()),
     )
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+@pytest.mark.parametrize("order", ["YXZ", "ZXZ", "XY"])
+def test_pieces_of_a_frame_or_none_have_angles_too(count, order):
+    angles = np.tile([0.3, 0.2, -0.1][: len(order)], (count, 1))
+    found = rot.to_euler(rot.from_euler(angles, order), order, continuous=True)
+    np.testing.assert_allclose(found, angles, atol=1e-12)
