@@ -16,8 +16,6 @@ from audio2face.runs.run_dir import final_path, write_provenance, writing_run
 
 logger = logging.getLogger(__name__)
 
-STILL_SKIN = (1, 1, 3)  # components, vertices: stands in for a skin
-
 
 def run(config_name: str, actor: str, cache: bool = True) -> str:
     """Preprocess `actor` of the project `config_name`; returns the full name of the run in PREPROC_OUTPUT_ROOT.

@@ -66,22 +66,31 @@ RunByActor = Annotated[dict[Name, Name], BY_ACTOR]
 RateByActor = Annotated[dict[Name, Positive], BY_ACTOR]
 CountByActor = Annotated[dict[Name, Count], BY_ACTOR]
 ShotsByActor = Annotated[dict[Name, list[Word]], BY_ACTOR]
+GroupFolders = Annotated[dict[Name, dict[Name, Folder]], BY_ACTOR]
+GroupNames = Annotated[dict[Name, dict[Name, Words]], BY_ACTOR]
+GroupRates = Annotated[dict[Name, dict[Name, Positive]], BY_ACTOR]
+GroupCounts = Annotated[dict[Name, dict[Name, Count]], BY_ACTOR]
+GroupWeights = dict[Name, NotNegative]
 EmotionWeights = dict[Word, NotNegative] | None
 ShotEmotion = tuple[Word, Word, Word]
 Clip = tuple[Word, Word, tuple[Index, Index], Text, Word, Word, Whole]
 MutedShot = tuple[Word, tuple[Word, Index], Count, Word]
 HyperParams = dict[str, Any]  # each network's own schema is in `nested`
 
-RegressionChannels = Annotated[list[Literal["skin_coeffs", "tongue_coeffs", "jaw", "eye"]], AfterValidator(unique)]
-DiffusionChannels = Annotated[list[Literal["skin_pose", "tongue_pose", "jaw", "eye"]], AfterValidator(unique)]
+# Channels of a face, by method; any other name is a group of curves (CURVES_ROOT).
+FACE_CHANNELS = {
+    "regression": ("skin_coeffs", "tongue_coeffs", "jaw", "eye"),
+    "diffusion": ("skin_pose", "tongue_pose", "jaw", "eye"),
+}
 RegressionMetric = Literal[
     "lip_vertex_error_mm",
     "mouth_opening_correlation",
     "mouth_opening_error_mm",
     "mouth_opening_relative_error",
     "MSE",
+    "CURVES",
 ]
-DiffusionMetric = Literal["total", "MSE", "LIP_DIST", "VELOCITY", "EXP_SMOOTH"]
+DiffusionMetric = Literal["total", "MSE", "CURVES", "CURVES_MOTION", "LIP_DIST", "VELOCITY", "EXP_SMOOTH"]
 RegressionMode = Literal["offline", "offline_onnx"]
 DiffusionMode = Literal[
     "offline",

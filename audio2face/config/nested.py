@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from audio2face.config.kinds import (
     BY_ACTOR,
@@ -41,6 +41,24 @@ class ChannelScale(Schema):
 
 
 ScaleByActor = Annotated[dict[Name, ChannelScale], BY_ACTOR]
+
+
+class CurveKind(Schema):
+    """What the columns of a group are, where their names do not tell."""
+
+    kind: Literal["weights", "plain", "angle", "rotation", "translation"]
+    form: Literal["axis_angle", "quaternion", "matrix", "XYZ", "XZY", "YXZ", "YZX", "ZXY", "ZYX"] | None = None
+    unit: Literal["degrees", "radians"] | None = None
+    low: Real | None = None
+    high: Real | None = None
+
+
+def _curve_kind(value: Any) -> Any:
+    """A kind alone is short for a dict with it."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+CurveKinds = Annotated[dict[Name, dict[Name, Annotated[CurveKind, BeforeValidator(_curve_kind)]]], BY_ACTOR]
 
 
 class AutocorrParams(Schema):

@@ -13,11 +13,12 @@ from typing import Any, NamedTuple
 
 from audio2face.config.base import EVERY, schema
 from audio2face.config.check import did_you_mean
-from audio2face.config.kinds import BY_ACTOR
+from audio2face.config.kinds import BY_ACTOR, FACE_CHANNELS
 from audio2face.config.nested import NETWORK_METHODS
 from audio2face.respacing import kept_steps, num_kept
 from audio2face.types import SAMPLE_RATE
 
+RESERVED = ("skin", "tongue", *dict.fromkeys(name for names in FACE_CHANNELS.values() for name in names))
 WHOLE = 1e-4  # frames that a window may differ from a whole number: 29.97 is not quite 30000 / 1001
 WHISPER_REACH_S = 30  # what its positions are numbered for
 
@@ -86,11 +87,62 @@ def _blendshape_pairs(key: str, other: str, files: dict[str, str], others: dict[
             yield f"dataset.{key}/{actor}", f"needs {other} of this actor too"
 
 
-def _target_channels(method: str, channels: list[str]) -> Found:
-    if method == "diffusion" and "skin_pose" not in channels:
-        yield "train.TARGET_CHANNELS", "must contain 'skin_pose'"
-    elif not channels:
+def _target_channels(method: str, network: str, channels: list[str]) -> Found:
+    face = FACE_CHANNELS[method]
+    groups = [name for name in channels if name not in RESERVED]
+    known = ", ".join(map(repr, face))
+    wrong = [index for index, name in enumerate(channels) if name in RESERVED and name not in face]
+    for index in wrong:
+        yield (
+            f"train.TARGET_CHANNELS/{index}",
+            f"must be one of {known}, or a group of CURVES_ROOT (it is {channels[index]!r})",
+        )
+    if not channels:
         yield "train.TARGET_CHANNELS", "must name at least one channel"
+    elif method == "diffusion" and "skin_pose" not in channels and not groups and not wrong:
+        yield "train.TARGET_CHANNELS", "must contain 'skin_pose' or a group of CURVES_ROOT"
+    elif method == "diffusion" and network == "diffusion_rnn" and groups:
+        yield (
+            "train.TARGET_CHANNELS",
+            f'{groups[0]!r} is a group of curves, which needs NETWORK_NAME "diffusion_rnn_pca"',
+        )
+
+
+def _target_groups(method: str, channels: list[str], groups: dict[str, dict[str, str]]) -> Found:
+    """Channels that are not of a face are groups that an actor has."""
+    known = [*FACE_CHANNELS[method], *dict.fromkeys(group for own in groups.values() for group in own)]
+    for index, name in enumerate(channels):
+        if name not in known and name not in RESERVED:
+            hint = did_you_mean(name, known)
+            listed = ", ".join(map(repr, known))
+            yield (
+                f"train.TARGET_CHANNELS/{index}",
+                f"must be one of {listed} (it is {name!r}){hint}; groups are named in CURVES_ROOT",
+            )
+
+
+def _group_names(groups: dict[str, dict[str, str]]) -> Found:
+    for actor, own in groups.items():
+        for group in own:
+            if group in RESERVED:
+                yield (
+                    f"dataset.CURVES_ROOT/{actor}/{group}",
+                    "is the name of a part of the face; give the group another",
+                )
+
+
+def _known_groups(key: str, groups: dict[str, dict[str, str]], entries: dict[str, dict[str, Any]]) -> Found:
+    for actor, own in entries.items():
+        for group in own:
+            yield from _member(
+                f"{key}/{actor}/{group}", group, [*groups.get(actor, {})] or ["(none)"], f"CURVES_ROOT of {actor}"
+            )
+
+
+def _weighed_groups(key: str, groups: dict[str, dict[str, str]], weights: dict[str, float]) -> Found:
+    known = list(dict.fromkeys(group for own in groups.values() for group in own))
+    for group in weights:
+        yield from _member(f"{key}/{group}", group, known or ["(none)"], "CURVES_ROOT")
 
 
 def _rescaled(method: str, rescale: bool) -> Found:
@@ -331,7 +383,12 @@ SECTION_RULES: tuple[Rule, ...] = (
     Rule("dataset.ACTOR_NAMES dataset.SHOT_LANGUAGE_MAP", _language_actors),
     Rule("dataset.SHOT_EMOTION_NAMES dataset.ACTOR_NAMES dataset.SHOT_EMOTION_MAP", _emotion_map),
     *_blendshape_rules(),
-    Rule("train.NETWORK_TYPE train.TARGET_CHANNELS", _target_channels),
+    Rule("dataset.CURVES_ROOT", _group_names),
+    *(
+        Rule(f"dataset.CURVES_ROOT dataset.{key}", partial(_known_groups, f"dataset.{key}"))
+        for key in ("CURVES_NAMES", "CURVES_FPS", "CURVES_KIND")
+    ),
+    Rule("train.NETWORK_TYPE train.NETWORK_NAME train.TARGET_CHANNELS", _target_channels),
     Rule("train.NETWORK_TYPE train.RESCALE_TARGET_CHANNEL_DATA", _rescaled),
     Rule("train.NETWORK_TYPE train.NETWORK_NAME", _network_method),
     Rule("train.AUDIO_PARAMS", _window),
@@ -367,8 +424,14 @@ SECTION_RULES: tuple[Rule, ...] = (
 PROJECT_RULES: tuple[Rule, ...] = (
     Rule(
         "dataset.ACTOR_NAMES dataset.CACHE_FPS dataset.AUDIO_ROOT dataset.SKIN_CACHE_ROOT dataset.TONGUE_CACHE_ROOT "
-        "dataset.JAW_ANIM_DATA_FPATH dataset.EYE_ANIM_DATA_FPATH",
+        "dataset.JAW_ANIM_DATA_FPATH dataset.EYE_ANIM_DATA_FPATH dataset.CURVES_ROOT",
         _complete_actors,
+    ),
+    Rule("train.NETWORK_TYPE train.TARGET_CHANNELS dataset.CURVES_ROOT", _target_groups),
+    Rule("dataset.CURVES_ROOT preproc.CURVES_COMPONENTS", partial(_known_groups, "preproc.CURVES_COMPONENTS")),
+    *(
+        Rule(f"dataset.CURVES_ROOT train.{key}", partial(_weighed_groups, f"train.{key}"))
+        for key in ("LOSS_CURVES_ALPHA", "LOSS_CURVES_MOTION_ALPHA")
     ),
     *(
         Rule(f"dataset.ACTOR_NAMES train.{key}", partial(_clip_actors, key))

@@ -1,12 +1,12 @@
 """config_dataset.py: where the captured data of every actor lies and what is in it.
 
 Most keys are dicts by actor, so that one project can train several actors. Of the paths only AUDIO_ROOT and
-one with motion (SKIN_CACHE_ROOT, as a rule) are required; what is missing is replaced by a placeholder that the log names. Paths may be strings or
+one with motion (SKIN_CACHE_ROOT or CURVES_ROOT, as a rule) are required; what is missing is replaced by a placeholder that the log names. Paths may be strings or
 `pathlib.Path`, and are written as the container sees them: `/datasets/…` means A2F_DATASETS_ROOT/….
 """
 
-from audio2face.config.kinds import EmotionNames, Files, Folders, LanguageMap, NameByActor, Names, Positive, RateByActor, ShotEmotion, Word  # fmt: skip
-from audio2face.config.nested import ScaleByActor
+from audio2face.config.kinds import EmotionNames, Files, Folders, GroupFolders, GroupNames, GroupRates, LanguageMap, NameByActor, Names, Positive, RateByActor, ShotEmotion, Word  # fmt: skip
+from audio2face.config.nested import CurveKinds, ScaleByActor
 
 ## Actors and rates
 
@@ -171,6 +171,36 @@ EYE_BLINK_KEYS_FPATH: Files = {}
 # Type: {actor: .npy file, (n, 2) float32}, degrees about x and y; 5000 rows are customary.
 # Change: to replace the placeholder, which keeps the eyes still.
 EYE_SACCADE_ROTATIONS_FPATH: Files = {}
+
+## Curves
+
+# Groups of named values per frame, with or without meshes: ARKit weights of a phone, the turn of a head, rig controls, the
+# joints of a body. A group is a folder with one file for each shot, `<folder>/<shot>.csv` (a Live Link Face recording, or a
+# header row of names), `.npz` (`values` (frames, columns), `names`, `fps`, optional `valid`), `.npy` (see CURVES_NAMES) or
+# `.bvh` (a skeleton). Groups may share a folder: a Live Link recording serves "arkit" and "head" at once. Values that are
+# not there (an empty cell, NaN, `valid` 0, frames listed in `<shot>_missing.npy`) are left out of everything. TARGET_CHANNELS
+# chooses what is trained.
+# Type: {actor: {group: folder}}; names of groups are yours, but for those of the face (skin, tongue, jaw, eye).
+# Change: to train on curves.
+CURVES_ROOT: GroupFolders = {}
+
+# The columns of a group's `.npy` files; of other files, which of their columns are the group, in this order.
+# Type: {actor: {group: [column, …]}}.
+# Change: for `.npy`, or when a file holds more than the group.
+CURVES_NAMES: GroupNames = {}
+
+# Frame rate of a group's files, when it is not written in them and not CACHE_FPS. Shots are brought to CACHE_FPS.
+# Type: {actor: {group: frames per second, > 0}}.
+# Change: for `.csv` without times and `.npy` of another rate.
+CURVES_FPS: GroupRates = {}
+
+# What the columns of a group are, when it is not recognised by their names: weights are bounded (0 to 1, or "low" and
+# "high"), angles are unwrapped, rotations are learned as matrices, whatever their form.
+# Type: {actor: {group: "weights", "plain", "angle", "rotation" or "translation"}}, or in place of the word a dict {"kind":
+#   word, "form": "XYZ" (any Euler order), "axis_angle", "quaternion" or "matrix", "unit": "degrees" or "radians", "low":
+#   number, "high": number}.
+# Change: when preprocessing prints a wrong kind.
+CURVES_KIND: CurveKinds = {}
 
 ## Blendshapes
 

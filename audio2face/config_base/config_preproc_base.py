@@ -6,7 +6,7 @@ them, and bundles what training and the deployed model need into one run folder.
 
 from typing import Literal
 
-from audio2face.config.kinds import Count, CountByActor, Files, Folder, Folders, Name, NameByActor, NotNegative, Positive, Share, ShotsByActor, Switch, Text, ThreeOrMore  # fmt: skip
+from audio2face.config.kinds import Count, CountByActor, Files, Folder, Folders, GroupCounts, Name, NameByActor, NotNegative, Positive, Share, ShotsByActor, Switch, Text, ThreeOrMore  # fmt: skip
 
 ## Run
 
@@ -97,6 +97,13 @@ TONGUE_PCA_VARIANCE_THRESHOLD: Share = 0.9995
 # Type: {actor: whole number >= 1}.
 # Change: as SKIN_FORCE_COMPONENTS.
 TONGUE_FORCE_COMPONENTS: CountByActor = {}
+
+## Curves
+
+# Principal components of a wide group of curves, in place of its values.
+# Type: {actor: {group: whole number >= 1}}; without an entry every value is learned by itself.
+# Change: for groups of hundreds of columns that move together.
+CURVES_COMPONENTS: GroupCounts = {}
 
 ## Placeholders for missing data
 

@@ -5,7 +5,7 @@ config_train_regression_base.py and config_train_diffusion_base.py import them w
 
 from typing import Literal
 
-from audio2face.config.kinds import Clip, Count, Decay, EmotionWeights, File, Files, Folder, MutedShot, Name, NotNegative, Opset, Positive, RunByActor, Seed, Switch, Text, ValidationClips, Word  # fmt: skip
+from audio2face.config.kinds import Clip, Count, Decay, EmotionWeights, File, Files, Folder, GroupWeights, MutedShot, Name, NotNegative, Opset, Positive, RunByActor, Seed, Switch, Text, ValidationClips, Word  # fmt: skip
 
 ## Run
 
@@ -180,6 +180,16 @@ EMA_DECAY: Decay | None = None
 # Type: {emotion: number >= 0}, 1 for those not named; or None.
 # Change: lower for emotions acted with an open mouth.
 LOSS_LIP_DIST_EMO_WEIGHTS: EmotionWeights = None
+
+# Weight of each group of curves in their squared error, next to that of the face.
+# Type: {group: number >= 0}; 1.0 for those not named.
+# Change: higher for the group that matters most.
+LOSS_CURVES_ALPHA: GroupWeights = {}
+
+# Weight of the squared error of each group's frame differences.
+# Type: {group: number >= 0}; 1.0 for those not named.
+# Change: higher against jitter.
+LOSS_CURVES_MOTION_ALPHA: GroupWeights = {}
 
 ## Output
 

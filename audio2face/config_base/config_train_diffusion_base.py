@@ -6,7 +6,7 @@ give different takes of the same speech. It needs more training and computing ti
 
 from typing import Literal
 
-from audio2face.config.kinds import Count, CountOrZero, DiffusionChannels, DiffusionMetric, Files, FrameRate, HyperParams, NotNegative, Positive, Switch, Text, TwoOrMore, Weight, Word  # fmt: skip
+from audio2face.config.kinds import Count, CountOrZero, DiffusionMetric, Files, FrameRate, HyperParams, Names, NotNegative, Positive, Switch, Text, TwoOrMore, Weight, Word  # fmt: skip
 from audio2face.config.nested import DiffusionAudio, DiffusionAugment, Streaming
 
 # Keys that are imported below are those of both methods: their manual and default stand in config_train_common.py.
@@ -35,9 +35,10 @@ MEAN_GEOMETRY_FPATH: Files = {}
 
 # What the network learns. Mesh channels are vertices here; `diffusion_rnn_pca` works on their PCA coefficients
 # inside. The deployed model has all four: those that are left out stay at rest.
-# Type: list without repetition of "skin_pose" (required), "tongue_pose", "jaw", "eye".
-# Change: leave out a channel whose data is bad.
-TARGET_CHANNELS: DiffusionChannels = ["skin_pose", "tongue_pose", "jaw", "eye"]
+# Type: list without repetition of "skin_pose", "tongue_pose", "jaw", "eye" and groups of CURVES_ROOT (those in `diffusion_rnn_pca`
+#   alone); "skin_pose" or a group is required.
+# Change: leave out a channel whose data is bad; add groups of curves.
+TARGET_CHANNELS: Names = ["skin_pose", "tongue_pose", "jaw", "eye"]
 
 # Frame rate at which the network is trained and run. Caches of another rate are resampled by time. Without an entry in
 # STREAMING_CFG one is computed.
@@ -86,7 +87,7 @@ NO_STANDARDIZE_AUDIO: Switch = True
 from audio2face.config_base.config_train_common import CLIPS, VALIDATION_CLIPS, VALIDATION_PERIOD, PREVIEW_PERIOD
 
 # Which measurement on VALIDATION_CLIPS decides which weights are best. They are kept in checkpoints/best.pt of the run.
-# Type: "total" (the loss), or a term of it: "MSE", "LIP_DIST", "VELOCITY", "EXP_SMOOTH"; None: "total".
+# Type: "total" (the loss), or a term of it: "MSE", "CURVES", "CURVES_MOTION", "LIP_DIST", "VELOCITY", "EXP_SMOOTH"; None: "total".
 # Change: to judge by something else.
 BEST_METRIC: DiffusionMetric | None = None
 
@@ -380,7 +381,11 @@ LOSS_LIP_DIST_ALPHA: Weight = 1e-5
 # Change: with the mesh's units; higher to look at closures only.
 LOSS_LIP_DIST_EXP: NotNegative = 10.0
 
-from audio2face.config_base.config_train_common import LOSS_LIP_DIST_EMO_WEIGHTS
+from audio2face.config_base.config_train_common import (
+    LOSS_LIP_DIST_EMO_WEIGHTS,
+    LOSS_CURVES_ALPHA,
+    LOSS_CURVES_MOTION_ALPHA,
+)
 
 ## Output
 

@@ -5,7 +5,7 @@ Regression is small, trains in minutes to hours, has no memory between frames an
 
 from typing import Literal
 
-from audio2face.config.kinds import Count, EmotionWeights, FrameRate, HyperParams, NotNegative, Positive, RegressionChannels, RegressionMetric, Share, Switch, Weight, Word, Words  # fmt: skip
+from audio2face.config.kinds import Count, EmotionWeights, FrameRate, HyperParams, Names, NotNegative, Positive, RegressionMetric, Share, Switch, Weight, Word, Words  # fmt: skip
 from audio2face.config.nested import RegressionAudio, RegressionAugment
 
 # Keys that are imported below are those of both methods: their manual and default stand in config_train_common.py.
@@ -27,9 +27,10 @@ from audio2face.config_base.config_train_common import PREPROC_ROOT, PREPROC_RUN
 ## Target
 
 # What the network outputs. Mesh channels are PCA coefficients here.
-# Type: list without repetition of "skin_coeffs" (required), "tongue_coeffs", "jaw", "eye".
-# Change: leave it; the deployed model needs all four, and data that is missing becomes a placeholder.
-TARGET_CHANNELS: RegressionChannels = ["skin_coeffs", "tongue_coeffs", "jaw", "eye"]
+# Type: list without repetition of "skin_coeffs", "tongue_coeffs", "jaw", "eye" and groups of CURVES_ROOT.
+# Change: add the groups of curves to train on; for a face mesh leave the four, which the deployed model needs, and data that
+#   is missing becomes a placeholder. Without a mesh name the groups alone.
+TARGET_CHANNELS: Names = ["skin_coeffs", "tongue_coeffs", "jaw", "eye"]
 
 # Frame rate at which the network is trained. Caches of another rate are resampled by time.
 # Type: frames per second, > 0.
@@ -68,7 +69,7 @@ from audio2face.config_base.config_train_common import CLIPS, VALIDATION_CLIPS, 
 
 # Which measurement on VALIDATION_CLIPS decides which weights are best. They are kept in checkpoints/best.pt of the run.
 # Type: "lip_vertex_error_mm", "mouth_opening_correlation", "mouth_opening_error_mm", "mouth_opening_relative_error",
-#   "MSE"; None: the lip vertex error, or without lip vertex lists the MSE.
+#   "MSE", "CURVES"; None: the lip vertex error, or without lip vertex lists the MSE, or of curves alone their error.
 # Change: to judge by something else.
 BEST_METRIC: RegressionMetric | None = None
 
@@ -347,6 +348,8 @@ LOSS_PHONEME_SIL_WEIGHT: NotNegative = 1.0
 # Type: number >= 0, or None for off. Needs SEQ_LEN >= 2 and LOSS_PHONEME_ALPHA.
 # Change: together with LOSS_PHONEME_ALPHA.
 LOSS_PHONEME_MOTION_ALPHA: Weight = 0.05
+
+from audio2face.config_base.config_train_common import LOSS_CURVES_ALPHA, LOSS_CURVES_MOTION_ALPHA
 
 ## Output
 

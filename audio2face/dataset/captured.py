@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from audio2face.dataset.curves import CapturedGroup
 from audio2face.dataset.files import DatasetFiles
 from audio2face.dataset.shots import shot_language
 from audio2face.face.topology import Topology
@@ -76,7 +77,7 @@ class CapturedActor:
     """One actor's data as far as it can be read. Meshes have the number of vertices that most of their caches have.
 
     `skin` are the caches to express, `choosing` those to choose poses from, perhaps coarser ones. `pairs` are the vertex
-    lists (upper, lower) that are in range, by lip_dist, lip_size, eye_dist; `jaw` and `eye` the motion by shot; `mapped` the
+    lists (upper, lower) that are in range, by lip_dist, lip_size, eye_dist; `jaw` and `eye` the motion by shot; `curves` the groups by name; `mapped` the
     shots of SHOT_EMOTION_MAP. None and empty: not given or not readable.
     """
 
@@ -96,6 +97,7 @@ class CapturedActor:
     pairs: dict[str, Pairs] = field(default_factory=dict)
     jaw: dict[str, np.ndarray] = field(default_factory=dict)
     eye: dict[str, np.ndarray] = field(default_factory=dict)
+    curves: dict[str, CapturedGroup] = field(default_factory=dict)
     sounds: list[VoiceFile] = field(default_factory=list)
     languages: dict[str, str] = field(default_factory=dict)
     emotions: list[str] = field(default_factory=list)

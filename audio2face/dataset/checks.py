@@ -15,6 +15,8 @@ from audio2face.config import section_from_values
 from audio2face.dataset.blendshapes import ready_blendshapes
 from audio2face.dataset.caches import find_caches, frame_rate, usual_vertices
 from audio2face.dataset.captured import BAD_FILE, CapturedActor, RestData, build_plan, read_sounds
+from audio2face.dataset.curve_files import shots_of
+from audio2face.dataset.curves import build_groups, curve_lengths, read_tables
 from audio2face.dataset.files import DatasetFiles, check_path, not_fetched, read_vertices
 from audio2face.dataset.shots import shot_emotions, shot_language
 from audio2face.face.topology import Topology
@@ -60,8 +62,11 @@ def build_captured(sections: Mapping[str, Section], actor: str) -> tuple[Capture
     lengths = {shot: cache.num_frames for shot, cache in lead.items()}
     if files.skin_cache_root is None and files.tongue_cache_root is None:
         lengths = problems.attempt(files.motion_frames, also=BAD_FILE) or {}
+    rate = dataset.CACHE_FPS.get(actor) or 30.0
+    tables, skeletons = read_tables(problems, files.curves, [*lengths] or shots_of(files.curves.values()))
+    lengths = lengths or curve_lengths(problems, files.curves, rate, tables)
     if not lengths and files.skin_cache_root is None:
-        keys_of_motion = "SKIN_CACHE_ROOT, TONGUE_CACHE_ROOT, JAW_ANIM_DATA_FPATH or EYE_ANIM_DATA_FPATH"
+        keys_of_motion = "SKIN_CACHE_ROOT, TONGUE_CACHE_ROOT, JAW_ANIM_DATA_FPATH, EYE_ANIM_DATA_FPATH or CURVES_ROOT"
         problems.error(STRUCTURE, f"actor {actor!r} has no motion: set {keys_of_motion}", key="SKIN_CACHE_ROOT")
     fps = frame_rate(problems, lead, dataset.CACHE_FPS.get(actor), actor)
     frame_rate(problems, tongue, fps, actor)
@@ -90,6 +95,7 @@ def build_captured(sections: Mapping[str, Section], actor: str) -> tuple[Capture
         pairs=_read_pairs(problems, files, counts[0]),
         jaw=jaw,
         eye=eye,
+        curves=build_groups(problems, files.curves, shots, tables, skeletons),
         sounds=[*read_sounds(problems, files, shots)],
         languages={shot: shot_language(dataset.SHOT_LANGUAGE_MAP, actor, shot) for shot in lengths},
         emotions=known,

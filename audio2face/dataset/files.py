@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from audio2face.dataset.curve_files import CurveSource, build_curve_sources, shots_of
 from audio2face.face.topology import Topology
 from audio2face.formats.git_lfs import pointer_problems
 from audio2face.formats.json_file import read_json
@@ -73,7 +74,7 @@ PLACES = {
 class DatasetFiles:
     """Paths of one actor's data; None for what the config leaves out. Field names are config keys in lower case.
 
-    The two channels are those to read of Maya caches that hold several.
+    The two channels are those to read of Maya caches that hold several; `curves` are the groups of CURVES_ROOT.
     """
 
     actor: str
@@ -103,6 +104,7 @@ class DatasetFiles:
     blendshape_skin_config_fpath: Path | None = None
     blendshape_tongue_fpath: Path | None = None
     blendshape_tongue_config_fpath: Path | None = None
+    curves: Mapping[str, CurveSource] = field(default_factory=dict)
 
     @classmethod
     def from_config(cls, dataset: Section, actor: str) -> DatasetFiles:
@@ -124,7 +126,14 @@ class DatasetFiles:
                 problems.extend([missing])
                 continue
             problems.extend(check_path(paths[name], key, actor, folder=name.endswith("_root")), key=key)
-        files = cls(actor, *_build_channels(dataset, actor), **paths)
+        sources = build_curve_sources(dataset, actor)
+        for group, folder in dataset.CURVES_ROOT.get(actor, {}).items():
+            key = f"CURVES_ROOT of group {group!r}"
+            missing = missing_root(folder)
+            problems.extend(
+                [missing] if missing else check_path(sources[group].folder, key, actor, folder=True), key="CURVES_ROOT"
+            )
+        files = cls(actor, *_build_channels(dataset, actor), **paths, curves=sources)
         if pointer_problems(path for name, path in paths.items() if not name.endswith("_cache_root")):
             problems.extend(not_fetched(files))
         problems.raise_errors()
@@ -139,7 +148,8 @@ class DatasetFiles:
             path = None if value is None else local_path(value)
             if path and not check_path(path, "", actor, folder=name.endswith("_root")):
                 paths[name] = path
-        return cls(actor, *_build_channels(dataset, actor), **paths)
+        sources = {group: s for group, s in build_curve_sources(dataset, actor).items() if s.folder.is_dir()}
+        return cls(actor, *_build_channels(dataset, actor), **paths, curves=sources)
 
     @classmethod
     def of_faces(cls, dataset: Section, actor: str) -> DatasetFiles:
@@ -167,13 +177,16 @@ class DatasetFiles:
     # ---- shots and sound
 
     def shots(self) -> list[str]:
-        """Names of the shots in order: of the skin cache, else of the tongue's, else of the jaw and the eyes."""
+        """Names of the shots in order: of the skin cache, else of the tongue's, else of the jaw, the eyes and curves."""
         root = self.skin_cache_root or self.tongue_cache_root
-        return natural_order({*self._jaw, *self._eye}) if root is None else shot_folders(root)
+        if root is not None:
+            return shot_folders(root)
+        return natural_order({*self._jaw, *self._eye, *shots_of(self.curves.values())})
 
     def motion_frames(self) -> dict[str, int]:
         """Frames of the shots that jaw or eyes move in, for an actor without meshes."""
-        return {shot: len((self._jaw if shot in self._jaw else self._eye)[shot]) for shot in self.shots()}
+        moving = natural_order({*self._jaw, *self._eye})
+        return {shot: len((self._jaw if shot in self._jaw else self._eye)[shot]) for shot in moving}
 
     def audio_file(self, shot: str, voice: str | None = None) -> Path | None:
         """The sound of a shot (or of another voice speaking it), whose name is exactly the shot's; None without one."""
@@ -366,7 +379,7 @@ class DatasetFiles:
         return np.ascontiguousarray(faces, np.int64)
 
 
-PATHS = tuple(field.name for field in fields(DatasetFiles) if field.name.endswith(("_root", "_fpath")))
+PATHS = tuple(f.name for f in fields(DatasetFiles) if f.name.endswith(("_root", "_fpath")))
 
 
 def _build_channels(dataset: Section, actor: str) -> tuple[str | None, str | None]:

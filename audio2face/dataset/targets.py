@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audio2face.dataset.channels import LOADERS
+from audio2face.dataset.channels import load
 from audio2face.dataset.files import DatasetFiles
 from audio2face.face.frames import interpolate
 from audio2face.face.layout import ChannelLayout
 from audio2face.runs.preproc_run import PreprocRun
 from audio2face.types import Clip, Shot
+
+NEARLY = 1 - 1e-5  # a weight that rounding keeps from 1
 
 
 def sample_linear(values: np.ndarray, fps: float, times_s: np.ndarray) -> np.ndarray:
@@ -30,11 +32,20 @@ def clip_times(clip: Clip, fps: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class ShotTargets:
-    """Every channel of a shot side by side: values (T, C) float32; `present` marks the channels with real data."""
+    """Every channel of a shot side by side: values (T, C) float32, and which of them are real data (T, C); `present` marks
+    the channels with any."""
 
     values: np.ndarray
     fps: float
     present: dict[str, bool]
+    known: np.ndarray
+
+
+def known_at(known: np.ndarray, fps: float, times_s: np.ndarray) -> np.ndarray:
+    """Which values (n, C) float32 at times (n,) come of known ones alone, given which of those at (i + 0.5) / fps are (T, C)."""
+    if known.all():
+        return np.ones((len(times_s), known.shape[1]), np.float32)
+    return (sample_linear(known.astype(np.float32), fps, times_s) > NEARLY).astype(np.float32)
 
 
 def load_shot_targets(
@@ -46,19 +57,18 @@ def load_shot_targets(
 ) -> tuple[ShotTargets | None, list[str]]:
     """The targets of one shot, padded with zeros to `layout` (other actors may have more components), and the problems.
 
-    A channel that the shot lacks, or that is not among `parts` of the face (None: all), is zero and not present; the
+    A channel that the shot lacks, or that is not among `parts` of the face (None: all), is zero and not known; the
     losses leave it out. A shot lasts as long as the first channel that it has.
     """
-    found = {
-        channel.name: LOADERS[channel.part](run, files, shot.name) if parts is None or channel.part in parts else None
-        for channel in run.codec.chosen(layout.sizes).channels
-    }
-    present = {name: data is not None for name, data in found.items()}
-    values = {name: data for name, data in found.items() if data is not None}
+    codec = run.codec.chosen(layout.sizes)
+    found = {c.name: load(run, files, shot.name, c) for c in codec.channels if parts is None or c.part in parts}
+    tables = {name: data for name, data in found.items() if data is not None}
+    present = {channel.name: channel.name in tables for channel in codec.channels}
+    values = {name: table for name, (table, _) in tables.items()}
     first, count = next(((name, len(data)) for name, data in values.items()), ("", shot.num_frames))
     problems = []
     for name, data in values.items():
-        what, size = f"shot {shot.name} of {run.actor}: {name}", run.codec[name].size
+        what, size = f"shot {shot.name} of {run.actor}: {name}", codec[name].size
         if data.shape[1] != size:
             problems.append(
                 f"{what} has {data.shape[1]} values a frame, {size} are expected; its file does not belong to the "
@@ -71,5 +81,10 @@ def load_shot_targets(
             problems.append(f"{what} is not finite from frame {frame}")
     if problems:
         return None, problems
-    frames = run.codec.padded(values, layout) if values else np.zeros((count, layout.size), np.float32)
-    return ShotTargets(frames, shot.fps, present), []
+    frames = codec.padded(values, layout) if values else np.zeros((count, layout.size), np.float32)
+    known = np.zeros(frames.shape, bool)
+    for name, part in layout.split(known).items():
+        if name in tables:  # of a face's channels also the components that other actors have alone, which are zero
+            flags = tables[name][1]
+            part[..., : part.shape[-1] if flags is None else flags.shape[-1]] = True if flags is None else flags
+    return ShotTargets(frames, shot.fps, present, known), []

@@ -57,7 +57,12 @@ def write_model(
     """
     trained = {part_of(name) for name in run.spec.channels}
     still = [a for a in run.spec.actors if "skin" not in trained - {part_of(name) for name in run.spec.at_rest(a)}]
-    if still:
+    if still and run.spec.groups:
+        logger.info(
+            "%s: no face mesh, so that NVIDIA's runtime cannot show it; audio2face.load_model, the server and the viewer can",
+            run.name,
+        )
+    elif still:
         raise UserError(
             f"training run {run.name} has no skin of {', '.join(still)}, and a deployed model needs one; the run itself "
             "animates with run_inference.py"

@@ -55,11 +55,15 @@ class Signature:
         )
 
 
-def regression_signature(window_len: int, emotion_len: int, result_len: int) -> Signature:
-    """Tensors of a deployed regression network: sound window, implicit then explicit emotion; all channels."""
+CURVES_NETWORK = "network_curves.onnx"  # gives curves beside the face; the runtime does not know it
+
+
+def regression_signature(window_len: int, emotion_len: int, result_len: int, curves_len: int = 0) -> Signature:
+    """Tensors of a deployed regression network: sound window, implicit then explicit emotion; all channels, and curves."""
+    curves = (TensorSpec("curves", (BATCH, 1, curves_len)),) if curves_len else ()
     return Signature(
         inputs=(TensorSpec("input", (BATCH, 1, window_len)), TensorSpec("emotion", (BATCH, 1, emotion_len))),
-        outputs=(TensorSpec("result", (BATCH, 1, result_len)),),
+        outputs=(TensorSpec("result", (BATCH, 1, result_len)), *curves),
     )
 
 
@@ -74,9 +78,11 @@ def diffusion_signature(
     width: int,
     frames: int,
     values: int,
+    curves: int = 0,
 ) -> Signature:
-    """Tensors of a deployed diffusion network; the latents' batch is axis 2."""
+    """Tensors of a deployed diffusion network; the latents' batch is axis 2. `curves`: values of a frame beside the face."""
     latents = (steps, layers, BATCH, width)
+    more = (TensorSpec("curves", (BATCH, frames, curves)),) if curves else ()
     return Signature(
         inputs=(
             TensorSpec("window", (BATCH, window)),
@@ -85,7 +91,7 @@ def diffusion_signature(
             TensorSpec("input_latents", latents),
             TensorSpec("noise", (BATCH, steps + 1, frames, values)),
         ),
-        outputs=(TensorSpec("prediction", (BATCH, frames, values)), TensorSpec("output_latents", latents)),
+        outputs=(TensorSpec("prediction", (BATCH, frames, values)), TensorSpec("output_latents", latents), *more),
     )
 
 

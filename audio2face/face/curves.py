@@ -80,7 +80,7 @@ class Block:
         if self.form == "quaternion":
             return rotations.to_quaternion(matrices)
         if self.form == "axis_angle":
-            return rotations.to_axis_angle(matrices, degrees=self.unit == "degrees")
+            return rotations.to_axis_angle(matrices, degrees=self.unit == "degrees", continuous=True)
         return rotations.to_euler(matrices, self.form, degrees=self.unit == "degrees", continuous=True)
 
     def encode(self, raw: np.ndarray) -> np.ndarray:
@@ -152,7 +152,8 @@ class CurveGroup:
                 encoded[whole, values] = block.encode(raw[whole, columns])
                 continue
             for column, value in zip(range(columns.start, columns.stop), range(values.start, values.stop), strict=True):
-                there = known[:, value] = valid[:, column]
+                there = valid[:, column]
+                known[:, value] = there
                 encoded[there, value] = block.encode(raw[there, column][:, None])[:, 0]
         return filled(encoded, known), known
 

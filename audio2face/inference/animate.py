@@ -134,7 +134,7 @@ def _rest_row(actor: Actor) -> np.ndarray | None:
 
 def _plain_face(blocks: Iterable[np.ndarray], count: int, actor: Actor, fps: float, store: Path | None = None) -> Take:
     """Rows as a face in data units: skin (T, V, 3) and tongue (T, Vt, 3) positions, jaw (T, 5, 3) offsets of key points
-    from their neutral, eye (T, 4) degrees. Positions that are rows already are views of them."""
+    from their neutral, eye (T, 4) degrees, groups of curves raw (T, D). Positions that are rows already are views of them."""
     codec, rest = actor.codec, _rest_row(actor)
     rows = empty_frames((count, codec.layout.size), store if rest is not None else None, "rows")
     first = 0
@@ -146,9 +146,12 @@ def _plain_face(blocks: Iterable[np.ndarray], count: int, actor: Actor, fps: flo
 
 def _shown_face(blocks: Iterable[np.ndarray], count: int, actor: Actor, fps: float, store: Path | None = None) -> Take:
     """Rows as the runtime shows them: skin (T, V, 3) and tongue (T, Vt, 3) positions, jaw (T, 4, 4) transforms of the lower
-    teeth, eye (T, 6) degrees: right then left, each about x, y, z."""
+    teeth, eye (T, 6) degrees: right then left, each about x, y, z. Groups of curves raw (T, D), as the network gives them."""
     built, rest = chain.build(actor.config, actor.data, float(chain.frame_duration_s(fps))), _rest_row(actor)
-    rows = empty_frames((count, built.layout.size), store if rest is not None else None, "rows")
+    rows, face = (
+        empty_frames((count, actor.codec.layout.size), store if rest is not None else None, "rows"),
+        built.layout.size,
+    )
     channels = {
         "skin": empty_frames((count, *built.skin.neutral.shape), store, "skin"),
         "tongue": empty_frames((count, *built.tongue.rest.shape), store, "tongue"),
@@ -160,7 +163,8 @@ def _shown_face(blocks: Iterable[np.ndarray], count: int, actor: Actor, fps: flo
         place = slice(first, first := first + len(block))
         rows[place] = block if rest is None else block + rest
         # Offsets as the written rows have them, rounded to positions: a chain over the file gives these very numbers.
-        frames, state = chain.apply(built, block if rest is None else rows[place] - rest, state)
+        offsets = block if rest is None else rows[place] - rest
+        frames, state = chain.apply(built, offsets[:, :face], state)
         for name, values in (
             ("skin", frames.skin),
             ("tongue", frames.tongue),
@@ -168,7 +172,7 @@ def _shown_face(blocks: Iterable[np.ndarray], count: int, actor: Actor, fps: flo
             ("eye", frames.eyes),
         ):
             channels[name][place] = values
-    return Take(rows, FaceAnimation(fps, channels))
+    return Take(rows, FaceAnimation(fps, {**channels, **actor.codec.curves.decode(rows[:, face:])}))
 
 
 def _counted(blocks: Iterable[np.ndarray], count: int, label: str | None) -> Iterator[np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,8 @@ class Animation:
 
     `times_s` (T,) of the frames in the sound; `skin` (T, V, 3) and `tongue` (T, Vt, 3) positions, (0, …) when geometry was
     not asked for; `jaw` (T, 4, 4) transforms of the lower teeth; `eyes` (T, 6) degrees, right X, Y, Z, left X, Y, Z;
-    `weights` (T, P) of the blendshapes `names`. `compute_s`: seconds of work that went into them.
+    `weights` (T, P) of the blendshapes `names`. `curves` {group: raw values (T, D)} of a model that gives any; what their
+    columns are is in `face.curves`. `compute_s`: seconds of work that went into them.
     """
 
     fps: float
@@ -35,6 +36,7 @@ class Animation:
     eyes: np.ndarray
     weights: np.ndarray
     names: tuple[str, ...] = ()
+    curves: Mapping[str, np.ndarray] = field(default_factory=dict)
     compute_s: float = 0.0
     face: FaceFiles = field(default_factory=FaceFiles, repr=False)
 
@@ -70,7 +72,7 @@ class Animation:
         if kind in ANIMATION_WRITERS:
             return ANIMATION_WRITERS[kind](stem, self.skin, self.fps, "skin")
         check_exports([kind], self.face, "the model")
-        channels = {"skin": self.skin, "tongue": self.tongue, "jaw": self.jaw, "eye": self.eyes}
+        channels = {"skin": self.skin, "tongue": self.tongue, "jaw": self.jaw, "eye": self.eyes, **self.curves}
         return EXPORTERS[kind].write(stem, Clip(FaceAnimation(self.fps, channels), self.face, sound))
 
 
@@ -85,4 +87,6 @@ def join(pieces: Sequence[Animation]) -> Animation:
         for name in ("times_s", "skin", "tongue", "jaw", "eyes", "weights")
     }
     first = pieces[0]
-    return Animation(first.fps, **parts, names=first.names, compute_s=sum(p.compute_s for p in pieces), face=first.face)
+    curves = {group: np.concatenate([piece.curves[group] for piece in pieces]) for group in first.curves}
+    seconds = sum(piece.compute_s for piece in pieces)
+    return Animation(first.fps, **parts, names=first.names, curves=curves, compute_s=seconds, face=first.face)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from audio2face.face.curves import CurveGroup
 from audio2face.face.topology import Topology
 from audio2face.formats.animation_json import JsonAnimation, write_animation_json
 from audio2face.formats.arkit_csv import arkit_columns, write_arkit_csv
@@ -35,10 +36,13 @@ Sound = tuple[np.ndarray, int]
 
 @dataclass(frozen=True)
 class FaceFiles:
-    """What is known of a face beside its motion: faces of the meshes, and blendshapes by mesh."""
+    """What is known of a face beside its motion: faces of the meshes, blendshapes by mesh, what groups of curves are, and
+    whether there is a face mesh at all."""
 
     topology: Topology = field(default_factory=Topology)
     rigs: Mapping[str, BlendshapeRig] = field(default_factory=dict)
+    curves: Mapping[str, CurveGroup] = field(default_factory=dict)
+    has_mesh: bool = True
 
 
 @dataclass(frozen=True)

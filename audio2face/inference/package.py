@@ -4,8 +4,8 @@ training run has of the same."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import numpy as np
 
 from audio2face.deploy.check.model import inspect_deployed
 from audio2face.deploy.files import require_export
+from audio2face.deploy.signature import CURVES_NETWORK
+from audio2face.face.channels_file import read_curve_channels
 from audio2face.face.codec import FaceCodec
 from audio2face.face.topology import read_topology
 from audio2face.formats.json_file import read_json
@@ -35,7 +37,8 @@ ENGINE_RULES = ("trt-info", "network-file")  # about the TensorRT engine, which 
 class Actor:
     """One actor of a model: CONFIG, the arrays of model_data.npz, what is known of the meshes, implicit emotion (I,).
 
-    `codec` names the channels of the network's rows; only of a training run, whose rows can be had without CONFIG.
+    `codec` names the channels of the network's rows: of a training run, whose rows can be had without CONFIG, all of them;
+    of a deployed model the groups of curves, which come last.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Package:
     """A model folder. `params` and `audio` are of network_info.json."""
 
     folder: Path
+    curves: bool
     regression: bool
     params: Mapping[str, Any]
     audio: Mapping[str, int]
@@ -64,7 +68,8 @@ class Package:
 
     @property
     def network(self) -> Path:
-        return self.folder / NETWORK_FILE
+        """The network to run: where there are curves, the one that gives them beside the face."""
+        return self.folder / (CURVES_NETWORK if self.curves else NETWORK_FILE)
 
 
 def read_package(folder: Path) -> Package:
@@ -94,7 +99,10 @@ def run_actor(run: TrainRun, name: str, config: Mapping[str, Any], rigs: bool = 
         found = {mesh: read_rig(**files) for mesh, files in data.blendshapes.items()} if rigs else {}
     except ValueError as error:
         raise UserError(f"training run: {error}") from error
-    return Actor(name, config, arrays, FaceFiles(data.topology, found), implicit, codec)
+    at_rest = run.spec.at_rest(name)
+    groups = {group: what for group, what in codec.groups.items() if group not in at_rest}
+    face = FaceFiles(data.topology, found, groups, has_mesh(arrays))
+    return Actor(name, config, arrays, face, implicit, codec)
 
 
 def run_packages(run: TrainRun, configs: Mapping[str, Mapping[str, Any]]) -> list[Package]:
@@ -108,7 +116,8 @@ def run_packages(run: TrainRun, configs: Mapping[str, Mapping[str, Any]]) -> lis
         info = read_json(folder / "network_info.json")
         regression, params = info["id"]["type"] == "regression", info["params"]
         emotions = tuple(params["explicit_emotions" if regression else "emotions"])
-        packages.append(Package(folder, regression, params, info["audio_params"], emotions, tuple(actors)))
+        curves = bool(run.spec.groups)
+        packages.append(Package(folder, curves, regression, params, info["audio_params"], emotions, tuple(actors)))
     return packages
 
 
@@ -131,8 +140,10 @@ def _read_regression(folder: Path, model: dict[str, Any], info: dict[str, Any]) 
     name = str(info["id"]["actor"])
     entry = model.get("blendshapePaths") or {}
     face = _read_face(folder, name, entry, params["num_verts_skin"], params["num_verts_tongue"])
-    actor = Actor(name, config, arrays, face, implicit)
-    return Package(folder, True, params, info["audio_params"], tuple(params["explicit_emotions"]), (actor,))
+    codec = read_curve_channels(folder)
+    actor = Actor(name, config, arrays, _with_curves(face, codec, arrays), implicit, codec)
+    emotions, curves = tuple(params["explicit_emotions"]), _has_curves(folder, [codec])
+    return Package(folder, curves, True, params, info["audio_params"], emotions, (actor,))
 
 
 def _read_diffusion(folder: Path, model: dict[str, Any], info: dict[str, Any]) -> Package:
@@ -144,8 +155,11 @@ def _read_diffusion(folder: Path, model: dict[str, Any], info: dict[str, Any]) -
         arrays = {key: data[key].reshape(-1, 3) for key in (*_COMMON, "neutral_skin", "neutral_tongue")}
         arrays["saccade_rot_matrix"] = data["saccade_rot_matrix"].reshape(-1, 2)
         face = _read_face(folder, name, entry, params["skin_size"] // 3, params["tongue_size"] // 3)
-        actors.append(Actor(name, read_json(_inside(folder, config))["config"], arrays, face))
-    return Package(folder, False, params, info["audio_params"], tuple(params["emotions"]), tuple(actors))
+        codec = read_curve_channels(folder, f"channels_{_safe(name)}.json")
+        face = _with_curves(face, codec, arrays)
+        actors.append(Actor(name, read_json(_inside(folder, config))["config"], arrays, face, None, codec))
+    curves = _has_curves(folder, [actor.codec for actor in actors])
+    return Package(folder, curves, False, params, info["audio_params"], tuple(params["emotions"]), tuple(actors))
 
 
 _COMMON = ("eye_close_pose_delta", "lip_open_pose_delta", "neutral_jaw")
@@ -157,9 +171,32 @@ def _read_face(folder: Path, actor: str, entry: Mapping[str, Any], num_skin: int
         for mesh, files in entry.items()
         if mesh in ("skin", "tongue")
     }
-    safe = "".join(c for c in actor if c.isalnum() or c in "-_. ")
-    path = _inside(folder, f"triangles_{safe}.npz")
+    path = _inside(folder, f"triangles_{_safe(actor)}.npz")
     return FaceFiles(read_topology(path, int(num_skin), int(num_tongue)), rigs)
+
+
+def _safe(actor: str) -> str:
+    return "".join(c for c in actor if c.isalnum() or c in "-_. ")
+
+
+def has_mesh(data: Mapping[str, np.ndarray]) -> bool:
+    """Whether the arrays of a model hold a face mesh, and not the still point that stands for none."""
+    return len(data["eye_close_pose_delta"]) > 2
+
+
+def _with_curves(face: FaceFiles, codec: FaceCodec, data: Mapping[str, np.ndarray]) -> FaceFiles:
+    at_rest = {channel.name for channel in codec.channels if not np.any(channel.scale)}
+    groups = {name: group for name, group in codec.groups.items() if name not in at_rest}
+    return replace(face, curves=groups, has_mesh=has_mesh(data))
+
+
+def _has_curves(folder: Path, codecs: Sequence[FaceCodec]) -> bool:
+    """Whether a model gives curves. Raises UserError when its network or what they are is missing."""
+    network, listed = (folder / CURVES_NETWORK).is_file(), any(codec.channels for codec in codecs)
+    if network != listed:
+        lacking = CURVES_NETWORK if listed else "channels.json"
+        raise UserError(f"{folder} has no {lacking}, which belongs to its curves; deploy it again")
+    return network
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -40,7 +40,7 @@ class Session:
         self.num_frames, self.compute_s, self.closed = 0, 0.0, False
         self._actor, self._engine, self._resampler = actor, engine, resampler
         self._rate, self._gain, self._geometry = model_rate, np.float32(gain), geometry
-        rigs = actor.face.rigs
+        rigs, self._curves = actor.face.rigs, actor.codec.curves
         self._names = tuple(pose_names(rigs))
         skin_solver, tongue_solver = (rigs[mesh].solver if mesh in rigs else None for mesh in ("skin", "tongue"))
         dt = float(chain.frame_duration_s(engine.fps.numerator, engine.fps.denominator))
@@ -72,7 +72,14 @@ class Session:
         return finish_together([self])[0]
 
     def _collected(self, pieces: list[Animation], seconds: float) -> Animation:
-        whole = join(pieces or [self._finished(np.zeros((0, self._chain.layout.size), np.float32), np.zeros(0))])
+        whole = join(
+            pieces
+            or [
+                self._finished(
+                    np.zeros((0, self._chain.layout.size + self._curves.layout.size), np.float32), np.zeros(0)
+                )
+            ]
+        )
         self.num_frames += len(whole)
         self.compute_s += seconds
         return Animation(**{**vars(whole), "compute_s": seconds})
@@ -80,6 +87,7 @@ class Session:
     def _finished(self, rows: np.ndarray, moments: np.ndarray) -> Animation:
         """Network rows (n, C) as frames, through the post-processing of the stream."""
         skin_shape, tongue_shape = self._chain.skin.neutral.shape, self._chain.tongue.rest.shape
+        rows, curves = np.split(rows, [self._chain.layout.size], axis=1)
         if len(rows):
             frames, self._state = chain.apply(self._chain, rows, self._state)
         else:
@@ -96,6 +104,7 @@ class Session:
             eyes=frames.eyes,
             weights=frames.weights,
             names=self._names,
+            curves=self._curves.decode(curves),
             face=self._actor.face,
         )
 

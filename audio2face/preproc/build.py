@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from audio2face.config import Section
 from audio2face.dataset.caches import open_sequences
 from audio2face.dataset.captured import CapturedActor
 from audio2face.dataset.shots import clip_rows
+from audio2face.face.channels_file import write_channels
+from audio2face.face.codec import FaceCodec
 from audio2face.face.topology import TRIANGLES_FILE, write_topology
 from audio2face.geometry.poses import GIB
 from audio2face.preproc.basis import BasisSettings, MeshBasis
 from audio2face.preproc.bundle import Bundle, Placeholders, build_bundle
+from audio2face.preproc.curves import build_channel, curve_table
 from audio2face.preproc.skin import build_skin
 from audio2face.preproc.stage_cache import StageCache
 from audio2face.preproc.summary import summary
 from audio2face.preproc.tongue import build_tongue, still_mesh
-from audio2face.runs.preproc_run import clips_text, save_basis, save_blendshapes, save_channels, save_deploy
+from audio2face.runs.preproc_run import clips_text, save_basis, save_blendshapes, save_curves, save_deploy
 
 logger = logging.getLogger(__name__)
 
-STILL_SKIN = (1, 1, 3)  # components, vertices: stands in for a skin
+STILL_SKIN = (1, 2, 3)  # components, vertices: stands in for a skin
+STILL_REST = np.array([[0, -0.5, 0], [0, 0.5, 0]], np.float32)  # two points, so that there is an up and a down
 
 
 def build_run(folder: Path, inputs: CapturedActor, dataset: Section, preproc: Section, cache: StageCache) -> None:
     """Compute everything, or take over from earlier runs what still holds, and write the run into `folder`."""
     actor = inputs.files.actor
+    components = preproc.CURVES_COMPONENTS.get(actor, {})
     with tempfile.TemporaryDirectory(dir=folder, prefix=".decoded_") as scratch:
         skin = _build_skin(inputs, preproc, Path(scratch), cache)
         tongue = _build_tongue(inputs, preproc, Path(scratch), cache)
@@ -40,7 +48,11 @@ def build_run(folder: Path, inputs: CapturedActor, dataset: Section, preproc: Se
     save_deploy(folder, bundle.network_data, bundle.data_info, bundle.mean_geometry, inputs.shots, clips)
     jaw, eye = inputs.files.jaw_anim_data_fpath, inputs.files.eye_anim_data_fpath
     there = {"skin": inputs.skin, "tongue": inputs.tongue, "jaw": jaw, "eye": eye}
-    save_channels(folder, bundle.codec([part for part, found in there.items() if found]))
+    face = bundle.codec([part for part, found in there.items() if found])
+    built = {name: build_channel(captured, components.get(name)) for name, captured in inputs.curves.items()}
+    groups, values = [pair[0] for pair in built.values()], {name: pair[1] for name, pair in built.items()}
+    write_channels(folder / "deploy", FaceCodec((*face.channels, *groups)))
+    save_curves(folder, values)
     if inputs.topology:
         write_topology(folder / "deploy" / TRIANGLES_FILE, inputs.topology)
     for mesh, (arrays, config) in inputs.blendshapes.items():
@@ -48,6 +60,8 @@ def build_run(folder: Path, inputs: CapturedActor, dataset: Section, preproc: Se
     logger.info("clips to paste into config_train.py, or leave CLIPS empty to use them all:\n%s", clips_text(clips))
     mm_per_unit = 1000 / float(dataset.UNITS_PER_METRE)
     logger.info("%s", summary(inputs.shots, skin, tongue if inputs.tongue else None, mm_per_unit))
+    if groups:
+        logger.info("%s", curve_table(groups, values))
 
 
 def _build_bundle(
@@ -60,7 +74,8 @@ def _build_bundle(
     )
     factors = dataset.TRANSFORM_SCALE.get(inputs.files.actor, {})
     units = float(dataset.UNITS_PER_METRE)
-    return build_bundle(skin.fit.pca, tongue.fit.pca, inputs.rest, placeholders, factors, units)
+    rest = inputs.rest if inputs.skin else replace(inputs.rest, skin_neutral=STILL_REST)
+    return build_bundle(skin.fit.pca, tongue.fit.pca, rest, placeholders, factors, units)
 
 
 def _build_settings(preproc: Section, mesh: str, actor: str, scratch: Path) -> BasisSettings:
@@ -80,7 +95,7 @@ def _build_skin(inputs: CapturedActor, preproc: Section, scratch: Path, cache: S
     frames = sum(sequence.num_frames for sequence in inputs.skin.values())
     if not inputs.skin:
         logger.warning(
-            "actor %s has no skin: what needs one (lip losses, the deployed model) is off", inputs.files.actor
+            "actor %s has no skin: what needs one (lip losses, the runtime's model) is off", inputs.files.actor
         )
         return still_mesh(STILL_SKIN, {shot.name: shot.num_frames for shot in inputs.shots})
     logger.info("skin: %d shots, %d frames of %d vertices", len(inputs.skin), frames, inputs.num_vertices)

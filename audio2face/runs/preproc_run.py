@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from audio2face.face.channels_file import CHANNELS_FILE, read_curve_channels
 from audio2face.face.codec import MESHES, FaceCodec, build_codec
 from audio2face.face.topology import TRIANGLES_FILE, Topology, read_topology
 from audio2face.formats.json_file import read_json, write_json
@@ -34,7 +35,9 @@ FILES = {  # part of a run -> its place; config_train may name another file for 
     "shots": "deploy/shots.json",
     "clips_template": "deploy/clips_template.py",
 }
-CHANNELS_FILE = "deploy/channels.json"  # not in runs of earlier versions; nothing needs it yet
+CURVES_FILE = (
+    "curves/curves_all.npz"  # of an actor with curves: <shot>/<group> (T, K), <shot>/<group>/known of which shots
+)
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,17 @@ class PreprocRun:
 
     @cached_property
     def codec(self) -> FaceCodec:
-        """The channels of the actor's face, meshes by coefficients."""
-        return build_codec(self.data_info, {mesh: getattr(self, mesh) for mesh in MESHES})
+        """The channels of the actor's face, meshes by coefficients, then groups of curves."""
+        face = build_codec(self.data_info, {mesh: getattr(self, mesh) for mesh in MESHES})
+        return FaceCodec((*face.channels, *self.curves.channels))
+
+    @cached_property
+    def curves(self) -> FaceCodec:
+        """The groups of curves, if the actor has any. Raises UserError when their files are damaged."""
+        try:
+            return read_curve_channels(self.path / "deploy")
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise UserError(f"preprocessing run {self.name}: {CHANNELS_FILE}: {error}; preprocess again") from error
 
     @property
     def poses(self) -> FaceCodec:
@@ -133,6 +145,11 @@ class PreprocRun:
         """Tongue coefficients (T, Kt) of a shot, or None when it has no tongue data."""
         return self._tongue_coeffs.get(shot)
 
+    def group_values(self, shot: str, group: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """Values (T, K) in data units of a group of curves in a shot and which of them are known (T, K), or None without any."""
+        values = self._curves.get(f"{shot}/{group}")
+        return None if values is None else (values, self._curves[f"{shot}/{group}/known"].astype(bool))
+
     def file(self, part: str) -> Path:
         """The file of a part of the run: a key of FILES."""
         return self.overrides.get(part, self.path / FILES[part])
@@ -144,6 +161,10 @@ class PreprocRun:
     @cached_property
     def _tongue_coeffs(self) -> dict[str, np.ndarray]:
         return self._npz("tongue_coeffs")
+
+    @cached_property
+    def _curves(self) -> dict[str, np.ndarray]:
+        return self._read(self.path / CURVES_FILE, read_npz) if self.curves.channels else {}
 
     def _npz(self, part: str) -> dict[str, np.ndarray]:
         return self._read(self.file(part), read_npz)
@@ -237,22 +258,17 @@ def save_deploy(
         temporary.write_text(clips_text(clips), encoding="utf-8")
 
 
-def save_channels(folder: Path, codec: FaceCodec) -> None:
-    """Write deploy/channels.json: name, kind, size, scale, offset and names of every channel that the actor has."""
-    write_json(
-        folder / CHANNELS_FILE,
-        [
-            {
-                "name": c.name,
-                "kind": c.kind,
-                "size": c.size,
-                "scale": c.scale,
-                "offset": c.offset,
-                "names": list(c.names),
+def save_curves(folder: Path, values: Mapping[str, Mapping[str, tuple[np.ndarray, np.ndarray]]]) -> None:
+    """Write {group: {shot: (values (T, K), which are known (T, K))}} of an actor, if it has any."""
+    arrays: dict[str, np.ndarray] = {}
+    for group, shots in values.items():
+        for shot, (table, known) in shots.items():
+            arrays |= {
+                f"{shot}/{group}": np.asarray(table, np.float32),
+                f"{shot}/{group}/known": known.astype(np.uint8),
             }
-            for c in codec.channels
-        ],
-    )
+    if arrays:
+        write_npz(folder / CURVES_FILE, arrays)
 
 
 def save_blendshapes(folder: Path, mesh: str, actor: str, arrays: Mapping[str, np.ndarray], config: Any) -> None:

@@ -20,7 +20,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from audio2face.face.codec import MESHES, FaceCodec, build_codec
+from audio2face.face.channels_file import CHANNELS_FILE, read_curve_channels, write_channels
+from audio2face.face.codec import MESHES, Channel, FaceCodec, build_codec, kind_of
 from audio2face.face.emotions import EmotionLabel, emotion_track, emotion_vector, explicit_length
 from audio2face.face.topology import TRIANGLES_FILE, Topology, read_topology, write_topology
 from audio2face.formats.json_file import read_json, write_json
@@ -34,6 +35,7 @@ from audio2face.types import Pca
 
 SPEC_FILE = "network_info_full.json"
 WEIGHTS_FILE = "weights.pth"
+ACTOR_FILES = ("network_data.npz", "data_info.json", "mean_geometry.npy")
 EMOTION_DB_FILE = "implicit_emo_db.npz"
 EXPORTS = "deploy"  # the folder of the exported networks
 AGAIN = "train again"
@@ -81,14 +83,25 @@ class NetworkSpec:
         """{channel: number of values} of the network's output: the largest over actors, in network order."""
         return {channel: max(self.channel_sizes[a][channel] for a in self.actors) for channel in self.channels}
 
+    @property
+    def groups(self) -> dict[str, int]:
+        """{group of curves: number of values} of the network's output, in its order."""
+        return {name: size for name, size in self.max_sizes.items() if kind_of(name) == "curves"}
+
     def at_rest(self, actor: str) -> list[str]:
         """Channels (of the data set: skin_coeffs, tongue_coeffs, jaw, eye) of which an actor has no data: they do not move."""
         return list(self.extra.get("absent", {}).get(actor, []))
 
     def output_codec(self, actor: ActorData) -> FaceCodec:
-        """The actor's channels, with the scales that take the network's output to data units: 0 for what is at rest."""
-        plain = {} if self.rescale else dict.fromkeys(actor.codec.layout.sizes, 1.0)
-        return actor.codec.with_scales({**plain, **dict.fromkeys(self.at_rest(actor.actor), 0.0)})
+        """The actor's channels, with the scales that take the network's output to data units: 0 for what is at rest.
+
+        Of curves the groups that the network gives, in its order; those of other actors stay empty.
+        """
+        face, own = actor.codec.face, {channel.name: channel for channel in actor.curves.channels}
+        plain = {} if self.rescale else dict.fromkeys(face.layout.sizes, 1.0)
+        groups = (own.get(name, Channel(name, "curves", size, 0.0)) for name, size in self.groups.items())
+        codec = FaceCodec((*face.channels, *groups))
+        return codec.with_scales({**plain, **dict.fromkeys(self.at_rest(actor.actor), 0.0)})
 
     def emotion_vector(self, label: EmotionLabel) -> np.ndarray:
         """(E,) float32 of one emotion for the deployed network's input. Raises UserError naming the known emotions."""
@@ -112,6 +125,8 @@ class PreprocFiles(Protocol):
     def blendshapes(self) -> dict[str, dict[str, Path]]: ...
     @property
     def topology(self) -> Topology: ...
+    @property
+    def curves(self) -> FaceCodec: ...
 
 
 @dataclass(frozen=True)
@@ -120,7 +135,7 @@ class ActorData:
 
     `network_data`: the arrays of network_data.npz, float32 in data units. `data_info`: its JSON. `mean_geometry`: (C,)
     normalised. `blendshapes`: {"skin" or "tongue": {"config": path, "data": path}}, only what the actor has. `topology`:
-    the meshes' faces, as far as they are known.
+    the meshes' faces, as far as they are known. `curves`: the groups of curves.
     """
 
     actor: str
@@ -129,10 +144,11 @@ class ActorData:
     mean_geometry: np.ndarray
     blendshapes: dict[str, dict[str, Path]]
     topology: Topology = field(default_factory=Topology)
+    curves: FaceCodec = FaceCodec(())
 
     @property
     def codec(self) -> FaceCodec:
-        """The channels of this actor's face, meshes by coefficients: the rows of an exported regression network."""
+        """The channels of this actor, meshes by coefficients: the rows of an exported regression network, then curves."""
         return deployed_codec(self)
 
     @property
@@ -142,10 +158,11 @@ class ActorData:
 
 
 def deployed_codec(files: PreprocFiles) -> FaceCodec:
-    """The channels of an actor whose meshes are about the neutral geometry of its network_data."""
+    """The channels of an actor whose meshes are about the neutral geometry of its network_data; groups of curves last."""
     data = files.network_data
     shapes = {m: [np.asarray(data[f"shapes_{what}_{m}"], np.float32) for what in ("matrix", "mean")] for m in MESHES}
-    return build_codec(files.data_info, {mesh: Pca(*arrays) for mesh, arrays in shapes.items()})
+    face = build_codec(files.data_info, {mesh: Pca(*arrays) for mesh, arrays in shapes.items()})
+    return FaceCodec((*face.channels, *files.curves.channels))
 
 
 @dataclass(frozen=True)
@@ -266,20 +283,23 @@ def _write_actor(folder: Path, actor: str, preproc: PreprocFiles) -> None:
                 shutil.copyfile(files[kind], temporary)
     if preproc.topology:
         write_topology(folder / TRIANGLES_FILE, preproc.topology)
+    if preproc.curves.channels:
+        write_channels(folder, preproc.curves)
 
 
 def _read_actor(folder: Path, actor: str) -> ActorData:
     try:
-        for name in ("network_data.npz", "data_info.json", "mean_geometry.npy", TRIANGLES_FILE):
+        for name in (*ACTOR_FILES, TRIANGLES_FILE, CHANNELS_FILE):
             check_file(folder / name)
         network_data = read_npz(folder / "network_data.npz")
         data_info = read_json(folder / "data_info.json")
         mean_geometry = np.array(read_npy(folder / "mean_geometry.npy"))
         counts = (int(data_info[f"num_verts_{mesh}"]) for mesh in MESHES)
         topology = read_topology(folder / TRIANGLES_FILE, *counts)
+        curves = read_curve_channels(folder)
     except FileNotFoundError as error:
         raise UserError(f"training run is incomplete: {external_path(error.filename)} is missing") from error
-    except (ValueError, KeyError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"training run is damaged: {error}; copy it again or {AGAIN}") from error
     blendshapes = {}
     for part in MESHES:
@@ -289,7 +309,7 @@ def _read_actor(folder: Path, actor: str) -> ActorData:
             with undamaged(folder.parent.parent.name):
                 for path in files.values():
                     check_file(path)
-    return ActorData(actor, network_data, data_info, mean_geometry, blendshapes, topology)
+    return ActorData(actor, network_data, data_info, mean_geometry, blendshapes, topology, curves)
 
 
 def _blendshape_names(part: str, actor: str) -> dict[str, str]:

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fakes.targets import shot_targets
 
 from audio2face.audio.augment import shift_grid
 from audio2face.audio.windows import cut_windows, frame_times, window_starts
 from audio2face.dataset.clips import build_clips, build_muted_clips, read_clips_template
 from audio2face.dataset.conditions import ClipConditions
-from audio2face.dataset.targets import ShotTargets, clip_times, sample_linear
+from audio2face.dataset.targets import clip_times, sample_linear
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.regression.data import WindowData, WindowParams
 from audio2face.problems import Problems
@@ -143,8 +144,8 @@ def window_data(shifts=(0.0,), seq_len=2, muted=True):
 
     def targets(clip):
         if clip.held:
-            return ShotTargets(np.repeat(values[3:4], 5, axis=0), 30.0, {"skin_coeffs": True, "eye": False})
-        return ShotTargets(values, 30.0, {"skin_coeffs": True, "eye": True})
+            return shot_targets(np.repeat(values[3:4], 5, axis=0), 30.0, {"skin_coeffs": True, "eye": False}, LAYOUT)
+        return shot_targets(values, 30.0, {"skin_coeffs": True, "eye": True}, LAYOUT)
 
     params = WindowParams(30.0, 16000, 640, 320, seq_len, 1, shifts)
     return WindowData(

@@ -66,7 +66,9 @@ def clips(count: int) -> list[Clip]:
 
 def targets(clip: Clip) -> ShotTargets:
     values = np.random.default_rng(int(clip.shot.name[1:])).normal(size=(50, LAYOUT.size)).cumsum(axis=0) * 0.1
-    return ShotTargets(values.astype(np.float32), 30.0, {"skin_coeffs": True, "jaw": clip.shot.name != "s1"})
+    known = np.ones(values.shape, bool)
+    known[:, LAYOUT.slices["jaw"]] = clip.shot.name != "s1"
+    return ShotTargets(values.astype(np.float32), 30.0, {"skin_coeffs": True, "jaw": clip.shot.name != "s1"}, known)
 
 
 def in_double(record: Any) -> Any:

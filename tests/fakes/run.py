@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from audio2face.face.codec import FaceCodec
 from audio2face.face.topology import Topology
 from audio2face.formats.json_file import write_json
 from audio2face.runs.emotion_db import EmotionDB
@@ -52,6 +53,7 @@ class FakePreproc:
     mean_geometry: np.ndarray
     blendshapes: dict
     topology: Topology = field(default_factory=Topology)
+    curves: FaceCodec = FaceCodec(())
 
 
 def make_preproc(folder: Path, actor: str, num_skin: int = 3, blendshapes: bool = True, seed: int = 0) -> FakePreproc:

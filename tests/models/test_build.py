@@ -100,8 +100,8 @@ def test_channels_that_are_left_out_are_not_learnt(inputs_of):
     assert training.spec.at_rest("ann") == ["jaw"]
     assert training.spec.at_rest("bob") == ["tongue_coeffs", "jaw", "eye"]  # bob has no such files
     [batch] = [b for b in data.batches(0) if b.clips == [0]]
-    present, target = (data.layout.split(x[0]) for x in (batch.present, batch.target))
-    assert {name for name, x in present.items() if x.all()} == {"skin_coeffs", "tongue_coeffs", "eye"}
+    known, target = (data.layout.split(x[0]) for x in (batch.known, batch.target))
+    assert {name for name, x in known.items() if x.all()} == {"skin_coeffs", "tongue_coeffs", "eye"}
     assert not target["jaw"].any() and target["eye"].any()
 
 

@@ -119,7 +119,7 @@ def batch(lengths=(20,), actors=(0,), seed=0, absent=()):
     count, longest = len(lengths), max(lengths)
     target = np.zeros((count, longest, COEFFS.size), np.float32)
     audio = np.zeros((count, 2 * CONTEXT + 16000), np.float32)
-    valid, present = np.zeros((count, longest), np.float32), np.ones((count, COEFFS.size), np.float32)
+    valid, known = np.zeros((count, longest), np.float32), np.ones((count, longest, COEFFS.size), np.float32)
     for row, (length, actor) in enumerate(zip(lengths, actors, strict=True)):
         target[row, :length] = rng.normal(size=(length, COEFFS.size)).cumsum(axis=0) * 0.1
         for mesh in ("skin", "tongue"):
@@ -128,13 +128,13 @@ def batch(lengths=(20,), actors=(0,), seed=0, absent=()):
         audio[row, :sound] = rng.normal(size=min(sound, audio.shape[1])) * 0.2
         valid[row, :length] = 1
     for row, channel in absent:
-        present[row, COEFFS.slices[channel]] = 0
+        known[row, :, COEFFS.slices[channel]] = 0
     t = torch.from_numpy
     return SegmentBatch(
         audio=t(audio),
         target=t(target),
         valid=t(valid),
-        present=t(present),
+        known=t(known),
         actor_ids=torch.tensor(actors),
         conditions=Conditions(
             {
@@ -158,7 +158,7 @@ def row_of(b, row):
         cut(b.audio),
         cut(b.target)[:, :n],
         cut(b.valid)[:, :n],
-        cut(b.present),
+        cut(b.known)[:, :n],
         Conditions({name: cut(x) for name, x in b.conditions.tensors.items()}),
         *(cut(x) for x in (b.actor_ids, b.emotion_ids)),
         lengths=[n],

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fakes.targets import shot_targets
 
 from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise, standardized
 from audio2face.dataset.conditions import ClipConditions
-from audio2face.dataset.targets import ShotTargets
 from audio2face.face.layout import ChannelLayout
 from audio2face.formats.sound import write_sound
 from audio2face.models.diffusion.data import CONTEXT, SegmentData, SegmentParams
@@ -37,7 +37,7 @@ def make(folder, fps=FPS, min_frames=20, max_frames=50, batch_size=1, muted=Fals
 
     def targets(clip):
         frame = np.arange(200, dtype=np.float32)
-        return ShotTargets(np.stack([frame, frame, frame], axis=1), FPS, {"skin_coeffs": True, "jaw": clip != clips[2]})
+        return shot_targets(np.stack([frame, frame, frame], axis=1), FPS, {"skin_coeffs": True, "jaw": clip != clips[2]}, LAYOUT)
 
     params = SegmentParams(fps, 16000, min_frames, max_frames, **changes)
     return SegmentData(
@@ -98,10 +98,11 @@ def test_a_batch_holds_what_its_clips_hold_alone(sounds):
         torch.testing.assert_close(together.audio[row, : alone.audio.shape[1]], alone.audio[0])
         assert not together.audio[row, alone.audio.shape[1] :].any()
         assert together.valid[row].sum() == length
-        torch.testing.assert_close(together.present[row], alone.present[0])
+        torch.testing.assert_close(together.known[row, :length], alone.known[0])
+        assert not together.known[row, length:].any()
         for name in ("actor", "emotion"):
             torch.testing.assert_close(together.conditions[name][row], alone.conditions[name][0])
-    assert together.present.tolist() == [[1, 1, 1], [1, 1, 1], [1, 1, 0], [1, 1, 1]]
+    assert together.known[:, 0].tolist() == [[1, 1, 1], [1, 1, 1], [1, 1, 0], [1, 1, 1]]
 
 
 def test_clips_of_similar_length_share_a_batch(sounds):

@@ -92,7 +92,7 @@ class OneClip(Data):
             audio=torch.randn(1, 2 * CONTEXT + count * 16000 // 30, generator=torch.Generator().manual_seed(1)),
             target=torch.randn(1, count, COEFFS.size, generator=torch.Generator().manual_seed(2)),
             valid=torch.ones(1, count),
-            present=torch.ones(1, COEFFS.size),
+            known=torch.ones(1, count, COEFFS.size),
             actor_ids=torch.tensor([0]),
             conditions=Conditions({"actor": torch.tensor([[1.0, 0.0]]), "emotion": torch.tensor([[0.0, 1.0]])}),
             emotion_ids=torch.tensor([0]),

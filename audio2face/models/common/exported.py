@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from audio2face.deploy.signature import CURVES_NETWORK
 from audio2face.models.common.engine import Step
 from audio2face.paths import external_path
 from audio2face.problems import UserError
@@ -14,11 +15,12 @@ from audio2face.runs.train_run import TrainRun, undamaged
 
 
 def exported_network(run: TrainRun, actor: str, open_network: Callable[[Path], Any], without: str) -> Step:
-    """A step that runs the network.onnx that animates `actor`, in the session that `open_network` gives for its path.
+    """A step that runs the network that animates `actor`, in the session that `open_network` gives for its path: network.onnx,
+    or where it gives curves network_curves.onnx.
 
     `without` is the INFERENCE_MODE that needs no such file. Raises UserError when the file or onnxruntime is missing.
     """
-    path = run.export_folder(actor) / "network.onnx"
+    path = run.export_folder(actor) / (CURVES_NETWORK if run.spec.groups else "network.onnx")
     if not path.is_file():
         raise UserError(f"training run {run.name}: {external_path(path)} is missing; use INFERENCE_MODE {without!r}")
     with undamaged(run.name):

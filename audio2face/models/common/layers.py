@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from audio2face.distributed import WHOLE, Rng
-from audio2face.face.codec import part_of
+from audio2face.face.codec import kind_of, part_of
 from audio2face.models.common.onednn_conv import conv_relu, join_channels, usable
 
 STEP = 320  # samples from one step of an encoder to the next: 50 steps a second
@@ -128,5 +128,7 @@ def num_steps(buffer_len: int) -> int:
 
 
 def head_of(channel: str) -> str:
-    """The head of a network that a channel comes from: "tongue" for the tongue, "face" for everything else."""
+    """The head of a network that a channel comes from: "tongue", "curves" for groups of curves, "face" for everything else."""
+    if kind_of(channel) == "curves":
+        return "curves"
     return "tongue" if part_of(channel) == "tongue" else "face"

@@ -29,6 +29,18 @@ def motion(prediction: Tensor, target: Tensor, mask: Tensor, seq_len: int) -> Me
     return masked_mean(frame_differences(prediction - target, seq_len) ** 2, both[:, 1:] * both[:, :-1])
 
 
+def weighted_mse(prediction: Tensor, target: Tensor, mask: Tensor, weight: Tensor) -> Mean:
+    """`mse` over the values of which the weight (C,) is not 0, each times its weight."""
+    return masked_mean(weight * (prediction - target) ** 2, mask * (weight != 0))
+
+
+def weighted_motion(prediction: Tensor, target: Tensor, mask: Tensor, weight: Tensor, seq_len: int) -> Mean:
+    """`motion` over the values of which the weight (C,) is not 0, each times its weight."""
+    both = (mask * (weight != 0)).unflatten(0, (-1, seq_len))
+    error = weight * frame_differences(prediction - target, seq_len) ** 2
+    return masked_mean(error, both[:, 1:] * both[:, :-1])
+
+
 def emotion_regulariser(implicit: Tensor, seq_len: int) -> Mean:
     """Mean squared change of the implicit emotion (B·L, I) over its mean square: keeps it slow at any size."""
     values_per_change = seq_len / (seq_len - 1)

@@ -16,7 +16,7 @@ from audio2face.config import Section
 from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise, standardized
 from audio2face.dataset.conditions import ClipConditions
 from audio2face.dataset.targets import ShotTargets, load_shot_targets
-from audio2face.face.codec import part_of
+from audio2face.face.codec import Channel, FaceCodec, kind_of, part_of
 from audio2face.face.emotions import actor_vector, emotion_vector
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.encoders.phoneme_ctc import PhonemeCtc
@@ -157,6 +157,35 @@ def build_cache_bytes(train: Section, runtime: Runtime) -> float:
     return train.FEATURE_CACHE_GB * 1e9 / runtime.memory_sharers
 
 
+def check_columns(actors: Sequence[str], codecs: Sequence[FaceCodec]) -> None:
+    """Raise UserError where a group of curves has other columns or components in another actor: one network gives both."""
+    first: dict[str, tuple[str, Channel]] = {}
+    problems = []
+    for actor, codec in zip(actors, codecs, strict=True):
+        for channel in codec.curves.channels:
+            if channel.group is None:
+                continue
+            other, known = first.setdefault(channel.name, (actor, channel))
+            if (known.group, known.size) != (channel.group, channel.size):
+                problems.append(f"CURVES_ROOT: group {channel.name!r} {_difference(other, known, actor, channel)}")
+    raise_problems(problems)
+
+
+def _difference(one: str, a: Channel, other: str, b: Channel) -> str:
+    assert a.group is not None and b.group is not None
+    apart = sorted(set(a.group.names) ^ set(b.group.names))
+    what = f"columns {', '.join(apart[:6])}" if apart else "kind, order or number of components of its columns"
+    return f"is not the same in {one} and {other}: {what}; give the groups other names, or list CURVES_NAMES of both"
+
+
+def build_curve_weights(inputs: Inputs, layout: ChannelLayout, key: str) -> np.ndarray | None:
+    """The weight (C,) of every value of a frame in a loss of curves, zeros for the face; None when no group has any."""
+    given = getattr(inputs.train, key)
+    weights = [np.full(n, given.get(c, 1.0) if kind_of(c) == "curves" else 0.0) for c, n in layout.sizes.items()]
+    found = np.concatenate(weights).astype(np.float32)
+    return found if found.any() else None
+
+
 def build_emotion_weights(inputs: Inputs, weights: Mapping[str, float] | None) -> tuple[float, ...] | None:
     """Weights by emotion number, 1 where none is given; None when there are no weights at all."""
     return None if weights is None else tuple(float(weights.get(e, 1.0)) for e in inputs.dataset.SHOT_EMOTION_NAMES)
@@ -229,8 +258,13 @@ class Targets:
             problems += faults
             if found is None:
                 continue
-            if self.rescale:
-                found = replace(found, values=run.codec.normalise(found.values, self.layout))
+            scales = {} if self.rescale else dict.fromkeys(run.codec.face.layout.sizes, 1.0)
+            codec = run.codec.with_scales(scales)  # curves are always brought to about 1
+            values = codec.normalise(found.values, self.layout)
+            for name, part in self.layout.split(values).items():
+                if not found.present[name]:
+                    part[:] = 0.0  # the middle of what the network gives, also where curves have an offset
+            found = replace(found, values=values)
             self._shots[actor, shot] = found
             if (actor, shot) not in measured:  # of which nothing is learnt
                 lacking[actor].update(
@@ -259,4 +293,5 @@ class Targets:
         for name, part in self.layout.slices.items():
             if part_of(name) in neutral:
                 pose[part] = 0.0
-        return ShotTargets(np.repeat(pose[None], clip.shot.num_frames, axis=0), clip.shot.fps, source.present)
+        poses, known = (np.repeat(row[None], clip.shot.num_frames, axis=0) for row in (pose, source.known[frame]))
+        return ShotTargets(poses, clip.shot.fps, source.present, known)

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from audio2face.face.codec import kind_of
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.encoders.phoneme_ctc import MEASURED
 from audio2face.models.common.weights import read_weights
@@ -217,7 +218,11 @@ def _channels(
         before = run.spec.max_sizes.get(channel)
         if before is None:
             continue
-        same, own, theirs = actor == parents[actor], new[channel].scale, old[channel].scale
+        if kind_of(channel) == "curves":
+            if size == before:
+                sources[channel] = Source(channel)
+            continue
+        same, own, theirs = actor == parents[actor], float(new[channel].scale), float(old[channel].scale)
         # normalised values mean the same on any face, data units only on the same one
         factor = (theirs if run.spec.rescale else 1.0) / (own if spec.rescale else 1.0)
         factor *= 1.0 if same else own / theirs

@@ -11,21 +11,25 @@ import torch
 
 from audio2face.audio.windows import Streaming
 from audio2face.config import Section
+from audio2face.face.codec import FaceCodec, kind_of
 from audio2face.geometry.regions import upper_face_mask
 from audio2face.lazy import lazy
 from audio2face.models.common.inputs import Inputs, Training
 from audio2face.models.common.preview import build_preview, build_preview_inputs
 from audio2face.models.common.shared import (
     absent_channels,
+    build_curve_weights,
     build_distances,
     build_emotion_weights,
     build_fit_settings,
     build_spec,
     build_speech_measure,
     build_starting_weights,
+    check_columns,
 )
 from audio2face.models.diffusion.checks import Sampling, build_sampling, build_trained_steps, check_export, check_noise
 from audio2face.models.diffusion.codec import TorchCodec
+from audio2face.models.diffusion.data import SegmentData
 from audio2face.models.diffusion.method import (
     DiffusionLosses,
     DiffusionMethod,
@@ -61,6 +65,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     sampling = build_sampling(inputs)
     check_noise(sampling, train.TARGET_FPS, train.AUDIO_PARAMS, codec.poses.size)
     streaming = Streaming.of(sampling.streaming)
+    skinless = not all(run.has_skin for run in inputs.runs.values())
     network = NETWORKS[train.NETWORK_NAME](
         layout=codec.layout,
         mean=codec.network_mean,
@@ -75,7 +80,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     spec = build_spec(
         inputs,
         list(codec.layout.sizes),
-        {a: dict((run.poses if codec.on_vertices else run.codec).layout.sizes) for a, run in inputs.runs.items()},
+        {a: dict(c.layout.sizes) for a, c in zip(inputs.actors, _build_codecs(inputs, codec.on_vertices), strict=True)},
         rescale=True,
         space="vertices" if codec.on_vertices else "coefficients",
         **asdict(sampling),
@@ -90,13 +95,13 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         data,
         codec,
         build_trained_steps(train, sampling),
-        _build_losses(inputs),
+        _build_losses(inputs, codec, data),
         warm_cosine(train.LEARNING_RATE, train.LR_MIN, train.NUM_EPOCHS, train.LR_WARMUP_INIT, train.LR_WARMUP_EPOCHS),
         lip_dist=build_distances(inputs, codec.coeffs.sizes["skin_coeffs"], device, "lip_dist")
         if train.LOSS_LIP_DIST_ALPHA
         else None,
         smooth=_build_smooth(inputs, codec.on_vertices, codec.coeffs.sizes["skin_coeffs"], device)
-        if train.LOSS_EXP_SMOOTH_ALPHA
+        if train.LOSS_EXP_SMOOTH_ALPHA and not skinless
         else None,
         streaming=streaming,
         step_bias=train.STEP_BIAS,
@@ -126,7 +131,8 @@ def _build_validation(
         return None
     held = build_segments(replace(inputs, clips=inputs.validation), method.codec.coeffs, runtime, augment=False)
     build_features(held, method.network, inputs.train, streaming, runtime, takes=1)
-    terms = ["total", "MSE", *(name for name in LOSS_KEYS if getattr(inputs.train, f"LOSS_{name}_ALPHA"))]
+    terms = ["total", *(["CURVES", "CURVES_MOTION"] if method.codec.curves.size else []), "MSE"]
+    terms += [name for name in LOSS_KEYS if getattr(inputs.train, f"LOSS_{name}_ALPHA")]
     metric = choose_metric(inputs.train.BEST_METRIC, terms)
     return Validation(loss_validation(method.loss, lambda: held.batches(0)), metric)
 
@@ -134,7 +140,7 @@ def _build_validation(
 def _build_preview(method: DiffusionMethod, inputs: Inputs, sampling: Sampling, runtime: Runtime) -> Preview | None:
     """The video of a held-out clip, if there is one to show."""
     shown = build_preview_inputs(inputs)
-    if shown is None:
+    if shown is None or not inputs.runs[shown.clips[0].shot.actor].has_skin:
         return None
     schedule = build_schedule(sampling.noise_schedule, sampling.diffusion_steps, sampling.respacing)
     piece = build_segments(shown, method.codec.coeffs, runtime)
@@ -143,12 +149,14 @@ def _build_preview(method: DiffusionMethod, inputs: Inputs, sampling: Sampling, 
 
 def _build_codec(inputs: Inputs, device: torch.device) -> TorchCodec:
     """The faces of all actors, which must share the layout of deployed frames."""
-    codecs, poses = ([getattr(inputs.runs[a], name) for a in inputs.actors] for name in ("codec", "poses"))
-    if skinless := [actor for actor in inputs.actors if not inputs.runs[actor].has_skin]:
+    codecs, poses = _build_codecs(inputs, False), _build_codecs(inputs, True)
+    skinless = [actor for actor in inputs.actors if not inputs.runs[actor].has_skin]
+    if skinless and not _build_groups(inputs):
         raise UserError(
-            f"NETWORK_TYPE 'diffusion' needs a skin, and {', '.join(skinless)} has none; train a regression"
+            f"NETWORK_TYPE 'diffusion' needs a skin or curves, and {', '.join(skinless)} has neither in TARGET_CHANNELS; "
+            "train a regression"
         )
-    if any(pose.layout != poses[0].layout for pose in poses):
+    if any(pose.face.layout != poses[0].face.layout for pose in poses):
         listed = "; ".join(
             f"{a}: {x['skin'].size // 3} skin, {x['tongue'].size // 3} tongue vertices"
             for a, x in zip(inputs.actors, poses, strict=True)
@@ -158,10 +166,31 @@ def _build_codec(inputs: Inputs, device: torch.device) -> TorchCodec:
     return TorchCodec(codecs, poses, on_vertices, decodes=on_vertices).to(device)
 
 
-def _build_losses(inputs: Inputs) -> DiffusionLosses:
+def _build_groups(inputs: Inputs) -> list[str]:
+    return [name for name in inputs.train.TARGET_CHANNELS if kind_of(name) == "curves"]
+
+
+def _build_codecs(inputs: Inputs, on_vertices: bool) -> list[FaceCodec]:
+    """Every actor's face and the groups of curves to train, the meshes as vertices or by coefficients."""
+    runs = [inputs.runs[actor] for actor in inputs.actors]
+    names = [*runs[0].codec.face.layout.sizes, *_build_groups(inputs)]
+    chosen = [run.codec.chosen(names) for run in runs]
+    check_columns(inputs.actors, chosen)
+    if not on_vertices:
+        return chosen
+    return [codec.on_vertices(run.mean_geometry) for codec, run in zip(chosen, runs, strict=True)]
+
+
+def _build_losses(inputs: Inputs, codec: TorchCodec, data: SegmentData) -> DiffusionLosses:
     train = inputs.train
+    weights = {name: getattr(train, f"LOSS_{name}_ALPHA") for name in LOSS_KEYS}
+    if codec.curves.size:  # as large at the start as the error of the face, which is in other units
+        face = [name for name in codec.coeffs.sizes if kind_of(name) != "curves"]
+        weights |= dict.fromkeys(("CURVES", "CURVES_MOTION"), data.energy(face) / codec.poses.size or 1.0)
     return DiffusionLosses(
-        weights={name: getattr(train, f"LOSS_{name}_ALPHA") for name in LOSS_KEYS},
+        weights=weights,
+        curves=build_curve_weights(inputs, codec.layout, "LOSS_CURVES_ALPHA"),
+        curves_motion=build_curve_weights(inputs, codec.layout, "LOSS_CURVES_MOTION_ALPHA"),
         tongue_weight=train.TONGUE_WEIGHT,
         jaw_weight=train.JAW_WEIGHT,
         lip_dist_exp=train.LOSS_LIP_DIST_EXP,

@@ -18,7 +18,7 @@ from torch import Tensor
 from audio2face.audio.windows import window_starts
 from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise, standardized
 from audio2face.dataset.conditions import ClipConditions
-from audio2face.dataset.targets import ShotTargets, clip_times, sample_linear
+from audio2face.dataset.targets import ShotTargets, clip_times, known_at, sample_linear
 from audio2face.distributed import ALONE, Shard, World
 from audio2face.face.layout import ChannelLayout
 from audio2face.logs import each
@@ -59,7 +59,7 @@ class SegmentBatch:
     audio: Tensor | None  # (B, CONTEXT + N + CONTEXT) peak-normalised; None when there are features
     target: Tensor  # (B, T, C)
     valid: Tensor  # (B, T) 1 for real frames
-    present: Tensor  # (B, C) 1 where the shot has the channel
+    known: Tensor  # (B, T, C) 1 where the target is real data
     conditions: Conditions  # actor (B, A) one-hot, emotion (B, E); speech is encoded from sound or features
     actor_ids: Tensor  # (B,)
     emotion_ids: Tensor  # (B,)
@@ -102,12 +102,12 @@ class SegmentData:
         self._heard: list[Tensor] = []  # of every clip: (takes, T, values)
         self._take_shifts: tuple[float, ...] = (0.0,)
         self._targets: list[np.ndarray] = []
-        self._present: list[np.ndarray] = []
+        self._known: list[np.ndarray] = []
         for clip in self.clips:
             shot = targets(clip)
-            self._targets.append(sample_linear(shot.values, shot.fps, clip_times(clip, params.fps)))
-            flags = [np.full(size, shot.present[name], np.float32) for name, size in layout.sizes.items()]
-            self._present.append(np.concatenate(flags))
+            times = clip_times(clip, params.fps)
+            self._targets.append(sample_linear(shot.values, shot.fps, times))
+            self._known.append(known_at(shot.known, shot.fps, times).astype(bool))
 
     def num_frames(self, clip: int) -> int:
         """Target frames of the clip with this number."""
@@ -115,8 +115,13 @@ class SegmentData:
 
     def has(self, actor_id: int) -> np.ndarray:
         """(C,) whether any clip of an actor has these values."""
-        own = [flags for flags, c in zip(self._present, self.conditions, strict=True) if c.actor_id == actor_id]
+        own = [x.any(axis=0) for x, c in zip(self._known, self.conditions, strict=True) if c.actor_id == actor_id]
         return np.any(own, axis=0)
+
+    def energy(self, channels: Sequence[str]) -> float:
+        """Mean over frames of the sum of squares of these channels' targets."""
+        sums = sum(float(np.square(self.layout.split(x)[name]).sum()) for x in self._targets for name in channels)
+        return sums / sum(map(len, self._targets))
 
     def segment(self, clip: int, rng: np.random.Generator) -> tuple[int, int]:
         """First frame and number of frames of a random segment of a clip."""
@@ -156,14 +161,14 @@ class SegmentData:
         longest = max(count for _, count in spans)
         clips, rngs, spans = shard.of(clips), shard.of(rngs), shard.of(spans)
         audio, features, shifts = self._heard_of(clips, spans, rngs, longest)
-        target, valid = self._target(clips, spans, shifts, longest)
+        target, known, valid = self._target(clips, spans, shifts, longest)
         conditions = [self.conditions[c] for c in clips]
         actor_ids = np.array([c.actor_id for c in conditions])
         return SegmentBatch(
             audio=audio,
             target=self._put(target),
             valid=self._put(valid),
-            present=self._put(np.stack([self._present[c] for c in clips])),
+            known=self._put(known),
             conditions=Conditions(
                 {
                     "actor": self._put(np.eye(self.num_actors, dtype=np.float32)[actor_ids]),
@@ -199,16 +204,18 @@ class SegmentData:
 
     def _target(
         self, clips: Sequence[int], spans: Sequence[Span], shifts: Sequence[float], longest: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Targets (B, longest, C) of segments, held after their ends, and which frames (B, longest) are real."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Targets (B, longest, C) of segments, held after their ends, which of them and which frames (B, longest) are real."""
         target = np.zeros((len(clips), longest, self.layout.size), np.float32)
+        known = np.zeros(target.shape, np.float32)
         valid = np.zeros((len(clips), longest), np.float32)
         for row, (clip, (first, count), shift) in enumerate(zip(clips, spans, shifts, strict=True)):
             times = (np.arange(count) + first + shift + 0.5) / self.params.fps
             target[row, :count] = sample_linear(self._targets[clip], self.params.fps, times)
             target[row, count:] = target[row, count - 1]
+            known[row, :count] = known_at(self._known[clip], self.params.fps, times)
             valid[row, :count] = 1.0
-        return target, valid
+        return target, known, valid
 
     def _features(self, clips: Sequence[int], spans: Sequence[Span], takes: Sequence[int], longest: int) -> Tensor:
         """(B, longest, values) float32 of segments, zeros after the end of shorter ones."""

@@ -31,9 +31,10 @@ class WindowNetwork:
         }
 
     def accept(self, results: Feeds) -> np.ndarray:
-        """The window's centre frames (centre, C); keeps the state for the next window."""
+        """The window's centre frames (centre, C), with curves last if there are any; keeps the state for the next window."""
         self.latents = results["output_latents"]
-        return results["prediction"][0, self.windows.left : self.windows.left + self.windows.centre]
+        frames = [results[name][0] for name in ("prediction", "curves") if name in results]
+        return np.concatenate(frames, axis=1)[self.windows.left : self.windows.left + self.windows.centre]
 
 
 class DiffusionEngine:

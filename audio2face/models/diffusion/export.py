@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from audio2face.deploy.onnx import OPSET, TOLERANCE, Feeds, compare_onnx, export_onnx
-from audio2face.deploy.signature import Signature, trt_info
+from audio2face.deploy.signature import CURVES_NETWORK, Signature, trt_info
+from audio2face.face.channels_file import write_channels
 from audio2face.formats.json_file import write_json
 from audio2face.models.diffusion.load import load_network
 from audio2face.models.diffusion.model import StreamingGraph, graph_signature, streaming_graph
@@ -58,7 +59,7 @@ def export_diffusion(
     """
     folder = into or run.path / EXPORTS
     device = next(network.parameters()).device
-    graph = streaming_graph(network.cpu().eval(), run)
+    graph = streaming_graph(network.cpu().eval(), run, curves=False)
     signature = graph_signature(graph, len(run.spec.emotion_inputs))
     noise = next(t for t in signature.inputs if t.name == "noise")
     if int(np.prod(noise.shape(1))) % 2:
@@ -71,8 +72,20 @@ def export_diffusion(
     checked = {"exporter": exporter, "opset": opset, "tolerance": TOLERANCE, "largest_ratio": largest, "cases": cases}
     write_json(folder / CHECK_FILE, checked)
     logger.info("the exported network equals PyTorch to %.1e (%d cases)", largest, len(cases))
+    if graph.codec.curves.size:
+        _export_curves(network, run, folder, opset, exporter)
     network.to(device)
     return {actor: folder for actor in run.spec.actors}
+
+
+def _export_curves(network: DiffusionRNN, run: TrainRun, folder: Path, opset: int, exporter: str) -> None:
+    """Write the graph that gives curves beside the face, and what they are, for each actor."""
+    graph = streaming_graph(network, run)
+    signature = graph_signature(graph, len(run.spec.emotion_inputs))
+    export_onnx(graph, signature, folder / CURVES_NETWORK, opset, exporter)
+    compare_onnx(folder / CURVES_NETWORK, graph, _check_inputs(signature), {**data_scales(run), "curves": 1.0})
+    for name in run.spec.actors:
+        write_channels(folder, run.spec.output_codec(run.actor(name)).curves, f"channels_{name}.json")
 
 
 def export_run(run: TrainRun, opset: int, exporter: str, into: Path) -> dict[str, Path]:

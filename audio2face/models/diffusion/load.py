@@ -83,7 +83,8 @@ def torch_step(graph: StreamingGraph) -> Step:
     def step(feeds: Feeds) -> Feeds:
         with torch.inference_mode():
             outputs = graph(*(torch.from_numpy(feeds[name]).to(device) for name in names))
-        return dict(zip(("prediction", "output_latents"), (x.cpu().numpy() for x in outputs), strict=True))
+        given = ("prediction", "output_latents", "curves")[: len(outputs)]
+        return dict(zip(given, (x.cpu().numpy() for x in outputs), strict=True))
 
     return step
 
@@ -110,7 +111,7 @@ class DiffusionRollout:
         self.graph, self.options, self.step = graph, options, step
 
     def __call__(self, inputs: RolloutInputs) -> Iterator[np.ndarray]:
-        """Blocks of rows (n, C): offsets of skin and tongue from the rest pose, jaw, eye."""
+        """Blocks of rows (n, C): offsets of skin and tongue from the rest pose, jaw, eye, then curves."""
         noise = self._noise(inputs)
         if self.step is not None:
             return stateless(self.step, self.graph, inputs, noise)

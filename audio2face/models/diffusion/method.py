@@ -37,6 +37,8 @@ class DiffusionLosses:
     """Weights of the terms (None: off) and what shapes them."""
 
     weights: dict[str, float | None]
+    curves: np.ndarray | None = None  # (C,) of every value in the loss of curves, 0 for the face
+    curves_motion: np.ndarray | None = None
     tongue_weight: float = 0.1
     jaw_weight: float = 1.0
     lip_dist_exp: float = 10.0
@@ -105,6 +107,7 @@ class DiffusionMethod:
         self.alphas = torch.from_numpy(schedule.alphas_cumprod).float().to(device)
         self.timesteps = torch.from_numpy(schedule.timesteps).long().to(device)
         weight = {"tongue": settings.tongue_weight, "jaw": settings.jaw_weight}
+        weight |= dict.fromkeys(codec.curves.sizes, 0.0)  # which have terms of their own
         values = [np.full(size, weight.get(part_of(name), 1.0)) for name, size in codec.layout.sizes.items()]
         self.weight = torch.from_numpy(np.concatenate(values)).float().to(device)
         by_emotion = settings.lip_dist_emotion
@@ -172,10 +175,24 @@ class DiffusionMethod:
             terms["VELOCITY"] = self._velocity
         if weights.get("EXP_SMOOTH") and self.smooth is not None:
             terms["EXP_SMOOTH"] = partial(self._smoothness, self.smooth)
+        for name, of_values, change in (
+            ("CURVES", self.settings.curves, _as_they_are),
+            ("CURVES_MOTION", self.settings.curves_motion, _differences),
+        ):
+            if of_values is not None:
+                terms[name] = partial(self._curves, torch.from_numpy(of_values).to(self.data.device), change)
         return terms
 
+    def _curves(self, weight: Tensor, change: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], s: Segments) -> Mean:
+        """Squared error of the known values of curves: a mean within each segment that has any, then over those segments."""
+        known = self.codec.known(s.batch.known) * s.batch.valid.unsqueeze(2) * (weight != 0)
+        error, counts = change(s.prediction - s.x_0, known)
+        number = counts.sum(dim=(1, 2))
+        of_segments = (weight * error**2 * counts).sum(dim=(1, 2)) / number.clamp(min=1.0)
+        return Mean(of_segments.sum(), (number > 0).to(error).sum())
+
     def _mse(self, s: Segments) -> Mean:
-        error = (s.prediction - s.x_0) * (self.weight * self.codec.present(s.batch.present).unsqueeze(1))
+        error = (s.prediction - s.x_0) * (self.weight * self.codec.known(s.batch.known))
         return over_frames((error**2).sum(dim=2) / self.codec.poses.size, s.batch.valid)
 
     def _velocity(self, s: Segments) -> Mean:
@@ -197,6 +214,15 @@ class DiffusionMethod:
         if self._by_emotion is not None:
             error = error * self._by_emotion[s.batch.emotion_ids][:, None, None]
         return over_frames(error.mean(dim=2), s.batch.valid)
+
+
+def _as_they_are(error: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    return error, known
+
+
+def _differences(error: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, T - 1, C) changes from frame to frame, and where both frames are known."""
+    return error.diff(dim=1), known[:, 1:] * known[:, :-1]
 
 
 def _moving(batch: SegmentBatch) -> Tensor:

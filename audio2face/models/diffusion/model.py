@@ -21,7 +21,8 @@ class StreamingGraph(nn.Module):
     window (B, 16000), identity (B, A), emotion (B, centre, E), input_latents (S, layers, B, H), noise (B, S + 1, T, C)
     -> prediction (B, T, C), output_latents (S, layers, B, H). `noise[:, -1]` is x_T; `noise[:, i]` is used when leaving
     step i. Only the centre frames are computed; the others are zeros. `delta` False gives whole normalised frames in
-    place of offsets in data units. A network that knows no emotions ignores `emotion`.
+    place of offsets in data units. A network that knows no emotions ignores `emotion`. With `curves`, and a network that
+    gives any, they are a third output (B, T, Cc), in data units.
     """
 
     def __init__(
@@ -32,15 +33,16 @@ class StreamingGraph(nn.Module):
         streaming: Streaming,
         sampler: Sampler,
         delta: bool = True,
+        curves: bool = True,
     ):
         super().__init__()
-        self.network, self.codec = network, codec
+        self.network, self.codec, self.curves = network, codec, curves and codec.curves.size > 0
         self.schedule, self.streaming, self.sampler, self.delta = schedule, streaming, sampler, delta
 
     def forward(
         self, window: Tensor, identity: Tensor, emotion: Tensor, input_latents: Tensor, noise: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Tensors as in `graph_signature` -> prediction (0 but in the middle frames) and output_latents."""
+    ) -> tuple[Tensor, ...]:
+        """Tensors as in `graph_signature` -> prediction (0 but in the middle frames), output_latents, and curves if wanted."""
         s = self.streaming
         features = self.network.encode(window, s.centre, s.lead)
         if self.network.emotion is None:  # keeps the exported input
@@ -49,7 +51,10 @@ class StreamingGraph(nn.Module):
         conditions = Conditions({"speech": features, "actor": identity, "emotion": emotion})
         x_0, states = self.sample(conditions, list(input_latents.unbind(0)), tensor_noise(noise))
         prediction = self.codec.delta(x_0, identity) if self.delta else self.codec.normalised(x_0, identity)
-        return nn.functional.pad(prediction, (0, 0, s.left, s.right)), torch.stack(states)
+        found = nn.functional.pad(prediction, (0, 0, s.left, s.right)), torch.stack(states)
+        if not self.curves:
+            return found
+        return *found, nn.functional.pad(self.codec.curve_values(x_0, identity), (0, 0, s.left, s.right))
 
     def sample(
         self, conditions: Conditions, states: list[Tensor] | None, noise: Noise, skip: int = 0
@@ -70,9 +75,15 @@ class StreamingGraph(nn.Module):
 
 
 def streaming_graph(
-    network: DiffusionRNN, run: TrainRun, respacing: str | None = None, sampler: str | None = None, delta: bool = True
+    network: DiffusionRNN,
+    run: TrainRun,
+    respacing: str | None = None,
+    sampler: str | None = None,
+    delta: bool = True,
+    curves: bool = True,
 ) -> StreamingGraph:
-    """The graph of a training run; `respacing` and `sampler` (default: the run's) choose the steps."""
+    """The graph of a training run; `respacing` and `sampler` (default: the run's) choose the steps. Without `curves` it is
+    that of the runtime."""
     extra = run.spec.extra
     actors = [run.actor(name) for name in run.spec.actors]
     kept = extra["respacing"] if respacing is None else respacing
@@ -81,7 +92,7 @@ def streaming_graph(
     poses = [codec.on_vertices(actor.mean_geometry) for codec, actor in zip(codecs, actors, strict=True)]
     codec = TorchCodec(codecs, poses, on_vertices, decodes=not on_vertices)
     streaming = Streaming.of(extra["streaming"])
-    return StreamingGraph(network, codec, schedule, streaming, SAMPLERS[sampler or extra["sampler"]], delta)
+    return StreamingGraph(network, codec, schedule, streaming, SAMPLERS[sampler or extra["sampler"]], delta, curves)
 
 
 def graph_signature(graph: StreamingGraph, num_emotions: int) -> Signature:
@@ -97,4 +108,5 @@ def graph_signature(graph: StreamingGraph, num_emotions: int) -> Signature:
         width=network.gru_feature_dim,
         frames=s.frames,
         values=graph.codec.poses.size,
+        curves=graph.codec.curves.size if graph.curves else 0,
     )

@@ -89,7 +89,7 @@ class DiffusionRNN(nn.Module):
         self.num_gru_layers, self.gru_feature_dim = num_gru_layers, gru_feature_dim
         self.register_buffer("mean", mean.float(), persistent=False)
         latent = {"skin": feature_dim, "tongue": tongue_latent_dim, "jaw": jaw_latent_dim, "eye": eye_latent_dim}
-        latent = {name: latent[part_of(name)] for name in layout.sizes}
+        latent = {name: latent.get(part_of(name), min(size, feature_dim // 2)) for name, size in layout.sizes.items()}
         geometry_dim = sum(latent.values())
 
         self.encoder = build_encoder(
@@ -147,7 +147,8 @@ class DiffusionRNN(nn.Module):
         return self.dropout.specs
 
     def _head(self, name: str) -> nn.Sequential:
-        hidden = 2 * self.gru_feature_dim if kind_of(name) == "mesh" else self.gru_feature_dim // 2
+        wide = kind_of(name) in ("mesh", "curves")
+        hidden = 2 * self.gru_feature_dim if wide else self.gru_feature_dim // 2
         last = nn.Linear(hidden, self.layout.sizes[name])
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)

@@ -57,7 +57,7 @@ def actor_arrays(
 ) -> tuple[Mapping[str, np.ndarray], FaceCodec, np.ndarray | None]:
     """The arrays and the channels that make a face of rows, which are offsets from the rest pose. No implicit emotion."""
     arrays = {name: array for name, array in actor.network_data.items() if not name.startswith("shapes_")}
-    return arrays, actor.poses, None
+    return arrays, run.spec.output_codec(actor).on_vertices(actor.mean_geometry), None
 
 
 def _steps(respacing: str, run: TrainRun) -> list[int]:

@@ -1,7 +1,7 @@
 """From a whole track of sound to frames of a diffusion model: at once, in a stream, or through the deployed tensors.
 
-Every way yields blocks of frames (n, C) in data units, skin and tongue as offsets from the mean geometry, in order and
-exactly as many as asked for: memory does not grow with the length of the sound or the number of steps. Frame j stands
+Every way yields blocks of frames (n, C) in data units, skin and tongue as offsets from the mean geometry, curves last, in
+order and exactly as many as asked for: memory does not grow with the length of the sound or the number of steps. Frame j stands
 for the time (j + 0.5) / fps, as in training.
 """
 
@@ -74,7 +74,7 @@ def offline(graph: StreamingGraph, inputs: RolloutInputs, noise: FrameNoise, ski
             return _tensor(noise.frames(first, count, step), device)
 
         x_0, states = graph.sample(conditions, states, draw, skip)
-        yield graph.codec.delta(x_0, identity)[0].cpu().numpy()
+        yield graph.codec.rows(x_0, identity)[0].cpu().numpy()
 
 
 @torch.inference_mode()
@@ -93,7 +93,7 @@ def streaming(graph: StreamingGraph, inputs: RolloutInputs, noise: FrameNoise, s
             return _tensor(noise.window(window, step), device)
 
         x_0, states = graph.sample(conditions, states, draw, skip)
-        yield _shown(graph.codec.delta(x_0, identity)[0].cpu().numpy(), s.frame_of(window), p.num_frames)
+        yield _shown(graph.codec.rows(x_0, identity)[0].cpu().numpy(), s.frame_of(window), p.num_frames)
 
 
 def stateless(step: Step, graph: StreamingGraph, inputs: RolloutInputs, noise: FrameNoise) -> Iterator[np.ndarray]:
@@ -107,7 +107,9 @@ def stateless(step: Step, graph: StreamingGraph, inputs: RolloutInputs, noise: F
         drawn = _window_noise(codec, noise, window, steps, network.identity)
         feeds = network.feeds(_window(inputs.samples, s, window), emotion, drawn)
         frames = network.accept(step({name: np.ascontiguousarray(x, np.float32) for name, x in feeds.items()}))
-        yield _shown(frames if graph.delta else (frames - mean) * scale, s.frame_of(window), inputs.num_frames)
+        if not graph.delta:
+            frames = np.concatenate([(frames[:, : mean.size] - mean) * scale, frames[:, mean.size :]], axis=1)
+        yield _shown(frames, s.frame_of(window), inputs.num_frames)
 
 
 def one_hot(graph: StreamingGraph, inputs: RolloutInputs) -> np.ndarray:

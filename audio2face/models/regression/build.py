@@ -13,7 +13,7 @@ from torch import Tensor
 
 from audio2face.audio.augment import shift_grid
 from audio2face.config import Section
-from audio2face.face.codec import common_layout
+from audio2face.face.codec import common_layout, kind_of
 from audio2face.face.emotions import explicit_length
 from audio2face.face.layout import ChannelLayout
 from audio2face.geometry.regions import lip_vertices
@@ -26,6 +26,7 @@ from audio2face.models.common.shared import (
     absent_channels,
     build_cache_bytes,
     build_conditions,
+    build_curve_weights,
     build_distances,
     build_emotion_weights,
     build_fit_settings,
@@ -35,6 +36,7 @@ from audio2face.models.common.shared import (
     build_starting_weights,
     build_targets,
     build_tracks,
+    check_columns,
 )
 from audio2face.models.common.vertex_distances import LargestDistance, largest_distance
 from audio2face.models.regression.data import WindowData, WindowParams
@@ -89,6 +91,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     """The regression method of a config. Raises UserError listing what is wrong with the data."""
     train, precision = inputs.train, build_precision(inputs.train)
     codecs = {actor: inputs.runs[actor].codec.chosen(train.TARGET_CHANNELS) for actor in inputs.actors}
+    check_columns(inputs.actors, list(codecs.values()))
     layout = common_layout(codecs.values())
     spans = Spans.of(inputs.clips)
     phonemes = _build_phoneme_models(inputs, runtime)
@@ -124,7 +127,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         model,
         data,
         layout,
-        _build_loss_settings(inputs, phonemes),
+        _build_loss_settings(inputs, layout, phonemes),
         falling_rate(train.LR_STEP_GAMMA, train.LR_SCHEDULE == "cosine", train.NUM_EPOCHS),
         emo_lr_mult=train.EMO_LR_MULT,
         skin_scale=torch.tensor(scales, device=runtime.device) if train.RESCALE_TARGET_CHANNEL_DATA else None,
@@ -165,7 +168,9 @@ def _build_validation(
     pairs, lips = None, None
     if size := layout.sizes.get("skin_coeffs"):
         pairs, lips = build_distances(inputs, size, device, "lip_dist"), _lips(inputs, size, device)
-    measured = [*(["lip_vertex_error_mm"] if lips else []), "MSE"] + (MOUTH_METRICS if pairs else [])
+    kinds = {kind_of(name) for name in layout.sizes}
+    errors = [*(["MSE"] if kinds - {"curves"} else []), *(["CURVES"] if "curves" in kinds else [])]
+    measured = [*(["lip_vertex_error_mm"] if lips else []), *errors] + (MOUTH_METRICS if pairs else [])
     metric = choose_metric(inputs.train.BEST_METRIC, measured)
     return Validation(regression_validation(method, data, pairs, lips, inputs.dataset.UNITS_PER_METRE), metric)
 
@@ -235,11 +240,14 @@ def _build_windows(
     return data
 
 
-def _build_loss_settings(inputs: Inputs, phonemes: dict[str, PhonemeModel]) -> LossSettings:
+def _build_loss_settings(inputs: Inputs, layout: ChannelLayout, phonemes: dict[str, PhonemeModel]) -> LossSettings:
     train = inputs.train
-
+    weights = {name: getattr(train, f"LOSS_{name}_ALPHA") for name in LOSS_KEYS}
+    weights |= {"CURVES": weights["MSE"], "CURVES_MOTION": weights["MOTION"]}  # times each group's own
     return LossSettings(
-        weights={name: getattr(train, f"LOSS_{name}_ALPHA") for name in LOSS_KEYS},
+        weights=weights,
+        curves=build_curve_weights(inputs, layout, "LOSS_CURVES_ALPHA"),
+        curves_motion=build_curve_weights(inputs, layout, "LOSS_CURVES_MOTION_ALPHA"),
         lip_dist_exp=train.LOSS_LIP_DIST_EXP,
         vol_stab_exp=train.LOSS_VOL_STAB_REG_EXP,
         lip_dist_emotion=build_emotion_weights(inputs, train.LOSS_LIP_DIST_EMO_WEIGHTS),

@@ -17,7 +17,7 @@ from torch import Tensor
 from audio2face.audio.windows import window_starts
 from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise
 from audio2face.dataset.conditions import ClipConditions
-from audio2face.dataset.targets import ShotTargets, clip_times, sample_linear
+from audio2face.dataset.targets import ShotTargets, clip_times, known_at, sample_linear
 from audio2face.distributed import ALONE, Shard, World
 from audio2face.face.layout import ChannelLayout
 from audio2face.listing import natural_order
@@ -120,21 +120,19 @@ class Sound:
         self.size += sum(len(part) for part in parts)
 
 
-def clip_rows(
-    clip: Clip, table_start: int, shot: ShotTargets, layout: ChannelLayout, params: WindowParams, sound: Sound
-) -> ClipRows:
+def clip_rows(clip: Clip, table_start: int, shot: ShotTargets, params: WindowParams, sound: Sound) -> ClipRows:
     """The rows of one clip, whose sound is added to that of all clips."""
     times = clip_times(clip, params.fps)
     shifted = times[None] + np.asarray(params.shifts)[:, None] / params.fps  # (S, n) seconds in the shot
     starts, gain, peak = sound.windows(clip, times, shifted)
-    present = [np.full(size, shot.present[name], np.float32) for name, size in layout.sizes.items()]
+    known = np.minimum.reduce([known_at(shot.known, shot.fps, t) for t in shifted])  # at every shift
     frames = np.clip(np.floor(times * clip.shot.fps).astype(np.int64), 0, clip.shot.num_frames - 1)
     return ClipRows(
         starts,
         gain,
         np.full(len(times), peak, np.float32),
         np.stack([sample_linear(shot.values, shot.fps, t) for t in shifted]),
-        np.broadcast_to(np.concatenate(present), (len(times), layout.size)),
+        known,
         table_start + frames,
     )
 
@@ -171,7 +169,7 @@ class WindowData:
         self._phoneme_index: dict[str, tuple[Tensor, Tensor, int]] = {}
         sound = Sound(tracks, noise, params, np.random.default_rng([seed, 0]))
         rows = [
-            clip_rows(clip, condition.table_start, targets(clip), layout, params, sound)
+            clip_rows(clip, condition.table_start, targets(clip), params, sound)
             for clip, condition in zip(self.clips, conditions, strict=True)
         ]
         counts = [len(r.peak) for r in rows]

@@ -10,6 +10,7 @@ import numpy as np
 from audio2face.audio.windows import live_count, live_samples
 from audio2face.face.emotions import EmotionCurve
 from audio2face.models.common.engine import AudioBuffer, Feeds, Rows, Step
+from audio2face.models.regression.rollout import joined_rows
 
 BATCH = 8  # frames that run together
 
@@ -42,7 +43,7 @@ class RegressionEngine:
 
     def accept(self, results: Feeds, audio: AudioBuffer) -> Rows:
         """Rows of these frames."""
-        rows = results["result"][:, 0]
+        rows = joined_rows(results)
         moments = self._moments(self._next + len(rows))
         self._next += len(rows)
         audio.forget(int(live_samples(np.array(self._next), self._samples_per_frame)) - self.offset)

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from audio2face.deploy.onnx import OPSET, TOLERANCE, Feeds, compare_onnx, export_onnx
-from audio2face.deploy.signature import Signature, trt_info
+from audio2face.deploy.signature import CURVES_NETWORK, Signature, trt_info
+from audio2face.face.channels_file import write_channels
 from audio2face.formats.json_file import write_json
 from audio2face.models.regression.graph import actor_signature, regression_graph
 from audio2face.models.regression.load import load_network
@@ -43,7 +44,7 @@ def export_regression(
     for name in run.spec.actors:
         actor, database = run.actor(name), databases[name]
         folder = (into or run.path / EXPORTS) / (name if len(run.spec.actors) > 1 else "")
-        graph = regression_graph(network, run.spec, actor, database.length)
+        graph = regression_graph(network, run.spec, actor, database.length, curves=False)
         signature = actor_signature(run.spec, actor, database.length)
         write_emotion_db(folder / EMOTION_DB_FILE, database)
         write_json(folder / "network_info.json", regression_network_info(run.spec, actor, database.length))
@@ -56,6 +57,12 @@ def export_regression(
             {"exporter": exporter, "opset": opset, "tolerance": TOLERANCE, "largest_ratio": largest, "cases": cases},
         )
         logger.info("%s: the exported network equals PyTorch to %.1e (%d cases)", name, largest, len(cases))
+        if run.spec.groups:
+            path, signature = folder / CURVES_NETWORK, actor_signature(run.spec, actor, database.length, curves=True)
+            graph = regression_graph(network, run.spec, actor, database.length)
+            export_onnx(graph, signature, path, opset, exporter)
+            compare_onnx(path, graph, check_inputs(signature, database, speech), {"curves": 1.0})
+            write_channels(folder, run.spec.output_codec(actor).curves)
         folders[name] = folder
     return folders
 

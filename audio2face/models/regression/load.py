@@ -57,12 +57,13 @@ def torch_backend(run: TrainRun, actor: str, device: torch.device) -> Step:
     """A step that runs the trained weights in PyTorch behind the deployed tensors."""
     implicit_len = run.emotion_db(actor).length
     graph = regression_graph(load_network(run, device), run.spec, run.actor(actor), implicit_len).to(device).eval()
-    names = actor_signature(run.spec, run.actor(actor), implicit_len)
+    names = actor_signature(run.spec, run.actor(actor), implicit_len, curves=True)
 
     def step(feeds: Feeds) -> Feeds:
         with torch.inference_mode():
             outputs = graph(*(torch.from_numpy(feeds[name]).to(device) for name in names.input_names))
-        return {names.output_names[0]: outputs.cpu().numpy()}
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        return dict(zip(names.output_names, (x.cpu().numpy() for x in outputs), strict=True))
 
     return step
 
@@ -88,7 +89,7 @@ class RegressionRollout:
         self._steps: dict[int, Step] = {}
 
     def __call__(self, inputs: RolloutInputs) -> Iterator[np.ndarray]:
-        """Blocks of rows (n, C): coefficients of skin and tongue, jaw, eye."""
+        """Blocks of rows (n, C): coefficients of skin and tongue, jaw, eye, then curves."""
         spec = self.run.spec
         if inputs.identity not in self._steps:
             backend = BACKENDS[self.backend]

@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from audio2face.distributed import Rng
+from audio2face.face.codec import kind_of
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.losses import (
     emotion_regulariser,
@@ -26,6 +28,8 @@ from audio2face.models.common.losses import (
     phoneme_motion,
     volume_stabiliser,
     weighted_distance,
+    weighted_motion,
+    weighted_mse,
 )
 from audio2face.models.common.vertex_distances import VertexDistances
 from audio2face.models.regression.data import WindowBatch, WindowData
@@ -35,14 +39,25 @@ from audio2face.training.precision import FLOAT32, Precision
 
 logger = logging.getLogger(__name__)
 
-NORMALISED = ("MSE", "MOTION", "EMO_REG")  # terms divided by their running RMS, fading out as training goes on
+NORMALISED = (
+    "MSE",
+    "MOTION",
+    "CURVES",
+    "CURVES_MOTION",
+    "EMO_REG",
+)  # terms divided by their running RMS, fading out as training goes on
 
 
 @dataclass(frozen=True)
 class LossSettings:
-    """Weights of the terms (None: off) and their shape parameters, as the LOSS_* keys of a config name them."""
+    """Weights of the terms (None: off) and their shape parameters, as the LOSS_* keys of a config name them.
+
+    `curves` and `curves_motion` (C,) are those of every value in the losses of curves, 0 for the face.
+    """
 
     weights: dict[str, float | None]
+    curves: np.ndarray | None = None
+    curves_motion: np.ndarray | None = None
     lip_dist_exp: float = 1.0
     vol_stab_exp: float = 5000.0
     lip_dist_emotion: tuple[float, ...] | None = None  # by emotion number
@@ -86,6 +101,7 @@ class Rows:
     logits: dict[str, Tensor]  # language -> (n, T, P)
     implicit: Tensor  # (n, I)
     mask: Tensor  # (n, C) 1 where the target is real data that should be learned
+    face: Tensor  # (n, C) the same of the face alone, without curves
 
 
 class RegressionMethod:
@@ -113,7 +129,11 @@ class RegressionMethod:
         self.normaliser = RunningRms()
         by_emotion = {"LIP_DIST": settings.lip_dist_emotion, "LIP_SIZE": settings.lip_size_emotion}
         self._by_emotion = {k: torch.tensor(v, device=data.device) for k, v in by_emotion.items() if v is not None}
-        self._not_eye = torch.ones(layout.size, device=data.device)
+        self._is_face = torch.ones(layout.size, device=data.device)
+        for name, place in layout.slices.items():
+            if kind_of(name) == "curves":
+                self._is_face[place] = 0.0
+        self._not_eye = self._is_face.clone()
         if "eye" in layout.slices:
             self._not_eye[layout.slices["eye"]] = 0.0
         self.terms = self._build_terms()
@@ -143,12 +163,18 @@ class RegressionMethod:
             prediction, logits = self.decode(features, implicit, batch.explicit, Rng(batch.shard))
         prediction = prediction.to(batch.target.dtype)
         logits = {language: values.to(batch.target.dtype) for language, values in logits.items()}
-        rows = Rows(batch, prediction, logits, implicit, self._without_closed_eyes(batch))
+        mask = self._without_closed_eyes(batch)
+        rows = Rows(batch, prediction, logits, implicit, mask, mask * self._is_face)
         means = {name: term(rows) for name, term in self.terms.items()}
         terms = _over_languages(reduce_means(means, self.data.world, batch.shard.counts))
         scaled = {k: v for k, v in terms.items() if k in NORMALISED and weights.get(k)}
         scaled = self.normaliser(scaled, 1.0 - progress)
         return Losses(weighted_total({**terms, **scaled}, weights), terms)
+
+    def errors(self, prediction: Tensor, target: Tensor, mask: Tensor) -> dict[str, Mean]:
+        """Mean squared error of the face, "MSE", and of curves, "CURVES", as far as the network gives them: all (n, C)."""
+        parts = {"MSE": self._is_face, "CURVES": 1 - self._is_face}
+        return {name: mse(prediction, target, mask * part) for name, part in parts.items() if part.any()}
 
     def skin(self, values: Tensor, actor_ids: Tensor) -> Tensor:
         """Skin coefficients in data units of (n, C)."""
@@ -168,12 +194,15 @@ class RegressionMethod:
     def _build_terms(self) -> dict[str, Callable[[Rows], Mean]]:
         """The loss terms that there are, by name; TERM/language is a part of TERM."""
         settings, weights = self.settings, self.settings.weights
-        terms: dict[str, Callable[[Rows], Mean]] = {"MSE": lambda r: mse(r.prediction, r.batch.target, r.mask)}
-        if self.data.params.seq_len > 1:
-            terms["MOTION"] = lambda r: motion(r.prediction, r.batch.target, r.mask, r.batch.seq_len)
+        several, terms = self.data.params.seq_len > 1, self._build_curve_terms()
+        if self._is_face.any():
+            terms["MSE"] = lambda r: mse(r.prediction, r.batch.target, r.face)
+            if several:
+                terms["MOTION"] = lambda r: motion(r.prediction, r.batch.target, r.face, r.batch.seq_len)
+        if several:
             if self.model.implicit.shape[1]:
                 terms["EMO_REG"] = lambda r: emotion_regulariser(r.implicit, r.batch.seq_len)
-            if weights.get("VOL_STAB_REG"):
+            if weights.get("VOL_STAB_REG") and self._not_eye.any():
                 terms["VOL_STAB_REG"] = self._volume
         if self.lip_dist is not None and weights.get("LIP_DIST"):
             by_emotion = self._by_emotion.get("LIP_DIST")
@@ -184,6 +213,19 @@ class RegressionMethod:
             for language in self.data.phoneme_posteriors:
                 terms[f"PHONEME/{language}"] = partial(self._phonemes, language)
                 terms[f"PHONEME_MOTION/{language}"] = partial(self._phoneme_motion, language)
+        return terms
+
+    def _build_curve_terms(self) -> dict[str, Callable[[Rows], Mean]]:
+        device, s = self.data.device, self.settings
+        terms: dict[str, Callable[[Rows], Mean]] = {}
+        if s.curves is not None:
+            of_values = torch.from_numpy(s.curves).to(device)
+            terms["CURVES"] = lambda r: weighted_mse(r.prediction, r.batch.target, r.mask, of_values)
+        if s.curves_motion is not None and self.data.params.seq_len > 1:
+            of_motion = torch.from_numpy(s.curves_motion).to(device)
+            terms["CURVES_MOTION"] = lambda r: weighted_motion(
+                r.prediction, r.batch.target, r.mask, of_motion, r.batch.seq_len
+            )
         return terms
 
     def _volume(self, r: Rows) -> Mean:

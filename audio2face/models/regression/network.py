@@ -174,7 +174,7 @@ class ConvW2vAutocorr(nn.Module):
     def weight_axes(spec: NetworkSpec) -> dict[str, tuple[int, ChannelLayout]]:
         """{weight: (axis, what lies along it)} of the weights at the edges of the network that a spec describes."""
         axes: dict[str, tuple[int, ChannelLayout]] = {}
-        for head in ("face", "tongue"):
+        for head in ("face", "tongue", "curves"):
             layout = ChannelLayout({c: size for c, size in spec.max_sizes.items() if head_of(c) == head})
             axes |= {f"heads.{head}.1.{kind}": (0, layout) for kind in ("weight", "bias")}
         emotions, actors = columns_of(spec)

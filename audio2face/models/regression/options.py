@@ -25,4 +25,4 @@ def actor_arrays(
 ) -> tuple[Mapping[str, np.ndarray], FaceCodec, np.ndarray | None]:
     """The arrays and the channels that make a face of rows, and the implicit emotion (I,) that a CONFIG chooses."""
     implicit = run.emotion_db(actor.actor).row(config.get("source_shot"), config.get("source_frame"))
-    return actor.network_data, actor.codec, implicit
+    return actor.network_data, run.spec.output_codec(actor), implicit

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from audio2face.audio.windows import cut_windows, frame_times, window_starts
-from audio2face.models.common.engine import Step
+from audio2face.models.common.engine import Feeds, Step
 from audio2face.models.common.rollout import RolloutInputs
 
 BATCH_SIZE = 64
@@ -31,4 +31,9 @@ def regression_rollout(
         implicit = np.broadcast_to(inputs.implicit, (len(frames), len(inputs.implicit)))
         emotion = np.concatenate([implicit, inputs.emotions(frames)], axis=1)
         feeds = {"input": windows[:, None], "emotion": emotion[:, None]}
-        yield step({name: x.astype(np.float32) for name, x in feeds.items()})["result"][:, 0]
+        yield joined_rows(step({name: x.astype(np.float32) for name, x in feeds.items()}))
+
+
+def joined_rows(results: Feeds) -> np.ndarray:
+    """What a network gave for frames as rows (n, C): the face, then curves if there are any."""
+    return np.concatenate([results[name][:, 0] for name in ("result", "curves") if name in results], axis=1)

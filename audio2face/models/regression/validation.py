@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from audio2face.geometry.regions import mouth_opening_correlation, mouth_opening_error_mm, mouth_opening_relative_error
-from audio2face.models.common.losses import mse
 from audio2face.models.common.preview import Coeffs
 from audio2face.models.common.vertex_distances import LargestDistance, VertexDistances
 from audio2face.models.regression.data import ENCODE_BATCH, WindowData
@@ -35,7 +34,7 @@ def regression_validation(
     def validate() -> dict[str, float]:
         prediction = predict_rows(method, data)
         target = data.target[0]
-        values = {"MSE": float(mse(prediction, target, data.mask).value)}
+        values = {name: float(term.value) for name, term in method.errors(prediction, target, data.mask).items()}
         ids, mm = data.actor_id[data.clip_of_row], 1000 / units_per_metre
         if lips is not None:
             apart = lips(method.skin(prediction, ids) - method.skin(target, ids), ids)
