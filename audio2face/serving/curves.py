@@ -10,9 +10,7 @@ import numpy as np
 from audio2face.face.curves import Block, CurveGroup
 from audio2face.face.rotations import to_euler
 from audio2face.formats.arkit_names import arkit_name, plain_name
-from audio2face.render.head import of_camera_axes
-
-LIVE_LINK = ("headyaw", "headpitch", "headroll")  # whose axes are those of the camera
+from audio2face.render.head import head_turns, of_camera_axes
 
 
 @dataclass(frozen=True)
@@ -33,9 +31,8 @@ class WireCurves:
         if self.head is None or not count:
             return np.zeros((count, 3), np.float32)
         group, block, columns = self.head
-        turned = block.matrices(curves[group][:, columns])
-        turned = turned if _of_live_link(block) else of_camera_axes(turned)
-        return to_euler(turned, "YXZ", degrees=True).astype(np.float32)
+        turns = of_camera_axes(head_turns(block, curves[group][:, columns]))  # as Live Link has them
+        return to_euler(turns, "YXZ", degrees=True).astype(np.float32)
 
 
 def find_wire_curves(groups: Mapping[str, CurveGroup]) -> WireCurves:
@@ -53,7 +50,3 @@ def find_wire_curves(groups: Mapping[str, CurveGroup]) -> WireCurves:
 
 def _of_head(group: str, block: Block) -> bool:
     return group == "head" or plain_name(block.names[0]).startswith("head")
-
-
-def _of_live_link(block: Block) -> bool:
-    return {plain_name(name) for name in block.names} == set(LIVE_LINK)

@@ -11,6 +11,7 @@ from audio2face.face.emotions import EmotionCurve, build_curve
 from audio2face.inference import Animation, Model, Session
 from audio2face.postprocess.rig import pose_names
 from audio2face.problems import UserError
+from audio2face.serving.curves import find_wire_curves
 from audio2face.serving.emotion import EmotionTrack
 from audio2face.serving.names import ARKIT, TONGUE, places
 from audio2face.serving.options import ServeOptions
@@ -29,13 +30,15 @@ class ServedModel:
         self.actor = options.actor or model.actors[0]
         self.emotions = list(model.emotions)
         face = model.details(self.actor).face
-        poses = pose_names(face.rigs)
+        self._curves = find_wire_curves(face.curves)
+        poses = _all_poses(pose_names(face.rigs), self._curves.names)
         self.names = _wire_names(poses, options.poses)
         self._places = places(self.names, poses)
         if not self._places:
             raise UserError(
-                f"actor {self.actor}: the model has no blendshapes with ARKit's names (jawOpen, …), which clients expect; set "
-                "BLENDSHAPE_SKIN_FPATH and BLENDSHAPE_SKIN_CONFIG_FPATH in config_dataset.py and deploy again"
+                f"actor {self.actor}: the model has no blendshapes and no curves with ARKit's names (jawOpen, …), which clients "
+                "expect; set BLENDSHAPE_SKIN_FPATH and BLENDSHAPE_SKIN_CONFIG_FPATH in config_dataset.py and deploy again, or "
+                "train on curves of these names"
             )
         curve = build_curve(self.emotions, model.default_emotion, options.emotion, model.sample_rate)
         self.default = curve(np.zeros(1, np.int64))[0]
@@ -53,7 +56,8 @@ class ServedModel:
             self.options.direct_emotions,
         )
         session = self.session(request, track)
-        return Stream(session, request, self.on_the_wire, self.names, track, self.out_fps, self.options.tail_s)
+        head = self.head_turns if self._curves.head else None
+        return Stream(session, request, self.on_the_wire, self.names, track, self.out_fps, self.options.tail_s, head)
 
     def session(self, request: StreamRequest, emotion: EmotionCurve) -> Session:
         """A session with the request's parameters."""
@@ -75,11 +79,23 @@ class ServedModel:
         return self.options.fps or self.fps
 
     def on_the_wire(self, animation: Animation) -> np.ndarray:
-        """Weights (T, P) of `names`; shapes that the model lacks are 0."""
+        """Weights (T, P) of `names`: of curves as they are, else solved; shapes that the model lacks are 0."""
         weights = np.zeros((len(animation), len(self.names)), np.float32)
+        curves = self._curves.weights(animation.curves, len(animation))
+        made = np.concatenate([animation.weights, curves], axis=1)
         for place, number in self._places:
-            weights[:, place] = animation.weights[:, number]
+            weights[:, place] = made[:, number]
         return weights
+
+    def head_turns(self, animation: Animation) -> np.ndarray:
+        """(T, 3) degrees, as `WireCurves.head_turns`."""
+        return self._curves.head_turns(animation.curves, len(animation))
+
+
+def _all_poses(rig: Sequence[str], curves: Sequence[str]) -> list[str]:
+    """Names of all weights, the rig's first; those that are curves too have none there, so that the curves are sent."""
+    own = {number for _, number in places([name[:1].upper() + name[1:] for name in curves], rig)}
+    return [*("" if number in own else name for number, name in enumerate(rig)), *curves]
 
 
 def _wire_names(poses: Sequence[str], choice: str) -> tuple[str, ...]:
@@ -87,4 +103,4 @@ def _wire_names(poses: Sequence[str], choice: str) -> tuple[str, ...]:
     if choice != "all":
         return names
     taken = {number for _, number in places(names, poses)}
-    return names + tuple(pose for number, pose in enumerate(poses) if number not in taken)
+    return names + tuple(pose for number, pose in enumerate(poses) if pose and number not in taken)

@@ -86,11 +86,13 @@ class Stream:
         track: EmotionTrack,
         fps: Fraction,
         tail_s: float = 0.0,
+        head_turns: Callable[[Animation], np.ndarray] | None = None,
     ):
-        """`on_the_wire` gives weights (T, P) of `names`; `fps` of the frames that go out; `tail_s` of silence follow the sound."""
+        """`on_the_wire` gives weights (T, P) of `names`, `head_turns` (T, 3) degrees where there is a head to turn; `fps` of
+        the frames that go out; `tail_s` of silence follow the sound."""
         self.session, self.request, self.names, self.fps = session, request, tuple(names), fps
         self.ended, self.finished, self.num_samples = False, False, 0
-        self._on_the_wire, self._track = on_the_wire, track
+        self._on_the_wire, self._head_turns, self._track = on_the_wire, head_turns, track
         self._rate, self._tail = request.sample_rate, round(tail_s * request.sample_rate)
         self._frames = FrameRate(session.exact_fps, fps)
         self._sound, self._begin = bytearray(), 0  # from this sample on
@@ -179,11 +181,12 @@ class Stream:
             return [self._frame(row) for row in found]
 
     def _rows(self, animation: Animation) -> np.ndarray:
-        """(n, P + 22 + E): weights on the wire, eyes, jaw, emotion. Frames that the windows lose at the start are held."""
+        """(n, P + 25 + E): weights on the wire, eyes, jaw, head, emotion. Frames that the windows lose at the start are held."""
         count = len(animation)
         stamps = np.round(animation.times_s * self._track.sample_rate).astype(np.int64)
         emotion, weights = self._track(stamps), self._on_the_wire(animation)
-        rows = np.concatenate([weights, animation.eyes, animation.jaw.reshape(count, 16), emotion], axis=1)
+        head = self._head_turns(animation) if self._head_turns else np.zeros((count, 3), np.float32)
+        rows = np.concatenate([weights, animation.eyes, animation.jaw.reshape(count, 16), head, emotion], axis=1)
         if count:
             self._track.forget(int(stamps[-1]))
             if not self._begun:
@@ -194,7 +197,7 @@ class Stream:
         return rows
 
     def _frame(self, row: np.ndarray) -> Frame:
-        index, ends = self._sent, np.cumsum([len(self.names), 6, 16])
+        index, ends = self._sent, np.cumsum([len(self.names), 6, 16, 3])
         self._sent += 1
         first, last = (math.floor((index + i) * self._rate / self.fps) for i in (0, 1))
         last = min(last, self.num_samples)
@@ -202,7 +205,7 @@ class Stream:
         drop = min(last, self._heard) - self._begin
         del self._sound[: 2 * drop]
         self._begin += drop
-        weights, eyes, jaw, emotion = np.split(row, ends)
+        weights, eyes, jaw, head, emotion = np.split(row, ends)
         keys, self._keys = tuple(self._keys), []
         return Frame(
             index=index,
@@ -214,6 +217,7 @@ class Stream:
             sound_time_s=first / self._rate,
             emotion=dict.fromkeys(EMOTIONS, 0.0) | dict(zip(self._track.names, map(float, emotion), strict=True)),
             keys=keys,
+            head=head if self._head_turns else None,
         )
 
 

@@ -43,7 +43,7 @@ class Page:
         if self._head is None:
             face = self._served.model.details(self._served.actor).face
             rig, triangles = face.rigs.get("skin"), face.topology.skin
-            if rig is not None and triangles is not None:
+            if face.has_mesh and rig is not None and triangles is not None:
                 self._head = packed(self._served.names, rig.neutral, rig.names, rig.deltas, triangles)
             else:
                 head = builtin_head()
