@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 NAME_RULE = "only letters, digits, '_', '-' and '.', beginning and ending with a letter, digit or '_', without '..'"
 FRAMEWORK_ROOT = Path(__file__).resolve().parent.parent
 RUN_IN_THE_MAKING = re.compile(r"(?<=[/\\])\.(\d{6}_\d{6}_[^/\\]+)\.partial(?=$|[/\\])")
+IN_THE_MAKING = re.compile(r"\..+\.partial$")  # folders that do not count yet
 AT_FDCWD, RENAME_EXCHANGE, RENAME_SWAP = -100, 2, 2  # of Linux, Linux and macOS
 KILLED_AGE_S = 3600.0  # nobody takes so long to write one folder
 CONTAINER_ROOTS = {"/framework": "FRAMEWORK", "/datasets": "DATASETS", "/workspace": "WORKSPACE"}
@@ -112,16 +113,24 @@ def configs_roots() -> list[Path]:
 def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside `path`, renamed onto it when the block succeeds and removed when it fails.
 
-    After the block the file is on the disk, name and content; a power cut before that leaves what `path` was. The
-    temporary name keeps the suffix, since some writers (np.savez) act on it.
+    After the block the file is on the disk, name and content; a power cut before that leaves what `path` was. Within a
+    folder that is itself being written, all is brought to the disk at once, when the folder gets its name. The temporary
+    name keeps the suffix, since some writers (np.savez) act on it.
     """
     path = Path(path)
-    make_folder(path.parent)
+    counts = not any(IN_THE_MAKING.match(folder) for folder in path.parent.parts)
+    if counts:
+        make_folder(path.parent)
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix}")
     try:
         yield temporary
-        sync(temporary)
-        move(temporary, path)
+        if counts:
+            sync(temporary)
+            move(temporary, path)
+        else:
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -70,6 +70,8 @@ def write_manifest(folder: Path) -> None:
     files = {name: [(folder / name).stat().st_size, digest(folder / name)] for name in names}
     parts = sorted(path.parent.name for path in folder.glob(f"*/{MANIFEST_FILE}"))
     write_json(folder / MANIFEST_FILE, {"version": VERSION, "parts": parts, "files": files})
+    sync(folder / MANIFEST_FILE)
+    sync(folder)
 
 
 def forget_manifest(folder: Path) -> None:
