@@ -11,7 +11,7 @@ from audio2face.face.emotions import EmotionCurve, build_curve
 from audio2face.inference import Animation, Model, Session
 from audio2face.postprocess.rig import pose_names
 from audio2face.problems import UserError
-from audio2face.serving.curves import find_wire_curves
+from audio2face.render.head_curves import find_head_curves
 from audio2face.serving.emotion import EmotionTrack
 from audio2face.serving.names import ARKIT, TONGUE, places
 from audio2face.serving.options import ServeOptions
@@ -30,7 +30,7 @@ class ServedModel:
         self.actor = options.actor or model.actors[0]
         self.emotions = list(model.emotions)
         face = model.details(self.actor).face
-        self._curves = find_wire_curves(face.curves)
+        self._curves = find_head_curves(face.curves)
         poses = _all_poses(pose_names(face.rigs), self._curves.names)
         self.names = _wire_names(poses, options.poses)
         self._places = places(self.names, poses)
@@ -88,8 +88,8 @@ class ServedModel:
         return weights
 
     def head_turns(self, animation: Animation) -> np.ndarray:
-        """(T, 3) degrees, as `WireCurves.head_turns`."""
-        return self._curves.head_turns(animation.curves, len(animation))
+        """(T, 3) degrees, as `HeadCurves.degrees`."""
+        return self._curves.degrees(animation.curves, len(animation))
 
 
 def _all_poses(rig: Sequence[str], curves: Sequence[str]) -> list[str]:

@@ -23,7 +23,7 @@ MOST_KEYS = 1000  # emotion keys and weights for each second that a sound may la
 class Frame:
     """A finished frame: `weights` (P,) of the wire's names, `eyes` (6,) degrees, `jaw` (4, 4), its sound as PCM.
 
-    `head` (3,) degrees, as of `WireCurves.head_turns`; None of a model that turns none.
+    `head` (3,) degrees, as of `HeadCurves.degrees`; None of a model that turns none.
     `emotion` {name: weight} is what the network was given, `keys` [(seconds, {name: weight})] came since the frame before.
     """
 

@@ -1,4 +1,4 @@
-"""What clients are sent of a model's groups of curves: weights by their names, and the turn of the head."""
+"""What of a model's groups of curves a head shows: weights by their names, and its turn."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from audio2face.render.head import head_turns, of_camera_axes
 
 
 @dataclass(frozen=True)
-class WireCurves:
+class HeadCurves:
     """Where it lies: `names` of all weights, ARKit's as ARKit writes them, in `columns` (group, column); the `head`'s block."""
 
     names: tuple[str, ...]
@@ -26,16 +26,22 @@ class WireCurves:
         found = [curves[group][:, column] for group, column in self.columns]
         return np.stack(found, axis=1) if found else np.zeros((count, 0), np.float32)
 
-    def head_turns(self, curves: Mapping[str, np.ndarray], count: int) -> np.ndarray:
-        """(T, 3) float32 degrees: yaw to the person's left, pitch with the chin up, roll to the person's left; zeros without."""
-        if self.head is None or not count:
-            return np.zeros((count, 3), np.float32)
+    def turns(self, curves: Mapping[str, np.ndarray]) -> np.ndarray | None:
+        """How the head is turned (T, 3, 3), in its own axes; None without such a group."""
+        if self.head is None:
+            return None
         group, block, columns = self.head
-        turns = of_camera_axes(head_turns(block, curves[group][:, columns]))  # as Live Link has them
-        return to_euler(turns, "YXZ", degrees=True).astype(np.float32)
+        return head_turns(block, curves[group][:, columns])
+
+    def degrees(self, curves: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+        """(T, 3) float32: yaw to the person's left, pitch with the chin up, roll to the person's left; zeros without."""
+        turns = self.turns(curves) if count else None
+        if turns is None:
+            return np.zeros((count, 3), np.float32)
+        return to_euler(of_camera_axes(turns), "YXZ", degrees=True).astype(np.float32)  # as Live Link has them
 
 
-def find_wire_curves(groups: Mapping[str, CurveGroup]) -> WireCurves:
+def find_head_curves(groups: Mapping[str, CurveGroup]) -> HeadCurves:
     """What there is in `groups`. The head is the first rotation that is named so, by its columns or by its group."""
     names, columns, head = [], [], None
     for group, what in groups.items():
@@ -45,7 +51,7 @@ def find_wire_curves(groups: Mapping[str, CurveGroup]) -> WireCurves:
                 columns += [(group, column) for column in range(raw.start, raw.stop)]
             elif block.kind == "rotation" and what.skeleton is None and head is None and _of_head(group, block):
                 head = group, block, raw
-    return WireCurves(tuple(names), tuple(columns), head)
+    return HeadCurves(tuple(names), tuple(columns), head)
 
 
 def _of_head(group: str, block: Block) -> bool:
