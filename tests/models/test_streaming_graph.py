@@ -27,6 +27,7 @@ from audio2face.models.diffusion.load import build_network, exported_step, load_
 from audio2face.models.diffusion.model import graph_signature
 from audio2face.models.diffusion.rollout import FrameNoise, offline, stateless, streaming
 from audio2face.problems import UserError
+from audio2face.runs.manifest import forget_manifest
 from audio2face.runs.train_run import load_train_run
 from tests.models.test_diffusion_network import tiny_checkpoint, tiny_model
 from tools import check_model as check_model_tool
@@ -50,6 +51,7 @@ def make_project(root, actors, network="diffusion_rnn_pca", **settings):
 
 def enliven(run):
     """Give the network weights that make sound, noise and state matter a lot, and export it again."""
+    forget_manifest(run.path)
     network = build_network(run)
     load_weights(network, run.weights)
     torch.manual_seed(0)

@@ -82,7 +82,7 @@ def encode_frames(
 def window_features(
     network: DiffusionRNN, audio: Tensor, first_sample: int, num_frames: int, streaming: Streaming, phase: int = 0
 ) -> Tensor:
-    """What a frozen encoder gives for the windows of the stream, before any trained layer: (B, num_frames, dim * pieces).
+    """What an encoder gives for the windows of the stream, before any trained layer: (B, num_frames, dim * pieces).
 
     The first window's centre begins `phase` frames before frame 0.
     """
