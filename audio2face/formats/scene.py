@@ -1,10 +1,12 @@
-"""Meshes that move, as the scene formats (glTF, USD) take them."""
+"""Meshes and skeletons that move, as the scene formats (glTF, USD) take them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+
+from audio2face.types import Skeleton
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,10 @@ class PointMesh:
 
 @dataclass(frozen=True)
 class MorphMesh:
-    """A mesh whose frame t is rest (V, 3) + sum over k of weights[t, k] * targets[k], targets (K, V, 3)."""
+    """A mesh whose frame t is rest (V, 3) + sum over k of weights[t, k] * targets[k], targets (K, V, 3).
+
+    `colours` (V, 3) are sRGB, 0 to 1.
+    """
 
     name: str
     rest: np.ndarray
@@ -26,6 +31,7 @@ class MorphMesh:
     targets: np.ndarray
     target_names: tuple[str, ...]
     weights: np.ndarray
+    colours: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         k = len(self.target_names)
@@ -34,6 +40,58 @@ class MorphMesh:
                 f"mesh {self.name!r}: {k} names, targets {self.targets.shape}, weights {self.weights.shape}, "
                 f"rest {self.rest.shape} do not match"
             )
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A turn over time: unit quaternions (T, 4) x, y, z, w about a pivot (3,)."""
+
+    quaternions: np.ndarray
+    pivot: np.ndarray
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A skeleton in motion, and a mesh that follows it (linear blend skinning of what its shapes make).
+
+    quaternions (T, J, 4) x, y, z, w of length 1 and places (T, J, 3) of the joints, both in their parents. Vertex v of the
+    mesh goes with joint joints[v, k] by shares[v, k], which sum to 1, both (V, K), K at most 4; it fits the joints at rest:
+    at their offsets, unturned. `z_up`: in its own lengths, which have `units_per_metre`, z is up.
+    """
+
+    name: str
+    skeleton: Skeleton
+    quaternions: np.ndarray
+    places: np.ndarray
+    mesh: MorphMesh | None = None
+    joints: np.ndarray | None = None
+    shares: np.ndarray | None = None
+    units_per_metre: float = 100.0
+    z_up: bool = False
+
+    def __post_init__(self) -> None:
+        count, joints = len(self.quaternions), len(self.skeleton.joints)
+        if self.quaternions.shape != (count, joints, 4) or self.places.shape != (count, joints, 3):
+            raise ValueError(
+                f"figure {self.name!r}: {joints} joints, quaternions {self.quaternions.shape}, places {self.places.shape}"
+            )
+        if self.mesh is not None and (self.joints is None or self.shares is None):
+            raise ValueError(f"figure {self.name!r}: a mesh without the joints that move it")
+
+    @property
+    def rest(self) -> np.ndarray:
+        """Where the joints rest (J, 3)."""
+        places = self.skeleton.offsets
+        for number, joint in enumerate(self.skeleton.joints):
+            if joint.parent >= 0:
+                places[number] += places[joint.parent]
+        return places
+
+
+def linear_colours(colours: np.ndarray) -> np.ndarray:
+    """sRGB (V, 3), 0 to 1, as light (V, 3) float32."""
+    colours = np.asarray(colours, np.float64)
+    return np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
 def check_triangles(name: str, triangles: np.ndarray, num_vertices: int) -> np.ndarray:

@@ -1,11 +1,12 @@
-"""USD files: meshes with animated points, or with UsdSkel blend shapes, and the sound beside them. Needs usd-core."""
+"""USD files: meshes with animated points or UsdSkel blend shapes, skeletons, the sound beside them. Needs usd-core."""
 
 from __future__ import annotations
 
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from audio2face.formats.budget import (
     whole,
 )
 from audio2face.formats.git_lfs import refuse_pointer
-from audio2face.formats.scene import MorphMesh, PointMesh, check_triangles
+from audio2face.formats.scene import Figure, MorphMesh, PointMesh, Turn, check_triangles, linear_colours
 from audio2face.paths import atomic
 from audio2face.problems import UserError
 
@@ -44,19 +45,24 @@ def write_usd_points(
     fps: float,
     units_per_metre: float = 100.0,
     sound: str | None = None,
+    turn: Turn | None = None,
+    figures: Sequence[Figure] = (),
 ) -> None:
     """Write meshes with a sample of points per frame; frame t has time code t. `sound` is a path relative to the file.
 
-    Raises UserError without usd-core, ValueError for bad triangles or no frames.
+    `turn` is that of /Face/Head, which then holds the meshes; each figure is below /Face by its name. Raises UserError
+    without usd-core, ValueError for bad triangles or no frames.
     """
-    num_frames = max((len(mesh.frames) for mesh in meshes), default=0)
-    stage = _new_stage(path, num_frames, fps, units_per_metre, "Xform")
+    num_frames = max(map(len, [*(mesh.frames for mesh in meshes), *(figure.places for figure in figures)]), default=0)
+    stage = _new_stage(path, num_frames, fps, units_per_metre, "SkelRoot" if figures else "Xform")
+    above = _add_turn(stage, turn)
     for mesh in meshes:
-        prim = _add_mesh(stage, mesh.name, mesh.frames[0], mesh.triangles)
+        prim = _add_mesh(stage, f"{above}/{_valid(mesh.name)}", mesh.name, mesh.frames[0], mesh.triangles)
         points, extent = prim.GetPointsAttr(), prim.GetExtentAttr()
         for t, frame in enumerate(mesh.frames):
             points.Set(_vectors(frame), t)
             extent.Set(_extent(frame), t)
+    _add_figures(stage, figures, units_per_metre)
     _add_sound(stage, sound)
     _save(stage, path)
 
@@ -67,38 +73,26 @@ def write_usd_blendshapes(
     fps: float,
     units_per_metre: float = 100.0,
     sound: str | None = None,
+    turn: Turn | None = None,
+    figures: Sequence[Figure] = (),
 ) -> None:
     """Write meshes with named blend shapes and one animation of their weights (UsdSkel); frame t has time code t.
 
-    A name that two meshes share is one shape of the animation: it moves both. Raises as `write_usd_points`, and
-    ValueError for weights of different lengths, or different ones of one name.
+    A name that two meshes share is one shape of the animation: it moves both. `turn` and `figures` as in
+    `write_usd_points`. Raises as it does, and ValueError for weights of different lengths, or different ones of one name.
     """
     require_usd()
-    from pxr import Gf, UsdSkel, Vt
-
     lengths = {len(mesh.weights) for mesh in meshes}
     if len(lengths) > 1:
         raise ValueError(f"{path}: the meshes have animations of different lengths {sorted(lengths)}")
     num_frames = lengths.pop() if lengths else 0
     stage = _new_stage(path, num_frames, fps, units_per_metre, "SkelRoot")
-    skeleton = UsdSkel.Skeleton.Define(stage, f"{ROOT}/Skeleton")
-    still = Vt.Matrix4dArray([Gf.Matrix4d(1)])
-    skeleton.CreateJointsAttr(["root"])
-    skeleton.CreateBindTransformsAttr(still)
-    skeleton.CreateRestTransformsAttr(still)
-    animation = UsdSkel.Animation.Define(stage, f"{ROOT}/Animation")
-    UsdSkel.BindingAPI.Apply(skeleton.GetPrim()).CreateAnimationSourceRel().SetTargets([animation.GetPath()])
-    shapes = {name: column for mesh in meshes for name, column in zip(mesh.target_names, mesh.weights.T, strict=True)}
+    above = _add_turn(stage, turn)
+    skeleton, animation = _add_skeleton(stage, above, ["root"], np.eye(4)[None], np.eye(4)[None])
     for mesh in meshes:
-        _add_morph_mesh(stage, mesh, skeleton)
-        for name, column in zip(mesh.target_names, mesh.weights.T, strict=True):
-            if not np.array_equal(shapes[name], column):
-                raise ValueError(f"{path}: blend shape {name!r} has different weights in two meshes")
-    animation.CreateBlendShapesAttr(list(shapes))
-    weights = animation.CreateBlendShapeWeightsAttr()
-    table = np.stack(list(shapes.values()), axis=1) if shapes else np.zeros((num_frames, 0))
-    for t, row in enumerate(np.asarray(table, np.float32)):
-        weights.Set(Vt.FloatArray.FromNumpy(np.ascontiguousarray(row)), t)
+        _add_morph_mesh(stage, f"{above}/{_valid(mesh.name)}", mesh, skeleton)
+    _add_weights(path, animation, meshes)
+    _add_figures(stage, figures, units_per_metre)
     _add_sound(stage, sound)
     _save(stage, path)
 
@@ -350,11 +344,95 @@ def _new_stage(path: str | os.PathLike[str], num_frames: int, fps: float, units_
     return stage
 
 
-def _add_mesh(stage: Any, name: str, rest: np.ndarray, triangles: np.ndarray) -> Any:
-    from pxr import Tf, UsdGeom, Vt
+def _add_turn(stage: Any, turn: Turn | None) -> str:
+    """The path of what holds the meshes: the face, or the head that turns in it."""
+    if turn is None:
+        return ROOT
+    from pxr import Gf, UsdGeom
+
+    head = UsdGeom.Xform.Define(stage, f"{ROOT}/Head")
+    there = head.AddTranslateOp(UsdGeom.XformOp.PrecisionDouble, "pivot")
+    there.Set(Gf.Vec3d(*map(float, turn.pivot)))
+    orient = head.AddOrientOp()
+    for t, (x, y, z, w) in enumerate(turn.quaternions.astype(float).tolist()):
+        orient.Set(Gf.Quatf(w, x, y, z), t)
+    head.AddTranslateOp(UsdGeom.XformOp.PrecisionDouble, "pivot", isInverseOp=True)
+    return str(head.GetPath())
+
+
+def _add_skeleton(stage: Any, above: str, joints: list[str], rest: np.ndarray, bind: np.ndarray) -> tuple[Any, Any]:
+    """A skeleton and its animation below a path: rest (J, 4, 4) in the parents, bind (J, 4, 4) in the skeleton, for rows."""
+    from pxr import UsdSkel, Vt
+
+    skeleton = UsdSkel.Skeleton.Define(stage, f"{above}/Skeleton")
+    skeleton.CreateJointsAttr(joints)
+    skeleton.CreateBindTransformsAttr(Vt.Matrix4dArray.FromNumpy(np.ascontiguousarray(bind, np.float64)))
+    skeleton.CreateRestTransformsAttr(Vt.Matrix4dArray.FromNumpy(np.ascontiguousarray(rest, np.float64)))
+    animation = UsdSkel.Animation.Define(stage, f"{above}/Animation")
+    UsdSkel.BindingAPI.Apply(skeleton.GetPrim()).CreateAnimationSourceRel().SetTargets([animation.GetPath()])
+    return skeleton, animation
+
+
+def _add_figures(stage: Any, figures: Sequence[Figure], units_per_metre: float) -> None:
+    from pxr import Gf, UsdGeom
+
+    taken = {str(prim.GetName()) for prim in stage.GetPrimAtPath(ROOT).GetChildren()}
+    for figure, name in zip(figures, _distinct([f.name for f in figures], taken), strict=True):
+        holder = UsdGeom.Xform.Define(stage, f"{ROOT}/{name}")
+        if figure.units_per_metre != units_per_metre:
+            holder.AddScaleOp().Set(Gf.Vec3f(units_per_metre / figure.units_per_metre))
+        if figure.z_up:
+            holder.AddRotateXOp().Set(-90.0)
+        _add_figure(stage, str(holder.GetPath()), figure)
+
+
+def _add_figure(stage: Any, above: str, figure: Figure) -> None:
+    """A skeleton, its motion, and the mesh that follows it."""
+    paths: list[str] = []
+    for joint, name in zip(figure.skeleton.joints, _distinct(figure.skeleton.names), strict=True):
+        paths.append(f"{paths[joint.parent]}/{name}" if joint.parent >= 0 else name)
+    rest, bind = (np.tile(np.eye(4), (len(paths), 1, 1)) for _ in range(2))
+    rest[:, 3, :3], bind[:, 3, :3] = figure.skeleton.offsets, figure.rest  # USD multiplies rows
+    skeleton, animation = _add_skeleton(stage, above, paths, rest, bind)
+    _add_motion(animation, paths, figure)
+    if figure.mesh is not None:
+        place = f"{above}/{_valid(figure.mesh.name)}_mesh"
+        _bind(_add_morph_mesh(stage, place, figure.mesh, skeleton), figure)
+        _add_weights(above, animation, [figure.mesh])
+
+
+def _add_motion(animation: Any, joints: list[str], figure: Figure) -> None:
+    from pxr import Gf, Vt
+
+    animation.CreateJointsAttr(joints)
+    animation.CreateScalesAttr(Vt.Vec3hArray(len(joints), Gf.Vec3h(1)))
+    translations, rotations = animation.CreateTranslationsAttr(), animation.CreateRotationsAttr()
+    quaternions = np.ascontiguousarray(figure.quaternions, np.float32)
+    for t, places in enumerate(figure.places):
+        translations.Set(_vectors(places), t)
+        rotations.Set(Vt.QuatfArray.FromNumpy(quaternions[t]), t)  # in memory they are x, y, z, w
+
+
+def _bind(prim: Any, figure: Figure) -> None:
+    """By which joints a figure's mesh is moved."""
+    from pxr import UsdGeom, UsdSkel, Vt
+
+    assert figure.joints is not None and figure.shares is not None
+    binding, width = UsdSkel.BindingAPI(prim.GetPrim()), figure.joints.shape[1]
+    indices = np.ascontiguousarray(figure.joints.reshape(-1), np.int32)
+    shares = np.ascontiguousarray(figure.shares.reshape(-1), np.float32)
+    binding.CreateJointIndicesPrimvar(False, width).Set(Vt.IntArray.FromNumpy(indices))
+    binding.CreateJointWeightsPrimvar(False, width).Set(Vt.FloatArray.FromNumpy(shares))
+    if figure.mesh is not None and figure.mesh.colours is not None:
+        colours = prim.CreateDisplayColorPrimvar(UsdGeom.Tokens.vertex)
+        colours.Set(_vectors(linear_colours(figure.mesh.colours)))
+
+
+def _add_mesh(stage: Any, place: str, name: str, rest: np.ndarray, triangles: np.ndarray) -> Any:
+    from pxr import UsdGeom, Vt
 
     triangles = check_triangles(name, triangles, len(rest))
-    mesh = UsdGeom.Mesh.Define(stage, f"{ROOT}/{Tf.MakeValidIdentifier(name)}")
+    mesh = UsdGeom.Mesh.Define(stage, place)
     mesh.CreateFaceVertexCountsAttr(Vt.IntArray.FromNumpy(np.full(len(triangles), 3, np.int32)))
     mesh.CreateFaceVertexIndicesAttr(Vt.IntArray.FromNumpy(triangles.reshape(-1)))
     mesh.CreatePointsAttr(_vectors(rest))
@@ -363,21 +441,58 @@ def _add_mesh(stage: Any, name: str, rest: np.ndarray, triangles: np.ndarray) ->
     return mesh
 
 
-def _add_morph_mesh(stage: Any, mesh: MorphMesh, skeleton: Any) -> None:
-    from pxr import Gf, Tf, UsdSkel
+def _add_morph_mesh(stage: Any, place: str, mesh: MorphMesh, skeleton: Any) -> Any:
+    from pxr import Gf, UsdSkel
 
-    prim = _add_mesh(stage, mesh.name, mesh.rest, mesh.triangles)
+    prim = _add_mesh(stage, place, mesh.name, mesh.rest, mesh.triangles)
     binding = UsdSkel.BindingAPI.Apply(prim.GetPrim())
     binding.CreateSkeletonRel().SetTargets([skeleton.GetPath()])
     binding.CreateGeomBindTransformAttr(Gf.Matrix4d(1))
+    if not mesh.target_names:
+        return prim
     paths = []
     for name, offsets in zip(mesh.target_names, mesh.targets, strict=True):
-        shape = UsdSkel.BlendShape.Define(stage, prim.GetPath().AppendChild(Tf.MakeValidIdentifier(name)))
+        shape = UsdSkel.BlendShape.Define(stage, prim.GetPath().AppendChild(_valid(name)))
         shape.CreateOffsetsAttr(_vectors(offsets))
         shape.CreateNormalOffsetsAttr(_vectors(np.zeros_like(offsets)))
         paths.append(shape.GetPath())
     binding.CreateBlendShapesAttr(list(mesh.target_names))
     binding.CreateBlendShapeTargetsRel().SetTargets(paths)
+    return prim
+
+
+def _add_weights(path: str | os.PathLike[str], animation: Any, meshes: Sequence[MorphMesh]) -> None:
+    """The weights of all meshes' shapes, over time."""
+    from pxr import Vt
+
+    shapes = {name: column for mesh in meshes for name, column in zip(mesh.target_names, mesh.weights.T, strict=True)}
+    for mesh in meshes:
+        for name, column in zip(mesh.target_names, mesh.weights.T, strict=True):
+            if not np.array_equal(shapes[name], column):
+                raise ValueError(f"{path}: blend shape {name!r} has different weights in two meshes")
+    if not shapes:
+        return
+    animation.CreateBlendShapesAttr(list(shapes))
+    weights = animation.CreateBlendShapeWeightsAttr()
+    for t, row in enumerate(np.stack(list(shapes.values()), axis=1).astype(np.float32)):
+        weights.Set(Vt.FloatArray.FromNumpy(np.ascontiguousarray(row)), t)
+
+
+def _valid(name: str) -> str:
+    from pxr import Tf
+
+    return str(Tf.MakeValidIdentifier(name))
+
+
+def _distinct(names: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
+    """Names as USD allows them, each once."""
+    found: list[str] = []
+    used = set(taken)
+    for name in map(_valid, names):
+        fresh = next(n for n in chain([name], (f"{name}_{k}" for k in count(2))) if n not in used)
+        used.add(fresh)
+        found.append(fresh)
+    return found
 
 
 def _add_sound(stage: Any, sound: str | None) -> None:

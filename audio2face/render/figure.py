@@ -49,20 +49,23 @@ def figure_frames(positions: np.ndarray, bones: np.ndarray) -> tuple[list[Mesh],
     A bone is as thick as it is long in the first frame. Bones without length are left out. Raises ValueError for bones
     between joints that are not there, or when none has a length.
     """
-    positions, bones = np.asarray(positions), np.asarray(bones, np.int64).reshape(-1, 2)
-    if not len(bones) or bones.min() < 0 or bones.max() >= positions.shape[1]:
-        raise ValueError(f"bones join joints {bones.min(initial=0)} … {bones.max(initial=-1)} of {positions.shape[1]}")
+    positions = np.asarray(positions)
     first = positions[0].astype(np.float64)
-    lengths = np.linalg.norm(first[bones[:, 1]] - first[bones[:, 0]], axis=1)
-    tall = float(np.ptp(first, axis=0).max())
-    bones, lengths = bones[lengths > 1e-4 * tall], lengths[lengths > 1e-4 * tall]
-    if not len(bones):
-        raise ValueError("no bone of the skeleton has a length")
-    radii = np.minimum(THICKNESS * lengths, WIDEST * tall)
-    triangles = (_tube_triangles() + (len(PROFILE) * SIDES * np.arange(len(bones)))[:, None, None]).reshape(-1, 3)
+    bones, radii, tall = _thickness(first, bones)
     tubes = Moving(len(positions), lambda t: _tubes(positions[t].astype(np.float64), bones, radii))
     ground, floor = _ground(positions, tall)
-    return [Mesh(triangles, np.array(BONE), gloss=0.15), ground], [tubes, floor]
+    return [Mesh(_figure_triangles(len(bones)), np.array(BONE), gloss=0.15), ground], [tubes, floor]
+
+
+def figure_mesh(joints: np.ndarray, bones: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The figure of joints (J, 3) at rest as vertices (V, 3), triangles (F, 3), and the joint (V,) that each vertex goes with.
+
+    Raises ValueError as `figure_frames`.
+    """
+    joints = np.asarray(joints, np.float64)
+    bones, radii, _ = _thickness(joints, bones)
+    vertices = _tubes(joints, bones, radii).astype(np.float32)
+    return vertices, _figure_triangles(len(bones)), np.repeat(bones[:, 0], len(PROFILE) * SIDES)
 
 
 def figure_camera(positions: Sequence[np.ndarray], size: tuple[int, int] = (512, 512)) -> Camera:
@@ -82,6 +85,24 @@ def _box(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if not len(points):
         raise ValueError("a skeleton without a finite position cannot be drawn")
     return points.min(axis=0), points.max(axis=0)
+
+
+def _thickness(joints: np.ndarray, bones: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """The bones (B, 2) that have a length, their radii (B,), and how tall the joints (J, 3) stand."""
+    bones = np.asarray(bones, np.int64).reshape(-1, 2)
+    if not len(bones) or bones.min() < 0 or bones.max() >= len(joints):
+        raise ValueError(f"bones join joints {bones.min(initial=0)} … {bones.max(initial=-1)} of {len(joints)}")
+    lengths = np.linalg.norm(joints[bones[:, 1]] - joints[bones[:, 0]], axis=1)
+    tall = float(np.ptp(joints, axis=0).max())
+    bones, lengths = bones[lengths > 1e-4 * tall], lengths[lengths > 1e-4 * tall]
+    if not len(bones):
+        raise ValueError("no bone of the skeleton has a length")
+    return bones, np.minimum(THICKNESS * lengths, WIDEST * tall), tall
+
+
+def _figure_triangles(count: int) -> np.ndarray:
+    """Triangles (F, 3) of the tubes of `count` bones."""
+    return (_tube_triangles() + (len(PROFILE) * SIDES * np.arange(count))[:, None, None]).reshape(-1, 3)
 
 
 def _tubes(joints: np.ndarray, bones: np.ndarray, radii: np.ndarray) -> np.ndarray:
