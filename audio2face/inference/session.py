@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import numpy as np
 
 from audio2face.audio.resampler import Resampler
-from audio2face.audio.waveform import mixed_down
+from audio2face.audio.waveform import mixed_down, without_faint
 from audio2face.inference.face_animation import Animation, join
 from audio2face.inference.package import Actor
 from audio2face.inference.samples import channels_last, check_level
@@ -24,6 +26,7 @@ class Session:
     """One track. `feed` and `finish` return the new frames, often none; together they are what `animate` gives at once.
 
     `exact_fps` is the rate of its frames as a fraction; `num_frames`, `compute_s` and `real_time_factor` count everything so far. Memory does not grow with the track.
+    One thread at a time may use a stream; another one is refused and changes nothing. Streams of one model may run in several.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Session:
         )
         self._state: chain.ChainState | None = None
         self._audio = AudioBuffer()
+        self._busy = threading.Lock()
 
     @property
     def real_time_factor(self) -> float:
@@ -63,13 +67,17 @@ class Session:
     def feed(self, samples: np.ndarray) -> Animation:
         """Take more samples (N,), (N, C) or (C, N), at the stream's rate; returns the frames that are now final.
 
-        Raises UserError for another shape or scale, samples that are not finite, or a stream that is finished.
+        Raises UserError for another shape or scale, samples that are not finite, or a stream that is finished or in use.
         """
         return feed_together([self], [samples])[0]
 
     def finish(self) -> Animation:
         """End the track; returns the frames that were waiting for more sound."""
         return finish_together([self])[0]
+
+    def _hear(self, samples: np.ndarray) -> None:
+        """Samples (N,) at the model's rate."""
+        self._audio.add(without_faint(samples * self._gain))
 
     def _collected(self, pieces: list[Animation], seconds: float) -> Animation:
         whole = join(
@@ -116,32 +124,43 @@ def feed_together(sessions: Sequence[Session], pieces: Sequence[np.ndarray]) -> 
     to run do so together. Their `compute_s` is an equal share of the time. Raises UserError before any track has changed.
     """
     started = time.perf_counter()
-    _check_open(sessions)
     given = [mixed_down(channels_last(piece)) for piece in pieces]
     if len(given) != len(sessions):
         raise UserError(f"{len(sessions)} streams and {len(given)} pieces of sound are given; each needs one")
-    for session, samples in zip(sessions, given, strict=True):
-        check_level(samples, session._gain)
-    for session, samples in zip(sessions, given, strict=True):
-        session._audio.add(session._resampler.feed(samples) * session._gain)
-    return _run_all(sessions, started)
+    with _held(sessions):
+        for session, samples in zip(sessions, given, strict=True):
+            check_level(samples, session._gain)
+        for session, samples in zip(sessions, given, strict=True):
+            session._hear(session._resampler.feed(samples))
+        return _run_all(sessions, started)
 
 
 def finish_together(sessions: Sequence[Session]) -> list[Animation]:
     """End every track, as `finish` does, and run the networks of all of them in one batch."""
     started = time.perf_counter()
-    _check_open(sessions)
-    for session in sessions:
-        session._audio.add(session._resampler.finish() * session._gain)
-        session.closed = True
-    return _run_all(sessions, started)
+    with _held(sessions):
+        for session in sessions:
+            session._hear(session._resampler.finish())
+            session.closed = True
+        return _run_all(sessions, started)
 
 
-def _check_open(sessions: Sequence[Session]) -> None:
-    if any(session.closed for session in sessions):
-        raise UserError("the stream is finished; start another one")
+@contextmanager
+def _held(sessions: Sequence[Session]) -> Iterator[None]:
+    """Streams that are open and that nobody else feeds meanwhile. Raises UserError."""
     if len({id(session) for session in sessions}) != len(sessions):
         raise UserError("the same stream is given twice")
+    with ExitStack() as held:
+        for session in sessions:
+            if not session._busy.acquire(blocking=False):
+                raise UserError(
+                    "the stream is in use by another thread: this sound was not taken; feed a stream from one thread at a "
+                    "time, or give each its own"
+                )
+            held.callback(session._busy.release)
+        if any(session.closed for session in sessions):
+            raise UserError("the stream is finished; start another one")
+        yield
 
 
 def _run_all(sessions: Sequence[Session], started: float) -> list[Animation]:

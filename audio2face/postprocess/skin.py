@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from audio2face.audio.waveform import without_faint
 from audio2face.postprocess.limits import numbers
 
 
@@ -105,7 +106,7 @@ def apply(skin: Skin, delta: np.ndarray, state: SkinState | None = None) -> tupl
             _smooth(smoothed[1], moved, skin.upper_rate)
         np.add(skin.neutral, smoothed[1, 1] * skin.upper_gain, out=position)
         position += smoothed[0, 1] * skin.lower_gain
-    return out, None if smoothed is None else SkinState(smoothed)
+    return out, None if smoothed is None else SkinState(without_faint(smoothed))
 
 
 def _smooth(stages: np.ndarray, x: np.ndarray, rate: np.float32) -> None:

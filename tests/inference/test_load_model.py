@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -9,11 +10,13 @@ from fakes import model as fake_model
 from fakes.timeline import regression_samples
 
 import audio2face
-from audio2face import load_model
+from audio2face import feed_together, load_model
 from audio2face.audio.resampler import Resampler
 from audio2face.audio.waveform import resample
 from audio2face.formats.sound import write_sound
 from audio2face.inference.face_animation import join
+from audio2face.models.diffusion.engine import DiffusionEngine
+from audio2face.models.regression.engine import RegressionEngine
 from audio2face.problems import UserError
 
 RATE = 16000
@@ -303,6 +306,52 @@ def test_numbers_that_cannot_be_are_refused_by_name(regression, argument, values
         if not (value is None and argument in ("fps", "strength")):
             with pytest.raises(UserError, match=f"^{argument}"):
                 regression.stream(**{argument: value})
+
+
+def test_a_stream_in_use_by_another_thread_is_refused_and_unchanged(regression):
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow(moments):  # holds the stream in the middle of its work
+        inside.set()
+        assert go_on.wait(20)
+        return np.zeros((len(moments), 3), np.float32)
+
+    sound, found = speech(0.3), []
+    session, other = regression.stream(emotion=slow), regression.stream()
+    thread = threading.Thread(target=lambda: found.append(session.feed(sound)))
+    thread.start()
+    assert inside.wait(20)
+    for refuse in (
+        lambda: session.feed(sound),
+        session.finish,
+        lambda: feed_together([other, session], [sound, sound]),
+    ):
+        with pytest.raises(UserError, match="in use by another thread: this sound was not taken"):
+            refuse()
+    go_on.set()
+    thread.join()
+    whole = join([*found, session.feed(sound), session.finish()])
+    expected = regression.stream(emotion=[0, 0, 0])
+    assert_same(whole, join([expected.feed(sound), expected.feed(sound), expected.finish()]))
+    assert_same(join([other.feed(sound), other.finish()]), regression.animate(sound, RATE, peak=1.0))
+
+
+def test_numbers_too_small_to_be_heard_reach_no_network(regression, diffusion, monkeypatch):
+    for model, network in ((regression, RegressionEngine), (diffusion, DiffusionEngine)):
+        seen, plain = [], network.next_feeds
+
+        def watched(engine, audio, closed, plain=plain, seen=seen):
+            feeds = plain(engine, audio, closed)
+            seen.extend([] if feeds is None else feeds.values())
+            return feeds
+
+        monkeypatch.setattr(network, "next_feeds", watched)
+        decay = (speech(0.5, 48000) * np.exp(-np.arange(24000) / 150)).astype(np.float32)  # to 1e-70
+        for sound in (decay, speech(0.5, 48000) * np.float32(1e-30), np.full(24000, 1e-42, np.float32)):
+            session = model.stream(48000, actor="a", peak=0.5)
+            session.feed(sound)
+            session.finish()
+        assert seen and all((np.abs(x[x != 0]) > 1e-16).all() for x in seen)
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, 1e38, "shape", "text"])

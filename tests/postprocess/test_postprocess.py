@@ -57,6 +57,16 @@ def test_all_wrong_values_are_named_at_once():
 # ---- skin
 
 
+def test_motion_that_dies_away_ends_at_zero():
+    """An average that halves for ever stands in subnormal numbers, in which many processors are a hundred times slower."""
+    part = skin.build(DEFAULTS | {"eyelid_open_offset": 0, "lip_open_offset": 0}, NEUTRAL, LIDS, LIPS, 1 / 60)
+    _, state = skin.apply(part, np.ones((3, *NEUTRAL.shape), np.float32))
+    for _ in range(100):
+        positions, state = skin.apply(part, np.full((10, *NEUTRAL.shape), 1e-42, np.float32), state)
+    assert not state.smoothed.any()
+    np.testing.assert_array_equal(positions[-1], NEUTRAL)
+
+
 def test_skin_passes_motion_through_with_a_plain_config():
     motion = RNG.normal(size=(5, 30, 3)).astype(np.float32)
     part = skin.build(PLAIN, NEUTRAL, LIDS, LIPS, 1 / 60)

@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from audio2face.audio.waveform import without_faint
 from audio2face.audio.windows import Streaming
 from audio2face.face.emotions import EmotionCurve
 from audio2face.models.common.engine import AudioBuffer, Feeds, Rows, Step
@@ -32,7 +33,7 @@ class WindowNetwork:
 
     def accept(self, results: Feeds) -> np.ndarray:
         """The window's centre frames (centre, C), with curves last if there are any; keeps the state for the next window."""
-        self.latents = results["output_latents"]
+        self.latents = without_faint(results["output_latents"])
         frames = [results[name][0] for name in ("prediction", "curves") if name in results]
         return np.concatenate(frames, axis=1)[self.windows.left : self.windows.left + self.windows.centre]
 
