@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,35 @@ def add_names(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--config", help="name of the project (default: the actor's)")
     group.add_argument("--emotions", nargs="+", help="emotions besides neutral (default: those in shots' names)")
     group.add_argument("--language", default="en", help="spoken in all shots (default: %(default)s)")
+
+
+def add_sounds(group: argparse._ArgumentGroup) -> None:
+    """The arguments of importers of recordings with sounds beside them, which are laid under them and cut."""
+    group.add_argument("--audio", type=Path, help="folder with the sounds")
+    group.add_argument("--fps", type=float, help="of the data set (default: the recordings' own, at most 60)")
+    group.add_argument("--audio-offset", type=float, default=0.0, metavar="S", help="seconds of sound to leave out")
+    group.add_argument("--sample-rate", type=int, help="of the sounds written (default: as recorded)")
+    group.add_argument(
+        "--cut",
+        type=float,
+        metavar="S",
+        help="cut takes in pauses into shots of about so many seconds; 0: never (default: 4 to 10, of fewer than 5 takes)",
+    )
+
+
+def argument_problems(args: argparse.Namespace, *positive: str, paths: Iterable[Path | None]) -> list[str]:
+    """Lines for arguments of `add_sounds` that cannot be, others that must be `positive`, and paths that are not there."""
+    problems = [
+        f"--{name.replace('_', '-')} must be above 0"
+        for name in ("fps", "sample_rate", *positive)
+        if (value := getattr(args, name)) is not None and not value > 0
+    ]
+    if args.sample_rate is not None and args.sample_rate < 16000:
+        problems.append("--sample-rate must be 16000 or more")
+    if args.cut is not None and args.cut != 0 and not args.cut >= 1:
+        problems.append("--cut must be 1 second or more, or 0 for no cuts")
+    given = (*paths, args.audio)
+    return problems + [f"{path}: no such file or folder" for path in given if path is not None and not path.exists()]
 
 
 def output(args: argparse.Namespace) -> Target:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from audio2face.audio.sync import Lag, find_lag, margin_frames, mel_energy
 from audio2face.dataset.curve_kinds import HIGHEST_WEIGHT, PERCENT
-from audio2face.face.curves import CurveGroup, filled
+from audio2face.face.curves import CurveGroup
 from audio2face.formats.arkit_names import arkit_name
 from audio2face.formats.curve_rows import rate_from
 from audio2face.formats.curve_table import CurveTable
 from audio2face.problems import Problems
+
+if TYPE_CHECKING:
+    from audio2face.dataset.curves import CapturedGroup
 
 KEY = "CURVES_ROOT"
 LOWEST_WEIGHT = -0.2
@@ -29,8 +32,9 @@ SHOWN = 5  # of a list
 
 
 def check_table(problems: Problems, group: CurveGroup, shot: str, table: CurveTable) -> None:
-    """Add what is odd in one shot's table of a group, rules "curves.range", ".unit", ".missing", ".frozen", ".jumps", ".rate"."""
+    """Add what is odd in one shot's table of a group, rules "curves.range" (an error), ".negative", ".unit", ".missing", ".frozen", ".jumps", ".rate"."""
     where = {"shot": shot, "key": KEY}
+    levels = {"rate": problems.info, "range": problems.error}
     for rule, what, fix in [
         *_ranges(group, table),
         *_missing(table),
@@ -38,8 +42,7 @@ def check_table(problems: Problems, group: CurveGroup, shot: str, table: CurveTa
         *_jumps(group, table),
         *_rate(table),
     ]:
-        level = problems.info if rule == "rate" else problems.warning
-        level(f"curves.{rule}", f"{group.name}: {what}", fix, **where)
+        levels.get(rule, problems.warning)(f"curves.{rule}", f"{group.name}: {what}", fix, **where)
 
 
 def check_groups(problems: Problems, tables: Mapping[str, Mapping[str, CurveTable]]) -> None:
@@ -97,17 +100,21 @@ def share_missing(table: CurveTable) -> float:
     return 1.0 - float(table.valid.mean()) if table.valid.size else 1.0
 
 
-def jaw_lag(shot: str, table: CurveTable, samples: np.ndarray, rate: int, fps: float) -> Lag | None:
-    """How a shot's sound, mono samples (N,), lies against its column jawOpen at `fps` rows a second; None when it cannot be told.
+def jaw_openings(groups: Iterable[CapturedGroup]) -> dict[str, np.ndarray]:
+    """How far the mouth is open in every shot with a curve jawOpen, at the shot's frames {shot: (T,)}; lost values are bridged.
 
-    For `dataset.sync_checks.check_sync`. Frame i is at (i + 0.5) / fps; lost values are bridged.
+    Shots in which it is never known are left out.
     """
-    if "jawOpen" not in table.names or not len(samples):
-        return None
-    place = table.names.index("jawOpen")
-    opening = filled(table.values[:, [place]], table.valid[:, [place]])[:, 0]
-    margin = margin_frames(fps)
-    return find_lag(shot, mel_energy(samples, rate, fps, len(opening), margin), opening, fps)
+    found: dict[str, np.ndarray] = {}
+    for captured in groups:
+        columns = [values for block, _, values in captured.group.places() if "jawOpen" in block.names]
+        if not columns:
+            continue
+        place = columns[0].start + next(b.names.index("jawOpen") for b in captured.group.blocks if "jawOpen" in b.names)
+        for shot, curves in captured.shots.items():
+            if curves.known[:, place].any():
+                found.setdefault(shot, curves.values[:, place])
+    return found
 
 
 Finding = tuple[str, str, str]  # rule, what, fix
@@ -137,20 +144,13 @@ def _weights(names: list[str], values: np.ndarray, high: float | None) -> list[F
     found = []
     if peak > HIGHEST_WEIGHT * whole:
         units = (("percent", 100, PERCENT), ("bytes", 255, BYTES))
-        unit = next(
-            (f"{unit}: divide by {full}" for unit, full, most in units if peak <= most), "not weights: see CURVES_KIND"
-        )
+        full, unit = next(((full, unit) for unit, full, most in units if peak <= most), (0, "not weights"))
         what = f"weights up to {peak:.4g} ({name}), where {whole:g} is the whole shape: they look like {unit}."
-        found.append(
-            (
-                "range",
-                what,
-                f"Divide them in the files, or give their bounds (low, high) in CURVES_KIND; above {whole:g} is cut.",
-            )
-        )
+        scale = f"Divide them by {full} (import_live_link.py --scale 1/{full}), or give" if full else "Give"
+        found.append(("range", what, f"{scale} their bounds in CURVES_KIND (low, high); above {whole:g} is cut."))
     name, least = names[int(values.min(axis=0).argmin())], float(values.min())
     if least < LOWEST_WEIGHT * whole:
-        found.append(("range", f"weights down to {least:.4g} ({name}).", "Below 0 is cut; check their calibration."))
+        found.append(("negative", f"weights down to {least:.4g} ({name}).", "Below 0 is cut; check their calibration."))
     return found
 
 

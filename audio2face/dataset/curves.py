@@ -27,6 +27,7 @@ build_table = lazy("audio2face.formats.curve_table", "CurveTable")
 canonical_columns = lazy("audio2face.dataset.curve_kinds", "canonical_columns")
 choose_columns = lazy("audio2face.dataset.curve_kinds", "choose_columns")
 guess_blocks = lazy("audio2face.dataset.curve_kinds", "guess_blocks")
+check_groups = lazy("audio2face.dataset.curve_checks", "check_groups")
 check_table = lazy("audio2face.dataset.curve_checks", "check_table")
 
 LONGEST_GAP_S = 0.25  # between recorded moments that a straight line may bridge
@@ -107,7 +108,8 @@ def build_groups(
     tables: Mapping[str, Mapping[str, CurveTable]],
     skeletons: Mapping[str, CurveGroup],
 ) -> dict[str, CapturedGroup]:
-    """The groups of an actor, encoded, at the frames of its shots. What cannot be is added to `problems`."""
+    """The groups of an actor, encoded, at the frames of its shots. What cannot be, and what is odd, is added to `problems`."""
+    check_groups(problems, {name: by_shot for name, by_shot in tables.items() if by_shot})
     found = {}
     for name, by_shot in tables.items():
         if not by_shot:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ from audio2face.audio.sync import Lag, find_lag, margin_frames
 from audio2face.dataset.captured import CapturedActor, Mesh, listed_vertices, readable
 from audio2face.dataset.checks import build_captured
 from audio2face.dataset.clip_checks import check_muted_poses
+from audio2face.dataset.curve_checks import jaw_openings
 from audio2face.dataset.quick_check import accept, worst_first
 from audio2face.dataset.sync_checks import check_sync
 from audio2face.doctor.audio import ShotSound, check_damage, check_sounds, read_shot_sound
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from audio2face.config import Section
 
 UNCLEAR = "Set SKIN_LIP_DIST_VERTEX_LIST_FPATH if it is missing; else look at the report's curves."
+UNCLEAR_CURVES = "Look at the report's curves: does jawOpen follow the speech?"
 SPREAD_VERTICES = 256  # looked at besides the listed ones, to find the mouth without a list
 
 
@@ -65,19 +67,32 @@ def _build_full(sections: Mapping[str, Section], actor: str, progress: bool) -> 
     if data is None:
         return ActorReport(actor, list(report))
     check_small(report, data)
-    if not data.skin:  # what follows reads its frames
-        return ActorReport(actor, list(report))
+    full = _build_of_mesh if data.skin else _build_without_mesh
+    found = full(report, data, progress)
+    return replace(found, findings=worst_first(accept(report, sections["dataset"].SKIP_DATA_CHECKS)))
+
+
+def _build_without_mesh(report: Problems, data: CapturedActor, progress: bool) -> ActorReport:
+    """Sounds, and how they lie against the curve jawOpen if there is one; curves were checked when they were read."""
+    sounds = _read_sounds(data, progress)
+    check_damage(report, data, sounds)
+    check_sounds(report, sounds)
+    opening = jaw_openings(data.curves.values())
+    lags = _find_lags(data, sounds, opening)
+    if opening:
+        check_sync(report, lags, data.fps, data.files.audio_file, UNCLEAR_CURVES)
+    check_muted_poses(report, data, opening)
+    return ActorReport(data.actor, [], data, sounds, opening, lags)
+
+
+def _build_of_mesh(report: Problems, data: CapturedActor, progress: bool) -> ActorReport:
     spread = np.linspace(0, data.num_vertices - 1, SPREAD_VERTICES).astype(int)
     vertices = np.unique(np.concatenate([listed_vertices(data.pairs), spread]))
     stats = _scan_all(data, data.skin_mesh, vertices, progress)
     sounds = _read_sounds(data, progress)
     good = _finite(stats)
     opening = _check_mesh(report, data, vertices, good) if good else {}
-    lags = {
-        shot: lag
-        for shot, sound in sounds.items()
-        if shot in opening and (lag := find_lag(shot, sound.energy, opening[shot], data.fps)) is not None
-    }
+    lags = _find_lags(data, sounds, opening)
     check_numbers(report, data.skin_mesh, stats)
     check_motion(report, data, data.skin_mesh, good, {shot: sound.speech for shot, sound in sounds.items()})
     check_damage(report, data, sounds)
@@ -86,8 +101,18 @@ def _build_full(sections: Mapping[str, Section], actor: str, progress: bool) -> 
     check_sync(report, lags, data.fps, data.files.audio_file, UNCLEAR)
     check_muted_poses(report, data, opening)
     _check_tongue(report, data, progress)
-    found = worst_first(accept(report, sections["dataset"].SKIP_DATA_CHECKS))
-    return ActorReport(actor, found, data, sounds, opening, lags, stats)
+    return ActorReport(data.actor, [], data, sounds, opening, lags, stats)
+
+
+def _find_lags(
+    data: CapturedActor, sounds: Mapping[str, ShotSound], opening: Mapping[str, np.ndarray]
+) -> dict[str, Lag]:
+    """How sounds lie against openings of the mouth {shot: (T,)}, where both can be told."""
+    return {
+        shot: lag
+        for shot, sound in sounds.items()
+        if shot in opening and (lag := find_lag(shot, sound.energy, opening[shot], data.fps)) is not None
+    }
 
 
 def _check_mesh(

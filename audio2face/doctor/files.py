@@ -39,8 +39,9 @@ def check_files(report: Problems, data: CapturedActor) -> None:
         if voices.is_dir():
             _left(report, "AUDIO_ROOT", voices, [p for p in voices.iterdir() if not p.is_dir()])
     _tongue_shots(report, data)
+    of_curves = files.curves and files.skin_cache_root is None  # nobody expects a mesh's files
     for name, consequence in OPTIONAL.items():
-        if getattr(files, name) is None:
+        if getattr(files, name) is None and not of_curves:
             report.info("files.optional", f"Not given or not found: {consequence}.", key=name.upper())
     alike: dict[str, list[str]] = {}
     for shot in data.shots:

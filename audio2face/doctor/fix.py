@@ -85,6 +85,9 @@ def _write(
         if report.data is None:
             changes[report.actor] = ["nothing of this actor could be read: not copied"]
             continue
+        if not report.data.skin:
+            changes[report.actor] = ["only actors with a skin can be corrected: not copied"]
+            continue
         changes[report.actor], placed = _copy_actor(report, report.data, folder / report.actor)
         there: dict[str, Any] = {name: final / path.relative_to(folder) for name, path in placed.items()}
         copies[report.actor] = DatasetFiles(report.actor, **there)

@@ -108,6 +108,8 @@ def _curves(report: ActorReport) -> list[str]:
 
 def _still_spans(report: ActorReport, shot: str) -> list[tuple[float, float]]:
     assert report.data is not None
+    if shot not in report.skin:
+        return []
     fps, step = report.data.fps, report.skin[shot].step
     spans = runs(step[1:] == 0)
     return [(first / fps, (last + 2) / fps) for first, last in spans if last - first + 1 >= HELD_S * fps]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -88,7 +88,8 @@ class WrittenShot:
 class Written:
     """The written data set: shots, files by config key, what could not be proposed, and the poses' spread.
 
-    `channels` are those to read of Maya caches with several, by config key.
+    `channels` are those to read of Maya caches with several, by config key. `groups` are groups of curves by name, of which
+    `trained` are trained; `held` are the shots to measure on (none: the project's usual share).
     """
 
     shots: tuple[WrittenShot, ...]
@@ -96,6 +97,9 @@ class Written:
     missing: tuple[str, ...]
     spread: float
     channels: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
+    trained: tuple[str, ...] = ()
+    held: tuple[str, ...] = ()
 
 
 def write_dataset(
@@ -105,11 +109,16 @@ def write_dataset(
 
     With `replace`, a folder that an importer wrote is replaced, and kept until the new one is complete.
     """
+    return write_whole(folder, replace, lambda partial: _write(partial, actor, shots, fps, about))
+
+
+def write_whole(folder: Path, replace: bool, write: Callable[[Path], Written]) -> Written:
+    """What `write` writes into a folder beside it takes the place of `folder` when it is complete. As `write_dataset`."""
     check_target(folder, replace)
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        written = _write(partial, actor, shots, fps, about)
+        written = write(partial)
         replace_folder(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -174,13 +183,18 @@ def written_shot(shot: ShotParts, rest: np.ndarray, fps: float) -> WrittenShot:
     opening = shot.opening
     if opening is None:
         opening = np.sqrt(((shot.skin - rest) ** 2).sum(axis=(1, 2)))
-    loudness = np.abs(shot.samples).max(axis=1)
-    ends = (np.arange(len(shot.skin) + 1) / fps * shot.rate).astype(int)
-    peaks = np.array([loudness[max(a - 800, 0) : b + 800].max(initial=0) for a, b in zip(ends, ends[1:], strict=False)])
-    quiet = np.flatnonzero(peaks <= np.quantile(peaks, QUIET_SHARE))
-    silent = int(quiet[opening[quiet].argmin()])
+    silent = quiet_frame(shot.samples, shot.rate, opening, fps)
     spans = shot.spans or ((0, len(shot.skin) - 1),)
     return WrittenShot(shot.name, len(shot.skin), spans, silent, float(opening[silent]))
+
+
+def quiet_frame(samples: np.ndarray, rate: int, opening: np.ndarray, fps: float) -> int:
+    """The frame with the mouth most closed, by `opening` (T,), of those in which samples (N, C) are the quietest."""
+    loudness = np.abs(samples).max(axis=1)
+    ends = (np.arange(len(opening) + 1) / fps * rate).astype(int)
+    peaks = np.array([loudness[max(a - 800, 0) : b + 800].max(initial=0) for a, b in zip(ends, ends[1:], strict=False)])
+    quiet = np.flatnonzero(peaks <= np.quantile(peaks, QUIET_SHARE))
+    return int(quiet[opening[quiet].argmin()])
 
 
 def _save(home: Path, name: str, key: str, array: np.ndarray) -> dict[str, str]:

@@ -9,30 +9,22 @@ from pathlib import Path
 
 import numpy as np
 
-from audio2face.formats.arkit_csv import ARKIT_NAMES, ArkitRecording, read_arkit_csv
+from audio2face.formats.arkit_csv import ARKIT_NAMES, ArkitRecording
 from audio2face.formats.git_lfs import pointer_problems
 from audio2face.formats.rig import RigFile, read_rig_file
 from audio2face.formats.scene import MorphMesh
-from audio2face.formats.time_code import RATES, same_rate
 from audio2face.importing import curves as curve
 from audio2face.importing.arkit_rig import CURVES, ArkitPoses, Match, NameMap, arkit_poses, match_names, suggestions
 from audio2face.importing.dataset import ActorParts, MeshParts, ShotParts, Written, check_target, write_dataset
 from audio2face.importing.jaw import JawPoints, chin_points, teeth_points
-from audio2face.importing.sounds import begin_at, read_take_sound, sound_problems, time_code_offset
+from audio2face.importing.recordings import MOVES, Recording, TakeOptions, clock_notes, usual_rate
+from audio2face.importing.take_sounds import frames_with_sound, read_takes, sound_of
 from audio2face.importing.takes import Take, find_takes
 from audio2face.importing.units import placed, to_centimetres
 from audio2face.problems import UserError, raise_problems
 
 logger = logging.getLogger(__name__)
 
-MOVES = 0.02  # a curve that exceeds this is used
-SHORTEST_S = 0.5
-PADDED_S = 0.25  # that may lack at the end of a sound
-HIGHEST_WEIGHT = 2.0  # of curves in 0 to 1: calibrated ones exceed 1
-UNITS = ((100, "percent"), (255, "bytes"))  # what a whole shape is in other programs' files
-EYE_ANGLES = tuple(f"{side}Eye{turn}" for side in ("Left", "Right") for turn in ("Yaw", "Pitch"))
-MOST_EYE_TURN = 1.6  # radians
-UNEVEN = 0.1  # of a frame, that three quarters of the frames are early or late
 GAZE_OFFSET = 5.0  # degrees
 LIP_OPEN = ("mouthLowerDownLeft", "mouthLowerDownRight", "mouthUpperUpLeft", "mouthUpperUpRight")
 OPENING = ("jawOpen", *LIP_OPEN, "mouthFunnel", "mouthPucker")
@@ -52,24 +44,6 @@ class RigOptions:
     names: NameMap = field(default_factory=dict)
     allow_missing: bool = False
     jaw: bool = True
-
-
-@dataclass(frozen=True)
-class TakeOptions:
-    """The recordings to import, and how to read them. `fps` None: the recordings' rate, at most 60.
-
-    `scale` is the factor that makes weights 0 to 1; angles are radians unless `degrees`.
-    """
-
-    inputs: tuple[Path, ...]
-    sounds: Path | None = None
-    fps: float | None = None
-    csv_fps: float | None = None
-    offset_s: float = 0.0
-    sample_rate: int | None = None
-    look_degrees: float = curve.LOOK_DEGREES
-    scale: float = 1.0
-    degrees: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,23 +69,16 @@ def import_live_link(
     character = load_rig(rig)
     found, problems, found_notes = find_takes(takes.inputs, takes.sounds)
     raise_problems(pointer_problems(path for take in found for path in (take.curves, take.sound)))
-    recordings: dict[str, ArkitRecording] = {}
-    for take in found:
-        try:
-            recording = read_arkit_csv(take.curves, takes.csv_fps)
-            problems += _too_short(take, recording) + _other_units(take, recording, takes)
-            recordings[take.name] = curve.scaled(recording, takes.scale, takes.degrees)
-        except ValueError as error:
-            problems.append(str(error))
-        problems += sound_problems(take.sound)
-    problems += _lacking(recordings, character, rig.allow_missing)
+    read, faults = read_takes(found, takes)
+    recordings = {name: recording.arkit for name, recording in read.items()}
+    problems += faults + _lacking(recordings, character, rig.allow_missing)
     raise_problems(problems)
-    fps = takes.fps or _usual_rate(max(r.fps for r in recordings.values()))
+    fps = takes.fps or usual_rate(max(r.fps for r in recordings.values()))
     values = {name: curve.at_rate(recording, fps) for name, recording in recordings.items()}
-    notes = [*found_notes, *_notes(recordings, character), *_clock_notes(recordings, fps)]
+    notes = [*found_notes, *_notes(recordings, character), *clock_notes(recordings, fps)]
     notes += _gaze_notes(recordings, takes.look_degrees)
     actor = _actor(character, list(values.values()), fps, takes)
-    shots = _shots(found, recordings, values, character, fps, takes, notes)
+    shots = _shots(found, read, values, character, fps, takes, notes)
     about = {"importer": "live_link", "rig": str(rig.path), "curves": character.match.shapes}
     return write_dataset(out, actor, shots, fps, about, replace), fps, notes
 
@@ -181,60 +148,6 @@ def _named(file: RigFile, name: str | None, part: str, skin: MorphMesh) -> Morph
         return found
     meshes = [m for m in file.meshes if part in m.name.lower() and m.target_names and m is not skin]
     return next((m for m in meshes if "low" in m.name.lower()), meshes[0] if meshes else None)
-
-
-def _too_short(take: Take, recording: ArkitRecording) -> list[str]:
-    if len(recording.times_s) == 0:
-        return [f"{take.curves}: no row has a face"]
-    seconds = float(recording.times_s[-1])
-    return [f"{take.curves}: only {seconds:.2f} seconds with a face"] if seconds < SHORTEST_S else []
-
-
-def _other_units(take: Take, recording: ArkitRecording, takes: TakeOptions) -> list[str]:
-    """Lines for weights that are not 0 to 1 and eye angles that are not radians, after `takes` changed their units."""
-    if not len(recording.values):
-        return []
-    lines = []
-    name, raw = recording.peak(ARKIT_NAMES)
-    peak, given = raw * takes.scale, "" if takes.scale == 1 else f" after --scale {takes.scale:g}"
-    if peak > HIGHEST_WEIGHT:
-        fits = next((f"{unit}? Pass --scale 1/{whole}" for whole, unit in UNITS if raw <= 1.05 * whole), None)
-        fix = fits or "pass --scale with the factor that makes them 0 to 1"
-        lines.append(f"{take.curves}: weights up to {peak:.4g}{given} ({name}), where 1 is the whole shape: {fix}")
-    elif raw > MOVES >= peak:
-        lines.append(f"{take.curves}: weights only up to {peak:.2g}{given} ({name}); they were up to {raw:.2g} before")
-    name, angle = recording.peak(EYE_ANGLES)
-    if not takes.degrees and angle > MOST_EYE_TURN:
-        lines.append(f"{take.curves}: {name} up to {angle:.3g} radians: degrees? Pass --degrees")
-    return lines
-
-
-def _usual_rate(fps: float) -> float:
-    """A standard frame rate for a data set: `fps` itself if it is one, else the next above, at most 60."""
-    if any(same_rate(fps, rate) for rate in RATES):
-        return min(60.0, fps)
-    return min(60.0, next((float(rate) for rate in RATES if rate > fps), 60.0))
-
-
-def _clock_notes(recordings: dict[str, ArkitRecording], fps: float) -> list[str]:
-    """The rates of recordings and what is odd in their time codes."""
-    found: dict[str, list[str]] = {}
-    for name, recording in recordings.items():
-        clock = recording.clock
-        text = f"recordings: {clock.rows_per_s:.4g} frames a second by time codes that count {clock.counted_per_s:.4g}"
-        found.setdefault(text + (" (drop-frame)" if clock.drop_frame else ""), []).append(name)
-    notes = [text if len(found) == 1 else f"{text}: {', '.join(names)}" for text, names in found.items()]
-    if any(not same_rate(r.fps, fps) for r in recordings.values()):
-        notes[-1] += f"; resampled to {fps:.4g}"
-    for name, recording in recordings.items():
-        clock = recording.clock
-        counts = ((clock.missing, "missing"), (clock.repeated, "with the code of the one before"))
-        odd = [f"{count} frame(s) {what}" for count, what in counts if count]
-        if clock.uneven_s * clock.rows_per_s > UNEVEN:
-            odd.append(f"frames up to {1000 * clock.uneven_s:.0f} ms early or late")
-        if odd:
-            notes.append(f"{name}: {', '.join(odd)}; placed by their time codes")
-    return notes
 
 
 def _gaze_notes(recordings: dict[str, ArkitRecording], look_degrees: float) -> list[str]:
@@ -314,22 +227,16 @@ def _parts(mesh: MorphMesh, poses: ArkitPoses) -> MeshParts:
 
 
 def _shots(
-    takes: Sequence[Take], recordings: dict[str, ArkitRecording], values: dict[str, np.ndarray], character: Rig,
+    takes: Sequence[Take], recordings: dict[str, Recording], values: dict[str, np.ndarray], character: Rig,
     fps: float, options: TakeOptions, notes: list[str],
 ) -> Iterator[ShotParts]:  # fmt: skip
     """Every take as a shot; decisions are added to `notes`. Raises UserError naming a sound that does not fit."""
     for take in takes:
         recording, rows = recordings[take.name], values[take.name]
-        samples, rate, offset, how = _sound(take, recording, len(rows) / fps, options, notes)
-        num_frames = int((len(samples) / rate + PADDED_S) * fps)
-        if num_frames < len(rows):
-            notes.append(f"{take.name}: the sound ends at frame {num_frames} of {len(rows)}; trimmed there")
-            rows = rows[:num_frames]
-        if len(rows) < SHORTEST_S * fps:
-            raise UserError(f"{take.sound}: the sound does not overlap with {take.curves}; check their time codes")
-        wanted = round(len(rows) / fps * rate)
-        samples = np.pad(samples, ((0, max(wanted - len(samples), 0)), (0, 0)))[:wanted]
-        parts = [(a, min(b, len(rows) - 1)) for a, b in curve.spans(recording, fps) if a < len(rows)]
+        sound = sound_of(take, recording, len(rows) / fps, options, notes)
+        rows = rows[: frames_with_sound(take, sound, len(rows), fps, notes)]
+        samples = sound.lasting(len(rows) / fps)
+        parts = [(a, min(b, len(rows) - 1)) for a, b in curve.spans(recording.arkit, fps) if a < len(rows)]
         if len(parts) > 1:
             notes.append(f"{take.name}: the face was lost; frames used: {', '.join(f'{a}-{b}' for a, b in parts)}")
         weights = rows[:, : len(CURVES)]
@@ -340,28 +247,11 @@ def _shots(
             name=take.name,
             skin=character.poses.positions(character.skin.rest, weights),
             samples=samples,
-            rate=rate,
+            rate=sound.rate,
             tongue=tongue,
             jaw=None if character.jaw is None else character.jaw.motion(weights),
             eyes=curve.eye_rotations(rows, options.look_degrees),
             opening=weights[:, [CURVES.index(name) for name in OPENING]].sum(axis=1),
             spans=tuple(parts),
-            about={"curves": str(take.curves), "sound": str(take.sound), "sound_offset_s": round(offset, 4), "by": how},
+            about=sound.about(take),
         )
-
-
-def _sound(
-    take: Take, recording: ArkitRecording, seconds: float, options: TakeOptions, notes: list[str]
-) -> tuple[np.ndarray, int, float, str]:
-    """Samples from the first frame on, their rate, seconds of sound skipped before it, and how that was determined."""
-    try:
-        sound = read_take_sound(take.sound)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    by_code = time_code_offset(sound, recording.start_s, recording.clock.day_s)
-    if by_code is None and sound.start_s is not None:
-        notes.append(f"{take.name}: the time codes of sound and recording do not overlap; both begin together")
-    offset, how = (recording.lead_s, "common start") if by_code is None else (by_code, "time code")
-    offset += options.offset_s
-    samples, rate = begin_at(sound, offset, seconds + 1.0, options.sample_rate)
-    return samples, rate, offset, how

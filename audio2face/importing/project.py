@@ -95,6 +95,11 @@ def _dataset(project: Project, written: Written) -> str:
         f'{key} = {{{_quoted(actor)}: f"{{_home}}/{place}"}}' for key, place in written.files.items() if key != MASK
     ]
     lines += [f"{key} = {{{_quoted(actor)}: {_quoted(name)}}}" for key, name in written.channels.items()]
+    if written.groups:
+        groups = "".join(
+            f'        {_quoted(group)}: f"{{_home}}/{place}",\n' for group, place in written.groups.items()
+        )
+        lines += ["CURVES_ROOT = {", f"    {_quoted(actor)}: {{", f"{groups}    }},", "}"]
     lines += ["", f"SHOT_EMOTION_NAMES = {_quoted(list(project.emotions))}"]
     if project.language != "en":
         spoken = {shot.name: project.language for shot in written.shots}
@@ -115,39 +120,23 @@ def _preproc(name: str, project: Project, written: Written) -> str:
 
 
 def _train(name: str, project: Project, written: Written) -> str:
-    actor, language = project.actor, project.language
-    rows = ((actor, s.name, span, actor, language, s.name + s.suffix, 0) for s in written.shots for span in s.spans)
-    clips = "".join(f"    {_quoted(row)},\n" for row in rows)
+    return _train_curves(name, project, written) if written.trained else _train_face(name, project, written)
+
+
+def _train_face(name: str, project: Project, written: Written) -> str:
     still = _muted(project, written)
-    muted = "".join(f"    {_quoted(row)},\n" for row in still)
     names = [shot.name for shot in written.shots]
     free = [name for name in names if name not in [row[1][0] for row in still]] or names
     lips = "" if "SKIN_LIP_DIST_VERTEX_LIST_FPATH" in written.files else "None  # needs SKIN_LIP_DIST_VERTEX_LIST_FPATH"
-    return f'''"""Regression with a log-mel front end: nothing to download, trains on a CPU."""
-
-RUN_NAME = {_quoted(name)}
-NETWORK_TYPE = "regression"
-
-# (actor, shot, (first frame, last frame), speaker, language, sound, frames by which the sound is late)
-CLIPS = [
-{clips}]
-
-# A still face in silence: (actor, (shot, frame with closed lips), length, emotion). Look at these frames.
+    return f"""{_training(name, project, written)}
+{MUTED}
 AUG_MUTED_SHOTS = [
-{muted}]
+{_rows(still)}]
 
 # Whole shots are kept out of training for validation: a tenth of them, or those that you name (docs/evaluation.md).
 # VALIDATION_CLIPS = [{_quoted(free[-1])}]
 
-# Delete these three settings to use wav2vec 2.0 as the audio encoder instead; it is downloaded on first use.
-NETWORK_HYPER_PARAMS = {{
-    "use_w2v_features": False,
-    "use_autocorr_features": False,
-    "use_melspec_features": True,
-}}
-LOSS_PHONEME_ALPHA = None
-LOSS_PHONEME_MOTION_ALPHA = None
-
+{LOG_MEL}
 NUM_EPOCHS = 16
 BATCH_SIZE = 64
 LEARNING_RATE = 1e-3
@@ -162,17 +151,78 @@ LOSS_LIP_DIST_ALPHA = {lips or "50.0"}
 
 # Blinks of the recordings are kept.
 REMOVE_CLOSING_EYE = False
+"""
+
+
+def _train_curves(name: str, project: Project, written: Written) -> str:
+    """Groups of curves alone. The settings are for recordings of seconds to minutes, found on held-out speech."""
+    still = _muted(project, written) if "arkit" in written.trained else []
+    muted = f"\n{MUTED}\nAUG_MUTED_SHOTS = [\n{_rows(still)}]\n" if still else ""
+    held = f"VALIDATION_CLIPS = {_quoted(list(written.held))}\n" if written.held else ""
+    return f"""{_training(name, project, written)}{muted}
+# The groups of CURVES_ROOT to train on.
+TARGET_CHANNELS = {_quoted(list(written.trained))}
+TARGET_FPS = {_quoted(project.fps)}
+
+# Whole shots are kept out of training, to measure on: a tenth of them, or those named here (docs/evaluation.md).
+{held}VALIDATION_PERIOD = 2
+
+{LOG_MEL}
+NUM_EPOCHS = 16
+BATCH_SIZE = 64
+LEARNING_RATE = 1e-3
+LR_SCHEDULE = "cosine"
+LR_STEP_GAMMA = 1.0
+WEIGHT_DECAY = 0.05
+EMA_DECAY = 0.998
+EMO_LR_MULT = 0.0
+LOSS_EMO_REG_ALPHA = None
+LOSS_MOTION_ALPHA = 1.0
+LOSS_LIP_DIST_ALPHA = None
+REMOVE_CLOSING_EYE = False
+"""
+
+
+MUTED = "# A still face in silence: (actor, (shot, frame with closed lips), length, emotion). Look at these frames."
+LOG_MEL = """# Delete these three settings to use wav2vec 2.0 as the audio encoder instead; it is downloaded on first use.
+NETWORK_HYPER_PARAMS = {
+    "use_w2v_features": False,
+    "use_autocorr_features": False,
+    "use_melspec_features": True,
+}
+LOSS_PHONEME_ALPHA = None
+LOSS_PHONEME_MOTION_ALPHA = None
+"""
+
+
+def _training(name: str, project: Project, written: Written) -> str:
+    """The beginning of every config_train.py: the method, and the clips."""
+    actor, language = project.actor, project.language
+    rows = [(actor, s.name, span, actor, language, s.name + s.suffix, 0) for s in written.shots for span in s.spans]
+    return f'''"""Regression with a log-mel front end: nothing to download, trains on a CPU."""
+
+RUN_NAME = {_quoted(name)}
+NETWORK_TYPE = "regression"
+
+# (actor, shot, (first frame, last frame), speaker, language, sound, frames by which the sound is late)
+CLIPS = [
+{_rows(rows)}]
 '''
+
+
+def _rows(rows: list[tuple]) -> str:
+    return "".join(f"    {_quoted(row)},\n" for row in rows)
 
 
 def _muted(project: Project, written: Written) -> list[tuple]:
     """The quietest closed mouth of every emotion named by the shots."""
     rows = []
+    trained = [s for s in written.shots if s.name not in written.held]
     for emotion in project.emotions:
         words = {s.name: re.split(r"[\W\d_]+", s.name.lower()) for s in written.shots}
-        named = [s for s in written.shots if emotion in words[s.name]]
+        named = [s for s in trained if emotion in words[s.name]]
         if emotion == NEUTRAL:
-            named = named or [s for s in written.shots if not set(words[s.name]) & set(project.emotions)]
+            named = named or [s for s in trained if not set(words[s.name]) & set(project.emotions)]
         if named:
             best = min(named, key=lambda s: s.opening)
             rows.append((project.actor, (best.name, best.silent), MUTED_FRAMES, emotion))
@@ -180,23 +230,27 @@ def _muted(project: Project, written: Written) -> list[tuple]:
 
 
 def _inference(project: Project, written: Written) -> str:
-    sound = (
-        f"{config_path(project.home)}/{written.files['AUDIO_ROOT']}/{written.shots[0].name}{written.shots[0].suffix}"
-    )
+    sounds, shown = written.files["AUDIO_ROOT"], (*written.held, written.shots[0].name)[0]
+    shot = next(shot for shot in written.shots if shot.name == shown)
+    sound = f"{config_path(project.home)}/{sounds}/{shot.name}{shot.suffix}"
     return f'''"""The deployed model as it was recorded, and what run_inference.py animates."""
+{_strengths() if not written.trained else ""}
+ACTOR_NAME = {_quoted(project.actor)}
+EMOTION_LABEL = "neutral"
+AUDIO_PATH = {_quoted(sound)}
+OUTPUT_NPY_FILE = True
+'''
 
+
+def _strengths() -> str:
+    return """
 # The defaults exaggerate; raise these when the face should be livelier than its recordings.
-CONFIG = {{
+CONFIG = {
     "input_strength": 1.0,
     "lower_face_strength": 1.0,
     "skin_strength": 1.0,
     "lower_teeth_strength": 1.0,
     "tongue_strength": 1.0,
     "lip_open_offset": 0.0,
-}}
-
-ACTOR_NAME = {_quoted(project.actor)}
-EMOTION_LABEL = "neutral"
-AUDIO_PATH = {_quoted(sound)}
-OUTPUT_NPY_FILE = True
-'''
+}
+"""

@@ -1,4 +1,4 @@
-"""Takes of the Live Link Face app in folders: which recording, and the sound that belongs to it."""
+"""Takes in folders, such as those of the Live Link Face app: which recording, and the sound that belongs to it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from audio2face.formats.sound import SOUND_SUFFIXES
 from audio2face.importing.sounds import VIDEO_SUFFIXES
 from audio2face.listing import natural_order, passed_over
 
+RECORDINGS = (".csv", ".txt", ".tsv", ".json", ".npz")
 CALIBRATED = "_cal"
 BESIDE = ("_neutral", "_raw")  # tables that the app writes beside a take of that name
 NOT_TAKES = ("frame_log", "framelog")
@@ -26,17 +27,19 @@ class Take:
     sound: Path
 
 
-def find_takes(inputs: Sequence[Path], sounds: Path | None = None) -> tuple[list[Take], list[str], list[str]]:
+def find_takes(
+    inputs: Sequence[Path], sounds: Path | None = None, kinds: Sequence[str] = RECORDINGS
+) -> tuple[list[Take], list[str], list[str]]:
     """Takes in files and folders (searched recursively), a line for each that cannot be used, and notes.
 
-    A take's sound has its name (`<name>.wav`, .mov, …), beside it or in `sounds`, or is the only one of its folder. If
+    Of a folder the files of the first of these `kinds` that it has count, since programs write others beside them. A take's sound has its name (`<name>.wav`, .mov, …), beside it or in `sounds`, or is the only one of its folder. If
     a take has a calibrated copy (`_cal`), the copy is used.
     """
     files: list[Path] = []
     problems = []
     for entry in inputs:
         if entry.is_dir():
-            files += natural_order(p for p in entry.rglob("*.csv") if not p.name.startswith("."))
+            files += _of_first_kind(entry, kinds)
         elif entry.is_file():
             files.append(entry)
         else:
@@ -45,7 +48,7 @@ def find_takes(inputs: Sequence[Path], sounds: Path | None = None) -> tuple[list
     replaced = {p.with_name(p.stem.removesuffix(CALIBRATED) + p.suffix) for p in files if p.stem.endswith(CALIBRATED)}
     files = [p for p in files if p not in replaced]
     if not files and not problems:
-        problems.append(f"no .csv recordings in {', '.join(map(str, inputs))}")
+        problems.append(f"no {kinds[0]} recordings in {', '.join(map(str, inputs))}")
     takes: dict[str, Take] = {}
     names = shot_names(p.stem.removesuffix(CALIBRATED) for p in files)
     alone = {folder: sum(p.parent == folder for p in files) == 1 for folder in {p.parent for p in files}}
@@ -59,13 +62,19 @@ def find_takes(inputs: Sequence[Path], sounds: Path | None = None) -> tuple[list
             problems.append(f"{path}: {found}")
         else:
             takes[name] = Take(name, path, found)
-    return list(takes.values()), problems, [*renamed(names), *_unused(inputs, sounds, list(takes.values()))]
+    return list(takes.values()), problems, [*renamed(names), *_unused(inputs, sounds, list(takes.values()), kinds)]
 
 
-def _unused(inputs: Sequence[Path], sounds: Path | None, takes: Sequence[Take]) -> list[str]:
+def _of_first_kind(folder: Path, kinds: Sequence[str]) -> list[Path]:
+    files = natural_order(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
+    found = ([p for p in files if p.suffix.lower() == kind] for kind in kinds)
+    return next(filter(None, found), [])
+
+
+def _unused(inputs: Sequence[Path], sounds: Path | None, takes: Sequence[Take], recorded: Sequence[str]) -> list[str]:
     """Notes on recordings and sounds that belong to no take, and on everything else in the folder of sounds."""
     used = {path for take in takes for path in (take.curves, take.sound)}
-    kinds = (".csv", *SOUND_SUFFIXES, *VIDEO_SUFFIXES)
+    kinds = (recorded[0], *SOUND_SUFFIXES, *VIDEO_SUFFIXES)
     folders = [entry for entry in inputs if entry.is_dir()]
     left = {f: [p for p in f.rglob("*") if p.suffix.lower() in kinds and p.parent != sounds] for f in folders}
     if sounds is not None and sounds.is_dir():

@@ -3,16 +3,18 @@
 import numpy as np
 import pytest
 
+from audio2face.audio.sync import find_lag, margin_frames, mel_energy
 from audio2face.dataset.curve_checks import (
     check_groups,
     check_table,
     constant_columns,
     frozen_stretches,
-    jaw_lag,
+    jaw_openings,
     jumps,
     share_missing,
 )
 from audio2face.dataset.curve_kinds import guess_blocks
+from audio2face.dataset.curves import CapturedGroup, ShotCurves
 from audio2face.dataset.sync_checks import check_sync
 from audio2face.face.curves import CurveGroup
 from audio2face.formats.curve_table import curve_table
@@ -44,10 +46,14 @@ def test_clean_curves():
 
 
 def test_units():
-    for factor, word in ((100, "percent: divide by 100"), (255, "bytes: divide by 255"), (1e4, "not weights")):
+    for factor, word in (
+        (100, "percent. Divide them by 100"),
+        (255, "bytes. Divide them by 255"),
+        (1e4, "not weights"),
+    ):
         text = found(smooth(0)[:, :3] * factor, names=NAMES[:3])["curves.range"]
         assert word in text and text.startswith("anna, s1, CURVES_ROOT: face: weights up to")
-    assert "down to" in found(smooth(0)[:, :3] - 0.6, names=NAMES[:3])["curves.range"]
+    assert "down to" in found(smooth(0)[:, :3] - 0.6, names=NAMES[:3])["curves.negative"]
     assert "more than half a turn" in found(smooth(0)[:, 3:] * 10, names=NAMES[3:])["curves.unit"]
     told = {"kind": "rotation", "unit": "degrees"}
     assert "Radians?" in found(smooth(0)[:, 3:], names=NAMES[3:], kind=told)["curves.unit"]
@@ -127,10 +133,18 @@ def test_sound_against_the_jaw():
         position = np.arange(int(COUNT / FPS * rate)) * FPS / rate - 0.5
         loud = np.interp(position, np.arange(COUNT), np.roll(jaw[:, 0], late) ** 2)
         samples = np.random.default_rng(seed).normal(size=len(loud)) * loud
-        lags[f"s{seed}"] = jaw_lag(f"s{seed}", curve_table(("jawOpen",), jaw, FPS), samples, rate, FPS)
+        group = CurveGroup("arkit", guess_blocks(("cheekPuff", "jawOpen")))
+        values = np.concatenate([0 * jaw, jaw], axis=1)
+        curves = CapturedGroup(group, {"s": ShotCurves(values, np.ones(values.shape, bool))})
+        head = CapturedGroup(CurveGroup("head", guess_blocks(NAMES[3:])), {"s": curves.shots["s"]})
+        opening = jaw_openings([head, curves])["s"]
+        assert np.array_equal(opening, jaw[:, 0])
+        energy = mel_energy(samples, rate, FPS, COUNT, margin_frames(FPS))
+        lags[f"s{seed}"] = find_lag(f"s{seed}", energy, opening, FPS)
     assert all(lag.correlation > 0.5 for lag in lags.values())
     problems = Problems()
     check_sync(problems, lags, FPS, lambda shot: None, "")
     assert [(p.rule, p.where.shot) for p in problems] == [("sync.shot", "s4")]
     assert lags["s4"].frames == pytest.approx(6, abs=0.5)
-    assert jaw_lag("a", curve_table(("x",), smooth(0)[:, :1]), np.ones(100), rate, FPS) is None
+    curves.shots["s"].known[:] = False
+    assert jaw_openings([curves]) == {} == jaw_openings([])
