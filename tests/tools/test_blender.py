@@ -9,7 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes.curves import BODY
 
+from audio2face.face import rotations, skeleton
+from audio2face.face.curves import Block, CurveGroup, skeleton_group
 from audio2face.formats import read_animation
 from audio2face.formats.gltf import write_gltf
 from audio2face.formats.rig import read_rig_file
@@ -17,7 +20,8 @@ from audio2face.formats.scene import MorphMesh
 from audio2face.formats.sound import read_sound
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "tools/blender"
-SCRIPT, TO_FBX = SCRIPTS / "export_face_data.py", SCRIPTS / "export_fbx.py"
+SCRIPT, TO_FBX, TO_KEYS = (SCRIPTS / f"{name}.py" for name in ("export_face_data", "export_fbx", "import_animation"))
+FAKES = Path(__file__).parents[1] / "fakes"
 PYTHON = os.environ.get("A2F_BLENDER_PYTHON") or (sys.executable if importlib.util.find_spec("bpy") else None)
 
 
@@ -32,7 +36,7 @@ def run(*arguments):
 @needs_blender
 def test_a_scene_of_known_motion(tmp_path):
     home = tmp_path / "anna"
-    scene = Path(__file__).parents[1] / "fakes/blender_scene.py"
+    scene = FAKES / "blender_scene.py"
     done = run(scene, SCRIPT, home)
     assert done.returncode == 0, done.stdout + done.stderr
     assert 'CACHE_FPS = {"anna": 30}' in done.stdout
@@ -100,9 +104,7 @@ def test_fbx_holds_what_the_gltf_file_held(tmp_path, fps, unit, in_a_metre):
     done = run(TO_FBX, tmp_path / "hello.glb", "--unit", unit)
     assert done.returncode == 0 and "4 shape keys, 20 frames" in done.stdout, done.stdout + done.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["hello.fbx", "hello.glb"]
-    done = run(
-        Path(__file__).parents[1] / "fakes/blender_fbx.py", tmp_path / "hello.fbx", tmp_path / "found.npz", frames
-    )
+    done = run(FAKES / "blender_fbx.py", tmp_path / "hello.fbx", tmp_path / "found.npz", frames)
     assert done.returncode == 0, done.stdout + done.stderr
     found = np.load(tmp_path / "found.npz")
     assert found["unit"] == 100.0 / in_a_metre and found["up"] == 1 and found["takes"] == 1
@@ -139,6 +141,71 @@ def test_fbx_mistakes_are_told_in_a_line(tmp_path):
         done = run(TO_FBX, *[tmp_path / name for name in given])
         assert done.returncode == 1 and told in done.stderr and "Traceback" not in done.stderr, done.stderr
     assert not list(tmp_path.glob("*.fbx*"))
+
+
+def animation(path, fps, groups):
+    """A .json of groups {group: values (T, D)} without a mesh."""
+    curves = [{**g.as_json(), "kind": g.kind, "names": list(g.names), "values": v.tolist()} for g, v in groups.items()]
+    head = {"kind": "audio2face-animation", "version": 1, "fps": fps, "num_frames": len(curves[0]["values"])}
+    path.write_text(json.dumps({**head, "blendshapes": {"names": [], "weights": []}, "curves": curves}))
+
+
+def in_blender(vectors):
+    """y up and facing z, as z up and facing -y."""
+    return vectors[..., [0, 2, 1]] * [1, -1, 1]
+
+
+@pytest.mark.slow
+@needs_blender
+@pytest.mark.parametrize(
+    ("form", "unit"), [("YXZ", "radians"), ("axis_angle", "degrees"), ("quaternion", ""), ("matrix", "")]
+)
+def test_curves_are_keyed_on_shapes_bones_and_properties(tmp_path, form, unit):
+    rng, frames, start, fps = np.random.default_rng(3), 6, 11, 29.97
+    own = rotations.from_axis_angle(rng.normal(size=(frames, 3)))  # of the head, in its own axes
+    names = ("HeadYaw", "HeadPitch", "HeadRoll") if form == "YXZ" else tuple(f"head_{k}" for k in range(9))
+    block = Block("rotation", names[: {"YXZ": 3, "axis_angle": 3, "quaternion": 4, "matrix": 9}[form]], form, unit)
+    flip = np.diag([-1.0, 1, -1]) if form == "YXZ" else np.eye(3)  # Live Link's axes are a camera's
+    face = CurveGroup("face", (Block("weights", ("JawOpen",), low=0, high=100), Block("plain", ("brow raise",)), block))
+    body, values = skeleton_group("body", BODY), rng.uniform(-60, 60, (frames, 9))
+    plain = rng.uniform(0, 100, (frames, 2))
+    animation(tmp_path / "a.json", fps, {face: np.hstack([plain, block.turned(flip @ own @ flip)]), body: values})
+    done = run(FAKES / "blender_keys.py", TO_KEYS, tmp_path / "a.json", tmp_path / "found.npz", frames, start)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 shape keys, the turn of Rig/neck, 2 bones of body, 1 properties" in done.stdout
+    found = np.load(tmp_path / "found.npz")
+    assert found["rate"] == pytest.approx(fps) and found["range"].tolist() == [start, start + frames - 1]
+    turns, places = skeleton.pose_from_values(BODY, values)
+    world, at = skeleton.world_rotations(BODY, turns), skeleton.positions(BODY, turns, places)
+    stand = in_blender(np.eye(3)).T
+    for t in range(frames):
+        np.testing.assert_allclose(found[f"shapes_{t}"], [plain[t, 0] / 100, 0], atol=1e-6)
+        np.testing.assert_allclose(found[f"custom_{t}"][0], plain[t, 1], rtol=1e-6)
+        turned = stand @ own[t] @ stand.T
+        np.testing.assert_allclose(found[f"ball_{t}"], turned @ found["ball_rest"], atol=1e-5)
+        for joint, name in enumerate(BODY.names):
+            expected = stand @ world[t, joint] @ stand.T @ found[f"{name}_turn_rest"]
+            np.testing.assert_allclose(found[f"{name}_turn_{t}"], expected, atol=1e-5)
+            np.testing.assert_allclose(found[f"{name}_place_{t}"], in_blender(at[t, joint]) / 100, atol=1e-5)
+        spine = stand @ world[t, 1] @ stand.T  # the neck hangs on it
+        np.testing.assert_allclose(found[f"neck_turn_{t}"], spine @ turned @ found["neck_turn_rest"], atol=1e-5)
+
+
+@pytest.mark.slow
+@needs_blender
+def test_mistakes_with_keys_are_told_in_a_line(tmp_path):
+    animation(tmp_path / "a.json", 30.0, {CurveGroup("arkit", (Block("weights", ("jawOpen",)),)): np.zeros((2, 1))})
+    (tmp_path / "b.json").write_text("{}")
+    for given, told in (
+        (["none.json"], "cannot be read"),
+        (["b.json"], "expected an animation"),
+        (["a.json", "--head", "Cube"], "holds no rotation of a head; it has arkit"),
+        (["a.json", "--rig", "Cube"], "holds no skeleton"),
+        (["a.json", "--face", "Nobody"], "there is no object 'Nobody'"),
+        (["a.json", "--face", "Cube"], "has no shape keys"),
+    ):
+        done = run(TO_KEYS, "--", tmp_path / given[0], *given[1:])
+        assert done.returncode == 1 and told in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("script", sorted(SCRIPTS.glob("*.py")), ids=lambda path: path.name)
