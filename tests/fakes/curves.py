@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from audio2face.face.curves import CurveGroup
 from audio2face.face.skeleton import Joint, Skeleton
 from audio2face.formats.bvh import write_bvh
 from audio2face.formats.curve_table import curve_table, write_curve_table
@@ -60,6 +62,13 @@ def write_curves(home: Path, groups: Sequence[str] = ("arkit", "head", "body"), 
             turns[:, 1], turns[:, 3:] = 90.0, np.stack([20 * loud, 10 * loud, -5 * loud] * 2, axis=1)
             write_bvh(home / "body" / f"{shot}.bvh", BODY, turns, FPS)
     return {"AUDIO_ROOT": str(home / "audio"), "CURVES_ROOT": {group: str(home / group) for group in groups}}
+
+
+def write_curves_json(path: Path, fps: float, groups: Mapping[CurveGroup, np.ndarray]) -> None:
+    """An animation's .json of groups' raw values (T, D), without a mesh."""
+    curves = [{**g.as_json(), "kind": g.kind, "names": list(g.names), "values": v.tolist()} for g, v in groups.items()]
+    head = {"kind": "audio2face-animation", "version": 1, "fps": fps, "num_frames": len(curves[0]["values"])}
+    path.write_text(json.dumps({**head, "blendshapes": {"names": [], "weights": []}, "curves": curves}))
 
 
 def curves_dataset(homes: Sequence[Path], groups: Sequence[Sequence[str]] = ((),)) -> dict:

@@ -16,6 +16,11 @@ def turn(axis, degrees, place=(0, 0, 0)):
     return [float(v) for row in rows for v in (*row, 0)] + [*map(float, place), 1.0]
 
 
+def _multiply(a, b):
+    """16 numbers by 16 numbers, of row vectors."""
+    return [sum(a[4 * i + k] * b[4 * k + j] for k in range(4)) for i in range(4) for j in range(4)]
+
+
 class FakeMaya:
     """A scene: `meshes` {name: f(frame, weights) -> points}, `transforms` {name: f(frame) -> 16 numbers}."""
 
@@ -25,6 +30,8 @@ class FakeMaya:
         self.weights = {}  # plug -> value, or a function of the frame while it is connected
         self.connected = {}
         self.nodes, self.attributes, self.calls = {}, {}, []
+        self.joints = {}  # name -> [parent, 16 numbers in it], moved by xform
+        self.keyed = {}  # (joint, time) -> 16 numbers in its parent
 
     # ---- maya.cmds
     def currentTime(self, value=None, query=False):
@@ -41,7 +48,7 @@ class FakeMaya:
         return "/scenes/anna.mb"
 
     def objExists(self, name):
-        return name in self.meshes or name in self.transforms or name in self.groups
+        return any(name in known for known in (self.meshes, self.transforms, self.groups, self.joints))
 
     def upAxis(self, query, axis):
         return self.up
@@ -52,6 +59,8 @@ class FakeMaya:
     def ls(self, names=None, type=None):
         if type == "audio":
             return [n.split(".")[0] for n in self.attributes if n.endswith(".filename")]
+        if type == "joint":
+            return list(self.joints)
         return [n for n in names if n.startswith("blendShape")]
 
     def listAttr(self, name, multi):
@@ -69,6 +78,9 @@ class FakeMaya:
         self.calls.append(("connect", plug))
 
     def getAttr(self, plug):
+        if plug.endswith(".parentMatrix[0]"):
+            parent = self.joints[plug.split(".")[0]][0]
+            return self.world(parent) if parent else turn("x", 0)
         return self.attributes[plug] if plug in self.attributes else self.weights[plug]
 
     def setAttr(self, plug, value):
@@ -86,9 +98,32 @@ class FakeMaya:
 
     def setKeyframe(self, node, time, value=None, attribute=None):
         self.calls.append(("key", node if attribute is None else f"{node}.{attribute}", time, value))
+        if node in self.joints:
+            self.keyed[node, time] = self.joints[node][1]
 
-    def xform(self, node, worldSpace, matrix):
+    def xform(self, node, worldSpace=False, objectSpace=False, matrix=None, query=False):
+        if query:
+            return self.world(node) if worldSpace else self.joints[node][1]
         self.calls.append(("xform", node, matrix))
+        if objectSpace:
+            self.joints[node][1] = matrix
+
+    def world(self, joint, time=None):
+        """16 numbers, at rest or as keyed."""
+        parent, local = self.joints[joint]
+        return _multiply(self.keyed.get((joint, time), local), self.world(parent, time) if parent else turn("x", 0))
+
+    def listConnections(self, plug, type):
+        return [plug.replace(".", "_")] if any(call[0] == "key" for call in self.calls) else None
+
+    def filterCurve(self, *curves):
+        self.calls.append(("filterCurve", curves))
+
+    def attributeQuery(self, name, node, exists):
+        return f"{node}.{name}" in self.attributes
+
+    def addAttr(self, node, longName, attributeType, keyable):
+        self.attributes[f"{node}.{longName}"] = 0.0
 
     def sound(self, file, offset):
         self.calls.append(("sound", file, offset))

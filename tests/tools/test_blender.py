@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes.curves import BODY
+from fakes.curves import BODY, write_curves_json
 
 from audio2face.face import rotations, skeleton
 from audio2face.face.curves import Block, CurveGroup, skeleton_group
@@ -143,13 +143,6 @@ def test_fbx_mistakes_are_told_in_a_line(tmp_path):
     assert not list(tmp_path.glob("*.fbx*"))
 
 
-def animation(path, fps, groups):
-    """A .json of groups {group: values (T, D)} without a mesh."""
-    curves = [{**g.as_json(), "kind": g.kind, "names": list(g.names), "values": v.tolist()} for g, v in groups.items()]
-    head = {"kind": "audio2face-animation", "version": 1, "fps": fps, "num_frames": len(curves[0]["values"])}
-    path.write_text(json.dumps({**head, "blendshapes": {"names": [], "weights": []}, "curves": curves}))
-
-
 def in_blender(vectors):
     """y up and facing z, as z up and facing -y."""
     return vectors[..., [0, 2, 1]] * [1, -1, 1]
@@ -169,7 +162,9 @@ def test_curves_are_keyed_on_shapes_bones_and_properties(tmp_path, form, unit):
     face = CurveGroup("face", (Block("weights", ("JawOpen",), low=0, high=100), Block("plain", ("brow raise",)), block))
     body, values = skeleton_group("body", BODY), rng.uniform(-60, 60, (frames, 9))
     plain = rng.uniform(0, 100, (frames, 2))
-    animation(tmp_path / "a.json", fps, {face: np.hstack([plain, block.turned(flip @ own @ flip)]), body: values})
+    write_curves_json(
+        tmp_path / "a.json", fps, {face: np.hstack([plain, block.turned(flip @ own @ flip)]), body: values}
+    )
     done = run(FAKES / "blender_keys.py", TO_KEYS, tmp_path / "a.json", tmp_path / "found.npz", frames, start)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 shape keys, the turn of Rig/neck, 2 bones of body, 1 properties" in done.stdout
@@ -194,7 +189,9 @@ def test_curves_are_keyed_on_shapes_bones_and_properties(tmp_path, form, unit):
 @pytest.mark.slow
 @needs_blender
 def test_mistakes_with_keys_are_told_in_a_line(tmp_path):
-    animation(tmp_path / "a.json", 30.0, {CurveGroup("arkit", (Block("weights", ("jawOpen",)),)): np.zeros((2, 1))})
+    write_curves_json(
+        tmp_path / "a.json", 30.0, {CurveGroup("arkit", (Block("weights", ("jawOpen",)),)): np.zeros((2, 1))}
+    )
     (tmp_path / "b.json").write_text("{}")
     for given, told in (
         (["none.json"], "cannot be read"),

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes.curves import BODY, write_curves_json
 from fakes.maya import FakeMaya, install, turn
 
+from audio2face.face import rotations, skeleton
+from audio2face.face.curves import Block, CurveGroup, skeleton_group
 from audio2face.formats import read_animation
 from audio2face.formats.animation_json import JsonAnimation, write_animation_json
 from audio2face.formats.maya_cache import write_maya_cache
@@ -168,3 +171,84 @@ def test_output_comes_back_into_maya(scene, tmp_path):
     assert ("key", "eye_l.rotateX", 11, 9.0) in scene.calls
     last = [call for call in scene.calls if call[0] == "xform"][-1][2]
     assert last[12:15] == [1, 2, 3]
+
+
+def posed(axis, degrees, place, scale=1.0):
+    """16 numbers of a turned and scaled matrix."""
+    m = np.reshape(turn(axis, degrees, place), (4, 4))
+    m[:3, :3] *= scale
+    return m.ravel().tolist()
+
+
+def axes(matrix):
+    """The rotation (3, 3), for column vectors, of 16 numbers with an even scale."""
+    m = np.reshape(matrix, (4, 4))[:3, :3].T
+    return m / np.cbrt(np.linalg.det(m))
+
+
+@pytest.fixture
+def rig(scene):
+    """Joints that are turned and half as large as the skeleton, below a group of a scale of its own."""
+    scene.joints = {
+        "world": [None, posed("y", 30, (5, 0, 0), 0.5)],
+        "sam:Hips": ["world", posed("z", 20, (0, 90, 0))],
+        "sam:twist": ["sam:Hips", posed("x", 15, (0, 0, 0))],
+        "sam:Spine": ["sam:twist", posed("y", -70, (0, 20, 0))],
+        "sam:head_jnt": ["sam:Spine", posed("x", 90, (0, 40, 0))],
+        "sam:head_end_jnt": ["sam:head_jnt", posed("x", 0, (0, 9, 0))],
+    }
+    return scene
+
+
+@pytest.mark.parametrize(
+    ("form", "unit"),
+    [("YXZ", "radians"), ("ZXY", "degrees"), ("axis_angle", "degrees"), ("quaternion", ""), ("matrix", "")],
+)
+def test_the_head_turns_from_where_it_rests(rig, tmp_path, form, unit):
+    frames, rest = 4, axes(rig.world("sam:head_jnt"))
+    own = rotations.from_axis_angle(np.random.default_rng(1).normal(size=(frames, 3)))
+    names = ("HeadYaw", "HeadPitch", "HeadRoll") if form == "YXZ" else tuple(f"head_{k}" for k in range(9))
+    block = Block("rotation", names[: {"quaternion": 4, "matrix": 9}.get(form, 3)], form, unit)
+    flip = np.diag([-1.0, 1, -1]) if form == "YXZ" else np.eye(3)  # Live Link's axes are a camera's
+    write_curves_json(tmp_path / "a.json", 24.0, {CurveGroup("x", (block,)): block.turned(flip @ own @ flip)})
+    script("import_animation").key(str(tmp_path / "a.json"), head=True, start=3)
+    for t in range(frames):
+        np.testing.assert_allclose(axes(rig.world("sam:head_jnt", 3 + t)), own[t] @ rest, atol=1e-6)
+        assert rig.world("sam:head_jnt", 3 + t)[12:15] == pytest.approx(rig.world("sam:head_jnt")[12:15])
+    assert ("filterCurve", tuple(f"sam:head_jnt_rotate{axis}" for axis in "XYZ")) in rig.calls
+
+
+def test_a_body_moves_the_joints_of_its_names(rig, tmp_path):
+    rng, frames = np.random.default_rng(0), 4
+    values = rng.uniform(-60, 60, (frames, 9))
+    turns, places = skeleton.pose_from_values(BODY, values)
+    world = skeleton.world_rotations(BODY, turns)
+    rest = {name: rig.world(name) for name in rig.joints}
+    write_curves_json(tmp_path / "a.json", 25.0, {skeleton_group("body", BODY): values})
+    script("import_animation").key(str(tmp_path / "a.json"), skeleton="sam:")
+    for t in range(frames):
+        for joint, name in enumerate(("sam:Hips", "sam:Spine")):
+            np.testing.assert_allclose(axes(rig.world(name, t)), world[t, joint] @ axes(rest[name]), atol=1e-6)
+        moved = np.subtract(rig.world("sam:Hips", t)[12:15], rest["sam:Hips"][12:15])
+        np.testing.assert_allclose(moved, 0.5 * (places[t, 0] - [0, 90, 0]), atol=1e-6)
+    keys = {call[1] for call in rig.calls if call[0] == "key"}
+    assert keys == {"sam:Hips.rotate", "sam:Hips.translate", "sam:Spine.rotate"}
+
+
+def test_weights_of_curves_and_what_is_left(rig, tmp_path):
+    face = CurveGroup(
+        "face", (Block("weights", ("JawOpen", "smile"), low=0, high=100), Block("plain", ("brow raise",)))
+    )
+    write_curves_json(tmp_path / "a.json", 30.0, {face: np.array([[0, 10, 1], [50, 20, 2.0]])})
+    tool, path = script("import_animation"), str(tmp_path / "a.json")
+    assert tool.key(path, blendshape="blendShape1", attributes="ctrl") == ["smile"]
+    keys = [call[1:] for call in rig.calls if call[0] == "key"]
+    assert keys[:2] == [("blendShape1.jawOpen", 0, 0), ("blendShape1.jawOpen", 1, 0.5)]
+    assert {key[0] for key in keys[2:]} == {"ctrl.smile", "ctrl.brow_raise"} and ("ctrl.brow_raise", 1, 2) in keys
+    for more, told in (
+        ({"head": "sam:head_jnt"}, "no rotation of a head; it has face"),
+        ({"skeleton": ""}, "no skeleton; it has face"),
+        ({"jaw": "teeth"}, "curves without a face"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            tool.key(path, **more)
