@@ -16,8 +16,9 @@ from audio2face.face.curves import Block, CurveGroup, skeleton_group
 from audio2face.formats import read_animation
 from audio2face.formats.gltf import write_gltf
 from audio2face.formats.rig import read_rig_file
-from audio2face.formats.scene import MorphMesh
+from audio2face.formats.scene import MorphMesh, Turn
 from audio2face.formats.sound import read_sound
+from audio2face.inference.scenes import body_figure, head_figure
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "tools/blender"
 SCRIPT, TO_FBX, TO_KEYS = (SCRIPTS / f"{name}.py" for name in ("export_face_data", "export_fbx", "import_animation"))
@@ -100,7 +101,11 @@ def test_fbx_holds_what_the_gltf_file_held(tmp_path, fps, unit, in_a_metre):
     rng, frames = np.random.default_rng(5), 20
     meshes = [morphing("skin", 40, ("jawOpen", "mouthFunnel", "eyeBlink_L"), frames, rng)]
     meshes.append(morphing("tongue", 12, ("tongue_up",), frames, rng))
-    write_gltf(tmp_path / "hello.glb", meshes, fps, 100.0)
+    turn, figures = None, []
+    if unit == "m":  # of a turning head and a body only the shapes are taken
+        turn = Turn(rotations.to_quaternion(rotations.from_axis_angle(rng.normal(size=(frames, 3)))), np.ones(3))
+        figures = [body_figure("body", BODY, rng.uniform(-60, 60, (frames, 9)))]
+    write_gltf(tmp_path / "hello.glb", meshes, fps, 100.0, turn, figures)
     done = run(TO_FBX, tmp_path / "hello.glb", "--unit", unit)
     assert done.returncode == 0 and "4 shape keys, 20 frames" in done.stdout, done.stdout + done.stderr
     assert sorted(p.name for p in tmp_path.iterdir()) == ["hello.fbx", "hello.glb"]
@@ -122,6 +127,15 @@ def test_fbx_holds_what_the_gltf_file_held(tmp_path, fps, unit, in_a_metre):
         x, y, z = np.moveaxis(mesh.rest + np.tensordot(mesh.weights, mesh.targets, 1), -1, 0) / 100
         expected = np.stack([x, -z, y], axis=-1)
         np.testing.assert_allclose(found[f"places_{mesh.name}"], expected, atol=1e-4 * size / 100)
+
+
+@pytest.mark.slow
+@needs_blender
+def test_fbx_of_the_built_in_head(tmp_path):
+    figure = head_figure(np.eye(3), ("jawOpen", "mouthSmileLeft", "cheekPuff"), np.tile(np.eye(3), (3, 1, 1)))
+    write_gltf(tmp_path / "hello.glb", [], 30.0, figures=[figure])
+    done = run(TO_FBX, tmp_path / "hello.glb")
+    assert done.returncode == 0 and "1 mesh(es), 52 shape keys, 3 frames" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.slow

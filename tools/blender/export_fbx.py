@@ -6,7 +6,8 @@
 
 Shape keys become blend shapes with the same names, their weights keyed in every frame, at the frame rate of the glTF
 file; frame 0 is the start of the sound. Lengths are centimetres (--unit m: metres), y is up, the face looks along z,
-and objects are neither rotated nor scaled. FBX holds no sound.
+and objects are neither rotated nor scaled. Of heads that turn and of bodies only the shapes are taken: bring those into
+Blender by import_animation.py, or take the .glb itself. FBX holds no sound.
 """
 
 import argparse
@@ -34,14 +35,15 @@ def main():
     scene.render.fps = max(1, round(fps))
     scene.render.fps_base = scene.render.fps / fps
     bpy.ops.import_scene.gltf(filepath=args.input)
-    faces = [thing for thing in scene.objects if thing.type == "MESH"]
+    faces = [thing for thing in scene.objects if thing.type == "MESH" and not follows_bones(thing)]
     if not faces:
-        raise Mistake(f"{args.input}: no meshes in it")
+        raise Mistake(f"{args.input}: no meshes in it, other than bodies")
+    unturn(scene)
     shapes = 0
     for face in faces:
         settle(face, CENTIMETRES[args.unit])
         shapes += retime(face, count)
-    for thing in [thing for thing in scene.objects if thing.type != "MESH"]:
+    for thing in [thing for thing in scene.objects if thing not in faces]:
         bpy.data.objects.remove(thing)
     scene.unit_settings.scale_length = 1.0 / CENTIMETRES[args.unit]
     scene.frame_start, scene.frame_end = 0, max(count - 1, 0)
@@ -96,6 +98,24 @@ def gltf_json(path):
         return json.loads(data)
     except (ValueError, struct.error) as error:
         raise Mistake(f"{path}: not a glTF file ({error})") from error
+
+
+def follows_bones(thing):
+    """Whether a mesh is a body's, which has no shapes, or what Blender's importer shows bones with."""
+    shown = any("not_exported" not in collection.name for collection in thing.users_collection)
+    return not shown or (thing.data.shape_keys is None and any(m.type == "ARMATURE" for m in thing.modifiers))
+
+
+def unturn(scene):
+    """Let heads look straight ahead."""
+    for thing in scene.objects:
+        if thing.type == "EMPTY" and thing.animation_data is not None:
+            thing.animation_data_clear()
+            thing.rotation_mode, thing.rotation_quaternion = "QUATERNION", (1, 0, 0, 0)
+        if thing.type == "MESH":
+            for modifier in [m for m in thing.modifiers if m.type == "ARMATURE"]:
+                thing.modifiers.remove(modifier)
+    bpy.context.view_layer.update()
 
 
 def settle(face, scale):
