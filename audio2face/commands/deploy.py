@@ -10,7 +10,7 @@ from audio2face.config import load_config
 from audio2face.deploy.check.model import inspect_deployed, model_folders
 from audio2face.deploy.package import write_model
 from audio2face.inference.model import load_model
-from audio2face.models import family
+from audio2face.models import run_family
 from audio2face.paths import external_path, local_path
 from audio2face.postprocess.limits import config_problems
 from audio2face.problems import UserError, raise_problems
@@ -29,7 +29,7 @@ def run(config_name: str, run_name: str) -> str:
     train = train_section(config_name, run_name)
     training_run = find_training_run(config_name, run_name, train)
     network_type = training_run.spec.network_type
-    package = family(network_type).package
+    package = run_family(training_run).package
     if package is None:
         raise UserError(f"training run {training_run.name}: networks of type {network_type} cannot be deployed")
     section = load_config(config_name, (), optional=("inference",), network_type=network_type)["inference"]

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from audio2face.config import Section
-from audio2face.models import family
+from audio2face.models import run_family
 from audio2face.paths import external_path, partial_folder, repair_folder, replace_folder
 from audio2face.problems import UserError
 from audio2face.runs.disk import disk_faults
@@ -29,7 +29,7 @@ def export_again(root: Path, name: str, train: Section, config_name: str) -> str
         raise UserError(
             f"training run {folder.name} has no weights yet, its training did not end; continue it: {again}"
         )
-    export = family(training_run.spec.network_type).export
+    export = run_family(training_run).export
     if export is None:
         raise UserError(
             f"training run {folder.name}: networks of type {training_run.spec.network_type} cannot be exported"

@@ -10,9 +10,10 @@ from typing import Any
 
 from pydantic import create_model
 
-from audio2face.config.nested import Schema
+from audio2face.config.nested import HYPER_DEFAULTS, HYPER_PARAMS, Schema
 
 PACKAGE = "audio2face.config_base"
+HYPER_KEY = "NETWORK_HYPER_PARAMS"
 KINDS = ("dataset", "preproc", "train", "inference")
 NETWORK_TYPES = ("regression", "diffusion")
 BY_METHOD = ("train", "inference")  # of these kinds each method has a module of its own, beside what both share
@@ -25,9 +26,17 @@ def base_module(kind: str, method: str) -> str:
     return f"{PACKAGE}.config_{part}_base"
 
 
-def defaults(kind: str, method: str) -> dict[str, Any]:
-    """Every key of a config file with its default, in the order of the base module."""
-    return copy.deepcopy(_values(kind, method))
+def defaults(kind: str, method: str, network: str | None = None) -> dict[str, Any]:
+    """Every key of a config file with its default, in the order of the base module.
+
+    Of NETWORK_HYPER_PARAMS those that `network` takes, or else the NETWORK_NAME of the module.
+    """
+    values = copy.deepcopy(_values(kind, method))
+    if HYPER_KEY in values:
+        network = network if network in HYPER_PARAMS else values["NETWORK_NAME"]
+        given = {**values[HYPER_KEY], **HYPER_DEFAULTS.get(network, {})}
+        values[HYPER_KEY] = {key: value for key, value in given.items() if key in HYPER_PARAMS[network].model_fields}
+    return values
 
 
 @functools.cache

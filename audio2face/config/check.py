@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from audio2face.config.base import EVERY, schema
+from audio2face.config.base import EVERY, HYPER_KEY, schema
 from audio2face.config.kinds import TUPLE_FORMS
 from audio2face.config.nested import HYPER_PARAMS, NETWORK_METHODS, Schema
 from audio2face.config.source import KeyPath, problem_at, top_key
@@ -19,7 +19,6 @@ from audio2face.problems import Problem
 
 MOST_LINES = 20  # problems listed for one key; a wrong column of CLIPS would fill screens
 
-HYPER_KEY = "NETWORK_HYPER_PARAMS"
 POST_KEY = "CONFIG"
 
 

@@ -18,8 +18,7 @@ from typing import Any
 
 from audio2face import paths
 from audio2face.config.base import EVERY, KINDS, NETWORK_TYPES, defaults
-from audio2face.config.check import HYPER_KEY, check_section, did_you_mean
-from audio2face.config.nested import HYPER_PARAMS
+from audio2face.config.check import check_section, did_you_mean
 from audio2face.config.rules import PROJECT_RULES, SECTION_RULES, Rule, actor_rules
 from audio2face.config.source import DELETE, KeyPath, Override, label, merge, plain, problem_at, read_override, top_key
 from audio2face.listing import natural_order
@@ -238,14 +237,9 @@ def _type_words(method: Any) -> str:
 
 
 def _draft(kind: str, method: str, place: str, override: Override | None) -> _Draft:
-    base = defaults(kind, method)
     own = override.values if override else {}
     network = own.get("NETWORK_NAME")
-    if (
-        HYPER_KEY in base and isinstance(network, str) and network in HYPER_PARAMS
-    ):  # what only the default network takes is not inherited
-        known = HYPER_PARAMS[network].model_fields
-        base[HYPER_KEY] = {name: value for name, value in base[HYPER_KEY].items() if name in known}
+    base = defaults(kind, method, network if isinstance(network, str) else None)
     merged, problems = merge(base, own)
     checked, more = check_section(kind, method, merged)
     reported = {problem.where for problem in problems}

@@ -88,12 +88,18 @@ class ConvW2vAutocorr(Schema):
     explicit_emo_emb_len: Count
 
 
-class DiffusionRnn(Schema):
+class DiffusionSpeech(Schema):
+    """The sound of a diffusion network."""
+
     audio_encoder: Literal["hubert", "w2v", "whisper", "melspec", "phoneme_ctc"]
     hubert_model: Word
     w2v_model: Word
     whisper_model: Word
     whisper_layer: Layers
+    freeze_audio_encoder: Switch
+
+
+class DiffusionRnn(DiffusionSpeech):
     feature_dim: Count
     jaw_latent_dim: Count
     tongue_latent_dim: Count
@@ -103,7 +109,13 @@ class DiffusionRnn(Schema):
     emo_embedding_dim: Count
     actor_embedding_dim: Count
     hubert_feature_dim: Count
-    freeze_audio_encoder: Switch
+
+
+class DiffusionTransformer(DiffusionSpeech):
+    width: Annotated[int, Field(strict=True, ge=8, multiple_of=8)]
+    num_layers: Count
+    num_heads: Count
+    dropout: Annotated[float, Field(strict=True, ge=0, lt=1)]
 
 
 # NETWORK_HYPER_PARAMS of the networks that come with the framework, and the method of each.
@@ -111,11 +123,14 @@ HYPER_PARAMS: dict[str, type[Schema]] = {
     "conv_w2v_autocorr": ConvW2vAutocorr,
     "diffusion_rnn": DiffusionRnn,
     "diffusion_rnn_pca": DiffusionRnn,
+    "diffusion_transformer": DiffusionTransformer,
 }
+HYPER_DEFAULTS = {"diffusion_transformer": {"audio_encoder": "melspec"}}  # where they are others than the base module's
 NETWORK_METHODS = {
     "conv_w2v_autocorr": "regression",
     "diffusion_rnn": "diffusion",
     "diffusion_rnn_pca": "diffusion",
+    "diffusion_transformer": "diffusion",
 }
 
 
@@ -145,6 +160,11 @@ class PitchShift(Schema):
 class DiffusionAugment(Schema):
     timeshift: NotNegative = 0.0
     pitch_shift: PitchShift | None = None
+
+
+class Guidance(Schema):
+    audio: NotNegative
+    style: NotNegative
 
 
 class Streaming(Schema):

@@ -104,7 +104,7 @@ def _target_channels(method: str, network: str, channels: list[str]) -> Found:
     elif method == "diffusion" and network == "diffusion_rnn" and groups:
         yield (
             "train.TARGET_CHANNELS",
-            f'{groups[0]!r} is a group of curves, which needs NETWORK_NAME "diffusion_rnn_pca"',
+            f'{groups[0]!r} is a group of curves, which needs NETWORK_NAME "diffusion_rnn_pca" or "diffusion_transformer"',
         )
 
 
@@ -181,6 +181,12 @@ def _features(method: str, network: str, hyper: dict[str, Any], audio: dict[str,
         yield from _pretrained_rate(audio["samplerate"])
     if hyper["use_whisper_features"]:
         yield from _whisper_window(audio["buffer_len"])
+
+
+def _heads(network: str, hyper: dict[str, Any]) -> Found:
+    if network == "diffusion_transformer" and hyper["width"] % (2 * hyper["num_heads"]):
+        at = "train.NETWORK_HYPER_PARAMS/num_heads"
+        yield at, f"must divide width ({hyper['width']}) into even parts"
 
 
 def _encoder_rate(hyper: dict[str, Any], audio: dict[str, int]) -> Found:
@@ -393,6 +399,7 @@ SECTION_RULES: tuple[Rule, ...] = (
     Rule("train.NETWORK_TYPE train.NETWORK_NAME", _network_method),
     Rule("train.AUDIO_PARAMS", _window),
     Rule("train.NETWORK_TYPE train.NETWORK_NAME train.NETWORK_HYPER_PARAMS train.AUDIO_PARAMS", _features),
+    Rule("train.NETWORK_NAME train.NETWORK_HYPER_PARAMS", _heads),
     Rule("train.NETWORK_HYPER_PARAMS train.AUDIO_PARAMS", _encoder_rate),
     Rule(
         "train.SEQ_LEN train.LOSS_MOTION_ALPHA train.LOSS_EMO_REG_ALPHA train.LOSS_VOL_STAB_REG_ALPHA "

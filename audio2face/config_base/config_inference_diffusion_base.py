@@ -1,7 +1,7 @@
 """config_inference.py for diffusion: post-processing of the deployed model, and what `run_inference.py` animates."""
 
 from audio2face.config.kinds import Count, CountOrZero, DiffusionMode, EmotionOrTimeline, File, Name, Seed, Switch, Text
-from audio2face.config.nested import DiffusionPost
+from audio2face.config.nested import DiffusionPost, Guidance
 
 # Keys that are imported below are those of both methods: their manual and default stand in config_inference_common.py,
 # and so do the entries of CONFIG that come from there.
@@ -83,6 +83,19 @@ DETERMINISTIC_NOISE_PATH: File | None = None
 # Type: whole number >= 0.
 # Change: for another take.
 RNG_SEED_INFERENCE: Seed = 42
+
+# How strongly the sound, and the style (actor and emotion), count in a "diffusion_transformer": 1 as it was trained, 0 not at
+# all, above 1 more strictly and with less variety. Scales of 1 take one pass of the network a step, others up to three.
+GUIDANCE: Guidance = {
+    # Of the sound.
+    # Type: number >= 0.
+    # Change: 1.5 or 2 when lips follow too weakly; below 1 for more variety.
+    "audio": 1.0,
+    # Of the actor and the emotion.
+    # Type: number >= 0.
+    # Change: higher for stronger traits of an actor.
+    "style": 1.0,
+}
 
 ## Exported network
 

@@ -35,8 +35,8 @@ MEAN_GEOMETRY_FPATH: Files = {}
 
 # What the network learns. Mesh channels are vertices here; `diffusion_rnn_pca` works on their PCA coefficients
 # inside. The deployed model has all four: those that are left out stay at rest.
-# Type: list without repetition of "skin_pose", "tongue_pose", "jaw", "eye" and groups of CURVES_ROOT (those in `diffusion_rnn_pca`
-#   alone); "skin_pose" or a group is required.
+# Type: list without repetition of "skin_pose", "tongue_pose", "jaw", "eye" and groups of CURVES_ROOT (not in `diffusion_rnn`);
+#   "skin_pose" or a group is required.
 # Change: leave out a channel whose data is bad; add groups of curves.
 TARGET_CHANNELS: Names = ["skin_pose", "tongue_pose", "jaw", "eye"]
 
@@ -144,14 +144,15 @@ AUG_MUTED_AUDIO_NOISE_LOCAL_SCALE_RANGE: tuple[NotNegative, NotNegative] = (0.0,
 
 # The network: "diffusion_rnn" works on vertices, "diffusion_rnn_pca" on PCA coefficients inside, with the same inputs
 # and outputs. It is much smaller, and at Claire's size trains about twice as fast with a HuBERT that is trained, and
-# many times as fast with one that is frozen.
-# Type: "diffusion_rnn" or "diffusion_rnn_pca".
-# Change: "diffusion_rnn_pca" for new projects.
+# many times as fast with one that is frozen. "diffusion_transformer" sees a whole animation at once: it can be edited
+# (frames, keys and parts that are given stay), takes guidance, and is not deployed for the runtime.
+# Type: "diffusion_rnn", "diffusion_rnn_pca" or "diffusion_transformer".
+# Change: "diffusion_rnn_pca" for new projects; "diffusion_transformer" to edit, and for heads and bodies.
 NETWORK_NAME: Word = "diffusion_rnn"
 
 # Its parameters.
 NETWORK_HYPER_PARAMS: HyperParams = {
-    # The audio encoder: "hubert" and "w2v" are pretrained on 960 hours of English speech, "whisper" on 680,000 hours in 99
+    # The audio encoder ("hubert"; of "diffusion_transformer" "melspec" unless set): "hubert" and "w2v" are pretrained on 960 hours of English speech, "whisper" on 680,000 hours in 99
     # languages (a download each), "phoneme_ctc" is a small pretrained phoneme recogniser from the optional `hama`
     # package, "melspec" a log-mel spectrogram with trainable layers; the last two need no download.
     # Type: "hubert", "w2v", "whisper", "melspec" or "phoneme_ctc".
@@ -218,6 +219,22 @@ NETWORK_HYPER_PARAMS: HyperParams = {
     # Type: whole number >= 1; 768 for the base models.
     # Change: for a HuBERT or wav2vec 2.0 of another size.
     "hubert_feature_dim": 768,
+    # Width of the layers of "diffusion_transformer".
+    # Type: whole number, a multiple of 8 and of 2 x num_heads.
+    # Change: larger for many actors and hours of data.
+    "width": 256,
+    # Number of its layers.
+    # Type: whole number >= 1.
+    # Change: with the width.
+    "num_layers": 4,
+    # Number of its attention heads.
+    # Type: whole number >= 1 that divides the width into even parts.
+    # Change: seldom.
+    "num_heads": 4,
+    # Share of its layers' values that are left out in training.
+    # Type: number, 0 <= x < 1.
+    # Change: higher for minutes of data, lower for hours.
+    "dropout": 0.1,
 }
 
 from audio2face.config_base.config_train_common import PRETRAINED_NET_FPATH

@@ -147,7 +147,7 @@ class CurveGroup:
         known = np.zeros(encoded.shape, bool)
         for block, columns, values in self.places():
             if block.kind == "rotation":
-                whole = valid[:, columns].all(axis=1)
+                whole = np.asarray(valid[:, columns].all(axis=1))
                 known[:, values] = whole[:, None]
                 encoded[whole, values] = block.encode(raw[whole, columns])
                 continue

@@ -22,7 +22,7 @@ from audio2face.face.codec import part_of
 from audio2face.inference.audio_inputs import normalized_samples
 from audio2face.inference.package import Actor
 from audio2face.logs import Bar
-from audio2face.models import family
+from audio2face.models import run_family
 from audio2face.models.common.options import Options
 from audio2face.models.common.rollout import Rollout, RolloutInputs
 from audio2face.postprocess import chain
@@ -111,7 +111,7 @@ def load_animator(
     run: TrainRun, actors: Mapping[str, Actor], options: Options, device: Any, postprocess: bool = False
 ) -> Animator:
     """The network of a training run on a torch.device, ready to animate. Raises UserError when something is missing."""
-    rollout = family(run.spec.network_type).load(run, device, options)
+    rollout = run_family(run).load(run, device, options)
     return Animator(run.spec, actors, rollout, options, postprocess)
 
 

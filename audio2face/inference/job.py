@@ -22,7 +22,7 @@ from audio2face.inference.animate import Animator, Speaker, Take, load_animator
 from audio2face.inference.audio_inputs import audio_files, emotion_slug
 from audio2face.inference.outputs import EXPORTERS, Clip, FaceFiles, check_exports, wants
 from audio2face.inference.package import Actor, run_actor
-from audio2face.models import family
+from audio2face.models import run_family
 from audio2face.models.common.options import Options, actor_name
 from audio2face.paths import local_path
 from audio2face.problems import Problems, UserError
@@ -95,7 +95,7 @@ def build_job(section: Section, run: TrainRun, configs: Mapping[str, Mapping[str
 
 def build_options(section: Section, run: TrainRun) -> Options:
     """How config_inference wants a training run to animate, as its family reads it. Raises UserError."""
-    return family(run.spec.network_type).options(section, run)
+    return run_family(run).options(section, run)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from audio2face.face.topology import read_topology
 from audio2face.formats.json_file import read_json
 from audio2face.formats.npy import read_npz
 from audio2face.inference.outputs import FaceFiles
-from audio2face.models import family
+from audio2face.models import run_family
 from audio2face.postprocess.rig import read_rig
 from audio2face.problems import UserError
 from audio2face.runs.emotion_db import read_emotion_db
@@ -94,7 +94,7 @@ def read_package(folder: Path) -> Package:
 def run_actor(run: TrainRun, name: str, config: Mapping[str, Any], rigs: bool = True) -> Actor:
     """An actor of a training run with its CONFIG, and its blendshapes if wanted. Raises UserError."""
     data = run.actor(name)
-    arrays, codec, implicit = family(run.spec.network_type).actor_arrays(run, data, config)
+    arrays, codec, implicit = run_family(run).actor_arrays(run, data, config)
     try:
         found = {mesh: read_rig(**files) for mesh, files in data.blendshapes.items()} if rigs else {}
     except ValueError as error:

@@ -57,8 +57,10 @@ class Conditions:
 class ConditionDropout(nn.Module):
     """In training leaves conditions out as their specs ask, segment by segment; holds the vectors that stand for nothing."""
 
-    def __init__(self, specs: Sequence[ConditionSpec]):
+    def __init__(self, specs: Sequence[ConditionSpec], together: float = 0.0):
+        """`together` is the share of segments that go without any of those that can be dropped."""
         super().__init__()
+        self.together = together
         self.specs = tuple(specs)
         self.nulls = nn.ParameterDict({s.name: nn.Parameter(torch.zeros(s.size)) for s in specs if s.learned_null})
 
@@ -66,15 +68,21 @@ class ConditionDropout(nn.Module):
         if not self.training:
             return conditions
         conditions.check(self.specs)
-        dropped = [spec for spec in self.specs if spec.drop]
-        return conditions.replaced(**{spec.name: self._dropped(spec, conditions[spec.name], rng) for spec in dropped})
+        dropped, all_left = [spec for spec in self.specs if spec.drop], None
+        if self.together and dropped:
+            first = conditions[dropped[0].name]
+            all_left = rng.uniform(len(first), device=first.device) < self.together
+        found = {spec.name: self._dropped(spec, conditions[spec.name], rng, all_left) for spec in dropped}
+        return conditions.replaced(**found)
 
     def without(self, conditions: Conditions, names: Sequence[str]) -> Conditions:
         """The same with the named ones left out of every segment, which guidance compares with."""
         return conditions.replaced(**{s.name: self._null(s, conditions[s.name]) for s in self.specs if s.name in names})
 
-    def _dropped(self, spec: ConditionSpec, x: Tensor, rng: Rng) -> Tensor:
+    def _dropped(self, spec: ConditionSpec, x: Tensor, rng: Rng, all_left: Tensor | None) -> Tensor:
         leave = rng.uniform(len(x), *[1] * (x.ndim - 1), device=x.device) < spec.drop
+        if all_left is not None:
+            leave = leave | all_left.reshape(leave.shape)
         return torch.where(leave, self._null(spec, x), x)
 
     def _null(self, spec: ConditionSpec, x: Tensor) -> Tensor:

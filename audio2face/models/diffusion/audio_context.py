@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from audio2face.audio.windows import Streaming, cut
 from audio2face.distributed import WHOLE, Rng
 from audio2face.models.common.layers import STEP
-from audio2face.models.diffusion.network import DiffusionRNN
+from audio2face.models.diffusion.network import SpeechFrames
 from audio2face.types import SAMPLE_RATE
 
 LOCAL = 3520  # samples on either side that cover what a step of a local encoder depends on: whole steps
@@ -24,7 +24,7 @@ AROUND_PIECE = SAMPLE_RATE  # samples around a piece for encoders whose receptiv
 
 
 def encode_segments(
-    network: DiffusionRNN,
+    network: SpeechFrames,
     audio: Tensor,
     context: int,
     lengths: Sequence[int],
@@ -47,7 +47,7 @@ def encode_segments(
     return torch.cat([F.pad(x, (0, 0, 0, num_frames - x.shape[1])) for x in rows])
 
 
-def encode_piece(network: DiffusionRNN, samples: np.ndarray, first: int, count: int, streaming: Streaming) -> Tensor:
+def encode_piece(network: SpeechFrames, samples: np.ndarray, first: int, count: int, streaming: Streaming) -> Tensor:
     """Features (1, count, dim) of frames `first`, … of an animation to samples (N,); silence lies beyond their ends."""
     begin, end = (round(frame * SAMPLE_RATE / network.fps) for frame in (first, first + count))
     early, low, high = 0, begin - LOCAL - STEP, end + LOCAL + STEP
@@ -63,7 +63,7 @@ def encode_piece(network: DiffusionRNN, samples: np.ndarray, first: int, count: 
 
 
 def encode_frames(
-    network: DiffusionRNN, audio: Tensor, first_sample: int, num_frames: int, streaming: Streaming, rng: Rng = WHOLE
+    network: SpeechFrames, audio: Tensor, first_sample: int, num_frames: int, streaming: Streaming, rng: Rng = WHOLE
 ) -> Tensor:
     """Features (B, num_frames, dim); frame 0 begins at `first_sample` of the sound (B, N).
 
@@ -80,7 +80,7 @@ def encode_frames(
 
 
 def window_features(
-    network: DiffusionRNN, audio: Tensor, first_sample: int, num_frames: int, streaming: Streaming, phase: int = 0
+    network: SpeechFrames, audio: Tensor, first_sample: int, num_frames: int, streaming: Streaming, phase: int = 0
 ) -> Tensor:
     """What an encoder gives for the windows of the stream, before any trained layer: (B, num_frames, dim * pieces).
 

@@ -61,7 +61,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     """The diffusion method of a config. Raises UserError listing what is wrong with the data."""
     check_export(inputs.inference)
     train, device, precision = inputs.train, runtime.device, build_precision(inputs.train)
-    codec = _build_codec(inputs, device)
+    codec = build_codec(inputs, device)
     sampling = build_sampling(inputs)
     check_noise(sampling, train.TARGET_FPS, train.AUDIO_PARAMS, codec.poses.size)
     streaming = Streaming.of(sampling.streaming)
@@ -80,7 +80,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     spec = build_spec(
         inputs,
         list(codec.layout.sizes),
-        {a: dict(c.layout.sizes) for a, c in zip(inputs.actors, _build_codecs(inputs, codec.on_vertices), strict=True)},
+        {a: dict(c.layout.sizes) for a, c in zip(inputs.actors, build_codecs(inputs, codec.on_vertices), strict=True)},
         rescale=True,
         space="vertices" if codec.on_vertices else "coefficients",
         **asdict(sampling),
@@ -100,7 +100,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         lip_dist=build_distances(inputs, codec.coeffs.sizes["skin_coeffs"], device, "lip_dist")
         if train.LOSS_LIP_DIST_ALPHA
         else None,
-        smooth=_build_smooth(inputs, codec.on_vertices, codec.coeffs.sizes["skin_coeffs"], device)
+        smooth=build_smooth(inputs, codec.on_vertices, codec.coeffs.sizes["skin_coeffs"], device)
         if train.LOSS_EXP_SMOOTH_ALPHA and not skinless
         else None,
         streaming=streaming,
@@ -147,9 +147,9 @@ def _build_preview(method: DiffusionMethod, inputs: Inputs, sampling: Sampling, 
     return build_preview(shown, *diffusion_coeffs(method, piece, schedule, sampling.sampler))
 
 
-def _build_codec(inputs: Inputs, device: torch.device) -> TorchCodec:
+def build_codec(inputs: Inputs, device: torch.device) -> TorchCodec:
     """The faces of all actors, which must share the layout of deployed frames."""
-    codecs, poses = _build_codecs(inputs, False), _build_codecs(inputs, True)
+    codecs, poses = build_codecs(inputs, False), build_codecs(inputs, True)
     skinless = [actor for actor in inputs.actors if not inputs.runs[actor].has_skin]
     if skinless and not _build_groups(inputs):
         raise UserError(
@@ -170,7 +170,7 @@ def _build_groups(inputs: Inputs) -> list[str]:
     return [name for name in inputs.train.TARGET_CHANNELS if kind_of(name) == "curves"]
 
 
-def _build_codecs(inputs: Inputs, on_vertices: bool) -> list[FaceCodec]:
+def build_codecs(inputs: Inputs, on_vertices: bool) -> list[FaceCodec]:
     """Every actor's face and the groups of curves to train, the meshes as vertices or by coefficients."""
     runs = [inputs.runs[actor] for actor in inputs.actors]
     names = [*runs[0].codec.face.layout.sizes, *_build_groups(inputs)]
@@ -198,7 +198,7 @@ def _build_losses(inputs: Inputs, codec: TorchCodec, data: SegmentData) -> Diffu
     )
 
 
-def _build_smooth(inputs: Inputs, on_vertices: bool, size: int, device: torch.device) -> Smoothness | None:
+def build_smooth(inputs: Inputs, on_vertices: bool, size: int, device: torch.device) -> Smoothness | None:
     """How upper-face motion is weighed; None, with a warning, when an actor has no lid vertices."""
     masks, skins = [], [inputs.runs[actor].skin for actor in inputs.actors]
     for actor, skin in zip(inputs.actors, skins, strict=True):

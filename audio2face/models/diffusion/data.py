@@ -118,6 +118,10 @@ class SegmentData:
         own = [x.any(axis=0) for x, c in zip(self._known, self.conditions, strict=True) if c.actor_id == actor_id]
         return np.any(own, axis=0)
 
+    def known_targets(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The targets (T, C) of every clip, and which of them are real data."""
+        return zip(self._targets, self._known, strict=True)
+
     def energy(self, channels: Sequence[str]) -> float:
         """Mean over frames of the sum of squares of these channels' targets."""
         sums = sum(float(np.square(self.layout.split(x)[name]).sum()) for x in self._targets for name in channels)

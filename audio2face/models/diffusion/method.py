@@ -23,7 +23,7 @@ from audio2face.models.common.vertex_distances import VertexDistances
 from audio2face.models.diffusion.audio_context import encode_segments
 from audio2face.models.diffusion.codec import TorchCodec
 from audio2face.models.diffusion.data import CONTEXT, SegmentBatch, SegmentData
-from audio2face.models.diffusion.network import DiffusionRNN
+from audio2face.models.diffusion.network import SpeechFrames
 from audio2face.models.diffusion.samplers import add_noise
 from audio2face.models.diffusion.schedule import Schedule
 from audio2face.training.metrics import Losses, Mean, mean_of, reduce_means, weighted_total
@@ -78,7 +78,7 @@ class DiffusionMethod:
 
     def __init__(
         self,
-        network: DiffusionRNN,
+        network: SpeechFrames,
         data: SegmentData,
         codec: TorchCodec,
         schedule: Schedule,
@@ -94,7 +94,8 @@ class DiffusionMethod:
         """Half the segments get a step t at an even chance, half at one proportional to t ** step_bias."""
         self.precision, self.denoise = precision, precision.compiled(network)
         self.model: nn.Module = network
-        self.network, self.data, self.codec, self.settings = network, data, codec, settings
+        self.network: Any = network
+        self.data, self.codec, self.settings = data, codec, settings
         skin = codec.poses.slices["skin_pose"]
         self.rate, self.skin_scale, self.skin_size = (
             rate,
@@ -143,16 +144,19 @@ class DiffusionMethod:
         """
         x_0 = self.codec.frames(batch.target, batch.actor)
         place, noise = self._draw(batch, x_0.shape[2])
-        x_t, t = add_noise(x_0, self.alphas[place][:, None, None], noise), self.timesteps[place]
-        rng = Rng(batch.shard)
-        with self.precision.autocast(x_t.device):
-            conditions = batch.conditions.replaced(speech=self.encode(batch, rng))
-            prediction, _ = self.denoise(x_t, t, conditions, rng=rng)
-        prediction = prediction.to(x_0.dtype)
+        prediction = self.restored(batch, x_0, place, noise, Rng(batch.shard))
         segments = Segments(batch, x_0, prediction)
         means = {name: term(segments) for name, term in self.terms.items()}
         terms = reduce_means(means, self.data.world, batch.shard.counts)
         return Losses(weighted_total(terms, {"MSE": 1.0, **self.settings.weights}), terms)
+
+    def restored(self, batch: SegmentBatch, x_0: Tensor, place: Tensor, noise: Tensor, rng: Rng) -> Tensor:
+        """What the network makes of x_0 (B, T, C) noised to places (B,) of the schedule: (B, T, C)."""
+        x_t, t = add_noise(x_0, self.alphas[place][:, None, None], noise), self.timesteps[place]
+        with self.precision.autocast(x_t.device):
+            conditions = batch.conditions.replaced(speech=self.encode(batch, rng))
+            prediction, _ = self.denoise(x_t, t, conditions, rng=rng)
+        return prediction.to(x_0.dtype)
 
     def encode(self, batch: SegmentBatch, rng: Rng = WHOLE) -> Tensor:
         """The audio features of each frame (B, T, dim)."""

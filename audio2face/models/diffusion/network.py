@@ -45,15 +45,51 @@ class MeshEmbedding(nn.Module):
         return F.relu(self.conv(x.flatten(0, 1).unsqueeze(1)).squeeze(1).unflatten(0, x.shape[:2]))
 
 
-class DiffusionRNN(nn.Module):
+class SpeechFrames(nn.Module):
+    """What networks have in common that hear sound frame by frame: an encoder, and a trained layer over its features."""
+
+    fps: float
+    pieces: int  # encoder steps side by side in one frame
+    encoder: Any  # a SpeechEncoder
+    audio: Any  # a linear layer
+    mean: Tensor  # on the network's device
+
+    def encode(self, audio: Tensor, num_frames: int, lead: float = 0.0, rng: Rng = WHOLE) -> Tensor:
+        """Sound (B, N) at 16 kHz -> features for the denoiser in each of its frames (B, num_frames, feature_dim).
+
+        Frame j is the time (j + 0.5) / fps, `lead` samples after the first one: sound before and after the frames
+        is context.
+        """
+        return self.audio(self.frame_features(audio, num_frames, lead, rng))
+
+    def frame_features(self, audio: Tensor, num_frames: int, lead: float = 0.0, rng: Rng = WHOLE) -> Tensor:
+        """Features of the speech encoder for each frame (B, num_frames, dim * pieces), before the layer that is always trained.
+
+        The encoder's steps are read at the frames' times, linearly interpolated; features and frames are matched by
+        time, never stretched to fit each other.
+        """
+        steps = self.encoder(self.encoder.features(audio), rng)  # (B, S, dim)
+        centre, last = self.encoder.centre - lead, int(steps.shape[1]) - 1  # a plain number, also in an exported graph
+        index, weight = step_positions(num_frames, self.fps, self.pieces, centre, last + 1)
+        weight = weight.to(steps)[:, None]
+        high = (index + 1).clamp(max=last)
+        x = torch.lerp(steps[:, index.to(steps.device)], steps[:, high.to(steps.device)], weight)
+        return x.unflatten(1, (num_frames, self.pieces)).flatten(2)
+
+
+def frame_layer(size: int, pieces: int, width: int, blocks: int) -> nn.Module:
+    """The trained layer over the features (…, size) of a frame: of several `blocks` of an encoder side by side, a mix."""
+    if blocks == 1:
+        return nn.Linear(size, width)
+    return nn.Sequential(LayerMix(blocks, pieces), nn.Linear(size // blocks, width))
+
+
+class DiffusionRNN(SpeechFrames):
     """x_t, step, sound, actor and emotion -> x_0, one row per frame, in normalised units.
 
     The layout's channels are embedded and decoded by kind: a mesh (skin, tongue) or a vector of plain values (jaw, eye).
     `mean` (A, C) is added to the output for each actor: the network learns offsets from the mean geometry.
     """
-
-    mean: Tensor
-    encoder: Any  # a SpeechEncoder
 
     def __init__(
         self,
@@ -103,12 +139,9 @@ class DiffusionRNN(nn.Module):
             raise UserError(
                 f"NETWORK_HYPER_PARAMS: hubert_feature_dim is {hubert_feature_dim}, the audio encoder's is {self.encoder.dim}"
             )
-        self.pieces: int = max(1, round(STEPS_PER_SECOND / self.fps))  # encoder steps side by side in one frame
-        self.audio: nn.Module = nn.Linear(self.encoder.dim * self.pieces, feature_dim)
-        if audio_encoder == "whisper" and not isinstance(whisper_layer, int):  # the blocks come side by side
-            blocks = len(whisper_layer)
-            linear = nn.Linear(self.encoder.dim * self.pieces // blocks, feature_dim)
-            self.audio = nn.Sequential(LayerMix(blocks, self.pieces), linear)
+        self.pieces = max(1, round(STEPS_PER_SECOND / self.fps))
+        blocks = 1 if audio_encoder != "whisper" or isinstance(whisper_layer, int) else len(whisper_layer)
+        self.audio = frame_layer(self.encoder.dim * self.pieces, self.pieces, feature_dim, blocks)
         self.embeddings = nn.ModuleDict(
             {
                 name: MeshEmbedding(layout.sizes[name], 2 * latent[name])
@@ -153,28 +186,6 @@ class DiffusionRNN(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         return nn.Sequential(nn.Linear(self.gru_feature_dim, hidden), nn.ReLU(), last)
-
-    def encode(self, audio: Tensor, num_frames: int, lead: float = 0.0, rng: Rng = WHOLE) -> Tensor:
-        """Sound (B, N) at 16 kHz -> features for the denoiser in each of its frames (B, num_frames, feature_dim).
-
-        Frame j is the time (j + 0.5) / fps, `lead` samples after the first one: sound before and after the frames
-        is context.
-        """
-        return self.audio(self.frame_features(audio, num_frames, lead, rng))
-
-    def frame_features(self, audio: Tensor, num_frames: int, lead: float = 0.0, rng: Rng = WHOLE) -> Tensor:
-        """Features of the speech encoder for each frame (B, num_frames, dim * pieces), before the layer that is always trained.
-
-        The encoder's steps are read at the frames' times, linearly interpolated; features and frames are matched by
-        time, never stretched to fit each other.
-        """
-        steps = self.encoder(self.encoder.features(audio), rng)  # (B, S, dim)
-        centre, last = self.encoder.centre - lead, int(steps.shape[1]) - 1  # a plain number, also in an exported graph
-        index, weight = step_positions(num_frames, self.fps, self.pieces, centre, last + 1)
-        weight = weight.to(steps)[:, None]
-        high = (index + 1).clamp(max=last)
-        x = torch.lerp(steps[:, index.to(steps.device)], steps[:, high.to(steps.device)], weight)
-        return x.unflatten(1, (num_frames, self.pieces)).flatten(2)
 
     def forward(
         self,

@@ -21,7 +21,7 @@ from audio2face.models.common.shared import (
 )
 from audio2face.models.diffusion.audio_context import window_features
 from audio2face.models.diffusion.data import CONTEXT, PitchShift, SegmentData, SegmentParams
-from audio2face.models.diffusion.network import DiffusionRNN
+from audio2face.models.diffusion.network import SpeechFrames
 from audio2face.runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def build_segments(inputs: Inputs, layout: ChannelLayout, runtime: Runtime, augm
 
 def build_features(
     data: SegmentData,
-    network: DiffusionRNN,
+    network: SpeechFrames,
     train: Section,
     streaming: Streaming,
     runtime: Runtime,

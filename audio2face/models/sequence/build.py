@@ -1,0 +1,139 @@
+"""Builds a sequence network and its training from a config: the place where its keys become arguments."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import torch
+
+from audio2face.audio.windows import Streaming
+from audio2face.face.codec import kind_of
+from audio2face.models.common.inputs import Inputs, Training
+from audio2face.models.common.preview import build_preview, build_preview_inputs
+from audio2face.models.common.shared import (
+    absent_channels,
+    build_curve_weights,
+    build_distances,
+    build_emotion_weights,
+    build_fit_settings,
+    build_spec,
+    build_speech_measure,
+    build_starting_weights,
+)
+from audio2face.models.diffusion.build import build_codec, build_codecs, build_smooth
+from audio2face.models.diffusion.checks import Sampling, build_sampling, build_trained_steps
+from audio2face.models.diffusion.codec import TorchCodec
+from audio2face.models.diffusion.data import SegmentData
+from audio2face.models.diffusion.method import DiffusionLosses, warm_cosine
+from audio2face.models.diffusion.schedule import build_schedule
+from audio2face.models.diffusion.segments import build_features, build_segments
+from audio2face.models.sequence.method import SequenceMethod, units
+from audio2face.models.sequence.network import NETWORKS
+from audio2face.models.sequence.preview import sequence_coeffs
+from audio2face.paths import local_path
+from audio2face.runtime import Runtime, model_cache
+from audio2face.training.precision import build_advice, build_precision
+from audio2face.training.validation import Validation, choose_metric, loss_validation
+
+LOSS_KEYS = ("LIP_DIST", "VELOCITY", "EXP_SMOOTH")
+
+
+def build(inputs: Inputs, runtime: Runtime) -> Training:
+    """The sequence method of a config. Raises UserError listing what is wrong with the data."""
+    train, device = inputs.train, runtime.device
+    codec = build_codec(inputs, device)
+    sampling = build_sampling(inputs)
+    network = NETWORKS[train.NETWORK_NAME](
+        layout=codec.layout,
+        mean=codec.network_mean,
+        fps=train.TARGET_FPS,
+        num_emotions=len(inputs.emotion_names),
+        diffusion_steps=train.DIFFUSION_STEPS,
+        encoder_arguments={"cache_root": model_cache(local_path(train.TORCH_CACHE_ROOT))},
+        **train.NETWORK_HYPER_PARAMS,
+    ).to(device)
+    build_speech_measure(network, inputs, standardize=not train.NO_STANDARDIZE_AUDIO)
+    data = build_segments(inputs, codec.coeffs, runtime)
+    network.unit.copy_(torch.from_numpy(units(data)))
+    spec = build_spec(
+        inputs,
+        list(codec.layout.sizes),
+        {a: dict(c.layout.sizes) for a, c in zip(inputs.actors, build_codecs(inputs, False), strict=True)},
+        rescale=True,
+        space="coefficients",
+        **asdict(sampling),
+        standardize=not train.NO_STANDARDIZE_AUDIO,
+        encoder=network.encoder.rebuild_arguments(),
+        absent=absent_channels(inputs.actors, codec.coeffs, data.has),
+        longest_s=longest_seconds(data),
+    )
+    build_starting_weights(network, spec, inputs)
+    streaming = Streaming.of(sampling.streaming)
+    build_features(data, network, train, streaming, runtime)
+    method = _build_method(inputs, network, codec, data, sampling, device)
+    settings = replace(
+        build_fit_settings(train), accumulate=train.GRADIENT_ACCUMULATION_STEPS, clip_norm=train.GRADIENT_CLIP_NORM
+    )
+    validation, preview = _build_validation(method, inputs, streaming, runtime), None
+    if (shown := build_preview_inputs(inputs)) and inputs.runs[shown.clips[0].shot.actor].has_skin:
+        schedule = build_schedule(sampling.noise_schedule, sampling.diffusion_steps, sampling.respacing)
+        preview = build_preview(shown, *sequence_coeffs(method, build_segments(shown, codec.coeffs, runtime), schedule))
+    return Training(method, network, spec, settings, None, validation, preview, build_advice(train, device, []))
+
+
+def longest_seconds(data: SegmentData) -> float:
+    """The longest segment that a network meets in training, in seconds."""
+    longest = max(data.num_frames(clip) for clip in range(len(data.clips)))
+    return min(longest, data.params.max_frames or longest) / data.params.fps
+
+
+def _build_method(
+    inputs: Inputs,
+    network: torch.nn.Module,
+    codec: TorchCodec,
+    data: SegmentData,
+    sampling: Sampling,
+    device: torch.device,
+) -> SequenceMethod:
+    train, skin = inputs.train, codec.coeffs.sizes["skin_coeffs"]
+    has_skin = all(run.has_skin for run in inputs.runs.values())
+    weights = {name: getattr(train, f"LOSS_{name}_ALPHA") for name in LOSS_KEYS}
+    if not train.modifier.get("LOSS_EXP_SMOOTH_ALPHA"):  # its default would hold the upper face still
+        weights["EXP_SMOOTH"] = None
+    face = [name for name in codec.coeffs.sizes if kind_of(name) != "curves"]
+    scale = codec.poses.size / (data.energy(face) or codec.poses.size)  # this network's error is about 1 at the start
+    weights = {name: None if weight is None else weight * scale for name, weight in weights.items()}
+    losses = DiffusionLosses(
+        weights={**weights, "CURVES": 1.0, "CURVES_MOTION": 1.0},
+        curves=build_curve_weights(inputs, codec.layout, "LOSS_CURVES_ALPHA"),
+        curves_motion=build_curve_weights(inputs, codec.layout, "LOSS_CURVES_MOTION_ALPHA"),
+        tongue_weight=train.TONGUE_WEIGHT,
+        jaw_weight=train.JAW_WEIGHT,
+        lip_dist_exp=train.LOSS_LIP_DIST_EXP,
+        lip_dist_emotion=build_emotion_weights(inputs, train.LOSS_LIP_DIST_EMO_WEIGHTS),
+    )
+    return SequenceMethod(
+        network,
+        data,
+        codec,
+        build_trained_steps(train, sampling),
+        losses,
+        warm_cosine(train.LEARNING_RATE, train.LR_MIN, train.NUM_EPOCHS, train.LR_WARMUP_INIT, train.LR_WARMUP_EPOCHS),
+        lip_dist=build_distances(inputs, skin, device, "lip_dist") if has_skin and weights["LIP_DIST"] else None,
+        smooth=build_smooth(inputs, False, skin, device) if has_skin and weights["EXP_SMOOTH"] else None,
+        streaming=Streaming.of(sampling.streaming),
+        step_bias=train.STEP_BIAS,
+        precision=build_precision(train),
+    )
+
+
+def _build_validation(
+    method: SequenceMethod, inputs: Inputs, streaming: Streaming, runtime: Runtime
+) -> Validation | None:
+    """The losses on VALIDATION_CLIPS, or None without any."""
+    if not inputs.validation:
+        return None
+    held = build_segments(replace(inputs, clips=inputs.validation), method.codec.coeffs, runtime, augment=False)
+    build_features(held, method.network, inputs.train, streaming, runtime, takes=1)
+    metric = choose_metric(inputs.train.BEST_METRIC, ["total", *method.terms])
+    return Validation(loss_validation(method.loss, lambda: held.batches(0)), metric)

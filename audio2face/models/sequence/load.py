@@ -1,0 +1,58 @@
+"""A trained sequence network, rebuilt from its training run alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from audio2face.audio.windows import Streaming
+from audio2face.face.layout import ChannelLayout
+from audio2face.models.common.options import Options
+from audio2face.models.common.weights import load_weights
+from audio2face.models.diffusion.codec import TorchCodec
+from audio2face.models.diffusion.samplers import SAMPLERS
+from audio2face.models.diffusion.schedule import build_schedule
+from audio2face.models.sequence.network import NETWORKS, SequenceTransformer
+from audio2face.models.sequence.rollout import LONGEST_S, SequenceRollout, SequenceSampler
+from audio2face.paths import external_path
+from audio2face.problems import UserError
+from audio2face.runs.train_run import TrainRun, undamaged
+
+
+def load_network(run: TrainRun) -> SequenceTransformer:
+    """The trained network of a run, on the CPU. Raises UserError when its weights are missing."""
+    spec = run.spec
+    if not run.weights.is_file():
+        raise UserError(f"training run {run.name}: {external_path(run.weights)} is missing")
+    build: Any = NETWORKS[spec.network_name]
+    network = build(
+        layout=ChannelLayout(spec.max_sizes),
+        mean=torch.zeros(len(spec.actors), 1),
+        fps=spec.fps,
+        num_emotions=len(spec.emotion_names),
+        diffusion_steps=spec.extra["diffusion_steps"],
+        encoder_arguments=spec.extra["encoder"],
+        **spec.hyper_params,
+    )
+    with undamaged(run.name):
+        load_weights(network, run.weights)
+    return network
+
+
+def load(run: TrainRun, device: torch.device, options: Options) -> SequenceRollout:
+    """The run's network, ready to animate. Raises UserError when its weights are missing."""
+    extra, chosen = run.spec.extra, options.sampling
+    actors = [run.actor(name) for name in run.spec.actors]
+    codecs = [run.spec.output_codec(actor) for actor in actors]
+    poses = [codec.on_vertices(actor.mean_geometry) for codec, actor in zip(codecs, actors, strict=True)]
+    sampler = SequenceSampler(
+        load_network(run).to(device).eval(),
+        TorchCodec(codecs, poses, on_vertices=False).to(device),
+        build_schedule(extra["noise_schedule"], extra["diffusion_steps"], chosen.respacing),
+        SAMPLERS[chosen.sampler],
+        Streaming.of(extra["streaming"]),
+        chosen.guidance,
+        max(2, round(min(extra["longest_s"], LONGEST_S) * run.spec.fps)),
+    )
+    return SequenceRollout(sampler)

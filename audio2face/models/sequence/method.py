@@ -1,0 +1,90 @@
+"""The training of a sequence network: whole segments are restored, around values that are given in random patterns.
+
+Every value is brought to about unit variance first, so that what moves little (lids, brows) is not drowned by noise long
+before the mouth is; in the loss, values count by how much they move.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audio2face.distributed import Rng
+from audio2face.models.diffusion.codec import TorchCodec
+from audio2face.models.diffusion.data import SegmentBatch, SegmentData
+from audio2face.models.diffusion.method import DiffusionMethod, Segments, over_frames
+from audio2face.models.diffusion.samplers import add_noise
+from audio2face.models.sequence.masks import batch_flags
+from audio2face.training.metrics import Mean
+
+LEAST_UNIT = 0.02  # of the largest unit of a channel
+KEY_NOISE = (
+    0.05  # most by which given values are off in training, in units: keys of animators are not quite like the data
+)
+CHANNEL_WEIGHTS = {"eye": 0.3}  # beside those that the losses name
+
+
+class SequenceMethod(DiffusionMethod):
+    """A `training.loop.Method`: as in diffusion, but for the units, the known values and the mean squared error."""
+
+    def __init__(self, *arguments: Any, **named: Any):
+        super().__init__(*arguments, **named)
+        self.importance = (self.weight * importance(self.network.unit, self.codec)).to(self.data.device)
+
+    def restored(self, batch: SegmentBatch, x_0: Tensor, place: Tensor, noise: Tensor, rng: Rng) -> Tensor:
+        """What the network makes of x_0 (B, T, C) noised to places (B,) of the schedule: (B, T, C)."""
+        unit = self.network.unit
+        clean = x_0 / unit
+        x_t, t = add_noise(clean, self.alphas[place][:, None, None], noise), self.timesteps[place]
+        flags = batch_flags(batch.lengths, x_0.shape[1], len(self.codec.layout.sizes), batch.seeds)
+        given = torch.from_numpy(flags).to(x_0) * self._whole_channels(batch)
+        with self.precision.autocast(x_t.device):
+            conditions = batch.conditions.replaced(
+                speech=self.encode(batch, rng), known=clean + self._off(batch, clean), given=given, valid=batch.valid
+            )
+            prediction, _ = self.denoise(x_t, t, conditions, rng=rng)
+        return prediction.to(x_0.dtype) * unit
+
+    def _off(self, batch: SegmentBatch, clean: Tensor) -> Tensor:
+        """Noise (B, T, C) on given values, as strong in a whole segment, up to KEY_NOISE."""
+        rows = []
+        for seed in batch.seeds:
+            generator = self.generator.manual_seed(seed + 1)
+            strength = KEY_NOISE * torch.rand(1, generator=generator, device=clean.device)
+            rows.append(strength * torch.randn(*clean.shape[1:], generator=generator, device=clean.device))
+        return torch.stack(rows)
+
+    def _whole_channels(self, batch: SegmentBatch) -> Tensor:
+        """(B, T, channels) 1 where every value that the actor has of a channel is real data."""
+        lacking = 1 - self.codec.noised(batch.actor).unsqueeze(1)
+        parts = self.codec.layout.split(torch.maximum(self.codec.known(batch.known), lacking))
+        return torch.stack([part.amin(dim=2) for part in parts.values()], dim=2)
+
+    def _mse(self, s: Segments) -> Mean:
+        error = ((s.prediction - s.x_0) / self.network.unit) ** 2 * self.importance * self.codec.known(s.batch.known)
+        return over_frames(error.sum(dim=2) / self.importance.sum().clamp(min=1e-12), s.batch.valid)
+
+
+def units(data: SegmentData) -> np.ndarray:
+    """The unit (C,) float32 of every value of a training set's targets: its standard deviation about 0 where it is known, but
+    no less than a share of the largest of its channel; 1 for channels without any motion."""
+    squares, counts = np.zeros(data.layout.size), np.zeros(data.layout.size)
+    for target, known in data.known_targets():
+        squares += np.where(known, np.square(target, dtype=np.float64), 0).sum(axis=0)
+        counts += known.sum(axis=0)
+    found = np.sqrt(squares / np.maximum(counts, 1))
+    for part in data.layout.split(found).values():
+        largest = part.max(initial=0.0)
+        part[:] = np.maximum(part, LEAST_UNIT * largest) if largest > 0 else 1.0
+    return found.astype(np.float32)
+
+
+def importance(unit: Tensor, codec: TorchCodec) -> Tensor:
+    """How much each value (C,) counts: in each channel in proportion to its unit, all of them together as CHANNEL_WEIGHTS say."""
+    parts = codec.layout.split(unit)
+    return torch.cat(
+        [CHANNEL_WEIGHTS.get(name, 1.0) * part / part.sum().clamp(min=1e-12) for name, part in parts.items()]
+    )

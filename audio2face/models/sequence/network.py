@@ -1,0 +1,212 @@
+"""Network `diffusion_transformer`: every frame attends to every other, so that what is given later in time counts as well.
+
+It predicts x_0 (Ho et al. 2020). Positions are times in seconds (rotary, Su et al. 2021, arXiv 2104.09864), so that rates and
+lengths may differ from training; step, actor, emotion and the sound at each frame modulate every layer (adaLN-zero, Peebles &
+Xie 2023, arXiv 2212.09748). Nothing in it has a length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from audio2face.distributed import WHOLE, Rng
+from audio2face.face.layout import ChannelLayout
+from audio2face.models.common.conditions import ConditionDropout, Conditions, ConditionSpec
+from audio2face.models.common.layers import drop_out
+from audio2face.models.common.starting_weights import columns_of
+from audio2face.models.diffusion.encoder import build_encoder
+from audio2face.models.diffusion.network import STEPS_PER_SECOND, SpeechFrames, frame_layer
+from audio2face.runs.train_run import NetworkSpec
+
+DROP, DROP_ALL = 0.1, 0.05  # shares of segments that go without a condition, and without any
+SHORTEST_S, LONGEST_S = 0.15, 30.0  # periods of the rotary positions
+KERNEL = 7
+EXPANSION = 3
+
+
+class Block(nn.Module):
+    """A convolution over neighbouring frames, attention to all, and a perceptron, each modulated and gated."""
+
+    def __init__(self, width: int, heads: int, dropout: float):
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.modulation = nn.Linear(width, 6 * width)
+        nn.init.zeros_(self.modulation.weight)
+        nn.init.zeros_(self.modulation.bias)
+        self.norm, self.norm_2 = (nn.LayerNorm(width, elementwise_affine=False) for _ in range(2))
+        self.near = nn.Conv1d(width, width, KERNEL, padding=KERNEL // 2, groups=width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, EXPANSION * width), nn.Linear(EXPANSION * width, width)
+
+    def forward(
+        self, x: Tensor, condition: Tensor, turns: tuple[Tensor, Tensor], valid: Tensor | None, rng: Rng
+    ) -> Tensor:
+        """x and condition (B, T, width) -> (B, T, width); `valid` (B, T) is 1 for frames that there are, None for all."""
+        shift, scale, gate, shift_2, scale_2, gate_2 = self.modulation(condition).chunk(6, dim=2)
+        h = self.norm(x) * (1 + scale) + shift
+        h = h if valid is None else h * valid.unsqueeze(2)
+        h = h + self.near(h.transpose(1, 2)).transpose(1, 2)
+        q, k, v = (part.unflatten(2, (self.heads, -1)).transpose(1, 2) for part in self.qkv(h).chunk(3, dim=2))
+        mask = None if valid is None else valid.bool()[:, None, None]
+        h = F.scaled_dot_product_attention(rotated(q, turns), rotated(k, turns), v, attn_mask=mask)
+        h = self.out(h.transpose(1, 2).flatten(2))
+        x = x + gate * self._dropped(h, rng)
+        h = self.norm_2(x) * (1 + scale_2) + shift_2
+        return x + gate_2 * self._dropped(self.down(F.gelu(self.up(h), approximate="tanh")), rng)
+
+    def _dropped(self, x: Tensor, rng: Rng) -> Tensor:
+        return drop_out(x, self.dropout, rng=rng) if self.training and self.dropout else x
+
+
+def rotary(times_s: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines (T, size / 2) of moments (T,) in seconds, for periods from SHORTEST_S to LONGEST_S."""
+    steps = torch.linspace(0, 1, size // 2, dtype=torch.float64, device=times_s.device)
+    periods = SHORTEST_S * (LONGEST_S / SHORTEST_S) ** steps
+    angles = 2 * math.pi * times_s.double()[:, None] / periods
+    return angles.cos().float(), angles.sin().float()
+
+
+def rotated(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
+    """(B, heads, T, size) with each pair of values turned by the angles (T, size / 2) of its frame."""
+    cosine, sine = (part.to(x) for part in turns)
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cosine - b * sine, a * sine + b * cosine], dim=-1)
+
+
+class SequenceTransformer(SpeechFrames):
+    """x_t, step, sound, actor, emotion and known values -> x_0, one row per frame, each value over its `unit`.
+
+    Known values come as the conditions `known` (B, T, C) and `given` (B, T, channels), 1 where a channel's values are known;
+    without them nothing is.
+    """
+
+    unit: Tensor
+
+    def __init__(
+        self,
+        layout: ChannelLayout,
+        mean: Tensor,
+        fps: float,
+        num_emotions: int,
+        diffusion_steps: int = 1000,
+        width: int = 256,
+        num_layers: int = 6,
+        num_heads: int = 4,
+        dropout: float = 0.1,
+        audio_encoder: str = "melspec",
+        hubert_model: str | None = None,
+        w2v_model: str | None = None,
+        whisper_model: str | None = None,
+        whisper_layer: int | Sequence[int] = 3,
+        freeze_audio_encoder: bool = False,
+        encoder_arguments: Mapping[str, Any] | None = None,
+    ):
+        """`mean` (A, C) says how many actors there are. `encoder_arguments` go to the audio encoder (weights' source, cache
+        folder). Raises UserError when the audio encoder is unknown or its weights cannot be found.
+        """
+        super().__init__()
+        self.layout, self.fps, self.width, self.diffusion_steps = layout, float(fps), width, diffusion_steps
+        self.head_size = width // num_heads
+        self.register_buffer("unit", torch.ones(layout.size))
+        self.register_buffer("mean", torch.zeros(1), persistent=False)
+        source = {"hubert": hubert_model, "w2v": w2v_model, "whisper": whisper_model}.get(audio_encoder)
+        self.encoder = build_encoder(
+            audio_encoder, encoder_arguments or {}, source, freeze_audio_encoder, whisper_layer
+        )
+        self.pieces = max(1, round(STEPS_PER_SECOND / self.fps))
+        blocks = 1 if audio_encoder != "whisper" or isinstance(whisper_layer, int) else len(whisper_layer)
+        self.audio = frame_layer(self.encoder.dim * self.pieces, self.pieces, width, blocks)
+        self.frame = nn.Linear(layout.size, width)
+        self.flags = nn.Linear(len(layout.sizes), width, bias=False)
+        self.step = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
+        self.actor = nn.Linear(len(mean), width, bias=False)
+        self.emotion = nn.Linear(num_emotions, width, bias=False) if num_emotions else None
+        self.blocks = nn.ModuleList(Block(width, num_heads, dropout) for _ in range(num_layers))
+        self.last = nn.Linear(width, 2 * width)
+        self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in layout.sizes.items()})
+        for parameter in (*self.last.parameters(), *self.heads.parameters()):
+            nn.init.zeros_(parameter)
+        self.dropout = ConditionDropout(
+            [
+                ConditionSpec("speech", "track", width, DROP, learned_null=True),
+                ConditionSpec("actor", "static", len(mean), DROP, learned_null=True),
+                *([ConditionSpec("emotion", "track", num_emotions, DROP, learned_null=True)] if num_emotions else []),
+            ],
+            together=DROP_ALL,
+        )
+
+    @property
+    def conditions(self) -> tuple[ConditionSpec, ...]:
+        """What the network takes beside noised animation and known values."""
+        return self.dropout.specs
+
+    def forward(
+        self, x_t: Tensor, t: Tensor, conditions: Conditions, state: None = None, rng: Rng = WHOLE
+    ) -> tuple[Tensor, None]:
+        """One denoising step.
+
+        Args:
+            x_t: (B, T, C) noised animation, each value over its unit.
+            t: (B,) training step numbers, int64.
+            conditions: speech (B, T, width), actor (B, A), emotion (B, E) or (B, T, E); perhaps known (B, T, C), given
+                (B, T, channels), and valid (B, T), which is 1 for frames that there are.
+            state: of no use here.
+            rng: where dropout is drawn from in training.
+
+        Returns:
+            x_0 (B, T, C), and no state.
+        """
+        conditions = self.dropout(conditions, rng)
+        given, known = (conditions.tensors.get(name) for name in ("given", "known"))
+        x = x_t
+        if given is not None and known is not None:
+            there = self.per_value(given)
+            x = there * known + (1 - there) * x_t
+        h = self.frame(x)
+        if given is not None:
+            h = h + self.flags(given)
+        speech, emotion = conditions["speech"], conditions.tensors.get("emotion")
+        condition = speech + (self.step(sinusoids(t, self.width)) + self.actor(conditions["actor"])).unsqueeze(1)
+        if self.emotion is not None and emotion is not None:
+            felt = self.emotion(emotion)
+            condition = condition + (felt if felt.ndim == 3 else felt.unsqueeze(1))
+        condition = F.silu(condition)
+        h = h + speech
+        turns = rotary(torch.arange(x_t.shape[1], device=x_t.device) / self.fps, self.head_size)
+        valid = conditions.tensors.get("valid")
+        for block in self.blocks:
+            h = block(h, condition, turns, valid, rng)
+        shift, scale = self.last(condition).chunk(2, dim=2)
+        h = F.layer_norm(h, (self.width,)) * (1 + scale) + shift
+        return torch.cat([head(h) for head in self.heads.values()], dim=2), None
+
+    def per_value(self, given: Tensor) -> Tensor:
+        """Flags (…, channels) -> (…, C), one for each value."""
+        sizes = torch.tensor([*self.layout.sizes.values()], device=given.device)
+        return given.repeat_interleave(sizes, dim=-1, output_size=self.layout.size)
+
+    @staticmethod
+    def weight_axes(spec: NetworkSpec) -> dict[str, tuple[int, ChannelLayout]]:
+        """{weight: (axis, what lies along it)} of the weights at the edges of the network that a spec describes."""
+        layout = ChannelLayout(spec.max_sizes)
+        axes: dict[str, tuple[int, ChannelLayout]] = {"frame.weight": (1, layout), "unit": (0, layout)}
+        for channel, size in spec.max_sizes.items():
+            axes |= {f"heads.{channel}.{kind}": (0, ChannelLayout({channel: size})) for kind in ("weight", "bias")}
+        emotions, actors = columns_of(spec)
+        return {**axes, "actor.weight": (1, ChannelLayout(actors)), "emotion.weight": (1, ChannelLayout(emotions))}
+
+
+def sinusoids(t: Tensor, size: int) -> Tensor:
+    """(B,) step numbers -> (B, size) sines and cosines of them, periods from 2π to 20000π."""
+    frequencies = torch.exp(-math.log(10000.0) * torch.arange(size // 2, device=t.device) / (size // 2))
+    angles = t.float()[:, None] * frequencies
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+NETWORKS = {"diffusion_transformer": SequenceTransformer}  # by NETWORK_NAME

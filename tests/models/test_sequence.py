@@ -1,0 +1,179 @@
+"""The sequence family: a transformer over whole animations, values that are given, guidance."""
+
+import numpy as np
+import pytest
+import torch
+from fakes.project import DIFFUSION, diffusion_project, use_project, write_key
+
+from audio2face.commands import deploy, infer, preproc, train
+from audio2face.distributed import Rng
+from audio2face.face.layout import ChannelLayout
+from audio2face.models.common.conditions import Conditions
+from audio2face.models.sequence.guidance import guidance_passes, guided
+from audio2face.models.sequence.masks import SHARES, batch_flags, random_flags
+from audio2face.models.sequence.network import SequenceTransformer, rotary, rotated
+from audio2face.problems import UserError
+
+LAYOUT = ChannelLayout({"skin_coeffs": 4, "jaw": 3, "head": 2})
+SMALL = {"width": 32, "num_layers": 2, "num_heads": 2, "dropout": 0.0}
+
+
+def network(trained=True, seed=0):
+    torch.manual_seed(seed)
+    net = SequenceTransformer(LAYOUT, torch.zeros(2, 1), 30.0, 1, **SMALL).eval()
+    if trained:  # past the zeros at which it starts
+        for p in net.parameters():
+            torch.nn.init.normal_(p, std=0.2)
+    return net
+
+
+def conditions(frames, seed=1, rows=1, **more):
+    g = torch.Generator().manual_seed(seed)
+    return Conditions(
+        {
+            "speech": torch.randn(rows, frames, 32, generator=g),
+            "actor": torch.eye(2)[:1].repeat(rows, 1),
+            "emotion": torch.rand(rows, 1, generator=g),
+            **more,
+        }
+    )
+
+
+def x_of(frames, seed=2, rows=1):
+    return torch.randn(rows, frames, LAYOUT.size, generator=torch.Generator().manual_seed(seed))
+
+
+def test_it_starts_at_the_mean_and_hears_nothing():
+    assert not network(trained=False)(x_of(9), torch.tensor([5]), conditions(9))[0].any()
+
+
+def test_positions_are_times():
+    """Attention of two moments depends on their distance in seconds alone."""
+    g = torch.Generator().manual_seed(0)
+    q, k = (torch.randn(1, 1, 1, 16, generator=g) for _ in range(2))
+    products = []
+    for shift in (0.0, 3.7):
+        at = [rotary(torch.tensor([moment + shift]), 16) for moment in (1.0, 1.4)]
+        products.append((rotated(q, at[0]) * rotated(k, at[1])).sum().item())
+    assert products[0] == pytest.approx(products[1], abs=1e-4)
+
+
+def test_padding_changes_nothing():
+    net, frames = network(), 12
+    whole = net(x_of(frames), torch.tensor([7]), conditions(frames, valid=torch.ones(1, frames)))[0]
+    padded = lambda x: torch.nn.functional.pad(x, (0, 0, 0, 8), value=9.0)  # noqa: E731
+    valid = torch.cat([torch.ones(1, frames), torch.zeros(1, 8)], dim=1)
+    long = conditions(frames).replaced(speech=padded(conditions(frames)["speech"]), valid=valid)
+    x = torch.nn.functional.pad(x_of(frames), (0, 0, 0, 8))
+    found = net(x, torch.tensor([7]), long)[0][:, :frames]
+    torch.testing.assert_close(found, whole, atol=1e-5, rtol=1e-4)
+
+
+def test_given_values_are_heard_and_others_are_not():
+    net = network()
+    known, flags = x_of(10, 5), torch.zeros(1, 10, 3)
+    flags[:, 4, 1] = 1
+    base = net(x_of(10), torch.tensor([7]), conditions(10, known=known, given=flags))[0]
+    other = known.clone()
+    other[:, :4] += 100.0  # not flagged
+    other[:, 4, :4] += 100.0  # of another channel
+    same = net(x_of(10), torch.tensor([7]), conditions(10, known=other, given=flags))[0]
+    torch.testing.assert_close(base, same)
+    other[:, 4, 4:7] += 1.0
+    assert not torch.allclose(net(x_of(10), torch.tensor([7]), conditions(10, known=other, given=flags))[0], base)
+    x_t = x_of(10)
+    x_t[:, 4, 4:7] += 5.0  # noise under a given value is not seen
+    torch.testing.assert_close(net(x_t, torch.tensor([7]), conditions(10, known=known, given=flags))[0], base)
+
+
+def test_guidance_is_a_sum_of_passes():
+    assert guidance_passes({"audio": 1.0, "style": 1.0}) == [(1.0, ())]
+    assert guidance_passes({"audio": 0.0, "style": 0.0}) == [(1.0, ("speech", "actor", "emotion"))]
+    assert guidance_passes({"audio": 2.0, "style": 2.0}) == [(-1.0, ("speech", "actor", "emotion")), (2.0, ())]
+    net, c, t = network(), conditions(8), torch.tensor([3])
+    for parameter in net.dropout.nulls.values():
+        torch.nn.init.normal_(parameter)
+    without = [
+        net(x_of(8), t, net.dropout.without(c, left))[0]
+        for left in (("speech", "actor", "emotion"), ("actor", "emotion"), ())
+    ]
+    expected = without[0] + 1.5 * (without[1] - without[0]) + 0.5 * (without[2] - without[1])
+    torch.testing.assert_close(guided(net, x_of(8), t, c, {"audio": 1.5, "style": 0.5}), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(guided(net, x_of(8), t, c, {}), without[2])
+
+
+def test_conditions_are_dropped_alone_and_together():
+    net = network().train()
+    net.dropout.specs  # noqa: B018
+    c = conditions(3, rows=4000)
+    for parameter in net.dropout.nulls.values():
+        torch.nn.init.constant_(parameter, 77.0)
+    found = net.dropout(c, Rng(generator=torch.Generator().manual_seed(0)))
+    gone = torch.stack([(found[name] == 77.0).flatten(1).all(dim=1) for name in ("speech", "actor", "emotion")])
+    share = 0.1 + 0.05 - 0.1 * 0.05
+    assert gone.float().mean(dim=1).numpy() == pytest.approx(share, abs=0.02)
+    assert gone.all(dim=0).float().mean().item() == pytest.approx(0.05 + 0.95 * 0.001, abs=0.012)
+
+
+def test_patterns_of_given_values():
+    rng = np.random.default_rng(0)
+    flags = [random_flags(40, 3, rng) for _ in range(2000)]
+    assert np.mean([not f.any() for f in flags]) == pytest.approx(SHARES[0], abs=0.04)
+    assert all(not f.all() for f in flags)  # something is always left to do
+    channels = [f for f in flags if f.any() and (f == f[:1]).all()]
+    assert np.mean([len(channels) / len(flags)]) == pytest.approx(SHARES[4], abs=0.03)
+    same = batch_flags([40, 10], 40, 3, [5, 6])
+    assert np.array_equal(same[1, :10], batch_flags([10], 10, 3, [6])[0]) and not same[1, 10:].any()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    root = tmp_path_factory.mktemp("sequence")
+    keys = {**DIFFUSION, "NETWORK_NAME": "diffusion_transformer", "NUM_EPOCHS": 2, "VALIDATION_CLIPS": ["two_joy"]}
+    with pytest.MonkeyPatch.context() as patch:
+        diffusion_project(root, ("ann", "bob"))
+        (root / "configs/tiny/config_train.py").write_text("".join(f"{k} = {v!r}\n" for k, v in keys.items()))
+        write_key(root, "train", "NETWORK_HYPER_PARAMS", SMALL)
+        write_key(root, "inference", "OUTPUT_FORMATS", ["npy"])
+        use_project(root, patch)
+        for name in ("ann", "bob"):
+            preproc.run("tiny", name)
+        yield root, train.run("tiny").run
+
+
+def animated(root, name, **keys):
+    made = root / "workspace/output_inference" / infer.run("tiny", name, **keys)
+    return {path.stem: np.load(path) for path in made.glob("*.npy")}
+
+
+def test_it_trains_and_animates(run, monkeypatch):
+    root, name = run
+    use_project(root, monkeypatch)
+    first, again = animated(root, name), animated(root, name)
+    assert all(np.array_equal(x, again[key]) for key, x in first.items())
+    skin = next(x for key, x in first.items() if key.endswith("_skin"))
+    assert skin.ndim == 3 and np.isfinite(skin).all()
+    other = animated(root, name, RNG_SEED_INFERENCE=7, GUIDANCE={"audio": 2.0, "style": 0.5})
+    assert any(not np.array_equal(x, first[key]) for key, x in other.items())
+
+
+def test_it_is_not_deployed_and_says_so(run, monkeypatch):
+    root, name = run
+    use_project(root, monkeypatch)
+    with pytest.raises(UserError, match="cannot be deployed"):
+        deploy.run("tiny", name)
+
+
+@pytest.mark.parametrize(
+    "keys, message",
+    [
+        ({"SKIP_STEPS": 1}, "SKIP_STEPS: has no effect on diffusion_transformer"),
+        ({"INFERENCE_MODE": "streaming"}, "INFERENCE_MODE 'streaming' does not exist"),
+        ({"GUIDANCE": {"sound": 2.0}}, "GUIDANCE/sound: unknown key"),
+    ],
+)
+def test_what_it_cannot_do_is_refused(run, monkeypatch, keys, message):
+    root, name = run
+    use_project(root, monkeypatch)
+    with pytest.raises(UserError, match=message):
+        infer.run("tiny", name, **keys)
