@@ -128,7 +128,7 @@ def build_groups(
             table = by_shot.get(shot.name)
             if table is not None:
                 check_table(problems, group, shot.name, table)
-                values[shot.name] = _at_frames(problems, group, sources[name], shot, table)
+                values[shot.name] = at_frames(problems, group, sources[name], shot, table)
         found[name] = CapturedGroup(group, values)
     return found
 
@@ -198,7 +198,8 @@ def aligned(table: CurveTable, names: Sequence[str]) -> tuple[np.ndarray, np.nda
     return values, valid
 
 
-def _at_frames(problems: Problems, group: CurveGroup, source: CurveSource, shot: Shot, table: CurveTable) -> ShotCurves:
+def at_frames(problems: Problems, group: CurveGroup, source: CurveSource, shot: Shot, table: CurveTable) -> ShotCurves:
+    """A table of a shot as values of `group` at the shot's frames."""
     raw, valid = aligned(table, group.names)
     encoded, known = group.encode(raw, valid)
     rate = _rate(problems, source, shot.name, table, shot.fps)

@@ -8,7 +8,7 @@ import numpy as np
 
 from audio2face.render.figure import upright
 from audio2face.render.head import MM_PER_UNIT, builtin_head, head_weights, pose_head
-from audio2face.viewer.library import Actor
+from audio2face.viewer.actors import Actor
 from audio2face.viewer.tracks import AnimationStream, Channel, Curves, array_channel
 
 TALL = 44.0  # height of a figure beside the head, in the head's centimetres
@@ -50,10 +50,16 @@ def curves_track(
         table = np.zeros((count, 0), np.float32) if weights is None else weights
         channels.append(_head_channel(head_weights(table, names), rotation, look))
     if joints is not None:
-        placed = upright(_without_gaps(joints))
-        channels.append(array_channel("figure", _beside_head(placed) if channels else placed))
+        whole = _without_gaps(joints)
+        channels.append(array_channel("figure", place_figure(whole, whole[0], beside=bool(channels))))
     known = None if weights is None else Curves(tuple(names), np.nan_to_num(np.asarray(weights, np.float32)))
     return AnimationStream(channels, count, fps, start_s, None if known is None else lambda: known)
+
+
+def place_figure(joints: np.ndarray, first: np.ndarray, beside: bool) -> np.ndarray:
+    """Joints (T, J, 3) with y up, as the `first` frame (J, 3) of the animation says, and where they stand `beside` a head."""
+    turned, start = upright(joints, first), upright(first[None], first)[0]
+    return _beside_head(turned, start) if beside else turned
 
 
 def _head_channel(weights: np.ndarray, rotation: np.ndarray | None, look: np.ndarray | None) -> Channel:
@@ -73,9 +79,8 @@ def _without_gaps(joints: np.ndarray) -> np.ndarray:
     return np.asarray(joints)[np.where(last < 0, whole.argmax(), last)]
 
 
-def _beside_head(joints: np.ndarray) -> np.ndarray:
-    """Joints (T, J, 3), y up, as tall as TALL in the first frame, to the head's left."""
-    first = joints[0]
+def _beside_head(joints: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Joints (T, J, 3), y up, as tall as TALL in the `first` frame (J, 3), to the head's left."""
     tall = max(float(np.ptp(first[:, 1])), 1e-6)
     placed = (joints - [first[:, 0].min(), first[:, 1].min(), first[:, 2].mean()]) * (TALL / tall)
     return (placed + [GAP, FOOT, 0.0]).astype(np.float32)

@@ -9,7 +9,7 @@ import struct
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,29 +19,13 @@ import numpy as np
 from audio2face.audio.waveform import speech_problems
 from audio2face.formats.sound import read_sound, sound_info
 from audio2face.problems import UserError
+from audio2face.viewer.actors import Actor
 from audio2face.viewer.live import LiveModel
 from audio2face.viewer.tracks import AnimationStream
 
 PEAKS = 800  # columns of a shot's waveform
 KEPT_SOUNDS = 4
 LONGEST_SOUND_S = 1800
-MESHES = ("skin", "tongue")
-Eye = tuple[list[float], float]  # centre, radius
-
-
-@dataclass(frozen=True)
-class Actor:
-    """What does not move: triangles (F, 3) of the meshes where known, millimetres a unit, and the eyeballs' places.
-
-    `colours` (V, 3) sRGB 0 … 1 of meshes that have their own, `bones` (B, 2) between the points of a channel "figure".
-    """
-
-    name: str
-    triangles: Mapping[str, np.ndarray] = field(default_factory=dict)
-    mm: float = 10.0
-    eyes: tuple[Eye, Eye] | None = None  # right, left
-    colours: Mapping[str, np.ndarray] = field(default_factory=dict)
-    bones: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -179,28 +163,3 @@ def peaks(wav: bytes, columns: int = PEAKS) -> tuple[float, list[int]]:
     edges = np.unique(np.linspace(0, len(samples), columns, endpoint=False).astype(np.int64))
     loud = np.maximum.reduceat(samples, edges)
     return len(samples) / rate, (100 * loud // max(int(loud.max()), 1)).astype(int).tolist()
-
-
-def find_eyes(neutral: np.ndarray | None, close_delta: np.ndarray | None) -> tuple[Eye, Eye] | None:
-    """Where eyeballs would be, right then left: behind the vertices that move when the lids close; None when unknown.
-
-    `neutral` (V, 3) and `close_delta` (V, 3) in data units, x to the face's left.
-    """
-    if neutral is None or close_delta is None or neutral.shape != close_delta.shape:
-        return None
-    moved = np.linalg.norm(close_delta, axis=1)
-    lids = moved > 0.3 * moved.max() if moved.max() > 0 else np.zeros(len(moved), bool)
-    middle = neutral[:, 0].mean()
-    found: list[Eye] = []
-    for side in (neutral[:, 0] < middle, neutral[:, 0] >= middle):
-        if (lids & side).sum() < 3:
-            return None
-        way = neutral[lids & side] + np.linspace(0, 1, 5)[:, None, None] * close_delta[lids & side]
-        points = way.reshape(-1, 3)
-        low, high = points.min(axis=0), points.max(axis=0)
-        radius = 0.45 * float(high[0] - low[0])
-        across = ((points[:, :2] - (low + high)[:2] / 2) ** 2).sum(axis=1)
-        reach = np.sqrt(np.clip((1.03 * radius) ** 2 - across, 0, None))
-        depth = float((points[:, 2] - reach)[reach > 0].min(initial=high[2] - radius))  # the lids slide over it
-        found.append(([*map(float, (low + high)[:2] / 2), depth], radius))
-    return found[0], found[1]

@@ -18,6 +18,7 @@ from audio2face.audio.waveform import mixed_down, resample, track_peak
 from audio2face.formats.sound import read_sound
 from audio2face.inference.animate import rest_pose
 from audio2face.problems import UserError
+from audio2face.viewer.curve_groups import ShownGroups
 from audio2face.viewer.tracks import AnimationStream, Curves, FrameFile, eye_turns, jaw_points
 
 if TYPE_CHECKING:
@@ -129,10 +130,14 @@ class _Job:
         heard = mixed_down(samples)
         peak = track_peak(resample(heard, rate, model.sample_rate))
         self._session = model.stream(rate, peak=peak, emotion=None if emotion is None else dict(emotion), actor=actor)
-        data = model.details(actor).data
-        self._jaw = data["neutral_jaw"]
-        skin, tongue = (len(rest_pose(data, mesh)) for mesh in ("skin", "tongue"))
+        details = model.details(actor)
+        self._jaw = details.data["neutral_jaw"]
+        self._groups = None if details.face.has_mesh else ShownGroups(details.face.curves)
+        self._first: dict[str, np.ndarray] = {}  # the curves of the first frame (1, D)
+        skin, tongue = (len(rest_pose(details.data, mesh)) for mesh in ("skin", "tongue"))
         sizes = {"skin": skin, "tongue": tongue, "jaw": len(self._jaw), "eyes": 2}
+        if self._groups is not None:
+            sizes = self._groups.points()
         self._frame_files = [
             FrameFile(folder / f"{uuid.uuid4().hex}_{n}", n, points) for n, points in sizes.items() if points
         ]
@@ -140,7 +145,8 @@ class _Job:
         count = max(1, ceil(Fraction(len(heard), rate) * fps))
         self._names: tuple[str, ...] = ()
         self._weights: list[np.ndarray] = []
-        solve = self._curves if model.details(actor).face.rigs else None
+        weighted = self._groups.head.names if self._groups is not None else details.face.rigs
+        solve = self._curves if weighted else None
         self.track = AnimationStream([s.channel() for s in self._frame_files], count, self._session.fps, 0.0, solve)
         self.track.ready, self.track.finished = 0, False
         self.thread = threading.Thread(target=self._run, args=(heard, rate), daemon=True)
@@ -170,15 +176,23 @@ class _Job:
             return
         if not self.track.ready:
             self.track.start_s = float(piece.times_s[0])
-        values = {"skin": piece.skin, "tongue": piece.tongue, "eyes": eye_turns(piece.eyes)}
-        values["jaw"] = jaw_points(piece.jaw, self._jaw)
+        values, names, weights = self._shown(piece)
         for frame_file in self._frame_files:
             frame_file.append(values[frame_file.name])
-        self._names = piece.names
-        self._weights.append(piece.weights)
+        self._names = names
+        self._weights.append(weights)
         self.track.compute_s = self._session.compute_s
         self.track.ready += len(piece)
         self.track.num_frames = max(self.track.num_frames, self.track.ready)
+
+    def _shown(self, piece: Animation) -> tuple[dict[str, np.ndarray], tuple[str, ...], np.ndarray]:
+        """The channels (n, points, 3) of a piece, and its weights (n, P) under their names."""
+        if self._groups is None:
+            meshes = {"skin": piece.skin, "tongue": piece.tongue, "eyes": eye_turns(piece.eyes)}
+            return meshes | {"jaw": jaw_points(piece.jaw, self._jaw)}, piece.names, piece.weights
+        self._first = self._first or {group: values[:1] for group, values in piece.curves.items()}
+        head = self._groups.head
+        return self._groups.frames(piece.curves, self._first), head.names, head.weights(piece.curves, len(piece))
 
     def _curves(self) -> Curves | None:
         return Curves(self._names, np.concatenate(self._weights)) if self._names else None

@@ -14,12 +14,17 @@ from audio2face.dataset.files import DatasetFiles
 from audio2face.dataset.shots import NEUTRAL, emotions_in
 from audio2face.evaluation.data import trained_shots
 from audio2face.evaluation.folder import files_in
+from audio2face.face.curves import CurveGroup
 from audio2face.inference.model import Model, load_model, load_run_model
+from audio2face.inference.package import has_mesh
 from audio2face.paths import local_path
 from audio2face.problems import UserError
 from audio2face.runs.train_run import TrainRun, load_train_run
-from audio2face.viewer.library import Actor, ShotView, find_eyes
+from audio2face.viewer.actors import Actor, find_eyes
+from audio2face.viewer.curve_groups import ShownGroups, captured_groups, captured_track
+from audio2face.viewer.library import ShotView
 from audio2face.viewer.sources import Extras, dataset_actor, dataset_rigs, truth_track
+from audio2face.viewer.tracks import AnimationStream
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +49,9 @@ class Project:
     configs: Callable[[TrainRun], Mapping[str, Mapping[str, Any]]]  # every actor's CONFIG
     notices: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # of the data set
+    captured: dict[str, dict[str, CurveGroup]] = field(
+        default_factory=dict
+    )  # groups of actors without a mesh, once read
 
     @classmethod
     def build(
@@ -87,7 +95,10 @@ class Project:
         return self.rates.get(actor, DEFAULT_FPS)
 
     def actor(self, name: str, run: TrainRun | None = None) -> Actor:
-        """What is known of an actor's meshes: by the data set, else by a training run."""
+        """What is known of an actor's meshes: by the data set, else by a training run. Of curves alone what they move."""
+        groups = self.groups(name, run)
+        if groups is not None:
+            return ShownGroups(groups).actor(name)
         if name in self.files:
             return dataset_actor(self.files[name], self.units_per_metre)
         if run is None or name not in run.spec.actors:
@@ -97,6 +108,26 @@ class Project:
         mean, delta = (data.network_data.get(key) for key in ("shapes_mean_skin", "eye_close_pose_delta"))
         known = {mesh: f for mesh, f in faces.items() if f is not None}
         return Actor(name, known, 1000 / data.topology.units_per_metre, find_eyes(mean, delta))
+
+    def groups(self, name: str, run: TrainRun | None = None) -> dict[str, CurveGroup] | None:
+        """The groups of curves of an actor without a mesh: those that a run gives, else those of the data set; None of others.
+
+        Raises UserError when the data set cannot be read.
+        """
+        if run is not None and name in run.spec.actors:
+            data = run.actor(name)
+            resting = run.spec.at_rest(name)
+            return (
+                None
+                if has_mesh(data.network_data)
+                else {g: w for g, w in data.curves.groups.items() if g not in resting}
+            )
+        files = self.files.get(name)
+        if files is None or not _curves_alone(files):
+            return None
+        if name not in self.captured:
+            self.captured[name] = captured_groups(files.curves)
+        return self.captured[name]
 
     def shots(self, actor: str) -> list[ShotView]:
         """All captured shots of an actor. Raises UserError when the data set cannot be read."""
@@ -123,8 +154,15 @@ class Project:
         sound = given if given and given.is_file() else files.audio_file(shot)
         told = next(iter(emotions_in(shot, self.emotion_names)), NEUTRAL)
         emotion = self.emotions.get((files.actor, shot)) or told
-        opener = partial(truth_track, files, shot, self.cache_fps(files.actor), offset, dataset_rigs(files))
+        fps = self.cache_fps(files.actor)
+        opener = partial(truth_track, files, shot, fps, offset, dataset_rigs(files))
+        if _curves_alone(files):
+            opener = partial(self._captured, files, shot, fps, offset)
         return ShotView(shot, files.actor, emotion, sound, truth=opener)
+
+    def _captured(self, files: DatasetFiles, shot: str, fps: float, offset: int) -> AnimationStream:
+        """A captured shot of groups of curves: all that the data set has, trained or not."""
+        return captured_track(files.curves, self.groups(files.actor) or {}, shot, fps, offset)
 
     # ---- training runs
 
@@ -160,3 +198,7 @@ class Project:
         """Loads the deployed model of a run, or the run itself where it was never deployed."""
         deployed = self.deploy_root / run.name
         return lambda: load_model(deployed) if deployed.is_dir() else load_run_model(run, self.configs(run))
+
+
+def _curves_alone(files: DatasetFiles) -> bool:
+    return bool(files.curves) and files.skin_cache_root is None

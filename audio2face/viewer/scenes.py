@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,12 +16,15 @@ from audio2face.paths import local_path
 from audio2face.problems import UserError
 from audio2face.runs.manifest import size_faults
 from audio2face.runs.train_run import TrainRun, load_train_run
+from audio2face.viewer.actors import Actor, find_eyes
 from audio2face.viewer.curve_files import bones_of, curve_files_track, find_curves
+from audio2face.viewer.curve_groups import ShownGroups, find_group_files, group_files_track
 from audio2face.viewer.heads import figure_actor, head_actor
-from audio2face.viewer.library import Actor, Library, ShotView, find_eyes
+from audio2face.viewer.library import Library, ShotView
 from audio2face.viewer.live import LiveModel
 from audio2face.viewer.project import DEFAULT_FPS, Project
-from audio2face.viewer.sources import Extras, file_track, find_clips, find_sound
+from audio2face.viewer.sources import ClipFiles, Extras, file_track, find_clips, find_sound
+from audio2face.viewer.tracks import AnimationStream
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,8 @@ def _of_model(place: Path) -> Library:
 
 def _model_actor(model: Any, name: str) -> Actor:
     details = model.details(name)
+    if not details.face.has_mesh:
+        return ShownGroups(details.face.curves).actor(name)
     topology, data = details.face.topology, details.data
     faces = {"skin": topology.skin, "tongue": topology.tongue}
     rest = data.get("neutral_skin", data.get("shapes_mean_skin"))
@@ -126,17 +131,18 @@ def _of_inference(project: Project, folder: Path) -> Library:
     made_with = folder / "configs" / "training_run_info.json"
     run = project.training_run(read_json(made_with)["training_run_name_full"]) if made_with.is_file() else None
     settings = folder / "configs" / "config_inference_full.json"
-    listed = read_json(settings).get("AUDIO_PATH") if settings.is_file() else None
+    given = read_json(settings) if settings.is_file() else {}
+    listed = given.get("AUDIO_PATH")
     audio = [local_path(p) for p in ([listed] if isinstance(listed, str) else listed or [])]
     shots = []
-    for clip in find_clips(folder):
+    for clip in _animations(project, run, folder, given.get("OUTPUT_FPS")):
         sounds = [s for p in audio if (s := p if p.is_file() else find_sound(p, clip.name))]
         fitting = [s for s in sounds if clip.name == s.stem or clip.name.startswith(f"{s.stem}_")]
         sound = max(fitting, key=lambda s: len(s.stem), default=None)
         actor = project.actor_of(clip.name.removeprefix(sound.stem) if sound else clip.name, run)
         shot = project.shot_of(actor, sound) if sound else None
         name = sound.stem if sound else clip.name
-        open_it = partial(_inferred, project, run, actor, clip)
+        open_it = partial(clip.open, actor)
         shots.append(
             ShotView(
                 name,
@@ -149,14 +155,43 @@ def _of_inference(project: Project, folder: Path) -> Library:
             )
         )
     if not shots:
-        raise UserError(f"inference run {folder.name} holds no animation that can be shown (.npy, .xml or .pc2)")
+        raise UserError(
+            f"inference run {folder.name} holds no animation that can be shown (.npy, .xml, .pc2; curves: .npy, .csv, .npz, .bvh)"
+        )
     project.notices += size_faults(folder)
     return _of_run(project, f"{project.name}: inference {folder.name}", run, shots)
 
 
-def _inferred(project: Project, run: TrainRun | None, actor: str, clip: Any) -> Any:
-    fps = run.spec.fps if run else project.cache_fps(actor)
-    return file_track(clip, fps, project.extras(actor, run))
+@dataclass(frozen=True)
+class _Animation:
+    """What inference wrote of one sound; `open` gives its track, of an actor."""
+
+    name: str
+    open: Callable[[str], AnimationStream]
+
+
+def _animations(project: Project, run: TrainRun | None, folder: Path, given_fps: float | None) -> list[_Animation]:
+    """The animations of an inference run: meshes where there are any, else groups of curves, as arrays or as other files."""
+
+    def rate(actor: str) -> float:
+        return given_fps or (run.spec.fps if run else project.cache_fps(actor))
+
+    def mesh(clip: ClipFiles, actor: str) -> AnimationStream:
+        return file_track(clip, rate(actor), project.extras(actor, run))
+
+    def arrays(files: Mapping[str, Path], actor: str) -> AnimationStream:
+        return group_files_track(files, project.groups(actor, run), rate(actor))
+
+    def others(paths: tuple[Path, ...], actor: str) -> AnimationStream:
+        return curve_files_track(paths, rate(actor))
+
+    if run is None or any(project.groups(name, run) is None for name in run.spec.actors):
+        return [_Animation(clip.name, partial(mesh, clip)) for clip in find_clips(folder)]
+    known = {name: what for actor in run.spec.actors for name, what in (project.groups(actor, run) or {}).items()}
+    found = find_group_files(folder, known)
+    if found:
+        return [_Animation(name, partial(arrays, files)) for name, files in found.items()]
+    return [_Animation(name, partial(others, paths)) for name, paths in find_curves(folder).items()]
 
 
 def _of_evaluation(project: Project, folder: Path) -> Library:
@@ -204,10 +239,14 @@ def _of_run(project: Project, title: str, run: TrainRun | None, shots: list[Shot
 
 
 def _without_faces(actors: Sequence[Actor]) -> list[str]:
-    names = ", ".join(actor.name for actor in actors if "skin" not in actor.triangles)
-    return (
-        [f"Points only for {names}: set SKIN_TRIANGLES_FPATH in config_dataset.py to see a surface."] if names else []
-    )
+    """What is said of actors of whom points are drawn, or a head that is not theirs."""
+    points = ", ".join(actor.name for actor in actors if "skin" not in actor.triangles and actor.bones is None)
+    heads = ", ".join(actor.name for actor in actors if actor.colours)
+    faces = f"Points only for {points}: set SKIN_TRIANGLES_FPATH in config_dataset.py to see a surface."
+    return [
+        *([faces] if points else []),
+        *([f"A built-in head shows the curves of {heads}: there is no mesh."] if heads else []),
+    ]
 
 
 RUNS: dict[str, Callable[[Project, Path], Library]] = {

@@ -23,7 +23,7 @@ from audio2face.formats.time_code import same_rate
 from audio2face.listing import natural_order
 from audio2face.postprocess.rig import pose_names, read_rig
 from audio2face.problems import UserError
-from audio2face.viewer.library import Actor, find_eyes
+from audio2face.viewer.actors import Actor, find_eyes
 from audio2face.viewer.tracks import (
     AnimationStream,
     Channel,

@@ -12,7 +12,8 @@ from fakes.viewer import FACES, RATE, T, V
 
 from audio2face.inference import load_model
 from audio2face.viewer import server as server_module
-from audio2face.viewer.library import Actor, Library, ShotView, find_eyes, peaks, wav_bytes
+from audio2face.viewer.actors import Actor, find_eyes
+from audio2face.viewer.library import Library, ShotView, peaks, wav_bytes
 from audio2face.viewer.live import AS_TRAINED, LiveModel
 from audio2face.viewer.tracks import AnimationStream, Channel, array_channel, eye_turns, jaw_points, pack
 

@@ -12,7 +12,8 @@ pytest.importorskip("fcntl", reason="the browser is driven through a pipe of POS
 from fakes.browser import Browser, find_browser
 
 from audio2face.inference import load_model
-from audio2face.viewer.library import Actor, Library, ShotView
+from audio2face.viewer.actors import Actor
+from audio2face.viewer.library import Library, ShotView
 from audio2face.viewer.live import LiveModel
 from audio2face.viewer.server import ViewServer
 from audio2face.viewer.tracks import AnimationStream, Curves, array_channel
