@@ -102,7 +102,7 @@ DiffusionMode = Literal[
     "streaming_stateless_output_delta_onnx",
     "streaming_stateless_output_delta_trt",
 ]
-OutputFormat = Literal["maya", "npy", "pc2", "arkit_csv", "json", "usd", "gltf", "mp4"]
+OutputFormat = Literal["maya", "npy", "pc2", "arkit_csv", "json", "npz", "bvh", "usd", "gltf", "mp4"]
 OutputFormats = Annotated[list[OutputFormat], AfterValidator(unique)]
 
 # How the entries of lists of tuples are written, for messages.

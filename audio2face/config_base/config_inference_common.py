@@ -3,7 +3,7 @@
 config_inference_regression_base.py and config_inference_diffusion_base.py import them among their own keys.
 """
 
-from audio2face.config.kinds import AudioPath, Folder, OutputFormats, Switch
+from audio2face.config.kinds import AudioPath, Folder, FrameRate, OutputFormats, Switch
 
 ## Post-processing of the deployed model
 
@@ -125,7 +125,8 @@ AUDIO_PATH: AudioPath = None
 # Change: seldom; move A2F_WORKSPACE_ROOT instead.
 INFERENCE_OUTPUT_ROOT: Folder = "/workspace/output_inference"
 
-# Write skin and tongue as Maya nCaches (.xml and .mc).
+# Write skin and tongue as Maya nCaches (.xml and .mc). Of an actor without a face mesh its curves are written instead: as
+# .npz, and as a Live Link .csv and a .bvh where there are weights with ARKit's names and a skeleton.
 # Type: True or False.
 # Change: False when you do not use Maya.
 OUTPUT_MAYA_CACHE: Switch = True
@@ -136,10 +137,16 @@ OUTPUT_MAYA_CACHE: Switch = True
 OUTPUT_NPY_FILE: Switch = False
 
 # Formats to write, in place of the two keys above. None leaves it to them.
-# Type: list of "maya", "npy", "pc2", "arkit_csv", "json", "usd", "gltf", "mp4", or None. docs/exports.md lists what
-# each one needs.
+# Type: list of "maya", "npy", "pc2", "arkit_csv", "json", "npz", "bvh", "usd", "gltf", "mp4", or None. docs/exports.md
+# lists what each one needs.
 # Change: when you need another format than Maya's.
 OUTPUT_FORMATS: OutputFormats | None = None
+
+# Frames a second of what is written, in place of the model's: meshes, curves and weights are interpolated linearly,
+# rotations along the shortest way. The network's own output (`.npy` without an ending) keeps the model's.
+# Type: number > 0 and <= 1000, or None for the model's.
+# Change: to the rate of your scene, such as 24, 25, 29.97 or 48.
+OUTPUT_FPS: FrameRate | None = None
 
 # Whether the runtime's post-processing (CONFIG) is applied to what is written.
 # Type: True or False.

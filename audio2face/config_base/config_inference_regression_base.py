@@ -49,4 +49,4 @@ INFERENCE_MODE: RegressionMode = "offline"
 
 ## Output
 
-from audio2face.config_base.config_inference_common import INFERENCE_OUTPUT_ROOT, OUTPUT_MAYA_CACHE, OUTPUT_NPY_FILE, OUTPUT_FORMATS, APPLY_POSTPROCESSING  # fmt: skip
+from audio2face.config_base.config_inference_common import INFERENCE_OUTPUT_ROOT, OUTPUT_MAYA_CACHE, OUTPUT_NPY_FILE, OUTPUT_FORMATS, OUTPUT_FPS, APPLY_POSTPROCESSING  # fmt: skip

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from audio2face.deploy.signature import CURVES_NETWORK
+from audio2face.face.codec import part_of
+from audio2face.face.curves import CurveGroup
 from audio2face.runs.train_run import ActorData, NetworkSpec
 
 BUILD_AND_LOAD = """\
@@ -46,6 +50,63 @@ def triangle_row(actor: ActorData) -> str:
     if not actor.topology:
         return ""
     return f"| `triangles_{actor.actor}.npz` | faces of the meshes, for `audio2face.load_model`; the runtime does not read it |\n"
+
+
+def curve_rows(spec: NetworkSpec) -> str:
+    """The rows of a table of files for the groups of curves that a model gives; none without any."""
+    if not spec.groups:
+        return ""
+    channels = "channels.json" if spec.network_type == "regression" else "channels_<actor>.json"
+    return (
+        f"| `{CURVES_NETWORK}` | the network with its curves, for `audio2face.load_model`; the runtime does not read it |\n"
+        f"| `{channels}` | what the curves are: names, kinds, units |\n"
+    )
+
+
+def curve_lead(spec: NetworkSpec) -> str:
+    """What must be known first of a model that gives curves and no face mesh."""
+    if not spec.groups or "skin" in {part_of(channel) for channel in spec.channels}:
+        return ""
+    return (
+        "\n**This model gives curves and no face mesh**: NVIDIA's runtime loads it and shows a still point. It is for\n"
+        "`audio2face.load_model`, the server and the viewer; sections 1 to 3 are only for a runtime.\n"
+    )
+
+
+def curve_note(spec: NetworkSpec, actors: Sequence[ActorData]) -> str:
+    """What curves a model gives, and how to get them; nothing without any."""
+    if not spec.groups:
+        return ""
+    several = len(actors) > 1
+    rows = [
+        f"| {f'{actor.actor} | ' if several else ''}`{name}` | {_of_group(group)} |\n"
+        for actor in actors
+        for name, group in spec.output_codec(actor).groups.items()
+        if name not in spec.at_rest(actor.actor)
+    ]
+    head = f"| {'actor | ' if several else ''}group | values |\n|{'---|' * (2 + several)}\n"
+    return (
+        "\n## Curves\n\nThe runtime shows the face alone. These named values of every frame come from Python, as\n"
+        '`audio2face.load_model(folder).animate("speech.wav").curves[group]`, and from `run_inference.py` of the training run:\n\n'
+        + head
+        + "".join(rows)
+    )
+
+
+def _of_group(group: CurveGroup) -> str:
+    """ "52 weights (eyeBlinkLeft, eyeLookDownLeft, …)" """
+    if group.skeleton is not None:
+        return f"a skeleton of {len(group.skeleton.joints)} joints, {len(group.names)} values"
+    parts = []
+    for block in group.blocks:
+        names = ", ".join(block.names[:3]) + (", …" if len(block.names) > 3 else "")
+        how = " ".join(filter(None, (block.form, block.unit)))
+        count = "a rotation" if block.kind == "rotation" else f"{len(block.names)} {_PLURALS[block.kind]}"
+        parts.append(f"{count} ({names}{f'; {how}' if how else ''})")
+    return "; ".join(parts)
+
+
+_PLURALS = {"weights": "weights", "plain": "values", "angle": "angles", "translation": "coordinates"}
 
 
 def _zero_note(spec: NetworkSpec) -> str:

@@ -108,11 +108,13 @@ def write_arkit_csv(
     weights: Mapping[str, np.ndarray],
     fps: float,
     eyes: np.ndarray | None = None,
+    turns: Mapping[str, np.ndarray] | None = None,
 ) -> None:
-    """Write weights {ARKit name: (T,)} and eyes (T, 6) degrees, whole or not at all; what is absent is 0.
+    """Write weights {ARKit name: (T,)}, eyes (T, 6) degrees and turns, whole or not at all; what is absent is 0.
 
-    `eyes` are right X, Y, Z, left X, Y, Z: X becomes pitch, Y yaw, Z roll. Names that ARKit lacks are left out. Frame t
-    has time code t, counted from 0 at the nearest whole rate. Raises ValueError when no name is known.
+    `eyes` are right X, Y, Z, left X, Y, Z: X becomes pitch, Y yaw, Z roll. `turns` {"Head", "LeftEye", "RightEye": (T, 3)}
+    are yaw, pitch, roll in radians, and go before `eyes`. Names that ARKit lacks are left out. Frame t has time code t,
+    counted from 0 at the nearest whole rate. Raises ValueError when no name is known.
     """
     names = list(weights)
     columns = arkit_columns(names)
@@ -122,8 +124,11 @@ def write_arkit_csv(
     for i, column in columns.items():
         values[:, column] = weights[names[i]]
     if eyes is not None:
-        turns = np.deg2rad(np.asarray(eyes, np.float64)).reshape(-1, 2, 3)[:, ::-1]  # left, right
-        values[:, len(ARKIT_NAMES) + 3 :] = turns[:, :, [1, 0, 2]].reshape(-1, 6)
+        angles = np.deg2rad(np.asarray(eyes, np.float64)).reshape(-1, 2, 3)[:, ::-1]  # left, right
+        values[:, len(ARKIT_NAMES) + 3 :] = angles[:, :, [1, 0, 2]].reshape(-1, 6)
+    for part, yaw_pitch_roll in (turns or {}).items():
+        first = COLUMNS.index(f"{part}Yaw")
+        values[:, first : first + 3] = yaw_pitch_roll
     rate = max(round(fps), 1)
     with atomic(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from audio2face.formats.animation_json import KIND, read_animation_json
+from audio2face.formats.animation_json import KIND, JsonAnimation, read_animation_json
 from audio2face.formats.curve_rows import CurveRows, check_fps, empty_rows, is_frame, rate_from, time_unit, times_from
 from audio2face.formats.json_file import read_json
 
@@ -43,9 +43,7 @@ def read_curve_json(path: str | os.PathLike[str]) -> CurveRows:
     data = read_json(path)
     if isinstance(data, dict) and data.get("kind") == KIND:
         animation = read_animation_json(path)
-        columns = list(animation.weights.values())
-        values = np.stack(columns, axis=1).astype(np.float64) if columns else np.zeros((0, 0))
-        return CurveRows(tuple(animation.weights), values, None, check_fps(path, animation.fps))
+        return _own_rows(animation, check_fps(path, animation.fps))
     head = _lower(data) if isinstance(data, dict) else {}
     about = {**next((_lower(head[key]) for key in ABOUT if isinstance(head.get(key), dict)), {}), **head}
     stated = next((about[key] for key in RATES if about.get(key) is not None), None)
@@ -56,6 +54,16 @@ def read_curve_json(path: str | os.PathLike[str]) -> CurveRows:
         known = ", ".join(map(str, head)) or type(data).__name__
         raise ValueError(f"{path}: expected names and rows of values, or a list of frames; found {known:.200}")
     return _rows(path, frames, names, fps)
+
+
+def _own_rows(animation: JsonAnimation, fps: float) -> CurveRows:
+    """The groups of curves of our own animation, then the solved weights that none of them is named like."""
+    names = [name for group in animation.curves for name in group.names]
+    taken = {name.lower() for name in names}
+    solved = [name for name in animation.weights if name.lower() not in taken]
+    tables = [group.values for group in animation.curves] + [animation.weights[name][:, None] for name in solved]
+    values = np.concatenate(tables, axis=1) if tables else np.zeros((0, 0))
+    return CurveRows((*names, *solved), values.astype(np.float64), None, fps)
 
 
 def _frames(head: Mapping[str, Any]) -> list[Any] | None:

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from audio2face.formats import ANIMATION_WRITERS
-from audio2face.inference.outputs import EXPORTERS, Clip, FaceFiles, Sound, check_exports
-from audio2face.problems import UserError
+from audio2face.inference.clip import Clip, FaceFiles, Sound, shown_channels
+from audio2face.inference.outputs import EXPORTERS, check_exports, write_curve_arrays
+from audio2face.inference.rate import channels_at, frames_at
+from audio2face.problems import UserError, number
 from audio2face.types import FaceAnimation
 
-SUFFIXES = {".glb": "gltf", ".usdc": "usd", ".csv": "arkit_csv", ".json": "json", ".mp4": "mp4"}
+SUFFIXES = {
+    ".glb": "gltf",
+    ".usdc": "usd",
+    ".csv": "arkit_csv",
+    ".json": "json",
+    ".npz": "npz",
+    ".bvh": "bvh",
+    ".mp4": "mp4",
+}
+CHANNELS = ("skin", "tongue", "jaw", "eyes", "weights")
+FPS = (1.0, 1000.0)
+WITHOUT_POSITIONS = ("bvh",)  # need none, also of a face with a mesh
 
 
 @dataclass(frozen=True)
@@ -53,8 +67,24 @@ class Animation:
         """{name: weights (T,)}."""
         return dict(zip(self.names, self.weights.T, strict=True))
 
+    def at_rate(self, fps: float) -> Animation:
+        """The same motion at another rate (T', …), from the same moment on; see `inference.rate`. Raises UserError.
+
+        Weights and positions are interpolated linearly, rotations along the shortest way.
+        """
+        number("fps", fps, *FPS)
+        if not len(self):
+            return replace(self, fps=float(fps))
+        frames = np.arange(frames_at(len(self), self.fps, fps))
+        position = frames * (self.fps / fps)
+        given = {name: values for name in CHANNELS if len(values := getattr(self, name))}
+        face: dict[str, Any] = channels_at(given, {}, position, _empty)
+        curves = channels_at(self.curves, self.face.curves, position, _empty)
+        return replace(self, fps=float(fps), times_s=self.times_s[0] + frames / fps, curves=curves, **face)
+
     def write(self, path: str | os.PathLike[str], sound: Sound | None = None, kind: str | None = None) -> list[Path]:
-        """Write the animation by the suffix of `path` (.glb, .usdc, .csv, .json, .mp4) or as a `kind` of OUTPUT_FORMATS.
+        """Write the animation by the suffix of `path` (.glb, .usdc, .csv, .json, .npz, .bvh, .mp4) or as a `kind` of
+        OUTPUT_FORMATS.
 
         `sound` is (samples, rate) for .mp4 and .usdc. Returns the files written. Raises UserError when the format is
         unknown or the model lacks what it needs.
@@ -67,13 +97,19 @@ class Animation:
             raise UserError(
                 f"{path}: unknown format; end the name in one of {', '.join(SUFFIXES)}, or give a kind: {known}"
             )
-        if len(self.skin) != len(self):
+        if self.face.has_mesh and len(self.skin) != len(self) and kind not in WITHOUT_POSITIONS:
             raise UserError(f"{path}: the animation was made without geometry")
-        if kind in ANIMATION_WRITERS:
-            return ANIMATION_WRITERS[kind](stem, self.skin, self.fps, "skin")
         check_exports([kind], self.face, "the model")
-        channels = {"skin": self.skin, "tongue": self.tongue, "jaw": self.jaw, "eye": self.eyes, **self.curves}
-        return EXPORTERS[kind].write(stem, Clip(FaceAnimation(self.fps, channels), self.face, sound))
+        if kind in EXPORTERS:
+            channels = {"skin": self.skin, "tongue": self.tongue, "jaw": self.jaw, "eye": self.eyes, **self.curves}
+            shown = FaceAnimation(self.fps, shown_channels(channels, self.face))
+            return EXPORTERS[kind].write(stem, Clip(shown, self.face, sound))
+        points = ANIMATION_WRITERS[kind](stem, self.skin, self.fps, "skin") if self.face.has_mesh else []
+        return [*points, *(write_curve_arrays(stem, self.curves, self.face) if kind == "npy" else ())]
+
+
+def _empty(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    return np.empty(shape, np.float32)
 
 
 def join(pieces: Sequence[Animation]) -> Animation:
@@ -82,10 +118,7 @@ def join(pieces: Sequence[Animation]) -> Animation:
         raise ValueError("no pieces to join")
     if len(pieces) == 1:
         return pieces[0]
-    parts = {
-        name: np.concatenate([getattr(piece, name) for piece in pieces])
-        for name in ("times_s", "skin", "tongue", "jaw", "eyes", "weights")
-    }
+    parts = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("times_s", *CHANNELS)}
     first = pieces[0]
     curves = {group: np.concatenate([piece.curves[group] for piece in pieces]) for group in first.curves}
     seconds = sum(piece.compute_s for piece in pieces)

@@ -14,19 +14,24 @@ from typing import Any
 import numpy as np
 
 from audio2face.audio.waveform import speech_problems
+from audio2face.audio.windows import frame_count
 from audio2face.config import Section
+from audio2face.face.curves import CurveGroup
 from audio2face.formats import ANIMATION_WRITERS
 from audio2face.formats.npy import write_npy
 from audio2face.formats.sound import read_sound, sound_info
-from audio2face.inference.animate import Animator, Speaker, Take, load_animator
+from audio2face.inference.animate import Animator, Speaker, Take, empty_frames, load_animator
 from audio2face.inference.audio_inputs import audio_files, emotion_slug
-from audio2face.inference.outputs import EXPORTERS, Clip, FaceFiles, check_exports, wants
+from audio2face.inference.clip import Clip, FaceFiles, shown_channels
+from audio2face.inference.outputs import EXPORTERS, check_exports, default_formats, wants, write_curve_arrays
 from audio2face.inference.package import Actor, run_actor
+from audio2face.inference.rate import channels_at, middles
 from audio2face.models import run_family
 from audio2face.models.common.options import Options, actor_name
 from audio2face.paths import local_path
 from audio2face.problems import Problems, UserError
 from audio2face.runs.train_run import TrainRun
+from audio2face.types import FaceAnimation
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +50,7 @@ class InferenceJob:
     emotion: Any
     options: Options
     postprocess: bool
+    fps: float | None = None  # of what is written; None for the network's
 
     def stem(self, path: Path, take: int) -> str:
         """The name of a take's outputs, without suffix."""
@@ -66,11 +72,14 @@ class InferenceJob:
         speaker = Speaker(self.actor.name, self.emotion, take)
         with scratch(folder, animator.num_frames(sound) * animator.frame_bytes(self.actor.name)) as store:
             made = animator.animate(sound, speaker, store, label=stem)
+            if self.fps is not None:
+                count = frame_count(len(sound.samples), sound.sample_rate, self.fps)
+                made = at_rate(made, self.fps, count, self.actor.codec.groups, store)
             computed = time.perf_counter() - started
             write_outputs(folder / stem, made, self.formats, self.actor.face, path)
         logger.info(
             "%s: %.1f s of sound, %d frames at %g fps, computed in %.1f s, written in %.1f s",
-            *(stem, sound.duration_s, len(made.rows), animator.spec.fps, computed),
+            *(stem, sound.duration_s, made.animation.num_frames, made.animation.fps, computed),
             time.perf_counter() - started - computed,
         )
 
@@ -86,11 +95,15 @@ def build_job(section: Section, run: TrainRun, configs: Mapping[str, Mapping[str
     name, actor = problems.attempt(actor_name, section.ACTOR_NAME, run), None
     if name is not None:
         actor = problems.attempt(run_actor, run, name, configs[name], wants(formats, "weights"))
+    if actor is not None and section.OUTPUT_FORMATS is None and "maya" in formats and not actor.face.has_mesh:
+        formats = (*default_formats(actor.face), *(other for other in formats if other != "maya"))
+        logger.info("actor %s has no face mesh for a Maya cache: writing %s", name, ", ".join(formats))
     if actor is not None:
         problems.attempt(check_exports, formats, actor.face, f"actor {name}")
     problems.raise_errors()
     assert actor is not None and options is not None
-    return InferenceJob(run, actor, files, formats, section.EMOTION_LABEL, options, section.APPLY_POSTPROCESSING)
+    post, fps = section.APPLY_POSTPROCESSING, section.OUTPUT_FPS
+    return InferenceJob(run, actor, files, formats, section.EMOTION_LABEL, options, post, fps)
 
 
 def build_options(section: Section, run: TrainRun) -> Options:
@@ -105,22 +118,34 @@ def scratch(folder: Path, num_bytes: float) -> Iterator[Path | None]:
         yield Path(path) if num_bytes > IN_MEMORY_BYTES else None
 
 
-def write_outputs(stem: Path, made: Take, formats: tuple[str, ...], face: FaceFiles, sound_file: Path) -> None:
-    """Write one animation as `<stem>…`: meshes or weights in every format; with "npy" also the other arrays."""
+def at_rate(made: Take, fps: float, count: int, groups: Mapping[str, CurveGroup], store: Path | None) -> Take:
+    """An animation as `count` frames at another rate, large ones in files of the folder `store`; its rows stay as they are."""
     animation = made.animation
+    position = middles(count, animation.fps, fps)
+
+    def empty(channel: str, shape: tuple[int, ...]) -> np.ndarray:
+        return empty_frames(shape, store if channel in MESHES else None, f"{channel}_at_rate")
+
+    return Take(made.rows, FaceAnimation(fps, channels_at(animation.channels, groups, position, empty)))
+
+
+def write_outputs(stem: Path, made: Take, formats: tuple[str, ...], face: FaceFiles, sound_file: Path) -> None:
+    """Write one animation as `<stem>…`: meshes, weights or curves in every format; with "npy" also the other arrays."""
+    animation = FaceAnimation(made.animation.fps, shown_channels(made.animation.channels, face))
     clip = Clip(animation, face, read_sound(sound_file) if wants(formats, "sound") else None)
     for name in formats:
         if name in EXPORTERS:
             EXPORTERS[name].write(stem, clip)
             continue
-        for channel, mesh in MESHES.items():
+        for channel, mesh in MESHES.items() if face.has_mesh else ():
             suffix = "" if channel == "skin" and name != "npy" else f"_{channel}"
             path = stem.with_name(stem.name + suffix)
             ANIMATION_WRITERS[name](path, animation.channels[channel], animation.fps, mesh)
     if "npy" in formats:
         write_npy(stem.with_name(f"{stem.name}.npy"), made.rows)
-        for channel in animation.channels.keys() - MESHES.keys():
+        for channel in animation.channels.keys() - MESHES.keys() - face.curves.keys():
             write_npy(stem.with_name(f"{stem.name}_{channel}.npy"), animation.channels[channel])
+        write_curve_arrays(stem, clip.curves, face)
 
 
 def _local_paths(paths: str | list[str] | None) -> list[Path]:

@@ -21,7 +21,7 @@ from audio2face.deploy.check.model import model_folders
 from audio2face.face.emotions import build_curve
 from audio2face.formats.budget import check_rate
 from audio2face.formats.sound import read_sound, sound_info
-from audio2face.inference.face_animation import Animation, join
+from audio2face.inference.face_animation import FPS, Animation, join
 from audio2face.inference.package import Actor, Package, read_package, run_packages
 from audio2face.inference.quantize import quantize_int8
 from audio2face.inference.samples import channels_last, check_scale
@@ -34,7 +34,6 @@ from audio2face.runs.train_run import TrainRun
 logger = logging.getLogger(__name__)
 
 DEFAULT_FPS = 30.0  # of regression models, which run at any rate
-FPS = (1.0, 1000.0)
 PEAKS = (1e-6, 1e10)  # 32-bit numbers reach 2 ** 31
 MOST_STRENGTH = 1000.0  # of the sound
 PIECE_S = 10.0  # of sound that `animate` feeds at once
@@ -71,7 +70,8 @@ class Model:
         """Animate a sound file, or samples (N,), (N, C) or (C, N) of a sample rate, as the runtime would.
 
         `emotion`: a name, {name: weight}, a list of weights, or a timeline [(seconds, emotion), …]. `actor`: needed when
-        the model has several. `fps`: of regression models, 30 unless given. `peak`: what the sound is divided by, its own
+        the model has several. `fps`: regression models run at any, 30 unless given; frames of diffusion models, which run at
+        their own, are interpolated. `peak`: what the sound is divided by, its own
         largest sample unless given. `seed` and `constant_noise` are for diffusion models: one noise for all windows, or
         another for each. `geometry=False` keeps no positions, only jaw, eyes and weights. Raises UserError.
         """
@@ -88,12 +88,15 @@ class Model:
         for problem in speech_problems(samples, int(sample_rate)):
             logger.warning("%s: %s", name, problem)
         whole = np.concatenate([resampler.feed(mixed_down(samples)), resampler.finish()])
-        options = {"emotion": emotion, "actor": actor, "fps": fps, "seed": seed, "constant_noise": constant_noise}
+        rate = fps if self.regression else None
+        options = {"emotion": emotion, "actor": actor, "fps": rate, "seed": seed, "constant_noise": constant_noise}
         level = track_peak(whole) if peak is None else peak
         session = self.stream(self.sample_rate, peak=level, geometry=geometry, **options)
         piece = round(PIECE_S * self.sample_rate)
         pieces = [session.feed(whole[first : first + piece]) for first in range(0, len(whole), piece)]
         animation = join([*pieces, session.finish()])
+        if fps is not None and _rate(fps) != session.exact_fps:
+            animation = animation.at_rate(float(_rate(fps)))
         return Animation(**{**vars(animation), "compute_s": time.perf_counter() - started})
 
     def stream(

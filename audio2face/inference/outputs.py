@@ -1,94 +1,40 @@
-"""An animated face in the formats of other programs: what each one needs, and how a face becomes it. No PyTorch here."""
+"""An animation in the formats of other programs: what each one needs, and how a face or curves become it. No PyTorch here."""
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from audio2face.face.curves import CurveGroup
-from audio2face.face.topology import Topology
-from audio2face.formats.animation_json import JsonAnimation, write_animation_json
+from audio2face.face.skeleton import bones, pose_from_values, positions
+from audio2face.formats.animation_json import JsonAnimation, JsonCurves, write_animation_json
 from audio2face.formats.arkit_csv import arkit_columns, write_arkit_csv
+from audio2face.formats.bvh import write_bvh
 from audio2face.formats.gltf import write_gltf
+from audio2face.formats.json_file import write_json
+from audio2face.formats.npy import write_npy, write_npz
 from audio2face.formats.scene import MorphMesh, PointMesh
 from audio2face.formats.sound import write_sound
 from audio2face.formats.usd import require_usd, write_usd_blendshapes, write_usd_points
 from audio2face.geometry.motion_shapes import clip_shapes
-from audio2face.postprocess.rig import BlendshapeRig, pose_names
+from audio2face.inference.clip import Clip, FaceFiles
+from audio2face.postprocess.rig import pose_names
 from audio2face.problems import UserError
-from audio2face.types import FaceAnimation
+from audio2face.render.head_curves import find_head_curves
 
 logger = logging.getLogger(__name__)
 
 GLTF_TOLERANCE = 5e-4  # largest error of a vertex, as a share of the mesh's size
 PICTURE_SIZE = (512, 512)
 COLOURS = {"skin": (0.84, 0.68, 0.59), "tongue": (0.64, 0.30, 0.30)}  # sRGB
-MESHES = ("skin", "tongue")
 NO_TRAINING = "no training is needed; a deployed model is deployed again"
-Sound = tuple[np.ndarray, int]
-
-
-@dataclass(frozen=True)
-class FaceFiles:
-    """What is known of a face beside its motion: faces of the meshes, blendshapes by mesh, what groups of curves are, and
-    whether there is a face mesh at all."""
-
-    topology: Topology = field(default_factory=Topology)
-    rigs: Mapping[str, BlendshapeRig] = field(default_factory=dict)
-    curves: Mapping[str, CurveGroup] = field(default_factory=dict)
-    has_mesh: bool = True
-
-
-@dataclass(frozen=True)
-class Clip:
-    """An animation to be exported, with its sound (samples (N,) or (N, C), rate) when there is one."""
-
-    animation: FaceAnimation
-    face: FaceFiles
-    sound: Sound | None = None
-
-    @cached_property
-    def weights(self) -> dict[str, np.ndarray]:
-        """{pose: weights (T,)} of skin, then tongue; solved on the animation's positions."""
-        tables = [rig.weights(self.animation.channels[mesh]) for mesh, rig in sorted(self.face.rigs.items())]
-        if not tables:
-            return {}
-        return dict(zip(pose_names(self.face.rigs), np.concatenate(tables, axis=1).T, strict=True))
-
-    @property
-    def eyes(self) -> np.ndarray:
-        """(T, 6) degrees: right X, Y, Z, left X, Y, Z."""
-        eyes = np.asarray(self.animation.channels["eye"])
-        if eyes.shape[1] == 6:
-            return eyes
-        return np.insert(eyes, [2, 4], 0, axis=1)
-
-    def meshes(self) -> list[tuple[str, np.ndarray, np.ndarray]]:
-        """(name, frames, triangles) of every mesh with known faces."""
-        faces = {"skin": self.face.topology.skin, "tongue": self.face.topology.tongue}
-        return [(m, self.animation.channels[m], t) for m, t in faces.items() if t is not None]
-
-    def rig_meshes(self) -> list[MorphMesh]:
-        """Every mesh with known faces and blendshapes, driven by their weights."""
-        weights, first, found = list(self.weights.items()), 0, []
-        faces = {"skin": self.face.topology.skin, "tongue": self.face.topology.tongue}
-        for mesh in MESHES:
-            rig = self.face.rigs.get(mesh)
-            if rig is None:
-                continue
-            part = weights[first : first + len(rig.names)]
-            first += len(rig.names)
-            triangles = faces[mesh]
-            if triangles is not None:
-                table, names = np.stack([w for _, w in part], axis=1), tuple(n for n, _ in part)
-                found.append(MorphMesh(mesh, rig.neutral, triangles, rig.deltas, names, table))
-        return found
+MESH_FORMATS = ("maya", "pc2")  # of ANIMATION_WRITERS, which write points alone
+Need = tuple[str, str]  # what a format needs that a face does not have, and what to do ("": take another format)
 
 
 def _beside(stem: Path, ending: str) -> Path:
@@ -132,33 +78,84 @@ def _write_usd(stem: Path, clip: Clip) -> list[Path]:
 
 def _write_arkit_csv(stem: Path, clip: Clip) -> list[Path]:
     path = _beside(stem, ".csv")
-    write_arkit_csv(path, clip.weights, clip.animation.fps, clip.eyes)
+    weights = clip.arkit or clip.weights
+    write_arkit_csv(path, weights, clip.animation.fps, clip.eyes, clip.live_link_turns())
     return [path]
 
 
 def _write_json(stem: Path, clip: Clip) -> list[Path]:
     path = _beside(stem, ".json")
-    channels = clip.animation.channels
-    write_animation_json(path, JsonAnimation(clip.animation.fps, channels["jaw"], channels["eye"], clip.weights))
+    channels, groups = clip.animation.channels, clip.face.curves
+    curves = [
+        JsonCurves({**groups[name].as_json(), "kind": groups[name].kind}, groups[name].names, values)
+        for name, values in clip.curves.items()
+    ]
+    write_animation_json(
+        path, JsonAnimation(clip.animation.fps, channels.get("jaw"), channels.get("eye"), clip.weights, tuple(curves))
+    )
     return [path]
 
 
+def _write_npz(stem: Path, clip: Clip) -> list[Path]:
+    """All channels, and the groups of curves side by side, as tables of curves are read."""
+    path, groups = _beside(stem, ".npz"), clip.face.curves
+    arrays: dict[str, np.ndarray] = {"fps": np.array(clip.animation.fps)}
+    if groups:
+        values = np.concatenate([clip.curves[name] for name in groups], axis=1)
+        columns = [(name, column) for name, group in groups.items() for column in group.names]
+        arrays |= {
+            "values": values,
+            "valid": np.ones(values.shape, bool),
+            "names": np.array([column for _, column in columns]),
+            "groups": np.array([name for name, _ in columns]),
+            "about": np.array(json.dumps([group.as_json() for group in groups.values()])),
+        }
+    others = {name: values for name, values in clip.animation.channels.items() if name not in groups}
+    write_npz(path, {**arrays, **others})
+    return [path]
+
+
+def _write_bvh(stem: Path, clip: Clip) -> list[Path]:
+    paths = []
+    for group, skeleton, values in clip.bodies:
+        paths.append(_beside(stem, f"_{group}.bvh" if len(clip.bodies) > 1 else ".bvh"))
+        write_bvh(paths[-1], skeleton, values, clip.animation.fps)
+    return paths
+
+
 def _write_mp4(stem: Path, clip: Clip) -> list[Path]:
+    path = _beside(stem, ".mp4")
+    (_film_face if clip.face.has_mesh else _film_curves)(path, clip)
+    return [path]
+
+
+def _film_face(path: Path, clip: Clip) -> None:
     from audio2face.render import Mesh, auto_camera, fill_openings, render_animation, write_video
 
     meshes = clip.meshes()
     drawn = [Mesh(triangles, np.array(COLOURS[name])) for name, _, triangles in meshes]
     moving: list[Any] = [frames for _, frames, _ in meshes]
     camera = auto_camera(np.concatenate([frames[0] for frames in moving]), PICTURE_SIZE)
+    eyes = clip.eyes
     for name, frames, triangles in meshes:
-        if name == "skin":
+        if name == "skin" and eyes is not None:
             filling = fill_openings(triangles, frames)
             drawn += filling.meshes
-            moving += filling.follow(frames, clip.eyes.reshape(len(frames), 2, 3))
+            moving += filling.follow(frames, eyes.reshape(len(frames), 2, 3))
     pictures = render_animation(drawn, moving, camera=camera)
-    path = _beside(stem, ".mp4")
     write_video(path, pictures, clip.animation.fps, clip.sound)
-    return [path]
+
+
+def _film_curves(path: Path, clip: Clip) -> None:
+    """The built-in head with the weights and the turn of the head; a skeleton as a figure beside it."""
+    from audio2face.render.curves_film import Take, curves_film
+
+    weights, joints, lines = clip.arkit, None, None
+    for _, skeleton, values in clip.bodies[:1]:
+        joints, lines = positions(skeleton, *pose_from_values(skeleton, values)), bones(skeleton)
+    table = np.stack(list(weights.values()), axis=1) if weights else None
+    take = Take(None, table, tuple(weights), clip.head, joints=joints, bones=lines)
+    curves_film(path, [take], clip.animation.fps, clip.sound, PICTURE_SIZE)
 
 
 def _require_video() -> None:
@@ -168,24 +165,76 @@ def _require_video() -> None:
         raise UserError("mp4 needs the package 'av': pip install -e '.[video]'") from error
 
 
+def write_curve_arrays(stem: Path, curves: Mapping[str, np.ndarray], face: FaceFiles) -> list[Path]:
+    """Groups of curves {group: raw values (T, D)} as `<stem>_<group>.npy`, and their columns' names in `<stem>_names.json`."""
+    paths = [_beside(stem, f"_{group}.npy") for group in face.curves]
+    for group, path in zip(face.curves, paths, strict=True):
+        write_npy(path, curves[group])
+    if paths:
+        paths.append(_beside(stem, "_names.json"))
+        write_json(paths[-1], {group: list(what.names) for group, what in face.curves.items()})
+    return paths
+
+
+# ---- what each format needs
+
+
+def _lacks_nothing(face: FaceFiles) -> Need | None:
+    return None
+
+
+def _lacks_mesh(face: FaceFiles) -> Need | None:
+    return None if face.has_mesh else ("a face mesh", "")
+
+
+def _lacks_faces(face: FaceFiles) -> Need | None:
+    if not face.has_mesh or face.topology.skin is not None:
+        return _lacks_mesh(face)
+    return "the faces of the skin mesh", f"set SKIN_TRIANGLES_FPATH in config_dataset.py ({NO_TRAINING})"
+
+
+def _lacks_arkit(face: FaceFiles) -> Need | None:
+    if face.arkit_columns():
+        return None
+    if not face.has_mesh:
+        return "a group of curves with ARKit's names, such as jawOpen", ""
+    if "skin" not in face.rigs:
+        files = "BLENDSHAPE_SKIN_FPATH and BLENDSHAPE_SKIN_CONFIG_FPATH"
+        return "blendshapes of the skin", f"set {files} in config_dataset.py ({NO_TRAINING})"
+    return None if arkit_columns(pose_names(face.rigs)) else ("blendshapes with ARKit's names, such as jawOpen", "")
+
+
+def _lacks_skeleton(face: FaceFiles) -> Need | None:
+    return None if face.skeletons else ("a group of curves that moves a skeleton", "")
+
+
+def _lacks_film(face: FaceFiles) -> Need | None:
+    if face.has_mesh:
+        return _lacks_faces(face)
+    if face.arkit_columns() or face.skeletons or find_head_curves(face.curves).head:
+        return None
+    return "curves that can be shown (weights with ARKit's names, the head's turn, a skeleton)", ""
+
+
 @dataclass(frozen=True)
 class Exporter:
-    """One format: how to write it, which package it needs, and whether it needs faces, blendshapes or the sound."""
+    """One format: how to write it, what of it a face lacks, which package it needs, and whether it needs weights or sound."""
 
     write: Callable[[Path, Clip], list[Path]]
-    faces: bool = False
-    blendshapes: bool = False
+    lacks: Callable[[FaceFiles], Need | None] = _lacks_nothing
     sound: bool = False
     weights: bool = False
     require: Callable[[], None] | None = None
 
 
 EXPORTERS: dict[str, Exporter] = {
-    "arkit_csv": Exporter(_write_arkit_csv, blendshapes=True, weights=True),
+    "arkit_csv": Exporter(_write_arkit_csv, _lacks_arkit, weights=True),
     "json": Exporter(_write_json, weights=True),
-    "usd": Exporter(_write_usd, faces=True, sound=True, weights=True, require=require_usd),
-    "gltf": Exporter(_write_gltf, faces=True, weights=True),
-    "mp4": Exporter(_write_mp4, faces=True, sound=True, require=_require_video),
+    "npz": Exporter(_write_npz),
+    "bvh": Exporter(_write_bvh, _lacks_skeleton),
+    "usd": Exporter(_write_usd, _lacks_faces, sound=True, weights=True, require=require_usd),
+    "gltf": Exporter(_write_gltf, _lacks_faces, weights=True),
+    "mp4": Exporter(_write_mp4, _lacks_film, sound=True, require=_require_video),
 }
 
 
@@ -194,29 +243,31 @@ def wants(formats: Sequence[str], what: str) -> bool:
     return any(getattr(EXPORTERS[name], what) for name in formats if name in EXPORTERS)
 
 
+def default_formats(face: FaceFiles) -> tuple[str, ...]:
+    """What is written of a face without a mesh when no formats are chosen: its curves, and what other programs read of them."""
+    return ("npz", *(name for name in ("arkit_csv", "bvh") if EXPORTERS[name].lacks(face) is None))
+
+
 def check_exports(formats: Sequence[str], face: FaceFiles, where: str) -> None:
     """Raises UserError listing every format that cannot be written, and what it needs. `where` names the face's owner."""
     problems = []
     for name in formats:
-        exporter = EXPORTERS.get(name)
-        if exporter is None:
-            continue
-        if exporter.faces and face.topology.skin is None:
-            problems.append(
-                f"{name} needs the faces of the skin mesh, which {where} does not have: set SKIN_TRIANGLES_FPATH in "
-                f"config_dataset.py ({NO_TRAINING})"
-            )
-        if exporter.blendshapes and "skin" not in face.rigs:
-            problems.append(
-                f"{name} needs blendshapes of the skin, which {where} does not have: set BLENDSHAPE_SKIN_FPATH and "
-                f"BLENDSHAPE_SKIN_CONFIG_FPATH in config_dataset.py ({NO_TRAINING})"
-            )
-        elif name == "arkit_csv" and not arkit_columns(pose_names(face.rigs)):
-            problems.append(f"{name} needs blendshapes with ARKit's names, such as jawOpen; {where} has none of them")
-        if exporter.require is not None:
+        lacking, exporter = _lacking(name, face), EXPORTERS.get(name)
+        if lacking is not None:
+            need, fix = lacking
+            fitting = [other for other in (*MESH_FORMATS, "npy", *EXPORTERS) if _lacking(other, face) is None]
+            fix = fix or f"it can be written as {', '.join(fitting)}"
+            problems.append(f"{name} needs {need}, which {where} does not have: {fix}")
+        if exporter is not None and exporter.require is not None:
             try:
                 exporter.require()
             except UserError as error:
                 problems += error.lines
     if problems:
         raise UserError(problems)
+
+
+def _lacking(name: str, face: FaceFiles) -> Need | None:
+    if name in EXPORTERS:
+        return EXPORTERS[name].lacks(face)
+    return _lacks_mesh(face) if name in MESH_FORMATS else None

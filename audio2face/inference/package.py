@@ -19,7 +19,7 @@ from audio2face.face.codec import FaceCodec
 from audio2face.face.topology import read_topology
 from audio2face.formats.json_file import read_json
 from audio2face.formats.npy import read_npz
-from audio2face.inference.outputs import FaceFiles
+from audio2face.inference.clip import FaceFiles
 from audio2face.models import run_family
 from audio2face.postprocess.rig import read_rig
 from audio2face.problems import UserError

@@ -505,8 +505,8 @@ WRONG = [
     ("inference", {"AUDIO_PATH": []}, "AUDIO_PATH: must be a file, a list of files, a folder, or None"),
     (
         "inference",
-        {"OUTPUT_FORMATS": ["npz"]},
-        "OUTPUT_FORMATS/0: must be one of 'maya', 'npy', 'pc2', 'arkit_csv', 'json', 'usd', 'gltf' or 'mp4'; did you mean npy?",
+        {"OUTPUT_FORMATS": ["gtlf"]},
+        "OUTPUT_FORMATS/0: must be one of 'maya', 'npy', 'pc2', 'arkit_csv', 'json', 'npz', 'bvh', 'usd', 'gltf' or 'mp4'; did you mean gltf?",
     ),
     ("inference", {"CONDITION": "amy"}, "CONDITION: unknown key: it exists only for NETWORK_TYPE 'diffusion'"),
 ]

@@ -261,7 +261,7 @@ def test_mistakes_are_told(regression, diffusion):
     with pytest.raises(UserError, match="actor is not given.*a, b"):
         diffusion.animate(samples, RATE)
     with pytest.raises(UserError, match="4000 frames"):
-        diffusion.animate(samples, RATE, actor="a", fps=30)
+        diffusion.stream(RATE, actor="a", fps=30)
     with pytest.raises(UserError, match="sample_rate"):
         regression.animate(samples)
     with pytest.raises(audio2face.UserError, match="^nowhere.wav: No such file"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from audio2face.audio.windows import Streaming
-from audio2face.deploy.readme import BUILD_AND_LOAD, common_values, triangle_row
+from audio2face.deploy.readme import BUILD_AND_LOAD, common_values, curve_lead, curve_note, curve_rows, triangle_row
 from audio2face.formats.json_file import read_json
 from audio2face.runs.train_run import ActorData, TrainRun
 
@@ -15,7 +15,7 @@ _DIFFUSION = (
 
 A diffusion network, version {version}, packaged for the Audio2Face-3D runtime (the Audio2Face-3D SDK, Maya-ACE and the
 plugins built on them).
-
+{curve_lead}
 | file | what it is |
 |---|---|
 | `model.json` | the entry point: load this file; its paths are relative to it |
@@ -49,7 +49,7 @@ An engine belongs to one GPU model and one TensorRT version, so it is built on t
 - **Identity**: one-hot, in the order above. It chooses the way of moving; the geometry is that of `model_data_<actor>.npz`.
 - **Emotion**: {emotion_weights}, 0 to 1, for every shown frame, in this order: {emotions}.
   {zero_note}A host has to send at least one emotion key; `default_emotion` is only a suggestion to it.
-{early_note}"""
+{early_note}{curve_note}"""
 )
 
 
@@ -72,7 +72,10 @@ def diffusion_readme(run: TrainRun, actors: list[ActorData]) -> str:
         version=spec.network_version,
         steps=info["params"]["num_diffusion_steps"],
         blendshape_rows="".join(_blendshape_row(files) for actor in actors for files in actor.blendshapes.values())
-        + "".join(map(triangle_row, actors)),
+        + "".join(map(triangle_row, actors))
+        + curve_rows(spec),
+        curve_lead=curve_lead(spec),
+        curve_note=curve_note(spec, actors),
         blendshape_note=_blendshape_note(actors),
         builder_time=trt["estimated_trt_builder_time"],
         rate=spec.audio_params["samplerate"],

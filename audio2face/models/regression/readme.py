@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audio2face.deploy.readme import BUILD_AND_LOAD, common_values, triangle_row
+from audio2face.deploy.readme import BUILD_AND_LOAD, common_values, curve_lead, curve_note, curve_rows, triangle_row
 from audio2face.formats.json_file import read_json
 from audio2face.runs.emotion_db import EmotionDB
 from audio2face.runs.train_run import ActorData, TrainRun
@@ -13,7 +13,7 @@ _REGRESSION = (
 
 A regression network, version {version}, from the training run `{run}`, packaged for the Audio2Face-3D runtime
 (the Audio2Face-3D SDK, Maya-ACE and the plugins built on them).
-
+{curve_lead}
 | file | what it is |
 |---|---|
 | `model.json` | the entry point: load this file; its paths are relative to it |
@@ -48,7 +48,7 @@ An engine belongs to one GPU model and one TensorRT version, so it is built on t
   {zero_note}A host has to send at least one emotion key; `default_emotion` is only a suggestion to it.
 - **Implicit emotion**: `source_shot` and `source_frame` in `model_config.json` pick a row of `implicit_emo_db.npz`, a
   manner of speaking learned from that moment. Now: shot `{shot}`, row {row}. Shots: {shots}.
-"""
+{curve_note}"""
 )
 
 
@@ -62,7 +62,9 @@ def regression_readme(run: TrainRun, actor: ActorData, database: EmotionDB, shot
         actor=actor.actor,
         version=spec.network_version,
         run=run.name,
-        blendshape_rows=_blendshape_rows(actor) + triangle_row(actor),
+        blendshape_rows=_blendshape_rows(actor) + triangle_row(actor) + curve_rows(spec),
+        curve_lead=curve_lead(spec),
+        curve_note=curve_note(spec, [actor]),
         fps=spec.fps,
         blendshape_note=_blendshape_note(actor),
         rate=spec.audio_params["samplerate"],
