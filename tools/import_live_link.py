@@ -30,7 +30,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from fractions import Fraction
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,7 +41,7 @@ from audio2face.importing.live_link import RigOptions, import_live_link  # noqa:
 from audio2face.importing.recordings import TakeOptions  # noqa: E402
 from audio2face.importing.units import PER_METRE, STAND  # noqa: E402
 from audio2face.problems import UserError, raise_problems  # noqa: E402
-from tools.importer import add_output, add_sounds, argument_problems, finish, output, run  # noqa: E402
+from tools.importer import add_output, add_sounds, argument_problems, finish, fraction, output, run  # noqa: E402
 
 OF_RIGS = ("skin", "tongue", "teeth", "no_jaw", "rest", "units", "map", "allow_missing")
 
@@ -102,14 +101,6 @@ def convert(args: argparse.Namespace) -> list[str]:
     )  # fmt: skip
     written, fps, notes = import_live_link(target.home, rig, takes, args.replace)
     return [*notes, *finish(target, written, fps, "recordings of ARKit curves")]
-
-
-def fraction(text: str) -> float:
-    """A number, or a fraction such as 1/255."""
-    try:
-        return float(Fraction(text))
-    except ZeroDivisionError as error:
-        raise ValueError(text) from error
 
 
 def _map(path: Path) -> dict:

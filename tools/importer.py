@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from audio2face.importing.dataset import Written
@@ -71,6 +72,14 @@ def argument_problems(args: argparse.Namespace, *positive: str, paths: Iterable[
         problems.append("--cut must be 1 second or more, or 0 for no cuts")
     given = (*paths, args.audio)
     return problems + [f"{path}: no such file or folder" for path in given if path is not None and not path.exists()]
+
+
+def fraction(text: str) -> float:
+    """A number, or a fraction such as 1/255."""
+    try:
+        return float(Fraction(text))
+    except ZeroDivisionError as error:
+        raise ValueError(text) from error
 
 
 def output(args: argparse.Namespace) -> Target:

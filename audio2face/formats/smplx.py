@@ -224,7 +224,8 @@ def _numbers(path: Path, name: str, array: np.ndarray) -> np.ndarray:
     if array.dtype.kind not in "fiu":
         raise ValueError(f"{path}: {name}: expected numbers, found {array.dtype}")
     values = array.astype(np.float64)
-    check_finite(path, name, values.reshape(len(array) if array.ndim else 1, -1))
+    if values.size:
+        check_finite(path, name, values.reshape(len(array) if array.ndim else 1, -1))
     return values
 
 

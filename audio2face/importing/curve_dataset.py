@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +34,6 @@ class Motion:
     values: np.ndarray
     fps: float
 
-    @property
-    def seconds(self) -> float:
-        return len(self.values) / self.fps
-
 
 @dataclass(frozen=True)
 class CurveShot:
@@ -52,28 +48,37 @@ class CurveShot:
 
 def write_curve_dataset(
     folder: Path, shots: Iterable[CurveShot], trained: Sequence[str], fps: float, about: Mapping[str, object],
-    replace: bool,
+    anew: bool,
 ) -> Written:  # fmt: skip
-    """Write an actor's folder, as `dataset.write_dataset`; shots are written one by one, times and gaps as they are."""
-    return write_whole(folder, replace, lambda partial: _write(partial, shots, trained, fps, about))
+    """Write an actor's folder, as `dataset.write_dataset` (`anew` is its `replace`); shots are written one by one, times and gaps as they are."""
+    return write_whole(folder, anew, lambda partial: _write(partial, shots, trained, fps, about))
 
 
-def seconds_of(table: CurveTable) -> float:
-    """How long a table with times lasts, its last frame included."""
-    assert table.times_s is not None and table.fps
-    return float(table.times_s[-1] - table.times_s[0] + 1 / table.fps)
+def seconds_of(content: CurveTable | Motion) -> float:
+    """How long a motion, or a table with times, lasts, its last frame included."""
+    if isinstance(content, Motion):
+        return len(content.values) / content.fps
+    assert content.times_s is not None and content.fps
+    return float(content.times_s[-1] - content.times_s[0] + 1 / content.fps)
 
 
-def part_of(table: CurveTable, start_s: float, end_s: float) -> CurveTable | None:
-    """The rows of a table between two moments, its times from the first of them; None when there is none."""
-    assert table.times_s is not None
-    first, end = np.searchsorted(table.times_s, (start_s - 1e-6, end_s - 1e-6)).tolist()
+def moments_of(content: CurveTable | Motion) -> np.ndarray:
+    """When each frame begins (T,), in seconds."""
+    times = np.arange(len(content.values)) / content.fps if isinstance(content, Motion) else content.times_s
+    assert times is not None
+    return np.asarray(times, np.float64)
+
+
+def part_of(content: CurveTable | Motion, start_s: float, end_s: float) -> CurveTable | Motion | None:
+    """The frames that begin between two moments, times from the first of them; None when there is none."""
+    times = moments_of(content)
+    first, end = np.searchsorted(times, (start_s - 1e-6, end_s - 1e-6)).tolist()
     if first >= end:
         return None
-    times = table.times_s[first:end]
-    return CurveTable(
-        table.names, table.values[first:end], table.valid[first:end], table.fps, times - times[0], table.source
-    )
+    if isinstance(content, Motion):
+        return replace(content, values=content.values[first:end])
+    values, valid, times_s = content.values[first:end], content.valid[first:end], times[first:end] - times[first]
+    return replace(content, values=values, valid=valid, times_s=times_s)
 
 
 def _write(
@@ -101,8 +106,7 @@ def _write(
 
 
 def _written(shot: CurveShot, fps: float) -> WrittenShot:
-    lengths = [c.seconds if isinstance(c, Motion) else seconds_of(c) for c in shot.groups.values()]
-    count = max(int(max(lengths) * fps + 1e-4), 1)
+    count = max(int(max(map(seconds_of, shot.groups.values())) * fps + 1e-4), 1)
     opening = _opening(shot, count, fps)
     silent = quiet_frame(shot.samples, shot.rate, opening, fps)
     return WrittenShot(shot.name, count, ((0, count - 1),), silent, float(opening[silent]))

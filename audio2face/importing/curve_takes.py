@@ -11,13 +11,14 @@ import numpy as np
 from audio2face.dataset.curve_kinds import NEUTRAL, canonical_columns, choose_columns
 from audio2face.formats.curve_table import CurveTable
 from audio2face.formats.git_lfs import pointer_problems
-from audio2face.importing.curve_dataset import CurveShot, part_of, seconds_of, write_curve_dataset
-from audio2face.importing.cuts import cut_notes, cut_take, held_out, usual_cut
+from audio2face.importing.curve_dataset import seconds_of, write_curve_dataset
+from audio2face.importing.curve_shots import cut_shots, with_held
+from audio2face.importing.cuts import usual_cut
 from audio2face.importing.dataset import Written, check_target
-from audio2face.importing.recordings import SHORTEST_S, Recording, TakeOptions, clock_notes, usual_rate
-from audio2face.importing.take_sounds import LaidSound, frames_with_sound, read_takes, sound_of
+from audio2face.importing.recordings import Recording, TakeOptions, clock_notes, usual_rate
+from audio2face.importing.take_sounds import LaidSound, read_takes, sound_of
 from audio2face.importing.takes import Take, find_takes
-from audio2face.problems import UserError, raise_problems
+from audio2face.problems import raise_problems
 
 GROUPS = ("arkit", "head", "eyes")
 TRAINED = ("arkit", "head")
@@ -50,44 +51,6 @@ def import_curves(
     shots = cut_shots(found, tables, _sounds(found, recordings, options, notes), cut_s, names, notes)
     written = write_curve_dataset(out, shots, TRAINED, fps, {"importer": "live_link"}, replace)
     return with_held(written, names, cut_s, notes), fps, notes
-
-
-def with_held(written: Written, shots: Mapping[str, Sequence[str]], cut_s: float | None, notes: list[str]) -> Written:
-    """What was written, with the shots {take: names} to hold out; what was cut is added to `notes`."""
-    held = held_out(shots)
-    notes += cut_notes(shots, held, cut_s)
-    return replace(written, held=held)
-
-
-def cut_shots(
-    takes: Sequence[Take], tables: Mapping[str, Mapping[str, CurveTable]], sounds: Iterator[LaidSound],
-    cut_s: float | None, names: dict[str, list[str]], notes: list[str],
-) -> Iterator[CurveShot]:  # fmt: skip
-    """The shots of takes with groups {take: {group: table}} of the same times; their names are added to `names`."""
-    taken: set[str] = set()
-    for take, sound in zip(takes, sounds, strict=True):
-        groups = tables[take.name]
-        lead = next(iter(groups.values()))
-        seconds = seconds_of(lead)
-        assert lead.fps is not None
-        seconds = min(seconds, frames_with_sound(take, sound, round(seconds * lead.fps), lead.fps, notes) / lead.fps)
-        parts = cut_take(sound.lasting(seconds), sound.rate, seconds, cut_s)
-        names[take.name] = []
-        for number, (start, end) in enumerate(parts, start=1):
-            cut = {group: part for group, table in groups.items() if (part := part_of(table, start, end)) is not None}
-            length = max((seconds_of(part) for part in cut.values()), default=0.0)
-            if length < SHORTEST_S:
-                notes.append(f"{take.name}: nothing between {start:.1f} and {end:.1f} s")
-                continue
-            name = take.name if len(parts) == 1 else f"{take.name}_{number:02d}"
-            if name in taken:
-                raise UserError(f"{take.curves}: its shot {name} has the name of another take's; rename one of them")
-            taken.add(name)
-            names[take.name].append(name)
-            assert lead.times_s is not None
-            first = float(lead.times_s[np.searchsorted(lead.times_s, start - 1e-6)])
-            samples = sound.lasting(length, first)
-            yield CurveShot(name, cut, samples, sound.rate, {**sound.about(take), "start_s": round(first, 4)})
 
 
 def _sounds(
