@@ -73,6 +73,11 @@ COMMANDS: dict[str, tuple[str, Callable[[Any, Any], str | list[str]]]] = {
 }
 
 
+class Stopped(KeyboardInterrupt):
+    """A signal asks this process to end. One that leaves code run from a string (`exec`, as imports do) makes Python end by
+    SIGINT, whatever status it is to exit with, if it is KeyboardInterrupt itself and not a kind of it."""
+
+
 class Stop:
     """Turns the first SIGINT or SIGTERM into KeyboardInterrupt and remembers which it was.
 
@@ -88,7 +93,7 @@ class Stop:
         if self.signal is not None and now - self.time_s < SAME_STOP_S:
             return
         self.signal, self.time_s = number, now
-        raise KeyboardInterrupt
+        raise Stopped
 
     def listen(self) -> Stop:
         """Act on the signals that end a command; one that `nohup` has switched off stays off."""

@@ -29,7 +29,28 @@ PACKAGE_FILES = ("constraints.txt", "docker/Dockerfile", "docker/requirements.py
 BUILD = "./docker/build_docker.sh"
 STOP_SECONDS = 600  # `docker stop` gives a training this long to save and export
 HF_HOME = "/huggingface"
-SYSTEM_FOLDERS = ("/bin", "/dev", "/etc", "/lib", "/opt", "/proc", "/root", "/sbin", "/sys", "/usr", "/var")
+SYSTEM_FOLDERS = ("/bin", "/boot", "/dev", "/etc", "/lib", "/opt", "/proc", "/root", "/sbin", "/sys", "/usr", "/var")
+HOMES = ("/home", "/Users")
+TAKEN = ("/configs", "/datasets", "/framework", "/huggingface", "/input", "/workspace")  # in the container
+SOUNDS = (".wav", ".flac", ".aif", ".aiff", ".ogg", ".opus", ".mp3")
+MOTIONS = (
+    ".npy",
+    ".npz",
+    ".pc2",
+    ".xml",
+    ".mc",
+    ".mcx",
+    ".csv",
+    ".bvh",
+    ".obj",
+    ".ply",
+    ".gltf",
+    ".glb",
+    ".usd",
+    ".usda",
+    ".usdc",
+)
+MOST_LOOKED_AT, DATA_DEPTH = 2000, 4  # names, and folders within each other, in which a data set shows that it is one
 PORTS = ("A2F_VIEWER_PORT", "A2F_SERVE_PORT")  # that a shell opens to this machine
 HOST_ONLY = ("A2F_DATASETS_ROOT", "A2F_WORKSPACE_ROOT", "A2F_RUNTIME", "A2F_IMAGE", "A2F_SHM_SIZE", "PATH")
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")  # of threads
@@ -136,22 +157,65 @@ def mounts(settings: Mapping[str, str], edit: bool = False, extra: list[str] | N
     if "HF_HOME" in settings:
         Path(settings["HF_HOME"]).mkdir(parents=True, exist_ok=True)
         result.append(Mount(settings["HF_HOME"], HF_HOME, True))
-    result += _linked(settings["A2F_DATASETS_ROOT"])
+    result += _linked(settings)
     for number, path in enumerate(extra or []):
         if container_path(path, result) == path and not is_container_path(path):
             result.append(Mount(path, f"/input/{number}/{os.path.basename(path)}"))
     return result
 
 
-def _linked(datasets: str) -> list[Mount]:
+def _linked(settings: Mapping[str, str]) -> list[Mount]:
     """Data sets that are symbolic links: their targets, mounted where the links point in the container."""
     result = {}
-    for entry in os.scandir(datasets):
-        if entry.is_symlink() and os.path.isdir(entry.path):
-            target = os.path.normpath(os.path.join("/datasets", os.readlink(entry.path)))
-            if not target.startswith(("/datasets/", *SYSTEM_FOLDERS)):
-                result[target] = Mount(os.path.realpath(entry.path), target)
+    for entry in sorted(os.scandir(settings["A2F_DATASETS_ROOT"]), key=lambda entry: entry.name):
+        if not entry.is_symlink() or not os.path.isdir(entry.path):
+            continue
+        source = os.path.realpath(entry.path)
+        target = re.sub("^/+", "/", os.path.normpath(os.path.join("/datasets", os.readlink(entry.path))))
+        if target.startswith("/datasets/"):
+            continue
+        reason = _not_a_data_set(source, target, settings)
+        if reason:
+            print(
+                f"notice: {entry.path} links to {source}, which {reason}: it is not mounted; link to the data set's own folder",
+                file=sys.stderr,
+            )
+        else:
+            result[target] = Mount(source, target)
     return list(result.values())
+
+
+def _not_a_data_set(source: str, target: str, settings: Mapping[str, str]) -> str:
+    """Why a container must not see `source` at `target`: an archive of a stranger may hold links to anything. Or nothing."""
+    home = os.path.realpath(Path.home())
+    own = [os.path.realpath(settings["A2F_WORKSPACE_ROOT"]), str(FRAMEWORK_ROOT)]
+    if any(_within(path, folder) for path in (source, target) for folder in SYSTEM_FOLDERS):
+        return "is a folder of the system"
+    if any(_within(home, path) or path in HOMES or os.path.dirname(path) in HOMES for path in (source, target)):
+        return "holds a whole home"
+    if any(_within(source, folder) or _within(folder, source) for folder in own):
+        return "is the workspace or the framework"
+    if any(_within(target, folder) for folder in TAKEN):
+        return "is a place of the container's own"
+    return "" if _holds_data(source) else "holds neither sound nor animation"
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _holds_data(folder: str) -> bool:
+    """Whether a file that a data set is made of is among the first ones, links not followed."""
+    looked_at, depth = 0, len(Path(folder).parts)
+    for place, folders, files in os.walk(folder):
+        looked_at += len(files) + len(folders)
+        if any(name.lower().endswith(SOUNDS + MOTIONS) for name in files):
+            return True
+        if looked_at > MOST_LOOKED_AT:
+            return False
+        if len(Path(place).parts) - depth >= DATA_DEPTH:
+            folders.clear()
+    return False
 
 
 def is_container_path(path: str) -> bool:

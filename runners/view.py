@@ -96,7 +96,7 @@ def view(arguments: argparse.Namespace) -> int:
         print(f"{library.title}: {len(library.shots)} shot(s)\nOpen {server.url}\nCtrl-C stops the viewer.", flush=True)
         Stop().listen()
         if not arguments.no_browser:
-            webbrowser.open(server.url)
+            webbrowser.open(server.ticket_url())
         server.serve_forever()
     except KeyboardInterrupt:
         return 0

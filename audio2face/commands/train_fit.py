@@ -31,7 +31,7 @@ def train_and_export(folder: Path, training: Training, train: Section, world: Wo
 
     The first of several processes writes what there is to write.
     """
-    stop, state = Stop(), load_checkpoint(folder)
+    stop, state = Stop(), load_checkpoint(folder, training.method.model)
     step = state["step"] if state else 0
     if state:
         logger.info("continuing after step %d (epoch %d)", step, state["epoch"] + 1)

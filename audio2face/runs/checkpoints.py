@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"
 BEST = "best.pt"
+PARTS = ("epoch", "batch", "step", "model", "optimizer", "ema", "method", "random")  # of a training's state
 
 
 def checkpoint_files(run: Path) -> list[Path]:
@@ -52,14 +54,58 @@ def save_durably(path: Path, state: Any) -> None:
         torch.save(state, file)
 
 
-def load_checkpoint(run: Path) -> dict[str, Any] | None:
-    """The newest checkpoint of a run that can be read, or None when there is none."""
+def load_checkpoint(run: Path, model: nn.Module | None = None) -> dict[str, Any] | None:
+    """The newest checkpoint of a run that can be read, and of `model` if that is given; None when there is none."""
     for path in reversed(checkpoint_files(run)):
-        try:
-            return torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError … for a damaged file
-            logger.warning("%s cannot be read (%s); trying the one before", path, error)
+        state = _read(path)
+        if isinstance(state, dict):
+            reason = _unfit(state, model)
+            if reason is None:
+                return state
+            logger.warning("%s is not a checkpoint of this training: %s; trying the one before", path, reason)
+        else:
+            logger.warning("%s cannot be read (%s); trying the one before", path, state)
     return None
+
+
+def _read(path: Path) -> Any:
+    """A file of torch.save as a dictionary, or in words what else it is."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError:
+        return "it is damaged, or holds more than tensors, numbers and text"
+    except Exception as error:  # torch raises RuntimeError, EOFError … for a damaged file
+        return " ".join(str(error).split())[:200] or type(error).__name__
+    return state if isinstance(state, dict) else f"it holds a {type(state).__name__}"
+
+
+def _unfit(state: dict[str, Any], model: nn.Module | None) -> str | None:
+    """Why a training cannot go on from a state, or None."""
+    if type(state.get("step")) is not int or state["step"] < 0:
+        return "it does not tell its step"
+    if model is None:
+        return None
+    if missing := [key for key in PARTS if key not in state]:
+        return f"it has no {', '.join(missing)}"
+    if any(type(state[key]) is not int or state[key] < 0 for key in ("epoch", "batch")):
+        return "epoch and batch are not whole numbers"
+    return _other_weights(state["model"], model)
+
+
+def _other_weights(weights: Any, model: nn.Module | None, all_of_them: bool = True) -> str | None:
+    """How weights {name: tensor} differ from a model's, or None."""
+    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        return "its model is not a table of weights"
+    if model is None:
+        return None
+    own = model.state_dict()
+    if weights.keys() - own.keys() or (all_of_them and own.keys() - weights.keys()):
+        name = min(weights.keys() ^ own.keys() if all_of_them else weights.keys() - own.keys(), key=str)
+        return f"its network is another one ({name})"
+    shapes = [
+        f"{k} is {tuple(w.shape)}, not {tuple(own[k].shape)}" for k, w in weights.items() if w.shape != own[k].shape
+    ]
+    return f"its network has another size ({shapes[0]})" if shapes else None
 
 
 def save_best(run: Path, model: nn.Module, about: dict[str, Any]) -> Path:
@@ -71,7 +117,19 @@ def save_best(run: Path, model: nn.Module, about: dict[str, Any]) -> Path:
     return path
 
 
-def load_best(run: Path) -> dict[str, Any] | None:
-    """What `save_best` wrote, or None when there is none."""
+def load_best(run: Path, model: nn.Module | None = None) -> dict[str, Any] | None:
+    """What `save_best` wrote, of `model` if that is given; None when there is nothing that can be used."""
     path = run / FOLDER / BEST
-    return torch.load(path, map_location="cpu", weights_only=True) if path.is_file() else None
+    if not path.is_file():
+        return None
+    state = _read(path)
+    if not isinstance(state, dict):
+        reason: str | None = state
+    elif not all(isinstance(state.get(key), int | float) for key in ("epoch", "value")):
+        reason = "it does not tell its epoch and value"
+    else:
+        reason = _other_weights(state.get("model"), model, all_of_them=False)
+    if reason is None:
+        return state
+    logger.warning("%s cannot be used: %s", path, reason)
+    return None

@@ -123,9 +123,9 @@ class EarlyStopping:
 
     def load_best(self, model: nn.Module) -> bool:
         """Put the best weights into the model; False, with a warning, when there are none."""
-        saved = read_best(self.folder)
+        saved = read_best(self.folder, model)
         if saved is None or self.best is None:
-            logger.warning("EXPORT_WEIGHTS: there was no measurement, so the last weights are exported")
+            logger.warning("EXPORT_WEIGHTS: there are no best weights, so the last weights are exported")
             return False
         model.load_state_dict(saved["model"], strict=False)  # frozen encoders are not in it
         logger.info("exporting the weights of epoch %d: %s %.4g", saved["epoch"], self.metric, saved["value"])

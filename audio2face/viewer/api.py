@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from io import BufferedIOBase
 from typing import Any
 
 import numpy as np
@@ -42,13 +42,14 @@ def answer(library: Library, address: str) -> Reply | None:
     return None
 
 
-def post(library: Library, address: str, body: bytes, name: str) -> Reply | None:
-    """The reply to a POST. Raises UserError for what is wrong with it."""
-    if address == "api/sounds":
-        return as_json(_listed(library, library.upload(name, body)))
-    if address == "api/animate":
-        return as_json(_animate(library, body))
-    return None
+def wish(library: Library, address: str, body: bytes) -> Reply | None:
+    """The reply to a POST of JSON. Raises UserError for what is wrong with it."""
+    return as_json(_animate(library, body)) if address == "api/animate" else None
+
+
+def upload(library: Library, name: str, file: BufferedIOBase, size: int) -> Reply:
+    """Take a sound of so many bytes from a connection. Raises UserError for what is wrong with it."""
+    return as_json(_listed(library, library.upload(name, file, size)))
 
 
 def _number(text: str) -> Any:
@@ -176,7 +177,7 @@ def _animate(library: Library, body: bytes) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError("expected JSON with shot, emotion and actor") from error
     if type(shot) is not int or not 0 <= shot < len(library.shots):
-        raise UserError(f"there is no shot {shot!r}")
+        raise UserError("there is no shot of that number")
     if emotion is not None and not (isinstance(emotion, dict) and all(map(_is_weight, emotion.values()))):
         raise UserError("emotion: expected {name: weight}")
     if actor is not None and not isinstance(actor, str):
@@ -185,7 +186,7 @@ def _animate(library: Library, body: bytes) -> dict[str, Any]:
 
 
 def _is_weight(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value) and abs(value) <= 10
+    return type(value) in (int, float) and -10 <= value <= 10  # NaN is not
 
 
 GETS: list[tuple[re.Pattern[str], Callable[..., Reply | None]]] = [

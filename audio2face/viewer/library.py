@@ -26,6 +26,9 @@ from audio2face.viewer.tracks import AnimationStream
 PEAKS = 800  # columns of a shot's waveform
 KEPT_SOUNDS = 4
 LONGEST_SOUND_S = 1800
+MOST_SAMPLES = 1 << 28  # of all channels of a sound that is sent here: 1 GB in memory
+MOST_UPLOADED_BYTES = 2_000_000_000  # on disk, of all of them
+PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Library:
         self._opened: dict[tuple[int, str], int] = {}
         self._sounds: OrderedDict[int, bytes] = OrderedDict()
         self._lock = threading.RLock()
+        self._uploaded, self._upload_numbers = 0, itertools.count()
         self._uploads = TemporaryDirectory(prefix="audio2face-view-")
 
     def close(self) -> None:
@@ -106,26 +110,45 @@ class Library:
             self._live[number] = track
             return number
 
-    def upload(self, name: str, data: bytes) -> int:
-        """Add a sound file's bytes as a shot; returns its number. Raises UserError when they are not a sound file."""
+    def upload(self, name: str, file: io.BufferedIOBase, size: int) -> int:
+        """Add a sound of `size` bytes in `file` as a shot; returns its number. It is kept on disk, and decoded one at a time.
+
+        Raises UserError when it is not a sound file, or they are too many.
+        """
         shown = re.sub(r"[^\w .()-]", "_", name)[:80].strip() or "sound"
         with self._lock:
-            path = Path(self._uploads.name) / f"{len(self.shots)}.sound"  # never the client's own name
-            path.write_bytes(data)
-            try:
-                info = sound_info(path)
-                if not 0 < info.duration_s <= LONGEST_SOUND_S:
-                    raise ValueError(f"expected between one sample and {LONGEST_SOUND_S // 60} minutes of sound")
-                problems = speech_problems(*read_sound(path))
-            except (ValueError, OSError) as error:
-                path.unlink()
-                reason = str(error).removeprefix(f"{path}: ")
-                raise UserError(f"{shown}: {reason}") from error
-            actor = self.model.actors[0] if self.model and self.model.actors else self.actors[0].name
-            self.shots.append(
-                ShotView(shown, actor, sound=path, note="; ".join(["yours", *filter(None, [info.note]), *problems]))
-            )
-            return len(self.shots) - 1
+            path = Path(self._uploads.name) / f"{next(self._upload_numbers)}.sound"  # never the client's own name
+            if self._uploaded + size > MOST_UPLOADED_BYTES:
+                raise UserError(
+                    f"{shown}: {MOST_UPLOADED_BYTES / 1e9:g} GB of sounds are here; start the viewer again for more"
+                )
+            self._uploaded += size
+        try:
+            _copy(file, size, path)
+            with self._lock:
+                return self._add_sound(shown, path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            with self._lock:
+                self._uploaded -= size
+            raise
+
+    def _add_sound(self, shown: str, path: Path) -> int:
+        try:
+            info = sound_info(path)
+            if not 0 < info.duration_s <= LONGEST_SOUND_S:
+                raise ValueError(f"expected between one sample and {LONGEST_SOUND_S // 60} minutes of sound")
+            if info.num_samples * info.num_channels > MOST_SAMPLES:
+                raise ValueError(
+                    f"{info.num_channels} channels of {info.duration_s:.0f} s are too much at once; export it as mono"
+                )
+            problems = speech_problems(*read_sound(path))
+        except (ValueError, OSError) as error:
+            raise UserError(f"{shown}: {str(error).removeprefix(f'{path}: ')}") from error
+        actor = self.model.actors[0] if self.model and self.model.actors else self.actors[0].name
+        note = "; ".join(["yours", *filter(None, [info.note]), *problems])
+        self.shots.append(ShotView(shown, actor, sound=path, note=note))
+        return len(self.shots) - 1
 
     def sound(self, shot: int) -> bytes:
         """A shot's sound as a 16-bit wav file, which every browser plays. Raises UserError when it cannot be read."""
@@ -142,6 +165,17 @@ class Library:
                     self._sounds.popitem(last=False)
             self._sounds.move_to_end(shot)
             return self._sounds[shot]
+
+
+def _copy(file: io.BufferedIOBase, size: int, path: Path) -> None:
+    """Write `size` bytes of a connection to a file, a piece at a time. Raises UserError when it ends early."""
+    with path.open("wb") as out:
+        while size:
+            piece = file.read(min(size, PIECE_BYTES))
+            if not piece:
+                raise UserError("the sound did not arrive as a whole")
+            out.write(piece)
+            size -= len(piece)
 
 
 def wav_bytes(samples: np.ndarray, rate: int) -> bytes:

@@ -19,6 +19,7 @@ from audio2face.inference.model import Model, load_model, load_run_model
 from audio2face.inference.package import has_mesh
 from audio2face.paths import local_path
 from audio2face.problems import UserError
+from audio2face.runs.run_dir import check_name
 from audio2face.runs.train_run import TrainRun, load_train_run
 from audio2face.viewer.actors import Actor, find_eyes
 from audio2face.viewer.curve_groups import ShownGroups, captured_groups, captured_track
@@ -166,10 +167,10 @@ class Project:
 
     # ---- training runs
 
-    def training_run(self, name: str) -> TrainRun | None:
-        """A training run of the project, None (and a notice) when it is gone."""
+    def training_run(self, name: object) -> TrainRun | None:
+        """A training run of the project, None (and a notice) when it is gone, or `name` is no name."""
         try:
-            return load_train_run(self.train_root / name)
+            return load_train_run(self.train_root / check_name(str(name), "training run name"))
         except UserError as error:
             self.notices.append(f"no live model: {error.lines[0]}")
             return None

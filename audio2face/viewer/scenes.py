@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from audio2face.dataset.files import DatasetFiles
 from audio2face.deploy.check.model import model_folders
@@ -25,6 +25,9 @@ from audio2face.viewer.live import LiveModel
 from audio2face.viewer.project import DEFAULT_FPS, Project
 from audio2face.viewer.sources import ClipFiles, Extras, file_track, find_clips, find_sound
 from audio2face.viewer.tracks import AnimationStream
+
+MOST_FPS = 1000
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True)
@@ -129,13 +132,11 @@ def of_dataset(project: Project, actors: Sequence[str]) -> Library:
 
 def _of_inference(project: Project, folder: Path) -> Library:
     made_with = folder / "configs" / "training_run_info.json"
-    run = project.training_run(read_json(made_with)["training_run_name_full"]) if made_with.is_file() else None
+    run = _read_as(made_with, lambda about: project.training_run(about["training_run_name_full"]))
     settings = folder / "configs" / "config_inference_full.json"
-    given = read_json(settings) if settings.is_file() else {}
-    listed = given.get("AUDIO_PATH")
-    audio = [local_path(p) for p in ([listed] if isinstance(listed, str) else listed or [])]
+    audio, given_fps = _read_as(settings, _inputs) or ([], None)
     shots = []
-    for clip in _animations(project, run, folder, given.get("OUTPUT_FPS")):
+    for clip in _animations(project, run, folder, given_fps):
         sounds = [s for p in audio if (s := p if p.is_file() else find_sound(p, clip.name))]
         fitting = [s for s in sounds if clip.name == s.stem or clip.name.startswith(f"{s.stem}_")]
         sound = max(fitting, key=lambda s: len(s.stem), default=None)
@@ -194,22 +195,59 @@ def _animations(project: Project, run: TrainRun | None, folder: Path, given_fps:
     return [_Animation(name, partial(others, paths)) for name, paths in find_curves(folder).items()]
 
 
+def _read_as(path: Path, meant: Callable[[Any], _Read]) -> _Read | None:
+    """What a JSON file of a run means; None when there is none. Raises UserError for a file that is something else."""
+    if not path.is_file():
+        return None
+    try:
+        return meant(read_json(path))
+    except (ArithmeticError, AttributeError, IndexError, KeyError, OSError, TypeError, ValueError) as error:
+        said = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"{path}: not what this framework writes there ({said}); copy the run again") from error
+
+
+def _inputs(about: Any) -> tuple[list[Path], float | None]:
+    """The sounds that a run was given, and its OUTPUT_FPS."""
+    listed, fps = about.get("AUDIO_PATH"), about.get("OUTPUT_FPS")
+    if fps is not None and not (type(fps) in (int, float) and 0 < fps <= MOST_FPS):
+        raise ValueError(f"OUTPUT_FPS is {str(fps)[:20]}")
+    return [local_path(path) for path in ([listed] if isinstance(listed, str) else listed or [])], fps
+
+
+@dataclass(frozen=True)
+class _Report:
+    """What is shown of a report.json: rows (actor, shot, emotion), lip errors in mm, the shots trained on, their folder."""
+
+    training_run: str
+    rows: tuple[tuple[str, str, str], ...]
+    errors: dict[tuple[str, str], float]
+    trained_on: frozenset[tuple[str, str]]
+    data: Path | None
+
+    @classmethod
+    def read(cls, about: Any) -> _Report:
+        name, emotion = about["training_runs"][0], about["emotion"]
+        own = about["systems"].get(name, {}).get("by_shot", [])
+        found = {(str(row["actor"]), str(row["shot"])): row.get("lip_vertex_error_mm") for row in own}
+        errors = {key: float(error) for key, error in found.items() if error is not None}
+        rows = [(str(row["actor"]), str(row["shot"]), str(emotion or row["emotion"])) for row in about["shots"]]
+        rows.sort(key=lambda row: -errors.get(row[:2], 0.0))  # worst first
+        trained_on = frozenset((str(actor), str(shot)) for actor, shot in about.get("trained_on", []))
+        return cls(name, tuple(rows), errors, trained_on, Path(about["data"]) if about.get("data") else None)
+
+
 def _of_evaluation(project: Project, folder: Path) -> Library:
-    report = read_json(folder / "report.json")
-    run = project.training_run(report["training_runs"][0])
-    rows = report["systems"].get(report["training_runs"][0], {}).get("by_shot", [])
-    errors = {(row["actor"], row["shot"]): row.get("lip_vertex_error_mm") for row in rows}
-    folder_of_shots = report.get("data") and Path(report["data"])
-    trained = {tuple(key) for key in report.get("trained_on", [])}
+    report = _read_as(folder / "report.json", _Report.read)
+    if report is None:
+        raise UserError(f"evaluation {folder.name} has no report.json; run run_evaluate.py again")
+    run = project.training_run(report.training_run)
     shots = []
-    for row in sorted(report["shots"], key=lambda row: -(errors.get((row["actor"], row["shot"])) or 0)):  # worst first
-        shot = project.shot(row["actor"], row["shot"], folder_of_shots)
+    for actor, name, emotion in report.rows:
+        shot, error = project.shot(actor, name, report.data), report.errors.get((actor, name))
         if shot is not None:
-            start = {report["emotion"] or row["emotion"]: 1.0}
-            error = errors.get((row["actor"], row["shot"]))
-            known = "trained" if (row["actor"], row["shot"]) in trained else "new" if folder_of_shots else "held out"
+            known = "trained" if (actor, name) in report.trained_on else "new" if report.data else "held out"
             note = known if error is None else f"{known}, lip error {error:.1f} mm"
-            shots.append(ShotView(**{**vars(shot), "start": start, "note": note}))
+            shots.append(ShotView(**{**vars(shot), "start": {emotion: 1.0}, "note": note}))
     project.notices += size_faults(folder)
     return _of_run(project, f"{project.name}: evaluation {folder.name}", run, shots)
 

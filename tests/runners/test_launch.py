@@ -112,7 +112,7 @@ def test_env_file_is_read_and_the_environment_wins(machine: Machine) -> None:
 
 def test_outside_configs_hub_cache_links_and_odd_paths_are_mounted(machine: Machine) -> None:
     odd = machine.root / "a, b:c"
-    (odd / "elsewhere").mkdir(parents=True)
+    machine.write(odd / "elsewhere/audio/a.wav", "")
     machine.write(machine.root / "projects/theirs/config_train.py", "")
     (machine.root / "datasets/claire").symlink_to(odd)
     machine.environ["A2F_CONFIGS_ROOT"] = "projects"
@@ -123,6 +123,33 @@ def test_outside_configs_hub_cache_links_and_odd_paths_are_mounted(machine: Mach
     assert f"type=bind,source={machine.root}/hub,target=/huggingface" in values(argv, "--mount")
     assert f'type=bind,"source={odd}","target={odd}",readonly' in values(argv, "--mount")
     assert {"A2F_CONFIGS_ROOT=/configs", "HF_HOME=/huggingface"} <= set(values(argv, "--env"))
+
+
+def test_links_in_the_data_sets_lead_to_data_sets_only(machine: Machine) -> None:
+    """A data set may come as an archive, and an archive may hold links to anything."""
+    datasets, home = machine.root / "datasets", machine.root / "home"
+    machine.write(home / "data/claire/audio/a.wav", "")
+    machine.write(machine.root / "workspace/output_train/x/a.npy", "")
+    machine.write(machine.root / "notes/letter.txt", "")
+    machine.environ["HOME"] = str(home)
+    places = {
+        "good": home / "data/claire", "home": home, "above": machine.root, "root": "/", "system": "/etc", "slashes": "//etc",
+        "inside": "/usr/share", "homes": "/home", "someone": "/home/someone", "proc": "/proc/self", "workspace": "../workspace",
+        "runs": "../workspace/output_train", "own": machine.checkout, "notes": "../notes", "again": "../datasets",
+    }  # fmt: skip
+    for name, place in places.items():
+        (datasets / name).symlink_to(place)
+    result = machine.run("run_train.py", "my-project")
+    assert result.returncode == 0, result.stderr
+    mounted = values(machine.recorded(), "--mount")
+    assert [
+        m
+        for m in mounted
+        if "target=/framework" not in m and "target=/workspace" not in m and "target=/datasets" not in m
+    ] == [f"type=bind,source={home}/data/claire,target={home}/data/claire,readonly"]
+    assert len(mounted) == 4
+    assert "notes, which holds neither sound nor animation: it is not mounted" in result.stderr
+    assert result.stderr.count("is not mounted") >= 9
 
 
 def test_sound_files_are_named_as_the_container_sees_them(machine: Machine) -> None:
@@ -331,6 +358,13 @@ def test_failures_have_their_own_exit_status(local: Machine) -> None:
     assert full.returncode == 2 and full.stderr.startswith("error: /workspace/x: No space left on device")
     fault = local.run("run_preproc.py", "my-project", "broken")
     assert fault.returncode == 1 and "KeyError" in fault.stderr and "bug in the framework" in fault.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_code_that_is_run_from_a_string_ends_as_any_other(local: Machine, number: int) -> None:
+    """Python then wants to end by SIGINT: imports of large packages run a lot of such code."""
+    result = local.run("run_preproc.py", "my-project", f"signal-{int(number)}")
+    assert result.returncode == 128 + number and "stopped on request" in result.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

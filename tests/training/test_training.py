@@ -10,7 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from audio2face.runs.checkpoints import checkpoint_files, load_checkpoint, save_checkpoint
+from audio2face.runs.checkpoints import (
+    checkpoint_files,
+    load_best,
+    load_checkpoint,
+    save_best,
+    save_checkpoint,
+    save_durably,
+)
 from audio2face.training.launch import Outcome
 from audio2face.training.loop import FitSettings, fit
 from audio2face.training.metrics import Losses
@@ -225,6 +232,31 @@ def test_checkpoints_keep_the_newest_and_survive_a_damaged_one(tmp_path):
     checkpoint_files(tmp_path)[-1].write_bytes(b"cut off")
     assert load_checkpoint(tmp_path)["step"] == 2
     assert load_checkpoint(tmp_path / "none") is None
+
+
+def test_a_checkpoint_that_is_something_else_is_one_line_and_the_one_before_is_taken(tmp_path, caplog):
+    states, method = [], Line([batch(1, 2), batch(2, 3)])
+    fit(method, FitSettings(epochs=1, learning_rate=0.1, checkpoint_epochs=1), quiet, save=states.append)
+    good = states[-1]
+    save_checkpoint(tmp_path, {**good, "step": 1}, keep=99)
+    others = [
+        [1], 7, {}, {"step": "2"}, {"step": -1}, {"step": True}, {"step": 2}, {**good, "model": 3}, {**good, "model": {}},
+        {**good, "model": {name: torch.ones(7, 7) for name in good["model"]}}, {**good, "epoch": None},
+        {**good, "model": {**good["model"], "more": torch.ones(1)}}, {key: good[key] for key in good if key != "random"},
+    ]  # fmt: skip
+    for number, other in enumerate(others):
+        save_durably(tmp_path / f"checkpoints/step_{number + 2:08d}.pt", other)
+    (tmp_path / "checkpoints/step_00000099.pt").write_bytes(b"cut off")
+    assert load_checkpoint(tmp_path, method.model)["step"] == 1
+    told = [record.getMessage() for record in caplog.records if record.name == "audio2face.runs.checkpoints"]
+    assert len(told) == len(others) + 1 and all("\n" not in line and len(line) < 400 for line in told)
+    for damage in (b"", b"cut off", None):
+        best = save_best(tmp_path, method.model, {"epoch": 1, "value": 0.5})
+        assert load_best(tmp_path, method.model)["value"] == 0.5
+        best.write_bytes(damage) if damage is not None else save_durably(
+            best, {"epoch": 1, "value": 1.0, "model": {"x": 1}}
+        )
+        assert load_best(tmp_path, method.model) is None
 
 
 @pytest.mark.parametrize("log_period", [1, 50])

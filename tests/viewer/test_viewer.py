@@ -2,6 +2,10 @@
 
 import io
 import json
+import os
+import socket
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +15,8 @@ from fakes.view_client import end, serve, unpack
 from fakes.viewer import FACES, RATE, T, V
 
 from audio2face.inference import load_model
+from audio2face.problems import UserError
+from audio2face.viewer import library as library_module
 from audio2face.viewer import server as server_module
 from audio2face.viewer.actors import Actor, find_eyes
 from audio2face.viewer.library import Library, ShotView, peaks, wav_bytes
@@ -225,3 +231,136 @@ def test_the_page_needs_no_network(client):
     scripts = [p.read_text() for p in server_module.PAGE.glob("*.*") if p.suffix in (".js", ".css", ".html")]
     assert "https://" not in "".join([page, *scripts])
     assert all(line.count("http://www.w3.org") for text in scripts for line in text.splitlines() if "http://" in line)
+
+
+# ---- bounds
+
+
+def raw(client, data, wait_s=10.0):
+    """Everything that a connection answers to some bytes."""
+    with socket.create_connection(client.server.server_address[:2], timeout=wait_s) as connection:
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def test_no_request_makes_a_traceback(client, caplog):
+    head = f"/{client.secret}/api/animate HTTP/1.1\r\nHost: 127.0.0.1\r\n".encode("latin-1")
+    requests = [
+        b"POST " + head + b"Content-Length: " + length + b"\r\n\r\n{}"
+        for length in ("²".encode("latin-1"), b"-1", b"1e3", b"9" * 5000, b"", b"+2", b"99")
+    ]
+    bodies = [
+        b'{"shot":0,"emotion":{"joy":1' + b"0" * 400 + b"}}",
+        b'{"shot":1' + b"0" * 5000 + b"}",
+        b"[" * 9000,
+        b"\xff",
+        b"{}",
+    ]
+    bodies += [b'{"shot":0,"emotion":{"joy":%s}}' % value for value in (b"1e999", b"NaN", b"true", b"[]", b"-11")]
+    requests += [b"POST " + head + b"Content-Length: %d\r\n\r\n" % len(body) + body for body in bodies]
+    requests += [
+        b"GET http://[::1/x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\n\r\n",
+        b"\0\n",
+        b"GET\n",
+        b"",
+    ]
+    requests += [b"GET /open/x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"GET " + b"/" * 70_000, b"X " + head + b"\r\n"]
+    requests += [
+        b"GET " + head + b"a: b\r\n" * 200 + b"\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET " + head + b"Range: bytes=\xb2-\r\n\r\n",
+    ]
+    rng = np.random.default_rng(0)
+    requests += [bytes(rng.integers(0, 256, 40, np.uint8)) + b"\r\n\r\n" for _ in range(50)]
+    for request in requests:
+        assert b" 500 " not in raw(client, request)[:40], request
+    assert client.ask("api/scene")[0] == 200
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def test_a_browser_is_started_without_the_secret(client, monkeypatch):
+    """Every user of a machine sees the arguments of its processes."""
+    address = client.server.ticket_url()
+    assert client.secret not in address
+    monkeypatch.setattr(server_module, "_user_at", lambda port: os.getuid() + 1)  # another user, who is faster
+    assert client.ask(address.split("/", 4)[4], secret="open")[0] == 403
+    monkeypatch.undo()
+    assert client.ask("x" + address.split("/", 4)[4], secret="open")[0] == 403
+    assert client.ask(address.split("/", 4)[4], secret="open")[0] == 303
+    assert client.headers["Location"] == f"/{client.secret}/"
+    assert client.ask(address.split("/", 4)[4], secret="open")[0] == 403  # once
+    monkeypatch.setattr(server_module, "TICKET_S", -1)
+    assert client.ask(client.server.ticket_url().split("/", 4)[4], secret="open")[0] == 403  # too late
+
+
+@pytest.mark.skipif(not server_module.CLIENTS.exists(), reason="the system does not tell whose a connection is")
+def test_the_user_of_a_connection_is_known():
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as end:
+        assert server_module._user_at(end.getsockname()[1]) == os.getuid()
+
+
+def test_slow_and_many_connections_end(place, monkeypatch):
+    monkeypatch.setattr(server_module, "MOST_CONNECTIONS", 5)
+    monkeypatch.setattr(server_module, "ASKING_S", 1.0)
+    client = serve(Library("", [Actor("demo")], []))
+    held = [socket.create_connection(client.server.server_address[:2], timeout=20) for _ in range(5)]
+    assert raw(client, b"") == b""  # one too many: closed at once
+    start = time.monotonic()
+    while time.monotonic() - start < 15:
+        try:
+            for connection in held:
+                connection.sendall(b"G")  # a byte now and then, as if there were more to come
+        except OSError:
+            break
+        time.sleep(0.1)
+    assert 0.5 < time.monotonic() - start < 10
+    for connection in held:
+        connection.close()
+    wait_for(lambda: not client.server._deadlines)
+    assert client.ask("api/scene")[0] == 200
+    wait_for(lambda: not client.server._deadlines)
+    end(client)
+
+
+def wait_for(condition):
+    last = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < last
+        time.sleep(0.02)
+
+
+def test_sounds_are_bounded_in_number_and_size(place, monkeypatch):
+    data = (place / "a.wav").read_bytes()
+    client = serve(Library("", [Actor("demo")], []))
+    folder = Path(client.server.library._uploads.name)
+    with monkeypatch.context() as patch:
+        patch.setattr(library_module, "MOST_UPLOADED_BYTES", 2 * len(data) + 10)
+        assert [client.ask("api/sounds", method="POST", body=data)[0] for _ in range(3)] == [200, 200, 422]
+        assert client.ask("api/sounds", method="POST", body=b"no sound")[0] == 422  # given back
+        assert b"too much" not in client.ask("api/sounds", method="POST", body=b"no sound")[1]
+    with monkeypatch.context() as patch:
+        patch.setattr(library_module, "MOST_SAMPLES", 1000)
+        assert b"mono" in client.ask("api/sounds", method="POST", body=data)[1]
+    head = f"POST /{client.secret}/api/sounds HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999\r\n\r\n".encode()
+    assert b" 422 " in raw(client, head + data[:500])
+    assert len(list(folder.iterdir())) == 2
+    end(client)
+
+
+def test_a_large_sound_is_not_held_in_memory(place):
+    """Uploads go to the disk in pieces."""
+
+    class Endless:
+        largest = 0
+
+        def read(self, size):
+            self.largest = max(self.largest, size)
+            return bytes(size)
+
+    library, source = Library("", [Actor("demo")], []), Endless()
+    with pytest.raises(UserError, match="expected a sound file"):
+        library.upload("x.wav", source, 50_000_000)
+    assert source.largest <= 1 << 20
+    library.close()

@@ -14,11 +14,14 @@ from fakes import viewer as fake_viewer
 from fakes.view_client import end, serve
 
 from audio2face.commands.view import ViewRequest, build_library
+from audio2face.config import load_config
 from audio2face.dataset.files import DatasetFiles
-from audio2face.formats.json_file import write_json
+from audio2face.formats.json_file import read_json, write_json
 from audio2face.formats.maya_cache import write_maya_cache
 from audio2face.problems import UserError
 from audio2face.viewer.library import Library
+from audio2face.viewer.project import Project
+from audio2face.viewer.scenes import RUNS
 from audio2face.viewer.server import ViewServer
 from audio2face.viewer.sources import truth_track
 from runners import view
@@ -135,6 +138,40 @@ def test_an_evaluation_of_new_recordings_shows_those(project, tmp_path):
     library, about, pieces = opened(ViewRequest("fake", "251121_160000_fake"))
     assert [(shot.name, shot.note) for shot in library.shots] == [("a5_joy", "new")]
     np.testing.assert_allclose(pieces["truth"]["skin"][0], np.load(project.skin("a5_joy"))[0] + 7, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"training_runs": []}, {"training_runs": None}, {"training_runs": [["x"]]}, {"shots": 3}, {"shots": [1]}, {"systems": []},
+        {"shots": [{"actor": "a"}]}, {"trained_on": [1]}, {"systems": {"x": 1}, "training_runs": ["x"]}, {"data": 3}, None,
+        {"training_runs": ["x"], "systems": {"x": {"by_shot": [{"actor": "a", "shot": "b", "lip_vertex_error_mm": []}]}}},
+    ],
+)  # fmt: skip
+def test_a_copied_evaluation_that_is_something_else_is_one_line(project, tmp_path, damage):
+    report = read_json(project.home.parent / "workspace/output_evaluate/251121_140000_fake/report.json")
+    write_json(tmp_path / "report.json", None if damage is None else {**report, **damage})
+    with pytest.raises(UserError) as error:
+        RUNS["evaluate"](
+            Project.build("fake", None, load_config("fake", (), optional=("train",))["train"], {}), tmp_path
+        )
+    assert len(error.value.lines) == 1 and "report.json: not what this framework writes" in error.value.lines[0]
+
+
+@pytest.mark.parametrize("name", ["../output_train/251121_120000_fake", "/etc", "..", "", [], {}])
+def test_a_copied_run_names_no_folder_of_its_choice(project, tmp_path, name):
+    shown = Project.build("fake", None, load_config("fake", (), optional=("train",))["train"], {})
+    assert shown.training_run(name) is None and "training run name" in shown.notices[-1]
+
+
+@pytest.mark.parametrize("content", [[], {}, {"training_run_name_full": 3}, 7])
+def test_a_copied_inference_that_is_something_else_is_one_line(project, tmp_path, content):
+    write_json(tmp_path / "configs/training_run_info.json", content)
+    with pytest.raises(UserError) as error:
+        RUNS["inference"](
+            Project.build("fake", None, load_config("fake", (), optional=("train",))["train"], {}), tmp_path
+        )
+    assert len(error.value.lines) == 1
 
 
 def test_files_and_folders(place):
