@@ -23,6 +23,7 @@ from audio2face.formats.sound import write_sound
 from audio2face.formats.usd import require_usd, write_usd_blendshapes, write_usd_points
 from audio2face.geometry.motion_shapes import clip_shapes
 from audio2face.inference.clip import Clip, FaceFiles
+from audio2face.inference.scenes import clip_scene
 from audio2face.postprocess.rig import pose_names
 from audio2face.problems import UserError
 from audio2face.render.head_curves import find_head_curves
@@ -53,11 +54,11 @@ def _write_gltf(stem: Path, clip: Clip) -> list[Path]:
         )
         names = tuple(f"motion_{k}" for k in range(len(shapes)))
         meshes.append(MorphMesh(name, rest, triangles, shapes, names, weights))
-    fps, units = clip.animation.fps, clip.face.topology.units_per_metre
-    write_gltf(paths[0], meshes, fps, units)
+    fps, units, scene = clip.animation.fps, clip.face.topology.units_per_metre, clip_scene(clip)
+    write_gltf(paths[0], meshes, fps, units, *scene)
     if rigged := clip.rig_meshes():
         paths.append(_beside(stem, "_blendshapes.glb"))
-        write_gltf(paths[1], rigged, fps, units)
+        write_gltf(paths[1], rigged, fps, units, *scene)
     return paths
 
 
@@ -68,11 +69,11 @@ def _write_usd(stem: Path, clip: Clip) -> list[Path]:
         paths.append(_beside(stem, "_sound.wav"))
         write_sound(paths[-1], *clip.sound)
         sound = paths[-1].name
-    fps, units = clip.animation.fps, clip.face.topology.units_per_metre
-    write_usd_points(paths[0], [PointMesh(*mesh) for mesh in clip.meshes()], fps, units, sound)
+    fps, units, scene = clip.animation.fps, clip.face.topology.units_per_metre, clip_scene(clip)
+    write_usd_points(paths[0], [PointMesh(*mesh) for mesh in clip.meshes()], fps, units, sound, *scene)
     if rigged := clip.rig_meshes():
         paths.append(_beside(stem, "_blendshapes.usdc"))
-        write_usd_blendshapes(paths[-1], rigged, fps, units, sound)
+        write_usd_blendshapes(paths[-1], rigged, fps, units, sound, *scene)
     return paths
 
 
@@ -187,12 +188,6 @@ def _lacks_mesh(face: FaceFiles) -> Need | None:
     return None if face.has_mesh else ("a face mesh", "")
 
 
-def _lacks_faces(face: FaceFiles) -> Need | None:
-    if not face.has_mesh or face.topology.skin is not None:
-        return _lacks_mesh(face)
-    return "the faces of the skin mesh", f"set SKIN_TRIANGLES_FPATH in config_dataset.py ({NO_TRAINING})"
-
-
 def _lacks_arkit(face: FaceFiles) -> Need | None:
     if face.arkit_columns():
         return None
@@ -208,9 +203,11 @@ def _lacks_skeleton(face: FaceFiles) -> Need | None:
     return None if face.skeletons else ("a group of curves that moves a skeleton", "")
 
 
-def _lacks_film(face: FaceFiles) -> Need | None:
+def _lacks_sight(face: FaceFiles) -> Need | None:
+    """Of formats that show a mesh, or curves where there is none."""
     if face.has_mesh:
-        return _lacks_faces(face)
+        fix = f"set SKIN_TRIANGLES_FPATH in config_dataset.py ({NO_TRAINING})"
+        return ("the faces of the skin mesh", fix) if face.topology.skin is None else None
     if face.arkit_columns() or face.skeletons or find_head_curves(face.curves).head:
         return None
     return "curves that can be shown (weights with ARKit's names, the head's turn, a skeleton)", ""
@@ -232,9 +229,9 @@ EXPORTERS: dict[str, Exporter] = {
     "json": Exporter(_write_json, weights=True),
     "npz": Exporter(_write_npz),
     "bvh": Exporter(_write_bvh, _lacks_skeleton),
-    "usd": Exporter(_write_usd, _lacks_faces, sound=True, weights=True, require=require_usd),
-    "gltf": Exporter(_write_gltf, _lacks_faces, weights=True),
-    "mp4": Exporter(_write_mp4, _lacks_film, sound=True, require=_require_video),
+    "usd": Exporter(_write_usd, _lacks_sight, sound=True, weights=True, require=require_usd),
+    "gltf": Exporter(_write_gltf, _lacks_sight, weights=True),
+    "mp4": Exporter(_write_mp4, _lacks_sight, sound=True, require=_require_video),
 }
 
 

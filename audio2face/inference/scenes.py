@@ -9,6 +9,7 @@ import numpy as np
 from audio2face.face import skeleton as skeletons
 from audio2face.face.rotations import to_quaternion
 from audio2face.formats.scene import Figure, MorphMesh, Turn
+from audio2face.inference.clip import Clip
 from audio2face.render.figure import BONE, figure_mesh, up_axis
 from audio2face.render.head import builtin_head, head_weights
 from audio2face.types import Joint, Skeleton
@@ -18,6 +19,20 @@ PIVOT = np.array(
 )  # of a mesh's width, height and depth from its middle: where the neck carries the head
 PERSON_M = 1.7  # what a body's height is compared with
 UNITS = (1.0, 100.0, 1000.0)  # lengths of bodies are metres, centimetres or millimetres
+
+
+def clip_scene(clip: Clip) -> tuple[Turn | None, list[Figure]]:
+    """How the meshes of a clip turn, and what stands beside them: bodies, and of a face without a mesh the built-in head."""
+    head, weights = clip.head, clip.arkit
+    bodies = [body_figure(*body) for body in clip.bodies]
+    if clip.face.has_mesh:
+        _, frames, triangles = clip.meshes()[0]
+        return None if head is None else head_turn(head, frames[0][np.unique(triangles)]), bodies
+    if head is None and not weights:
+        return None, bodies
+    count = clip.animation.num_frames
+    table = np.stack(list(weights.values()), axis=1) if weights else np.zeros((count, 0))
+    return None, [head_figure(table, tuple(weights), head), *bodies]
 
 
 def head_turn(rotation: np.ndarray, points: np.ndarray) -> Turn:

@@ -9,13 +9,27 @@ from fakes.glb import Glb
 
 from audio2face.face import rotations
 from audio2face.face import skeleton as skeletons
-from audio2face.face.curves import Block
+from audio2face.face.curves import Block, CurveGroup, skeleton_group
+from audio2face.face.topology import Topology
 from audio2face.formats.gltf import write_gltf
+from audio2face.inference.clip import Clip, FaceFiles
+from audio2face.inference.outputs import EXPORTERS, check_exports
 from audio2face.inference.scenes import body_figure, head_figure, head_turn
+from audio2face.problems import UserError
 from audio2face.render.head import builtin_head, head_turns, head_weights, pose_head
-from audio2face.types import Joint, Skeleton
+from audio2face.types import FaceAnimation, Joint, Skeleton
 
 FPS = 30.0
+GROUPS = {
+    "arkit": CurveGroup("arkit", (Block("weights", ("JawOpen", "snarl"), low=0.0, high=1.0),)),
+    "head": CurveGroup("head", (Block("rotation", ("HeadYaw", "HeadPitch", "HeadRoll"), "YXZ", "degrees"),)),
+    "body": skeleton_group("body", BODY),
+}
+VALUES = {
+    "arkit": np.array([[0.0, 1], [0.5, 1]], np.float32),
+    "head": np.array([[0.0, 0, 0], [30, 0, 0]], np.float32),
+    "body": np.array([[0, 90, 0, 0, 0, 0, 0, 0, 0], [5, 90, 0, 10, 20, 30, 0, 90, 0]], np.float32),
+}
 
 
 def test_the_built_in_head_is_that_of_films(tmp_path):
@@ -71,3 +85,57 @@ def test_a_mesh_turns_about_its_neck():
     points = np.array([[-8.0, -10, -9], [8, 14, 11], [0, 0, 12]])
     turn = head_turn(np.tile(np.eye(3), (2, 1, 1)), points)
     assert turn.pivot == pytest.approx([0, 2 - 6, 1.5 - 2.1]) and turn.quaternions.tolist() == [[0, 0, 0, 1]] * 2
+
+
+def test_a_model_without_a_mesh_is_a_head_and_a_body(tmp_path):
+    face = FaceFiles(curves=GROUPS, has_mesh=False)
+    check_exports(["gltf"], face, "ann")
+    (path,) = EXPORTERS["gltf"].write(tmp_path / "hello", Clip(FaceAnimation(FPS, VALUES), face))
+    found = Glb(path)
+    turned = head_turns(GROUPS["head"].blocks[0], VALUES["head"])
+    posed = pose_head(head_weights(VALUES["arkit"], ("JawOpen", "snarl")), turned)
+    np.testing.assert_allclose(100 * found.vertices("face", 1), posed[1], atol=0.05)
+    at = skeletons.positions(BODY, *skeletons.pose_from_values(BODY, VALUES["body"]))
+    for joint, name in enumerate(BODY.names):
+        np.testing.assert_allclose(100 * found.place(name, 1), at[1, joint], atol=1e-4)
+
+
+def test_a_mesh_turns_with_the_group_of_the_head(tmp_path):
+    rng, triangles = np.random.default_rng(0), np.array([[0, 1, 2], [1, 2, 3]])
+    skin = np.repeat(rng.uniform(-10, 10, (1, 5, 3)), 2, axis=0).astype(np.float32)
+    groups = {name: GROUPS[name] for name in ("head", "body")}
+    face = FaceFiles(Topology(triangles, None, 100.0), curves=groups)
+    channels = {"skin": skin, "tongue": skin[:, :2], "head": VALUES["head"], "body": VALUES["body"]}
+    (path,) = EXPORTERS["gltf"].write(tmp_path / "hello", Clip(FaceAnimation(FPS, channels), face))
+    found, pivot = Glb(path), head_turn(np.eye(3)[None], skin[0, :4]).pivot  # vertex 4 is in no triangle
+    turned = rotations.from_euler(np.array([30.0]), "Y", degrees=True)
+    np.testing.assert_allclose(100 * found.vertices("skin", 0), skin[0], atol=1e-4)
+    np.testing.assert_allclose(100 * found.vertices("skin", 1), (skin[0] - pivot) @ turned.T + pivot, atol=1e-4)
+    assert {"Hips", "Spine", "body_bones"} <= set(found.names) and "neck" not in found.names
+
+
+def test_usd_of_a_model_without_a_mesh(tmp_path):
+    pytest.importorskip("pxr.Usd")
+    from pxr import Usd, UsdGeom, UsdSkel
+
+    for names in (("arkit",), ("head",), ("body",), ("arkit", "head", "body")):
+        groups, values = ({name: table[name] for name in names} for table in (GROUPS, VALUES))
+        clip = Clip(FaceAnimation(FPS, values), FaceFiles(curves=groups, has_mesh=False))
+        (path,) = EXPORTERS["usd"].write(tmp_path / "_".join(names), clip)
+        stage = Usd.Stage.Open(str(path))
+        skeletons_there = [prim.GetPath().pathString for prim in stage.Traverse() if prim.IsA(UsdSkel.Skeleton)]
+        expected = ["/Face/head/Skeleton"] * (set(names) != {"body"}) + ["/Face/body/Skeleton"] * ("body" in names)
+        assert skeletons_there == expected and stage.GetEndTimeCode() == 1
+    assert UsdSkel.BakeSkinning(stage.Traverse())
+    points = np.array(UsdGeom.Mesh(stage.GetPrimAtPath("/Face/head/face_mesh")).GetPointsAttr().Get(1))
+    turned = head_turns(GROUPS["head"].blocks[0], VALUES["head"])
+    posed = pose_head(head_weights(VALUES["arkit"], ("JawOpen", "snarl")), turned)
+    np.testing.assert_allclose(points, posed[1], atol=0.05)
+
+
+def test_curves_that_nothing_can_show_are_told():
+    plain = {"rig": CurveGroup("rig", (Block("plain", ("speed",)),))}
+    with pytest.raises(UserError, match="gltf needs curves that can be shown"):
+        check_exports(["gltf"], FaceFiles(curves=plain, has_mesh=False), "ann")
+    with pytest.raises(UserError, match="gltf needs the faces of the skin mesh"):
+        check_exports(["gltf"], FaceFiles(curves=GROUPS), "ann")
