@@ -238,8 +238,13 @@ def _inference(project: Project, written: Written) -> str:
 ACTOR_NAME = {_quoted(project.actor)}
 EMOTION_LABEL = "neutral"
 AUDIO_PATH = {_quoted(sound)}
-OUTPUT_NPY_FILE = True
+{_outputs(written.trained) if written.trained else "OUTPUT_NPY_FILE = True"}
 '''
+
+
+def _outputs(groups: tuple[str, ...]) -> str:
+    formats = [*(["arkit_csv"] if "arkit" in groups else []), *(["bvh"] if "body" in groups else []), "npz"]
+    return f'# "mp4" is a film, with the sound.\nOUTPUT_FORMATS = {_quoted(formats)}'
 
 
 def _strengths() -> str:
