@@ -68,8 +68,8 @@ def curve_lead(spec: NetworkSpec) -> str:
     if not spec.groups or "skin" in {part_of(channel) for channel in spec.channels}:
         return ""
     return (
-        "\n**This model gives curves and no face mesh**: NVIDIA's runtime loads it and shows a still point. It is for\n"
-        "`audio2face.load_model`, the server and the viewer; sections 1 to 3 are only for a runtime.\n"
+        "\n**This model gives curves and no face mesh**, so that NVIDIA's runtime cannot show it (what follows about engines and\n"
+        "hosts does not concern it). `audio2face.load_model`, the server and the viewer can.\n"
     )
 
 

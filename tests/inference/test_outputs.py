@@ -9,6 +9,7 @@ from fakes import run as fake_run
 from fakes.glb import validator_issues
 
 from audio2face.face.topology import Topology, read_topology, write_topology
+from audio2face.formats import animation_header
 from audio2face.formats.animation_json import JsonAnimation, read_animation_json, write_animation_json
 from audio2face.formats.arkit_csv import ARKIT_NAMES, COLUMNS, read_arkit_csv, write_arkit_csv
 from audio2face.formats.gltf import read_gltf, write_gltf
@@ -314,6 +315,24 @@ def test_inference_writes_every_format(project):
     deploy.run("tiny", run.name)
     deployed = read_topology(project / "workspace/output_deploy" / run.name / "triangles_ada.npz", 12, 5)
     np.testing.assert_array_equal(deployed.skin, faces)
+
+
+def test_a_face_at_another_rate(project):
+    from audio2face.commands import infer
+
+    run = fake_run.make_train_run(project / "workspace" / "output_train")
+    found = []
+    for fps in (None, 15.0):
+        name = infer.run("tiny", run.name, OUTPUT_FORMATS=["npy", "maya", "json"], OUTPUT_FPS=fps)
+        stem = str(project / "workspace/output_inference" / name / "hello_ada_ada_neutral_offline")
+        found.append({part: np.load(f"{stem}{part}.npy") for part in ("", "_skin", "_tongue", "_jaw", "_eye")})
+    whole, half = found
+    for part in ("_skin", "_tongue", "_eye"):  # frame i at (i + 0.5) / 15 is halfway from frame 2 i to the next of 30
+        np.testing.assert_allclose(half[part], (whole[part][::2] + whole[part][1::2]) / 2, atol=1e-5)
+    rotation = half["_jaw"][:, :3, :3]
+    np.testing.assert_allclose(rotation @ rotation.swapaxes(1, 2), np.tile(np.eye(3), (6, 1, 1)), atol=1e-5)
+    np.testing.assert_array_equal(half[""], whole[""])  # the network's own
+    assert read_animation_json(f"{stem}.json").fps == 15 and animation_header(f"{stem}.xml").fps == 15
 
 
 @pytest.mark.slow
