@@ -67,6 +67,16 @@ def test_a_stream_gives_what_one_call_gives(regression, sizes, rate):
     assert_same(pieces, whole)
 
 
+def test_a_diffusion_model_is_asked_for_another_rate(diffusion):
+    samples = speech(0.05)
+    whole = diffusion.animate(samples, RATE, actor="a")
+    slow = diffusion.animate(samples, RATE, actor="a", fps=500)
+    step = round(whole.fps) // 500
+    assert slow.fps == 500 and len(slow) == -(-len(whole) // step)
+    np.testing.assert_allclose(slow.skin, whole.skin[::step], atol=1e-6)
+    np.testing.assert_allclose(slow.times_s, whole.times_s[::step], atol=1e-9)
+
+
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES.keys())
 @pytest.mark.parametrize("constant", [True, False])
 def test_a_diffusion_stream_gives_what_one_call_gives(diffusion, sizes, constant):
