@@ -14,7 +14,7 @@ from audio2face.models.common.encoders.pretrained import Use, load_whisper
 from audio2face.models.common.encoders.whisper_blocks import WhisperBlocks
 from audio2face.models.common.layers import GainDropout, drop_out
 
-NOISE_SIGMA, LEFT_OUT = 0.7, 0.3  # of the augmentation: in units of the features, and a share of the channels
+NOISE_SIGMA, LEFT_OUT = 0.3, 0.3  # of the augmentation: in units of the features, and a share of the channels
 
 
 class Whisper(nn.Module):
