@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +12,9 @@ from audio2face.face.curves import CurveGroup
 from audio2face.face.skeleton import Joint, Skeleton
 from audio2face.formats.bvh import write_bvh
 from audio2face.formats.curve_table import curve_table, write_curve_table
+from audio2face.inference.clip import Clip, FaceFiles
+from audio2face.inference.outputs import EXPORTERS
+from audio2face.types import FaceAnimation
 
 FPS, RATE = 30, 16000
 SHOTS = ("one_neutral", "two_neutral", "three_joy")
@@ -66,9 +68,9 @@ def write_curves(home: Path, groups: Sequence[str] = ("arkit", "head", "body"), 
 
 def write_curves_json(path: Path, fps: float, groups: Mapping[CurveGroup, np.ndarray]) -> None:
     """An animation's .json of groups' raw values (T, D), without a mesh."""
-    curves = [{**g.as_json(), "kind": g.kind, "names": list(g.names), "values": v.tolist()} for g, v in groups.items()]
-    head = {"kind": "audio2face-animation", "version": 1, "fps": fps, "num_frames": len(curves[0]["values"])}
-    path.write_text(json.dumps({**head, "blendshapes": {"names": [], "weights": []}, "curves": curves}))
+    face = FaceFiles(curves={group.name: group for group in groups}, has_mesh=False)
+    shown = FaceAnimation(fps, {group.name: values for group, values in groups.items()})
+    EXPORTERS["json"].write(path.with_suffix(""), Clip(shown, face))
 
 
 def curves_dataset(homes: Sequence[Path], groups: Sequence[Sequence[str]] = ((),)) -> dict:

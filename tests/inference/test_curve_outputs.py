@@ -15,6 +15,7 @@ from audio2face.formats.arkit_csv import ARKIT_NAMES, COLUMNS, read_arkit_csv, w
 from audio2face.formats.arkit_names import CURVES
 from audio2face.formats.bvh import read_bvh
 from audio2face.formats.curve_table import read_curve_table
+from audio2face.formats.gltf import read_gltf
 from audio2face.formats.npy import read_npz
 from audio2face.inference import Animation, load_model
 from audio2face.inference.clip import Clip, FaceFiles
@@ -311,11 +312,14 @@ def test_a_recording_becomes_a_recording(project, caplog):
     assert table.columns == COLUMNS and len(table.values) == 60 and table.weight("HeadPitch").any()
     assert read_npz(next(made.glob("*.npz")))["names"].tolist() == [*CURVES, *HEAD]
     slow = (
-        project / "workspace/output_inference" / infer.run("tiny", run, OUTPUT_FPS=24, OUTPUT_FORMATS=["npy", "json"])
+        project
+        / "workspace/output_inference"
+        / infer.run("tiny", run, OUTPUT_FPS=24, OUTPUT_FORMATS=["npy", "json", "gltf"])
     )
     assert {p.name.split("offline")[1] for p in slow.glob("three_joy*")} == {
         ".npy",
         ".json",
+        ".glb",
         "_arkit.npy",
         "_head.npy",
         "_names.json",
@@ -330,4 +334,8 @@ def test_a_recording_becomes_a_recording(project, caplog):
     assert "`arkit`" in about and "52 weights" in about and "`network_curves.onnx`" in about
     live = load_model(folder).animate(project / "datasets/ann/audio/three_joy.wav")
     assert live.write(project / "live.csv") == [project / "live.csv"]
+    (head,), fps = read_gltf(live.write(project / "live.glb")[0])
+    columns = [CURVES.index(name) for name in head.target_names]
+    assert sorted(columns) == list(range(52)) and fps == pytest.approx(30, rel=1e-5)
+    np.testing.assert_allclose(head.weights, live.curves["arkit"][:, columns], atol=1e-6)
     assert (project / "live.csv").read_text().splitlines()[0] == recording.read_text().splitlines()[0]
