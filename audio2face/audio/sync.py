@@ -112,6 +112,14 @@ def find_lag(shot: str, energy: np.ndarray, opening: np.ndarray, fps: float) -> 
     return Lag(shot, peak_position(curve) - margin, float(curve.max()), curve)
 
 
+def by_chance(seconds: float) -> float:
+    """The correlation that sounds and mouths which have nothing to do with each other seldom exceed at any lag, by length.
+
+    Three standard deviations of independent signals with about five independent values a second.
+    """
+    return 3 / float(np.sqrt(5 * seconds))
+
+
 def usual_lag(lags: Mapping[str, Lag]) -> float:
     """The median lag of the shots that agree clearly, in frames; 0 when they are too few."""
     clear = [lag.frames for lag in lags.values() if lag.correlation >= CLEAR]
