@@ -78,6 +78,14 @@ def _shots(text: str) -> str:
     return text
 
 
+def _moved(text: str) -> tuple[int, int]:
+    begin, _, end = text.partition(":")
+    try:
+        return int(begin), int(end)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: write FROM:TO, such as 100:140") from error
+
+
 CONFIG = ("CONFIG_NAME", "a folder of configs/ (or of A2F_CONFIGS_ROOT)")
 RUN = ("TRAINING_RUN_NAME_FULL", "a training run as run_train.py printed it, or `latest`")
 
@@ -146,6 +154,34 @@ COMMANDS = {
                     "help": "overrides INFERENCE_MODE: regression has offline, offline_onnx; diffusion "
                     f"{', '.join(m for m in INFERENCE_MODES if not m.startswith('offline_'))}",
                 },
+            ),
+            Option("--takes", {"type": _count, "metavar": "N", "help": "so many takes, instead of NUM_SAMPLES"}),
+            Option(
+                "--edit",
+                {
+                    "nargs": 1,
+                    "metavar": "FILE",
+                    "help": "edit this animation (EDIT in the config): .xml, .pc2 or .npy of the skin, .csv, .npz or .bvh of "
+                    "curves; needs a diffusion_transformer",
+                },
+                is_path=True,
+            ),
+            Option(
+                "--regenerate",
+                {"nargs": "+", "metavar": "RANGE", "help": 'frames that are made anew: 90-250, 120, or "12.5s-14s"'},
+            ),
+            Option(
+                "--keep",
+                {"nargs": "+", "type": _shots, "metavar": "PART", "help": "parts that stay, such as brows,eyes"},
+            ),
+            Option(
+                "--parts",
+                {"nargs": "+", "type": _shots, "metavar": "PART", "help": "parts that may change, all others stay"},
+            ),
+            Option("--key", {"nargs": "+", "type": int, "metavar": "FRAME", "help": "frames whose poses stay"}),
+            Option(
+                "--move-key",
+                {"nargs": "+", "type": _moved, "metavar": "FROM:TO", "help": "the pose of one frame placed at another"},
             ),
         ),
     ),

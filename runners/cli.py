@@ -47,9 +47,28 @@ def call_deploy(module: Any, args: Any) -> str:
 def call_inference(module: Any, args: Any) -> str:
     """Options override the config's keys: AUDIO_PATH (list of paths), EMOTION_LABEL, ACTOR_NAME, INFERENCE_MODE."""
     keys = {"AUDIO_PATH": "audio", "EMOTION_LABEL": "emotion", "ACTOR_NAME": "actor", "INFERENCE_MODE": "mode"}
+    keys["NUM_SAMPLES"] = "takes"
     overrides = {key: getattr(args, dest, None) for key, dest in keys.items()}
     given = {key: value for key, value in overrides.items() if value is not None}
+    if edit := edit_of(args):
+        given["EDIT"] = edit
     return module.run(args.config_name, args.training_run_name_full, **given)
+
+
+def edit_of(args: Any) -> dict[str, Any]:
+    """The entries of EDIT that the options of an edit give; `--edit` names its file."""
+    words = {name: getattr(args, name, None) for name in ("regenerate", "keep", "parts")}
+    found: dict[str, Any] = {
+        name: [part for word in given for part in (word.split(",") if name != "regenerate" else [word])]
+        for name, given in words.items()
+        if given
+    }
+    keys = [*(getattr(args, "key", None) or ()), *(getattr(args, "move_key", None) or ())]
+    if keys:
+        found["keys"] = keys
+    if paths := getattr(args, "edit", None):
+        found["file"] = paths[0]
+    return found
 
 
 def call_evaluate(module: Any, args: Any) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 from audio2face import runtime as runtimes
 from audio2face.commands.find_run import find_training_run, post_configs, train_section
 from audio2face.config import load_config, section_from_values
-from audio2face.inference.job import build_job
+from audio2face.inference.edit import EditJob, build_edit_job
+from audio2face.inference.job import InferenceJob, build_job
 from audio2face.paths import external_path, local_path
 from audio2face.runs.run_dir import FULL_NAME, final_path, write_provenance, writing_run
 
@@ -27,8 +28,12 @@ def run(config_name: str, run_name: str, **overrides: Any) -> str:
     section = load_config(config_name, (), optional=("inference",), network_type=network_type)["inference"]
     configs = post_configs(section, training_run)
     if overrides:
-        section = section_from_values("inference", {**section.modifier, **overrides}, network_type)
-    job = build_job(section, training_run, configs)
+        own = section.modifier
+        given = {k: {**own.get(k, {}), **v} if isinstance(v, dict) else v for k, v in overrides.items()}
+        section = section_from_values("inference", {**own, **given}, network_type)
+    job: InferenceJob | EditJob = build_job(section, training_run, configs)
+    if section.values.get("EDIT", {}).get("file"):
+        job = build_edit_job(section, job)
     runtime = runtimes.start()
     match = FULL_NAME.match(training_run.name)
     root, name = local_path(section.INFERENCE_OUTPUT_ROOT), match[2] if match else training_run.name

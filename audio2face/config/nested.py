@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 
 from audio2face.config.kinds import (
     BY_ACTOR,
@@ -23,6 +23,7 @@ from audio2face.config.kinds import (
     Smoothing,
     Strength,
     Switch,
+    Whole,
     Word,
 )
 
@@ -160,6 +161,27 @@ class PitchShift(Schema):
 class DiffusionAugment(Schema):
     timeshift: NotNegative = 0.0
     pitch_shift: PitchShift | None = None
+
+
+def _key(value: Any) -> Any:
+    """A frame, or a pair (frame of the file, frame where its pose stands)."""
+    whole = [value] if isinstance(value, int) else list(value) if isinstance(value, list | tuple) else []
+    if len(whole) in (1, 2) and all(isinstance(v, int) and not isinstance(v, bool) for v in whole):
+        return value if isinstance(value, int) else tuple(whole)
+    raise ValueError("must be a frame, or (frame, frame where its pose is to stand)")
+
+
+class EditRequest(Schema):
+    """EDIT: which file is edited, and what of it is made anew."""
+
+    file: Word | None
+    regenerate: list[Word]
+    parts: list[Word] | None
+    keep: list[Word]
+    keys: list[Annotated[Any, PlainValidator(_key)]]
+    first_frame: Whole | None
+    blend_seconds: NotNegative
+    head_scale: NotNegative
 
 
 class Guidance(Schema):

@@ -1,7 +1,7 @@
 """config_inference.py for diffusion: post-processing of the deployed model, and what `run_inference.py` animates."""
 
 from audio2face.config.kinds import Count, CountOrZero, DiffusionMode, EmotionOrTimeline, File, Name, Seed, Switch, Text
-from audio2face.config.nested import DiffusionPost, Guidance
+from audio2face.config.nested import DiffusionPost, EditRequest, Guidance
 
 # Keys that are imported below are those of both methods: their manual and default stand in config_inference_common.py,
 # and so do the entries of CONFIG that come from there.
@@ -95,6 +95,46 @@ GUIDANCE: Guidance = {
     # Type: number >= 0.
     # Change: higher for stronger traits of an actor.
     "style": 1.0,
+}
+
+## Editing
+
+# An animation that is edited by a "diffusion_transformer": frames and parts that stay are copied from the file, the rest is
+# made anew from AUDIO_PATH, so that it fits both. The result has the file's format and frame numbers.
+EDIT: EditRequest = {
+    # The animation: of the skin a Maya cache, .pc2 or .npy; of curves a Live Link recording or another table (.csv, .npz), or
+    # .bvh. The other keys count when it is set.
+    # Type: file, or None.
+    # Change: to edit.
+    "file": None,
+    # What is made anew. Empty: everything but the keys and the parts that stay.
+    # Type: list of frames of the scene "90-250" (both ends included), "120", or seconds "12.5s-14s".
+    # Change: to the stretches that are to change.
+    "regenerate": [],
+    # Parts that may change; None for all.
+    # Type: list of "skin", "mouth", "brows", "eyes", groups of curves, columns of groups.
+    # Change: to change the mouth alone, say.
+    "parts": None,
+    # Parts that stay.
+    # Type: as parts.
+    # Change: when it is easier to say what stays.
+    "keep": [],
+    # Poses that stay inside what is made anew: a frame, or a pose at another frame.
+    # Type: list of frames, and of pairs (frame of the file, frame where its pose stands).
+    # Change: to hold single poses, or to move them.
+    "keys": [],
+    # Number of the file's first frame.
+    # Type: whole number; None for what the file says, else 0.
+    # Change: when the scene begins elsewhere.
+    "first_frame": None,
+    # How long what the file has beyond the model's components takes to fade into what is made anew.
+    # Type: number >= 0, seconds.
+    # Change: longer for softer seams.
+    "blend_seconds": 0.2,
+    # Factor on the turns of a group called "head" where they are made anew.
+    # Type: number >= 0.
+    # Change: below 1 for a calmer head.
+    "head_scale": 1.0,
 }
 
 ## Exported network

@@ -81,11 +81,15 @@ class Animator:
 
     def blocks(self, sound: Waveform, speaker: Speaker) -> Iterator[np.ndarray]:
         """The network's rows (n, C) for all frames of a sound, some at a time; meshes as coefficients or offsets from rest."""
+        return self.rollout(self.inputs(sound, speaker))
+
+    def inputs(self, sound: Waveform, speaker: Speaker) -> RolloutInputs:
+        """What the network is asked for."""
         spec, actor = self.spec, self.actors[speaker.actor]
         samples = normalized_samples(sound, spec.extra.get("standardize", False))
         if self.postprocess and actor.on_coefficients:
             samples = samples * np.float32(actor.config["input_strength"])
-        inputs = RolloutInputs(
+        return RolloutInputs(
             samples,
             self.num_frames(sound),
             spec.actors.index(self.options.behaviour or speaker.actor),
@@ -94,7 +98,6 @@ class Animator:
             take=speaker.take,
             **({} if actor.implicit is None else {"implicit": actor.implicit}),
         )
-        return self.rollout(inputs)
 
     def animate(self, sound: Waveform, speaker: Speaker, store: Path | None = None, label: str | None = None) -> Take:
         """The face for a whole sound. `store` is a folder for the frames of long ones; `label` names the progress bar."""

@@ -25,5 +25,31 @@ class RolloutInputs:
     take: int = 0
 
 
+@dataclass(frozen=True)
+class Given:
+    """What is known of an animation: values (T, c) as the network's targets are laid out, normalised.
+
+    `flags` (T, channels) are 1 where a whole channel is known, which the network is told; `held` (T, c) where single values
+    are, and `region` (c, c) is what of every frame's difference from the values is taken back: both are imposed at each
+    step.
+    """
+
+    values: np.ndarray
+    flags: np.ndarray
+    held: np.ndarray
+    region: np.ndarray | None = None
+
+    def part(self, first: int, count: int) -> Given:
+        """Of `count` frames from `first` on."""
+        cut = slice(first, first + count)
+        return Given(self.values[cut], self.flags[cut], self.held[cut], self.region)
+
+    def with_head(self, values: np.ndarray) -> Given:
+        """The same with the first frames known to be `values` (n, c)."""
+        known, flags, held = self.values.copy(), self.flags.copy(), self.held.copy()
+        known[: len(values)], flags[: len(values)], held[: len(values)] = values, 1.0, 1.0
+        return Given(known, flags, held, self.region)
+
+
 # Blocks of rows (n, C) in data units, in order, `num_frames` in all: what the deployed network gives.
 Rollout = Callable[[RolloutInputs], Iterator[np.ndarray]]

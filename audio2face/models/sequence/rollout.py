@@ -11,7 +11,7 @@ from torch import Tensor
 
 from audio2face.audio.windows import Streaming
 from audio2face.models.common.conditions import Conditions
-from audio2face.models.common.rollout import RolloutInputs
+from audio2face.models.common.rollout import Given, RolloutInputs
 from audio2face.models.diffusion.audio_context import encode_piece
 from audio2face.models.diffusion.codec import TorchCodec
 from audio2face.models.diffusion.rollout import FrameNoise
@@ -21,19 +21,6 @@ from audio2face.models.sequence.guidance import guided
 from audio2face.models.sequence.network import SequenceTransformer
 
 LONGEST_S, OVERLAP_S = 10.0, 1.0  # of a window, and what of it the next one is given
-
-
-@dataclass(frozen=True)
-class Given:
-    """What is known of an animation: values (T, c) as the network's targets are laid out, normalised, and flags
-    (T, channels), 1 where a channel's values hold."""
-
-    values: np.ndarray
-    flags: np.ndarray
-
-    def part(self, first: int, count: int) -> Given:
-        """Of `count` frames from `first` on."""
-        return Given(self.values[first : first + count], self.flags[first : first + count])
 
 
 @dataclass(frozen=True)
@@ -48,56 +35,59 @@ class SequenceSampler:
     guidance: Mapping[str, float]
     longest: int  # frames of a window
 
-    def frames(self, inputs: RolloutInputs, first: int, count: int, given: Given | None = None) -> Iterator[np.ndarray]:
-        """x_0 (n, c), normalised, of `count` frames of the sound from `first` on, in order, some at a time.
+    def frames(self, inputs: RolloutInputs, first: int, given: Given) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """x_0 (n, c), normalised, of as many frames of the sound from `first` on as `given` has, in order, some at a time; and
+        what the network itself made of them, before known values took their places.
 
         Noise is counted from `first`, so that the same span among other sound before and after it comes out the same.
         """
-        size = self.codec.layout.size
-        noise = self._noise(inputs)
+        count, noise = len(given.values), self._noise(inputs)
         overlap = min(round(OVERLAP_S * self.network.fps), self.longest // 2)
-        done, tail = 0, np.zeros((0, size), np.float32)
+        done, tail = 0, np.zeros((0, self.codec.layout.size), np.float32)
         while done < count:
             start = done - len(tail)
             length = min(self.longest, count - start)
             if count - start - length < overlap:  # no crumbs
                 length = count - start
-            known = Given(
-                np.zeros((length, size), np.float32), np.zeros((length, len(self.codec.layout.sizes)), np.float32)
-            )
-            if given is not None:
-                known = Given(*(x.copy() for x in vars(given.part(start, length)).values()))
-            known.values[: len(tail)], known.flags[: len(tail)] = tail, 1.0
-            x_0 = self.window(inputs, first + start, known, noise, start)
-            yield x_0[len(tail) :]
+            known = given.part(start, length).with_head(tail)
+            x_0, own = self.window(inputs, first + start, known, noise, start)
+            yield x_0[len(tail) :], own[len(tail) :]
             done = start + length
             tail = x_0[len(x_0) - overlap :] if done < count else tail[:0]
 
     @torch.inference_mode()
     def window(
-        self, inputs: RolloutInputs, first: int, known: Given, noise: FrameNoise, noise_first: int
-    ) -> np.ndarray:
-        """x_0 (n, c) of as many frames as `known` has, at once."""
-        device, unit, length = self.network.unit.device, self.network.unit, len(known.values)
+        self, inputs: RolloutInputs, first: int, given: Given, noise: FrameNoise, noise_first: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `frames`, of as many frames as `given` has, at once."""
+        device, unit, length = self.network.unit.device, self.network.unit, len(given.values)
         identity = torch.eye(len(self.codec.owned), device=device)[inputs.identity][None]
-        values, flags = (_tensor(x, device) for x in (known.values, known.flags))
-        speech = encode_piece(self.network, inputs.samples, first, length, self.streaming)
-        emotion = _tensor(inputs.emotions(first + np.arange(length)), device)
+        values, flags, held = (_tensor(x, device) for x in (given.values, given.flags, given.held))
+        region = None if given.region is None else _tensor(given.region, device)
         conditions = Conditions(
-            {"speech": speech, "actor": identity, "emotion": emotion, "known": values / unit, "given": flags}
+            {
+                "speech": encode_piece(self.network, inputs.samples, first, length, self.streaming),
+                "actor": identity,
+                "emotion": _tensor(inputs.emotions(first + np.arange(length)), device),
+                "known": values / unit,
+                "given": flags,
+            }
         )
-        there = self.network.per_value(flags)
+        own = values
 
         def denoise(x_t: Tensor, i: int, state: None) -> tuple[Tensor, None]:
+            nonlocal own
             t = torch.full((1,), int(self.schedule.timesteps[i]), device=device)
-            x_0 = guided(self.network, x_t, t, conditions, self.guidance)
-            return there * values / unit + (1 - there) * x_0, None
+            own = x_0 = guided(self.network, x_t, t, conditions, self.guidance) * unit
+            if region is not None:
+                x_0 = x_0 + (values - x_0) @ region
+            return (held * values + (1 - held) * x_0) / unit, None
 
         def draw(step: int) -> Tensor:
             return _tensor(noise.frames(noise_first, length, step), device)
 
         x_0, _ = self.sampler(denoise, draw, self.schedule)
-        return (there * values + (1 - there) * x_0 * unit)[0].cpu().numpy()
+        return (held * values + (1 - held) * x_0 * unit)[0].cpu().numpy(), own[0].cpu().numpy()
 
     def rows(self, x_0: np.ndarray, identity: int) -> np.ndarray:
         """x_0 (n, c) as rows in data units: offsets of skin and tongue from the rest pose, jaw, eye, then curves."""
@@ -120,8 +110,20 @@ class SequenceRollout:
 
     def __call__(self, inputs: RolloutInputs) -> Iterator[np.ndarray]:
         """Blocks of rows (n, C): offsets of skin and tongue from the rest pose, jaw, eye, then curves."""
-        for x_0 in self.sampler.frames(inputs, 0, inputs.num_frames):
+        nothing = self.nothing(inputs.num_frames)
+        for x_0, _ in self.sampler.frames(inputs, 0, nothing):
             yield self.sampler.rows(x_0, inputs.identity)
+
+    def nothing(self, count: int) -> Given:
+        """That nothing is known of so many frames."""
+        values = np.zeros((count, self.sampler.codec.layout.size), np.float32)
+        return Given(values, np.zeros((count, len(self.sampler.codec.layout.sizes)), np.float32), values)
+
+    def restored(self, inputs: RolloutInputs, first: int, given: Given) -> tuple[np.ndarray, np.ndarray]:
+        """As many frames of the sound from `first` on as `given` has, around what is given: x_0 (n, c), normalised, and what
+        the network itself made of them."""
+        parts = list(self.sampler.frames(inputs, first, given))
+        return np.concatenate([x_0 for x_0, _ in parts]), np.concatenate([own for _, own in parts])
 
 
 def _tensor(x: np.ndarray, device: torch.device) -> Tensor:
