@@ -86,7 +86,9 @@ def test_keys_with_one_manual_for_both_methods_are_written_once(kind):
 @pytest.mark.parametrize("network", HYPER_PARAMS)
 def test_hyper_parameters_of_the_base_are_those_of_the_schema(network):
     method = "regression" if network == "conv_w2v_autocorr" else "diffusion"
-    assert set(section_from_values("train", {"NETWORK_NAME": network}, method).NETWORK_HYPER_PARAMS) == set(HYPER_PARAMS[network].model_fields)
+    assert set(section_from_values("train", {"NETWORK_NAME": network}, method).NETWORK_HYPER_PARAMS) == set(
+        HYPER_PARAMS[network].model_fields
+    )
 
 
 def test_defaults_that_existing_models_depend_on():
@@ -169,7 +171,7 @@ def test_the_extra_root_comes_first_and_the_checkout_second(project, tmp_path):
 def test_unknown_project(project):
     project(dataset=DATASET)
     assert "did you mean mine?" in mistakes("mime", ("dataset",))[0]
-    assert "known: demo-diffusion" in mistakes("zzz", ("dataset",))[0]
+    assert "known: demo-curves" in mistakes("zzz", ("dataset",))[0]
 
 
 @pytest.mark.parametrize("name", ["../mine", "a b", "", ".hidden", "a..b", "mine;ls", "mine\n"])

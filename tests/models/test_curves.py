@@ -168,7 +168,13 @@ def test_a_mesh_keeps_its_contract_beside_curves(tmp_path, monkeypatch, method):
     keys = {**METHODS[method], "CLIPS": clips, "VALIDATION_CLIPS": ["a3_joy"]}
     dataset = {**face.dataset, "CURVES_ROOT": {ACTOR: curves["CURVES_ROOT"]}}
     sound = {"AUDIO_PATH": str(face.sound()), "ACTOR_NAME": ACTOR, "OUTPUT_FORMATS": ["npy"]}
-    write_configs(tmp_path, dataset=dataset, preproc=face.preproc, train=keys if method == "diffusion" else {**face.train, **keys}, inference=sound)
+    write_configs(
+        tmp_path,
+        dataset=dataset,
+        preproc=face.preproc,
+        train=keys if method == "diffusion" else {**face.train, **keys},
+        inference=sound,
+    )
     use_project(tmp_path, monkeypatch)
     preproc.run("tiny", ACTOR)
     shapes, runs = [], []

@@ -37,7 +37,9 @@ def make(folder, fps=FPS, min_frames=20, max_frames=50, batch_size=1, muted=Fals
 
     def targets(clip):
         frame = np.arange(200, dtype=np.float32)
-        return shot_targets(np.stack([frame, frame, frame], axis=1), FPS, {"skin_coeffs": True, "jaw": clip != clips[2]}, LAYOUT)
+        return shot_targets(
+            np.stack([frame, frame, frame], axis=1), FPS, {"skin_coeffs": True, "jaw": clip != clips[2]}, LAYOUT
+        )
 
     params = SegmentParams(fps, 16000, min_frames, max_frames, **changes)
     return SegmentData(
