@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Compare the newest animation of a demo project's held-out sentence with the truth: figures, a video and a picture.
 
-Prints the correlation of the mouth opening and the lip vertex error, and writes <CONFIG>.mp4 (truth beside
-prediction, with sound), <CONFIG>.png (moments of it) and <CONFIG>.json (the figures) to the folder OUT.
+Prints the correlation of the mouth opening and the lip vertex error, of curves that of jawOpen, the error of the head's
+turn and how many of its nods are met, and writes <CONFIG>.mp4 (truth beside prediction, with sound), <CONFIG>.png
+(moments of it) and <CONFIG>.json (the figures) to the folder OUT.
 
     python tools/demo_report.py demo-regression --out demo
 """
@@ -28,6 +29,7 @@ from audio2face.problems import UserError  # noqa: E402
 from audio2face.render import auto_camera, contact_sheet, render_animation, side_by_side, write_video  # noqa: E402
 from audio2face.runs.run_dir import LATEST, resolve_run  # noqa: E402
 from runners.cli import answer  # noqa: E402
+from tools.demo import curves_report  # noqa: E402
 from tools.demo.face import build_face  # noqa: E402
 from tools.demo.figure import figure_camera, figure_frames, figure_meshes  # noqa: E402
 
@@ -138,6 +140,8 @@ def report(config_name: str, run_name: str, out: Path) -> int:
     actor = inference.ACTOR_NAME or dataset.ACTOR_NAMES[0]
     files = DatasetFiles.from_config(dataset, actor)
     audio = local_path(inference.AUDIO_PATH)
+    if files.skin_cache_root is None:
+        return report_curves(config_name, run, audio, out, float(dataset.CACHE_FPS[actor]))
     takes = {"truth": read_truth(audio.parent.parent, audio.stem), "prediction": read_prediction(run, audio.stem)}
     frames = min(len(take.skin) for take in takes.values())
     takes = {name: take.cut(frames) for name, take in takes.items()}
@@ -154,6 +158,21 @@ def report(config_name: str, run_name: str, out: Path) -> int:
     print(f"  lip vertex error                                 {lips_mm:.2f} mm (mean pose: {still:.2f} mm)")
     identity = read_json(audio.parent.parent.parent / "demo.json")["identity"]
     for path in draw(out, config_name, identity, takes, audio, float(dataset.CACHE_FPS[actor])):
+        print(f"  {path}")
+    return 0
+
+
+def report_curves(config_name: str, run: Path, audio: Path, out: Path, fps: float) -> int:
+    """The same of a project without a mesh; returns 0. Raises UserError when something is missing."""
+    truth = curves_report.read_truth(audio.parent.parent, audio.stem)
+    prediction = curves_report.read_prediction(run, audio.stem)
+    frames = min(len(truth.weights), len(prediction.weights))
+    takes = {"truth": truth.cut(frames), "prediction": prediction.cut(frames)}
+    figures = curves_report.compare(takes["truth"], takes["prediction"], fps)
+    write_json(out / f"{config_name}.json", {"inference_run": run.name, **figures})
+    print("\n".join([f"held-out sentence, {frames} frames, run {run.name}:", *curves_report.tell(figures)]))
+    moments = moments_of(audio.parent.parent / "phones" / f"{audio.stem}.json", fps, frames)
+    for path in curves_report.draw(out, config_name, takes, moments, fps, read_sound(audio)):
         print(f"  {path}")
     return 0
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from audio2face.face.curves import Block
 from tools.demo.animate import FPS, emphasis, frame_count
 from tools.demo.speech import Speech
 from tools.demo.visemes import VISEMES
 
 NAMES = ("HeadYaw", "HeadPitch", "HeadRoll")  # Live Link Face's: radians, positive pitch lifts the chin
+TURN = Block("rotation", NAMES, "YXZ", "radians")
 NOD_DEG = 6.0  # of a stressed syllable that is spoken out
 NOD_S = 0.11  # a nod is a bell of this width, deepest in the middle of the syllable's vowel
 SWAY_DEG = (3.0, 0.8, 1.2)  # yaw, pitch, roll
