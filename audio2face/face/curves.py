@@ -7,7 +7,7 @@ translations as they are, angles unwrapped, rotations as the first two columns o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -161,10 +161,6 @@ class CurveGroup:
         """(T, E) -> raw values (T, D) float32."""
         return np.concatenate([block.decode(encoded[:, values]) for block, _, values in self.places()], axis=1)
 
-    def rotations(self, raw: np.ndarray) -> dict[str, np.ndarray]:
-        """Of each rotation of raw values (T, D), by its first column: matrices (T, 3, 3)."""
-        return {b.names[0]: b.matrices(raw[:, columns]) for b, columns, _ in self.places() if b.kind == "rotation"}
-
     def as_json(self) -> dict[str, Any]:
         """As `group_from_json` reads it."""
         blocks = [
@@ -202,8 +198,3 @@ def filled(values: np.ndarray, known: np.ndarray) -> np.ndarray:
         there = known[:, column]
         out[:, column] = np.interp(rows, rows[there], values[there, column])
     return out
-
-
-def renamed(group: CurveGroup, name: str) -> CurveGroup:
-    """The same group under another name."""
-    return replace(group, name=name)
