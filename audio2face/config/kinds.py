@@ -82,6 +82,7 @@ FACE_CHANNELS = {
     "regression": ("skin_coeffs", "tongue_coeffs", "jaw", "eye"),
     "diffusion": ("skin_pose", "tongue_pose", "jaw", "eye"),
 }
+TrainableParts = Annotated[list[Literal["actor", "output"]], Field(min_length=1), AfterValidator(unique)]
 RegressionMetric = Literal[
     "lip_vertex_error_mm",
     "mouth_opening_correlation",

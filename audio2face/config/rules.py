@@ -237,6 +237,11 @@ def _noise_range(limits: Sequence[float]) -> Found:
         yield "train.AUG_MUTED_AUDIO_NOISE_LOCAL_SCALE_RANGE", f"must be (lowest, highest), and is {tuple(limits)}"
 
 
+def _trainable(parts: list[str] | None, weights: str | None) -> Found:
+    if parts and not weights:
+        yield "train.TRAINABLE", "needs PRETRAINED_NET_FPATH: what does not learn must come from somewhere"
+
+
 def _learning_rates(lowest: float, rate: float) -> Found:
     if lowest > rate:
         yield "train.LR_MIN", f"must not exceed LEARNING_RATE ({rate:g})"
@@ -414,6 +419,7 @@ SECTION_RULES: tuple[Rule, ...] = (
     Rule("train.AUGMENT", _pitch),
     Rule("train.AUG_MUTED_AUDIO_NOISE_LOCAL_SCALE_RANGE", _noise_range),
     Rule("train.LR_MIN train.LEARNING_RATE", _learning_rates),
+    Rule("train.TRAINABLE train.PRETRAINED_NET_FPATH", _trainable),
     Rule("train.CLIPS", partial(_clip_ranges, "CLIPS")),
     Rule("train.VALIDATION_CLIPS", partial(_clip_ranges, "VALIDATION_CLIPS")),
     Rule("train.VALIDATION_CLIPS train.EARLY_STOPPING_PATIENCE train.EXPORT_WEIGHTS", _measured),

@@ -6,7 +6,7 @@ give different takes of the same speech. It needs more training and computing ti
 
 from typing import Literal
 
-from audio2face.config.kinds import Count, CountOrZero, DiffusionMetric, Files, FrameRate, HyperParams, Names, NotNegative, Positive, Switch, Text, TwoOrMore, Weight, Word  # fmt: skip
+from audio2face.config.kinds import Count, CountOrZero, DiffusionMetric, Files, FrameRate, HyperParams, Names, NotNegative, Positive, Switch, Text, TrainableParts, TwoOrMore, Weight, Word  # fmt: skip
 from audio2face.config.nested import DiffusionAudio, DiffusionAugment, Streaming
 
 # Keys that are imported below are those of both methods: their manual and default stand in config_train_common.py.
@@ -238,6 +238,12 @@ NETWORK_HYPER_PARAMS: HyperParams = {
 }
 
 from audio2face.config_base.config_train_common import PRETRAINED_NET_FPATH
+
+# Which weights learn, when not all do: a new actor of one or two minutes on top of a network of others, whose weights
+# PRETRAINED_NET_FPATH gives. "actor" is how each actor moves, "output" the layer that makes the face.
+# Type: list of "actor" and "output"; None for all.
+# Change: ["actor"] for a minute of data, ["actor", "output"] for a few.
+TRAINABLE: TrainableParts | None = None
 
 ## Diffusion
 

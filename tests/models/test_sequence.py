@@ -9,6 +9,7 @@ from audio2face.commands import deploy, infer, preproc, train
 from audio2face.distributed import Rng
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.conditions import Conditions
+from audio2face.models.common.weights import read_weights
 from audio2face.models.sequence.guidance import guidance_passes, guided
 from audio2face.models.sequence.masks import SHARES, batch_flags, random_flags
 from audio2face.models.sequence.network import SequenceTransformer, rotary, rotated
@@ -162,6 +163,22 @@ def test_it_is_not_deployed_and_says_so(run, monkeypatch):
     use_project(root, monkeypatch)
     with pytest.raises(UserError, match="cannot be deployed"):
         deploy.run("tiny", name)
+
+
+def test_a_new_actor_learns_on_top_of_others(run, monkeypatch):
+    """TRAINABLE: all weights but those of the actor are the first run's."""
+    root, name = run
+    use_project(root, monkeypatch)
+    path = root / "configs/tiny/config_train.py"
+    before, weights = path.read_text(), root / f"workspace/output_train/{name}/weights.pth"
+    write_key(root, "train", "TRAINABLE", ["actor"])
+    with pytest.raises(UserError, match="TRAINABLE: needs PRETRAINED_NET_FPATH"):
+        train.run("tiny")
+    write_key(root, "train", "PRETRAINED_NET_FPATH", str(weights))
+    again = root / f"workspace/output_train/{train.run('tiny').run}/weights.pth"
+    path.write_text(before)
+    old, new = read_weights(weights), read_weights(again)
+    assert {key for key, x in old.items() if not torch.equal(x, new[key])} == {"actor.weight"}
 
 
 @pytest.mark.parametrize(

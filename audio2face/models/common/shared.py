@@ -38,6 +38,7 @@ DISTANCE_KEYS = {
     "lip_size": ("LOSS_LIP_SIZE_ALPHA", "SKIN_LIP_SIZE_VERTEX_LIST_FPATH"),
     "eye_dist": ("REMOVE_CLOSING_EYE", "SKIN_EYE_DIST_VERTEX_LIST_FPATH"),
 }
+TRAINABLE_PARTS = {"actor": ("actor.",), "output": ("heads.", "last.")}  # of TRAINABLE -> beginnings of weights' names
 MEASURED_FILES, MEASURED_SAMPLES = 64, 160000  # at most, and of each file at most, for `build_speech_measure`
 
 
@@ -137,6 +138,17 @@ def build_starting_weights(network: nn.Module, spec: NetworkSpec, inputs: Inputs
     """Start from the weights of PRETRAINED_NET_FPATH, if given, as far as they fit. Raises UserError."""
     if inputs.train.PRETRAINED_NET_FPATH:
         start_from(network, spec, inputs.runs, local_path(inputs.train.PRETRAINED_NET_FPATH))
+
+
+def build_trainable(network: nn.Module, train: Section) -> None:
+    """Freeze all weights but those of the parts that TRAINABLE names, if it names any."""
+    if train.TRAINABLE is None:
+        return
+    prefixes = tuple(prefix for part in train.TRAINABLE for prefix in TRAINABLE_PARTS[part])
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(parameter.requires_grad and name.startswith(prefixes))
+    kept = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    logger.info("TRAINABLE = %s: %d weights learn, all others stay", train.TRAINABLE, kept)
 
 
 def build_fit_settings(train: Section) -> FitSettings:

@@ -25,6 +25,7 @@ from audio2face.models.common.shared import (
     build_spec,
     build_speech_measure,
     build_starting_weights,
+    build_trainable,
     check_columns,
 )
 from audio2face.models.diffusion.checks import Sampling, build_sampling, build_trained_steps, check_export, check_noise
@@ -89,6 +90,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         absent=absent_channels(inputs.actors, codec.coeffs, data.has),
     )
     build_starting_weights(network, spec, inputs)
+    build_trainable(network, train)
     build_features(data, network, train, streaming, runtime)
     method = DiffusionMethod(
         network,

@@ -19,6 +19,7 @@ from audio2face.models.common.shared import (
     build_spec,
     build_speech_measure,
     build_starting_weights,
+    build_trainable,
 )
 from audio2face.models.diffusion.build import build_codec, build_codecs, build_smooth
 from audio2face.models.diffusion.checks import Sampling, build_sampling, build_trained_steps
@@ -68,6 +69,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         longest_s=longest_seconds(data),
     )
     build_starting_weights(network, spec, inputs)
+    build_trainable(network, train)
     streaming = Streaming.of(sampling.streaming)
     build_features(data, network, train, streaming, runtime)
     method = _build_method(inputs, network, codec, data, sampling, device)
