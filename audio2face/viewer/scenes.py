@@ -216,24 +216,35 @@ def _inputs(about: Any) -> tuple[list[Path], float | None]:
 
 @dataclass(frozen=True)
 class _Report:
-    """What is shown of a report.json: rows (actor, shot, emotion), lip errors in mm, the shots trained on, their folder."""
+    """What is shown of a report.json: rows (actor, shot, emotion), errors and how they are told, the shots trained on, their folder."""
 
     training_run: str
     rows: tuple[tuple[str, str, str], ...]
-    errors: dict[tuple[str, str], float]
+    errors: dict[tuple[str, str], tuple[float, str]]
     trained_on: frozenset[tuple[str, str]]
     data: Path | None
 
     @classmethod
     def read(cls, about: Any) -> _Report:
         name, emotion = about["training_runs"][0], about["emotion"]
-        own = about["systems"].get(name, {}).get("by_shot", [])
-        found = {(str(row["actor"]), str(row["shot"])): row.get("lip_vertex_error_mm") for row in own}
-        errors = {key: float(error) for key, error in found.items() if error is not None}
+        errors = _shot_errors(about, name)
         rows = [(str(row["actor"]), str(row["shot"]), str(emotion or row["emotion"])) for row in about["shots"]]
-        rows.sort(key=lambda row: -errors.get(row[:2], 0.0))  # worst first
+        rows.sort(key=lambda row: -errors[row[:2]][0] if row[:2] in errors else 0.0)  # worst first
         trained_on = frozenset((str(actor), str(shot)) for actor, shot in about.get("trained_on", []))
         return cls(name, tuple(rows), errors, trained_on, Path(about["data"]) if about.get("data") else None)
+
+
+def _shot_errors(about: Any, name: str) -> dict[tuple[str, str], tuple[float, str]]:
+    """Of each (actor, shot) a run's error, and how it is told: of the lips; without a skin of the first group of curves."""
+    groups = [(f"{group}, ", what["systems"]) for group, what in about.get("curves", {}).items()]
+    found: dict[tuple[str, str], tuple[float, str]] = {}
+    for group, systems in [("", about["systems"]), *groups]:
+        for row in systems.get(name, {}).get("by_shot", []):
+            error = row.get("relative_error" if group else "lip_vertex_error_mm")
+            if error is not None:
+                told = f"{group}{error:.0%} of the mean pose's error" if group else f"lip error {error:.1f} mm"
+                found.setdefault((str(row["actor"]), str(row["shot"])), (float(error), told))
+    return found
 
 
 def _of_evaluation(project: Project, folder: Path) -> Library:
@@ -246,7 +257,7 @@ def _of_evaluation(project: Project, folder: Path) -> Library:
         shot, error = project.shot(actor, name, report.data), report.errors.get((actor, name))
         if shot is not None:
             known = "trained" if (actor, name) in report.trained_on else "new" if report.data else "held out"
-            note = known if error is None else f"{known}, lip error {error:.1f} mm"
+            note = known if error is None else f"{known}, {error[1]}"
             shots.append(ShotView(**{**vars(shot), "start": {emotion: 1.0}, "note": note}))
     project.notices += size_faults(folder)
     return _of_run(project, f"{project.name}: evaluation {folder.name}", run, shots)

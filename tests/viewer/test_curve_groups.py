@@ -13,6 +13,7 @@ from audio2face.face.curves import Block, CurveGroup, skeleton_group
 from audio2face.face.skeleton import pose_from_values, positions
 from audio2face.formats.bvh import read_bvh
 from audio2face.formats.curve_table import read_curve_table
+from audio2face.formats.json_file import write_json
 from audio2face.problems import UserError
 from audio2face.render.head import builtin_head, head_turns, head_weights, pose_head
 from audio2face.viewer.curve_groups import ShownGroups
@@ -116,6 +117,19 @@ def test_an_inference_of_curves_is_shown_beside_the_captured_shot(root):
     np.testing.assert_allclose(whole(track, "skin"), head_of(arrays["arkit"], names, arrays["head"]), atol=2e-3)
     assert track["start_s"] == pytest.approx(0.5 / 30)
     end(client)
+
+
+def test_an_evaluation_of_curves_lists_its_worst_shot_first(root):
+    run = sorted((root / "workspace/output_train").iterdir())[-1].name
+    rows = [{"actor": "ann", "shot": shot, "relative_error": e} for shot, e in zip(SHOTS, (0.2, 0.9, 0.5), strict=True)]
+    shots = [{"actor": "ann", "shot": shot, "emotion": "neutral"} for shot in SHOTS]
+    curves = {"arkit": {"systems": {run: {"by_shot": rows}}}, "head": {"systems": {run: {"by_shot": rows[:1]}}}}
+    report = {"training_runs": [run], "emotion": None, "shots": shots, "systems": {}, "curves": curves}
+    write_json(root / "workspace/output_evaluate/251121_140000_tiny/report.json", report)
+    library = build_library(ViewRequest("tiny", "251121_140000_tiny"))
+    assert [shot.name for shot in library.shots] == [SHOTS[1], SHOTS[2], SHOTS[0]]
+    assert library.shots[0].note == "held out, arkit, 90% of the mean pose's error"
+    library.close()
 
 
 def test_a_group_that_cannot_be_read_is_named(root):
