@@ -146,7 +146,11 @@ def _emotion(value: Any) -> Any:
         return value
     if isinstance(value, list | tuple) and value and all(map(_is_number, value)):
         return [float(number) for number in value]
-    raise ValueError("must be the name of an emotion, a list of numbers (one per emotion of the model), or None")
+    if isinstance(value, dict) and value and _all_text(value) and all(map(_is_number, value.values())):
+        return dict(value)
+    raise ValueError(
+        "must be the name of an emotion, {name: weight}, a list of numbers (one per emotion of the model), or None"
+    )
 
 
 def _is_emotion_key(entry: Any) -> bool:
@@ -204,7 +208,6 @@ def _validation_clips(value: Any, check: Callable[[Any], Any]) -> Any:
 
 LanguageMap = Annotated[Any, PlainValidator(_language_map)]
 AudioPath = Annotated[Any, PlainValidator(_audio_path)]
-Emotion = Annotated[Any, PlainValidator(_emotion)]
 EmotionOrTimeline = Annotated[Any, PlainValidator(_emotion_or_timeline)]
 SaccadeRow = Annotated[Any, PlainValidator(_saccade_row)]  # whole numbers stay whole
 Layers = Annotated[Any, PlainValidator(_layers)]

@@ -365,6 +365,8 @@ def _emotion_weights(key: str, emotions: list[str], weights: dict[str, float] | 
 
 def _emotion_vector(emotions: list[str], zero: str | None, label: Any) -> Found:
     inputs = [emotion for emotion in emotions if emotion != zero]
+    for emotion in label if isinstance(label, dict) else ():
+        yield from _member(f"inference.EMOTION_LABEL/{emotion}", emotion, emotions, "SHOT_EMOTION_NAMES")
     if not isinstance(label, list | tuple):
         return
     if label and isinstance(label[0], list | tuple):

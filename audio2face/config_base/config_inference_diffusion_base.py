@@ -30,8 +30,8 @@ ACTOR_NAME: Name | None = None
 CONDITION: Name | None = None
 
 # Emotion of the face, for the whole sound or over time.
-# Type: an emotion of the model; a list of one number per emotion of the model, in its order (as `emotions` in
-#   network_info.json); a timeline [(seconds, {emotion: weight}), …], interpolated; or None for the default emotion.
+# Type: an emotion of the model; {emotion: weight}; a list of one number per emotion of the model, in its order (as
+#   `emotions` in network_info.json); a timeline [(seconds, {emotion: weight}), …], interpolated; or None for the default emotion.
 # Change: to the mood of the speech.
 EMOTION_LABEL: EmotionOrTimeline = None
 

@@ -1,6 +1,6 @@
 """config_inference.py for regression: post-processing of the deployed model, and what `run_inference.py` animates."""
 
-from audio2face.config.kinds import Emotion, Name, RegressionMode
+from audio2face.config.kinds import EmotionOrTimeline, Name, RegressionMode
 from audio2face.config.nested import RegressionPost
 
 # Keys that are imported below are those of both methods: their manual and default stand in config_inference_common.py,
@@ -36,11 +36,12 @@ from audio2face.config_base.config_inference_common import AUDIO_PATH
 # Change: for models of several actors.
 ACTOR_NAME: Name | None = None
 
-# Emotion of the face.
-# Type: an emotion of the model; a list of one number per emotion of the model, in its order (as explicit_emotions in
-#   network_info.json); or None for the model's default emotion.
+# Emotion of the face, for the whole sound or over time.
+# Type: an emotion of the model; {emotion: weight}; a list of one number per emotion of the model, in its order (as
+#   explicit_emotions in network_info.json); a timeline [(seconds, {emotion: weight}), …], interpolated; or None for the
+#   model's default emotion.
 # Change: to the mood of the speech.
-EMOTION_LABEL: Emotion = None
+EMOTION_LABEL: EmotionOrTimeline = None
 
 # How it is computed: "offline" with torch, "offline_onnx" with the exported network.onnx in onnxruntime.
 # Type: "offline" or "offline_onnx".

@@ -503,7 +503,7 @@ WRONG = [
         "CONFIG/blink_strenght: unknown key; did you mean blink_strength?",
     ),
     ("inference", {"INFERENCE_MODE": "streaming"}, "INFERENCE_MODE: must be one of 'offline' or 'offline_onnx'"),
-    ("inference", {"EMOTION_LABEL": [1, "x"]}, "EMOTION_LABEL: must be the name of an emotion, a list of numbers"),
+    ("inference", {"EMOTION_LABEL": [1, "x"]}, "EMOTION_LABEL: must be the name of an emotion, {name: weight}, a list of numbers"),
     ("inference", {"AUDIO_PATH": []}, "AUDIO_PATH: must be a file, a list of files, a folder, or None"),
     (
         "inference",
@@ -583,7 +583,7 @@ WRONG_DIFFUSION = [
     ("inference", {"CONFIG": {"source_shot": "s"}}, "CONFIG/source_shot: unknown key"),
     ("inference", {"INFERENCE_MODE": "offline_onnx"}, "INFERENCE_MODE: must be one of 'offline', 'streaming'"),
     ("inference", {"EMOTION_LABEL": [(1, {"joy": 1}), (0, {"joy": 0})]}, "the seconds of a timeline must increase"),
-    ("inference", {"EMOTION_LABEL": {"joy": 1}}, "or a timeline [(seconds, {emotion: weight}), …]"),
+    ("inference", {"EMOTION_LABEL": {"joy": "much"}}, "or a timeline [(seconds, {emotion: weight}), …]"),
 ]
 
 
@@ -603,6 +603,8 @@ RIGHT = [
     ("regression", "train", {"LOSS_LIP_DIST_EMO_WEIGHTS": {"joy": 0.5}}),
     ("regression", "train", {"SHOT_EMOTION_NAME_FOR_ALL_ZEROS": None}),
     ("regression", "train", {"PHONEME_MODEL": "/models/charsiu", "PREPROC_RUN_NAME_FULL": {"amy": "latest"}}),
+    ("regression", "inference", {"EMOTION_LABEL": [(0, {"joy": 1}), (1.5, {})]}),
+    ("regression", "inference", {"EMOTION_LABEL": {"joy": 0.5}}),
     ("regression", "inference", {"EMOTION_LABEL": np.array([0.5, 1.0]), "AUDIO_PATH": [Path("/a.wav"), "/b.wav"]}),
     ("diffusion", "train", {"NETWORK_NAME": "diffusion_rnn_pca", "NETWORK_HYPER_PARAMS": {"audio_encoder": "melspec"}}),
     ("diffusion", "train", {"AUGMENT": {"pitch_shift": None}}),
