@@ -19,6 +19,8 @@ PRUNE_DISTANCE = 4.0  # the default of SKIN_PRUNE_SIM_DIST, for meshes of many t
 PRUNE_SHARE = 1 / 5  # of the spread of poses
 MASK = "SKIN_PRUNE_MESH_MASK_FPATH"  # the one file that preprocessing's config names
 MUTED_FRAMES = 120
+FRAMES_SEEN = 20_000  # over all epochs, when there are few: held-out speech gained nothing after that
+FEWEST_EPOCHS, MOST_EPOCHS = 12, 24
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,8 @@ def _train_curves(name: str, project: Project, written: Written) -> str:
     """Groups of curves alone. The settings are for recordings of seconds to minutes, found on held-out speech."""
     still = _muted(project, written) if "arkit" in written.trained else []
     muted = f"\n{MUTED}\nAUG_MUTED_SHOTS = [\n{_rows(still)}]\n" if still else ""
+    frames = sum(shot.num_frames for shot in written.shots if shot.name not in written.held)
+    epochs = min(max(round(FRAMES_SEEN / frames), FEWEST_EPOCHS), MOST_EPOCHS)
     held = f"VALIDATION_CLIPS = {_quoted(list(written.held))}\n" if written.held else ""
     return f"""{_training(name, project, written)}{muted}
 # The groups of CURVES_ROOT to train on.
@@ -168,7 +172,7 @@ TARGET_FPS = {_quoted(project.fps)}
 {held}VALIDATION_PERIOD = 2
 
 {LOG_MEL}
-NUM_EPOCHS = 16
+NUM_EPOCHS = {epochs}
 BATCH_SIZE = 64
 LEARNING_RATE = 1e-3
 LR_SCHEDULE = "cosine"

@@ -56,7 +56,7 @@ def pausing(seconds, seed=0):
 
 
 def test_one_long_take_becomes_shots_and_a_project(place, capsys):
-    values = phone(place / "takes", "long take")
+    values = phone(place / "takes", "long take")  # 720 frames, of which a third is held out
     assert convert(place) == 0
     told = capsys.readouterr().out
     assert "cut in pauses" in told and "held out of training, to measure on: long_take_03" in told
@@ -68,6 +68,7 @@ def test_one_long_take_becomes_shots_and_a_project(place, capsys):
     assert {clip[1] for clip in train.CLIPS} == {f"long_take_0{k}" for k in (1, 2, 3)}
     assert train.AUG_MUTED_SHOTS[0][1][0] != "long_take_03"
     assert sections["inference"].OUTPUT_FORMATS == ["arkit_csv", "npz"]
+    assert train.NUM_EPOCHS == 24 and train.LOSS_LIP_DIST_ALPHA is None
     assert set(sections["dataset"].CURVES_ROOT["ann"]) == {"arkit", "head", "eyes"}
     tables = [read_curve_table(home / f"curves/arkit/long_take_0{k}.npz") for k in (1, 2, 3)]
     assert tables[0].names == CURVES and not any(table.times_s[0] for table in tables)
