@@ -181,7 +181,7 @@ def _animations(project: Project, run: TrainRun | None, folder: Path, given_fps:
         return file_track(clip, rate(actor), project.extras(actor, run))
 
     def arrays(files: Mapping[str, Path], actor: str) -> AnimationStream:
-        return group_files_track(files, project.groups(actor, run), rate(actor))
+        return group_files_track(files, known, rate(actor))
 
     def others(paths: tuple[Path, ...], actor: str) -> AnimationStream:
         return curve_files_track(paths, rate(actor))
