@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +13,7 @@ from audio2face import runtime as runtimes
 from audio2face.commands.find_run import find_training_run, post_configs, train_section
 from audio2face.config import Section, load_config
 from audio2face.dataset.split import NOTHING_HELD_OUT
+from audio2face.evaluation.curve_report import column_rows
 from audio2face.evaluation.data import Wanted, build_measured
 from audio2face.evaluation.measure import Predictor, measure, write_videos
 from audio2face.evaluation.phonemes import Bilabials
@@ -81,6 +83,9 @@ def run(
             folder, predictors[0], [c for c in clips if (c.shot.actor, c.shot.name) in chosen], sources
         )
         write_json(folder / "report.json", json_report(evaluation))
+        if evaluation.curves:
+            with atomic(folder / "curves.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+                csv.writer(file, lineterminator="\n").writerows(column_rows(evaluation.curves))
         with atomic(folder / "report.html") as temporary:
             temporary.write_text(html_report(evaluation, filmed), encoding="utf-8")
     folder = final_path(folder)

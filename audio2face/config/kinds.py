@@ -90,6 +90,7 @@ RegressionMetric = Literal[
     "mouth_opening_relative_error",
     "MSE",
     "CURVES",
+    "jaw_open_correlation",
 ]
 DiffusionMetric = Literal["total", "MSE", "CURVES", "CURVES_MOTION", "LIP_DIST", "VELOCITY", "EXP_SMOOTH"]
 RegressionMode = Literal["offline", "offline_onnx"]

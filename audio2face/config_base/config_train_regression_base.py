@@ -69,7 +69,7 @@ from audio2face.config_base.config_train_common import CLIPS, VALIDATION_CLIPS, 
 
 # Which measurement on VALIDATION_CLIPS decides which weights are best. They are kept in checkpoints/best.pt of the run.
 # Type: "lip_vertex_error_mm", "mouth_opening_correlation", "mouth_opening_error_mm", "mouth_opening_relative_error",
-#   "MSE", "CURVES"; None: the lip vertex error, or without lip vertex lists the MSE, or of curves alone their error.
+#   "MSE", "CURVES", "jaw_open_correlation" (of a group with that weight); None: the lip vertex error, or without lip vertex lists the MSE, or of curves alone their error.
 # Change: to judge by something else.
 BEST_METRIC: RegressionMetric | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ from audio2face.dataset.clips import build_clips, read_clips_template
 from audio2face.dataset.files import DatasetFiles
 from audio2face.dataset.split import example_shot, source_shots, split_rows
 from audio2face.dataset.targets import sample_linear
-from audio2face.evaluation.baselines import energy_features, mean_pose, nearest_frames
-from audio2face.evaluation.folder import read_new_shots
-from audio2face.evaluation.report import MEAN_POSE
+from audio2face.evaluation.baselines import MEAN_POSE, NEAREST, energy_features, mean_pose, nearest_frames
+from audio2face.evaluation.curve_data import GroupSource
+from audio2face.evaluation.folder import NewShots, read_new_shots
 from audio2face.evaluation.score import FRECHET_DIMENSIONS, Face, upper_vertices
+from audio2face.face.codec import part_of
 from audio2face.formats import find_animation, read_animation
 from audio2face.formats.json_file import read_json
 from audio2face.formats.sound import sound_info
@@ -39,7 +40,8 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ActorSource:
-    """One actor's data: the preprocessing run that the training used, and the captured files of what is measured."""
+    """One actor's data: the preprocessing run that the training used, and the captured files of what is measured: the skin
+    or not, and which groups of curves."""
 
     run: PreprocRun
     files: DatasetFiles
@@ -47,6 +49,8 @@ class ActorSource:
     training: list[Clip] = field(default_factory=list)
     triangles: np.ndarray | None = None  # (F, 3) of the skin
     regions: dict[str, np.ndarray] = field(default_factory=dict)  # "lips", "upper_face": vertices given by the user
+    has_skin: bool = True
+    groups: dict[str, GroupSource] = field(default_factory=dict)
 
     @cached_property
     def training_coeffs(self) -> np.ndarray:
@@ -54,14 +58,14 @@ class ActorSource:
         return np.concatenate([self.run.skin_coeffs(c.shot.name)[c.first : c.last + 1] for c in self.training])
 
     @cached_property
-    def training_energy(self) -> np.ndarray:
-        """Loudness (n, F) at the frames of `training_coeffs`."""
+    def training_energies(self) -> list[np.ndarray]:
+        """Loudness (n, F) at the frames of each clip that was trained on."""
         rows = []
         for clip in self.training:
             sound, end = sound_of(clip), clip.last + 1 + clip.audio_offset
             features = energy_features(sound.samples, sound.sample_rate, clip.shot.fps, end)
             rows.append(features[clip.first + clip.audio_offset : end])
-        return np.concatenate(rows)
+        return rows
 
     @cached_property
     def face(self) -> Face:
@@ -89,34 +93,42 @@ class ActorSource:
         return face if opening is None else Face(**{**vars(face), "rest_opening": float(opening[0])})
 
     def baselines(self, clip: Clip, fps: float, count: int, part: slice) -> dict[str, np.ndarray]:
-        """Frames `part` of the `count` at `fps` that cover the clip's sound, as each baseline shows them."""
-        coeffs, sound = self.training_coeffs, sound_of(clip)
-        features = energy_features(sound.samples, sound.sample_rate, fps, count)[part]
-        nearest = coeffs[nearest_frames(features, self.training_energy)]
+        """The skin in frames `part` of the `count` at `fps` that cover the clip's sound, as each baseline shows it."""
+        coeffs, energies = self.training_coeffs, np.concatenate(self.training_energies)
+        nearest = coeffs[nearest_frames(loudness_at(clip, fps, count, part), energies)]
         still = mean_pose(coeffs, part.stop - part.start)
-        return {
-            MEAN_POSE: reconstruct(self.run.skin, still),
-            "nearest training frame by loudness": reconstruct(self.run.skin, nearest),
-        }
+        return {MEAN_POSE: reconstruct(self.run.skin, still), NEAREST: reconstruct(self.run.skin, nearest)}
 
 
-def truth_at(clip: Clip, files: DatasetFiles, fps: float, count: int) -> tuple[slice, np.ndarray]:
-    """Which of the `count` frames at `fps` of the clip's sound lie in the clip, and the true skin (n, V, 3) at them.
+def loudness_at(clip: Clip, fps: float, count: int, part: slice) -> np.ndarray:
+    """Loudness (n, F) of frames `part` of the `count` at `fps` that cover the clip's sound."""
+    sound = sound_of(clip)
+    return energy_features(sound.samples, sound.sample_rate, fps, count)[part]
 
-    Frame j of an animation stands for the time (j + 0.5) / fps of its sound, on both sides; the truth is interpolated
-    where the rates differ.
+
+def frames_inside(clip: Clip, fps: float, count: int) -> tuple[slice, np.ndarray]:
+    """Which of the `count` frames at `fps` of the clip's sound lie in the clip, and their moments (n,) in its shot, in seconds.
+
+    Frame j of an animation stands for the time (j + 0.5) / fps of its sound, on both sides.
     """
-    assert files.skin_cache_root is not None
     shot = clip.shot
-    animation = read_animation(find_animation(files.skin_cache_root, shot.name), files.skin_cache_channel)
     times = (np.arange(count) + 0.5) / fps - clip.audio_offset / shot.fps
     inside = np.flatnonzero((times >= clip.first / shot.fps) & (times < (clip.last + 1) / shot.fps))
     part = slice(int(inside[0]), int(inside[-1]) + 1)
+    return part, times[part]
+
+
+def truth_at(clip: Clip, files: DatasetFiles, fps: float, count: int) -> tuple[slice, np.ndarray]:
+    """`frames_inside` of the clip, and the true skin (n, V, 3) at them, interpolated where the rates differ."""
+    assert files.skin_cache_root is not None
+    shot = clip.shot
+    animation = read_animation(find_animation(files.skin_cache_root, shot.name), files.skin_cache_channel)
+    part, times = frames_inside(clip, fps, count)
     if fps == shot.fps:
         first = part.start - clip.audio_offset
         return part, animation.block(first, first + part.stop - part.start)
     frames = animation.block()
-    values = sample_linear(frames.reshape(len(frames), -1), shot.fps, times[part])
+    values = sample_linear(frames.reshape(len(frames), -1), shot.fps, times)
     return part, values.reshape(-1, *frames.shape[1:])
 
 
@@ -156,8 +168,12 @@ def build_measured(
     preproc_root = local_path(train.PREPROC_ROOT)
     preproc = {actor: _preproc_run(config_name, preproc_root, runs[0], actor) for actor in actors}
     files = {actor: DatasetFiles.from_config(dataset, actor) for actor in actors}
-    if skinless := [actor for actor in actors if files[actor].skin_cache_root is None]:
-        raise UserError(f"run_evaluate.py measures the skin: SKIN_CACHE_ROOT has no entry for {', '.join(skinless)}")
+    groups = {actor: _measured_groups(runs, preproc[actor]) for actor in actors}
+    if nothing := [a for a in actors if not groups[a] and not _has_skin(runs, files[a])]:
+        raise UserError(
+            f"run_evaluate.py measures the skin and curves, and {', '.join(nothing)} has neither, or the runs do not have them "
+            "in common: SKIN_CACHE_ROOT, CURVES_ROOT and TARGET_CHANNELS"
+        )
     shots = {actor: {shot.name: shot for shot in run.shots} for actor, run in preproc.items()}
     template = [row for run in preproc.values() for row in read_clips_template(run.file("clips_template"))]
     every = [shot for by_name in shots.values() for shot in by_name.values()]
@@ -165,7 +181,7 @@ def build_measured(
     seen = {_key(row) for found in trained.values() for row in found} | {k for run in runs for k in _muted_sources(run)}
     new = read_new_shots(wanted.folder, dataset, files, preproc) if wanted.folder else {}
     if new:
-        seen = {(actor, shot) for actor, shot in seen if actor in new and _same_cache(new[actor].files, files[actor])}
+        seen = {(actor, shot) for actor, shot in seen if actor in new and _same_place(new[actor].files, files[actor])}
     there = {actor: n.shots for actor, n in new.items()} or shots
     offered = [row for n in new.values() for row in n.rows] or template
     if wanted.shots:
@@ -202,7 +218,8 @@ def build_measured(
     sources = {}
     for actor in actors:
         taught, faces = [c for c in training if c.shot.actor == actor], runs[0].actor(actor).topology.skin
-        sources[actor] = ActorSource(preproc[actor], measured[actor], units, taught, faces, given)
+        source = ActorSource(preproc[actor], measured[actor], units, taught, faces, given)
+        sources[actor] = _with_groups(runs, preproc[actor], measured[actor], new.get(actor), source)
     return Measured(clips, sources, again)
 
 
@@ -224,9 +241,41 @@ def _untrained(kept: Sequence[Any], seen: set[tuple[str, str]]) -> list[Any]:
     return [row for row in kept if _key(row) not in seen]
 
 
-def _same_cache(one: DatasetFiles, other: DatasetFiles) -> bool:
-    assert one.skin_cache_root is not None and other.skin_cache_root is not None
-    return one.skin_cache_root.resolve() == other.skin_cache_root.resolve()
+def _same_place(one: DatasetFiles, other: DatasetFiles) -> bool:
+    """Whether the motion of both lies in the same folders."""
+    if one.skin_cache_root is not None and other.skin_cache_root is not None:
+        return one.skin_cache_root.resolve() == other.skin_cache_root.resolve()
+    return any(
+        s.folder.resolve() == other.curves[g].folder.resolve() for g, s in one.curves.items() if g in other.curves
+    )
+
+
+def _has_skin(runs: Sequence[TrainRun], files: DatasetFiles) -> bool:
+    """Whether the skin was captured, and every run moves it."""
+    resting = {part_of(name) for run in runs for name in run.spec.at_rest(files.actor)}
+    return files.skin_cache_root is not None and "skin" not in resting
+
+
+def _measured_groups(runs: Sequence[TrainRun], preproc: PreprocRun) -> list[str]:
+    """The groups of curves that any of the runs gives for an actor who has them."""
+    given = {name for run in runs for name in run.spec.groups if name not in run.spec.at_rest(preproc.actor)}
+    return [name for name in preproc.curves.groups if name in given]
+
+
+def _with_groups(
+    runs: Sequence[TrainRun], preproc: PreprocRun, files: DatasetFiles, new: NewShots | None, source: ActorSource
+) -> ActorSource:
+    """An actor's source with what is measured: the skin and the groups that the shots have."""
+    names = [g for g in _measured_groups(runs, preproc) if new is None or g in new.curves]
+    groups = {
+        name: GroupSource(preproc, preproc.curves[name], source.training, new.curves[name] if new else None)
+        for name in names
+    }
+    lacking = [name for name, group in groups.items() if not len(group.rows[0])]
+    for name in lacking:
+        logger.warning("actor %s: group %s is not measured: no shot that was trained on has it", preproc.actor, name)
+    kept = {name: group for name, group in groups.items() if name not in lacking}
+    return replace(source, has_skin=_has_skin(runs, files), groups=kept)
 
 
 def _read_vertices(path: str | Path, num_vertices: int) -> np.ndarray:

@@ -12,6 +12,7 @@ LATE_FRAMES = 0.75
 SMOOTH, ROUGH = 0.5, 1.5  # jerk ratios
 OPEN_SHARE = 0.5  # of the mean pose's error where lips close
 STILL_SHARE = 0.7  # of the truth's motion of the upper face that is missing
+SMALL = 0.4  # activity ratio
 FOLLOWS = 0.5  # a mouth that correlates so well is right, whatever the rest of the face is
 
 
@@ -66,6 +67,38 @@ def findings(run: Pooled, mean_pose: Pooled, fps: float) -> list[str]:
         found.append(
             f"Upper face: {100 * missing / all_motion:.0f} % of its motion is missing. Speech says little about brows "
             "and blinks: the runtime adds blinks, and training with separate emotions adds more."
+        )
+    return found
+
+
+def curve_findings(group: str, headline: str, run: Pooled, mean_pose: Pooled, fps: float) -> list[str]:
+    """Findings about a group of curves, from a run's and the mean pose's values over all shots; `headline` is a column."""
+    found = []
+    error, correlation = _of(run, "relative_error"), _of(run, "headline_correlation")
+    angle, still_angle = _of(run, "rotation_error_deg"), _of(mean_pose, "rotation_error_deg")
+    if error is not None and error >= 1:
+        told = "" if angle is None else f", {angle:.2g}° off on average, the mean pose {still_angle or 0:.2g}°"
+        found.append(
+            f"Curves {group}: no better than the mean pose (squared error {error:.2g} of its{told}). Much of it may not be in "
+            "the sound, as where a head turns; else train longer, or check that sound and curves match."
+        )
+    if correlation is not None and headline and correlation < FOLLOWS and angle is None:
+        found.append(f"Curves {group}: {headline} hardly follows (correlation {correlation:.2g}).")
+    spread = _of(run, "activity_ratio")
+    if spread is not None and spread < SMALL:
+        found.append(
+            f"Curves {group}: they move {100 * spread:.0f} % as far as the true ones: a mean of what could be said."
+        )
+    jerk = _of(run, "jerk_ratio")
+    if jerk is not None and jerk > ROUGH:
+        found.append(
+            f"Curves {group}: they jitter (jerk {jerk:.2g} times the truth's). Raise LOSS_CURVES_MOTION_ALPHA, or train longer."
+        )
+    lag = _of(run, "lag_behind_truth_ms")
+    if lag is not None and correlation is not None and correlation > FOLLOWS and LATE_FRAMES <= abs(lag) * fps / 1000:
+        found.append(
+            f"Curves {group}: {headline} is {abs(lag):.0f} ms {'late' if lag > 0 else 'early'}. Check the sound's offset in "
+            "CLIPS and CURVES_FPS."
         )
     return found
 

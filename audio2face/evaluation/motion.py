@@ -69,11 +69,6 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(max(shift + np.trace(cov_a) + np.trace(cov_b) - 2 * cross, 0.0))
 
 
-def frame_differences(shots: list[np.ndarray]) -> np.ndarray:
-    """Differences of successive rows within each of several (T, K), stacked: (sum of T - 1, K)."""
-    return np.concatenate([np.diff(np.asarray(x, np.float64), axis=0) for x in shots])
-
-
 def real_time_factor(computed_s: float, sound_s: float) -> float:
     """Seconds of computing for each second of sound: below 1 is faster than real time."""
     return computed_s / sound_s

@@ -34,9 +34,9 @@ def shot_dots(values: Mapping[str, Mapping[str, float]], styles: Mapping[str, st
 
 
 def curves(rows: Mapping[str, np.ndarray], styles: Mapping[str, str], fps: float, unit: str, height: int = 170) -> str:
-    """Values (T,) over time on one axis: rows {name: values}, styles {name: CSS class}."""
-    low = min(float(v.min()) for v in rows.values())
-    high = max(float(v.max()) for v in rows.values())
+    """Values (T,) over time on one axis: rows {name: values}, styles {name: CSS class}. NaN leaves a gap."""
+    low = min(float(np.nanmin(v)) for v in rows.values())
+    high = max(float(np.nanmax(v)) for v in rows.values())
     low, high = (min(low, 0.0), high) if high > low else (low, low + 1)
     seconds = max(len(v) for v in rows.values()) / fps
     across, up = (WIDTH - LEFT - RIGHT) / seconds, (height - TOP - BOTTOM) / (high - low)
@@ -50,8 +50,12 @@ def curves(rows: Mapping[str, np.ndarray], styles: Mapping[str, str], fps: float
         step = max(1, -(-len(values) // MOST_POINTS))
         across_at = LEFT + (np.arange(len(values))[::step] + 0.5) / fps * across
         up_at = height - BOTTOM - (np.asarray(values)[::step] - low) * up
-        points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across_at.tolist(), up_at.tolist(), strict=True))
-        parts.append(f'<polyline class="{styles[name]}" points="{points}"><title>{escape(name)}</title></polyline>')
+        there = np.isfinite(up_at)
+        for piece in np.split(np.arange(len(there)), np.flatnonzero(np.diff(there)) + 1):
+            if there[piece[0]]:
+                points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across_at[piece], up_at[piece], strict=True))
+                line = f'<polyline class="{styles[name]}" points="{points}"><title>{escape(name)}</title></polyline>'
+                parts.append(line)
     return _svg(parts, height)
 
 

@@ -10,10 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from audio2face.evaluation.findings import findings
+from audio2face.evaluation.baselines import MEAN_POSE
+from audio2face.evaluation.cells import cell, number
+from audio2face.evaluation.curve_report import CURVE_KEYS, CurveResults, curve_json, curve_section
+from audio2face.evaluation.curve_score import CURVE_METRICS
+from audio2face.evaluation.findings import curve_findings, findings
 from audio2face.evaluation.plots import curves, shot_dots
 from audio2face.evaluation.report_style import NUM_COLOURS, STYLE
-from audio2face.evaluation.score import METRICS, Metric, ShotScore, pool
+from audio2face.evaluation.score import METRICS, ShotScore, pool
 from audio2face.listing import natural_order
 
 KEYS = (
@@ -23,7 +27,7 @@ KEYS = (
     "lip_jerk_ratio",
     "lag_behind_truth_ms",
 )
-MEAN_POSE, TRUTH = "mean pose", "truth"  # names of references
+TRUTH = "truth"  # the name of a reference
 WORST_BY = "lip_vertex_error_mm"
 ALL_VERTICES = "mean_vertex_error_mm"
 MOST_CURVES = 8
@@ -69,7 +73,8 @@ class System:
 class Evaluation:
     """Runs first, then baselines and the truth. `emotion` is what all shots were animated in; None: each in its own.
 
-    `trained` are the (actor, shot) that a run was trained on; `folder` holds the shots when the data set does not.
+    The systems' scores are of the skin, none where no actor has one; `curves` holds those of each group. `trained` are the
+    (actor, shot) that a run was trained on; `folder` holds the shots when the data set does not.
     """
 
     config_name: str
@@ -79,6 +84,14 @@ class Evaluation:
     notes: list[str] = field(default_factory=list)  # how something was measured
     trained: list[tuple[str, str]] = field(default_factory=list)
     folder: str | None = None
+    curves: dict[str, CurveResults] = field(default_factory=dict)
+
+    @cached_property
+    def shots(self) -> dict[tuple[str, str], tuple[str, float]]:
+        """Emotion and seconds of every (actor, shot) that was measured."""
+        first = self.systems[0]
+        scores = [*first.scores, *(s for results in self.curves.values() for s in results.scores.get(first.name, []))]
+        return {(s.actor, s.shot): (s.emotion, s.seconds) for s in reversed(scores)}
 
     @property
     def runs(self) -> list[System]:
@@ -89,34 +102,53 @@ class Evaluation:
     def findings(self) -> dict[str, list[str]]:
         """Findings about each run, in words; none without the mean pose to compare with."""
         still = next((s.all for s in self.systems if s.name == MEAN_POSE), None)
-        return {run.name: findings(run.all, still, run.scores[0].fps) if still else [] for run in self.runs}
+        found = {
+            run.name: findings(run.all, still, run.scores[0].fps) if still and run.scores else [] for run in self.runs
+        }
+        for group, results in self.curves.items():
+            headline = next(iter(results.shown), "")
+            for name, lines in found.items():
+                if scores := results.scores.get(name):
+                    lines += curve_findings(group, headline, results.all[name], results.all[MEAN_POSE], scores[0].fps)
+        return found
 
     def summary(self) -> list[str]:
         """The main numbers of every system, a line each."""
         lines = []
         for system in self.systems:
             keys = [key for key in KEYS if key in system.all] or [ALL_VERTICES]  # the others need vertex lists
-            shown = [f"{METRICS[key].label} {_cell(system.all, key, METRICS[key])}" for key in keys]
-            lines.append(f"{system.name}: {'; '.join(shown)}")
+            if system.scores:
+                shown = [f"{METRICS[key].label} {cell(system.all, key, METRICS[key])}" for key in keys]
+                lines.append(f"{system.name}: {'; '.join(shown)}")
+            for group, results in self.curves.items():
+                pooled = results.all.get(system.name, {})
+                told = [(results.metric(key), key) for key in CURVE_KEYS if key in pooled]
+                if told:
+                    listed = "; ".join(f"{metric.label} {cell(pooled, key, metric)}" for metric, key in told)
+                    lines.append(f"{system.name}, {group}: {listed}")
         lines += [f"{name}: {line}" for name, found in self.findings.items() for line in found]
         lines += [_known(self)] if self.trained else []
         return lines
 
 
 def worst_shots(evaluation: Evaluation, count: int) -> list[tuple[str, str]]:
-    """The (actor, shot) with the largest lip error (or error of all vertices) of the first run, worst first."""
-    by_shot = evaluation.runs[0].by_shot
+    """The (actor, shot) with the largest lip error (or error of all vertices) of the first run, worst first; then those that
+    have curves alone, by their error relative to the mean pose's in the first group that they have."""
+    first = evaluation.runs[0]
+    by_shot = first.by_shot
 
     def error(key: tuple[str, str]) -> float:
         values = by_shot[key][0].values
         return values.get(WORST_BY, values[ALL_VERTICES])
 
-    return sorted(by_shot, key=error, reverse=True)[:count]
+    found = sorted(by_shot, key=error, reverse=True)
+    for results in evaluation.curves.values():
+        found += [key for key in results.worst(first.name) if key not in found]
+    return found[:count]
 
 
 def json_report(evaluation: Evaluation) -> dict[str, Any]:
     """All measurements as plain numbers."""
-    first = evaluation.systems[0]
     return {
         "config_name": evaluation.config_name,
         "training_runs": [system.name for system in evaluation.runs],
@@ -127,8 +159,8 @@ def json_report(evaluation: Evaluation) -> dict[str, Any]:
         "data": evaluation.folder,
         "metrics": {key: {"label": m.label, "unit": m.unit, "best": m.best} for key, m in METRICS.items()},
         "shots": [
-            {"actor": a, "shot": s, "emotion": rows[0].emotion, "seconds": round(rows[0].seconds, 3)}
-            for (a, s), rows in first.by_shot.items()
+            {"actor": actor, "shot": shot, "emotion": emotion, "seconds": round(seconds, 3)}
+            for (actor, shot), (emotion, seconds) in evaluation.shots.items()
         ],
         "findings": evaluation.findings,
         "systems": {
@@ -141,14 +173,17 @@ def json_report(evaluation: Evaluation) -> dict[str, Any]:
             }
             for system in evaluation.systems
         },
+        "curve_metrics": {key: {"label": m.label, "unit": m.unit, "best": m.best} for key, m in CURVE_METRICS.items()},
+        "curves": {group: curve_json(results) for group, results in evaluation.curves.items()},
     }
 
 
 def html_report(evaluation: Evaluation, videos: Mapping[tuple[str, str], Video] | None = None) -> str:
     """The whole page; `videos` of (actor, shot). Names are escaped; there is no script."""
-    styles = _styles(evaluation.systems)
-    shots = evaluation.runs[0].by_shot
-    seconds = sum(rows[0].seconds for rows in shots.values())
+    styles, shots = _styles(evaluation.systems), evaluation.shots
+    seconds = sum(length for _, length in shots.values())
+    runs = [run.name for run in evaluation.runs]
+    skin = bool(evaluation.runs[0].scores)
     condition = f"all animated as {evaluation.emotion!r}" if evaluation.emotion else "each animated in its own emotion"
     title = f"Evaluation of {', '.join(s.name for s in evaluation.runs)}"
     body = [
@@ -158,10 +193,9 @@ def html_report(evaluation: Evaluation, videos: Mapping[tuple[str, str], Video] 
         f"(bootstrap), based on {_count(shots)}; with few shots, the interval itself is uncertain. "
         f"{escape('; '.join(evaluation.notes))}</p>",
         *_findings(evaluation),
-        _summary_table(evaluation),
-        *_group_tables(evaluation),
-        *_per_shot(evaluation, styles),
-        *_worst(evaluation, styles, videos or {}),
+        *([_summary_table(evaluation), *_group_tables(evaluation), *_per_shot(evaluation, styles)] if skin else []),
+        *(line for results in evaluation.curves.values() for line in curve_section(results, runs, styles)),
+        *_worst(evaluation, styles, videos or {}, skin),
     ]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
     return (
@@ -171,7 +205,7 @@ def html_report(evaluation: Evaluation, videos: Mapping[tuple[str, str], Video] 
     )
 
 
-def _count(shots: Mapping[tuple[str, str], list[ShotScore]]) -> str:
+def _count(shots: Mapping[tuple[str, str], Any]) -> str:
     return f"{len(shots)} shot{'s' if len(shots) != 1 else ''}"
 
 
@@ -198,22 +232,6 @@ def _styles(systems: Sequence[System]) -> dict[str, str]:
     return {**{name: f"c{i % NUM_COLOURS}" for i, name in enumerate(rest)}, TRUTH: "truth"}
 
 
-def _cell(pooled: Pooled, key: str, metric: Metric, interval: bool = False) -> str:
-    if key not in pooled:
-        return "–"
-    entry = pooled[key]
-    text = f"{_number(entry['value'])} {metric.unit}".strip()
-    if interval and entry["low"] is not None:
-        text += f"<small>{_number(entry['low'])} … {_number(entry['high'])}</small>"
-    return text
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return "0" if abs(value) < 1e-6 else f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
-
-
 def _summary_table(evaluation: Evaluation) -> str:
     head = "".join(f'<th class="{s.kind}">{escape(s.name)}</th>' for s in evaluation.systems)
     lines = []
@@ -222,7 +240,7 @@ def _summary_table(evaluation: Evaluation) -> str:
             continue
         best = "" if metric.best is None else f"<small>best: {metric.best:g}</small>"
         cells = "".join(
-            f'<td class="{s.kind}">{_cell(s.all, key, metric, interval=True)}</td>' for s in evaluation.systems
+            f'<td class="{s.kind}">{cell(s.all, key, metric, interval=True)}</td>' for s in evaluation.systems
         )
         lines.append(f'<tr class="{"key" if key in KEYS else ""}"><td>{escape(metric.label)}{best}</td>{cells}</tr>')
     return f'<h2>All shots</h2><div class="wide"><table><tr><th></th>{head}</tr>{"".join(lines)}</table></div>'
@@ -239,7 +257,7 @@ def _group_tables(evaluation: Evaluation) -> list[str]:
         head = "".join(f"<th>{escape(METRICS[key].label)}</th>" for key in keys)
         lines = [
             f"<tr><td>{escape(group)}<small>{escape(name) if len(pooled) > 1 else ''}</small></td>"
-            + "".join(f"<td>{_cell(by[group], key, METRICS[key], interval=True)}</td>" for key in keys)
+            + "".join(f"<td>{cell(by[group], key, METRICS[key], interval=True)}</td>" for key in keys)
             + "</tr>"
             for group in groups
             for name, by in pooled.items()
@@ -252,7 +270,7 @@ def _group_tables(evaluation: Evaluation) -> list[str]:
 
 def _per_shot(evaluation: Evaluation, styles: dict[str, str]) -> list[str]:
     key = WORST_BY if WORST_BY in evaluation.systems[0].all else "mean_vertex_error_mm"
-    ordered = worst_shots(evaluation, len(evaluation.runs[0].by_shot))
+    ordered = worst_shots(evaluation, len(evaluation.runs[0].by_shot))  # those with a skin come first
     shown = [s for s in evaluation.systems if s.name != TRUTH]
     several = len({actor for actor, _ in ordered}) > 1
     dots = {
@@ -267,7 +285,7 @@ def _per_shot(evaluation: Evaluation, styles: dict[str, str]) -> list[str]:
     lines = []
     for actor, shot in ordered:
         first = evaluation.runs[0].by_shot[actor, shot][0]
-        cells = "".join(f"<td>{_number(first.values.get(k))} {METRICS[k].unit}</td>" for k in keys)
+        cells = "".join(f"<td>{number(first.values.get(k))} {METRICS[k].unit}</td>" for k in keys)
         about = f"{escape(actor)}, {escape(first.emotion)}, {first.seconds:.1f} s"
         lines.append(f"<tr><td>{escape(shot)}<small>{about}</small></td>{cells}</tr>")
     head = f'<tr><th class="run">{escape(evaluation.runs[0].name)}</th>{head}</tr>'
@@ -276,26 +294,38 @@ def _per_shot(evaluation: Evaluation, styles: dict[str, str]) -> list[str]:
     return ["<h2>Shot by shot</h2>", label, shot_dots(dots, styles, METRICS[key].unit), table]
 
 
-def _worst(evaluation: Evaluation, styles: dict[str, str], videos: Mapping[tuple[str, str], Video]) -> list[str]:
-    parts = ["<h2>Worst clips</h2>"]
+def _worst(
+    evaluation: Evaluation, styles: dict[str, str], videos: Mapping[tuple[str, str], Video], skin: bool
+) -> list[str]:
+    parts = ["<h2>Worst clips</h2>"] if skin or videos else []
     names = "".join(f'<i class="key-line {styles[s.name]}"></i>{escape(s.name)}' for s in evaluation.runs)
-    parts.append(
-        f'<p>Opening of the mouth, <i class="key-line truth"></i>truth {names}; below it the lip vertex error.</p>'
-    )
+    if skin:
+        parts.append(
+            f'<p>Opening of the mouth, <i class="key-line truth"></i>truth {names}; below it the lip vertex error.</p>'
+        )
     for actor, shot in worst_shots(evaluation, MOST_CURVES):
-        scores = {s.name: s.by_shot[actor, shot][0] for s in evaluation.runs}
-        first = next(iter(scores.values()))
-        mm = 1000 / evaluation.units_per_metre[actor]
-        parts.append(f'<h3>{escape(shot)} <span class="soft">{escape(actor)}, {escape(first.emotion)}</span></h3>')
-        if first.openings is not None:
-            rows = {"truth": first.openings[0] * mm}
-            rows |= {name: s.openings[1] * mm for name, s in scores.items() if s.openings is not None}
-            parts.append(curves(rows, styles, first.fps, "mm"))
-        wrong = {name: s.error for name, s in scores.items() if s.error is not None}
-        if wrong:
-            parts.append(curves(wrong, styles, first.fps, "mm", height=110))
+        scores = {s.name: s.by_shot[actor, shot][0] for s in evaluation.runs if (actor, shot) in s.by_shot}
+        if not scores and (actor, shot) not in videos:
+            continue
+        emotion, _ = evaluation.shots[actor, shot]
+        parts.append(f'<h3>{escape(shot)} <span class="soft">{escape(actor)}, {escape(emotion)}</span></h3>')
+        parts += _mouth_plots(scores, styles, 1000 / evaluation.units_per_metre[actor])
         if (actor, shot) in videos:
             video = videos[actor, shot]
             source, poster = escape(video.source, quote=True), escape(video.poster, quote=True)
             parts.append(f'<video controls preload="metadata" poster="{poster}" src="{source}"></video>')
+    return parts
+
+
+def _mouth_plots(scores: Mapping[str, ShotScore], styles: dict[str, str], mm: float) -> list[str]:
+    """The opening of the mouth and the lip error over time of one shot, as far as they were measured."""
+    parts = []
+    first = next(iter(scores.values()), None)
+    if first is not None and first.openings is not None:
+        rows = {"truth": first.openings[0] * mm}
+        rows |= {name: s.openings[1] * mm for name, s in scores.items() if s.openings is not None}
+        parts.append(curves(rows, styles, first.fps, "mm"))
+    wrong = {name: s.error for name, s in scores.items() if s.error is not None}
+    if first is not None and wrong:
+        parts.append(curves(wrong, styles, first.fps, "mm", height=110))
     return parts

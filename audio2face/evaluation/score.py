@@ -195,13 +195,7 @@ def pool(scores: Sequence[ShotScore], resamples: int = RESAMPLES) -> dict[str, d
     found: dict[str, dict[str, float | None]] = {}
     if not scores:
         return found
-    names = list(dict.fromkeys((s.actor, s.shot) for s in scores))
-    shot_of = np.array([names.index((s.actor, s.shot)) for s in scores])
-    rng = np.random.default_rng(0)
-    drawn = np.stack(
-        [np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names)) for _ in range(resamples)]
-    )
-    counts = np.concatenate([np.ones((1, len(names))), drawn])[:, shot_of]  # (1 + R, S), the first is what there is
+    counts, alone = drawings([(s.actor, s.shot) for s in scores], resamples)
     for key, metric in METRICS.items():
         if metric.pooled == "shots":
             value = _frechet(scores, differences=key.endswith("differences_mm2"))
@@ -212,14 +206,28 @@ def pool(scores: Sequence[ShotScore], resamples: int = RESAMPLES) -> dict[str, d
             values = _pooled(key, metric, scores, counts)
         if values is None or not np.isfinite(values[0]):
             continue
-        low, high = np.nanpercentile(values[1:], [50 * (1 - COVERAGE), 50 * (1 + COVERAGE)])
-        alone = len(names) < 2
-        found[key] = {
-            "value": float(values[0]),
-            "low": None if alone else float(low),
-            "high": None if alone else float(high),
-        }
+        found[key] = interval(values, alone)
     return found
+
+
+def drawings(shots: Sequence[tuple[str, str]], resamples: int = RESAMPLES) -> tuple[np.ndarray, bool]:
+    """How often each score, of the (actor, shot) given, counts: (1 + R, S); once in the first row, in the others as often as
+    its shot was drawn. And whether there is but one shot."""
+    names = list(dict.fromkeys(shots))
+    shot_of = np.array([names.index(shot) for shot in shots])
+    rng = np.random.default_rng(0)
+    drawn = np.stack(
+        [np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names)) for _ in range(resamples)]
+    )
+    return np.concatenate([np.ones((1, len(names))), drawn])[:, shot_of], len(names) < 2
+
+
+def interval(values: np.ndarray, alone: bool) -> dict[str, float | None]:
+    """The first of values (1 + R,) and the interval that holds COVERAGE of the others; without one when `alone`."""
+    if alone or not np.isfinite(values[1:]).any():
+        return {"value": float(values[0]), "low": None, "high": None}
+    low, high = np.nanpercentile(values[1:], [50 * (1 - COVERAGE), 50 * (1 + COVERAGE)])
+    return {"value": float(values[0]), "low": float(low), "high": float(high)}
 
 
 def _pooled(key: str, metric: Metric, scores: Sequence[ShotScore], counts: np.ndarray) -> np.ndarray | None:
@@ -248,16 +256,25 @@ def _moments(truth: np.ndarray, prediction: np.ndarray) -> tuple[float, ...]:
 
 
 def _frechet(scores: Sequence[ShotScore], differences: bool) -> float:
-    """Each actor has axes of its own, so its distance is measured alone; the mean of the actors' by their frames."""
+    rows = []
+    for score in scores:
+        if score.poses is not None:
+            sides = [np.diff(np.asarray(x, np.float64), axis=0) for x in score.poses] if differences else score.poses
+            rows.append((score.actor, sides[0], sides[1]))
+    return mean_frechet(rows)
+
+
+def mean_frechet(rows: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> float:
+    """Fréchet distance of (actor, true rows, predicted rows (n, K)) of shots; NaN when there are too few rows.
+
+    Each actor has axes of its own, so its distance is measured alone; the mean of the actors' by their rows.
+    """
     found: dict[str, tuple[float, int]] = {}
-    for actor in dict.fromkeys(s.actor for s in scores):
-        pairs = [s.poses for s in scores if s.actor == actor and s.poses is not None]
-        count = sum(len(truth) for truth, _ in pairs)
-        if not pairs or count < 2 * pairs[0][0].shape[1]:
-            continue
-        sides = [[p[side] for p in pairs] for side in (0, 1)]
-        rows = [motion.frame_differences(x) if differences else np.concatenate(x) for x in sides]
-        found[actor] = motion.frechet_distance(rows[0], rows[1]), count
+    for actor in dict.fromkeys(row[0] for row in rows):
+        own = [row for row in rows if row[0] == actor]
+        true, ours = (np.concatenate([row[side] for row in own]) for side in (1, 2))
+        if true.shape[1] and len(true) >= 2 * true.shape[1]:
+            found[actor] = motion.frechet_distance(true, ours), len(true)
     frames = sum(count for _, count in found.values())
     return sum(value * count for value, count in found.values()) / frames if frames else float("nan")
 

@@ -1,4 +1,4 @@
-"""A clip as a video: truth, prediction, and the error in colours."""
+"""A clip as a video: truth, prediction, and of a face the error in colours."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import numpy as np
 from audio2face.evaluation.data import ActorSource
 from audio2face.evaluation.report import Video
 from audio2face.problems import UserError
+from audio2face.render.curves_film import Take, curves_film, draw_takes
 from audio2face.render.openings import fill_openings
 from audio2face.render.raster import Mesh, auto_camera, render, render_animation
 from audio2face.render.video import optional_module, side_by_side, write_video
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_VIDEOS = 2
 SIZE = (288, 400)
+CURVES_SIZE = (400, 400)
 SKIN = (0.78, 0.66, 0.60)
 MOST_MM = 6.0  # shown as the hottest colour
 HEAT = np.array([[0.80, 0.82, 0.85], [0.98, 0.85, 0.35], [0.93, 0.35, 0.15], [0.55, 0.0, 0.15]])  # none to MOST_MM
@@ -34,7 +36,7 @@ def number_of_videos(asked: int | None, sources: Mapping[str, ActorSource]) -> i
     if asked is not None and asked < 0:
         raise UserError(f"--videos {asked}: expected a number of clips, 0 or more")
     missing = []
-    if all(source.triangles is None for source in sources.values()):
+    if all(source.has_skin and source.triangles is None for source in sources.values()):
         missing.append("SKIN_TRIANGLES_FPATH in config_dataset.py: the triangles to draw")
     if not all(find_spec(module) for module in ("av", "PIL")):
         missing.append("the extra `video`: pip install -e '.[video]'")
@@ -87,6 +89,22 @@ def write_clip_video(
     write_video(path, panes(*streams, map(heat, range(len(truth)))), fps, sound)
     t = -worst[1]
     still = next(panes(*([render(plain, [x[t], *filling.at(x[t])], camera)] for x in (truth, prediction)), [heat(t)]))
+    return _as_video(path, still)
+
+
+def write_curves_video(path: Path, truth: Take, prediction: Take, fps: float, sound: tuple[np.ndarray, int]) -> Video:
+    """Video of two takes with their titles, on the built-in head, as figures, or both; the poster is their middle.
+
+    Raises UserError without the extra `video`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    curves_film(path, [truth, prediction], fps, sound, CURVES_SIZE)
+    middle = slice(len(truth) // 2, len(truth) // 2 + 1)
+    return _as_video(path, next(draw_takes([truth.part(middle), prediction.part(middle)], CURVES_SIZE)))
+
+
+def _as_video(path: Path, still: np.ndarray) -> Video:
+    """The file, within the page unless it is large, and its poster (H, W, 3)."""
     content = path.read_bytes()
     source = _data(content, "video/mp4") if len(content) <= EMBEDDED_BYTES else f"videos/{quote(path.name)}"
     return Video(source, _data(_jpeg(still), "image/jpeg"))

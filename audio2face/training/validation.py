@@ -25,7 +25,7 @@ from audio2face.training.progress import listed
 logger = logging.getLogger(__name__)
 
 METRICS_FILE = "metrics.jsonl"  # a line for each measurement on VALIDATION_CLIPS
-BIGGER_IS_BETTER = {"mouth_opening_correlation"}
+BIGGER_IS_BETTER = {"mouth_opening_correlation", "jaw_open_correlation"}
 Log = Callable[[int, dict[str, float], str], None]
 Validate = Callable[[], dict[str, float]]
 

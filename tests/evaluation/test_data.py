@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from audio2face.dataset.files import DatasetFiles
+from audio2face.evaluation.baselines import MEAN_POSE
 from audio2face.evaluation.data import ActorSource, truth_at
-from audio2face.evaluation.report import MEAN_POSE
 from audio2face.formats.sound import write_sound
 from audio2face.types import Clip, Pca, Shot
 

@@ -15,7 +15,7 @@ from audio2face.face.codec import FaceCodec, kind_of
 from audio2face.geometry.regions import upper_face_mask
 from audio2face.lazy import lazy
 from audio2face.models.common.inputs import Inputs, Training
-from audio2face.models.common.preview import build_preview, build_preview_inputs
+from audio2face.models.common.preview import build_curves_preview, build_preview, build_preview_inputs
 from audio2face.models.common.shared import (
     absent_channels,
     build_curve_weights,
@@ -40,7 +40,7 @@ from audio2face.models.diffusion.method import (
     warm_cosine,
 )
 from audio2face.models.diffusion.network import NETWORKS, ON_VERTICES
-from audio2face.models.diffusion.preview import diffusion_coeffs
+from audio2face.models.diffusion.preview import diffusion_coeffs, diffusion_curves
 from audio2face.models.diffusion.schedule import build_schedule
 from audio2face.models.diffusion.segments import build_features, build_segments
 from audio2face.paths import local_path
@@ -48,7 +48,7 @@ from audio2face.problems import UserError
 from audio2face.runs.train_run import TrainRun
 from audio2face.runtime import Runtime, model_cache
 from audio2face.training.precision import build_advice, build_precision
-from audio2face.training.previews import Preview
+from audio2face.training.previews import CurvesPreview, Preview
 from audio2face.training.validation import Validation, choose_metric, loss_validation
 
 logger = logging.getLogger(__name__)
@@ -139,14 +139,21 @@ def _build_validation(
     return Validation(loss_validation(method.loss, lambda: held.batches(0)), metric)
 
 
-def _build_preview(method: DiffusionMethod, inputs: Inputs, sampling: Sampling, runtime: Runtime) -> Preview | None:
-    """The video of a held-out clip, if there is one to show."""
+def _build_preview(
+    method: DiffusionMethod, inputs: Inputs, sampling: Sampling, runtime: Runtime
+) -> Preview | CurvesPreview | None:
+    """The video of a held-out clip, if there is one to show: of the skin, or of an actor without one the curves."""
     shown = build_preview_inputs(inputs)
-    if shown is None or not inputs.runs[shown.clips[0].shot.actor].has_skin:
+    if shown is None:
+        return None
+    has_skin = inputs.runs[shown.clips[0].shot.actor].has_skin
+    if not has_skin and not method.codec.curves.size:
         return None
     schedule = build_schedule(sampling.noise_schedule, sampling.diffusion_steps, sampling.respacing)
     piece = build_segments(shown, method.codec.coeffs, runtime)
-    return build_preview(shown, *diffusion_coeffs(method, piece, schedule, sampling.sampler))
+    if has_skin:
+        return build_preview(shown, *diffusion_coeffs(method, piece, schedule, sampling.sampler))
+    return build_curves_preview(shown, *diffusion_curves(method, piece, schedule, sampling.sampler))
 
 
 def build_codec(inputs: Inputs, device: torch.device) -> TorchCodec:

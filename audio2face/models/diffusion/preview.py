@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from audio2face.models.common.preview import Coeffs
-from audio2face.models.diffusion.data import SegmentData
+from audio2face.models.common.preview import Coeffs, Curves
+from audio2face.models.diffusion.data import SegmentBatch, SegmentData
 from audio2face.models.diffusion.method import DiffusionMethod
 from audio2face.models.diffusion.model import StreamingGraph
 from audio2face.models.diffusion.samplers import SAMPLERS, generated_noise
@@ -19,19 +21,42 @@ def diffusion_coeffs(
     method: DiffusionMethod, data: SegmentData, schedule: Schedule, sampler: str
 ) -> tuple[np.ndarray, Coeffs]:
     """True and sampled skin coefficients (T, K) of the data's first clip, with the same noise every time."""
-    data.params = replace(data.params, min_frames=None, max_frames=None, pitch=None, timeshift=0.0)
-    batch = data.batch([0], [np.random.default_rng(0)])
+    batch, sample = _first_clip(method, data, schedule, sampler)
     scale = float(method.skin_scale[batch.actor_ids[0]])
     truth = method.codec.coeffs.split(batch.target)["skin_coeffs"][0] * scale
+
+    def predict() -> np.ndarray:
+        return (method.codec.skin_coeffs(sample(), batch.actor)[0] * scale).cpu().numpy()
+
+    return truth.cpu().numpy(), predict
+
+
+def diffusion_curves(
+    method: DiffusionMethod, data: SegmentData, schedule: Schedule, sampler: str
+) -> tuple[dict[str, np.ndarray], Curves]:
+    """The same of groups of curves: values {group: (T, K)} in data units."""
+    batch, sample = _first_clip(method, data, schedule, sampler)
+
+    def values(frames: Tensor) -> dict[str, np.ndarray]:
+        return method.codec.curves.split(method.codec.curve_values(frames, batch.actor)[0].cpu().numpy())
+
+    return values(batch.target), lambda: values(sample())
+
+
+def _first_clip(
+    method: DiffusionMethod, data: SegmentData, schedule: Schedule, sampler: str
+) -> tuple[SegmentBatch, Callable[[], Tensor]]:
+    """The data's first clip as a batch, and what samples the network's frames (1, T, c) of it."""
+    data.params = replace(data.params, min_frames=None, max_frames=None, pitch=None, timeshift=0.0)
+    batch = data.batch([0], [np.random.default_rng(0)])
     graph = StreamingGraph(method.network, method.codec, schedule, method.streaming, SAMPLERS[sampler])
 
     @torch.no_grad()
-    def predict() -> np.ndarray:
+    def sample() -> Tensor:
         conditions = batch.conditions.replaced(speech=method.encode(batch))
         generator = torch.Generator().manual_seed(0)
-        drawn = generated_noise((1, len(truth), method.codec.layout.size), generator, data.device)
+        drawn = generated_noise((1, batch.target.shape[1], method.codec.layout.size), generator, data.device)
         noised = method.codec.noised(batch.actor).unsqueeze(1)
-        x_0, _ = graph.sample(conditions, None, lambda step: drawn(step) * noised)
-        return (method.codec.skin_coeffs(x_0, batch.actor)[0] * scale).cpu().numpy()
+        return graph.sample(conditions, None, lambda step: drawn(step) * noised)[0]
 
-    return truth.cpu().numpy(), predict
+    return batch, sample

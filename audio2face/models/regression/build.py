@@ -16,12 +16,13 @@ from audio2face.config import Section
 from audio2face.face.codec import common_layout, kind_of
 from audio2face.face.emotions import explicit_length
 from audio2face.face.layout import ChannelLayout
+from audio2face.formats.arkit_names import arkit_name
 from audio2face.geometry.regions import lip_vertices
 from audio2face.lazy import lazy
 from audio2face.models.common.inputs import Inputs, Training
 from audio2face.models.common.layers import num_steps
 from audio2face.models.common.phonemes import PhonemeModel, load_phoneme_model
-from audio2face.models.common.preview import build_preview, build_preview_inputs
+from audio2face.models.common.preview import build_curves_preview, build_preview, build_preview_inputs
 from audio2face.models.common.shared import (
     absent_channels,
     build_cache_bytes,
@@ -42,13 +43,19 @@ from audio2face.models.common.vertex_distances import LargestDistance, largest_d
 from audio2face.models.regression.data import WindowData, WindowParams
 from audio2face.models.regression.method import LossSettings, Regression, RegressionMethod, falling_rate
 from audio2face.models.regression.network import NETWORKS
-from audio2face.models.regression.validation import regression_coeffs, regression_validation
+from audio2face.models.regression.validation import (
+    JAW_OPEN_METRIC,
+    regression_coeffs,
+    regression_curves,
+    regression_validation,
+)
 from audio2face.paths import local_path
 from audio2face.problems import UserError
 from audio2face.runs.emotion_db import EmotionDB, actor_databases, compact
 from audio2face.runs.train_run import TrainRun
 from audio2face.runtime import Runtime, model_cache
 from audio2face.training.precision import build_advice, build_precision
+from audio2face.training.previews import CurvesPreview, Preview
 from audio2face.training.validation import Validation, choose_metric
 from audio2face.types import Clip
 
@@ -146,13 +153,25 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
 
     _report_closed_eyes(method, inputs)
     validation = _build_validation(inputs, method, layout, runtime)
-    preview = None
-    has_skin = "skin_coeffs" in layout.sizes and all(run.has_skin for run in inputs.runs.values())
-    if has_skin and (shown := build_preview_inputs(inputs)):
-        piece = _build_windows(shown, layout, Spans.of(shown.clips), runtime, for_training=False)
-        preview = build_preview(shown, *regression_coeffs(method, piece))
+    preview = _build_preview(inputs, method, layout, runtime)
     advice = build_advice(train, runtime.device, _build_advice(train, features_kept=bool(data.features)))
     return Training(method, network, spec, build_fit_settings(train), export, validation, preview, advice)
+
+
+def _build_preview(
+    inputs: Inputs, method: RegressionMethod, layout: ChannelLayout, runtime: Runtime
+) -> Preview | CurvesPreview | None:
+    """What a held-out clip shows, if there is one: the skin where every actor has one, else the curves."""
+    shown = build_preview_inputs(inputs)
+    has_skin = "skin_coeffs" in layout.sizes and all(run.has_skin for run in inputs.runs.values())
+    groups = [name for name in layout.sizes if kind_of(name) == "curves"]
+    if shown is None or not (has_skin or groups):
+        return None
+    piece = _build_windows(shown, layout, Spans.of(shown.clips), runtime, for_training=False)
+    if has_skin:
+        return build_preview(shown, *regression_coeffs(method, piece))
+    codec = inputs.runs[shown.clips[0].shot.actor].codec.chosen(layout.sizes)
+    return build_curves_preview(shown, *regression_curves(method, piece, codec))
 
 
 def _build_validation(
@@ -170,9 +189,26 @@ def _build_validation(
         pairs, lips = build_distances(inputs, size, device, "lip_dist"), _lips(inputs, size, device)
     kinds = {kind_of(name) for name in layout.sizes}
     errors = [*(["MSE"] if kinds - {"curves"} else []), *(["CURVES"] if "curves" in kinds else [])]
+    jaw_open = _jaw_open(inputs, layout)
     measured = [*(["lip_vertex_error_mm"] if lips else []), *errors] + (MOUTH_METRICS if pairs else [])
+    measured += [JAW_OPEN_METRIC] if jaw_open is not None else []
     metric = choose_metric(inputs.train.BEST_METRIC, measured)
-    return Validation(regression_validation(method, data, pairs, lips, inputs.dataset.UNITS_PER_METRE), metric)
+    return Validation(
+        regression_validation(method, data, pairs, lips, inputs.dataset.UNITS_PER_METRE, jaw_open), metric
+    )
+
+
+def _jaw_open(inputs: Inputs, layout: ChannelLayout) -> int | None:
+    """Where the weight jawOpen is among the network's values; None when no group has one, or has components for weights."""
+    for run in inputs.runs.values():
+        for channel in run.curves.channels:
+            if channel.group is None or channel.curve_basis is not None or channel.name not in layout.slices:
+                continue
+            for block, _, values in channel.group.places():
+                names = [arkit_name(name) for name in block.names]
+                if block.kind == "weights" and "jawOpen" in names:
+                    return layout.slices[channel.name].start + values.start + names.index("jawOpen")
+    return None
 
 
 def _lips(inputs: Inputs, size: int, device: torch.device) -> LargestDistance | None:

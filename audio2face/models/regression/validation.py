@@ -11,11 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from audio2face.face.codec import FaceCodec, kind_of
 from audio2face.geometry.regions import mouth_opening_correlation, mouth_opening_error_mm, mouth_opening_relative_error
-from audio2face.models.common.preview import Coeffs
+from audio2face.models.common.preview import Coeffs, Curves
 from audio2face.models.common.vertex_distances import LargestDistance, VertexDistances
 from audio2face.models.regression.data import ENCODE_BATCH, WindowData
 from audio2face.models.regression.method import RegressionMethod
+
+JAW_OPEN_METRIC = "jaw_open_correlation"
 
 
 def regression_validation(
@@ -24,8 +27,10 @@ def regression_validation(
     pairs: VertexDistances | None,
     lips: LargestDistance | None,
     units_per_metre: float,
+    jaw_open: int | None = None,
 ) -> Callable[[], dict[str, float]]:
-    """Measures on the rows of `data`: mean squared error, the error of `lips`, the mouth's opening between `pairs`.
+    """Measures on the rows of `data`: mean squared error, the error of `lips`, the mouth's opening between `pairs`, the
+    correlation of the weight jawOpen, which is the network's value `jaw_open`.
 
     The implicit emotion of a frame that was not trained on is unknown: the mean of the trained ones takes its place.
     """
@@ -35,6 +40,10 @@ def regression_validation(
         prediction = predict_rows(method, data)
         target = data.target[0]
         values = {name: float(term.value) for name, term in method.errors(prediction, target, data.mask).items()}
+        if jaw_open is not None:
+            known = data.mask[:, jaw_open] > 0
+            sides = (x[known, jaw_open].cpu().numpy() for x in (target, prediction))
+            values[JAW_OPEN_METRIC] = mouth_opening_correlation(*sides)
         ids, mm = data.actor_id[data.clip_of_row], 1000 / units_per_metre
         if lips is not None:
             apart = lips(method.skin(prediction, ids) - method.skin(target, ids), ids)
@@ -82,3 +91,16 @@ def regression_coeffs(method: RegressionMethod, data: WindowData) -> tuple[np.nd
     return method.skin(
         data.target[0], ids
     ).cpu().numpy(), lambda: method.skin(predict_rows(method, data), ids).cpu().numpy()
+
+
+def regression_curves(
+    method: RegressionMethod, data: WindowData, codec: FaceCodec
+) -> tuple[dict[str, np.ndarray], Curves]:
+    """The same of groups of curves of an actor's `codec`: values {group: (T, K)} in data units."""
+    layout = method.layout
+
+    def values(rows: Tensor) -> dict[str, np.ndarray]:
+        parts = layout.split(codec.restore(rows.cpu().numpy(), layout))
+        return {name: part for name, part in parts.items() if kind_of(name) == "curves"}
+
+    return values(data.target[0]), lambda: values(predict_rows(method, data))

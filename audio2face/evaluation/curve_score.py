@@ -1,0 +1,384 @@
+"""All metrics of a group of curves in one shot, and their pooling over shots with confidence intervals."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from audio2face.evaluation import curve_metrics as metrics
+from audio2face.evaluation import sync
+from audio2face.evaluation.curve_metrics import Sums
+from audio2face.evaluation.score import FRECHET_DIMENSIONS, RESAMPLES, Metric, drawings, interval, mean_frechet
+from audio2face.face.curves import FORM_SIZES, TURN, Block, CurveGroup, filled
+from audio2face.face.rotations import from_six, to_axis_angle, to_euler
+from audio2face.face.skeleton import pose_from_values, positions
+from audio2face.formats.arkit_names import arkit_name
+from audio2face.preproc.curves import statistics
+
+CURVE_METRICS = {
+    "headline_correlation": Metric("correlation", "", 1.0, "columns"),
+    "correlation": Metric("correlation, mean of the columns that move", "", 1.0, "columns"),
+    "relative_error": Metric("squared error relative to the mean pose's", ""),
+    "mean_absolute_error": Metric("error, mean", "unit"),
+    "rms_error": Metric("error, RMS", "unit", pooled="root"),
+    "velocity_error": Metric("velocity error", "unit/s"),
+    "rotation_error_deg": Metric("angle between true and predicted rotation", "°"),
+    "rotation_velocity_error_deg_s": Metric("velocity error of rotations", "°/s"),
+    "joint_error": Metric("distance of joints", "unit"),
+    "joint_error_centred": Metric("distance of joints, with the first in one place", "unit"),
+    "jerk_ratio": Metric("jerk, ratio to the truth", "", 1.0),
+    "activity_ratio": Metric("spread, ratio to the truth", "", 1.0, "spread"),
+    "lag_behind_truth_ms": Metric("lag behind the truth", "ms"),
+    "frechet_poses": Metric("Fréchet distance of poses", "", pooled="shots"),
+    "frechet_differences": Metric("Fréchet distance of frame differences", "", pooled="shots"),
+    "diversity": Metric("diversity over takes", "", None),
+    "real_time_factor": Metric("real-time factor", "", None),
+}
+HEADLINES = ("jawOpen", "mouthFunnel", "mouthPucker", "mouthSmileLeft", "browInnerUp")  # to be shown, of ARKit's
+SHOWN = 3  # columns to be shown of any other group
+MOVES = 0.05  # of a column's scale: a truth that spreads less does not move
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What is shown of a group, column by column: names, their units, values (T, C) and which are known (T, C).
+
+    Weights, plain values, translations and angles are as they are; rotations are Euler angles in degrees, of other forms
+    the vector of the turn from rest, in degrees.
+    """
+
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    turns: np.ndarray  # (C,) what a whole turn is, 0 where there is none
+    values: np.ndarray
+    known: np.ndarray
+
+
+@dataclass(frozen=True)
+class GroupScale:
+    """What metrics need of an actor's group: of the encoded values of its training frames mean and scale (E,), 0 where it
+    never shows any, directions (K, E) of their main motion after division by it, and the scale of every shown column (C,)."""
+
+    group: CurveGroup
+    mean: np.ndarray
+    scale: np.ndarray
+    axes: np.ndarray
+    column_scale: np.ndarray
+
+    @cached_property
+    def used(self) -> np.ndarray:
+        """(E,) bool: the values that there are."""
+        return self.scale > 0
+
+    def relative(self, encoded: np.ndarray) -> np.ndarray:
+        """Encoded values (T, E) from the mean, in scales (T, E) float64."""
+        return (encoded - self.mean) / np.where(self.used, self.scale, 1).astype(np.float64)
+
+
+def columns_of(group: CurveGroup, encoded: np.ndarray, known: np.ndarray, rest: np.ndarray) -> Columns:
+    """The columns of encoded values (T, E) of which `known` (T, E) are; `rest` (E,) is what turns are from."""
+    names, units, turns = [], [], []
+    values, flags = [], []
+    for block, _, place in group.places():
+        own, there, labels, unit = encoded[:, place], known[:, place], list(block.names), block.unit
+        turn = TURN.get(unit, TURN["radians"]) if block.kind == "angle" else 0.0
+        if block.kind == "rotation":
+            (own, labels), unit, turn = _angles(block, own, rest[place]), "degrees", TURN["degrees"]
+            there = np.repeat(there.all(axis=1, keepdims=True), len(labels), axis=1)
+        names += labels
+        units += ["°" if unit == "degrees" else unit] * len(labels)
+        turns += [turn] * len(labels)
+        values.append(own)
+        flags.append(there)
+    table = np.concatenate(values, axis=1).astype(np.float64)
+    return Columns(tuple(names), tuple(units), np.array(turns), table, np.concatenate(flags, axis=1))
+
+
+def scale_of(group: CurveGroup, encoded: np.ndarray, known: np.ndarray) -> GroupScale:
+    """The scale of a group from encoded values (n, E) of training frames and which are known; spreads have preprocessing's floors."""
+    mean, scale = statistics(encoded, known, [block.kind for block in group.blocks for _ in range(block.size)])
+    mean = np.where(scale > 0, mean, group.rest)
+    columns = columns_of(group, np.where(known, encoded, mean), known, mean)
+    kinds = ["angle" if turn else "plain" for turn in columns.turns]
+    column_scale = statistics(columns.values, columns.known, kinds)[1]
+    relative = np.where(known, (encoded - mean) / np.where(scale > 0, scale, 1), 0)
+    strengths, axes = np.linalg.eigh(np.cov(relative, rowvar=False).reshape(len(mean), -1))
+    chosen = np.argsort(-strengths)[: min(FRECHET_DIMENSIONS, int((scale > 0).sum()))]
+    return GroupScale(group, mean, scale, axes[:, chosen].T, column_scale)
+
+
+def headline_columns(group: CurveGroup, names: Sequence[str], spread: np.ndarray) -> list[int]:
+    """Which of the columns `names`, with a truth that spreads (C,), to show: of ARKit's those of HEADLINES that move, the
+    first of which is the headline; of a head's rotation all; of other groups the SHOWN that spread most."""
+    known = {arkit_name(name): column for column, name in enumerate(names)}
+    if found := [known[name] for name in HEADLINES if name in known and (name == "jawOpen" or spread[known[name]] > 0)]:
+        return found
+    if group.kind == "rotation" and len(names) <= SHOWN:
+        return list(range(len(names)))
+    ordered = np.argsort(-np.nan_to_num(spread), kind="stable")[:SHOWN]
+    return sorted(int(column) for column in ordered if spread[column] > 0)
+
+
+@dataclass(frozen=True)
+class CurveScore:
+    """One animation of a group in one shot against the truth: sums by metric, and what else pooling needs.
+
+    `columns` (C, 8) and `values` (E, 8) are `curve_metrics.moments` of the shown columns and of the encoded values in
+    scales; `poses` and `moves` true and predicted rows along the axes, of frames and of their differences; `shown` true and
+    predicted columns (T,) by name, the headline first, NaN where the truth is unknown.
+    """
+
+    shot: str
+    actor: str
+    emotion: str
+    seconds: float
+    fps: float
+    names: tuple[str, ...]
+    units: tuple[str, ...]
+    sums: dict[str, Sums]
+    columns: np.ndarray
+    values: np.ndarray
+    scale: np.ndarray  # (C,) of the columns
+    poses: tuple[np.ndarray, np.ndarray]
+    moves: tuple[np.ndarray, np.ndarray]
+    shown: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+    @cached_property
+    def pooled(self) -> dict[str, dict[str, float | None]]:
+        """Every metric of this shot alone."""
+        return pool_curves([self])
+
+
+def score_curves(
+    name: tuple[str, str, str],
+    truth: np.ndarray,
+    known: np.ndarray,
+    prediction: np.ndarray,
+    scale: GroupScale,
+    fps: float,
+    shown: Sequence[str] = (),
+) -> CurveScore:
+    """Every metric of encoded values (T, E) against the true ones, of which `known` (T, E) are real.
+
+    `name`: (shot, actor, emotion); `shown`: columns to keep, the headline first. What stands at unknown values has no effect.
+    """
+    if prediction.shape != truth.shape:
+        raise ValueError(f"shot {name[0]}: the prediction has shape {prediction.shape}, the truth {truth.shape}")
+    group, known = scale.group, known & scale.used
+    truth = filled(np.where(known, truth, scale.mean).astype(np.float64), known)
+    prediction = _same_turns(group, truth, np.asarray(prediction, np.float64), known)
+    x, y = scale.relative(truth), scale.relative(prediction)
+    true, ours = (columns_of(group, side, known, scale.mean) for side in (truth, prediction))
+    wrapped = _nearest_turn(true, ours.values)
+    kept = {label: _series(true, wrapped, label) for label in shown if label in true.names}
+    sums = {
+        "relative_error": metrics.relative_error(x, y, np.zeros(x.shape[1]), known),
+        "jerk_ratio": metrics.jerk(x, y, known),
+        **_plain_errors(group, truth, prediction, known, fps),
+        **_turn_errors(group, truth, prediction, known, fps),
+        **_joint_errors(scale, truth, prediction, known),
+        **(_lag(*kept[shown[0]], fps) if shown and shown[0] in kept else {}),
+    }
+    whole = _whole(scale, known)
+    poses = [np.where(whole[:, None], side, 0) @ scale.axes.T for side in (x, y)]
+    pairs = metrics.together(whole, 2)
+    return CurveScore(
+        *name,
+        seconds=len(truth) / fps,
+        fps=fps,
+        names=true.names,
+        units=true.units,
+        sums={key: pair for key, pair in sums.items() if pair[1] > 0},
+        columns=metrics.moments(true.values, wrapped, true.known),
+        values=metrics.moments(x, y, known),
+        scale=scale.column_scale,
+        poses=(poses[0][whole], poses[1][whole]),
+        moves=(np.diff(poses[0], axis=0)[pairs], np.diff(poses[1], axis=0)[pairs]),
+        shown=kept,
+    )
+
+
+def pool_curves(scores: Sequence[CurveScore], resamples: int = RESAMPLES) -> dict[str, dict[str, float | None]]:
+    """Every metric of a group over several shots, as `score.pool` gives it: {metric: {"value", "low", "high"}}."""
+    found: dict[str, dict[str, float | None]] = {}
+    if not scores:
+        return found
+    counts, alone = drawings([(s.actor, s.shot) for s in scores], resamples)
+    computed = {**_ratios(scores, counts), **_of_columns(scores, counts), **_spread(scores, counts)}
+    for key, metric in CURVE_METRICS.items():
+        if metric.pooled == "shots":
+            rows = [(s.actor, *(s.moves if key == "frechet_differences" else s.poses)) for s in scores]
+            value = mean_frechet(rows)
+            if np.isfinite(value):
+                found[key] = {"value": value, "low": None, "high": None}
+        elif key in computed and np.isfinite(computed[key][0]):
+            found[key] = interval(computed[key], alone)
+    return found
+
+
+def pool_columns(scores: Sequence[CurveScore]) -> dict[str, dict[str, float | str | None]]:
+    """Of every column that the truth knows: unit, known frames, errors, correlation (None where a side is still), spreads."""
+    if not scores:
+        return {}
+    total = np.sum([s.columns for s in scores], axis=0)
+    frames, spreads, correlations = total[:, 0], metrics.spreads(total), metrics.correlation(total)
+    return {
+        name: {
+            "unit": scores[0].units[c],
+            "frames": int(frames[c]),
+            "mean_absolute_error": float(total[c, 6] / frames[c]),
+            "rms_error": float(np.sqrt(total[c, 7] / frames[c])),
+            "correlation": float(correlations[c]) if np.isfinite(correlations[c]) else None,
+            "true_spread": float(spreads[0][c]),
+            "predicted_spread": float(spreads[1][c]),
+        }
+        for c, name in enumerate(scores[0].names)
+        if frames[c]
+    }
+
+
+def moving(scores: Sequence[CurveScore]) -> np.ndarray:
+    """(C,) bool: the columns of which the truth moves in any of the shots together."""
+    true, _ = metrics.spreads(np.sum([s.columns for s in scores], axis=0))
+    return np.nan_to_num(true) > MOVES * np.max([s.scale for s in scores], axis=0)
+
+
+def takes_apart(takes: Sequence[np.ndarray], scale: GroupScale) -> Sums:
+    """Sum and number of the differences between the encoded values (T, E) of several takes, in scales."""
+    sides = [scale.relative(take)[:, scale.used] for take in takes]
+    pairs = [np.abs(a - b) for a, b in itertools.combinations(sides, 2)]
+    return float(sum(pair.sum() for pair in pairs)), float(sum(pair.size for pair in pairs))
+
+
+# ---- of one shot
+
+
+def _whole(scale: GroupScale, known: np.ndarray) -> np.ndarray:
+    """(T,) bool: the frames of which everything that there is is known."""
+    return known[:, scale.used].all(axis=1) & scale.used.any()
+
+
+def _plain_errors(
+    group: CurveGroup, truth: np.ndarray, prediction: np.ndarray, known: np.ndarray, fps: float
+) -> dict[str, Sums]:
+    """Of all values that are no rotations; those of a skeleton count in its joints."""
+    chosen = [
+        p for block, _, place in group.places() if block.kind != "rotation" for p in range(place.start, place.stop)
+    ]
+    if not chosen or group.skeleton is not None:
+        return {}
+    sides = truth[:, chosen], prediction[:, chosen], known[:, chosen]
+    return {
+        "mean_absolute_error": metrics.absolute_error(*sides),
+        "rms_error": metrics.squared_error(*sides),
+        "velocity_error": metrics.velocity_error(*sides, fps),
+    }
+
+
+def _turn_errors(
+    group: CurveGroup, truth: np.ndarray, prediction: np.ndarray, known: np.ndarray, fps: float
+) -> dict[str, Sums]:
+    places = [place for block, _, place in group.places() if block.kind == "rotation"]
+    if not places:
+        return {}
+    sides = [from_six(np.stack([side[:, place] for place in places], axis=1)) for side in (truth, prediction)]
+    there = np.stack([known[:, place].all(axis=1) for place in places], axis=1)
+    return {
+        "rotation_error_deg": metrics.angle_error(*sides, there),
+        "rotation_velocity_error_deg_s": metrics.angular_velocity_error(*sides, there, fps),
+    }
+
+
+def _joint_errors(scale: GroupScale, truth: np.ndarray, prediction: np.ndarray, known: np.ndarray) -> dict[str, Sums]:
+    skeleton, whole = scale.group.skeleton, _whole(scale, known)
+    if skeleton is None or not whole.any():
+        return {}
+    sides = [
+        positions(skeleton, *pose_from_values(skeleton, scale.group.decode(v[whole]))) for v in (truth, prediction)
+    ]
+    there = np.ones(len(sides[0]), bool)
+    return {
+        "joint_error": metrics.joint_error(*sides, there),
+        "joint_error_centred": metrics.joint_error(*sides, there, centred=True),
+    }
+
+
+def _series(true: Columns, ours: np.ndarray, label: str) -> tuple[np.ndarray, np.ndarray]:
+    column = true.names.index(label)
+    there = true.known[:, column]
+    return np.where(there, true.values[:, column], np.nan), np.where(there, ours[:, column], np.nan)
+
+
+def _lag(truth: np.ndarray, prediction: np.ndarray, fps: float) -> dict[str, Sums]:
+    """The lag of a column (T,) behind the true one, weighed by its known frames; gaps (NaN) are bridged by straight lines."""
+    there = np.isfinite(truth)
+    if there.sum() < 2:
+        return {}
+    rows = np.arange(len(truth))
+    lag = sync.lag_ms(*(np.interp(rows, rows[there], side[there]) for side in (truth, prediction)), fps)
+    return {"lag_behind_truth_ms": (lag * there.sum(), float(there.sum()))} if np.isfinite(lag) else {}
+
+
+def _same_turns(group: CurveGroup, truth: np.ndarray, prediction: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The prediction (T, E) with whole turns added to its angles, all over, so that they are near the true ones."""
+    out = prediction.copy()
+    for block, _, place in group.places():
+        for column in range(place.start, place.stop) if block.kind == "angle" else ():
+            if (there := known[:, column]).any():
+                turn = TURN.get(block.unit, TURN["radians"])
+                out[:, column] -= turn * np.round(np.median((out - truth)[there, column]) / turn)
+    return out
+
+
+def _nearest_turn(true: Columns, ours: np.ndarray) -> np.ndarray:
+    """Predicted columns (T, C), those of turns within half a turn of the true ones."""
+    turn = np.where(true.turns > 0, true.turns, 1.0)
+    return np.where(true.turns > 0, ours - turn * np.round((ours - true.values) / turn), ours)
+
+
+def _angles(block: Block, six: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """A rotation (T, 6) as angles in degrees (T, k), and their names."""
+    matrices = from_six(six)
+    if block.form in FORM_SIZES:
+        turned = from_six(rest).T @ matrices
+        return to_axis_angle(turned, degrees=True, continuous=True), [f"{block.names[0]} about {a}" for a in "xyz"]
+    return to_euler(matrices, block.form, degrees=True, continuous=True), list(block.names)
+
+
+# ---- over shots
+
+
+def _ratios(scores: Sequence[CurveScore], counts: np.ndarray) -> dict[str, np.ndarray]:
+    """The metrics (1 + R,) that are ratios of sums."""
+    found = {}
+    for key in dict.fromkeys(key for s in scores for key in s.sums):
+        total, weight = (counts @ np.array([s.sums.get(key, (0.0, 0.0)) for s in scores])).T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found[key] = np.sqrt(total / weight) if CURVE_METRICS[key].pooled == "root" else total / weight
+    return found
+
+
+def _of_columns(scores: Sequence[CurveScore], counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Correlations (1 + R,): of the headline, and the mean of the columns that move, where a still prediction counts 0."""
+    found, moves = {}, moving(scores)
+    sums = np.tensordot(counts, np.stack([s.columns for s in scores]), axes=1)
+    every = metrics.correlation(sums)
+    if headline := next(iter(scores[0].shown), None):
+        found["headline_correlation"] = every[:, scores[0].names.index(headline)]
+    if np.isfinite(every[0, moves]).any():
+        true, _ = metrics.spreads(sums[:, moves])
+        known = np.where(np.isnan(every[:, moves]) & (true > 0), 0.0, every[:, moves])
+        there = np.isfinite(known)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found["correlation"] = np.where(there, known, 0).sum(axis=1) / there.sum(axis=1)
+    return found
+
+
+def _spread(scores: Sequence[CurveScore], counts: np.ndarray) -> dict[str, np.ndarray]:
+    true, ours = metrics.spreads(np.tensordot(counts, np.stack([s.values for s in scores]), axes=1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {"activity_ratio": np.sqrt(np.nansum(ours**2, axis=1) / np.nansum(true**2, axis=1))}
