@@ -60,7 +60,8 @@ def run(
     measured = build_measured(config_name, train, dataset, training_runs, wanted)
     clips, sources = measured.clips, measured.sources
     runtime = runtimes.start()
-    bilabials = Bilabials.from_config(dataset)
+    lips = any(source.has_skin for source in sources.values())
+    bilabials = Bilabials.from_config(dataset) if lips else Bilabials({}, None)
     if wanted.folder:
         bilabials = replace(bilabials, folders={})  # times are of the data set's own shots
     count = number_of_videos(videos, sources)

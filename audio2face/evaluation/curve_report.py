@@ -66,8 +66,8 @@ class CurveResults:
         metric = CURVE_METRICS[key]
         if key in ("headline_correlation", "lag_behind_truth_ms") and self.shown:
             return replace(metric, label=f"{self.shown[0]}, {metric.label}")
-        unit = metric.unit.replace("unit", self.unit).removeprefix("/s") if "unit" in metric.unit else metric.unit
-        return replace(metric, unit="1/s" if metric.unit == "unit/s" and not self.unit else unit)
+        units = {"unit": self.unit, "unit/s": f"{self.unit or 1}/s"}
+        return replace(metric, unit=units.get(metric.unit, metric.unit))
 
     def worst(self, system: str) -> list[tuple[str, str]]:
         """The (actor, shot) of a system, the largest relative error first."""

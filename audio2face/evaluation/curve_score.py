@@ -128,8 +128,8 @@ class CurveScore:
     """One animation of a group in one shot against the truth: sums by metric, and what else pooling needs.
 
     `columns` (C, 8) and `values` (E, 8) are `curve_metrics.moments` of the shown columns and of the encoded values in
-    scales; `poses` and `moves` true and predicted rows along the axes, of frames and of their differences; `shown` true and
-    predicted columns (T,) by name, the headline first, NaN where the truth is unknown.
+    scales; `headline` is a column; `poses` and `moves` true and predicted rows along the axes, of frames and of their differences; `shown` true and
+    predicted columns (T,) by name, NaN where the truth is unknown.
     """
 
     shot: str
@@ -146,11 +146,12 @@ class CurveScore:
     poses: tuple[np.ndarray, np.ndarray]
     moves: tuple[np.ndarray, np.ndarray]
     shown: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    headline: str | None = None
 
     @cached_property
     def pooled(self) -> dict[str, dict[str, float | None]]:
         """Every metric of this shot alone."""
-        return pool_curves([self])
+        return pool_curves([self], resamples=1)
 
 
 def score_curves(
@@ -164,7 +165,8 @@ def score_curves(
 ) -> CurveScore:
     """Every metric of encoded values (T, E) against the true ones, of which `known` (T, E) are real.
 
-    `name`: (shot, actor, emotion); `shown`: columns to keep, the headline first. What stands at unknown values has no effect.
+    `name`: (shot, actor, emotion); `shown`: columns to keep, the headline first (of rotations and joints there is none). What
+    stands at unknown values has no effect.
     """
     if prediction.shape != truth.shape:
         raise ValueError(f"shot {name[0]}: the prediction has shape {prediction.shape}, the truth {truth.shape}")
@@ -175,13 +177,14 @@ def score_curves(
     true, ours = (columns_of(group, side, known, scale.mean) for side in (truth, prediction))
     wrapped = _nearest_turn(true, ours.values)
     kept = {label: _series(true, wrapped, label) for label in shown if label in true.names}
+    headline = next(iter(kept), None) if group.kind not in ("rotation", "skeleton") else None
     sums = {
         "relative_error": metrics.relative_error(x, y, np.zeros(x.shape[1]), known),
         "jerk_ratio": metrics.jerk(x, y, known),
         **_plain_errors(group, truth, prediction, known, fps),
         **_turn_errors(group, truth, prediction, known, fps),
         **_joint_errors(scale, truth, prediction, known),
-        **(_lag(*kept[shown[0]], fps) if shown and shown[0] in kept else {}),
+        **(_lag(*kept[headline], fps) if headline is not None else {}),
     }
     whole = _whole(scale, known)
     poses = [np.where(whole[:, None], side, 0) @ scale.axes.T for side in (x, y)]
@@ -199,6 +202,7 @@ def score_curves(
         poses=(poses[0][whole], poses[1][whole]),
         moves=(np.diff(poses[0], axis=0)[pairs], np.diff(poses[1], axis=0)[pairs]),
         shown=kept,
+        headline=headline,
     )
 
 
@@ -259,7 +263,8 @@ def takes_apart(takes: Sequence[np.ndarray], scale: GroupScale) -> Sums:
 
 def _whole(scale: GroupScale, known: np.ndarray) -> np.ndarray:
     """(T,) bool: the frames of which everything that there is is known."""
-    return known[:, scale.used].all(axis=1) & scale.used.any()
+    whole: np.ndarray = np.logical_and.reduce(known[:, scale.used], axis=1)
+    return whole & bool(scale.used.any())
 
 
 def _plain_errors(
@@ -285,11 +290,11 @@ def _turn_errors(
     places = [place for block, _, place in group.places() if block.kind == "rotation"]
     if not places:
         return {}
-    sides = [from_six(np.stack([side[:, place] for place in places], axis=1)) for side in (truth, prediction)]
+    true, ours = (from_six(np.stack([side[:, place] for place in places], axis=1)) for side in (truth, prediction))
     there = np.stack([known[:, place].all(axis=1) for place in places], axis=1)
     return {
-        "rotation_error_deg": metrics.angle_error(*sides, there),
-        "rotation_velocity_error_deg_s": metrics.angular_velocity_error(*sides, there, fps),
+        "rotation_error_deg": metrics.angle_error(true, ours, there),
+        "rotation_velocity_error_deg_s": metrics.angular_velocity_error(true, ours, there, fps),
     }
 
 
@@ -297,13 +302,12 @@ def _joint_errors(scale: GroupScale, truth: np.ndarray, prediction: np.ndarray, 
     skeleton, whole = scale.group.skeleton, _whole(scale, known)
     if skeleton is None or not whole.any():
         return {}
-    sides = [
-        positions(skeleton, *pose_from_values(skeleton, scale.group.decode(v[whole]))) for v in (truth, prediction)
-    ]
-    there = np.ones(len(sides[0]), bool)
+    raw = (scale.group.decode(side[whole]) for side in (truth, prediction))
+    true, ours = (positions(skeleton, *pose_from_values(skeleton, values)) for values in raw)
+    there = np.ones(len(true), bool)
     return {
-        "joint_error": metrics.joint_error(*sides, there),
-        "joint_error_centred": metrics.joint_error(*sides, there, centred=True),
+        "joint_error": metrics.joint_error(true, ours, there),
+        "joint_error_centred": metrics.joint_error(true, ours, there, centred=True),
     }
 
 
@@ -319,7 +323,8 @@ def _lag(truth: np.ndarray, prediction: np.ndarray, fps: float) -> dict[str, Sum
     if there.sum() < 2:
         return {}
     rows = np.arange(len(truth))
-    lag = sync.lag_ms(*(np.interp(rows, rows[there], side[there]) for side in (truth, prediction)), fps)
+    true, ours = (np.interp(rows, rows[there], side[there]) for side in (truth, prediction))
+    lag = sync.lag_ms(true, ours, fps)
     return {"lag_behind_truth_ms": (lag * there.sum(), float(there.sum()))} if np.isfinite(lag) else {}
 
 
@@ -367,7 +372,7 @@ def _of_columns(scores: Sequence[CurveScore], counts: np.ndarray) -> dict[str, n
     found, moves = {}, moving(scores)
     sums = np.tensordot(counts, np.stack([s.columns for s in scores]), axes=1)
     every = metrics.correlation(sums)
-    if headline := next(iter(scores[0].shown), None):
+    if (headline := scores[0].headline) is not None:
         found["headline_correlation"] = every[:, scores[0].names.index(headline)]
     if np.isfinite(every[0, moves]).any():
         true, _ = metrics.spreads(sums[:, moves])

@@ -82,7 +82,7 @@ def curve_findings(group: str, headline: str, run: Pooled, mean_pose: Pooled, fp
             f"Curves {group}: no better than the mean pose (squared error {error:.2g} of its{told}). Much of it may not be in "
             "the sound, as where a head turns; else train longer, or check that sound and curves match."
         )
-    if correlation is not None and headline and correlation < FOLLOWS and angle is None:
+    if correlation is not None and correlation < FOLLOWS:
         found.append(f"Curves {group}: {headline} hardly follows (correlation {correlation:.2g}).")
     spread = _of(run, "activity_ratio")
     if spread is not None and spread < SMALL:
@@ -94,8 +94,9 @@ def curve_findings(group: str, headline: str, run: Pooled, mean_pose: Pooled, fp
         found.append(
             f"Curves {group}: they jitter (jerk {jerk:.2g} times the truth's). Raise LOSS_CURVES_MOTION_ALPHA, or train longer."
         )
-    lag = _of(run, "lag_behind_truth_ms")
-    if lag is not None and correlation is not None and correlation > FOLLOWS and LATE_FRAMES <= abs(lag) * fps / 1000:
+    lag, at_the_edge = _of(run, "lag_behind_truth_ms"), 1000 * REACH_S - 500 / fps
+    follows = correlation is not None and correlation > FOLLOWS
+    if lag is not None and follows and LATE_FRAMES <= abs(lag) * fps / 1000 and abs(lag) < at_the_edge:
         found.append(
             f"Curves {group}: {headline} is {abs(lag):.0f} ms {'late' if lag > 0 else 'early'}. Check the sound's offset in "
             "CLIPS and CURVES_FPS."

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from audio2face.face.curves import Block, CurveGroup
+from audio2face.face.curves import CurveGroup
 from audio2face.face.skeleton import bones, pose_from_values, positions
-from audio2face.formats.arkit_names import arkit_name, plain_name
+from audio2face.formats.arkit_names import arkit_name
 from audio2face.render.figure import figure_camera, figure_frames, upright
-from audio2face.render.head import head_camera, head_frames, head_turns
+from audio2face.render.head import head_camera, head_frames
+from audio2face.render.head_curves import find_head_curves
 from audio2face.render.raster import Camera, render_animation
 from audio2face.render.video import side_by_side, write_video
 
@@ -58,33 +59,23 @@ class Take:
 
 
 def curves_take(groups: Mapping[str, CurveGroup], values: Mapping[str, np.ndarray], title: str | None = None) -> Take:
-    """What groups of curves with raw values (T, D) show: weights, the first rotation of a head, the first skeleton.
+    """What groups of curves with raw values (T, D) show: ARKit's weights and the head's turn, and the first skeleton.
 
-    A head's rotation is that of the group "head", or of columns that begin with "head". A take of groups that are none of
-    these shows nothing.
+    A take of groups that are none of these shows nothing.
     """
     found: dict[str, Any] = {}
-    names: list[str] = []
-    weights = []
+    head = find_head_curves(groups)
+    if any(arkit_name(name) for name in head.names):
+        count = len(values[head.columns[0][0]])
+        found |= {"weights": head.weights(values, count), "names": head.names}
+    if (turns := head.turns(values)) is not None:
+        found["rotation"] = turns
     for name, group in groups.items():
         if group.skeleton is not None:
-            if "joints" not in found:
-                found["joints"] = positions(group.skeleton, *pose_from_values(group.skeleton, values[name]))
-                found["bones"] = bones(group.skeleton)
-            continue
-        for block, columns, _ in group.places():
-            if block.kind == "weights" and any(arkit_name(column) for column in block.names):
-                names += block.names
-                weights.append(values[name][:, columns] / max(block.high or 1.0, 1.0))  # or percent
-            elif block.kind == "rotation" and "rotation" not in found and _of_head(name, block):
-                found["rotation"] = head_turns(block, values[name][:, columns])
-    if weights:
-        found |= {"weights": np.concatenate(weights, axis=1), "names": tuple(names)}
+            found["joints"] = positions(group.skeleton, *pose_from_values(group.skeleton, values[name]))
+            found["bones"] = bones(group.skeleton)
+            break
     return Take(title, **found)
-
-
-def _of_head(group: str, block: Block) -> bool:
-    return group == "head" or plain_name(block.names[0]).startswith("head")
 
 
 def curves_film(

@@ -112,6 +112,7 @@ def test_what_is_missing_changes_nothing(tmp_path, monkeypatch):
 def test_curves_alone_train_deploy_and_animate(tmp_path, monkeypatch, caplog, method):
     workspace = project(tmp_path, monkeypatch, method, channels=("arkit", "head", "body"))
     run = trained(workspace)
+    assert {p.name for p in (run / "previews").iterdir()} == {"epoch_001.mp4", "epoch_001.png"}
     deploy.run("tiny", run.name)
     assert "NVIDIA's runtime cannot show it" in caplog.text
     model = audio2face.load_model(workspace / "output_deploy" / run.name)
@@ -128,6 +129,15 @@ def test_curves_alone_train_deploy_and_animate(tmp_path, monkeypatch, caplog, me
         rows.append({part: np.load(next(made.glob(f"*_{part}.npy"))) for part in ("arkit", "head", "body")})
     for part, values in rows[0].items():
         np.testing.assert_allclose(values, rows[1][part], atol=2e-4 * max(1, np.abs(values).max()))
+
+
+def test_a_network_of_whole_animations_has_previews_without_a_mesh(tmp_path, monkeypatch):
+    keys = {
+        "NETWORK_NAME": "diffusion_transformer",
+        "NETWORK_HYPER_PARAMS": {"width": 32, "num_layers": 1, "num_heads": 2},
+    }
+    run = trained(project(tmp_path, monkeypatch, "diffusion", channels=("head", "body"), **keys))
+    assert {p.name for p in (run / "previews").iterdir()} == {"epoch_001.mp4", "epoch_001.png"}
 
 
 @pytest.mark.parametrize("method", METHODS)

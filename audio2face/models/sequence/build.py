@@ -9,7 +9,7 @@ import torch
 from audio2face.audio.windows import Streaming
 from audio2face.face.codec import kind_of
 from audio2face.models.common.inputs import Inputs, Training
-from audio2face.models.common.preview import build_preview, build_preview_inputs
+from audio2face.models.common.preview import build_curves_preview, build_preview, build_preview_inputs
 from audio2face.models.common.shared import (
     absent_channels,
     build_curve_weights,
@@ -30,10 +30,11 @@ from audio2face.models.diffusion.schedule import build_schedule
 from audio2face.models.diffusion.segments import build_features, build_segments
 from audio2face.models.sequence.method import SequenceMethod, units
 from audio2face.models.sequence.network import NETWORKS
-from audio2face.models.sequence.preview import sequence_coeffs
+from audio2face.models.sequence.preview import sequence_coeffs, sequence_curves
 from audio2face.paths import local_path
 from audio2face.runtime import Runtime, model_cache
 from audio2face.training.precision import build_advice, build_precision
+from audio2face.training.previews import CurvesPreview, Preview
 from audio2face.training.validation import Validation, choose_metric, loss_validation
 
 LOSS_KEYS = ("LIP_DIST", "VELOCITY", "EXP_SMOOTH")
@@ -76,11 +77,26 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     settings = replace(
         build_fit_settings(train), accumulate=train.GRADIENT_ACCUMULATION_STEPS, clip_norm=train.GRADIENT_CLIP_NORM
     )
-    validation, preview = _build_validation(method, inputs, streaming, runtime), None
-    if (shown := build_preview_inputs(inputs)) and inputs.runs[shown.clips[0].shot.actor].has_skin:
-        schedule = build_schedule(sampling.noise_schedule, sampling.diffusion_steps, sampling.respacing)
-        preview = build_preview(shown, *sequence_coeffs(method, build_segments(shown, codec.coeffs, runtime), schedule))
+    validation = _build_validation(method, inputs, streaming, runtime)
+    preview = _build_preview(method, inputs, sampling, runtime)
     return Training(method, network, spec, settings, None, validation, preview, build_advice(train, device, []))
+
+
+def _build_preview(
+    method: SequenceMethod, inputs: Inputs, sampling: Sampling, runtime: Runtime
+) -> Preview | CurvesPreview | None:
+    """The video of a held-out clip, if there is one to show: of the skin, or of an actor without one the curves."""
+    shown = build_preview_inputs(inputs)
+    if shown is None:
+        return None
+    has_skin = inputs.runs[shown.clips[0].shot.actor].has_skin
+    if not has_skin and not method.codec.curves.size:
+        return None
+    schedule = build_schedule(sampling.noise_schedule, sampling.diffusion_steps, sampling.respacing)
+    piece = build_segments(shown, method.codec.coeffs, runtime)
+    if has_skin:
+        return build_preview(shown, *sequence_coeffs(method, piece, schedule))
+    return build_curves_preview(shown, *sequence_curves(method, piece, schedule))
 
 
 def longest_seconds(data: SegmentData) -> float:
