@@ -13,7 +13,7 @@ import numpy as np
 from audio2face.evaluation.baselines import MEAN_POSE
 from audio2face.evaluation.cells import cell, number
 from audio2face.evaluation.curve_report import CURVE_KEYS, CurveResults, curve_json, curve_section
-from audio2face.evaluation.curve_score import CURVE_METRICS
+from audio2face.evaluation.curve_score import CURVE_METRICS, CurveScore
 from audio2face.evaluation.findings import curve_findings, findings
 from audio2face.evaluation.plots import curves, shot_dots
 from audio2face.evaluation.report_style import NUM_COLOURS, STYLE
@@ -90,7 +90,10 @@ class Evaluation:
     def shots(self) -> dict[tuple[str, str], tuple[str, float]]:
         """Emotion and seconds of every (actor, shot) that was measured."""
         first = self.systems[0]
-        scores = [*first.scores, *(s for results in self.curves.values() for s in results.scores.get(first.name, []))]
+        scores: list[ShotScore | CurveScore] = [
+            *first.scores,
+            *(s for results in self.curves.values() for s in results.scores.get(first.name, [])),
+        ]
         return {(s.actor, s.shot): (s.emotion, s.seconds) for s in reversed(scores)}
 
     @property

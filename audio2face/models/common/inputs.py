@@ -29,7 +29,7 @@ from audio2face.training.validation import Validation
 from audio2face.types import Clip, Shot
 
 if TYPE_CHECKING:
-    from audio2face.training.previews import Preview
+    from audio2face.training.previews import CurvesPreview, Preview
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Training:
     settings: FitSettings
     export: Callable[[TrainRun], dict[str, Path]] | None = None  # None: it cannot be exported
     validate: Validation | None = None  # measures the network on VALIDATION_CLIPS, if there are any
-    preview: Preview | None = None
+    preview: Preview | CurvesPreview | None = None
     advice: Sequence[str] = ()  # what would make the training shorter, if it takes hours
 
 
