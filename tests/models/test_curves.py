@@ -11,7 +11,7 @@ from fakes.curves import BODY, HEAD, SHOTS, curves_dataset, write_curves
 from fakes.project import DIFFUSION, NARROW, REGRESSION, use_project, write_configs, write_key
 
 import audio2face
-from audio2face.commands import deploy, infer, preproc, train
+from audio2face.commands import deploy, evaluate, infer, preproc, train
 from audio2face.formats.arkit_names import CURVES
 from audio2face.formats.curve_table import read_curve_table, write_curve_table
 from audio2face.formats.npy import read_npz
@@ -195,6 +195,10 @@ def test_a_mesh_keeps_its_contract_beside_curves(tmp_path, monkeypatch, method):
         shapes.append([(t.name, str(t.type)) for t in (*graph.input, *graph.output)])
     assert shapes[0] == shapes[1]
     assert not (runs[0] / "deploy/network_curves.onnx").exists()
+    made = tmp_path / "workspace/output_evaluate" / evaluate.run("tiny", runs[1].name, videos=0)
+    report = json.loads((made / "report.json").read_text())  # both are measured
+    assert "mean_vertex_error_mm" in report["systems"][runs[1].name]["all"]
+    assert "rms_error" in report["curves"]["arkit"]["systems"][runs[1].name]["all"]
     deploy.run("tiny", runs[1].name)
     folder = tmp_path / "workspace/output_deploy" / runs[1].name
     model = audio2face.load_model(folder)
