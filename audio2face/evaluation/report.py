@@ -90,11 +90,9 @@ class Evaluation:
     def shots(self) -> dict[tuple[str, str], tuple[str, float]]:
         """Emotion and seconds of every (actor, shot) that was measured."""
         first = self.systems[0]
-        scores: list[ShotScore | CurveScore] = [
-            *first.scores,
-            *(s for results in self.curves.values() for s in results.scores.get(first.name, [])),
-        ]
-        return {(s.actor, s.shot): (s.emotion, s.seconds) for s in reversed(scores)}
+        curves = [score for results in self.curves.values() for score in results.scores.get(first.name, [])]
+        scores: list[ShotScore | CurveScore] = [*first.scores, *curves]
+        return {(s.actor, s.shot): (s.emotion, s.seconds) for s in scores}
 
     @property
     def runs(self) -> list[System]:
