@@ -18,6 +18,7 @@ import numpy as np
 from audio2face.audio.resampler import Resampler
 from audio2face.audio.waveform import mixed_down, speech_problems, track_peak
 from audio2face.deploy.check.model import model_folders
+from audio2face.deploy.check.operators import operator_problems
 from audio2face.face.emotions import build_curve
 from audio2face.formats.budget import check_rate
 from audio2face.formats.sound import read_sound, sound_info
@@ -202,6 +203,12 @@ def load_run_model(
 
 
 def _network(path: Path, threads: int, int8: bool = False) -> Step:
+    try:
+        unfit = operator_problems(path)
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path}: {error}") from error
+    if unfit:
+        raise UserError([f"{path}: {line}" for line in unfit])
     if int8:
         with tempfile.TemporaryDirectory() as folder:  # onnxruntime holds what it has read
             quantize_int8(path, Path(folder) / path.name)

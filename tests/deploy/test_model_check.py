@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from fakes import model as fake
 from fakes.model import edit_json, edit_npz, replace_text
@@ -141,6 +142,35 @@ def float64_output(folder):
     proto.graph.node.append(helper.make_node("Cast", ["single"], ["result"], to=TensorProto.DOUBLE))
     proto.graph.output[0].type.tensor_type.elem_type = TensorProto.DOUBLE
     onnx.save(proto, path)
+
+
+def within(*names, domain=""):
+    """Nodes of these operators, each in a graph of the one before."""
+
+    def change(folder):
+        network = onnx.load(folder / "network.onnx")
+        graph = network.graph
+        for name in names:
+            node = graph.node.add(op_type=name, domain=domain, output=[f"of {name}"])
+            graph = node.attribute.add(name="body", type=onnx.AttributeProto.GRAPH).g
+        (folder / "network.onnx").write_bytes(network.SerializeToString())
+
+    return change
+
+
+def with_functions(folder):
+    network = onnx.load(folder / "network.onnx")
+    network.functions.add(name="f", domain="own")
+    (folder / "network.onnx").write_bytes(network.SerializeToString())
+
+
+def halves(folder):
+    """A graph comes twice; libraries of protocol buffers join them."""
+    rest = onnx.ModelProto()
+    rest.graph.node.add(op_type="Scan", output=["x"])
+    path = folder / "network.onnx"
+    path.write_bytes(path.read_bytes() + rest.SerializeToString())
+    assert [node.op_type for node in onnx.load(path).graph.node][-1] == "Scan"
 
 
 def flat_output(folder):
@@ -305,6 +335,13 @@ REGRESSION = {
     "engine of another name": ("network-file", lambda f: (f / "network_fp16.trt").write_bytes(b"ftrt....")),
     "text as engine": ("network-file", lambda f: (f / "network.trt").write_text("version https://git-lfs")),
     "ONNX damaged": ("onnx-load", rewrite("network.onnx", lambda b: b[: len(b) // 2])),
+    "ONNX empty": ("file-empty", lambda f: (f / "network.onnx").write_bytes(b"")),
+    "ONNX with a loop": ("onnx-operators", within("Loop")),
+    "ONNX with a loop in a branch": ("onnx-operators", within("If", "Loop")),
+    "ONNX that draws": ("onnx-operators", within("RandomUniform")),
+    "ONNX of another domain": ("onnx-operators", within("Add", domain="stranger")),
+    "ONNX with functions": ("onnx-operators", with_functions),
+    "ONNX in two halves": ("onnx-operators", halves),
     "renamed input": ("onnx-tensors", network(names=("audio", "emotion", "result"))),
     "renamed output": ("onnx-tensors", network(names=("input", "emotion", "output"))),
     "other window": ("onnx-shape", network(window=32)),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from audio2face.deploy.check.network_info import NetworkInfo
+from audio2face.deploy.check.operators import operator_problems
 from audio2face.deploy.check.rules import brief
 from audio2face.deploy.check.strict_json import Fields
 from audio2face.machine import session_options
@@ -67,6 +68,15 @@ def check_onnx(path: Path, file: str, info: NetworkInfo, report: Problems) -> in
         import onnxruntime
     except ImportError:
         report.info("note", "onnxruntime is not installed: the network was not checked", file=file)
+        return None
+    try:
+        unfit = operator_problems(path)
+    except (ValueError, OSError) as error:
+        report.error("onnx-load", f"it cannot be read: {_one_line(error)}", file=file)
+        return None
+    for line in unfit:
+        report.error("onnx-operators", line, file=file)
+    if unfit:
         return None
     options = session_options()
     options.log_severity_level = 4

@@ -52,6 +52,7 @@ RULES: dict[str, str] = {
     "pose-count": "poseNames has numPoses names after neutral",
     "frontal-mask": "frontalMask names vertices of the mesh",
     "trt-info": "trt_info.json has every network input at three batch sizes, and defaults for its placeholders",
+    "onnx-operators": "the network is made of operators whose work has an end: no loops, random numbers, functions",
     "onnx-load": "onnxruntime can load the network",
     "onnx-tensors": "the network has exactly the tensors that the runtime knows",
     "onnx-rank": "the tensors have the right number of dimensions",
