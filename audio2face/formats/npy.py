@@ -19,6 +19,7 @@ from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.paths import atomic
 
 BLOCK_BYTES = 1 << 24  # written at once
+MOST_HEADER_BYTES = 10_000  # of an array: NumPy reads no longer one
 _FORMAT = np.lib.format
 _MALFORMED = (ValueError, EOFError, SyntaxError, TypeError, KeyError, tokenize.TokenError)
 _HEADER_READERS = {(1, 0): _FORMAT.read_array_header_1_0, (2, 0): _FORMAT.read_array_header_2_0}
@@ -34,9 +35,7 @@ def npy_header(path: str | os.PathLike[str]) -> tuple[tuple[int, ...], bool, np.
     size = path.stat().st_size
     with path.open("rb") as file:
         try:
-            version = _FORMAT.read_magic(file)
-            read_header = _HEADER_READERS.get(version, _FORMAT.read_array_header_2_0)
-            shape, fortran, dtype = read_header(file)
+            shape, fortran, dtype = _read_header(file)
         except _MALFORMED as error:
             raise ValueError(f"{path}: byte {file.tell()}: expected an .npy header: {error}") from error
         offset = file.tell()
@@ -55,7 +54,8 @@ def read_npy(path: str | os.PathLike[str]) -> np.ndarray:
     shape, fortran, dtype, offset = npy_header(path)
     if 0 in shape:
         return np.empty(shape, dtype)
-    return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order="F" if fortran else "C")
+    array = np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order="F" if fortran else "C")
+    return _with_text(path, array)
 
 
 def write_npy(path: str | os.PathLike[str], array: np.ndarray) -> None:
@@ -84,7 +84,7 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
                 with archive.open(name) as file:
                     _check_header(file, archive.getinfo(name).file_size)
                 with archive.open(name) as file:
-                    arrays[name.removesuffix(".npy")] = _FORMAT.read_array(file, allow_pickle=False)
+                    arrays[name.removesuffix(".npy")] = _with_text("text", _FORMAT.read_array(file, allow_pickle=False))
             return arrays
     except zipfile.BadZipFile as error:
         raise ValueError(f"{path}: expected a .npz (zip) file{f', array {name!r}' if name else ''}: {error}") from error
@@ -96,15 +96,34 @@ def read_npz(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         raise ValueError(f"{path}: expected a .npz (zip) file, but its parts lie outside the file: {error}") from error
 
 
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, order and type of the array that begins here. NumPy would make room for a header of any length first."""
+    version = _FORMAT.read_magic(file)
+    length = file.read(2 if version == (1, 0) else 4)
+    promised = int.from_bytes(length, "little")
+    if promised > MOST_HEADER_BYTES:
+        raise ValueError(f"a header of {promised} bytes, expected at most {MOST_HEADER_BYTES}")
+    read = _HEADER_READERS.get(version, _FORMAT.read_array_header_2_0)
+    return read(io.BytesIO(length + file.read(promised)))
+
+
 def _check_header(file: IO[bytes], size: int) -> None:
     """Raise ValueError when an array's header promises another length than is there: NumPy would allocate it first."""
-    version = _FORMAT.read_magic(file)
-    shape, _, dtype = _HEADER_READERS.get(version, _FORMAT.read_array_header_2_0)(file)
+    shape, _, dtype = _read_header(file)
     if dtype.hasobject:
         raise ValueError(f"expected numbers, found pickled Python objects (dtype {dtype})")
     expected = file.tell() + dtype.itemsize * math.prod(whole("header", n, f"shape {shape}") for n in shape)
     if size != expected:
         raise ValueError(f"expected {expected} bytes for shape {shape} of {dtype}, found {size}")
+
+
+def _with_text(where: object, array: np.ndarray) -> np.ndarray:
+    """The array itself, whose text, if it is that, is of characters that there are: Python fails at others wherever they go."""
+    if array.dtype.kind == "U" and array.size:
+        codes = np.ascontiguousarray(array).view(np.dtype("u4").newbyteorder(array.dtype.byteorder))
+        if ((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes < 0xE000))).any():
+            raise ValueError(f"{where}: expected characters of Unicode")
+    return array
 
 
 def write_npz(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:

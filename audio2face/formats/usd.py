@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import wraps
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -29,6 +31,7 @@ from audio2face.paths import atomic
 from audio2face.problems import UserError
 
 ROOT = "/Face"
+_Read = TypeVar("_Read")
 
 
 def require_usd() -> None:
@@ -97,12 +100,29 @@ def write_usd_blendshapes(
     _save(stage, path)
 
 
+def _named(read: Callable[[str | os.PathLike[str]], _Read]) -> Callable[[str | os.PathLike[str]], _Read]:
+    """A reader whose errors of USD, which may come with any value that is asked for, are ValueErrors that name the file."""
+
+    @wraps(read)
+    def reader(path: str | os.PathLike[str]) -> _Read:
+        require_usd()
+        from pxr import Tf
+
+        try:
+            return read(path)
+        except Tf.ErrorException as error:
+            said = re.findall(r": '(.*)'", str(error))
+            raise ValueError(f"{path}: expected a USD file{': ' + said[0][:200] if said else ''}") from error
+
+    return reader
+
+
+@_named
 def read_usd_rig(path: str | os.PathLike[str]) -> list[MorphMesh]:
     """Every mesh in metres, y up, with its blend shapes (UsdSkel) and no animation (weights (0, K)).
 
     In-betweens are left out. Raises UserError without usd-core, ValueError naming the file when it cannot be read.
     """
-    require_usd()
     from pxr import UsdGeom
 
     stage = _open(Path(path))
@@ -114,7 +134,7 @@ def read_usd_rig(path: str | os.PathLike[str]) -> list[MorphMesh]:
     )
     meshes = []
     for prim in stage.Traverse():
-        if prim.IsA(UsdGeom.Mesh) and UsdGeom.Mesh(prim).GetPointsAttr().Get():
+        if prim.IsA(UsdGeom.Mesh) and len(_numbers(path, UsdGeom.Mesh(prim).GetPointsAttr(), 3)):
             meshes.append(_read_morph_mesh(path, prim, scale * stand))
     return meshes
 
@@ -125,7 +145,7 @@ def _read_morph_mesh(path: str | os.PathLike[str], prim: Any, stand: np.ndarray)
     mesh, binding = UsdGeom.Mesh(prim), UsdSkel.BindingAPI(prim)
     world = np.array(UsdGeom.Xformable(prim).ComputeLocalToWorldTransform(0)).T  # USD multiplies rows
     turn = stand @ world[:3, :3]
-    rest = np.array(mesh.GetPointsAttr().Get(), np.float64) @ turn.T + stand @ world[:3, 3]
+    rest = _numbers(path, mesh.GetPointsAttr(), 3) @ turn.T + stand @ world[:3, 3]
     names = [str(n) for n in binding.GetBlendShapesAttr().Get() or []]
     paths = binding.GetBlendShapeTargetsRel().GetTargets()
     if len(names) != len(paths):
@@ -134,9 +154,9 @@ def _read_morph_mesh(path: str | os.PathLike[str], prim: Any, stand: np.ndarray)
     targets = np.zeros((len(names), *rest.shape), np.float32)
     for target, place in zip(targets, paths, strict=True):
         shape = UsdSkel.BlendShape(prim.GetStage().GetPrimAtPath(place))
-        offsets = np.array(shape.GetOffsetsAttr().Get() if shape else [], np.float64).reshape(-1, 3)
-        points = shape.GetPointIndicesAttr().Get() if shape else None
-        rows = np.array(points, np.int64) if points else np.arange(len(rest))
+        offsets = _numbers(path, shape.GetOffsetsAttr(), 3) if shape else np.zeros((0, 3))
+        points = _numbers(path, shape.GetPointIndicesAttr()).astype(np.int64) if shape else np.zeros(0, np.int64)
+        rows = points if len(points) else np.arange(len(rest))
         if len(rows) != len(offsets) or (len(rows) and (rows.min() < 0 or rows.max() >= len(rest))):
             raise ValueError(f"{path}: blend shape {place} does not belong to {prim.GetPath()}: {len(offsets)} offsets")
         target[rows] = offsets @ turn.T
@@ -146,12 +166,12 @@ def _read_morph_mesh(path: str | os.PathLike[str], prim: Any, stand: np.ndarray)
     return MorphMesh(prim.GetName(), rest.astype(np.float32), triangles, targets, tuple(names), weights)
 
 
+@_named
 def read_usd_triangles(path: str | os.PathLike[str]) -> np.ndarray:
     """Triangles (F, 3) int64 of the one mesh in a USD file; faces with more corners are cut into a fan.
 
     Raises UserError without usd-core, ValueError when the file cannot be read or holds no mesh, or several.
     """
-    require_usd()
     from pxr import UsdGeom
 
     stage = _open(Path(path))
@@ -162,10 +182,24 @@ def read_usd_triangles(path: str | os.PathLike[str]) -> np.ndarray:
     return _fan(path, meshes[0])
 
 
+def _numbers(path: str | os.PathLike[str], attribute: Any, width: int | None = None) -> np.ndarray:
+    """What an attribute holds: (N, width) or (N,) float64, none where it says nothing. A file may give it any type."""
+    held, shape = attribute.Get(), (0,) if width is None else (0, width)
+    try:
+        values = np.zeros(shape) if held is None else np.array(held, np.float64)
+    except (TypeError, ValueError):
+        values = np.zeros(())
+    if values.size == 0 and values.ndim:
+        return np.zeros(shape)
+    if values.shape[1:] != shape[1:] or values.ndim != len(shape) or (width is None and not np.isfinite(values).all()):
+        raise ValueError(f"{path}: {attribute.GetPath()}: expected numbers (N{'' if width is None else f', {width}'})")
+    return values
+
+
 def _fan(path: str | os.PathLike[str], mesh: Any) -> np.ndarray:
     """Triangles (F, 3) of a mesh's faces."""
-    counts = np.array(mesh.GetFaceVertexCountsAttr().Get() or [], np.int64)
-    corners = np.array(mesh.GetFaceVertexIndicesAttr().Get() or [], np.int64)
+    counts = _numbers(path, mesh.GetFaceVertexCountsAttr()).astype(np.int64)
+    corners = _numbers(path, mesh.GetFaceVertexIndicesAttr()).astype(np.int64)
     if (counts < 0).any() or counts.sum() != len(corners):
         raise ValueError(f"{path}: {mesh.GetPath()}: its faces count {counts.sum()} corners, it has {len(corners)}")
     each = np.maximum(counts - 2, 0)  # triangles of a face

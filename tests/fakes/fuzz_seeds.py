@@ -1,0 +1,213 @@
+"""Small good files of every format that strangers send, made by code, and files that broke a reader once."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+
+from audio2face.formats.arkit_csv import write_arkit_csv
+from audio2face.formats.arkit_names import CURVES
+from audio2face.formats.bvh import write_bvh
+from audio2face.formats.gltf import write_gltf
+from audio2face.formats.maya_cache import write_maya_cache
+from audio2face.formats.npy import write_npy, write_npz
+from audio2face.formats.point_cache import write_point_cache
+from audio2face.formats.scene import MorphMesh
+from audio2face.formats.smplx import JOINT_NAMES
+from audio2face.types import Joint, Skeleton
+from fakes import maya_cache as fake_cache
+from fakes import model as fake_model
+
+FRAMES = np.linspace(-1, 1, 24, dtype=np.float32).reshape(2, 4, 3)
+TRIANGLES = np.array([[0, 1, 2], [2, 1, 3]], np.int32)
+OBJ = b"# a mesh\nv 0 0 0\nv 1 0 0 1 1 1\nv 0 1 0\nv 0 0 1\nvt 0 0\nvn 0 0 1\ng a\nf 1/1/1 2/1/1 3/1/1\nf -1 2//1 3 4\n"
+USDA = b"""#usda 1.0
+(
+    defaultPrim = "a"
+    metersPerUnit = 0.01
+    upAxis = "Y"
+)
+def Xform "a" {
+    double3 xformOp:translate = (1, 0, 0)
+    uniform token[] xformOpOrder = ["xformOp:translate"]
+    def Mesh "m" (prepend apiSchemas = ["SkelBindingAPI"]) {
+        point3f[] points = [(0,0,0),(1,0,0),(0,1,0)]
+        int[] faceVertexCounts = [3]
+        int[] faceVertexIndices = [0,1,2]
+        uniform token[] skel:blendShapes = ["b"]
+        rel skel:blendShapeTargets = </a/m/b>
+        def BlendShape "b" {
+            vector3f[] offsets = [(0,0,1)]
+            int[] pointIndices = [1]
+        }
+    }
+    def "n" (prepend references = </a/m>) {
+    }
+}
+"""
+TEXTGRID = b"""File type = "ooTextFile"
+Object class = "TextGrid"
+xmin = 0
+xmax = 1
+tiers? <exists>
+size = 1
+item []:
+    item [1]:
+        class = "IntervalTier"
+        name = "phones"
+        intervals: size = 2
+        intervals [1]:
+            xmin = 0
+            xmax = 0.5
+            text = "m"
+        intervals [2]:
+            xmin = 0.5
+            xmax = 1
+            text = "a"
+"""
+FACE_JSON = {
+    "fps": 30, "names": ["jawOpen", "mouthClose"], "frames": [{"time": 0.0, "jawOpen": 0.1, "mouthClose": 0}, {"time": 0.03, "jawOpen": 1, "mouthClose": 0.5}],
+}  # fmt: skip
+
+
+def ply(kind: str) -> bytes:
+    """Two triangles in a text or binary file."""
+    head = (
+        f"ply\nformat {kind} 1.0\ncomment x\nelement vertex 4\nproperty float x\nproperty float y\nproperty float z\n"
+    )
+    head += "element face 2\nproperty list uchar int vertex_indices\nend_header\n"
+    if kind == "ascii":
+        return head.encode() + b"0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 1 2\n4 0 1 2 3\n"
+    end = "<" if "little" in kind else ">"
+    faces = struct.pack(end + "B3i", 3, 0, 1, 2) + struct.pack(end + "B4i", 4, 0, 1, 2, 3)
+    return head.encode() + FRAMES[0].astype(end + "f4").tobytes() + faces
+
+
+def written(folder: Path, suffix: str, write: Callable[[Path], object]) -> bytes:
+    """What a writer of the package makes."""
+    path = folder / f"seed{suffix}"
+    write(path)
+    return path.read_bytes()
+
+
+def mesh() -> MorphMesh:
+    """A mesh with a shape."""
+    return MorphMesh("m", FRAMES[0], TRIANGLES, np.abs(FRAMES[1:]), ("jawOpen",), np.array([[0.0], [1.0]], np.float32))
+
+
+def sounds(folder: Path, suffix: str, kinds: tuple[tuple[int, int, str], ...]) -> list[bytes]:
+    """Sounds of (rate, channels, subtype)."""
+    made = []
+    for rate, channels, subtype in kinds:
+        wave = np.sin(np.arange(400 * channels).reshape(-1, channels) / 9).astype(np.float32) / 2
+        made.append(written(folder, suffix, lambda p, w=wave, r=rate, s=subtype: soundfile.write(p, w, r, subtype=s)))
+    return made
+
+
+def skeleton() -> Skeleton:
+    """Two joints."""
+    turns = ("Zrotation", "Xrotation", "Yrotation")
+    places = ("Xposition", "Yposition", "Zposition")
+    return Skeleton((Joint("hips", -1, (0, 1, 0), (*places, *turns)), Joint("head", 0, (0, 1, 0), turns, (0, 1, 0))))
+
+
+def caches(folder: Path, wide: bool) -> tuple[bytes, bytes]:
+    """A Maya cache: description and data."""
+    (folder / "cache").mkdir(exist_ok=True)
+    path = fake_cache.build(folder / "cache", FRAMES, wide, others=[("more", FRAMES.astype(np.float64), b"DVCA")])
+    return path.read_bytes(), path.with_suffix(".mcx" if wide else ".mc").read_bytes()
+
+
+def own_cache(folder: Path) -> tuple[bytes, bytes]:
+    """A Maya cache as the package writes it."""
+    description, data = write_maya_cache(folder / "own.xml", FRAMES, 30, "face")
+    return description.read_bytes(), data.read_bytes()
+
+
+def live_link(folder: Path) -> bytes:
+    """A second of the phone's app."""
+    weights = {name: np.linspace(0, 1, 26) for name in CURVES}
+    return written(folder, ".csv", lambda p: write_arkit_csv(p, weights, 24, np.zeros((26, 6))))
+
+
+def gltf(folder: Path, suffix: str) -> bytes:
+    """A mesh with a shape, as the package writes it, or as text."""
+    if suffix == ".glb":
+        return written(folder, suffix, lambda p: write_gltf(p, [mesh()], 30))
+    return json.dumps(gltf_text()).encode()
+
+
+def gltf_text() -> dict[str, object]:
+    """A scene with a sparse accessor and a shape."""
+    data = "data:;base64,AAAAAAAAAAAAAAAAAACAPwAAAAAAAAAAAAAAAAAAgD8AAAAA"
+    return {
+        "asset": {"version": "2.0"}, "scene": 0, "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0, "name": "a", "translation": [1, 0, 0], "children": [1]}, {"matrix": [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "targets": [{"POSITION": 1}]}], "extras": {"targetNames": ["jawOpen"]}}],
+        "accessors": [
+            {"componentType": 5126, "type": "VEC3", "count": 3, "bufferView": 0},
+            {"componentType": 5126, "type": "VEC3", "count": 3, "sparse": {
+                "count": 1, "indices": {"bufferView": 0, "componentType": 5125}, "values": {"bufferView": 0}}},
+        ],
+        "bufferViews": [{"buffer": 0, "byteLength": 36}], "buffers": [{"uri": data, "byteLength": 36}],
+    }  # fmt: skip
+
+
+def arrays(folder: Path) -> bytes:
+    """Arrays of several types in an archive."""
+    several = {"values": FRAMES, "names": np.array(["a", "bc"]), "n": np.array(3), "mask": np.array([True, False])}
+    return written(folder, ".npz", lambda p: write_npz(p, several))
+
+
+def curve_arrays(folder: Path) -> bytes:
+    """A table of named values."""
+    several = {"values": FRAMES[:, :2, 0], "names": np.array(["jawOpen", "mouthClose"]), "fps": np.array(30.0)}
+    return written(folder, ".npz", lambda p: write_npz(p, several))
+
+
+def smplx(folder: Path) -> bytes:
+    """A motion of a body."""
+    several = {
+        "poses": np.zeros((2, 3 * len(JOINT_NAMES)), np.float32), "trans": np.zeros((2, 3), np.float32),
+        "betas": np.zeros(10, np.float32), "mocap_frame_rate": np.array(30.0), "gender": np.array("neutral"),
+    }  # fmt: skip
+    return written(folder, ".npz", lambda p: write_npz(p, several))
+
+
+def npys(folder: Path) -> list[bytes]:
+    """Arrays in C and Fortran order, of numbers and text."""
+    several = (FRAMES, np.asfortranarray(FRAMES.astype(">f8")), np.array(["a", "bc"]), np.array(3), np.zeros((0, 3)))
+    made = [written(folder, ".npy", lambda p, a=array: np.save(p, a)) for array in several]
+    return [*made, written(folder, ".npy", lambda p: write_npy(p, FRAMES))]
+
+
+def checkpoint(folder: Path) -> bytes:
+    """A training's state."""
+    net = torch.nn.Linear(2, 1)
+    state = {
+        "epoch": 0, "batch": 1, "step": 2, "model": net.state_dict(), "optimizer": {"state": {}, "param_groups": [{"lr": 0.1}]},
+        "ema": None, "method": {}, "random": {"x": torch.zeros(3)},
+    }  # fmt: skip
+    return written(folder, ".pt", lambda p: torch.save(state, p))
+
+
+def pc2(folder: Path) -> bytes:
+    """Two frames."""
+    return written(folder, ".pc2", lambda p: write_point_cache(p, FRAMES))
+
+
+def bvh(folder: Path) -> bytes:
+    """Two frames of two joints."""
+    return written(folder, ".bvh", lambda p: write_bvh(p, skeleton(), np.linspace(-9, 9, 18).reshape(2, 9), 30))
+
+
+def model(folder: Path) -> Path:
+    """A deployed model."""
+    place = folder / "model"
+    return place if place.is_dir() else fake_model.regression_model(place)
