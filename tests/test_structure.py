@@ -237,3 +237,15 @@ def test_folders_are_read_in_natural_order():
     rooms = {"formats", "dataset", "importing", "doctor", "inference", "viewer", "evaluation", "render"}
     lines = [(p.name, line) for p in FILES if room_of(module_of(p)) in rooms for line in p.read_text().splitlines()]
     assert not [found for found in lines if re.search(r"sorted\(.*\b(iterdir|glob|rglob|listdir)\(", found[1])]
+
+
+def test_the_tests_that_stand_for_security_are_there():
+    text = (Path(__file__).parents[1] / "docs/security.md").read_text(encoding="utf-8")
+    folder, named = Path(__file__).parent, 0
+    for row in text.splitlines():
+        file = None
+        for path, name in re.findall(r"`(?:([\w/]+\.py)::)?(test_\w+)`", row):
+            file = path or file
+            assert file and f"def {name}(" in (folder / file).read_text(encoding="utf-8"), (file, name)
+            named += 1
+    assert named > 25
