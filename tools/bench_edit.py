@@ -30,7 +30,7 @@ from audio2face.evaluation.data import Wanted, build_measured  # noqa: E402
 from audio2face.formats import find_animation, read_animation  # noqa: E402
 from audio2face.geometry.regions import lip_vertices  # noqa: E402
 from audio2face.inference.animate import Speaker, load_animator  # noqa: E402
-from audio2face.inference.edit import EditJob, edited  # noqa: E402
+from audio2face.inference.edit import CONTEXT_S, EditJob, edited  # noqa: E402
 from audio2face.inference.edit_files import MeshFile  # noqa: E402
 from audio2face.inference.edit_request import Edit  # noqa: E402
 from audio2face.inference.job import InferenceJob, build_options  # noqa: E402
@@ -110,7 +110,8 @@ def measure(config_name: str, run_name: str, count: int, seed: int) -> list[str]
                 **_keys(animator, job, file, free, lips, mm),
             }
         )
-        rows[-1]["place"] = _place(animator, job, file, edit, made, mm)
+        if first > CONTEXT_S * run.spec.fps:  # else what comes before is heard
+            rows[-1]["place"] = _place(animator, job, file, edit, made, mm)
     return report(rows, np.concatenate(truth_steps), np.concatenate(truth_motion))
 
 
@@ -177,7 +178,7 @@ def report(rows, steps: np.ndarray, motion: np.ndarray) -> list[str]:
     jumps = {name: np.concatenate([row["jumps"][name] for row in rows]) for name in ("edit", "line", "plain")}
     long = [row for row in rows if row["seconds"] > 0.3]
     mean = {name: np.mean([row["error"][name] for row in long]) for name in ("edit", "line", "free")}
-    keys, place = (np.array([row[name] for row in rows]) for name in ("key", "place"))
+    keys, place = (np.array([row[name] for row in rows if name in row]) for name in ("key", "place"))
     found = [
         f"{len(rows)} edits",
         f"lips in gaps over 0.3 s, mm: edit {mean['edit']:.2f}, straight line {mean['line']:.2f}, unconstrained {mean['free']:.2f}",
@@ -189,7 +190,7 @@ def report(rows, steps: np.ndarray, motion: np.ndarray) -> list[str]:
     return [
         *found,
         f"keys before they take their places: {np.mean(keys):.3f} mm; frame to frame, 75th percentile: {np.quantile(motion, 0.75):.3f} mm",
-        f"ten seconds more before it: at most {place.max():.4f} mm",
+        f"ten seconds more before it ({len(place)} edits): at most {place.max(initial=0.0):.4f} mm",
     ]
 
 

@@ -31,9 +31,9 @@ def run(config_name: str, run_name: str, **overrides: Any) -> str:
         own = section.modifier
         given = {k: {**own.get(k, {}), **v} if isinstance(v, dict) else v for k, v in overrides.items()}
         section = section_from_values("inference", {**own, **given}, network_type)
-    job: InferenceJob | EditJob = build_job(section, training_run, configs)
-    if section.values.get("EDIT", {}).get("file"):
-        job = build_edit_job(section, job)
+    plain = build_job(section, training_run, configs)
+    edits = bool(section.values.get("EDIT", {}).get("file"))
+    job: InferenceJob | EditJob = build_edit_job(section, plain) if edits else plain
     runtime = runtimes.start()
     match = FULL_NAME.match(training_run.name)
     root, name = local_path(section.INFERENCE_OUTPUT_ROOT), match[2] if match else training_run.name
