@@ -28,7 +28,7 @@ def read_ply(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     head, mark, body = data.partition(b"end_header")
     if not data.startswith(b"ply") or not mark:
         raise ValueError(f"{path}: byte 0: expected a .ply file")
-    body = body[body.index(b"\n") + 1 :]
+    body = body.partition(b"\n")[2]
     try:
         order, elements = _header(head)
         read = _ascii if order == "ascii" else _binary

@@ -146,7 +146,7 @@ def _read_morph_mesh(path: str | os.PathLike[str], prim: Any, stand: np.ndarray)
     world = np.array(UsdGeom.Xformable(prim).ComputeLocalToWorldTransform(0)).T  # USD multiplies rows
     turn = stand @ world[:3, :3]
     rest = _numbers(path, mesh.GetPointsAttr(), 3) @ turn.T + stand @ world[:3, 3]
-    names = [str(n) for n in binding.GetBlendShapesAttr().Get() or []]
+    names = _tokens(path, binding.GetBlendShapesAttr())
     paths = binding.GetBlendShapeTargetsRel().GetTargets()
     if len(names) != len(paths):
         raise ValueError(f"{path}: {prim.GetPath()} names {len(names)} blend shapes and has {len(paths)}")
@@ -180,6 +180,16 @@ def read_usd_triangles(path: str | os.PathLike[str]) -> np.ndarray:
         names = ", ".join(str(m.GetPath()) for m in meshes[:5])
         raise ValueError(f"{path}: expected one mesh, found {len(meshes)}{': ' + names if names else ''}")
     return _fan(path, meshes[0])
+
+
+def _tokens(path: str | os.PathLike[str], attribute: Any) -> list[str]:
+    """The words that an attribute holds, none where it says nothing."""
+    from pxr import Vt
+
+    held = attribute.Get()
+    if not isinstance(held, Vt.TokenArray | None):
+        raise ValueError(f"{path}: {attribute.GetPath()}: expected names")
+    return [str(name) for name in held or ()]
 
 
 def _numbers(path: str | os.PathLike[str], attribute: Any, width: int | None = None) -> np.ndarray:

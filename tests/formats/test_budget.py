@@ -76,6 +76,7 @@ ATTACKS = {
         ply(10**9, "ascii", body=b"0 0 0\n0 0 0\n0 0 0\n-1\n"),
         ply(1, "ascii", body=b"0 0 0\n0 0 0\n0 0 0\n-1 0 1 2\n"),
         ply(1, "ascii", body=b"0 0 0\n0 0 0\n0 0 0\n4 0 1 2\n"),
+        b"plyend_header",
         ply(0, "ascii", body=b"0 0 nan\n0 0 0\n0 0 0\n"),
     ],
     ("gltf_rig", "read_gltf_rig", ".gltf"): [
@@ -243,6 +244,13 @@ USD_ATTACKS = {
     "negative counts": usda(MESH.replace("[3]", "[-3,6]")),
     "nan": usda(MESH.replace("(1,0,0)", "(nan,0,0)")),
     "no metres": usda(MESH, "metersPerUnit = 0"),
+    "points as text": usda(MESH.replace("point3f[] points = [(0,0,0),(1,0,0),(0,1,0)]", 'string points = "x"')),
+    "corners as text": usda(MESH.replace("int[] faceVertexIndices = [0,1,2]", 'string faceVertexIndices = "x"')),
+    "corners as a number": usda(MESH.replace("int[] faceVertexIndices = [0,1,2]", "int faceVertexIndices = 3")),
+    "shapes as text": usda(
+        MESH.replace("{", '(prepend apiSchemas = ["SkelBindingAPI"]) {\nuniform string skel:blendShapes = "b"', 1)
+    ),
+    "no such turn": usda(MESH.replace("{", '{\nuniform token[] xformOpOrder = ["xformOp:0x10"]', 1)),
     "deep": usda('def "a" {\n' * 100_000 + MESH + "}\n" * 100_000),
 }
 

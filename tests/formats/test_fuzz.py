@@ -73,3 +73,10 @@ def test_text_that_is_no_text(tmp_path, code, order):
         read_npy(tmp_path / "a.npy")
     with pytest.raises(ValueError, match="a.npz: array 'names.*Unicode"):
         read_npz(tmp_path / "a.npz")
+
+
+def test_a_header_of_gigabytes_is_not_made_room_for(tmp_path):
+    for version in (2, 3):
+        (tmp_path / "a.npy").write_bytes(b"\x93NUMPY" + bytes([version, 0]) + b"\xff\xff\xff\xff")
+        with pytest.raises(ValueError, match="a.npy: .* a header of 4294967295 bytes"):
+            read_npy(tmp_path / "a.npy")
