@@ -254,7 +254,7 @@ def _changed_json(root: Any, rng: random.Random) -> bytes:
             holder.extend(deepcopy(holder[key]) for _ in range(rng.choice((1, 3, 100))))
         elif way == 3 and isinstance(holder[key], int | float) and not isinstance(holder[key], bool):
             holder[key] = rng.choice(
-                (holder[key] + 1, -holder[key], holder[key] * 1000, holder[key] / 2, str(holder[key]))
+                (holder[key] + 1, -holder[key], holder[key] * 1000, holder[key] // 2, str(holder[key]))
             )
         elif way == 4 and isinstance(holder, dict):
             holder[rng.choice(("", "a", "é", key + key))] = holder.pop(key)
