@@ -503,7 +503,11 @@ WRONG = [
         "CONFIG/blink_strenght: unknown key; did you mean blink_strength?",
     ),
     ("inference", {"INFERENCE_MODE": "streaming"}, "INFERENCE_MODE: must be one of 'offline' or 'offline_onnx'"),
-    ("inference", {"EMOTION_LABEL": [1, "x"]}, "EMOTION_LABEL: must be the name of an emotion, {name: weight}, a list of numbers"),
+    (
+        "inference",
+        {"EMOTION_LABEL": [1, "x"]},
+        "EMOTION_LABEL: must be the name of an emotion, {name: weight}, a list of numbers",
+    ),
     ("inference", {"AUDIO_PATH": []}, "AUDIO_PATH: must be a file, a list of files, a folder, or None"),
     (
         "inference",
