@@ -118,8 +118,8 @@ def edited(animator: Animator, asked: EditJob, take: int) -> tuple[dict[str, np.
     report = {
         "regenerated": span_texts(~edit.kept, edit.first_frame),
         "keys": [[source_frame + edit.first_frame, at + edit.first_frame] for at, source_frame in edit.keys.items()],
-        "changed_parts": sorted(asked.chosen),
-        "kept_parts": list(edit.keep),
+        "parts": None if edit.parts is None else list(edit.parts),
+        "keep": list(edit.keep),
         "first_frame": edit.first_frame,
         "fps": spec.fps,
         "seed": job.options.seed,

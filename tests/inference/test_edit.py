@@ -212,7 +212,7 @@ def test_kept_rows_of_a_table_are_the_file_s_own_text(curve_run, monkeypatch, tm
         for c, line in zip(cells, lines[21:31], strict=True)
     )
     assert any(float(c[1]) != float(line.split(",")[1]) for c, line in zip(cells, lines[21:31], strict=True))
-    assert all(0 <= float(c[1]) <= 1 for c in cells) and report["kept_parts"] == ["brows"]
+    assert all(0 <= float(c[1]) <= 1 for c in cells) and report["keep"] == ["brows"]
 
 
 def test_a_body_is_edited_in_its_own_format(curve_run, monkeypatch, tmp_path):
