@@ -14,6 +14,7 @@ from fakes import model as fake
 from fakes.model import edit_json, edit_npz, replace_text
 
 from audio2face.deploy.check import model as model_check
+from audio2face.deploy.check.operators import operator_problems
 
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "check_model.py"
 
@@ -162,6 +163,17 @@ def with_functions(folder):
     network = onnx.load(folder / "network.onnx")
     network.functions.add(name="f", domain="own")
     (folder / "network.onnx").write_bytes(network.SerializeToString())
+
+
+def test_no_cut_or_changed_network_is_a_fault_of_ours(models, tmp_path):
+    content = (models["regression"] / "network.onnx").read_bytes()
+    for at in range(7, len(content), 7):
+        for damaged in (content[:at], content[:at] + b"\xff" + content[at + 1 :]):
+            (tmp_path / "a.onnx").write_bytes(damaged)
+            try:
+                assert operator_problems(tmp_path / "a.onnx") is not None
+            except ValueError as error:
+                assert str(error).startswith("it is ")
 
 
 def halves(folder):

@@ -45,14 +45,12 @@ def operator_problems(path: Path) -> list[str]:
     """What an .onnx file is made of and must not be, a line each. Raises ValueError when it is no such file, OSError."""
     if not path.stat().st_size:
         raise ValueError("it is empty")
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        view = memoryview(data)
-        try:
-            found = _operators(view)
-        except ValueError as error:
-            raise ValueError(f"it is not an ONNX file: {error}") from None  # a traceback would hold parts of the file
-        finally:
-            view.release()
+    with path.open("rb") as file:
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # closed when nothing refers to it, errors included
+    try:
+        found = _operators(memoryview(data))
+    except ValueError as error:
+        raise ValueError(f"it is not an ONNX file: {error}") from error
     names = sorted(
         {f"{domain}.{name}" if domain else name for domain, name in found if name not in DOMAINS.get(domain, ())}
     )
