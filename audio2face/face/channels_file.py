@@ -15,7 +15,7 @@ from audio2face.formats.npy import read_npz, write_npz
 from audio2face.types import Pca
 
 CHANNELS_FILE = "channels.json"
-BASES_FILE = "curve_bases.npz"
+MOST_VALUES = 100_000  # of a group
 
 
 def write_channels(folder: Path, codec: FaceCodec, name: str = CHANNELS_FILE) -> None:
@@ -31,7 +31,8 @@ def write_channels(folder: Path, codec: FaceCodec, name: str = CHANNELS_FILE) ->
 
 
 def read_curve_channels(folder: Path, name: str = CHANNELS_FILE) -> FaceCodec:
-    """The groups of curves that `write_channels` wrote; none without the file. Raises ValueError when it is damaged."""
+    """The groups of curves that `write_channels` wrote, those of other actors without what their columns are; none without
+    the file. Raises ValueError when it is damaged."""
     path = folder / name
     if not path.is_file():
         return FaceCodec(())
@@ -41,7 +42,7 @@ def read_curve_channels(folder: Path, name: str = CHANNELS_FILE) -> FaceCodec:
     bases = folder / _bases(name)
     arrays = read_npz(bases) if bases.is_file() else {}
     try:
-        return FaceCodec(tuple(_channel(entry, arrays) for entry in entries if "group" in entry))
+        return FaceCodec(tuple(_channel(entry, arrays) for entry in entries if entry["kind"] == "curves"))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: not a list of channels ({error!r})") from error
 
@@ -61,6 +62,10 @@ def _entry(channel: Channel) -> dict[str, Any]:
 
 def _channel(entry: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Channel:
     name, size = str(entry["name"]), int(entry["size"])
+    if not 0 < size <= MOST_VALUES:
+        raise ValueError(f"{name}: {size} values")
+    if "group" not in entry:
+        return Channel(name, "curves", size, 0.0)
     group, basis = group_from_json(entry["group"]), None
     if f"{name}/components" in arrays:
         basis = Pca(arrays[f"{name}/components"], arrays[f"{name}/mean"])

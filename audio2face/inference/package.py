@@ -4,7 +4,7 @@ training run has of the same."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -142,7 +142,7 @@ def _read_regression(folder: Path, model: dict[str, Any], info: dict[str, Any]) 
     face = _read_face(folder, name, entry, params["num_verts_skin"], params["num_verts_tongue"])
     codec = read_curve_channels(folder)
     actor = Actor(name, config, arrays, _with_curves(face, codec, arrays), implicit, codec)
-    emotions, curves = tuple(params["explicit_emotions"]), _has_curves(folder, [codec])
+    emotions, curves = tuple(params["explicit_emotions"]), bool(codec.channels)
     return Package(folder, curves, True, params, info["audio_params"], emotions, (actor,))
 
 
@@ -158,7 +158,7 @@ def _read_diffusion(folder: Path, model: dict[str, Any], info: dict[str, Any]) -
         codec = read_curve_channels(folder, f"channels_{_safe(name)}.json")
         face = _with_curves(face, codec, arrays)
         actors.append(Actor(name, read_json(_inside(folder, config))["config"], arrays, face, None, codec))
-    curves = _has_curves(folder, [actor.codec for actor in actors])
+    curves = any(actor.codec.channels for actor in actors)
     return Package(folder, curves, False, params, info["audio_params"], tuple(params["emotions"]), tuple(actors))
 
 
@@ -188,15 +188,6 @@ def _with_curves(face: FaceFiles, codec: FaceCodec, data: Mapping[str, np.ndarra
     at_rest = {channel.name for channel in codec.channels if not np.any(channel.scale)}
     groups = {name: group for name, group in codec.groups.items() if name not in at_rest}
     return replace(face, curves=groups, has_mesh=has_mesh(data))
-
-
-def _has_curves(folder: Path, codecs: Sequence[FaceCodec]) -> bool:
-    """Whether a model gives curves. Raises UserError when its network or what they are is missing."""
-    network, listed = (folder / CURVES_NETWORK).is_file(), any(codec.channels for codec in codecs)
-    if network != listed:
-        lacking = CURVES_NETWORK if listed else "channels.json"
-        raise UserError(f"{folder} has no {lacking}, which belongs to its curves; deploy it again")
-    return network
 
 
 def _inside(folder: Path, name: str) -> Path:

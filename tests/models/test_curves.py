@@ -150,6 +150,10 @@ def test_actors_with_other_groups_train_together(tmp_path, monkeypatch, method):
     for who, expected in (("ann", {"arkit", "head"}), ("bob", {"arkit"})):
         made = workspace / "output_inference" / infer.run("tiny", run.name, ACTOR_NAME=who)
         assert {p.stem.rsplit("_", 1)[1] for p in made.glob("*.npy")} & {"arkit", "head"} == expected
+    deploy.run("tiny", run.name)
+    model = audio2face.load_model(workspace / "output_deploy" / run.name)
+    for who, expected in (("ann", {"arkit", "head"}), ("bob", {"arkit"})):
+        assert set(model.animate(tmp_path / "datasets/ann/audio/three_joy.wav", actor=who).curves) == expected
 
 
 def test_groups_of_other_columns_are_refused(tmp_path, monkeypatch):

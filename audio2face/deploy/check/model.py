@@ -15,6 +15,8 @@ from audio2face.deploy.check.blendshapes import check_params, check_poses
 from audio2face.deploy.check.network_info import NetworkInfo, check_network_info
 from audio2face.deploy.check.rules import RULES, brief, label
 from audio2face.deploy.check.strict_json import Fields, read_object, same_length
+from audio2face.deploy.signature import CURVES_NETWORK
+from audio2face.face.channels_file import read_curve_channels
 from audio2face.formats.git_lfs import pointer_fault
 from audio2face.postprocess.limits import CONFIG_LIMITS, key_problem
 from audio2face.problems import INFO, Problem, Problems
@@ -230,10 +232,32 @@ class _Check:
             self.report.info("note", "is missing: the network's tensors were not checked", file="network.onnx")
         elif self.open("network.onnx") is not None:
             fixed = network.check_onnx(onnx, "network.onnx", self.info, self.report)
+        self.curves()
         if not (self.folder / "trt_info.json").is_file():
             self.report.info("note", "is missing: scripts that build the engine need it", file="trt_info.json")
         elif (root := self.object("trt_info.json")) is not None:
             network.check_trt_info(root, self.info, fixed)
+
+    def curves(self) -> None:
+        """The network that gives curves beside the face, and what they are; the runtime looks at neither."""
+        listed = sorted(self.folder.glob("channels*.json"))
+        if (self.folder / CURVES_NETWORK).exists() != bool(listed):
+            lacking = CURVES_NETWORK if listed else "channels.json"
+            self.report.error("curves", "is missing, and belongs to the model's curves", file=lacking)
+        sizes = set()
+        for path in listed:
+            name = path.name
+            if self.open(name) is None:
+                return
+            try:
+                sizes.add(read_curve_channels(self.folder, name).layout.size)
+            except (ValueError, OSError) as error:
+                self.report.error("curves", brief(str(error)), file=name)
+                return
+        if len(sizes) > 1:
+            self.report.error("curves", "the actors' channels are not those of one network", file="channels.json")
+        elif sizes and self.open(CURVES_NETWORK) is not None:
+            network.check_onnx(self.folder / CURVES_NETWORK, CURVES_NETWORK, self.info, self.report, sizes.pop())
 
     def engine(self, path: Path, name: str) -> None:
         with path.open("rb") as stream:

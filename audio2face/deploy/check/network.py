@@ -59,8 +59,9 @@ def expected_tensors(info: NetworkInfo) -> tuple[list[Tensor], list[Tensor]] | N
     ], [Tensor("prediction", (None, sum(frames), out)), Tensor("output_latents", latents)]
 
 
-def check_onnx(path: Path, file: str, info: NetworkInfo, report: Problems) -> int | None:
-    """Signature and behaviour of the ONNX network; a note when onnxruntime is not installed.
+def check_onnx(path: Path, file: str, info: NetworkInfo, report: Problems, curves: int = 0) -> int | None:
+    """Signature and behaviour of the ONNX network; a note when onnxruntime is not installed. `curves`: so many values of
+    curves are a further output.
 
     Returns the batch size that the inputs are fixed to, None when it is free or unknown.
     """
@@ -89,6 +90,9 @@ def check_onnx(path: Path, file: str, info: NetworkInfo, report: Problems) -> in
     if expected is None:
         report.info("note", "the network's tensors were not compared, network_info.json is incomplete", file=file)
         return None
+    if curves:
+        frames = expected[1][0].shape[1]
+        expected = expected[0], [*expected[1], Tensor("curves", (None, frames, curves))]
     found = len(report.errors)
     batches = inputs = _check_signature(session.get_inputs(), expected[0], "input", file, report)
     batches = inputs | _check_signature(session.get_outputs(), expected[1], "output", file, report)

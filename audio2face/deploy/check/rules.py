@@ -54,6 +54,7 @@ RULES: dict[str, str] = {
     "trt-info": "trt_info.json has every network input at three batch sizes, and defaults for its placeholders",
     "onnx-operators": "the network is made of operators whose work has an end: no loops, random numbers, functions",
     "onnx-load": "onnxruntime can load the network",
+    "curves": "network_curves.onnx and channels.json, which only this framework reads, are both there and agree",
     "onnx-tensors": "the network has exactly the tensors that the runtime knows",
     "onnx-rank": "the tensors have the right number of dimensions",
     "onnx-shape": "all but the batch dimension are fixed, and agree with network_info.json",
