@@ -348,6 +348,8 @@ REGRESSION = {
     "text as engine": ("network-file", lambda f: (f / "network.trt").write_text("version https://git-lfs")),
     "ONNX damaged": ("onnx-load", rewrite("network.onnx", lambda b: b[: len(b) // 2])),
     "ONNX empty": ("file-empty", lambda f: (f / "network.onnx").write_bytes(b"")),
+    "curves without their names": ("curves", lambda f: shutil.copyfile(f / "network.onnx", f / "network_curves.onnx")),
+    "names of curves without a network": ("curves", lambda f: (f / "channels.json").write_text("[]")),
     "ONNX with a loop": ("onnx-operators", within("Loop")),
     "ONNX with a loop in a branch": ("onnx-operators", within("If", "Loop")),
     "ONNX that draws": ("onnx-operators", within("RandomUniform")),
