@@ -247,8 +247,8 @@ AUDIO_PATH = {_quoted(sound)}
 
 
 def _outputs(groups: tuple[str, ...]) -> str:
-    formats = [*(["arkit_csv"] if "arkit" in groups else []), *(["bvh"] if "body" in groups else []), "npz"]
-    return f'# "mp4" is a film, with the sound.\nOUTPUT_FORMATS = {_quoted(formats)}'
+    formats = ["mp4", *(["arkit_csv"] if "arkit" in groups else []), *(["bvh"] if "body" in groups else []), "npz"]
+    return f'# "mp4" is a film with the sound, the others are for other programs.\nOUTPUT_FORMATS = {_quoted(formats)}'
 
 
 def _strengths() -> str:

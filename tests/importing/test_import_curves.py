@@ -67,7 +67,7 @@ def test_one_long_take_becomes_shots_and_a_project(place, capsys):
     assert train.TARGET_FPS == 60 == sections["dataset"].CACHE_FPS["ann"]
     assert {clip[1] for clip in train.CLIPS} == {f"long_take_0{k}" for k in (1, 2, 3)}
     assert train.AUG_MUTED_SHOTS[0][1][0] != "long_take_03"
-    assert sections["inference"].OUTPUT_FORMATS == ["arkit_csv", "npz"]
+    assert sections["inference"].OUTPUT_FORMATS == ["mp4", "arkit_csv", "npz"]
     assert train.NUM_EPOCHS == 24 and train.LOSS_LIP_DIST_ALPHA is None
     assert set(sections["dataset"].CURVES_ROOT["ann"]) == {"arkit", "head", "eyes"}
     tables = [read_curve_table(home / f"curves/arkit/long_take_0{k}.npz") for k in (1, 2, 3)]

@@ -63,7 +63,7 @@ def test_a_bvh_keeps_its_angles_and_joints(place, capsys):
     np.testing.assert_allclose(sounds[:, 0], samples, atol=1e-4)
     sections = load_config("sam", ("dataset", "preproc", "train", "inference"))
     assert sections["train"].TARGET_CHANNELS == ["body"] and sections["train"].VALIDATION_CLIPS == ["talk_03"]
-    assert not sections["train"].AUG_MUTED_SHOTS and sections["inference"].OUTPUT_FORMATS == ["bvh", "npz"]
+    assert not sections["train"].AUG_MUTED_SHOTS and sections["inference"].OUTPUT_FORMATS == ["mp4", "bvh", "npz"]
     report = full_check(sections, ["sam"])[0]
     assert not [f for f in report.findings if f.level == "error"], report.findings
     group = report.data.curves["body"].group
