@@ -101,7 +101,7 @@ def run_actor(run: TrainRun, name: str, config: Mapping[str, Any], rigs: bool = 
         raise UserError(f"training run: {error}") from error
     at_rest = run.spec.at_rest(name)
     groups = {group: what for group, what in codec.groups.items() if group not in at_rest}
-    face = FaceFiles(data.topology, found, groups, has_mesh(arrays))
+    face = FaceFiles(data.topology, found, groups, has_mesh(arrays) or not groups)
     return Actor(name, config, arrays, face, implicit, codec)
 
 
@@ -187,7 +187,7 @@ def has_mesh(data: Mapping[str, np.ndarray]) -> bool:
 def _with_curves(face: FaceFiles, codec: FaceCodec, data: Mapping[str, np.ndarray]) -> FaceFiles:
     at_rest = {channel.name for channel in codec.channels if not np.any(channel.scale)}
     groups = {name: group for name, group in codec.groups.items() if name not in at_rest}
-    return replace(face, curves=groups, has_mesh=has_mesh(data))
+    return replace(face, curves=groups, has_mesh=has_mesh(data) or not groups)
 
 
 def _inside(folder: Path, name: str) -> Path:

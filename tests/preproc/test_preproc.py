@@ -261,10 +261,10 @@ def test_only_audio_and_skin_are_required(project, caplog):
 )
 def test_an_actor_needs_no_skin(project, kept, shots, names):
     run = project.run(leave_out=set(KEYS) - kept - {"AUDIO_ROOT"})
-    assert not run.has_skin and run.skin.components.shape == (1, 1, 3) and run.skin_coeffs("file").shape == (30, 1)
+    assert not run.has_skin and run.skin.components.shape == (1, 2, 3) and run.skin_coeffs("file").shape == (30, 1)
     found = {shot.name: shot.num_frames for shot in run.shots}
     assert found == shots or (shots is None and found["file"] == 30)
-    channels = json.loads((run.path / CHANNELS_FILE).read_text())
+    channels = json.loads((run.path / "deploy" / CHANNELS_FILE).read_text())
     assert [(c["name"], c["offset"], c["names"]) for c in channels] == [(name, 0.0, []) for name in names]
     assert all(c["size"] == run.codec[c["name"]].size and c["scale"] == run.codec[c["name"]].scale for c in channels)
 

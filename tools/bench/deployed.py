@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from audio2face.deploy.package import write_model
+from audio2face.face.codec import FaceCodec
 from audio2face.face.topology import Topology
 from audio2face.formats.json_file import write_json
 from audio2face.models import family
@@ -54,6 +55,7 @@ class Preproc:
     mean_geometry: np.ndarray
     blendshapes: dict[str, dict[str, Path]] = field(default_factory=dict)
     topology: Topology = field(default_factory=Topology)
+    curves: FaceCodec = FaceCodec(())
 
 
 def make_preproc(actor: MadeUp, folder: Path) -> Preproc:

@@ -105,7 +105,8 @@ class MadeUp:
         smooth = walk[8:] - walk[:-8]
         for part in self.layout.slices.values():
             smooth[:, part] /= np.arange(1, part.stop - part.start + 1)
-        return ShotTargets(smooth.astype(np.float32), FPS, dict.fromkeys(self.layout.sizes, True))
+        present = dict.fromkeys(self.layout.sizes, True)
+        return ShotTargets(smooth.astype(np.float32), FPS, present, np.ones(smooth.shape, bool))
 
 
 def orthonormal(rows: int, columns: int, seed: int) -> np.ndarray:
