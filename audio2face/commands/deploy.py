@@ -31,7 +31,10 @@ def run(config_name: str, run_name: str) -> str:
     network_type = training_run.spec.network_type
     package = run_family(training_run).package
     if package is None:
-        raise UserError(f"training run {training_run.name}: networks of type {network_type} cannot be deployed")
+        name = training_run.spec.network_name
+        raise UserError(
+            f"training run {training_run.name}: a {name} cannot be deployed; the run animates with run_inference.py"
+        )
     section = load_config(config_name, (), optional=("inference",), network_type=network_type)["inference"]
     configs = post_configs(section, training_run)
     raise_problems(

@@ -31,9 +31,7 @@ def export_again(root: Path, name: str, train: Section, config_name: str) -> str
         )
     export = run_family(training_run).export
     if export is None:
-        raise UserError(
-            f"training run {folder.name}: networks of type {training_run.spec.network_type} cannot be exported"
-        )
+        raise UserError(f"training run {folder.name}: a {training_run.spec.network_name} cannot be exported")
     with disk_faults(folder, "the export"):
         repair_folder(folder / EXPORTS)
         new = partial_folder(folder / EXPORTS)

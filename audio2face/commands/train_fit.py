@@ -87,7 +87,7 @@ def train_and_export(folder: Path, training: Training, train: Section, world: Wo
 
 def _export(training: Training, training_run: TrainRun) -> None:
     if training.export is None:
-        logger.info("networks of type %s are not exported", training_run.spec.network_type)
+        logger.info("a %s is not exported: the run animates with run_inference.py", training_run.spec.network_name)
         return
     try:
         training.export(training_run)

@@ -67,5 +67,5 @@ def test_a_new_family_is_built_trained_and_not_deployed(tmp_path, monkeypatch, l
     spec = folder / "network_info_full.json"
     spec.write_text(spec.read_text().replace('"regression"', '"loudness"'))
     assert load_train_run(folder).spec.network_type == "loudness"
-    with pytest.raises(UserError, match="networks of type loudness cannot be deployed"):
+    with pytest.raises(UserError, match="cannot be deployed; the run animates with run_inference.py"):
         deploy.run("tiny", folder.name)
