@@ -166,6 +166,7 @@ def test_groups_of_other_columns_are_refused(tmp_path, monkeypatch):
         trained(workspace, ("ann", "bob"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_mesh_keeps_its_contract_beside_curves(tmp_path, monkeypatch, method):
     """network.onnx with a group of curves has the names and shapes of the one without."""

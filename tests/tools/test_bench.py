@@ -100,6 +100,7 @@ def test_clocks_and_memory():
     assert block[0] == 1
 
 
+@pytest.mark.slow
 def test_busy_bench(monkeypatch, capsys):
     arguments = ["--small", "--seconds", "0", "--rounds", "1", "--busy", "1", "--methods", "regression"]
     found = run(monkeypatch, capsys, bench_busy.main, *arguments)["regression"]
