@@ -89,9 +89,16 @@ def check_corners(where: object, triangles: np.ndarray, num_vertices: int) -> No
 
 
 def inside(path: Path, reference: str | os.PathLike[str], what: str) -> Path:
-    """The file that `path` refers to, which must lie in its folder."""
+    """The file that `path` refers to, which must lie in its folder, and have a name that files can have."""
     file = path.parent / reference
-    if not file.resolve().is_relative_to(path.parent.resolve()):
+    try:
+        outside = not file.resolve().is_relative_to(path.parent.resolve())
+        file.is_file()
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL, a loop of links
+        raise ValueError(
+            f"{path}: {what} {os.fspath(reference)[:60]!r} is no name of a file ({error.__class__.__name__})"
+        ) from error
+    if outside:
         raise ValueError(
             f"{path}: {what} {os.fspath(reference)!r} lies outside the file's folder; copy it into that folder"
         )

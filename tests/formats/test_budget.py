@@ -384,3 +384,9 @@ def test_every_parser_asks_the_budget():
         "compare the file's numbers by formats.budget, or state why not"
     )
     assert {"formats.ply", "formats.gltf_rig", "formats.usd", "formats.sound", "formats.npy"} <= set(parsers) - unasked
+
+
+@pytest.mark.parametrize("name", ["a" * 5000 + ".bin", "a\0b"])
+def test_a_name_that_no_file_has_is_told(tmp_path, name):
+    with pytest.raises(ValueError, match="is no name of a file"):
+        budget.inside(tmp_path / "a.gltf", name, "buffer")
