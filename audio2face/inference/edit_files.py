@@ -100,7 +100,7 @@ def read_edit_file(path: Path, groups: Mapping[str, CurveGroup], skin_vertices: 
     try:
         if suffix == ".bvh":
             found: Any = _read_bvh(path, groups)
-        elif suffix in TABLES and (suffix != ".npy"):
+        elif suffix in TABLES:
             found = _read_table(path, groups)
         elif suffix in ANIMATION_READERS:
             found = _read_mesh(path, skin_vertices, fps)

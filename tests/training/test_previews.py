@@ -18,7 +18,7 @@ from audio2face.evaluation.phonemes import Bilabials
 from audio2face.formats.phoneme_times import PhonemeTime, find_phoneme_times, is_bilabial, read_phoneme_times
 from audio2face.models.common.conditions import Conditions
 from audio2face.models.diffusion.data import CONTEXT, SegmentBatch, SegmentParams
-from audio2face.models.diffusion.preview import diffusion_coeffs
+from audio2face.models.diffusion.preview import diffusion_sample, first_clip, shown_coeffs
 from audio2face.models.diffusion.schedule import build_schedule
 from audio2face.problems import UserError
 from audio2face.render.pictures import Curve, draw_curves
@@ -108,7 +108,9 @@ def test_diffusion_is_sampled_the_same_every_time(on_vertices: bool) -> None:
     data = OneClip()
     made = method(on_vertices)
     made.model.eval()
-    truth, predict = diffusion_coeffs(made, data, build_schedule("cosine", 100, "3"), "ddpm")
+    batch = first_clip(data)
+    sample = diffusion_sample(made, batch, build_schedule("cosine", 100, "3"), "ddpm")
+    truth, predict = shown_coeffs(made, batch, sample)
     assert data.params.min_frames is None and data.params.timeshift == 0
     before = torch.random.get_rng_state()
     first = predict()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from audio2face.models.common.shared import (
 )
 from audio2face.models.diffusion.checks import Sampling, build_sampling, build_trained_steps, check_export, check_noise
 from audio2face.models.diffusion.codec import TorchCodec
-from audio2face.models.diffusion.data import SegmentData
+from audio2face.models.diffusion.data import SegmentBatch, SegmentData
 from audio2face.models.diffusion.method import (
     DiffusionLosses,
     DiffusionMethod,
@@ -40,8 +41,8 @@ from audio2face.models.diffusion.method import (
     warm_cosine,
 )
 from audio2face.models.diffusion.network import NETWORKS, ON_VERTICES
-from audio2face.models.diffusion.preview import diffusion_coeffs, diffusion_curves
-from audio2face.models.diffusion.schedule import build_schedule
+from audio2face.models.diffusion.preview import Sample, diffusion_sample, first_clip, shown_coeffs, shown_curves
+from audio2face.models.diffusion.schedule import Schedule, build_schedule
 from audio2face.models.diffusion.segments import build_features, build_segments
 from audio2face.paths import local_path
 from audio2face.problems import UserError
@@ -119,7 +120,11 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         return export_diffusion(network, run, opset, exporter)
 
     validate = _build_validation(method, inputs, streaming, runtime)
-    preview = _build_preview(method, inputs, sampling, runtime)
+
+    def sampled(batch: SegmentBatch, schedule: Schedule) -> Sample:
+        return diffusion_sample(method, batch, schedule, sampling.sampler)
+
+    preview = build_shown(method, inputs, sampling, runtime, sampled)
     return Training(
         method, network, spec, settings, export, validate, preview, build_advice(train, device, _build_advice(train))
     )
@@ -139,10 +144,17 @@ def _build_validation(
     return Validation(loss_validation(method.loss, lambda: held.batches(0)), metric)
 
 
-def _build_preview(
-    method: DiffusionMethod, inputs: Inputs, sampling: Sampling, runtime: Runtime
+def build_shown(
+    method: DiffusionMethod,
+    inputs: Inputs,
+    sampling: Sampling,
+    runtime: Runtime,
+    sampled: Callable[[SegmentBatch, Schedule], Sample],
 ) -> Preview | CurvesPreview | None:
-    """The video of a held-out clip, if there is one to show: of the skin, or of an actor without one the curves."""
+    """The video of a held-out clip, if there is one to show: of the skin, or of an actor without one the curves.
+
+    sampled: from that clip and the steps of sampling, what samples its frames.
+    """
     shown = build_preview_inputs(inputs)
     if shown is None:
         return None
@@ -150,10 +162,11 @@ def _build_preview(
     if not has_skin and not method.codec.curves.size:
         return None
     schedule = build_schedule(sampling.noise_schedule, sampling.diffusion_steps, sampling.respacing)
-    piece = build_segments(shown, method.codec.coeffs, runtime)
+    batch = first_clip(build_segments(shown, method.codec.coeffs, runtime))
+    sample = sampled(batch, schedule)
     if has_skin:
-        return build_preview(shown, *diffusion_coeffs(method, piece, schedule, sampling.sampler))
-    return build_curves_preview(shown, *diffusion_curves(method, piece, schedule, sampling.sampler))
+        return build_preview(shown, *shown_coeffs(method, batch, sample))
+    return build_curves_preview(shown, *shown_curves(method, batch, sample))
 
 
 def build_codec(inputs: Inputs, device: torch.device) -> TorchCodec:

@@ -42,7 +42,7 @@ def build_options(section: Section, run: TrainRun) -> Options:
     respacing = str(section.NUM_DIFFUSION_STEPS) if respacing is None else respacing
     sampler = "ddim" if section.USE_DDIM else "ddpm"
     behaviour = problems.attempt(actor_name, section.CONDITION, run, "CONDITION") if section.CONDITION else None
-    steps = problems.attempt(_steps, respacing, run)
+    steps = problems.attempt(parse_steps, respacing, run)
     problems.attempt(_check_mode, mode, steps, sampler, section.SKIP_STEPS, run)
     noise = None
     if section.DETERMINISTIC_NOISE_PATH and steps is not None:
@@ -60,7 +60,8 @@ def actor_arrays(
     return arrays, run.spec.output_codec(actor).on_vertices(actor.mean_geometry), None
 
 
-def _steps(respacing: str, run: TrainRun) -> list[int]:
+def parse_steps(respacing: str, run: TrainRun) -> list[int]:
+    """The steps that TIMESTEP_RESPACING keeps of a run's. Raises UserError when it cannot be read."""
     try:
         return kept_steps(run.spec.extra["diffusion_steps"], respacing)
     except ValueError as error:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
+from functools import partial
 
 import torch
 
 from audio2face.audio.windows import Streaming
 from audio2face.face.codec import kind_of
 from audio2face.models.common.inputs import Inputs, Training
-from audio2face.models.common.preview import build_curves_preview, build_preview, build_preview_inputs
 from audio2face.models.common.shared import (
     absent_channels,
     build_curve_weights,
@@ -21,23 +21,19 @@ from audio2face.models.common.shared import (
     build_starting_weights,
     build_trainable,
 )
-from audio2face.models.diffusion.build import build_codec, build_codecs, build_smooth
+from audio2face.models.diffusion.build import LOSS_KEYS, build_codec, build_codecs, build_shown, build_smooth
 from audio2face.models.diffusion.checks import Sampling, build_sampling, build_trained_steps
 from audio2face.models.diffusion.codec import TorchCodec
 from audio2face.models.diffusion.data import SegmentData
 from audio2face.models.diffusion.method import DiffusionLosses, warm_cosine
-from audio2face.models.diffusion.schedule import build_schedule
 from audio2face.models.diffusion.segments import build_features, build_segments
 from audio2face.models.sequence.method import SequenceMethod, units
 from audio2face.models.sequence.network import NETWORKS
-from audio2face.models.sequence.preview import sequence_coeffs, sequence_curves
+from audio2face.models.sequence.preview import sequence_sample
 from audio2face.paths import local_path
 from audio2face.runtime import Runtime, model_cache
 from audio2face.training.precision import build_advice, build_precision
-from audio2face.training.previews import CurvesPreview, Preview
 from audio2face.training.validation import Validation, choose_metric, loss_validation
-
-LOSS_KEYS = ("LIP_DIST", "VELOCITY", "EXP_SMOOTH")
 
 
 def build(inputs: Inputs, runtime: Runtime) -> Training:
@@ -78,25 +74,8 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         build_fit_settings(train), accumulate=train.GRADIENT_ACCUMULATION_STEPS, clip_norm=train.GRADIENT_CLIP_NORM
     )
     validation = _build_validation(method, inputs, streaming, runtime)
-    preview = _build_preview(method, inputs, sampling, runtime)
+    preview = build_shown(method, inputs, sampling, runtime, partial(sequence_sample, method))
     return Training(method, network, spec, settings, None, validation, preview, build_advice(train, device, []))
-
-
-def _build_preview(
-    method: SequenceMethod, inputs: Inputs, sampling: Sampling, runtime: Runtime
-) -> Preview | CurvesPreview | None:
-    """The video of a held-out clip, if there is one to show: of the skin, or of an actor without one the curves."""
-    shown = build_preview_inputs(inputs)
-    if shown is None:
-        return None
-    has_skin = inputs.runs[shown.clips[0].shot.actor].has_skin
-    if not has_skin and not method.codec.curves.size:
-        return None
-    schedule = build_schedule(sampling.noise_schedule, sampling.diffusion_steps, sampling.respacing)
-    piece = build_segments(shown, method.codec.coeffs, runtime)
-    if has_skin:
-        return build_preview(shown, *sequence_coeffs(method, piece, schedule))
-    return build_curves_preview(shown, *sequence_curves(method, piece, schedule))
 
 
 def longest_seconds(data: SegmentData) -> float:

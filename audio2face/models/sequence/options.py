@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from audio2face.config import Section
 from audio2face.models.common.options import Options, actor_name, parse_mode
-from audio2face.problems import Problems, UserError
-from audio2face.respacing import kept_steps
+from audio2face.models.diffusion.options import parse_steps
+from audio2face.problems import Problems
 from audio2face.runs.train_run import TrainRun
 
 MODES = ("offline",)
@@ -32,17 +32,10 @@ def build_options(section: Section, run: TrainRun) -> Options:
     if respacing is None:
         respacing = str(section.modifier.get("NUM_DIFFUSION_STEPS", STEPS))
     behaviour = problems.attempt(actor_name, section.CONDITION, run, "CONDITION") if section.CONDITION else None
-    problems.attempt(_check_steps, respacing, run)
+    problems.attempt(parse_steps, respacing, run)
     for key in ("SKIP_STEPS", "DETERMINISTIC_NOISE_PATH"):
         if getattr(section, key):
             problems.error("", f"{key}: has no effect on {run.spec.network_name}; leave it out", key=key)
     problems.raise_errors()
     sampling = Sampling(respacing, "ddim" if section.USE_DDIM else "ddpm", dict(section.GUIDANCE))
     return Options(mode, section.NUM_SAMPLES, section.RNG_SEED_INFERENCE, behaviour, sampling)
-
-
-def _check_steps(respacing: str, run: TrainRun) -> None:
-    try:
-        kept_steps(run.spec.extra["diffusion_steps"], respacing)
-    except ValueError as error:
-        raise UserError(f"TIMESTEP_RESPACING {respacing!r}: {error}") from error
