@@ -157,6 +157,7 @@ class LogFile(logging.FileHandler):
     """A run's log. When the disk refuses a line, that is reported once and the run continues without the file."""
 
     def handleError(self, record: logging.LogRecord) -> None:
+        """Stop writing when the disk refuses, and say so once; the command goes on."""
         error = sys.exc_info()[1]
         logging.getLogger().removeHandler(self)
         try:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from audio2face.dataset.files import shot_folders
+from audio2face.dataset.places import shot_folders
 from audio2face.listing import frame_numbers, gaps, natural_order, passed_over
 
 

@@ -249,3 +249,17 @@ def test_the_tests_that_stand_for_security_are_there():
             assert file and f"def {name}(" in (folder / file).read_text(encoding="utf-8"), (file, name)
             named += 1
     assert named > 25
+
+
+def test_the_walks_name_what_there_is():
+    """Every numbered line of docs/walks.md names a file and functions or classes that are in it."""
+    root, walked = PACKAGE.parent, 0
+    for line in (root / "docs/walks.md").read_text(encoding="utf-8").splitlines():
+        found = re.match(r"\d+\. `([\w/]+\.py)` ((?:`\w+`(?:, )?)+): ", line)
+        assert found or not re.match(r"\d+\.", line), line
+        if found:
+            path = root / found[1] if found[1].startswith("runners/") else PACKAGE / found[1]
+            defined = {n.name for n in ast.walk(tree_of(path)) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+            assert set(re.findall(r"`(\w+)`", found[2])) <= defined, line
+            walked += 1
+    assert walked > 40

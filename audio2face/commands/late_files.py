@@ -11,7 +11,8 @@ from pathlib import Path
 
 from audio2face.config import Section, load_config
 from audio2face.dataset.blendshapes import ready_blendshapes
-from audio2face.dataset.files import build_faces, check_path
+from audio2face.dataset.faces import build_faces
+from audio2face.dataset.places import check_path
 from audio2face.face.topology import Topology
 from audio2face.formats.json_file import read_json, write_json
 from audio2face.formats.npy import read_npz, write_npz

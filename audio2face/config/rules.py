@@ -14,77 +14,36 @@ from typing import Any, NamedTuple
 from audio2face.config.base import EVERY, schema
 from audio2face.config.check import did_you_mean
 from audio2face.config.kinds import BY_ACTOR, FACE_CHANNELS
+from audio2face.config.name_rules import (
+    RESERVED,
+    Found,
+    blendshape_pairs,
+    clip_actors,
+    complete_actors,
+    emotion_map,
+    emotion_vector,
+    emotion_weights,
+    group_names,
+    known_actors,
+    known_groups,
+    language_actors,
+    muted_emotions,
+    numbered_rows,
+    one_actor,
+    one_emotion,
+    weighed_groups,
+)
 from audio2face.config.nested import NETWORK_METHODS
+from audio2face.config.streaming import streaming_rule
 from audio2face.respacing import kept_steps, num_kept
 from audio2face.types import SAMPLE_RATE
 
-RESERVED = ("skin", "tongue", *dict.fromkeys(name for names in FACE_CHANNELS.values() for name in names))
-WHOLE = 1e-4  # frames that a window may differ from a whole number: 29.97 is not quite 30000 / 1001
 WHISPER_REACH_S = 30  # what its positions are numbered for
-
-Found = Iterator[tuple[str, str]]
 
 
 class Rule(NamedTuple):
     keys: str
     check: Callable[..., Found]
-
-
-def streaming_entry(fps: float, entries: dict[str, dict[str, int]], audio: dict[str, int]) -> dict[str, int] | None:
-    """The entry of STREAMING_CFG for a rate; when there is none, one with windows of AUDIO_PARAMS.
-
-    Half of such a window's frames are the block, about a quarter comes before it: as many as are a whole number of
-    samples, if there are. None when the window's frames are not whole.
-    """
-    if f"{fps:g}" in entries:
-        return entries[f"{fps:g}"]
-    window = audio["buffer_len"]
-    frames = round(window * fps / audio["samplerate"])
-    if frames < 2 or abs(window * fps / audio["samplerate"] - frames) > WHOLE:
-        return None
-    block = frames // 2
-    quarter = (frames - block) // 2
-    whole = max(count for count in range(quarter + 1) if count * window % frames == 0)
-    left = whole if 2 * whole >= quarter else quarter
-    return {
-        "audio_pad_left": audio["padding_left"],
-        "audio_pad_right": audio["padding_right"],
-        "window_size": window,
-        "left_truncate": left,
-        "right_truncate": frames - block - left,
-        "block_frame_size": block,
-    }
-
-
-def fitting_window(fps: float, audio: dict[str, int], multiple: int = 1) -> str:
-    """What to set in AUDIO_PARAMS for windows near its own that have whole frames, a `multiple` of them, and whole samples."""
-    window, rate = audio["buffer_len"], audio["samplerate"]
-    counts = range(2 * multiple, round(2 * window * fps / rate) + 1, multiple)
-    found = [n for frames in counts if abs((n := round(frames * rate / fps)) * fps / rate - frames) <= WHOLE]
-    if not found:
-        return "no window near fits; take a TARGET_FPS such as 24, 30, 48, 50 or 60"
-    best = min(found, key=lambda samples: abs(samples - window))
-    return f'set AUDIO_PARAMS = {{"buffer_len": {best}, "padding_left": {best}, "padding_right": {best}}}'
-
-
-# Within one file
-
-
-def _language_actors(names: list[str], languages: dict[str, Any]) -> Found:
-    if any(isinstance(entry, dict) for entry in languages.values()):
-        yield from _known_actors("dataset.SHOT_LANGUAGE_MAP", names, languages)
-
-
-def _emotion_map(emotions: list[str], actors: list[str], entries: Sequence[Any]) -> Found:
-    for index, (actor, _, emotion) in enumerate(entries):
-        yield from _member(f"dataset.SHOT_EMOTION_MAP/{index}/2", emotion, emotions, "SHOT_EMOTION_NAMES")
-        yield from _member(f"dataset.SHOT_EMOTION_MAP/{index}/0", actor, actors, "ACTOR_NAMES")
-
-
-def _blendshape_pairs(key: str, other: str, files: dict[str, str], others: dict[str, str]) -> Found:
-    for actor in files:
-        if actor not in others:
-            yield f"dataset.{key}/{actor}", f"needs {other} of this actor too"
 
 
 def _target_channels(method: str, network: str, channels: list[str]) -> Found:
@@ -119,30 +78,6 @@ def _target_groups(method: str, channels: list[str], groups: dict[str, dict[str,
                 f"train.TARGET_CHANNELS/{index}",
                 f"must be one of {listed} (it is {name!r}){hint}; groups are named in CURVES_ROOT",
             )
-
-
-def _group_names(groups: dict[str, dict[str, str]]) -> Found:
-    for actor, own in groups.items():
-        for group in own:
-            if group in RESERVED:
-                yield (
-                    f"dataset.CURVES_ROOT/{actor}/{group}",
-                    "is the name of a part of the face; give the group another",
-                )
-
-
-def _known_groups(key: str, groups: dict[str, dict[str, str]], entries: dict[str, dict[str, Any]]) -> Found:
-    for actor, own in entries.items():
-        for group in own:
-            yield from _member(
-                f"{key}/{actor}/{group}", group, [*groups.get(actor, {})] or ["(none)"], f"CURVES_ROOT of {actor}"
-            )
-
-
-def _weighed_groups(key: str, groups: dict[str, dict[str, str]], weights: dict[str, float]) -> Found:
-    known = list(dict.fromkeys(group for own in groups.values() for group in own))
-    for group in weights:
-        yield from _member(f"{key}/{group}", group, known or ["(none)"], "CURVES_ROOT")
 
 
 def _rescaled(method: str, rescale: bool) -> Found:
@@ -247,14 +182,8 @@ def _learning_rates(lowest: float, rate: float) -> Found:
         yield "train.LR_MIN", f"must not exceed LEARNING_RATE ({rate:g})"
 
 
-def _rows(clips: Any) -> Iterator[tuple[int, Any]]:
-    """Clip rows with their index; VALIDATION_CLIPS may be something else, or hold shot names."""
-    if isinstance(clips, list):
-        yield from ((index, clip) for index, clip in enumerate(clips) if not isinstance(clip, str))
-
-
 def _clip_ranges(key: str, clips: Any) -> Found:
-    for index, clip in _rows(clips):
+    for index, clip in numbered_rows(clips):
         if clip[2][0] > clip[2][1]:
             yield f"train.{key}/{index}/2", f"first frame {clip[2][0]} comes after last frame {clip[2][1]}"
 
@@ -265,32 +194,6 @@ def _measured(clips: Any, patience: int | None, export: str) -> Found:
         yield "train.EARLY_STOPPING_PATIENCE", "needs VALIDATION_CLIPS: without them nothing is measured; set None"
     if not clips and export == "best":
         yield "train.EXPORT_WEIGHTS", 'needs VALIDATION_CLIPS: without them there are no best weights; set "last"'
-
-
-def _streaming(fps: float, entries: dict[str, dict[str, int]], audio: dict[str, int]) -> Found:
-    """The entry for TARGET_FPS: there or computed, whole windows, context within the padding, in agreement with AUDIO_PARAMS."""
-    entry, at = streaming_entry(fps, entries, audio), f"train.STREAMING_CFG/{fps:g}"
-    if entry is None:
-        yield (
-            "train.STREAMING_CFG",
-            f'has no entry "{fps:g}" for TARGET_FPS, and none follows: {audio["buffer_len"]} samples '
-            f"(AUDIO_PARAMS/buffer_len) are {audio['buffer_len'] * fps / audio['samplerate']:.6g} frames; "
-            + fitting_window(fps, audio),
-        )
-        return
-    frames = entry["left_truncate"] + entry["block_frame_size"] + entry["right_truncate"]
-    if abs(entry["window_size"] * fps / audio["samplerate"] - frames) > WHOLE:
-        yield (
-            f"{at}/window_size",
-            f"{entry['window_size']} samples are {entry['window_size'] * fps / audio['samplerate']:g} frames, "
-            f"and left_truncate + block_frame_size + right_truncate is {frames}",
-        )
-    if audio["padding_left"] * frames < entry["left_truncate"] * entry["window_size"]:
-        yield "train.AUDIO_PARAMS/padding_left", "must last as long as left_truncate, or the first frames are lost"
-    pairs = {"window_size": "buffer_len", "audio_pad_left": "padding_left", "audio_pad_right": "padding_right"}
-    for mine, theirs in pairs.items():
-        if entry[mine] != audio[theirs]:
-            yield f"{at}/{mine}", f"is {entry[mine]}, and AUDIO_PARAMS/{theirs} is {audio[theirs]}; they must agree"
 
 
 def _respacing(key: str, text: str | None, steps: int | None = None) -> Found:
@@ -319,86 +222,20 @@ def _source(post: dict[str, Any]) -> Found:
         yield "inference.CONFIG/source_frame", "needs source_shot"
 
 
-# Between the files of a project
-
-
-def _complete_actors(names: list[str], rates: dict[str, Any], audio: dict[str, Any], *motion: dict[str, Any]) -> Found:
-    if not names:
-        yield "dataset.ACTOR_NAMES", "must name at least one actor"
-    moving = {actor for entries in motion for actor in entries}
-    for actor in names:
-        for key, entries in (("CACHE_FPS", rates), ("AUDIO_ROOT", audio), ("SKIN_CACHE_ROOT", moving)):
-            if actor not in entries:
-                yield f"dataset.{key}", f"has no entry for actor {actor!r}"
-
-
-def _known_actors(key: str, names: list[str], entries: dict[str, Any]) -> Found:
-    for actor in entries:
-        yield from _member(f"{key}/{actor}", actor, names, "ACTOR_NAMES")
-
-
-def _member(key: str, word: str, known: Sequence[str], where: str) -> Found:
-    if known and word not in known:
-        hint = did_you_mean(word, known) or f" ({', '.join(known)})"
-        yield key, f"{word!r} is not in {where}{hint}"
-
-
-def _clip_actors(key: str, names: list[str], clips: Any) -> Found:
-    for index, clip in _rows(clips):
-        yield from _member(f"train.{key}/{index}/0", clip[0], names, "ACTOR_NAMES")
-
-
-def _muted_emotions(emotions: list[str], muted: Sequence[Any]) -> Found:
-    for index, clip in enumerate(muted):
-        yield from _member(f"train.AUG_MUTED_SHOTS/{index}/3", clip[3], emotions, "SHOT_EMOTION_NAMES")
-
-
-def _one_emotion(key: str, emotions: list[str], emotion: Any) -> Found:
-    if isinstance(emotion, str):
-        yield from _member(key, emotion, emotions, "SHOT_EMOTION_NAMES")
-
-
-def _emotion_weights(key: str, emotions: list[str], weights: dict[str, float] | None) -> Found:
-    for emotion in weights or {}:
-        yield from _member(f"{key}/{emotion}", emotion, emotions, "SHOT_EMOTION_NAMES")
-
-
-def _emotion_vector(emotions: list[str], zero: str | None, label: Any) -> Found:
-    inputs = [emotion for emotion in emotions if emotion != zero]
-    for emotion in label if isinstance(label, dict) else ():
-        yield from _member(f"inference.EMOTION_LABEL/{emotion}", emotion, emotions, "SHOT_EMOTION_NAMES")
-    if not isinstance(label, list | tuple):
-        return
-    if label and isinstance(label[0], list | tuple):
-        for index, (_, weights) in enumerate(label):
-            for emotion in weights:
-                yield from _member(f"inference.EMOTION_LABEL/{index}", emotion, emotions, "SHOT_EMOTION_NAMES")
-    elif len(label) != len(inputs):
-        yield (
-            "inference.EMOTION_LABEL",
-            f"has {len(label)} numbers, and the model takes {len(inputs)}: {', '.join(inputs) or 'no emotion'}",
-        )
-
-
-def _one_actor(key: str, names: list[str], actor: str | None) -> Found:
-    if actor is not None:
-        yield from _member(key, actor, names, "ACTOR_NAMES")
-
-
 def _blendshape_rules() -> Iterator[Rule]:
     for mesh in ("SKIN", "TONGUE"):
         names = (f"BLENDSHAPE_{mesh}_FPATH", f"BLENDSHAPE_{mesh}_CONFIG_FPATH")
         for key, other in (names, names[::-1]):
-            yield Rule(f"dataset.{key} dataset.{other}", partial(_blendshape_pairs, key, other))
+            yield Rule(f"dataset.{key} dataset.{other}", partial(blendshape_pairs, key, other))
 
 
 SECTION_RULES: tuple[Rule, ...] = (
-    Rule("dataset.ACTOR_NAMES dataset.SHOT_LANGUAGE_MAP", _language_actors),
-    Rule("dataset.SHOT_EMOTION_NAMES dataset.ACTOR_NAMES dataset.SHOT_EMOTION_MAP", _emotion_map),
+    Rule("dataset.ACTOR_NAMES dataset.SHOT_LANGUAGE_MAP", language_actors),
+    Rule("dataset.SHOT_EMOTION_NAMES dataset.ACTOR_NAMES dataset.SHOT_EMOTION_MAP", emotion_map),
     *_blendshape_rules(),
-    Rule("dataset.CURVES_ROOT", _group_names),
+    Rule("dataset.CURVES_ROOT", group_names),
     *(
-        Rule(f"dataset.CURVES_ROOT dataset.{key}", partial(_known_groups, f"dataset.{key}"))
+        Rule(f"dataset.CURVES_ROOT dataset.{key}", partial(known_groups, f"dataset.{key}"))
         for key in ("CURVES_NAMES", "CURVES_FPS", "CURVES_KIND")
     ),
     Rule("train.NETWORK_TYPE train.NETWORK_NAME train.TARGET_CHANNELS", _target_channels),
@@ -425,7 +262,7 @@ SECTION_RULES: tuple[Rule, ...] = (
     Rule("train.CLIPS", partial(_clip_ranges, "CLIPS")),
     Rule("train.VALIDATION_CLIPS", partial(_clip_ranges, "VALIDATION_CLIPS")),
     Rule("train.VALIDATION_CLIPS train.EARLY_STOPPING_PATIENCE train.EXPORT_WEIGHTS", _measured),
-    Rule("train.TARGET_FPS train.STREAMING_CFG train.AUDIO_PARAMS", _streaming),
+    Rule("train.TARGET_FPS train.STREAMING_CFG train.AUDIO_PARAMS", streaming_rule),
     Rule("train.TIMESTEP_RESPACING train.DIFFUSION_STEPS", partial(_respacing, "train.TIMESTEP_RESPACING")),
     Rule("inference.TIMESTEP_RESPACING", partial(_respacing, "inference.TIMESTEP_RESPACING")),
     Rule(
@@ -440,21 +277,21 @@ PROJECT_RULES: tuple[Rule, ...] = (
     Rule(
         "dataset.ACTOR_NAMES dataset.CACHE_FPS dataset.AUDIO_ROOT dataset.SKIN_CACHE_ROOT dataset.TONGUE_CACHE_ROOT "
         "dataset.JAW_ANIM_DATA_FPATH dataset.EYE_ANIM_DATA_FPATH dataset.CURVES_ROOT",
-        _complete_actors,
+        complete_actors,
     ),
     Rule("train.NETWORK_TYPE train.TARGET_CHANNELS dataset.CURVES_ROOT", _target_groups),
-    Rule("dataset.CURVES_ROOT preproc.CURVES_COMPONENTS", partial(_known_groups, "preproc.CURVES_COMPONENTS")),
+    Rule("dataset.CURVES_ROOT preproc.CURVES_COMPONENTS", partial(known_groups, "preproc.CURVES_COMPONENTS")),
     *(
-        Rule(f"dataset.CURVES_ROOT train.{key}", partial(_weighed_groups, f"train.{key}"))
+        Rule(f"dataset.CURVES_ROOT train.{key}", partial(weighed_groups, f"train.{key}"))
         for key in ("LOSS_CURVES_ALPHA", "LOSS_CURVES_MOTION_ALPHA")
     ),
     *(
-        Rule(f"dataset.ACTOR_NAMES train.{key}", partial(_clip_actors, key))
+        Rule(f"dataset.ACTOR_NAMES train.{key}", partial(clip_actors, key))
         for key in ("CLIPS", "VALIDATION_CLIPS", "AUG_MUTED_SHOTS")
     ),
-    Rule("dataset.SHOT_EMOTION_NAMES train.AUG_MUTED_SHOTS", _muted_emotions),
+    Rule("dataset.SHOT_EMOTION_NAMES train.AUG_MUTED_SHOTS", muted_emotions),
     *(
-        Rule(f"dataset.SHOT_EMOTION_NAMES {key}", partial(_one_emotion, key))
+        Rule(f"dataset.SHOT_EMOTION_NAMES {key}", partial(one_emotion, key))
         for key in (
             "train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS",
             "train.DEFAULT_SHOT_EMOTION_NAME",
@@ -462,15 +299,15 @@ PROJECT_RULES: tuple[Rule, ...] = (
         )
     ),
     *(
-        Rule(f"dataset.SHOT_EMOTION_NAMES {key}", partial(_emotion_weights, key))
+        Rule(f"dataset.SHOT_EMOTION_NAMES {key}", partial(emotion_weights, key))
         for key in ("train.LOSS_LIP_DIST_EMO_WEIGHTS", "train.LOSS_LIP_SIZE_EMO_WEIGHTS")
     ),
     Rule(
         "dataset.SHOT_EMOTION_NAMES train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS inference.EMOTION_LABEL",
-        _emotion_vector,
+        emotion_vector,
     ),
     *(
-        Rule(f"dataset.ACTOR_NAMES {key}", partial(_one_actor, key))
+        Rule(f"dataset.ACTOR_NAMES {key}", partial(one_actor, key))
         for key in ("inference.ACTOR_NAME", "inference.CONDITION")
     ),
     Rule(
@@ -489,4 +326,4 @@ def actor_rules() -> tuple[Rule, ...]:
         for name, field in schema(kind, method).model_fields.items()
         if BY_ACTOR in field.metadata
     }
-    return tuple(Rule(f"dataset.ACTOR_NAMES {key}", partial(_known_actors, key)) for key in sorted(keys))
+    return tuple(Rule(f"dataset.ACTOR_NAMES {key}", partial(known_actors, key)) for key in sorted(keys))

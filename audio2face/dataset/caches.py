@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audio2face.dataset.files import shot_folders
+from audio2face.dataset.places import shot_folders
 from audio2face.formats import AnimationFile, SeveralChannels, animation_header, find_animation, read_animation
 from audio2face.formats.npy import write_npy
 from audio2face.formats.time_code import same_rate

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from audio2face.dataset.curves import CapturedGroup
 from audio2face.dataset.files import DatasetFiles
 from audio2face.dataset.shots import shot_language
+from audio2face.face.curves import CurveGroup
 from audio2face.face.topology import Topology
 from audio2face.formats.sound import SoundInfo, sound_info
 from audio2face.problems import Problems, UserError
@@ -48,6 +48,22 @@ class Mesh:
     name: str
     caches: dict[str, Cache]
     neutral: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class ShotCurves:
+    """A group in one shot at the shot's rate: encoded values (T, E) float32 and which are known (T, E)."""
+
+    values: np.ndarray
+    known: np.ndarray
+
+
+@dataclass(frozen=True)
+class CapturedGroup:
+    """One group of an actor: what its columns are, and its values by shot; shots without it are left out."""
+
+    group: CurveGroup
+    shots: dict[str, ShotCurves] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,10 @@ from audio2face.dataset.caches import find_caches, frame_rate, usual_vertices
 from audio2face.dataset.captured import BAD_FILE, CapturedActor, RestData, build_plan, read_sounds
 from audio2face.dataset.curve_files import shots_of
 from audio2face.dataset.curves import build_groups, curve_lengths, read_tables
-from audio2face.dataset.files import DatasetFiles, check_path, not_fetched, read_vertices
+from audio2face.dataset.files import DatasetFiles, not_fetched
+from audio2face.dataset.places import check_path
 from audio2face.dataset.shots import shot_emotions, shot_language
+from audio2face.dataset.vertex_files import read_vertices
 from audio2face.face.topology import Topology
 from audio2face.formats.git_lfs import pointer_problems
 from audio2face.formats.json_file import read_json

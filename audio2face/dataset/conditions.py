@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ClipConditions:
-    """What goes with every frame of a clip: explicit vector (E',), actor and emotion numbers, first row of its shot
+    """What goes with every frame of a clip: explicit emotion (E,), actor and emotion numbers, first row of its shot
     in the implicit emotion table."""
 
     explicit: np.ndarray

@@ -16,7 +16,7 @@ from audio2face.formats.curve_table import CurveTable
 from audio2face.problems import Problems
 
 if TYPE_CHECKING:
-    from audio2face.dataset.curves import CapturedGroup
+    from audio2face.dataset.captured import CapturedGroup
 
 KEY = "CURVES_ROOT"
 LOWEST_WEIGHT = -0.2

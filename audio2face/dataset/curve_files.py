@@ -13,7 +13,7 @@ from audio2face.paths import local_path
 if TYPE_CHECKING:
     from audio2face.config import Section
 
-SUFFIXES = (".csv", ".npz", ".npy", ".bvh", ".json", ".txt")
+SUFFIXES = (".csv", ".npz", ".npy", ".bvh", ".json", ".txt", ".tsv")  # of several files of a shot the first counts
 MISSING = "_missing"  # after the name of a shot: indices of frames that are not there
 
 
@@ -53,7 +53,7 @@ def build_curve_sources(dataset: Section, actor: str) -> dict[str, CurveSource]:
             local_path(folder),
             tuple(names[group]) if group in names else None,
             float(rates[group]) if group in rates else None,
-            {"kind": kinds[group]} if isinstance(kinds.get(group), str) else kinds.get(group),
+            kinds.get(group),
         )
         for group, folder in dataset.CURVES_ROOT.get(actor, {}).items()
     }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from audio2face.dataset.captured import CapturedGroup, ShotCurves
 from audio2face.dataset.curve_files import CurveSource
 from audio2face.face.curves import CurveGroup, filled, skeleton_group
 from audio2face.face.frames import interpolate
@@ -33,22 +34,6 @@ check_table = lazy("audio2face.dataset.curve_checks", "check_table")
 LONGEST_GAP_S = 0.25  # between recorded moments that a straight line may bridge
 RATE_TOLERANCE = 0.01
 BAD_FILE = (OSError, ValueError)
-
-
-@dataclass(frozen=True)
-class ShotCurves:
-    """A group in one shot at the shot's rate: encoded values (T, E) float32 and which are known (T, E)."""
-
-    values: np.ndarray
-    known: np.ndarray
-
-
-@dataclass(frozen=True)
-class CapturedGroup:
-    """One group of an actor: what its columns are, and its values by shot; shots without it are left out."""
-
-    group: CurveGroup
-    shots: dict[str, ShotCurves] = field(default_factory=dict)
 
 
 def curve_lengths(
@@ -178,8 +163,8 @@ def _without_missing(problems: Problems, source: CurveSource, shot: str, table: 
 def _recognised(problems: Problems, source: CurveSource, tables: Mapping[str, CurveTable]) -> CurveGroup | None:
     """What the columns of a group are: as CURVES_KIND says, else by their names and ranges."""
     names = canonical_columns(list(dict.fromkeys(name for table in tables.values() for name in table.names)))
-    values = np.concatenate([aligned(table, names)[0] for table in tables.values()])
-    valid = np.concatenate([aligned(table, names)[1] for table in tables.values()])
+    both = (aligned(table, names) for table in tables.values())
+    values, valid = (np.concatenate(parts) for parts in zip(*both, strict=True))
     try:
         return CurveGroup(source.name, guess_blocks(names, values, valid, source.kind))
     except ValueError as error:

@@ -6,7 +6,6 @@ Config paths are checked together at the start; arrays come out as float32 in C 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -16,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from audio2face.dataset.curve_files import CurveSource, build_curve_sources, shots_of
+from audio2face.dataset.places import VOICES_FOLDER, check_path, shot_folders
+from audio2face.dataset.vertex_files import read_faces, read_numbers, read_vertices, vertex_pairs
 from audio2face.face.topology import Topology
 from audio2face.formats.git_lfs import pointer_problems
-from audio2face.formats.json_file import read_json
 from audio2face.formats.npy import read_npy, read_npz
 from audio2face.formats.sound import SOUND_SUFFIXES
-from audio2face.geometry.regions import chosen_vertices
-from audio2face.lazy import lazy
 from audio2face.listing import natural_order
 from audio2face.paths import external_path, local_path, missing_root
 from audio2face.problems import STRUCTURE, Problems, UserError, raise_problems
@@ -33,41 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-VOICES_FOLDER = "aug"
 REQUIRED = ("audio_root",)
-ROWS = {"upper": 0, "lower": 1, "upper_lip": 0, "lower_lip": 1, "top": 0, "bottom": 1}  # of the lists in a .npy
-FACE_READERS = {
-    ".obj": lazy("audio2face.formats.obj", "read_obj_triangles"),
-    **dict.fromkeys((".usd", ".usda", ".usdc"), lazy("audio2face.formats.usd", "read_usd_triangles")),
-}
 FACES = ("SKIN_TRIANGLES_FPATH", "TONGUE_TRIANGLES_FPATH")
-
-# Where a data set's files lie in the folder of an actor: key of config_dataset -> path.
-PLACES = {
-    "AUDIO_ROOT": "audio",
-    "SKIN_CACHE_ROOT": "cache/skin",
-    "SKIN_NEUTRAL_FPATH": "geom/skin/neutral_pose.npy",
-    "SKIN_LIP_OPEN_POSE_DELTA_FPATH": "geom/skin/lip_open_pose_delta.npy",
-    "SKIN_EYE_CLOSE_POSE_DELTA_FPATH": "geom/skin/eye_close_pose_delta.npy",
-    "SKIN_LIP_DIST_VERTEX_LIST_FPATH": "geom/skin/lip_dist_vertex_list.json",
-    "SKIN_LIP_SIZE_VERTEX_LIST_FPATH": "geom/skin/lip_size_vertex_list.json",
-    "SKIN_EYE_DIST_VERTEX_LIST_FPATH": "geom/skin/eye_dist_vertex_list.json",
-    "SKIN_TRIANGLES_FPATH": "geom/skin/triangles.npy",
-    "SKIN_PRUNE_MESH_MASK_FPATH": "geom/skin/prune_mask.npy",
-    "TONGUE_CACHE_ROOT": "cache/tongue",
-    "TONGUE_NEUTRAL_FPATH": "geom/tongue/neutral_pose.npy",
-    "TONGUE_RIGID_VERTEX_LIST_FPATH": "geom/tongue/rigid_vertex_list.json",
-    "TONGUE_TRIANGLES_FPATH": "geom/tongue/triangles.npy",
-    "JAW_KEYPOINTS_NEUTRAL_FPATH": "xform/jaw_keypoints_neutral.npy",
-    "JAW_ANIM_DATA_FPATH": "xform/jaw_keypoints_cache_all.npz",
-    "EYE_ANIM_DATA_FPATH": "xform/eye_rotations_all.npz",
-    "EYE_BLINK_KEYS_FPATH": "xform/eye_blink_keys.npy",
-    "EYE_SACCADE_ROTATIONS_FPATH": "xform/eye_saccade_rotations.npy",
-    "BLENDSHAPE_SKIN_FPATH": "bs_data/bs_skin.npz",
-    "BLENDSHAPE_SKIN_CONFIG_FPATH": "bs_data/bs_skin_config.json",
-    "BLENDSHAPE_TONGUE_FPATH": "bs_data/bs_tongue.npz",
-    "BLENDSHAPE_TONGUE_CONFIG_FPATH": "bs_data/bs_tongue_config.json",
-}
 
 
 @dataclass(frozen=True)
@@ -250,11 +215,11 @@ class DatasetFiles:
 
     def skin_triangles(self) -> np.ndarray | None:
         """Triangles (F, 3) int of the skin mesh, from .npy, .obj or .usd."""
-        return self._triangles(self.skin_triangles_fpath, "SKIN_TRIANGLES_FPATH")
+        return self._triangles("SKIN_TRIANGLES_FPATH")
 
     def tongue_triangles(self) -> np.ndarray | None:
         """Triangles (F, 3) int of the tongue mesh, from .npy, .obj or .usd."""
-        return self._triangles(self.tongue_triangles_fpath, "TONGUE_TRIANGLES_FPATH")
+        return self._triangles("TONGUE_TRIANGLES_FPATH")
 
     def topology(self, num_skin: int | None, num_tongue: int | None, units_per_metre: float) -> Topology:
         """The faces of meshes with so many vertices; None: the actor has no such mesh, its faces are not read.
@@ -351,32 +316,11 @@ class DatasetFiles:
         return f"{key} {external_path(path)}".strip()
 
     def _pairs(self, path: Path | None, places: tuple[tuple[str, ...], tuple[str, ...]]) -> Pairs | None:
-        if path is None:
-            return None
-        where = self._where(path)
-        content = self.read(_numbers, path)
-        if isinstance(content, np.ndarray):
-            _check_rows(content, len(places[0]), where)
-        upper, lower = (_member(content, place, where) for place in places)
-        if len(upper) != len(lower):
-            names = " and ".join("/".join(place) for place in places)
-            raise UserError(f"{where}: {names} must be equally long, they have {len(upper)} and {len(lower)}")
-        return upper, lower
+        return None if path is None else vertex_pairs(self.read(read_numbers, path), places, self._where(path))
 
-    def _triangles(self, path: Path | None, key: str) -> np.ndarray | None:
-        if path is None:
-            return None
-        suffix = path.suffix.lower()
-        if suffix in FACE_READERS:
-            return self.read(FACE_READERS[suffix], path)
-        if suffix != ".npy":
-            raise UserError(f"{key} {external_path(path)}: expected a .npy (F, 3), .obj or .usd file")
-        faces = self.read(read_npy, path)
-        if faces.ndim != 2 or faces.shape[1] != 3 or faces.dtype.kind not in "iu":
-            raise UserError(
-                f"{key} {external_path(path)}: expected whole numbers (F, 3), found {faces.shape} of {faces.dtype}"
-            )
-        return np.ascontiguousarray(faces, np.int64)
+    def _triangles(self, key: str) -> np.ndarray | None:
+        path = getattr(self, key.lower())
+        return None if path is None else read_faces(path, key, self.read)
 
 
 PATHS = tuple(f.name for f in fields(DatasetFiles) if f.name.endswith(("_root", "_fpath")))
@@ -387,66 +331,9 @@ def _build_channels(dataset: Section, actor: str) -> tuple[str | None, str | Non
     return dataset.SKIN_CACHE_CHANNEL.get(actor), dataset.TONGUE_CACHE_CHANNEL.get(actor)
 
 
-def build_faces(
-    dataset: Section, actor: str, own: Topology, num_skin: int | None, num_tongue: int | None, run_name: str
-) -> Topology:
-    """The faces that config_dataset names for the meshes of a run, over those that the run keeps (`own`).
-
-    No weight depends on them, so that they may be named or corrected after training. Faces that are not there or of
-    another mesh raise UserError; when the run keeps some, those are used, with a warning (or a notice, when nothing that is
-    named is there: the data set is on another machine).
-    """
-    paths = [local_path(value) for key in FACES if (value := getattr(dataset, key).get(actor)) is not None]
-    if own and not any(path.exists() for path in paths):
-        if paths:
-            logger.info("actor %s: using the faces kept by run %s; %s is missing here", actor, run_name, paths[0])
-        return own
-    try:
-        named = DatasetFiles.of_faces(dataset, actor).topology(num_skin, num_tongue, float(dataset.UNITS_PER_METRE))
-    except UserError as error:
-        if not own:
-            raise UserError([f"run {run_name}: {line}" for line in error.lines]) from error
-        for line in error.lines:
-            logger.warning("%s; using the faces kept by run %s", line, run_name)
-        return own
-    return named.over(own)
-
-
-def read_vertices(path: Path, where: str, num_vertices: int, at_least: int = 1) -> np.ndarray:
-    """Vertices (n,) of a mesh from a .json or .npy that holds a list or a mask of them. UserError begins with `where`."""
-    try:
-        values = np.asarray(_numbers(path))
-        if values.ndim != 1 or len(values) >= at_least:
-            values = chosen_vertices(values, num_vertices)
-    except ValueError as error:
-        raise UserError(f"{where}: {str(error).removeprefix(f'{path}: ')}") from error
-    if len(values) < at_least:
-        raise UserError(f"{where}: needs at least {at_least} vertices, has {len(values)}")
-    return values
-
-
 def not_fetched(files: DatasetFiles) -> list[str]:
     """A line for each checkout whose data git-lfs has not fetched."""
     return pointer_problems(path for name in PATHS if (path := getattr(files, name)) is not None)
-
-
-def check_path(path: Path, key: str, actor: str, folder: bool) -> list[str]:
-    """A line naming the key when `path` is not the folder or file that it should be, else nothing."""
-    if (path.is_dir() if folder else path.is_file()) and os.access(path, os.R_OK):
-        return []
-    kind = "folder" if folder else "file"
-    what = f"no such {kind}" if not path.exists() else f"not a readable {kind}"
-    if not path.is_absolute():
-        return [
-            f"{key} of actor {actor!r}: {what}: {path}; below A2F_DATASETS_ROOT it is written /datasets/{path.as_posix()}"
-        ]
-    root = next((p for p in path.parents if p.is_dir()), Path(path.anchor))
-    return [f"{key} of actor {actor!r}: {what}: {external_path(path)} (what exists of it: {external_path(root)})"]
-
-
-def shot_folders(root: Path) -> list[str]:
-    """Names of the sub-folders of `root`, in order, without hidden ones and stray files."""
-    return natural_order(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 def _shaped(data: np.ndarray, shape: tuple[int | None, ...], where: str) -> np.ndarray:
@@ -460,34 +347,3 @@ def _shaped(data: np.ndarray, shape: tuple[int | None, ...], where: str) -> np.n
         first = np.argwhere(~np.isfinite(values))[0].tolist()
         raise UserError(f"{where}: holds values that are not finite, first at {first}")
     return values
-
-
-def _numbers(path: Path) -> Any:
-    """What a list of vertices holds: an array of a .npy, or the content of a .json."""
-    return read_npy(path) if path.suffix.lower() == ".npy" else read_json(path)
-
-
-def _check_rows(lists: np.ndarray, depth: int, where: str) -> None:
-    """The lists of a .npy are its rows, in the order that ROWS gives. Raises UserError for another layout."""
-    if lists.ndim != depth + 1 or lists.shape[:-1] != (2,) * depth or lists.dtype.kind not in "iu":
-        rows = "(2, n): upper, lower" if depth == 1 else "(2, 2, n): top, bottom of the upper lip, then of the lower"
-        raise UserError(f"{where}: expected rows of whole numbers {rows}; found {lists.shape} of {lists.dtype}")
-
-
-def _indices(values: Any, where: str, what: str) -> np.ndarray:
-    if not isinstance(values, list) or not values or any(type(v) is not int or v < 0 for v in values):
-        raise UserError(f"{where}: expected {what} (whole numbers >= 0), found {str(values)[:60]}")
-    if len(values) > 2 and max(values) <= 1:
-        raise UserError(f"{where}: expected {what}, found a mask of zeros and ones, which does not pair them")
-    return np.array(values, np.int64)
-
-
-def _member(content: Any, place: tuple[str, ...], where: str) -> np.ndarray:
-    what = f"a list of vertices under {'/'.join(place)!r}"
-    if isinstance(content, np.ndarray):
-        return _indices(content[tuple(ROWS[key] for key in place)].tolist(), where, what)
-    for key in place:
-        if not isinstance(content, Mapping) or key not in content:
-            raise UserError(f"{where}: expected an entry {'/'.join(place)!r} with a list of vertices")
-        content = content[key]
-    return _indices(content, where, what)

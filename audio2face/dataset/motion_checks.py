@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from audio2face.dataset.captured import CapturedActor, readable, shot_names
-from audio2face.dataset.files import shot_folders
+from audio2face.dataset.places import shot_folders
 from audio2face.dataset.shots import simple_name
 from audio2face.listing import natural_order
 from audio2face.problems import Problems

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from audio2face.dataset.captured import CapturedActor
-from audio2face.dataset.files import VOICES_FOLDER, shot_folders
+from audio2face.dataset.places import VOICES_FOLDER, shot_folders
 from audio2face.dataset.shots import simple_name
 from audio2face.formats import ANIMATION_READERS
 from audio2face.formats.sound import SOUND_SUFFIXES

@@ -19,7 +19,8 @@ import numpy as np
 
 from audio2face.dataset.caches import read_frames
 from audio2face.dataset.captured import CapturedActor, Mesh, readable
-from audio2face.dataset.files import PATHS, VOICES_FOLDER, DatasetFiles
+from audio2face.dataset.files import PATHS, DatasetFiles
+from audio2face.dataset.places import VOICES_FOLDER
 from audio2face.dataset.shots import simple_name
 from audio2face.dataset.sync_checks import deviating
 from audio2face.doctor.caches import SHORTEST_SHOT_S

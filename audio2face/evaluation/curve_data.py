@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from audio2face.dataset.curves import ShotCurves
+from audio2face.dataset.captured import ShotCurves
 from audio2face.dataset.targets import known_at, sample_linear
 from audio2face.evaluation.baselines import MEAN_POSE, NEAREST, nearest_frames
 from audio2face.evaluation.curve_score import GroupScale, columns_of, headline_columns, scale_of

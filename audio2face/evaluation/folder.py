@@ -9,9 +9,11 @@ from typing import Any
 
 from audio2face.config import Section
 from audio2face.dataset.caches import find_caches, frame_rate
+from audio2face.dataset.captured import ShotCurves
 from audio2face.dataset.curve_files import CurveSource, shots_of
-from audio2face.dataset.curves import ShotCurves, at_frames, curve_lengths, read_tables
-from audio2face.dataset.files import PLACES, DatasetFiles
+from audio2face.dataset.curves import at_frames, curve_lengths, read_tables
+from audio2face.dataset.files import DatasetFiles
+from audio2face.dataset.places import PLACES
 from audio2face.dataset.shots import clip_rows, shot_emotions
 from audio2face.paths import external_path
 from audio2face.problems import STRUCTURE, Problems, UserError

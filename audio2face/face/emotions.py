@@ -68,20 +68,6 @@ def _mixed(weights: Mapping[str, float], names: Sequence[str], zero: str | None)
     return vector
 
 
-def actor_vector(actor: str, actors: Sequence[str]) -> np.ndarray:
-    """(A,) one-hot float32 of an actor; (0,) when there is only one. Raises UserError on an unknown name."""
-    if actor not in actors:
-        raise UserError(f"actor {actor!r}: known are {', '.join(actors)}")
-    if len(actors) == 1:
-        return np.zeros(0, np.float32)
-    return np.eye(len(actors), dtype=np.float32)[list(actors).index(actor)]
-
-
-def explicit_length(emotions: Sequence[str], actors: Sequence[str]) -> int:
-    """Values of a network's explicit condition: emotions, then one per actor when there are several."""
-    return len(emotions) + (len(actors) if len(actors) > 1 else 0)
-
-
 # ---- over time
 
 

@@ -17,8 +17,6 @@ from audio2face.formats.curve_text import is_curve_text, read_curve_text
 from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.formats.npy import read_npy, read_npz, write_npz
 
-MISSING_SUFFIX = "_missing.npy"  # `<shot>_missing.npy` beside a shot's table lists frames that are missing
-
 
 @dataclass(frozen=True)
 class CurveTable:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audio2face.dataset.files import PLACES, VOICES_FOLDER, shot_folders
+from audio2face.dataset.places import PLACES, VOICES_FOLDER, shot_folders
 from audio2face.formats import SeveralChannels, find_animation, read_animation
 from audio2face.formats.git_lfs import pointer_problems
 from audio2face.formats.npy import read_npy

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from audio2face.dataset.curves import CapturedGroup, ShotCurves
+from audio2face.dataset.captured import CapturedGroup, ShotCurves
 from audio2face.face.codec import Channel
 from audio2face.face.curves import CurveGroup
 from audio2face.problems import UserError

@@ -22,7 +22,7 @@ import numpy as np
 
 from audio2face.face.channels_file import CHANNELS_FILE, read_curve_channels, write_channels
 from audio2face.face.codec import MESHES, Channel, FaceCodec, build_codec, kind_of
-from audio2face.face.emotions import EmotionLabel, emotion_track, emotion_vector, explicit_length
+from audio2face.face.emotions import EmotionLabel, emotion_track, emotion_vector
 from audio2face.face.topology import TRIANGLES_FILE, Topology, read_topology, write_topology
 from audio2face.formats.json_file import read_json, write_json
 from audio2face.formats.npy import read_npy, read_npz, write_npy, write_npz
@@ -72,11 +72,6 @@ class NetworkSpec:
         The runtime refuses a model without any, so that a network that knows none gets one, which has no effect.
         """
         return list(self.emotion_names) or [self.zero_emotion or self.default_emotion]
-
-    @property
-    def explicit_len(self) -> int:
-        """Values of the network's explicit condition: emotions, then one per actor when there are several."""
-        return explicit_length(self.emotion_names, self.actors)
 
     @property
     def max_sizes(self) -> dict[str, int]:

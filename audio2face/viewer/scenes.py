@@ -47,6 +47,7 @@ class ViewRequest:
 
 
 def of_path(place: Path, request: ViewRequest) -> Library:
+    """What a folder holds: a deployed model, animations, or curves. Raises UserError when it holds none of these."""
     clips = [] if (place / "model.json").is_file() else find_clips(place, request.channel)
     if not clips and place.is_dir() and any((f / "model.json").is_file() for f in model_folders(place)):
         return _of_model(place)
@@ -122,6 +123,7 @@ def _model_actor(model: Any, name: str) -> Actor:
 
 
 def of_dataset(project: Project, actors: Sequence[str]) -> Library:
+    """The shots of a project's actors as they were captured. Raises UserError when there are none."""
     shots = [shot for actor in actors for shot in project.shots(actor)]
     if not shots:
         nothing = f"{project.name} has no data set to show: its config_dataset names no actor with shots"

@@ -17,7 +17,7 @@ from audio2face.config import DELETE, KINDS, Section, load_config, project_folde
 from audio2face.config.base import BY_METHOD, EVERY, NETWORK_TYPES, base_module, defaults, schema
 from audio2face.config.docs import read_module_doc
 from audio2face.config.nested import HYPER_PARAMS, NETWORK_METHODS, Schema
-from audio2face.config.rules import streaming_entry
+from audio2face.config.streaming import streaming_entry
 from audio2face.problems import UserError
 from runners import explain_config
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from audio2face.audio.sync import find_lag, margin_frames, mel_energy
+from audio2face.dataset.captured import CapturedGroup, ShotCurves
 from audio2face.dataset.curve_checks import (
     check_groups,
     check_table,
@@ -14,7 +15,6 @@ from audio2face.dataset.curve_checks import (
     share_missing,
 )
 from audio2face.dataset.curve_kinds import guess_blocks
-from audio2face.dataset.curves import CapturedGroup, ShotCurves
 from audio2face.dataset.sync_checks import check_sync
 from audio2face.face.curves import CurveGroup
 from audio2face.formats.curve_table import curve_table

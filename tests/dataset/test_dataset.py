@@ -149,7 +149,17 @@ def window_data(shifts=(0.0,), seq_len=2, muted=True):
 
     params = WindowParams(30.0, 16000, 640, 320, seq_len, 1, shifts)
     return WindowData(
-        clips, conditions, targets, LAYOUT, Tracks(), Noise(), params, batch_size=4, seed=0, device=torch.device("cpu")
+        clips,
+        conditions,
+        targets,
+        LAYOUT,
+        Tracks(),
+        Noise(),
+        params,
+        num_actors=1,
+        batch_size=4,
+        seed=0,
+        device=torch.device("cpu"),
     )
 
 

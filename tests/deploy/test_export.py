@@ -14,6 +14,7 @@ from torch import nn
 from audio2face.deploy.onnx import compare_onnx, export_onnx, open_session
 from audio2face.deploy.signature import Signature, TensorSpec, regression_signature, trt_info
 from audio2face.face.layout import ChannelLayout
+from audio2face.models.common.conditions import Conditions
 from audio2face.models.regression.export import check_inputs, export_regression
 from audio2face.models.regression.graph import RegressionGraph, actor_signature, regression_graph
 from audio2face.problems import UserError
@@ -56,22 +57,23 @@ def test_trt_info_has_every_shape_and_defaults_for_its_placeholders():
 
 
 class Echo(nn.Module):
-    """A network whose output is its explicit input, repeated to the wanted width."""
+    """A network whose output is its emotion, repeated to the wanted width."""
+
+    conditions = ()
 
     def __init__(self, width):
         super().__init__()
         self.width = width
 
-    def forward(self, audio, implicit, explicit):
-        return explicit.sum(dim=1, keepdim=True) + torch.arange(self.width) + 0 * audio[:, :1] + 10 * implicit[
-            :, :1
-        ], {}
+    def forward(self, audio, conditions):
+        emotion, implicit = conditions["emotion"].sum(dim=1, keepdim=True), conditions["implicit"][:, :1]
+        return emotion + torch.arange(self.width) + 0 * audio[:, :1] + 10 * implicit, {}
 
 
 def test_graph_reorders_cuts_scales_and_fills():
     layout = ChannelLayout({"eye": 4, "skin_coeffs": 5})  # the network's order, sizes of the largest actor
     sizes = {"skin_coeffs": 3, "tongue_coeffs": 2, "jaw": 15, "eye": 4}
-    graph = RegressionGraph(Echo(9), layout, make_codec(sizes, skin_coeffs=2.0), 1, torch.zeros(0))
+    graph = RegressionGraph(Echo(9), layout, make_codec(sizes, skin_coeffs=2.0), 1, [1.0])
     emotion = torch.tensor([[[1.0, 0.0]], [[0.0, 0.5]]])
     result = graph(torch.zeros(2, 1, 8), emotion)
     assert result.shape == (2, 1, 24)
@@ -83,7 +85,7 @@ def test_graph_reorders_cuts_scales_and_fills():
 def test_graph_refuses_channels_that_do_not_fit():
     sizes = {"skin_coeffs": 3, "tongue_coeffs": 2, "jaw": 15, "eye": 4}
     with pytest.raises(ValueError, match="skin_coeffs"):
-        RegressionGraph(Echo(2), ChannelLayout({"skin_coeffs": 2}), make_codec(sizes), 1, torch.zeros(0))
+        RegressionGraph(Echo(2), ChannelLayout({"skin_coeffs": 2}), make_codec(sizes), 1, [1.0])
 
 
 def test_actor_is_baked_in(run):
@@ -92,9 +94,9 @@ def test_actor_is_baked_in(run):
     graph = regression_graph(network, spec, actor, 4).eval()
     feeds = actor_signature(spec, actor, 4).dummy(3, np.random.default_rng(0))
     emotion = torch.from_numpy(feeds["emotion"][:, 0])
-    explicit = torch.cat([emotion[:, 4:], torch.tensor([0.0, 1.0]).expand(3, 2)], dim=1)
+    given = {"implicit": emotion[:, :4], "emotion": emotion[:, 4:], "actor": torch.tensor([0.0, 1.0]).expand(3, 2)}
     with torch.no_grad():
-        expected = network(torch.from_numpy(feeds["input"][:, 0]), emotion[:, :4], explicit)[0]
+        expected = network(torch.from_numpy(feeds["input"][:, 0]), Conditions(given))[0]
         found = graph(*map(torch.from_numpy, feeds.values()))[:, 0]
     torch.testing.assert_close(found, expected)
 

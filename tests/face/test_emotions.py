@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 
 from audio2face.face.emotions import (
-    actor_vector,
     build_curve,
     emotion_curve,
     emotion_track,
     emotion_vector,
-    explicit_length,
     is_timeline,
     network_emotions,
 )
@@ -57,13 +55,6 @@ def test_what_is_not_an_emotion(label, words):
         vector(label)
     with pytest.raises(UserError, match="emotion 'neutral': known are joy, anger"):
         vector("neutral", zero=None)
-
-
-def test_an_actor_is_a_column_of_the_explicit_vector_only_among_several():
-    assert actor_vector("ada", ["ada"]).shape == (0,) and explicit_length(NAMES, ["ada"]) == 2
-    assert actor_vector("bob", ["ada", "bob"]).tolist() == [0, 1] and explicit_length(NAMES, ["ada", "bob"]) == 4
-    with pytest.raises(UserError, match="'eve': known are ada, bob"):
-        actor_vector("eve", ["ada", "bob"])
 
 
 def test_one_emotion_and_a_timeline_at_moments():

@@ -93,7 +93,18 @@ def regression(world: World) -> RegressionMethod:
     conditions = [ClipConditions(np.array([float(i)]), 0, i % 2, 50 * i) for i in range(4)]
     torch.set_default_dtype(torch.float32)
     data = WindowData(
-        clips(4), conditions, targets, LAYOUT, Tracks(), Noise(), params, batch_size=8, seed=1, device=CPU, world=world
+        clips(4),
+        conditions,
+        targets,
+        LAYOUT,
+        Tracks(),
+        Noise(),
+        params,
+        num_actors=2,
+        batch_size=8,
+        seed=1,
+        device=CPU,
+        world=world,
     )  # type: ignore[arg-type]
     torch.set_default_dtype(torch.float64)
     in_double(data)
@@ -102,7 +113,7 @@ def regression(world: World) -> RegressionMethod:
     data.set_phonemes("en", {0: posteriors, 2: posteriors}, steps=3)
     data.phoneme_posteriors["en"] = torch.from_numpy(posteriors).repeat(2, 1)
     network = ConvW2vAutocorr(
-        LAYOUT.sizes, 1, 4, 2, phoneme_sizes={"en": 4}, buffer_len=1280, use_melspec_features=True,
+        LAYOUT.sizes, 1, 1, 4, 2, phoneme_sizes={"en": 4}, buffer_len=1280, use_melspec_features=True,
         use_w2v_features=False, use_autocorr_features=False,
     ).double()  # fmt: skip
     model = Regression(network, 200, 4, 1.0, torch.Generator().manual_seed(0)).double()

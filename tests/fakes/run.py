@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from audio2face.face.codec import FaceCodec
 from audio2face.face.topology import Topology
 from audio2face.formats.json_file import write_json
+from audio2face.models.common.conditions import Conditions, ConditionSpec
 from audio2face.runs.emotion_db import EmotionDB
 from audio2face.runs.train_run import NetworkSpec, TrainRun, write_train_run
 
@@ -23,12 +24,25 @@ class TinyNetwork(nn.Module):
     """Has the interface of a regression network: features, decode, forward."""
 
     def __init__(
-        self, output_sizes, explicit_len, phoneme_sizes=None, implicit_emotion_len=4, buffer_len=WINDOW, pretrained=True
+        self,
+        output_sizes,
+        num_emotions,
+        num_actors=1,
+        phoneme_sizes=None,
+        implicit_emotion_len=4,
+        buffer_len=WINDOW,
+        pretrained=True,
     ):
         super().__init__()
+        sizes = {
+            "implicit": implicit_emotion_len,
+            "emotion": num_emotions,
+            "actor": num_actors if num_actors > 1 else 0,
+        }
+        self.conditions = [ConditionSpec(name, "static", size) for name, size in sizes.items() if size]
         self.audio = nn.Linear(buffer_len // 64, 8)
         self.mix = nn.Sequential(
-            nn.Linear(8 + implicit_emotion_len + explicit_len, 16),
+            nn.Linear(8 + sum(sizes.values()), 16),
             nn.Tanh(),
             nn.Dropout(0.5),
             nn.Linear(16, sum(output_sizes.values())),
@@ -37,11 +51,12 @@ class TinyNetwork(nn.Module):
     def features(self, audio: Tensor) -> dict[str, Tensor]:
         return {"energy": audio.unflatten(1, (-1, 64)).pow(2).mean(dim=2)}
 
-    def decode(self, features, implicit, explicit):
-        return self.mix(torch.cat([self.audio(features["energy"]), implicit, explicit], dim=1)), {}
+    def decode(self, features, conditions: Conditions):
+        given = [conditions[spec.name] for spec in self.conditions]
+        return self.mix(torch.cat([self.audio(features["energy"]), *given], dim=1)), {}
 
-    def forward(self, audio, implicit, explicit):
-        return self.decode(self.features(audio), implicit, explicit)
+    def forward(self, audio, conditions: Conditions):
+        return self.decode(self.features(audio), conditions)
 
 
 @dataclass
@@ -118,9 +133,8 @@ def make_spec(actors: tuple[str, ...] = ("ada",), **changes) -> NetworkSpec:
 
 def make_network(spec: NetworkSpec, seed: int = 0) -> TinyNetwork:
     torch.manual_seed(seed)
-    return TinyNetwork(
-        spec.max_sizes, spec.explicit_len, buffer_len=spec.audio_params["buffer_len"], **spec.hyper_params
-    )
+    sizes, length = (len(spec.emotion_names), len(spec.actors)), spec.audio_params["buffer_len"]
+    return TinyNetwork(spec.max_sizes, *sizes, buffer_len=length, **spec.hyper_params)
 
 
 def make_databases(spec: NetworkSpec, seed: int = 0) -> dict[str, EmotionDB]:

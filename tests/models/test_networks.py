@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from audio2face.models.common import onednn_conv
+from audio2face.models.common.conditions import Conditions
 from audio2face.models.common.encoders import ENCODERS, autocorr, melspec, phoneme_ctc, pretrained, speech_transformer
 from audio2face.models.common.layers import ConvBlock, GainDropout
 from audio2face.models.common.weights import load_weights, save_weights
@@ -46,9 +47,10 @@ def network(**arguments: object) -> ConvW2vAutocorr:
     return NETWORKS["conv_w2v_autocorr"](SIZES, 5, **{**defaults, **arguments}).eval()
 
 
-def conditions(rows: int, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+def conditions(rows: int, seed: int = 1) -> Conditions:
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(rows, 16, generator=generator), torch.rand(rows, 5, generator=generator)
+    implicit = torch.randn(rows, 16, generator=generator)
+    return Conditions({"implicit": implicit, "emotion": torch.rand(rows, 5, generator=generator)})
 
 
 def test_autocorrelation_equals_its_definition():
@@ -109,9 +111,9 @@ def test_every_encoder_gives_the_same_kind_of_map(name, buffer_len):
 
 def test_cached_features_give_the_same_output_and_languages_their_logits():
     model = network(use_melspec_features=True, use_w2v_features=True, phoneme_sizes={"en": 40, "zh": 60})
-    audio, (implicit, explicit) = speech(3), conditions(3)
-    frame, phonemes = model(audio, implicit, explicit)
-    again, _ = model.decode(model.features(audio), implicit, explicit)
+    audio, given = speech(3), conditions(3)
+    frame, phonemes = model(audio, given)
+    again, _ = model.decode(model.features(audio), given)
     assert frame.shape == (3, 29) and torch.equal(frame, again)
     assert {k: tuple(v.shape) for k, v in phonemes.items()} == {"en": (3, 25, 40), "zh": (3, 25, 60)}
 
@@ -122,7 +124,7 @@ def test_output_order_follows_the_channels():
     reordered = NETWORKS["conv_w2v_autocorr"](
         {"eye": 4, "tongue_coeffs": 3, "skin_coeffs": 7, "jaw": 15}, 5, use_w2v_features=False
     ).eval()
-    assert model(speech(1), *conditions(1))[0].shape == reordered(speech(1), *conditions(1))[0].shape
+    assert model(speech(1), conditions(1))[0].shape == reordered(speech(1), conditions(1))[0].shape
     with torch.no_grad():
         for each, channels in ((model, SIZES), (reordered, reordered.output_sizes)):
             for head in each.heads.values():
@@ -130,14 +132,14 @@ def test_output_order_follows_the_channels():
             each.heads["tongue"][1].bias.fill_(7.0)
             order = [c for c in channels if not c.startswith("tongue")]
             each.heads["face"][1].bias.copy_(torch.cat([torch.full((channels[c],), float(len(c))) for c in order]))
-            frame = each(speech(1), *conditions(1))[0][0]
+            frame = each(speech(1), conditions(1))[0][0]
             expected = [7.0 if c.startswith("tongue") else float(len(c)) for c in channels for _ in range(channels[c])]
             assert frame.tolist() == expected
 
 
 def test_no_emotions_and_no_encoders():
     model = ConvW2vAutocorr(SIZES, 0, use_w2v_features=False).eval()
-    assert model(speech(2), conditions(2)[0], torch.zeros(2, 0))[0].shape == (2, 29)
+    assert model(speech(2), conditions(2))[0].shape == (2, 29)
     with pytest.raises(UserError, match="at least one"):
         network(**NONE)
     with pytest.raises(UserError, match="multiple of 320"):
@@ -148,7 +150,7 @@ def test_everything_that_is_trained_gets_a_gradient_and_frozen_models_do_not():
     model = network(use_w2v_features=True, use_phoneme_ctc_features=True, use_melspec_features=True, w2v_num_layers=2)
     model.train()
     assert not model.encoders["w2v"].model.training and not model.encoders["phoneme_ctc"].model.training
-    model(speech(4), *conditions(4))[0].square().mean().backward()
+    model(speech(4), conditions(4))[0].square().mean().backward()
     without = {name for name, p in model.named_parameters() if p.requires_grad and p.grad is None}
     assert without == set()
     frozen = {name.split(".")[1] for name, p in model.named_parameters() if not p.requires_grad}
@@ -157,7 +159,7 @@ def test_everything_that_is_trained_gets_a_gradient_and_frozen_models_do_not():
 
 def test_unfrozen_wav2vec2_is_trained():
     model = network(use_w2v_features=True, w2v_freeze=False, use_autocorr_features=False).train()
-    model(speech(2), *conditions(2))[0].square().mean().backward()
+    model(speech(2), conditions(2))[0].square().mean().backward()
     grads = [p.grad for p in model.encoders["w2v"].model.encoder.layers.parameters()]
     assert all(g is not None for g in grads) and model.encoders["w2v"].model.training
 
@@ -170,7 +172,7 @@ def test_weights_round_trip_without_pretrained_sources(tmp_path):
     torch.manual_seed(5)
     copy = network(use_w2v_features=True, use_phoneme_ctc_features=True, **rebuild)
     load_weights(copy, tmp_path / "network.pt")
-    assert torch.equal(model(speech(1), *conditions(1))[0], copy(speech(1), *conditions(1))[0])
+    assert torch.equal(model(speech(1), conditions(1))[0], copy(speech(1), conditions(1))[0])
     with pytest.raises(ValueError, match=r"network\.pt"):
         load_weights(network(), tmp_path / "network.pt")
 
@@ -372,8 +374,8 @@ class Exported(torch.nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, audio, implicit, explicit):
-        return self.model(audio, implicit, explicit)[0]
+    def forward(self, audio, implicit, emotion):
+        return self.model(audio, Conditions({"implicit": implicit, "emotion": emotion}))[0]
 
 
 @pytest.mark.parametrize(
@@ -390,13 +392,13 @@ def test_onnx_export_agrees_for_any_batch(chosen):
 
     torch.manual_seed(0)
     model = Exported(network(**chosen)).eval()
-    names = ["audio", "implicit", "explicit"]
+    names = ["audio", "implicit", "emotion"]
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model,
-            (speech(1), *conditions(1)),
+            (speech(1), *conditions(1).tensors.values()),
             buffer,
             dynamo=False,
             opset_version=17,
@@ -406,7 +408,7 @@ def test_onnx_export_agrees_for_any_batch(chosen):
         )
     session = onnxruntime.InferenceSession(buffer.getvalue())
     for rows in (1, 3):
-        inputs = (speech(rows, seed=rows), *conditions(rows, seed=rows))
+        inputs = (speech(rows, seed=rows), *conditions(rows, seed=rows).tensors.values())
         (frame,) = session.run(None, {name: x.numpy() for name, x in zip(names, inputs, strict=True)})
         with torch.no_grad():
             np.testing.assert_allclose(frame, model(*inputs).numpy(), atol=1e-4)

@@ -8,6 +8,7 @@ import torch
 from fakes.run import make_preproc
 
 from audio2face.face.layout import ChannelLayout
+from audio2face.models.common.conditions import Conditions
 from audio2face.models.common.starting_weights import start_from
 from audio2face.models.common.weights import save_weights
 from audio2face.models.diffusion.network import DiffusionRNN
@@ -45,7 +46,7 @@ def make_spec(actors, emotions, kind="regression", zero="neutral"):
 def make_network(spec, seed):
     torch.manual_seed(seed)
     if spec.network_type == "regression":
-        return ConvW2vAutocorr(spec.max_sizes, spec.explicit_len, **PLAIN).eval()
+        return ConvW2vAutocorr(spec.max_sizes, len(spec.emotion_names), len(spec.actors), **PLAIN).eval()
     layout = ChannelLayout(spec.max_sizes)
     network = DiffusionRNN(layout, torch.zeros(len(spec.actors), layout.size), 30.0, len(spec.emotion_names), **SMALL)
     with torch.no_grad():
@@ -147,11 +148,11 @@ def test_the_same_face_with_new_components_says_the_same(amy, tmp_path):
     spec = make_spec({"amy": new}, ["joy"])
     network = make_network(spec, 2)
     start_from(network, spec, {"amy": new}, weights)
-    audio, implicit, explicit = torch.randn(2, 8320), torch.randn(2, 16), torch.rand(2, 1)
+    audio, given = torch.randn(2, 8320), Conditions({"implicit": torch.randn(2, 16), "emotion": torch.rand(2, 1)})
 
     def vertices(model, data):
         with torch.no_grad():
-            coeffs = model(audio, implicit, explicit)[0][:, : data.data_info["num_shapes_skin"]].double().numpy()
+            coeffs = model(audio, given)[0][:, : data.data_info["num_shapes_skin"]].double().numpy()
         shapes = data.network_data["shapes_matrix_skin"].reshape(coeffs.shape[1], -1)
         return data.network_data["shapes_mean_skin"].ravel() + data.data_info["scale_skin"] * coeffs @ shapes
 
@@ -178,13 +179,13 @@ def test_plain_values_keep_their_meaning_under_another_scale(kind, amy, tmp_path
 
 def test_actors_start_as_those_they_are_like(amy, bob, tmp_path):
     old, weights = write_run(tmp_path, {"amy": amy, "bob": bob}, ["joy"])
-    audio, implicit = torch.randn(2, 8320), torch.randn(2, 16)
+    audio, given = torch.randn(2, 8320), {"implicit": torch.randn(2, 16), "emotion": torch.full((2, 1), 0.3)}
     spec = make_spec({"amy": amy}, ["joy"])
     alone = make_network(spec, 2)
     start_from(alone, spec, {"amy": amy}, weights)
     with torch.no_grad():
-        expected = old(audio, implicit, torch.tensor([[0.3, 1, 0]]).expand(2, -1))[0]
-        torch.testing.assert_close(alone(audio, implicit, torch.full((2, 1), 0.3))[0], expected)
+        expected = old(audio, Conditions({**given, "actor": torch.tensor([[1.0, 0]]).expand(2, -1)}))[0]
+        torch.testing.assert_close(alone(audio, Conditions(given))[0], expected)
     spec = make_spec({"dan": bob, "bob": bob, "amy": amy}, ["joy"], "diffusion")
     old, weights = write_run(tmp_path / "d", {"bob": bob, "amy": amy}, ["joy"], "diffusion")
     network = make_network(spec, 2)

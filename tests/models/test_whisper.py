@@ -132,7 +132,7 @@ def test_a_regression_keeps_its_whisper_without_the_source(whole, tmp_path):
     assert rebuild["whisper_config"]["d_model"] == 32 and rebuild["pretrained"] is False
     copy = network(**chosen, **rebuild)
     load_weights(copy, tmp_path / "network.pt")
-    assert torch.equal(model(speech(2), *conditions(2))[0], copy(speech(2), *conditions(2))[0])
+    assert torch.equal(model(speech(2), conditions(2))[0], copy(speech(2), conditions(2))[0])
 
 
 def test_a_mix_sums_blocks_with_softmax_weights():
@@ -150,7 +150,7 @@ def test_what_is_trained_gets_a_gradient(freeze):
     model = network(**NONE, **chosen, whisper_freeze=freeze).train()
     whisper = model.encoders["whisper"]
     assert whisper.encoder.training is not freeze and not whisper.encoder.embed_positions.training
-    model(speech(3), *conditions(3))[0].square().mean().backward()
+    model(speech(3), conditions(3))[0].square().mean().backward()
     trained = {name for name, p in model.named_parameters() if p.requires_grad}
     assert all(p.grad is not None for p in model.parameters() if p.requires_grad)
     own = {name for name in trained if name.startswith("encoders.whisper.encoder.")}
@@ -162,11 +162,11 @@ def test_training_draws_from_the_generator_that_is_given():
     model = network(**NONE, use_whisper_features=True, whisper_config=SIZES).train()
     features, given = model.features(speech(2)), conditions(2)
     torch.manual_seed(3)
-    first, second = (model.decode(features, *given, Rng(Shard(2)))[0] for _ in range(2))
+    first, second = (model.decode(features, given, Rng(Shard(2)))[0] for _ in range(2))
     torch.manual_seed(3)
-    assert torch.equal(model.decode(features, *given, Rng(Shard(2)))[0], first) and not torch.equal(first, second)
+    assert torch.equal(model.decode(features, given, Rng(Shard(2)))[0], first) and not torch.equal(first, second)
     model.eval()
-    assert torch.equal(model.decode(features, *given)[0], model.decode(features, *given)[0])
+    assert torch.equal(model.decode(features, given)[0], model.decode(features, given)[0])
 
 
 @pytest.mark.parametrize("layers", [3, [1, 3]])
@@ -237,12 +237,12 @@ def test_a_whisper_that_lost_a_weight_is_refused(tmp_path):
 
 
 def export(model, path):
-    names = ["audio", "implicit", "explicit"]
+    names = ["audio", "implicit", "emotion"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             Exported(model).eval(),
-            (speech(1), *conditions(1)),
+            (speech(1), *conditions(1).tensors.values()),
             path,
             dynamo=False,
             opset_version=17,
@@ -267,7 +267,7 @@ def test_the_exported_network_agrees_for_any_batch(layers):
     buffer = io.BytesIO()
     names = export(model, buffer)
     for rows in (1, 3):
-        inputs = (speech(rows, seed=rows), *conditions(rows, seed=rows))
+        inputs = (speech(rows, seed=rows), *conditions(rows, seed=rows).tensors.values())
         with torch.no_grad():
             expected = model(*inputs)[0].numpy()
         np.testing.assert_allclose(run_exported(buffer.getvalue(), names, inputs), expected, atol=1e-4)
@@ -280,7 +280,7 @@ def test_its_products_run_in_8_bits(tmp_path):
     names = export(model, str(tmp_path / "a.onnx"))
     products = quantize_int8(tmp_path / "a.onnx", tmp_path / "b.onnx")
     assert products == 2 * 6  # four of attention and two behind it in each block
-    inputs = (speech(2), *conditions(2))
+    inputs = (speech(2), *conditions(2).tensors.values())
     ours, theirs = (run_exported(str(tmp_path / name), names, inputs) for name in ("a.onnx", "b.onnx"))
     assert 0 < np.abs(ours - theirs).max() < 0.05 * np.abs(ours).max()
 

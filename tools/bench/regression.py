@@ -16,6 +16,7 @@ from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise
 from audio2face.dataset.conditions import ClipConditions
 from audio2face.dataset.targets import sample_linear
 from audio2face.models.common import onednn_conv as products
+from audio2face.models.common.conditions import Conditions
 from audio2face.models.common.vertex_distances import pair_distances
 from audio2face.models.regression.data import WindowData, WindowParams
 from audio2face.models.regression.method import LossSettings, Regression, RegressionMethod
@@ -35,7 +36,12 @@ def make_network(actor: MadeUp, encoder: str) -> ConvW2vAutocorr:
     """The network with random weights; wav2vec 2.0 is of base size, one layer, frozen."""
     torch.manual_seed(0)
     return ConvW2vAutocorr(
-        actor.layout.sizes, EMOTIONS, IMPLICIT, buffer_len=BUFFER, pretrained=False, **ENCODERS[encoder]
+        actor.layout.sizes,
+        EMOTIONS,
+        implicit_emotion_len=IMPLICIT,
+        buffer_len=BUFFER,
+        pretrained=False,
+        **ENCODERS[encoder],
     )
 
 
@@ -58,6 +64,7 @@ def make_method(
         tracks,
         MutedNoise(),
         params,
+        num_actors=1,
         batch_size=batch_size,
         seed=0,
         device=device,
@@ -138,7 +145,9 @@ class PlainRegression:
     def loss(self, batch: dict[str, Tensor], features: dict[str, Tensor], progress: float) -> Tensor:
         """The same terms as `RegressionMethod.loss`."""
         implicit = self.model.implicit[batch["rows"]]
-        prediction, _ = self.model.network.decode(features, implicit, batch["emotion"])
+        prediction, _ = self.model.network.decode(
+            features, Conditions({"implicit": implicit, "emotion": batch["emotion"]})
+        )
         target, pairs = batch["target"], (-1, SEQ_LEN)
         difference, steps = prediction - target, prediction.unflatten(0, pairs).diff(dim=1)
         terms = {

@@ -46,6 +46,10 @@ class Conditions:
         """The same with some of them added or in place of others."""
         return Conditions({**self.tensors, **tensors})
 
+    def rows(self, index: Tensor) -> Conditions:
+        """Those of the items `index` (n,)."""
+        return Conditions({name: x[index] for name, x in self.tensors.items()})
+
     def check(self, specs: Sequence[ConditionSpec]) -> None:
         """Raise ValueError unless those that a network lists are there, each of its kind and size."""
         wrong = [s.name for s in specs if s.name not in self.tensors or not s.fits(self.tensors[s.name])]

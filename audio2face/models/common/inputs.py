@@ -9,15 +9,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from torch import nn
 
 from audio2face.config import Section
 from audio2face.dataset.clips import build_clips, build_muted_clips, read_clips_template
 from audio2face.dataset.conditions import ClipConditions
-from audio2face.dataset.files import DatasetFiles, build_faces
+from audio2face.dataset.faces import build_faces
+from audio2face.dataset.files import DatasetFiles
 from audio2face.dataset.split import NOTHING_HELD_OUT, example_shot, source_shots, split_rows
-from audio2face.face.emotions import actor_vector, emotion_vector, network_emotions
+from audio2face.face.emotions import emotion_vector, network_emotions
 from audio2face.formats.sound import sound_info
 from audio2face.paths import local_path
 from audio2face.problems import Problems, UserError, raise_problems
@@ -257,16 +257,12 @@ def build_spec(
     )
 
 
-def build_conditions(
-    inputs: Inputs, table_start: Callable[[Clip], int], with_actor: bool = True
-) -> list[ClipConditions]:
-    """Emotion and actor of every clip; `with_actor` puts the actor's one-hot beside the emotion when there are several."""
+def build_conditions(inputs: Inputs, table_start: Callable[[Clip], int] = lambda clip: 0) -> list[ClipConditions]:
+    """Emotion and actor of every clip, and where the rows of its shot begin in a table of all shots' frames."""
     emotions, zero_emotion = list(inputs.dataset.SHOT_EMOTION_NAMES), inputs.train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS
     found = []
     for clip in inputs.clips:
         vector = emotion_vector(clip.shot.emotion, inputs.emotion_names, zero=zero_emotion)
-        if with_actor:
-            vector = np.concatenate([vector, actor_vector(clip.shot.actor, inputs.actors)])
         actor, emotion = inputs.actors.index(clip.shot.actor), emotions.index(clip.shot.emotion)
         found.append(ClipConditions(vector, actor, emotion, table_start(clip)))
     return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from audio2face.audio.windows import Streaming
 from audio2face.config import Section
-from audio2face.config.rules import fitting_window, streaming_entry
+from audio2face.config.streaming import fitting_window, streaming_entry
 from audio2face.models.common.inputs import Inputs
 from audio2face.models.diffusion.schedule import Schedule, build_schedule
 from audio2face.problems import UserError, raise_problems

@@ -45,6 +45,13 @@ class MeshEmbedding(nn.Module):
         return F.relu(self.conv(x.flatten(0, 1).unsqueeze(1)).squeeze(1).unflatten(0, x.shape[:2]))
 
 
+def embedding(channel: str, size: int, width: int) -> nn.Module:
+    """What embeds a channel's values of a frame: (B, T, size) -> (B, T, width)."""
+    if kind_of(channel) == "mesh":
+        return MeshEmbedding(size, width)
+    return nn.Sequential(nn.Linear(size, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
+
+
 class SpeechFrames(nn.Module):
     """What networks have in common that hear sound frame by frame: an encoder, and a trained layer over its features."""
 
@@ -53,6 +60,24 @@ class SpeechFrames(nn.Module):
     encoder: Any  # a SpeechEncoder
     audio: Any  # a linear layer
     mean: Tensor  # on the network's device
+
+    def add_encoder(
+        self,
+        width: int,
+        name: str,
+        sources: Mapping[str, str | None],
+        frozen: bool,
+        whisper_layer: int | Sequence[int],
+        arguments: Mapping[str, Any] | None,
+    ) -> None:
+        """Build the encoder `name`, and the layer that makes `width` features of its steps in a frame.
+
+        `sources` {name: where its weights come from}; the others go to `build_encoder`. Raises UserError as it does.
+        """
+        self.encoder = build_encoder(name, arguments or {}, sources.get(name), frozen, whisper_layer)
+        self.pieces = max(1, round(STEPS_PER_SECOND / self.fps))
+        blocks = 1 if name != "whisper" or isinstance(whisper_layer, int) else len(whisper_layer)
+        self.audio = frame_layer(self.encoder.dim * self.pieces, self.pieces, width, blocks)
 
     def encode(self, audio: Tensor, num_frames: int, lead: float = 0.0, rng: Rng = WHOLE) -> Tensor:
         """Sound (B, N) at 16 kHz -> features for the denoiser in each of its frames (B, num_frames, feature_dim).
@@ -128,32 +153,16 @@ class DiffusionRNN(SpeechFrames):
         latent = {name: latent.get(part_of(name), min(size, feature_dim // 2)) for name, size in layout.sizes.items()}
         geometry_dim = sum(latent.values())
 
-        self.encoder = build_encoder(
-            audio_encoder,
-            encoder_arguments or {},
-            {"hubert": hubert_model, "w2v": w2v_model, "whisper": whisper_model}.get(audio_encoder),
-            freeze_audio_encoder,
-            whisper_layer,
+        sources = {"hubert": hubert_model, "w2v": w2v_model, "whisper": whisper_model}
+        self.add_encoder(
+            feature_dim, audio_encoder, sources, freeze_audio_encoder, whisper_layer, encoder_arguments
         )
         if audio_encoder in ("hubert", "w2v") and self.encoder.dim != hubert_feature_dim:
             raise UserError(
                 f"NETWORK_HYPER_PARAMS: hubert_feature_dim is {hubert_feature_dim}, the audio encoder's is {self.encoder.dim}"
             )
-        self.pieces = max(1, round(STEPS_PER_SECOND / self.fps))
-        blocks = 1 if audio_encoder != "whisper" or isinstance(whisper_layer, int) else len(whisper_layer)
-        self.audio = frame_layer(self.encoder.dim * self.pieces, self.pieces, feature_dim, blocks)
         self.embeddings = nn.ModuleDict(
-            {
-                name: MeshEmbedding(layout.sizes[name], 2 * latent[name])
-                if kind_of(name) == "mesh"
-                else nn.Sequential(
-                    nn.Linear(layout.sizes[name], 2 * latent[name]),
-                    nn.ReLU(),
-                    nn.Linear(2 * latent[name], 2 * latent[name]),
-                    nn.ReLU(),
-                )
-                for name in layout.sizes
-            }
+            {name: embedding(name, size, 2 * latent[name]) for name, size in layout.sizes.items()}
         )
         self.geometry = nn.Sequential(
             nn.Linear(2 * geometry_dim, geometry_dim), nn.ReLU(), nn.Linear(geometry_dim, geometry_dim)

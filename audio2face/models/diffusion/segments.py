@@ -37,10 +37,9 @@ def build_segments(inputs: Inputs, layout: ChannelLayout, runtime: Runtime, augm
         timeshift=(train.AUGMENT.get("timeshift") or 0.0) if augment else 0.0,
         standardize=not train.NO_STANDARDIZE_AUDIO,
     )
-    conditions = build_conditions(inputs, lambda clip: 0, with_actor=False)
     return SegmentData(
         inputs.clips,
-        conditions,
+        build_conditions(inputs),
         build_targets(inputs, layout, rescale=True).of,
         layout,
         build_tracks(train),

@@ -15,7 +15,6 @@ from audio2face.audio.augment import shift_grid
 from audio2face.config import Section
 from audio2face.dataset.audio_tracks import build_noise, build_tracks
 from audio2face.face.codec import common_layout, kind_of
-from audio2face.face.emotions import explicit_length
 from audio2face.face.layout import ChannelLayout
 from audio2face.formats.arkit_names import arkit_name
 from audio2face.geometry.regions import lip_vertices
@@ -95,7 +94,8 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     phoneme_sizes = {language: model.num_classes for language, model in phonemes.items()}
     network = NETWORKS[train.NETWORK_NAME](
         output_sizes=layout.sizes,
-        explicit_len=explicit_length(inputs.emotion_names, inputs.actors),
+        num_emotions=len(inputs.emotion_names),
+        num_actors=len(inputs.actors),
         phoneme_sizes=phoneme_sizes,
         buffer_len=train.AUDIO_PARAMS["buffer_len"],
         cache_root=model_cache(local_path(train.TORCH_CACHE_ROOT)),
@@ -256,6 +256,7 @@ def _build_windows(
         build_tracks(train),
         build_noise(train),
         params,
+        num_actors=len(inputs.actors),
         batch_size=train.BATCH_SIZE,
         seed=train.RNG_SEED_DATASET,
         device=runtime.device,

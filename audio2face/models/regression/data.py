@@ -22,6 +22,7 @@ from audio2face.distributed import ALONE, Shard, World
 from audio2face.face.layout import ChannelLayout
 from audio2face.listing import natural_order
 from audio2face.logs import each
+from audio2face.models.common.conditions import Conditions
 from audio2face.types import Clip
 
 logger = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class WindowBatch:
     level: Tensor  # (B·L,) mean absolute value of the window before normalisation
     target: Tensor  # (B·L, C)
     mask: Tensor  # (B·L, C) 1 where the target is real data
-    explicit: Tensor  # (B·L, E')
+    conditions: Conditions  # emotion (B·L, E), actor (B·L, A) one-hot; the method adds the implicit emotion
     frame_ids: Tensor  # (B·L,) row of the implicit emotion table
     actor_ids: Tensor  # (B·L,)
     emotion_ids: Tensor  # (B·L,)
@@ -157,6 +158,7 @@ class WindowData:
         noise: MutedNoise,
         params: WindowParams,
         *,
+        num_actors: int,
         batch_size: int = 1,
         seed: int,
         device: torch.device,
@@ -186,8 +188,13 @@ class WindowData:
         self.clip_of_row = put(np.repeat(np.arange(len(counts)), counts))  # (R,)
         self.target, self.mask = column("target", 1), column("mask")  # (S, R, C), (R, C)
         self.items = put(item_rows(counts, params.seq_len, params.seq_stride))  # (I, L)
-        self.explicit = put(np.stack([c.explicit for c in conditions]))  # (clips, E')
         self.actor_id = torch.tensor([c.actor_id for c in conditions], device=device)
+        self.conditions = Conditions(  # (clips, …)
+            {
+                "emotion": put(np.stack([c.explicit for c in conditions])),
+                "actor": torch.eye(num_actors, device=device)[self.actor_id],
+            }
+        )
         self.emotion_id = torch.tensor([c.emotion_id for c in conditions], device=device)
         self.track_start = torch.tensor([sound.track_start.get(c.audio, 0) for c in self.clips], device=device)
         self.level = self._levels()
@@ -300,7 +307,7 @@ class WindowData:
             level=self.level[shifts, rows],
             target=self.target[shifts, rows],
             mask=self.mask[rows],
-            explicit=self.explicit[clips],
+            conditions=self.conditions.rows(clips),
             frame_ids=self.table_row[rows],
             actor_ids=self.actor_id[clips],
             emotion_ids=self.emotion_id[clips],

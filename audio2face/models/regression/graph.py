@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from audio2face.deploy.signature import Signature, regression_signature
 from audio2face.face.codec import FaceCodec, kind_of
-from audio2face.face.emotions import actor_vector
 from audio2face.face.layout import ChannelLayout
+from audio2face.models.common.conditions import Conditions
 from audio2face.runs.train_run import ActorData, NetworkSpec
 
 
@@ -22,19 +25,23 @@ class RegressionGraph(nn.Module):
     Emotions beyond the `num_emotions` that the network takes (None: all) have no effect.
     """
 
-    actor_vector: Tensor
+    actor: Tensor
     curve_scale: Tensor
     curve_offset: Tensor
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Any,
         layout: ChannelLayout,
         codec: FaceCodec,
         implicit_len: int,
-        actor_vector: Tensor,
+        identity: Sequence[float],
         num_emotions: int | None = None,
     ):
+        """`identity` (A,) is the one-hot of the actor among those of the network.
+
+        Raises ValueError where the network has other channels than a face, or fewer values than the actor.
+        """
         super().__init__()
         sizes = codec.layout.sizes
         unknown = {name for name in layout.sizes.keys() - sizes.keys() if kind_of(name) != "curves"}
@@ -48,7 +55,8 @@ class RegressionGraph(nn.Module):
         self.codec = codec
         self.implicit_len = implicit_len
         self.emotions_end = None if num_emotions is None else implicit_len + num_emotions
-        self.register_buffer("actor_vector", actor_vector.reshape(1, -1).float(), persistent=False)
+        self.takes_actor = any(spec.name == "actor" for spec in network.conditions)
+        self.register_buffer("actor", torch.tensor([identity], dtype=torch.float32), persistent=False)
         curves = codec.curves
         self.register_buffer("curve_scale", torch.from_numpy(curves.scales), persistent=False)
         self.register_buffer("curve_offset", torch.from_numpy(curves.offsets), persistent=False)
@@ -56,11 +64,14 @@ class RegressionGraph(nn.Module):
     def forward(self, input: Tensor, emotion: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """input (B, 1, buffer_len), emotion (B, 1, implicit + explicit) -> result (B, 1, values), float32; and curves."""
         emotion = emotion[:, 0]  # (B, I + E)
-        implicit, explicit = emotion[:, : self.implicit_len], emotion[:, self.implicit_len : self.emotions_end]
-        if self.actor_vector.shape[1]:
+        given = {
+            "implicit": emotion[:, : self.implicit_len],
+            "emotion": emotion[:, self.implicit_len : self.emotions_end],
+        }
+        if self.takes_actor:
             ones = emotion[:, :1] * 0 + 1  # a batch-sized one: keeps the exported batch axis dynamic
-            explicit = torch.cat([explicit, ones * self.actor_vector], dim=1)
-        values, _ = self.network(input[:, 0], implicit, explicit)  # (B, all channels at their largest)
+            given["actor"] = ones * self.actor
+        values, _ = self.network(input[:, 0], Conditions(given))  # (B, all channels at their largest)
         channels = self.layout.split(values)
         parts = []
         for channel in self.codec.face.channels:
@@ -80,7 +91,7 @@ class RegressionGraph(nn.Module):
 
 
 def regression_graph(
-    network: nn.Module, spec: NetworkSpec, actor: ActorData, implicit_len: int, curves: bool = True
+    network: Any, spec: NetworkSpec, actor: ActorData, implicit_len: int, curves: bool = True
 ) -> RegressionGraph:
     """The graph of one actor of a trained regression network; without `curves` that of the runtime."""
     codec = spec.output_codec(actor)
@@ -89,7 +100,7 @@ def regression_graph(
         ChannelLayout(spec.max_sizes),
         codec if curves else codec.face,
         implicit_len,
-        torch.from_numpy(actor_vector(actor.actor, spec.actors)),
+        [float(name == actor.actor) for name in spec.actors],
         len(spec.emotion_names),
     )
 

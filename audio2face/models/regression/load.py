@@ -35,7 +35,8 @@ def build_network(spec: NetworkSpec) -> nn.Module:
     arguments = {"buffer_len": spec.audio_params["buffer_len"], **spec.hyper_params, **spec.extra.get("rebuild", {})}
     return NETWORKS[spec.network_name](
         output_sizes=spec.max_sizes,
-        explicit_len=spec.explicit_len,
+        num_emotions=len(spec.emotion_names),
+        num_actors=len(spec.actors),
         phoneme_sizes=spec.extra.get("phoneme_sizes", {}),
         **{**arguments, "pretrained": False},
     )

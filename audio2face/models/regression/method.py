@@ -155,12 +155,13 @@ class RegressionMethod:
         """All terms of a batch; the normalised ones are raised to 1 - progress."""
         weights = self.settings.weights
         network, implicit = self.model.network, self.model.implicit[batch.frame_ids]
+        conditions = batch.conditions.replaced(implicit=implicit)
         features = batch.features
         if features is None:
             assert batch.audio is not None, "a batch has features or sound"
             features = network.features(batch.audio)
         with self.precision.autocast(implicit.device):
-            prediction, logits = self.decode(features, implicit, batch.explicit, Rng(batch.shard))
+            prediction, logits = self.decode(features, conditions, Rng(batch.shard))
         prediction = prediction.to(batch.target.dtype)
         logits = {language: values.to(batch.target.dtype) for language, values in logits.items()}
         mask = self._without_closed_eyes(batch)

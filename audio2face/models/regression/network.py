@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from audio2face.distributed import WHOLE, Rng
 from audio2face.face.layout import ChannelLayout
+from audio2face.models.common.conditions import ConditionDropout, Conditions, ConditionSpec
 from audio2face.models.common.encoders import ENCODERS, SpeechEncoder
 from audio2face.models.common.encoders.pretrained import SPEECH_MODELS, WHISPER, Use
 from audio2face.models.common.layers import STEP, ConditionedTimeConvs, PhonemeHead, head_of, num_steps
@@ -50,13 +51,14 @@ class ConvW2vAutocorr(nn.Module):
 
     Audio is 16 kHz, peak-normalised over its track. Rows B are frames (batch · sequence, flattened). The forward pass
     is in two parts, so that the features of frozen encoders can be computed once:
-    `forward(audio, implicit, explicit) == decode(features(audio), implicit, explicit)`.
+    `forward(audio, conditions) == decode(features(audio), conditions)`.
     """
 
     def __init__(
         self,
         output_sizes: Mapping[str, int],
-        explicit_len: int,
+        num_emotions: int,
+        num_actors: int = 1,
         implicit_emotion_len: int = 16,
         explicit_emo_emb_len: int = 8,
         phoneme_sizes: Mapping[str, int] | None = None,
@@ -82,7 +84,8 @@ class ConvW2vAutocorr(nn.Module):
 
         Args:
             output_sizes: channel → size, in output order ("tongue…" channels get a head of their own).
-            explicit_len: length of the explicit vector (emotions, and actors when there are several); may be 0.
+            num_emotions: length of the emotion vector; may be 0.
+            num_actors: length of the actor's one-hot, which the network takes when there are several.
             phoneme_sizes: language → number of phonemes; empty for no phoneme head.
             buffer_len: samples per window, a multiple of 320 and at least 640.
             cache_root: where downloaded weights are kept.
@@ -95,37 +98,29 @@ class ConvW2vAutocorr(nn.Module):
         super().__init__()
         if buffer_len % STEP or buffer_len < 2 * STEP:
             raise UserError(f"AUDIO_PARAMS: buffer_len must be a multiple of 320 and at least 640, not {buffer_len}")
-        chosen: dict[str, dict[str, Any]] = {}
-        if use_w2v_features:
-            settings = {**W2V_DROPOUT, "num_hidden_layers": w2v_num_layers}
-            chosen["w2v"] = {
-                "use": W2V,
-                "source": w2v_model,
-                "settings": settings,
-                "frozen": w2v_freeze,
-                "width": WIDTH,
-            }
-            chosen["w2v"] |= {"config": w2v_config, "cache_root": cache_root, "pretrained": pretrained}
-        if use_whisper_features:
-            chosen["whisper"] = {
-                "use": WHISPER_MODEL,
-                "source": whisper_model,
-                "layer": whisper_layer,
-                "frozen": whisper_freeze,
-                "width": WIDTH,
-            }
-            chosen["whisper"] |= {"config": whisper_config, "cache_root": cache_root, "pretrained": pretrained}
-        if use_phoneme_ctc_features:
-            chosen["phoneme_ctc"] = {"pretrained": pretrained, "width": WIDTH}
-        if use_melspec_features:
-            chosen["melspec"] = {}
-        if use_autocorr_features:
-            chosen["autocorr"] = {"buffer_len": buffer_len, **(autocorr_params or {})}
+        loaded = {"cache_root": cache_root, "pretrained": pretrained, "width": WIDTH}
+        w2v = {"use": W2V, "source": w2v_model, "settings": {**W2V_DROPOUT, "num_hidden_layers": w2v_num_layers}}
+        whisper = {"use": WHISPER_MODEL, "source": whisper_model, "layer": whisper_layer}
+        offered: dict[str, tuple[bool, dict[str, Any]]] = {
+            "w2v": (use_w2v_features, {**w2v, "frozen": w2v_freeze, "config": w2v_config, **loaded}),
+            "whisper": (
+                use_whisper_features,
+                {**whisper, "frozen": whisper_freeze, "config": whisper_config, **loaded},
+            ),
+            "phoneme_ctc": (use_phoneme_ctc_features, {"pretrained": pretrained, "width": WIDTH}),
+            "melspec": (use_melspec_features, {}),
+            "autocorr": (use_autocorr_features, {"buffer_len": buffer_len, **(autocorr_params or {})}),
+        }
+        chosen = {name: arguments for name, (wanted, arguments) in offered.items() if wanted}
         if not chosen:
             raise UserError("NETWORK_HYPER_PARAMS: at least one of the use_…_features keys must be True")
 
         self.output_sizes = dict(output_sizes)
         self.encoders = nn.ModuleDict({name: ENCODERS[name](**arguments) for name, arguments in chosen.items()})
+        explicit = {"emotion": num_emotions, "actor": num_actors if num_actors > 1 else 0}
+        sizes = {"implicit": implicit_emotion_len, **{name: size for name, size in explicit.items() if size}}
+        self.dropout = ConditionDropout([ConditionSpec(name, "static", size) for name, size in sizes.items()])
+        explicit_len = sum(explicit.values())
         self.emotion = nn.Linear(explicit_len, explicit_emo_emb_len) if explicit_len else None
         condition = implicit_emotion_len + (explicit_emo_emb_len if explicit_len else 0)
         self.time = ConditionedTimeConvs(WIDTH * len(chosen), num_steps(buffer_len), condition, WIDTH)
@@ -142,15 +137,20 @@ class ConvW2vAutocorr(nn.Module):
         """audio: (B, N) → what the encoders compute before their first trainable weight, by encoder; rows are B."""
         return {name: cast(SpeechEncoder, encoder).features(audio) for name, encoder in self.encoders.items()}
 
+    @property
+    def conditions(self) -> tuple[ConditionSpec, ...]:
+        """What the network takes beside sound: an implicit emotion, and as far as there are any, emotions and actors."""
+        return self.dropout.specs
+
     def decode(
-        self, features: Mapping[str, Tensor], implicit: Tensor, explicit: Tensor, rng: Rng = WHOLE
+        self, features: Mapping[str, Tensor], conditions: Conditions, rng: Rng = WHOLE
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """features: from `features`; implicit: (B, I); explicit: (B, E); `rng` is drawn from in training.
+        """features: from `features`; conditions: those of `conditions`, (B, size) each; `rng` is drawn from in training.
 
         Returns the frame (B, C), channels in the order of `output_sizes`, and phoneme logits {language: (B, T, P)}.
         """
         maps = [encoder(features[name], rng).transpose(1, 2) for name, encoder in self.encoders.items()]
-        condition = implicit if self.emotion is None else torch.cat([implicit, self.emotion(explicit)], 1)
+        condition = self._condition(self.dropout(conditions, rng))
         x = self.summary(self.time(join_channels(maps), condition, rng))
         x = torch.cat([x, condition], 1)
         split = {name: self.heads[name](x).split(sizes, 1) for name, sizes in self._head_sizes().items()}
@@ -158,9 +158,16 @@ class ConvW2vAutocorr(nn.Module):
         frame = torch.cat([next(parts[head_of(channel)]) for channel in self.output_sizes], 1)
         return frame, self.phonemes(maps[0], rng) if self.phonemes is not None else {}
 
-    def forward(self, audio: Tensor, implicit: Tensor, explicit: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """audio: (B, N), implicit: (B, I), explicit: (B, E) → as `decode`."""
-        return self.decode(self.features(audio), implicit, explicit)
+    def forward(self, audio: Tensor, conditions: Conditions) -> tuple[Tensor, dict[str, Tensor]]:
+        """audio (B, N) and conditions -> as `decode`."""
+        return self.decode(self.features(audio), conditions)
+
+    def _condition(self, conditions: Conditions) -> Tensor:
+        """(B, I + embedded emotion and actor)."""
+        implicit, *explicit = (conditions[spec.name] for spec in self.conditions)
+        if self.emotion is None:
+            return implicit
+        return torch.cat([implicit, self.emotion(explicit[0] if len(explicit) == 1 else torch.cat(explicit, 1))], 1)
 
     def rebuild_arguments(self) -> dict[str, Any]:
         """Arguments to add to the same constructor call so that it needs no download: JSON values."""

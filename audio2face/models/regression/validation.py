@@ -77,7 +77,8 @@ def _predict(method: RegressionMethod, data: WindowData, rows: Tensor) -> Tensor
     else:
         features = network.features(data.windows(torch.zeros_like(rows), rows))
     implicit = method.model.implicit.mean(dim=0).expand(len(rows), -1)
-    return network.decode(features, implicit, data.explicit[data.clip_of_row[rows]])[0]
+    conditions = data.conditions.rows(data.clip_of_row[rows]).replaced(implicit=implicit)
+    return network.decode(features, conditions)[0]
 
 
 def _opening(method: RegressionMethod, pairs: VertexDistances, values: Tensor, actor_ids: Tensor) -> Tensor:

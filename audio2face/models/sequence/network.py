@@ -20,8 +20,7 @@ from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.conditions import ConditionDropout, Conditions, ConditionSpec
 from audio2face.models.common.layers import drop_out
 from audio2face.models.common.starting_weights import columns_of
-from audio2face.models.diffusion.encoder import build_encoder
-from audio2face.models.diffusion.network import STEPS_PER_SECOND, SpeechFrames, frame_layer
+from audio2face.models.diffusion.network import SpeechFrames
 from audio2face.runs.train_run import NetworkSpec
 
 DROP, DROP_ALL = 0.1, 0.05  # shares of segments that go without a condition, and without any
@@ -115,13 +114,8 @@ class SequenceTransformer(SpeechFrames):
         self.head_size = width // num_heads
         self.register_buffer("unit", torch.ones(layout.size))
         self.register_buffer("mean", torch.zeros(1), persistent=False)
-        source = {"hubert": hubert_model, "w2v": w2v_model, "whisper": whisper_model}.get(audio_encoder)
-        self.encoder = build_encoder(
-            audio_encoder, encoder_arguments or {}, source, freeze_audio_encoder, whisper_layer
-        )
-        self.pieces = max(1, round(STEPS_PER_SECOND / self.fps))
-        blocks = 1 if audio_encoder != "whisper" or isinstance(whisper_layer, int) else len(whisper_layer)
-        self.audio = frame_layer(self.encoder.dim * self.pieces, self.pieces, width, blocks)
+        sources = {"hubert": hubert_model, "w2v": w2v_model, "whisper": whisper_model}
+        self.add_encoder(width, audio_encoder, sources, freeze_audio_encoder, whisper_layer, encoder_arguments)
         self.frame = nn.Linear(layout.size, width)
         self.flags = nn.Linear(len(layout.sizes), width, bias=False)
         self.step = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +57,37 @@ class Use:
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     kinds: Mapping[str, str] = field(default_factory=lambda: SPEECH_MODELS)
     layers: str = "num_hidden_layers"
+
+
+class PretrainedEncoder(nn.Module):
+    """A SpeechEncoder around a pretrained model, of which parts may be frozen: no dropout in what cannot adapt to it."""
+
+    frozen: bool
+    _kept: tuple[nn.Module, ...]  # a tuple, so that they are not registered a second time
+
+    def freeze(self, model: nn.Module, parts: Sequence[nn.Module], whole: bool) -> None:
+        """Train a model but for `parts`, which stay in evaluation mode; `whole` says that they are all of it."""
+        self.frozen, self._kept = whole, tuple(parts)
+        model.requires_grad_(True)
+        for part in parts:
+            part.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for part in self._kept:
+            part.eval()
+        return self
+
+    def hidden(self, audio: Tensor) -> Tensor:
+        """audio: (B, N) → what the model gives at every step."""
+        raise NotImplementedError
+
+    def features(self, audio: Tensor) -> Tensor:
+        """audio: (B, N) → `hidden` of it when all of the model is frozen; the audio itself when it is trained."""
+        if not self.frozen:
+            return audio
+        with torch.no_grad():
+            return self.hidden(audio)
 
 
 def build_model(settings: Mapping[str, Any], model_type: str = "wav2vec2") -> Any:

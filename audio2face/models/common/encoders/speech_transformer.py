@@ -10,13 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from audio2face.distributed import WHOLE, Rng
-from audio2face.models.common.encoders.pretrained import Use, build_model, load_speech_model, model_settings
+from audio2face.models.common.encoders.pretrained import (
+    PretrainedEncoder,
+    Use,
+    build_model,
+    load_speech_model,
+    model_settings,
+)
 
 # No layer is dropped and nothing is masked, as torchaudio has it; transformers does both in training by default.
 STEADY = {"layerdrop": 0.0, "apply_spec_augment": False}
 
 
-class SpeechTransformer(nn.Module):
+class SpeechTransformer(PretrainedEncoder):
     """(B, N) → (B, S, dim) with S = (N - 400) // 320 + 1: the last hidden layer.
 
     With `width` instead the outputs of all layers, summed with softmax weights (learned when there are several), then Linear
@@ -58,36 +64,20 @@ class SpeechTransformer(nn.Module):
             self.model = load_speech_model(source, settings, use, cache_root)
         else:
             self.model = build_model({**(config or {}), **settings}, use.model_type)
-        self.frozen, self.frozen_layers = frozen, frozen_layers
         self.receptive_field = "window" if frozen else "global"
-        self.model.requires_grad_(True)
-        for part in self._frozen_parts():
-            part.requires_grad_(False).eval()
+        self.freeze(self.model, self._frozen_parts(frozen, frozen_layers), whole=frozen)
         layers, size = self.model.config.num_hidden_layers, int(self.model.config.hidden_size)
         self.dim = width or size
         self.layer_weights = nn.Parameter(torch.zeros(layers), requires_grad=layers > 1) if width else None
         self.linear = nn.Linear(size, width) if width else None
 
-    def _frozen_parts(self) -> list[nn.Module]:
+    def _frozen_parts(self, whole: bool, layers: int | None) -> list[nn.Module]:
         model = self.model
-        if self.frozen:
+        if whole:
             return [model]
-        if self.frozen_layers is None:
+        if layers is None:
             return []
-        return [model.feature_extractor, model.feature_projection, *model.encoder.layers[: self.frozen_layers]]
-
-    def train(self, mode: bool = True) -> SpeechTransformer:
-        super().train(mode)
-        for part in self._frozen_parts():
-            part.eval()
-        return self
-
-    def features(self, audio: Tensor) -> Tensor:
-        """audio: (B, N) → hidden states as `hidden` when frozen; the audio itself when the model is trained."""
-        if not self.frozen:
-            return audio
-        with torch.no_grad():
-            return self.hidden(audio)
+        return [model.feature_extractor, model.feature_projection, *model.encoder.layers[:layers]]
 
     def forward(self, features: Tensor, rng: Rng = WHOLE) -> Tensor:
         """features: what `features` gave → (B, S, dim). A model that is trained draws its dropout by itself."""

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from audio2face.distributed import WHOLE, Rng
-from audio2face.models.common.encoders.pretrained import Use, load_whisper
+from audio2face.models.common.encoders.pretrained import PretrainedEncoder, Use, load_whisper
 from audio2face.models.common.encoders.whisper_blocks import WhisperBlocks
 from audio2face.models.common.layers import GainDropout, drop_out
 
 NOISE_SIGMA, LEFT_OUT = 0.3, 0.3  # of the augmentation: in units of the features, and a share of the channels
 
 
-class Whisper(nn.Module):
+class Whisper(PretrainedEncoder):
     """(B, N) → (B, N // 320 - 1, dim): the outputs of the chosen blocks side by side, each of deviation 1.
 
     With `width` instead their sum with softmax weights (learned when there are several), then Linear, ReLU and gain dropout.
@@ -60,36 +60,20 @@ class Whisper(nn.Module):
             self.encoder.load_state_dict({name: weights[name] for name in self.encoder.state_dict()})
         else:
             self.encoder = WhisperBlocks(config or {}, kept)
-        self.frozen, self.frozen_layers = frozen, frozen_layers
-        self.encoder.requires_grad_(True)
-        for part in self._frozen_parts():
-            part.requires_grad_(False).eval()
+        self.freeze(self.encoder, self._frozen_parts(frozen, frozen_layers), whole=frozen)
         size = self.encoder.sizes["d_model"]
         self.dim = width or size * len(kept)
         self.mix = LayerMix(len(kept)) if width else None
         self.linear = nn.Linear(size, width) if width else None
         self.gain = GainDropout()
 
-    def _frozen_parts(self) -> list[nn.Module]:
+    def _frozen_parts(self, whole: bool, layers: int | None) -> list[nn.Module]:
         encoder = self.encoder
-        if self.frozen:
+        if whole:
             return [encoder]
-        if self.frozen_layers is None:
+        if layers is None:
             return [encoder.embed_positions]
-        return [encoder.embed_positions, encoder.conv1, encoder.conv2, *encoder.layers[: self.frozen_layers]]
-
-    def train(self, mode: bool = True) -> Whisper:
-        super().train(mode)
-        for part in self._frozen_parts():
-            part.eval()
-        return self
-
-    def features(self, audio: Tensor) -> Tensor:
-        """audio: (B, N) → the blocks' outputs (B, S, blocks · size) when frozen; the audio itself when they are trained."""
-        if not self.frozen:
-            return audio
-        with torch.no_grad():
-            return self.hidden(audio)
+        return [encoder.embed_positions, encoder.conv1, encoder.conv2, *encoder.layers[:layers]]
 
     def forward(self, features: Tensor, rng: Rng = WHOLE) -> Tensor:
         """features: what `features` gave → (B, S, dim)."""
