@@ -1,4 +1,11 @@
-"""A deployed model that is ready to animate."""
+"""A deployed model that is ready to animate: as a live host would, by the engine of its family and a session for each track.
+
+This is a layer of its own beside `inference.animate`, because its question is another one: sound comes in pieces whose peak
+nobody knows, frames stand at i / fps of any rate, the state of network and post-processing waits between calls, and several
+tracks run in one batch. What both do alike they share: windows and rows (`audio.windows`, `regression.rollout.joined_rows`,
+`diffusion.engine.WindowNetwork`), actors (`inference.package`), `postprocess.chain`, and how a network is called
+(`models.common.engine`). Needs NumPy, onnxruntime and soundfile alone.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +35,7 @@ from audio2face.inference.quantize import quantize_int8
 from audio2face.inference.samples import channels_last, check_scale
 from audio2face.inference.session import Session
 from audio2face.machine import session_options
-from audio2face.models.common.engine import Engine, Feeds, Step
+from audio2face.models.common.engine import Engine, Step, session_step
 from audio2face.problems import UserError, number
 from audio2face.runs.train_run import TrainRun
 
@@ -217,15 +224,8 @@ def _network(path: Path, threads: int, int8: bool = False) -> Step:
         import onnxruntime
     except ImportError as error:
         raise UserError("models run in onnxruntime, which is not installed: pip install onnxruntime") from error
-    session = onnxruntime.InferenceSession(
-        os.fspath(path), session_options(threads), providers=["CPUExecutionProvider"]
-    )
-    outputs = [node.name for node in session.get_outputs()]
-
-    def run(feeds: Feeds) -> Feeds:
-        return dict(zip(outputs, session.run(outputs, feeds), strict=True))
-
-    return run
+    provider = ["CPUExecutionProvider"]
+    return session_step(onnxruntime.InferenceSession(os.fspath(path), session_options(threads), providers=provider))
 
 
 def _read(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:

@@ -49,3 +49,9 @@ def test_a_network_that_leaves_nothing_out_has_no_weights_for_it_and_draws_nothi
     before = torch.get_rng_state()
     dropout(some())
     assert not dropout.state_dict() and torch.equal(before, torch.get_rng_state())
+
+
+def test_rows_are_those_of_the_items_asked_for():
+    index = torch.tensor([4, 0, 0])
+    rows = some(5).rows(index)
+    assert rows["speech"].shape == (3, 4, 2) and rows["actor"].argmax(dim=1).tolist() == [1, 0, 0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -56,6 +56,12 @@ class Engine(Protocol):
 
     def accept(self, results: Feeds, audio: AudioBuffer) -> Rows:
         """The finished rows of the run that `next_feeds` asked for."""
+
+
+def session_step(session: Any) -> Step:
+    """A step that runs an onnxruntime session."""
+    names = [tensor.name for tensor in session.get_outputs()]
+    return lambda feeds: dict(zip(names, session.run(names, feeds), strict=True))
 
 
 def run_together(run: Step, feeds: Sequence[Feeds]) -> list[Feeds]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from audio2face.deploy.signature import CURVES_NETWORK
-from audio2face.models.common.engine import Step
+from audio2face.models.common.engine import Step, session_step
 from audio2face.paths import external_path
 from audio2face.problems import UserError
 from audio2face.runs.manifest import check_file
@@ -26,8 +26,6 @@ def exported_network(run: TrainRun, actor: str, open_network: Callable[[Path], A
     with undamaged(run.name):
         check_file(path)
     try:
-        session = open_network(path)
+        return session_step(open_network(path))
     except ImportError as error:
         raise UserError("INFERENCE_MODE with _onnx needs onnxruntime: pip install onnxruntime") from error
-    names = [tensor.name for tensor in session.get_outputs()]
-    return lambda feeds: dict(zip(names, session.run(None, feeds), strict=True))

@@ -43,7 +43,7 @@ from audio2face.runs.train_run import TrainRun
 from audio2face.runtime import Runtime, model_cache
 from audio2face.training.precision import build_advice, build_precision
 from audio2face.training.previews import CurvesPreview, Preview
-from audio2face.training.settings import build_fit_settings
+from audio2face.training.settings import FitSettings, build_fit_settings
 from audio2face.training.validation import Validation, choose_metric, loss_validation
 
 logger = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         data,
         codec,
         build_trained_steps(train, sampling),
-        _build_losses(inputs, codec, data),
+        build_losses(inputs, codec, _build_weights(inputs, codec, data)),
         warm_cosine(train.LEARNING_RATE, train.LR_MIN, train.NUM_EPOCHS, train.LR_WARMUP_INIT, train.LR_WARMUP_EPOCHS),
         lip_dist=build_distances(inputs, codec.coeffs.sizes["skin_coeffs"], device, "lip_dist")
         if train.LOSS_LIP_DIST_ALPHA
@@ -104,10 +104,6 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         step_bias=train.STEP_BIAS,
         precision=precision,
     )
-    settings = replace(
-        build_fit_settings(train), accumulate=train.GRADIENT_ACCUMULATION_STEPS, clip_norm=train.GRADIENT_CLIP_NORM
-    )
-
     opset, exporter = train.ONNX_OPSET, train.ONNX_EXPORTER
 
     def export(run: TrainRun) -> dict[str, Path]:
@@ -119,9 +115,14 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         return diffusion_sample(method, batch, schedule, sampling.sampler)
 
     preview = build_shown(method, inputs, sampling, runtime, sampled)
-    return Training(
-        method, network, spec, settings, export, validate, preview, build_advice(train, device, _build_advice(train))
-    )
+    advice = build_advice(train, device, _build_advice(train))
+    return Training(method, network, spec, build_settings(train), export, validate, preview, advice)
+
+
+def build_settings(train: Section) -> FitSettings:
+    """How long and how fast, with batches that are added up and gradients that are clipped."""
+    settings = build_fit_settings(train)
+    return replace(settings, accumulate=train.GRADIENT_ACCUMULATION_STEPS, clip_norm=train.GRADIENT_CLIP_NORM)
 
 
 def _build_validation(
@@ -197,12 +198,17 @@ def build_codecs(inputs: Inputs, on_vertices: bool) -> list[FaceCodec]:
     return [codec.on_vertices(run.mean_geometry) for codec, run in zip(chosen, runs, strict=True)]
 
 
-def _build_losses(inputs: Inputs, codec: TorchCodec, data: SegmentData) -> DiffusionLosses:
-    train = inputs.train
-    weights = {name: getattr(train, f"LOSS_{name}_ALPHA") for name in LOSS_KEYS}
+def _build_weights(inputs: Inputs, codec: TorchCodec, data: SegmentData) -> dict[str, float | None]:
+    weights = {name: getattr(inputs.train, f"LOSS_{name}_ALPHA") for name in LOSS_KEYS}
     if codec.curves.size:  # as large at the start as the error of the face, which is in other units
         face = [name for name in codec.coeffs.sizes if kind_of(name) != "curves"]
         weights |= dict.fromkeys(("CURVES", "CURVES_MOTION"), data.energy(face) / codec.poses.size or 1.0)
+    return weights
+
+
+def build_losses(inputs: Inputs, codec: TorchCodec, weights: dict[str, float | None]) -> DiffusionLosses:
+    """The loss terms with their weights, and what else of the config shapes them."""
+    train = inputs.train
     return DiffusionLosses(
         weights=weights,
         curves=build_curve_weights(inputs, codec.layout, "LOSS_CURVES_ALPHA"),

@@ -154,9 +154,7 @@ class DiffusionRNN(SpeechFrames):
         geometry_dim = sum(latent.values())
 
         sources = {"hubert": hubert_model, "w2v": w2v_model, "whisper": whisper_model}
-        self.add_encoder(
-            feature_dim, audio_encoder, sources, freeze_audio_encoder, whisper_layer, encoder_arguments
-        )
+        self.add_encoder(feature_dim, audio_encoder, sources, freeze_audio_encoder, whisper_layer, encoder_arguments)
         if audio_encoder in ("hubert", "w2v") and self.encoder.dim != hubert_feature_dim:
             raise UserError(
                 f"NETWORK_HYPER_PARAMS: hubert_feature_dim is {hubert_feature_dim}, the audio encoder's is {self.encoder.dim}"

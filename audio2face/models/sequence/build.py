@@ -11,15 +11,22 @@ from audio2face.audio.windows import Streaming
 from audio2face.face.codec import kind_of
 from audio2face.models.common.encoders.phoneme_ctc import build_speech_measure
 from audio2face.models.common.inputs import Inputs, Training, build_spec
-from audio2face.models.common.losses import build_curve_weights, build_emotion_weights
 from audio2face.models.common.starting_weights import build_starting_weights, build_trainable
 from audio2face.models.common.targets import absent_channels
 from audio2face.models.common.vertex_distances import build_distances
-from audio2face.models.diffusion.build import LOSS_KEYS, build_codec, build_codecs, build_shown, build_smooth
+from audio2face.models.diffusion.build import (
+    LOSS_KEYS,
+    build_codec,
+    build_codecs,
+    build_losses,
+    build_settings,
+    build_shown,
+    build_smooth,
+)
 from audio2face.models.diffusion.checks import Sampling, build_sampling, build_trained_steps
 from audio2face.models.diffusion.codec import TorchCodec
 from audio2face.models.diffusion.data import SegmentData
-from audio2face.models.diffusion.method import DiffusionLosses, warm_cosine
+from audio2face.models.diffusion.method import warm_cosine
 from audio2face.models.diffusion.segments import build_features, build_segments
 from audio2face.models.sequence.method import SequenceMethod, units
 from audio2face.models.sequence.network import NETWORKS
@@ -27,7 +34,6 @@ from audio2face.models.sequence.preview import sequence_sample
 from audio2face.paths import local_path
 from audio2face.runtime import Runtime, model_cache
 from audio2face.training.precision import build_advice, build_precision
-from audio2face.training.settings import build_fit_settings
 from audio2face.training.validation import Validation, choose_metric, loss_validation
 
 
@@ -65,12 +71,10 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     streaming = Streaming.of(sampling.streaming)
     build_features(data, network, train, streaming, runtime)
     method = _build_method(inputs, network, codec, data, sampling, device)
-    settings = replace(
-        build_fit_settings(train), accumulate=train.GRADIENT_ACCUMULATION_STEPS, clip_norm=train.GRADIENT_CLIP_NORM
-    )
     validation = _build_validation(method, inputs, streaming, runtime)
     preview = build_shown(method, inputs, sampling, runtime, partial(sequence_sample, method))
-    return Training(method, network, spec, settings, None, validation, preview, build_advice(train, device, []))
+    advice = build_advice(train, device, [])
+    return Training(method, network, spec, build_settings(train), None, validation, preview, advice)
 
 
 def longest_seconds(data: SegmentData) -> float:
@@ -95,21 +99,12 @@ def _build_method(
     face = [name for name in codec.coeffs.sizes if kind_of(name) != "curves"]
     scale = codec.poses.size / (data.energy(face) or codec.poses.size)  # this network's error is about 1 at the start
     weights = {name: None if weight is None else weight * scale for name, weight in weights.items()}
-    losses = DiffusionLosses(
-        weights={**weights, "CURVES": 1.0, "CURVES_MOTION": 1.0},
-        curves=build_curve_weights(inputs, codec.layout, "LOSS_CURVES_ALPHA"),
-        curves_motion=build_curve_weights(inputs, codec.layout, "LOSS_CURVES_MOTION_ALPHA"),
-        tongue_weight=train.TONGUE_WEIGHT,
-        jaw_weight=train.JAW_WEIGHT,
-        lip_dist_exp=train.LOSS_LIP_DIST_EXP,
-        lip_dist_emotion=build_emotion_weights(inputs, train.LOSS_LIP_DIST_EMO_WEIGHTS),
-    )
     return SequenceMethod(
         network,
         data,
         codec,
         build_trained_steps(train, sampling),
-        losses,
+        build_losses(inputs, codec, {**weights, "CURVES": 1.0, "CURVES_MOTION": 1.0}),
         warm_cosine(train.LEARNING_RATE, train.LR_MIN, train.NUM_EPOCHS, train.LR_WARMUP_INIT, train.LR_WARMUP_EPOCHS),
         lip_dist=build_distances(inputs, skin, device, "lip_dist") if has_skin and weights["LIP_DIST"] else None,
         smooth=build_smooth(inputs, False, skin, device) if has_skin and weights["EXP_SMOOTH"] else None,
