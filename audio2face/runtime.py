@@ -60,6 +60,14 @@ def num_devices() -> int:
     return torch.cuda.device_count() if device.type == "cuda" and device.index is None else int(device.type != "cpu")
 
 
+def quick_in_bf16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 faster than in float32: accelerators, processors with AVX-512 BF16 or AMX."""
+    if device.type != "cpu":
+        return True
+    able = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "arm_bf16"))
+
+
 def join_processes() -> tuple[torch.device, World]:
     """The device of this process, and the processes that torchrun started together with it. Raises UserError."""
     device = choose_device()

@@ -290,3 +290,15 @@ COMPILE: Switch = False
 # Type: True or False.
 # Change: False when memory is short.
 AUDIO_DATA_CACHING: Switch = True
+
+# Folder in which the features of frozen wav2vec 2.0, HuBERT, Whisper and phoneme_ctc encoders are kept on disk. They are
+# found by the content of the sound, the weights and the settings: every training that needs the same ones shares them.
+# Type: folder.
+# Change: to a fast disk with room, or to share it between workspaces.
+FEATURE_CACHE_ROOT: Folder = "/workspace/feature_cache"
+
+# Disk space for them. Features that were not used for longest are removed first. A training that needs more keeps none on
+# disk; FEATURE_CACHE_GB then decides alone.
+# Type: number >= 0, gigabytes; 0 keeps nothing on disk.
+# Change: larger for hours of speech (an hour of regression on wav2vec 2.0 takes 17 GB, with PRECISION = "bf16" as much).
+FEATURE_CACHE_DISK_GB: NotNegative = 100.0

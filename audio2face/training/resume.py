@@ -45,6 +45,8 @@ FREE_TO_CHANGE = {  # between the parts of a training; LEARNING_RATE for one tha
     "LEARNING_RATE",
     "PREPROC_RUN_NAME_FULL",  # the run goes on with the preprocessing runs that it began with
     "SKIP_DATA_CHECKS",
+    "FEATURE_CACHE_ROOT",
+    "FEATURE_CACHE_DISK_GB",
 }
 
 

@@ -69,14 +69,14 @@ def test_a_segment_is_a_part_of_a_take(network, sounds):  # noqa: F811
             take = 0 if round(start + 0.25) == pytest.approx(start + 0.25, abs=1e-3) else 1
             first = round(start - (-0.25, 0.25)[take])
             seen.add(take)
-            torch.testing.assert_close(batch.features[0], data._heard[clip][take, first : first + length])
+            torch.testing.assert_close(batch.features[0], data._heard(clip, take, first, length))
     assert seen == {0, 1}
 
 
 def test_too_little_memory_keeps_halves_or_nothing(network, sounds, caplog):  # noqa: F811
     size = sum(LENGTHS) * network.pieces * 16
-    assert cached(network, sounds, (0.0,), 4 * size)._heard[0].dtype == torch.float32
-    assert cached(network, sounds, (0.0,), 3 * size)._heard[0].dtype == torch.float16
+    assert cached(network, sounds, (0.0,), 4 * size)._heard(0, 0, 0, 1).dtype == torch.float32
+    assert cached(network, sounds, (0.0,), 3 * size)._heard(0, 0, 0, 1).dtype == torch.float16
     data = cached(network, sounds, (0.0,), size)
     assert next(data.batches(0)).features is None
 

@@ -6,7 +6,6 @@ each clip can be kept, for a few takes of it that differ in time shift, pitch an
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from audio2face.audio.windows import window_starts
 from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise, standardized
@@ -21,13 +21,11 @@ from audio2face.dataset.conditions import ClipConditions
 from audio2face.dataset.targets import ShotTargets, clip_times, known_at, sample_linear
 from audio2face.distributed import ALONE, Shard, World
 from audio2face.face.layout import ChannelLayout
-from audio2face.logs import each
 from audio2face.models.common.conditions import Conditions
+from audio2face.models.common.feature_store import FeatureStore
+from audio2face.models.diffusion.heard import Hear, Heard, keep_takes
 from audio2face.types import SAMPLE_RATE, Clip
 
-logger = logging.getLogger(__name__)
-
-Hear = Callable[[Tensor, int, int], Tensor]  # sound (1, CONTEXT + N + CONTEXT), frames, take -> (1, frames, values)
 PitchShift = Callable[[np.ndarray, float], np.ndarray]
 Span = tuple[int, int]  # first frame of a segment in its clip, number of frames
 CONTEXT = SAMPLE_RATE  # samples of sound kept around a segment for encoders that hear windows
@@ -99,7 +97,7 @@ class SegmentData:
         self.clips, self.conditions, self.layout, self.params = list(clips), list(conditions), layout, params
         self.tracks, self.noise, self.seed, self.device = tracks, noise, seed, device
         self.num_actors, self.batch_size, self.pitch_shift = num_actors, batch_size, pitch_shift
-        self._heard: list[Tensor] = []  # of every clip: (takes, T, values)
+        self._heard: Heard | None = None
         self._take_shifts: tuple[float, ...] = (0.0,)
         self._targets: list[np.ndarray] = []
         self._known: list[np.ndarray] = []
@@ -135,10 +133,13 @@ class SegmentData:
         count = int(rng.integers(p.min_frames, min(p.max_frames, total) + 1))
         return int(rng.integers(0, total - count + 1)), count
 
+    def _num_samples(self, num_frames: int) -> int:
+        return math.ceil(num_frames * self.params.sample_rate / self.params.fps - 1e-6) + 2 * CONTEXT
+
     def _sound(self, index: int, first: float, count: int, rng: np.random.Generator) -> np.ndarray:
         """Sound (CONTEXT + samples of the frames + CONTEXT,) of a segment."""
         clip, p = self.clips[index], self.params
-        total = math.ceil(count * p.sample_rate / p.fps - 1e-6) + 2 * CONTEXT
+        total = self._num_samples(count)
         if clip.audio is None:
             return self.noise.track(total, rng) * np.float32(rng.uniform(*self.noise.local_range))
         samples, _ = self.tracks.load(clip.audio)
@@ -195,7 +196,7 @@ class SegmentData:
         self, clips: Sequence[int], spans: Sequence[Span], rngs: Sequence[np.random.Generator], longest: int
     ) -> tuple[Tensor | None, Tensor | None, list[float]]:
         """Sound or features of segments, and the time shift of each in frames, for sound and target alike."""
-        if self._heard:
+        if self._heard is not None:
             takes = [int(rng.integers(len(self._take_shifts))) for rng in rngs]
             return None, self._features(clips, spans, takes, longest), [self._take_shifts[take] for take in takes]
         shifts = [(rng.random() - 0.5) * self.params.timeshift for rng in rngs]
@@ -203,7 +204,7 @@ class SegmentData:
             self._sound(c, first + shift, count, rng)
             for c, (first, count), shift, rng in zip(clips, spans, shifts, rngs, strict=True)
         ]
-        samples = math.ceil(longest * self.params.sample_rate / self.params.fps - 1e-6) + 2 * CONTEXT
+        samples = self._num_samples(longest)
         return self._put(np.stack([np.pad(sound, (0, samples - len(sound))) for sound in sounds])), None, shifts
 
     def _target(
@@ -223,38 +224,24 @@ class SegmentData:
 
     def _features(self, clips: Sequence[int], spans: Sequence[Span], takes: Sequence[int], longest: int) -> Tensor:
         """(B, longest, values) float32 of segments, zeros after the end of shorter ones."""
-        out = torch.zeros(len(clips), longest, self._heard[0].shape[2], device=self.device)
-        for row, (clip, (first, count), take) in enumerate(zip(clips, spans, takes, strict=True)):
-            out[row, :count] = self._heard[clip][take, first : first + count]
-        return out
+        assert self._heard is not None
+        places = zip(clips, spans, takes, strict=True)
+        found = [self._heard(clip, take, *span).to(self.device).float() for clip, span, take in places]
+        return torch.stack([F.pad(x, (0, 0, 0, longest - len(x))) for x in found])
 
-    def cache_features(self, hear: Hear, shifts: Sequence[float], budget_bytes: float) -> None:
-        """Cache a frozen encoder's features of every clip, one take per time shift; segments then come without sound.
+    def cache_features(
+        self, hear: Hear, shifts: Sequence[float], budget_bytes: float, store: FeatureStore | None = None
+    ) -> None:
+        """Keep a frozen encoder's features of every clip, as `keep_takes` says; segments then come without sound."""
+        self._heard, self._take_shifts = keep_takes(self, hear, shifts, budget_bytes, store), tuple(shifts)
 
-        A take has its own pitch and noise, drawn as for a segment. float32 when it fits in the budget, else float16,
-        else nothing is kept.
-        """
-        total = sum(self.num_frames(clip) for clip in range(len(self.clips))) * len(shifts)
-        heard: list[Tensor] = []
-        clips, shown = range(len(self.clips)), self.world.first
-        for clip in each(clips, len(clips), "audio features", "clip", shown):
-            takes = []
-            for take, shift in enumerate(shifts):
-                sound = self._sound(
-                    clip, shift, self.num_frames(clip), np.random.default_rng([self.seed, 4, clip, take])
-                )
-                takes.append(hear(torch.from_numpy(sound)[None].to(self.device), self.num_frames(clip), take)[0])
-                size = total * takes[0].shape[1]
-                if 2 * size > budget_bytes:
-                    logger.info(
-                        "audio features of all clips need %.1f GB, more than FEATURE_CACHE_GB: computed again in every epoch",
-                        2 * size / 1e9,
-                    )
-                    return
-            heard.append(torch.stack(takes).to(torch.float32 if 4 * size <= budget_bytes else torch.float16))
-        self._heard, self._take_shifts = heard, tuple(shifts)
-        kept = sum(x.numel() * x.element_size() for x in heard) / 1e9
-        logger.info("audio features cached: %d frames x %d takes, %.2f GB", total // len(shifts), len(shifts), kept)
+    def take_sound(self, clip: int, take: int, shift: float) -> np.ndarray:
+        """Sound (CONTEXT + samples of the frames + CONTEXT,) of a take of a clip, with its own pitch and noise, drawn as for a segment."""
+        return self._sound(clip, shift, self.num_frames(clip), np.random.default_rng([self.seed, 4, clip, take]))
+
+    def silence(self, num_frames: int) -> np.ndarray:
+        """Zeros, as long as the sound of so many frames."""
+        return np.zeros(self._num_samples(num_frames), np.float32)
 
     def steps_per_epoch(self) -> int:
         """Batches of an epoch, the last of which may be smaller."""

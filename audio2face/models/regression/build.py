@@ -19,6 +19,7 @@ from audio2face.face.layout import ChannelLayout
 from audio2face.formats.arkit_names import arkit_name
 from audio2face.geometry.regions import lip_vertices
 from audio2face.lazy import lazy
+from audio2face.models.common.feature_store import build_feature_store
 from audio2face.models.common.inputs import Inputs, Training
 from audio2face.models.common.layers import num_steps
 from audio2face.models.common.phonemes import PhonemeModel, load_phoneme_model
@@ -41,8 +42,9 @@ from audio2face.models.common.shared import (
 )
 from audio2face.models.common.vertex_distances import LargestDistance, largest_distance
 from audio2face.models.regression.data import WindowData, WindowParams
+from audio2face.models.regression.features import kept_encoding
 from audio2face.models.regression.method import LossSettings, Regression, RegressionMethod, falling_rate
-from audio2face.models.regression.network import NETWORKS
+from audio2face.models.regression.network import NETWORKS, ConvW2vAutocorr
 from audio2face.models.regression.validation import (
     JAW_OPEN_METRIC,
     regression_coeffs,
@@ -127,7 +129,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     )
     build_starting_weights(network, spec, inputs)
     _build_phoneme_targets(data, inputs, phonemes)
-    data.cache_features(network.features, build_cache_bytes(train, runtime))
+    _build_features(data, network, train, runtime)
     distances = partial(build_distances, inputs, layout.sizes.get("skin_coeffs", 0), runtime.device)
     scales = [codec["skin"].scale for codec in codecs.values() if "skin_coeffs" in layout.sizes]
     method = RegressionMethod(
@@ -154,7 +156,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     _report_closed_eyes(method, inputs)
     validation = _build_validation(inputs, method, layout, runtime)
     preview = _build_preview(inputs, method, layout, runtime)
-    advice = build_advice(train, runtime.device, _build_advice(train, features_kept=bool(data.features)))
+    advice = build_advice(train, runtime.device, _build_advice(train, features_kept=data.features is not None))
     return Training(method, network, spec, build_fit_settings(train), export, validation, preview, advice)
 
 
@@ -183,7 +185,7 @@ def _build_validation(
     held = replace(inputs, clips=inputs.validation)
     device = runtime.device
     data = _build_windows(held, layout, Spans.of(held.clips), runtime, for_training=False)
-    data.cache_features(method.model.network.features, build_cache_bytes(inputs.train, runtime))
+    _build_features(data, method.model.network, inputs.train, runtime)
     pairs, lips = None, None
     if size := layout.sizes.get("skin_coeffs"):
         pairs, lips = build_distances(inputs, size, device, "lip_dist"), _lips(inputs, size, device)
@@ -274,6 +276,13 @@ def _build_windows(
     if not data.num_items:
         raise UserError(f"CLIPS: no clip is as long as SEQ_LEN = {train.SEQ_LEN} frames")
     return data
+
+
+def _build_features(data: WindowData, network: ConvW2vAutocorr, train: Section, runtime: Runtime) -> None:
+    """Keep what the frozen encoders hear, in the precision of the training."""
+    store = build_feature_store(train, list(network.encoders.values()), runtime)
+    encode = kept_encoding(network, train.PRECISION == "bf16")
+    data.cache_features(encode, build_cache_bytes(train, runtime), store)
 
 
 def _build_loss_settings(inputs: Inputs, layout: ChannelLayout, phonemes: dict[str, PhonemeModel]) -> LossSettings:
