@@ -42,8 +42,8 @@ from torch import Tensor, nn
 
 from audio2face.models.regression.data import WindowBatch
 from audio2face.runtime import memory_kept
-from audio2face.training.loop import FitSettings
 from audio2face.training.precision import Precision
+from audio2face.training.settings import FitSettings
 from tools.bench import diffusion, regression
 from tools.bench.made_up import MadeUp, Size
 from tools.bench.measure import CLOCK_HELP, CLOCKS, Memory, Stages, machine

@@ -9,6 +9,7 @@ import numpy as np
 
 from audio2face.audio.augment import NOISES
 from audio2face.audio.waveform import load_waveform
+from audio2face.config import Section
 
 
 @dataclass(frozen=True)
@@ -47,3 +48,14 @@ class AudioTracks:
 def standardized(samples: np.ndarray) -> np.ndarray:
     """A track (N,) at mean 0 and variance 1, as the speech encoders' own preprocessing does it."""
     return ((samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)).astype(np.float32)
+
+
+def build_tracks(train: Section) -> AudioTracks:
+    """The sound files of the clips."""
+    return AudioTracks(train.AUDIO_PREPROC_METHOD, train.AUDIO_PARAMS["samplerate"], keep=train.AUDIO_DATA_CACHING)
+
+
+def build_noise(train: Section) -> MutedNoise:
+    """The near-silence under muted clips."""
+    low, high = train.AUG_MUTED_AUDIO_NOISE_LOCAL_SCALE_RANGE
+    return MutedNoise(train.AUG_MUTED_AUDIO_NOISE_TYPE, train.AUG_MUTED_AUDIO_NOISE_SCALE, (low, high))

@@ -24,6 +24,7 @@ from audio2face.training.ema import Ema, load_trainable, trainable_state
 from audio2face.training.metrics import Losses, MetricAverage
 from audio2face.training.nan_guard import NonFiniteGuard
 from audio2face.training.progress import Clock, Forecast, Stop
+from audio2face.training.settings import FitSettings
 
 logger = logging.getLogger(__name__)
 
@@ -65,24 +66,6 @@ class Method(Protocol):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore a state that `state_dict` gave."""
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """How long and how fast: `accumulate` batches make one optimiser step; an epoch's last step takes what is left.
-
-    A checkpoint is due after every `checkpoint_epochs` epochs and after `checkpoint_minutes`, at a step's end.
-    """
-
-    epochs: int
-    learning_rate: float
-    accumulate: int = 1
-    weight_decay: float = 0.0
-    clip_norm: float | None = None
-    ema_decay: float | None = None
-    log_period: int = 50
-    checkpoint_epochs: int | None = None
-    checkpoint_minutes: float | None = None
 
 
 class Fit:

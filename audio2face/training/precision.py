@@ -1,4 +1,4 @@
-"""How a training step is made faster: precision, compilation, larger batches with a larger learning rate."""
+"""How a training step is made faster: precision, compilation, and what else would."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import torch
 from audio2face.config import Section
 from audio2face.problems import UserError
 
-SCALING = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}  # LEARNING_RATE_SCALING -> power of the batch's size
 COMPILERS = ("g++", "clang++", "c++")
 
 
@@ -55,12 +54,6 @@ def build_advice(train: Section, device: torch.device, of_family: Sequence[str] 
     if device.type == "cpu":
         advice.append("a GPU")
     return [*advice, f"fewer NUM_EPOCHS than {train.NUM_EPOCHS}, or Ctrl-C, which saves and exports what there is"]
-
-
-def build_learning_rate(train: Section) -> float:
-    """LEARNING_RATE for the items that one step of the optimiser sees, as LEARNING_RATE_SCALING asks."""
-    size = train.BATCH_SIZE * getattr(train, "GRADIENT_ACCUMULATION_STEPS", 1)
-    return train.LEARNING_RATE * (size / train.LEARNING_RATE_BATCH_SIZE) ** SCALING[train.LEARNING_RATE_SCALING]
 
 
 def has_compiler() -> bool:

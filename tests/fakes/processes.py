@@ -31,10 +31,11 @@ from audio2face.models.diffusion.schedule import build_schedule
 from audio2face.models.regression.data import WindowData, WindowParams
 from audio2face.models.regression.method import LossSettings, Regression, RegressionMethod
 from audio2face.models.regression.network import ConvW2vAutocorr
-from audio2face.training.loop import FitSettings, fit
+from audio2face.training.loop import fit
 from audio2face.training.metrics import Losses
 from audio2face.training.nan_guard import TrainingDiverged
 from audio2face.training.progress import Stop
+from audio2face.training.settings import FitSettings
 from audio2face.types import Clip, Pca, Shot
 
 CPU = torch.device("cpu")

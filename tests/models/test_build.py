@@ -16,8 +16,8 @@ from audio2face.config import load_config, section_from_values
 from audio2face.dataset.split import NOTHING_HELD_OUT, held_out_shots
 from audio2face.models.common.encoders.autocorr import Autocorrelation
 from audio2face.models.common.inputs import build_inputs
-from audio2face.models.common.shared import build_distances, build_targets
-from audio2face.models.common.vertex_distances import pair_distances
+from audio2face.models.common.targets import build_targets
+from audio2face.models.common.vertex_distances import build_distances, pair_distances
 from audio2face.models.diffusion import build as diffusion_setup
 from audio2face.models.regression import build as regression_setup
 from audio2face.problems import UserError

@@ -22,7 +22,8 @@ from audio2face.models.diffusion.method import (
 )
 from audio2face.models.diffusion.network import DiffusionRNN
 from audio2face.models.diffusion.schedule import build_schedule
-from audio2face.training.loop import FitSettings, fit
+from audio2face.training.loop import fit
+from audio2face.training.settings import FitSettings
 
 V, VT, ACTORS = 20, 6, 2
 COUNTS = {"skin": (4, 3), "tongue": (2, 1)}  # components of each actor

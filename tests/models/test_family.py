@@ -16,7 +16,8 @@ from audio2face.models.common.inputs import build_inputs
 from audio2face.problems import UserError
 from audio2face.runs.train_run import load_train_run, write_train_run
 from audio2face.runtime import Runtime
-from audio2face.training.loop import FitSettings, fit
+from audio2face.training.loop import fit
+from audio2face.training.settings import FitSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,10 +9,10 @@ from test_segment_data import make as make_data
 
 from audio2face.config import section_from_values
 from audio2face.distributed import ALONE, VARIABLES, World
-from audio2face.models.common.shared import build_cache_bytes
 from audio2face.models.diffusion.audio_context import encode_segments, window_features
 from audio2face.models.diffusion.data import CONTEXT
 from audio2face.runtime import Runtime
+from audio2face.training.settings import build_cache_bytes
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from audio2face.config import section_from_values
-from audio2face.models.common import shared
 from audio2face.models.common.encoders import phoneme_ctc
 from audio2face.models.common.weights import load_weights, save_weights
 from audio2face.models.diffusion.encoder import build_encoder
@@ -126,16 +125,16 @@ def test_a_training_measures_the_sound_of_its_clips(tmp_path, standardize, monke
             file.writeframes((sound.numpy() * 20000).astype("<i2").tobytes())
     heard = []
     monkeypatch.setattr(phoneme_ctc.PhonemeCtc, "measure", lambda self, sounds: heard.extend(sounds))
-    monkeypatch.setattr(shared, "MEASURED_FILES", 3)
-    monkeypatch.setattr(shared, "MEASURED_SAMPLES", 16000)
+    monkeypatch.setattr(phoneme_ctc, "MEASURED_FILES", 3)
+    monkeypatch.setattr(phoneme_ctc, "MEASURED_SAMPLES", 16000)
     encoder = build_encoder("phoneme_ctc", {})
     section = section_from_values("train", {})
     clips = [SimpleNamespace(audio=path) for path in (paths[0], None, *paths)]
     inputs = SimpleNamespace(train=section, clips=clips)
-    shared.build_speech_measure(encoder, inputs, standardize)
+    phoneme_ctc.build_speech_measure(encoder, inputs, standardize)
     assert [len(sound) for sound in heard] == [16000] * 3  # files 0, 2 and 4
     level = torch.stack(heard).abs().max()
     assert (level > 2) == standardize
-    shared.build_speech_measure(network(), inputs)
-    shared.build_speech_measure(encoder, SimpleNamespace(train=inputs.train, clips=clips[1:2]))
+    phoneme_ctc.build_speech_measure(network(), inputs)
+    phoneme_ctc.build_speech_measure(encoder, SimpleNamespace(train=inputs.train, clips=clips[1:2]))
     assert len(heard) == 3

@@ -27,6 +27,7 @@ from audio2face.runs.preproc_run import load_preproc_run
 from audio2face.training import launch as train_processes
 from audio2face.training import precision as speed
 from audio2face.training.launch import Outcome
+from audio2face.training.settings import build_learning_rate
 
 STARTER = """
 import json, os, signal, sys, time
@@ -164,7 +165,7 @@ def test_learning_rate_follows_the_batch(scaling: str, factor: float) -> None:
     regression = section_from_values("train", {**keys, "BATCH_SIZE": 32})
     keys |= {"NETWORK_TYPE": "diffusion", "BATCH_SIZE": 16, "GRADIENT_ACCUMULATION_STEPS": 2}
     for section in (regression, section_from_values("train", keys)):
-        assert speed.build_learning_rate(section) == pytest.approx(1e-3 * factor)
+        assert build_learning_rate(section) == pytest.approx(1e-3 * factor)
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,11 @@ from audio2face.runs.checkpoints import (
     save_durably,
 )
 from audio2face.training.launch import Outcome
-from audio2face.training.loop import FitSettings, fit
+from audio2face.training.loop import fit
 from audio2face.training.metrics import Losses
 from audio2face.training.nan_guard import TrainingDiverged
 from audio2face.training.progress import Forecast, Stop, in_words, listed
+from audio2face.training.settings import FitSettings
 from runners import cli
 
 

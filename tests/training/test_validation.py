@@ -25,7 +25,8 @@ from audio2face.formats.sound import write_sound
 from audio2face.problems import UserError
 from audio2face.runs import run_lock
 from audio2face.runs.checkpoints import load_best
-from audio2face.training.loop import FitSettings, fit
+from audio2face.training.loop import fit
+from audio2face.training.settings import FitSettings
 from audio2face.training.validation import EarlyStopping, Validation, choose_metric
 from audio2face.types import Shot
 

@@ -7,15 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch import nn
 
 from audio2face.config import Section
 from audio2face.dataset.clips import build_clips, build_muted_clips, read_clips_template
+from audio2face.dataset.conditions import ClipConditions
 from audio2face.dataset.files import DatasetFiles, build_faces
 from audio2face.dataset.split import NOTHING_HELD_OUT, example_shot, source_shots, split_rows
-from audio2face.face.emotions import network_emotions
+from audio2face.face.emotions import actor_vector, emotion_vector, network_emotions
 from audio2face.formats.sound import sound_info
 from audio2face.paths import local_path
 from audio2face.problems import Problems, UserError, raise_problems
@@ -24,7 +26,8 @@ from audio2face.runs.manifest import check_file, size_faults
 from audio2face.runs.preproc_run import PreprocRun, load_preproc_run
 from audio2face.runs.run_dir import LATEST, resolve_run
 from audio2face.runs.train_run import NetworkSpec, TrainRun
-from audio2face.training.loop import FitSettings, Method
+from audio2face.training.loop import Method
+from audio2face.training.settings import FitSettings
 from audio2face.training.validation import Validation
 from audio2face.types import Clip, Shot
 
@@ -228,3 +231,42 @@ def _unknown_emotions(clips: list[Clip], known: list[str]) -> list[str]:
         f"shot {shot} of {actor}: emotion {emotion!r} is not in SHOT_EMOTION_NAMES ({', '.join(known)})"
         for actor, shot, emotion in unknown
     ]
+
+
+def build_spec(
+    inputs: Inputs, channels: Sequence[str], channel_sizes: dict[str, dict[str, int]], rescale: bool, **extra: Any
+) -> NetworkSpec:
+    """What the trained network is; `extra` is what its family needs to rebuild it."""
+    train = inputs.train
+    return NetworkSpec(
+        network_type=train.NETWORK_TYPE,
+        network_name=train.NETWORK_NAME,
+        network_version=train.NETWORK_VERSION,
+        hyper_params=dict(train.NETWORK_HYPER_PARAMS),
+        actors=inputs.actors,
+        emotion_names=inputs.emotion_names,
+        zero_emotion=train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS,
+        default_emotion=train.DEFAULT_SHOT_EMOTION_NAME,
+        channels=list(channels),
+        channel_sizes=channel_sizes,
+        fps=float(train.TARGET_FPS),
+        audio_params=dict(train.AUDIO_PARAMS),
+        audio_method=train.AUDIO_PREPROC_METHOD,
+        rescale=rescale,
+        extra=extra,
+    )
+
+
+def build_conditions(
+    inputs: Inputs, table_start: Callable[[Clip], int], with_actor: bool = True
+) -> list[ClipConditions]:
+    """Emotion and actor of every clip; `with_actor` puts the actor's one-hot beside the emotion when there are several."""
+    emotions, zero_emotion = list(inputs.dataset.SHOT_EMOTION_NAMES), inputs.train.SHOT_EMOTION_NAME_FOR_ALL_ZEROS
+    found = []
+    for clip in inputs.clips:
+        vector = emotion_vector(clip.shot.emotion, inputs.emotion_names, zero=zero_emotion)
+        if with_actor:
+            vector = np.concatenate([vector, actor_vector(clip.shot.actor, inputs.actors)])
+        actor, emotion = inputs.actors.index(clip.shot.actor), emotions.index(clip.shot.emotion)
+        found.append(ClipConditions(vector, actor, emotion, table_start(clip)))
+    return found

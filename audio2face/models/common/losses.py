@@ -6,10 +6,16 @@ A term is a `Mean` of one process's rows; `training.metrics.reduce_means` makes 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from audio2face.face.codec import kind_of
+from audio2face.face.layout import ChannelLayout
+from audio2face.models.common.inputs import Inputs
 from audio2face.training.metrics import Mean, masked_mean, mean_of
 
 
@@ -81,3 +87,16 @@ def phoneme_cross_entropy(
 def phoneme_motion(logits: Tensor, target: Tensor) -> Mean:
     """Mean squared error of the probabilities' differences from step to step of (n, T, P); 0 when n is 0."""
     return mean_of((logits.softmax(dim=-1).diff(dim=1) - target.diff(dim=1)) ** 2)
+
+
+def build_curve_weights(inputs: Inputs, layout: ChannelLayout, key: str) -> np.ndarray | None:
+    """The weight (C,) of every value of a frame in a loss of curves, zeros for the face; None when no group has any."""
+    given = getattr(inputs.train, key)
+    weights = [np.full(n, given.get(c, 1.0) if kind_of(c) == "curves" else 0.0) for c, n in layout.sizes.items()]
+    found = np.concatenate(weights).astype(np.float32)
+    return found if found.any() else None
+
+
+def build_emotion_weights(inputs: Inputs, weights: Mapping[str, float] | None) -> tuple[float, ...] | None:
+    """Weights by emotion number, 1 where none is given; None when there are no weights at all."""
+    return None if weights is None else tuple(float(weights.get(e, 1.0)) for e in inputs.dataset.SHOT_EMOTION_NAMES)

@@ -16,19 +16,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from audio2face.config import Section
 from audio2face.face.codec import kind_of
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.encoders.phoneme_ctc import MEASURED
+from audio2face.models.common.inputs import Inputs
 from audio2face.models.common.weights import read_weights
-from audio2face.paths import external_path
+from audio2face.paths import external_path, local_path
 from audio2face.problems import UserError
 from audio2face.runs.train_run import SPEC_FILE, NetworkSpec, PreprocFiles, TrainRun, deployed_codec, load_train_run
 
 logger = logging.getLogger(__name__)
 
 KEY = "PRETRAINED_NET_FPATH"
+TRAINABLE_PARTS = {"actor": ("actor.",), "output": ("heads.", "last.")}  # of TRAINABLE -> beginnings of weights' names
 WeightAxes = dict[str, tuple[int, ChannelLayout]]  # {weight: (axis, what lies along it)}
 EMOTION, ACTOR = "emotion ", "actor "  # before the name of a column
 
@@ -44,6 +47,12 @@ class Source:
     factor: float = 1.0
     matrix: Tensor | None = None
     offset: Tensor | None = None
+
+
+def build_starting_weights(network: nn.Module, spec: NetworkSpec, inputs: Inputs) -> None:
+    """Start from the weights of PRETRAINED_NET_FPATH, if given, as far as they fit. Raises UserError."""
+    if inputs.train.PRETRAINED_NET_FPATH:
+        start_from(network, spec, inputs.runs, local_path(inputs.train.PRETRAINED_NET_FPATH))
 
 
 def start_from(network: Any, spec: NetworkSpec, actors: Mapping[str, PreprocFiles], path: Path) -> None:
@@ -251,3 +260,14 @@ def _fitted(shapes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Coefficients (K, N) with which shapes (K, V, 3) come closest to others (N, V, 3)."""
     basis, targets = (array.reshape(len(array), -1).T.astype(np.float64) for array in (shapes, others))
     return np.linalg.lstsq(basis, targets, rcond=None)[0]
+
+
+def build_trainable(network: nn.Module, train: Section) -> None:
+    """Freeze all weights but those of the parts that TRAINABLE names, if it names any."""
+    if train.TRAINABLE is None:
+        return
+    prefixes = tuple(prefix for part in train.TRAINABLE for prefix in TRAINABLE_PARTS[part])
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(parameter.requires_grad and name.startswith(prefixes))
+    kept = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    logger.info("TRAINABLE = %s: %d weights learn, all others stay", train.TRAINABLE, kept)

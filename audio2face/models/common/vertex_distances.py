@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from audio2face.models.common.inputs import Inputs
+
+logger = logging.getLogger(__name__)
+
+DISTANCE_KEYS = {
+    "lip_dist": ("LOSS_LIP_DIST_ALPHA", "SKIN_LIP_DIST_VERTEX_LIST_FPATH"),
+    "lip_size": ("LOSS_LIP_SIZE_ALPHA", "SKIN_LIP_SIZE_VERTEX_LIST_FPATH"),
+    "eye_dist": ("REMOVE_CLOSING_EYE", "SKIN_EYE_DIST_VERTEX_LIST_FPATH"),
+}
 
 
 @dataclass(frozen=True)
@@ -82,3 +93,23 @@ def pair_distances(
     return VertexDistances(
         torch.from_numpy(np.stack(matrices)).to(device), torch.from_numpy(np.stack(offsets)).to(device)
     )
+
+
+def build_distances(inputs: Inputs, num_components: int, device: torch.device, name: str) -> VertexDistances | None:
+    """Lip or lid distances ("lip_dist", "lip_size", "eye_dist") as functions of skin coefficients.
+
+    None, with a warning, when an actor has no vertex list for it, or nobody has skin coefficients.
+    """
+    key, list_key = DISTANCE_KEYS[name]
+    if not num_components or not all(run.has_skin for run in inputs.runs.values()):
+        logger.warning("%s is off: it needs the skin of every actor, and 'skin_coeffs' in TARGET_CHANNELS", key)
+        return None
+    pairs = {actor: getattr(inputs.files[actor], f"{name}_pairs")() for actor in inputs.actors}
+    missing = [actor for actor, value in pairs.items() if value is None]
+    if missing:
+        logger.warning("%s is off: no %s for %s", key, list_key, ", ".join(missing))
+        return None
+    runs = [inputs.runs[a] for a in inputs.actors]
+    upper, lower = ([np.asarray(pairs[a][i]) for a in inputs.actors] for i in (0, 1))
+    components, means = [r.skin.components for r in runs], [r.skin.mean for r in runs]
+    return pair_distances(components, means, upper, lower, num_components, device)

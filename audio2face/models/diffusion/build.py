@@ -15,20 +15,13 @@ from audio2face.config import Section
 from audio2face.face.codec import FaceCodec, kind_of
 from audio2face.geometry.regions import upper_face_mask
 from audio2face.lazy import lazy
-from audio2face.models.common.inputs import Inputs, Training
+from audio2face.models.common.encoders.phoneme_ctc import build_speech_measure
+from audio2face.models.common.inputs import Inputs, Training, build_spec
+from audio2face.models.common.losses import build_curve_weights, build_emotion_weights
 from audio2face.models.common.preview import build_curves_preview, build_preview, build_preview_inputs
-from audio2face.models.common.shared import (
-    absent_channels,
-    build_curve_weights,
-    build_distances,
-    build_emotion_weights,
-    build_fit_settings,
-    build_spec,
-    build_speech_measure,
-    build_starting_weights,
-    build_trainable,
-    check_columns,
-)
+from audio2face.models.common.starting_weights import build_starting_weights, build_trainable
+from audio2face.models.common.targets import absent_channels, check_columns
+from audio2face.models.common.vertex_distances import build_distances
 from audio2face.models.diffusion.checks import Sampling, build_sampling, build_trained_steps, check_export, check_noise
 from audio2face.models.diffusion.codec import TorchCodec
 from audio2face.models.diffusion.data import SegmentBatch, SegmentData
@@ -50,6 +43,7 @@ from audio2face.runs.train_run import TrainRun
 from audio2face.runtime import Runtime, model_cache
 from audio2face.training.precision import build_advice, build_precision
 from audio2face.training.previews import CurvesPreview, Preview
+from audio2face.training.settings import build_fit_settings
 from audio2face.training.validation import Validation, choose_metric, loss_validation
 
 logger = logging.getLogger(__name__)

@@ -12,21 +12,17 @@ from torch import Tensor
 from audio2face.audio.augment import shift_grid
 from audio2face.audio.windows import Streaming
 from audio2face.config import Section
+from audio2face.dataset.audio_tracks import build_noise, build_tracks
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.encoders import in_precision
 from audio2face.models.common.feature_store import build_feature_store
-from audio2face.models.common.inputs import Inputs
-from audio2face.models.common.shared import (
-    build_cache_bytes,
-    build_conditions,
-    build_noise,
-    build_targets,
-    build_tracks,
-)
+from audio2face.models.common.inputs import Inputs, build_conditions
+from audio2face.models.common.targets import build_targets
 from audio2face.models.diffusion.audio_context import window_features
 from audio2face.models.diffusion.data import CONTEXT, PitchShift, SegmentData, SegmentParams
 from audio2face.models.diffusion.network import SpeechFrames
 from audio2face.runtime import Runtime
+from audio2face.training.settings import build_cache_bytes
 
 logger = logging.getLogger(__name__)
 

@@ -13,34 +13,23 @@ from torch import Tensor
 
 from audio2face.audio.augment import shift_grid
 from audio2face.config import Section
+from audio2face.dataset.audio_tracks import build_noise, build_tracks
 from audio2face.face.codec import common_layout, kind_of
 from audio2face.face.emotions import explicit_length
 from audio2face.face.layout import ChannelLayout
 from audio2face.formats.arkit_names import arkit_name
 from audio2face.geometry.regions import lip_vertices
 from audio2face.lazy import lazy
+from audio2face.models.common.encoders.phoneme_ctc import build_speech_measure
 from audio2face.models.common.feature_store import build_feature_store
-from audio2face.models.common.inputs import Inputs, Training
+from audio2face.models.common.inputs import Inputs, Training, build_conditions, build_spec
 from audio2face.models.common.layers import num_steps
+from audio2face.models.common.losses import build_curve_weights, build_emotion_weights
 from audio2face.models.common.phonemes import PhonemeModel, load_phoneme_model
 from audio2face.models.common.preview import build_curves_preview, build_preview, build_preview_inputs
-from audio2face.models.common.shared import (
-    absent_channels,
-    build_cache_bytes,
-    build_conditions,
-    build_curve_weights,
-    build_distances,
-    build_emotion_weights,
-    build_fit_settings,
-    build_noise,
-    build_spec,
-    build_speech_measure,
-    build_starting_weights,
-    build_targets,
-    build_tracks,
-    check_columns,
-)
-from audio2face.models.common.vertex_distances import LargestDistance, largest_distance
+from audio2face.models.common.starting_weights import build_starting_weights
+from audio2face.models.common.targets import absent_channels, build_targets, check_columns
+from audio2face.models.common.vertex_distances import LargestDistance, build_distances, largest_distance
 from audio2face.models.regression.data import WindowData, WindowParams
 from audio2face.models.regression.features import kept_encoding
 from audio2face.models.regression.method import LossSettings, Regression, RegressionMethod, falling_rate
@@ -58,6 +47,7 @@ from audio2face.runs.train_run import TrainRun
 from audio2face.runtime import Runtime, model_cache
 from audio2face.training.precision import build_advice, build_precision
 from audio2face.training.previews import CurvesPreview, Preview
+from audio2face.training.settings import build_cache_bytes, build_fit_settings
 from audio2face.training.validation import Validation, choose_metric
 from audio2face.types import Clip
 

@@ -9,18 +9,12 @@ import torch
 
 from audio2face.audio.windows import Streaming
 from audio2face.face.codec import kind_of
-from audio2face.models.common.inputs import Inputs, Training
-from audio2face.models.common.shared import (
-    absent_channels,
-    build_curve_weights,
-    build_distances,
-    build_emotion_weights,
-    build_fit_settings,
-    build_spec,
-    build_speech_measure,
-    build_starting_weights,
-    build_trainable,
-)
+from audio2face.models.common.encoders.phoneme_ctc import build_speech_measure
+from audio2face.models.common.inputs import Inputs, Training, build_spec
+from audio2face.models.common.losses import build_curve_weights, build_emotion_weights
+from audio2face.models.common.starting_weights import build_starting_weights, build_trainable
+from audio2face.models.common.targets import absent_channels
+from audio2face.models.common.vertex_distances import build_distances
 from audio2face.models.diffusion.build import LOSS_KEYS, build_codec, build_codecs, build_shown, build_smooth
 from audio2face.models.diffusion.checks import Sampling, build_sampling, build_trained_steps
 from audio2face.models.diffusion.codec import TorchCodec
@@ -33,6 +27,7 @@ from audio2face.models.sequence.preview import sequence_sample
 from audio2face.paths import local_path
 from audio2face.runtime import Runtime, model_cache
 from audio2face.training.precision import build_advice, build_precision
+from audio2face.training.settings import build_fit_settings
 from audio2face.training.validation import Validation, choose_metric, loss_validation
 
 

@@ -14,13 +14,17 @@ import math
 from collections.abc import Sequence
 from importlib import util
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from audio2face.dataset.audio_tracks import build_tracks, standardized
 from audio2face.problems import UserError
+
+if TYPE_CHECKING:
+    from audio2face.models.common.inputs import Inputs
 
 HOP, WINDOW, BINS, MELS = 160, 400, 201, 80
 STEP = 2 * HOP
@@ -29,6 +33,7 @@ KERNEL, SQUEEZE = 9, 8  # of a separable block
 DILATIONS = (1, 1, 2, 2, 4, 1, 1, 2, 2, 4, 1)
 HALF_SQRT_2 = 1.4140625
 MEASURED = ("gates", "centre", "deviation")  # what `measure` finds
+MEASURED_FILES, MEASURED_SAMPLES = 64, 160000  # at most, and of each file at most, for `build_speech_measure`
 MODEL_FILE, VOCABULARY_FILE = "asr_waveform_fp16.onnx", "g2p_vocab.json"
 
 
@@ -276,3 +281,25 @@ def read_package_weights(path: Path) -> dict[str, Tensor]:
                 state[f"attention.{i}.{norm}.{kind}"] = values[f"{theirs_i}{norm}.{kind}"]
     projection = values[f"{prefix}proj.weight"].squeeze(2)
     return state | {"labels_layer.weight": projection, "labels_layer.bias": values[f"{prefix}proj.bias"]}
+
+
+def build_speech_measure(network: nn.Module, inputs: Inputs, standardize: bool = False) -> None:
+    """Let a phoneme recogniser in the network measure the clips' speech, as `PhonemeCtc.measure` says.
+
+    It hears the middle of files spread evenly over all. Nothing happens without a recogniser or without a file of half a
+    second.
+    """
+    models = [module for module in network.modules() if isinstance(module, PhonemeCtc)]
+    paths = list(dict.fromkeys(clip.audio for clip in inputs.clips if clip.audio is not None))
+    if not models or not paths:
+        return
+    tracks, sounds = build_tracks(inputs.train), []
+    for path in paths[:: -(-len(paths) // MEASURED_FILES)]:
+        samples, _ = tracks.load(path)
+        if len(samples) >= tracks.sample_rate // 2:
+            samples = standardized(samples) if standardize else samples
+            first = max(0, len(samples) - MEASURED_SAMPLES) // 2
+            sounds.append(torch.from_numpy(samples[first : first + MEASURED_SAMPLES]))
+    if sounds:
+        for model in models:
+            model.measure([sound.to(model.mel.device) for sound in sounds])
