@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -26,70 +26,99 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-Hear = Callable[[Tensor, int, int], Tensor]  # sound (1, CONTEXT + N + CONTEXT), frames, take -> (1, frames, values)
-Heard = Callable[[int, int, int, int], Tensor]  # clip, take, first frame, number of frames -> (frames, values)
+OWN, PARTNER = 0, 1  # voices in a clip
 HEARD = "features"
+
+
+class Take(NamedTuple):
+    """A voice in a clip, as it is heard in one of the takes."""
+
+    voice: int
+    clip: int
+    number: int
+
+
+Hear = Callable[[Tensor, int, int], Tensor]  # sound (1, CONTEXT + N + CONTEXT), frames, take -> (1, frames, values)
+Takes = Callable[[Take, int, int], Tensor]  # take, first frame, number of frames -> (frames, values)
 
 
 def keep_takes(
     data: SegmentData, hear: Hear, shifts: Sequence[float], budget_bytes: float, store: FeatureStore | None = None
-) -> Heard | None:
+) -> Takes | None:
     """Compute a frozen encoder's features of every clip, one take per time shift, float32 when they fit in the budget, else float16.
 
     With a `store` they are kept on disk, too, and those that do not fit in the budget are read from there. None when they fit
-    nowhere, or the budget is 0.
+    nowhere, or the budget is 0. What a partner says who is not there is zeros.
     """
     if not budget_bytes:
         return None
-    frames = sum(data.num_frames(clip) for clip in range(len(data.clips)))
-    probe = hear(torch.from_numpy(data.silence(1))[None].to(data.device), 1, 0)[0]
-    form, fits = choose_form({HEARD: probe}, frames * len(shifts), budget_bytes)
-    kept = _keep_on_disk(data, hear, shifts, form, store) if store else None
-    size = form.row_bytes * frames * len(shifts) / 1e9
-    if not fits:
-        if kept is None:
-            told = "audio features of all clips need %.1f GB, more than FEATURE_CACHE_GB: computed again in every epoch"
-            logger.info(told, size)
-            return None
-        return lambda clip, take, first, count: kept.span(clip * len(shifts) + take, first, count)[HEARD]
-    clips = each(range(len(data.clips)), len(data.clips), "audio features", "clip", data.world.first and kept is None)
-    heard = [
-        torch.stack([_take(data, hear, shifts, clip, t, form, kept) for t in range(len(shifts))]) for clip in clips
+    takes = [
+        Take(voice, clip, number)
+        for clip in range(len(data.clips))
+        for voice in ((OWN, PARTNER) if data.clips[clip].partner else (OWN,))
+        for number in range(len(shifts))
     ]
-    logger.info("audio features in memory: %d frames x %d takes, %.2f GB", frames, len(shifts), size)
-    return lambda clip, take, first, count: heard[clip][take, first : first + count]
+    frames = sum(data.num_frames(take.clip) for take in takes)
+    silence = torch.zeros(1, data.params.num_samples(1), device=data.device)
+    probe = hear(silence, 1, 0)[0]
+    form, fits = choose_form({HEARD: probe}, frames, budget_bytes)
+    kept = _keep_on_disk(data, hear, shifts, takes, form, store) if store else None
+    if not fits and kept is None:
+        told = "audio features of all clips need %.1f GB, more than FEATURE_CACHE_GB: computed again in every epoch"
+        logger.info(told, form.row_bytes * frames / 1e9)
+        return None
+    place = {take: number for number, take in enumerate(takes)}
+    if fits:
+        heard = _in_memory(data, hear, shifts, takes, form, kept)
+        told = "audio features in memory: %d frames x %d takes, %.2f GB"
+        logger.info(told, frames // len(shifts), len(shifts), form.row_bytes * frames / 1e9)
+
+    def read(take: Take, first: int, count: int) -> Tensor:
+        if take not in place:
+            return probe.new_zeros(count, probe.shape[1])
+        if fits:
+            return heard[place[take]][first : first + count]
+        assert kept is not None
+        return kept.span(place[take], first, count)[HEARD]
+
+    return read
 
 
-def _take(
+def _in_memory(
     data: SegmentData,
     hear: Hear,
     shifts: Sequence[float],
-    clip: int,
-    take: int,
+    takes: Sequence[Take],
     form: RowForm,
     kept: KeptFeatures | None,
-) -> Tensor:
-    """A take of a clip (T, values), in the type that is kept, on the data's device."""
-    if kept is not None:
-        return kept.span(clip * len(shifts) + take, 0, data.num_frames(clip))[HEARD].to(data.device)
-    sound = torch.from_numpy(data.take_sound(clip, take, shifts[take]))[None].to(data.device)
-    return hear(sound, data.num_frames(clip), take)[0].to(form.features[HEARD][1])
+) -> list[Tensor]:
+    """Every take (T, values), in the type that is kept, on the data's device."""
+    found = []
+    for number, take in enumerate(each(takes, len(takes), "audio features", "take", data.world.first and kept is None)):
+        if kept is not None:
+            found.append(kept.span(number, 0, data.num_frames(take.clip))[HEARD].to(data.device))
+        else:
+            found.append(_hear(data, hear, shifts, take).to(form.features[HEARD][1]))
+    return found
+
+
+def _hear(data: SegmentData, hear: Hear, shifts: Sequence[float], take: Take) -> Tensor:
+    sound = torch.from_numpy(data.take_sound(take, shifts[take.number]))[None].to(data.device)
+    return hear(sound, data.num_frames(take.clip), take.number)[0]
 
 
 def _keep_on_disk(
-    data: SegmentData, hear: Hear, shifts: Sequence[float], form: RowForm, store: FeatureStore
+    data: SegmentData, hear: Hear, shifts: Sequence[float], takes: Sequence[Take], form: RowForm, store: FeatureStore
 ) -> KeptFeatures | None:
-    """All takes of all clips on disk, take by take; None when they do not fit."""
-    takes = [(clip, take) for clip in range(len(data.clips)) for take in range(len(shifts))]
+    """All takes on disk; None when they do not fit."""
 
-    def path(clip: int, take: int) -> Path:
-        heard_as = np.array([data.num_frames(clip), take, len(shifts)])
-        return store.path(form, [data.take_sound(clip, take, shifts[take]), heard_as])
+    def path(take: Take) -> Path:
+        heard_as = np.array([data.num_frames(take.clip), take.number, len(shifts)])
+        return store.path(form, [data.take_sound(take, shifts[take.number]), heard_as])
 
     def compute(part: int) -> Features:
-        clip, take = takes[part]
-        return {HEARD: _take(data, hear, shifts, clip, take, form, None)}
+        return {HEARD: _hear(data, hear, shifts, takes[part])}
 
-    counts = [data.num_frames(clip) for clip, _ in takes]
-    kept = KeptFeatures(form, [path(*place) for place in takes], counts, compute)
+    counts = [data.num_frames(take.clip) for take in takes]
+    kept = KeptFeatures(form, [path(take) for take in takes], counts, compute)
     return kept if keep_features(store, kept, data.world, "audio features") else None
