@@ -28,6 +28,7 @@ from audio2face.config import Section
 from audio2face.distributed import World
 from audio2face.logs import Bar
 from audio2face.paths import KILLED_AGE_S, atomic, external_path, local_path
+from audio2face.runs.checkpoints import frozen_weights, weights_digest
 from audio2face.runs.disk import disk_faults, free_bytes, text_of
 from audio2face.runtime import Runtime, quick_in_bf16
 
@@ -271,10 +272,7 @@ def encoder_digest(encoder: nn.Module, device: torch.device, **settings: Any) ->
         own = {k: v for k, v in vars(module).items() if k[0] != "_" and k not in NOT_SETTINGS}
         plain = {k: v for k, v in own.items() if isinstance(v, bool | int | float | str | tuple)}
         found.update(repr((name, type(module).__qualname__, sorted(plain.items()))).encode())
-    frozen = [(k, p) for k, p in encoder.named_parameters() if not p.requires_grad]
-    for name, value in [*frozen, *encoder.named_buffers()]:
-        found.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
-        found.update(value.detach().contiguous().cpu().flatten().view(torch.uint8).numpy().data)
+    found.update(weights_digest({**frozen_weights(encoder), **dict(encoder.named_buffers())}).encode())
     return found.hexdigest()
 
 
