@@ -60,6 +60,14 @@ def num_devices() -> int:
     return torch.cuda.device_count() if device.type == "cuda" and device.index is None else int(device.type != "cpu")
 
 
+def device_name(device: torch.device) -> str:
+    """What a device is called."""
+    if device.type == "cuda":
+        about = torch.cuda.get_device_properties(device)
+        return f"{about.name}, {about.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
+    return device.type
+
+
 def quick_in_bf16(device: torch.device) -> bool:
     """Whether a device computes in bfloat16 faster than in float32: accelerators, processors with AVX-512 BF16 or AMX."""
     if device.type != "cpu":

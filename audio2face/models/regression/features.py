@@ -108,11 +108,12 @@ class WindowsOnDisk:
 
     kept: KeptFeatures
     parts: WindowParts
+    device: torch.device
 
     def __call__(self, shifts: Tensor, rows: Tensor) -> Features:
-        """Of rows (n,) at shifts (n,), float32 on their device."""
+        """Of rows (n,) at shifts (n,), float32."""
         found = self.kept.rows(*self.parts.find(shifts.cpu().numpy(), rows.cpu().numpy()))
-        return {name: x.to(rows.device).float() for name, x in found.items()}
+        return {name: x.to(self.device).float() for name, x in found.items()}
 
 
 def _keep_on_disk(data: WindowData, encode: Encode, form: RowForm, store: FeatureStore) -> WindowsOnDisk | None:
@@ -132,7 +133,7 @@ def _keep_on_disk(data: WindowData, encode: Encode, form: RowForm, store: Featur
 
     counts = np.tile(parts.counts, len(data.params.shifts)).tolist()
     kept = KeptFeatures(form, [path(part) for part in range(len(counts))], counts, compute)
-    return WindowsOnDisk(kept, parts) if keep_features(store, kept, data.world, "audio features") else None
+    return WindowsOnDisk(kept, parts, data.device) if keep_features(store, kept, data.world, "audio features") else None
 
 
 def part_content(sound: np.ndarray, starts: np.ndarray, gain: np.ndarray, buffer_len: int) -> Sequence[np.ndarray]:

@@ -74,7 +74,7 @@ def _predict(method: RegressionMethod, data: WindowData, rows: Tensor) -> Tensor
     """The network's output (n, C) for rows (n,) of the data."""
     network, rows = method.model.network, rows.to(data.device)
     if data.features is not None:
-        features = {name: x[0, rows].float() for name, x in data.features.items()}
+        features = data.features(torch.zeros_like(rows), rows)
     else:
         features = network.features(data.windows(torch.zeros_like(rows), rows))
     implicit = method.model.implicit.mean(dim=0).expand(len(rows), -1)
