@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,7 +73,7 @@ def quick_in_bf16(device: torch.device) -> bool:
     """Whether a device computes in bfloat16 faster than in float32: accelerators, processors with AVX-512 BF16 or AMX."""
     if device.type != "cpu":
         return True
-    able = getattr(torch.cpu, "get_capabilities", dict)()
+    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # of PyTorch 2.9 and later
     return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "arm_bf16"))
 
 

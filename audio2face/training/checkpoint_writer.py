@@ -21,9 +21,9 @@ class CheckpointWriter:
     """
 
     def __init__(self, write: Callable[[State], None]):
-        self._write, self._thread, self._error = write, None, None
-        self._thread: threading.Thread | None
-        self._error: BaseException | None
+        self._write = write
+        self._thread: threading.Thread | None = None
+        self._error: BaseException | None = None
 
     def __call__(self, state: State) -> int:
         """Begin to write a state; returns as soon as it is copied, with the bytes of its tensors."""
