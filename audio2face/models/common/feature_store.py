@@ -132,7 +132,7 @@ class FeatureStore:
         excess = sum(size for _, size, _ in found) - limit
         removed = 0
         for used_s, size, path in found:
-            left_over = path.suffix == SUFFIX and path.name.startswith(".") and time.time() - used_s > KILLED_AGE_S
+            left_over = path.name.startswith(".") and time.time() - used_s > KILLED_AGE_S
             if excess > 0 or left_over:
                 path.unlink(missing_ok=True)
                 removed, excess = removed + size, excess - size
