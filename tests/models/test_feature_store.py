@@ -108,6 +108,10 @@ def test_rows_of_mixed_types_are_what_they_were():
     found = form.unpack(form.pack(x))
     assert torch.equal(found["a"], x["a"].half()) and torch.equal(found["b"], x["b"])
     assert torch.equal(form.unpack(form.pack(x)[2:4])["a"], x["a"][2:4].half())
+    odd = {"b": x["b"], "a": x["a"]}  # the second does not begin at a multiple of its size
+    assert torch.equal(
+        RowForm.of(odd, torch.float32).unpack(RowForm.of(odd, torch.float32).pack(odd)[:1])["a"], x["a"][:1]
+    )
 
 
 def test_a_second_training_computes_nothing_and_sees_the_same_bits(store):

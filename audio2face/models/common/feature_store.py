@@ -82,7 +82,7 @@ class RowForm:
         parts = torch.from_numpy(rows).split(list(self.sizes.values()), dim=1)
         found = {}
         for part, (name, (shape, dtype)) in zip(parts, self.features.items(), strict=True):
-            found[name] = part.contiguous().view(dtype).unflatten(1, shape)
+            found[name] = part.clone(memory_format=torch.contiguous_format).view(dtype).unflatten(1, shape)
         return found
 
 
