@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -58,6 +59,22 @@ def num_devices() -> int:
     """How many accelerators training can use here: all visible GPUs, or the one that A2F_DEVICE names; 0 on the CPU."""
     device = choose_device()
     return torch.cuda.device_count() if device.type == "cuda" and device.index is None else int(device.type != "cpu")
+
+
+def device_name(device: torch.device) -> str:
+    """What a device is called."""
+    if device.type == "cuda":
+        about = torch.cuda.get_device_properties(device)
+        return f"{about.name}, {about.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}"
+    return device.type
+
+
+def quick_in_bf16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 faster than in float32: accelerators, processors with AVX-512 BF16 or AMX."""
+    if device.type != "cpu":
+        return True
+    able: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # of PyTorch 2.9 and later
+    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "arm_bf16"))
 
 
 def join_processes() -> tuple[torch.device, World]:

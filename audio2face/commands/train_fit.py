@@ -12,10 +12,11 @@ from audio2face.models.common.inputs import Training
 from audio2face.models.common.weights import save_weights
 from audio2face.paths import external_path
 from audio2face.problems import UserError
-from audio2face.runs.checkpoints import checkpoint_files, load_checkpoint, save_checkpoint
+from audio2face.runs.checkpoints import checkpoint_files, frozen_weights, load_checkpoint, save_checkpoint
 from audio2face.runs.manifest import write_manifest
 from audio2face.runs.run_dir import finish_run
 from audio2face.runs.train_run import EXPORTS, TrainRun, load_train_run
+from audio2face.training.checkpoint_writer import CheckpointWriter
 from audio2face.training.loop import fit
 from audio2face.training.nan_guard import TrainingDiverged
 from audio2face.training.previews import Previews
@@ -47,25 +48,30 @@ def train_and_export(folder: Path, training: Training, train: Section, world: Wo
         if training.preview and world.first:
             preview = Previews.from_config(train, training.preview, folder, board.show)
 
-        def save(state: dict[str, Any]) -> None:
-            path = save_checkpoint(
-                folder, {**state, "watch": validate and validate.state_dict()}, train.CHECKPOINT_KEEP
-            )
+        frozen = frozen_weights(training.method.model)
+
+        def write(state: dict[str, Any]) -> None:
+            path = save_checkpoint(folder, state, train.CHECKPOINT_KEEP, frozen)
             logger.info("checkpoint: %s", external_path(path))
 
+        def save(state: dict[str, Any]) -> int:
+            trained = {name: value for name, value in state["model"].items() if name not in frozen}
+            return writer({**state, "model": trained, "watch": validate and validate.state_dict()})
+
         try:
-            steps = fit(
-                training.method,
-                training.settings,
-                board.log,
-                stop,
-                save=save if world.first else None,
-                resume=state,
-                validate=validate,
-                preview=preview,
-                world=world,
-                advice=training.advice,
-            )
+            with CheckpointWriter(write) as writer:
+                steps = fit(
+                    training.method,
+                    training.settings,
+                    board.log,
+                    stop,
+                    save=save if world.first else None,
+                    resume=state,
+                    validate=validate,
+                    preview=preview,
+                    world=world,
+                    advice=training.advice,
+                )
         except TrainingDiverged as error:
             good = folder / "weights_last_good.pth"
             if world.first:

@@ -25,6 +25,17 @@ def emotion_map(emotions: list[str], actors: list[str], entries: Sequence[Any]) 
         yield from _member(f"dataset.SHOT_EMOTION_MAP/{index}/0", actor, actors, "ACTOR_NAMES")
 
 
+def voices(channels: dict[str, dict[str, Any]], folders: dict[str, str], offsets: dict[str, Any]) -> Found:
+    for actor, own in channels.items():
+        if actor not in folders and own.get("partner") == own["self"]:
+            at = f"dataset.AUDIO_CHANNELS/{actor}/partner"
+            yield at, f"is the channel of {actor!r} too; name another, or give PARTNER_AUDIO_ROOT"
+    for actor in offsets:
+        if actor not in folders:
+            at = f"dataset.PARTNER_AUDIO_OFFSETS/{actor}"
+            yield at, "needs PARTNER_AUDIO_ROOT of this actor; two channels of one file share the offset of CLIPS"
+
+
 def blendshape_pairs(key: str, other: str, files: dict[str, str], others: dict[str, str]) -> Found:
     """An actor with a file in one of two keys has one in the other."""
     for actor in files:

@@ -31,6 +31,7 @@ from audio2face.config.name_rules import (
     numbered_rows,
     one_actor,
     one_emotion,
+    voices,
     weighed_groups,
 )
 from audio2face.config.nested import NETWORK_METHODS
@@ -233,6 +234,7 @@ SECTION_RULES: tuple[Rule, ...] = (
     Rule("dataset.ACTOR_NAMES dataset.SHOT_LANGUAGE_MAP", language_actors),
     Rule("dataset.SHOT_EMOTION_NAMES dataset.ACTOR_NAMES dataset.SHOT_EMOTION_MAP", emotion_map),
     *_blendshape_rules(),
+    Rule("dataset.AUDIO_CHANNELS dataset.PARTNER_AUDIO_ROOT dataset.PARTNER_AUDIO_OFFSETS", voices),
     Rule("dataset.CURVES_ROOT", group_names),
     *(
         Rule(f"dataset.CURVES_ROOT dataset.{key}", partial(known_groups, f"dataset.{key}"))

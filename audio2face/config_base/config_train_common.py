@@ -250,16 +250,23 @@ RNG_SEED_DATASET: Seed = 43
 ## Checkpoints
 
 # Epochs between two checkpoints of the whole training state, from which `run_train.py --resume` continues.
-# Type: whole number >= 1.
-# Change: smaller for long epochs.
-CHECKPOINT_PERIOD: Count = 10
+# They are written beside the training, from a copy of its state in memory.
+# Type: whole number >= 1; None for CHECKPOINT_MINUTES alone.
+# Change: smaller for long epochs, None for short ones.
+CHECKPOINT_PERIOD: Count | None = 10
 
 # Minutes after which a checkpoint is written at the end of a step even when CHECKPOINT_PERIOD has not passed.
 # Type: number > 0, minutes.
 # Change: to the time you can bear to lose.
 CHECKPOINT_MINUTES: Positive = 10.0
 
-# Checkpoints that are kept, the newest ones.
+# The most that checkpoints write in an hour: the larger they are, the further apart. Those that are due sooner wait; the
+# last one never does.
+# Type: number > 0, gigabytes; None for no limit.
+# Change: to what a disk or a share bears in trainings of hours; 5 with checkpoints of 2 GB is one every 24 minutes.
+CHECKPOINT_GB_PER_HOUR: Positive | None = None
+
+# Checkpoints that are kept, the newest ones. Older ones are removed before a new one is written, all but the newest.
 # Type: whole number >= 1.
 # Change: to go back further.
 CHECKPOINT_KEEP: Count = 2
@@ -290,3 +297,15 @@ COMPILE: Switch = False
 # Type: True or False.
 # Change: False when memory is short.
 AUDIO_DATA_CACHING: Switch = True
+
+# Folder in which the features of frozen wav2vec 2.0, HuBERT, Whisper and phoneme_ctc encoders are kept on disk. They are
+# found by the content of the sound, the weights and the settings: every training that needs the same ones shares them.
+# Type: folder.
+# Change: to a fast disk with room, or to share it between workspaces.
+FEATURE_CACHE_ROOT: Folder = "/workspace/feature_cache"
+
+# Disk space for them. Features that were not used for longest are removed first. A training that needs more keeps none on
+# disk; FEATURE_CACHE_GB then decides alone.
+# Type: number >= 0, gigabytes; 0 keeps nothing on disk.
+# Change: larger for hours of speech (an hour of regression on wav2vec 2.0 takes 17 GB, with PRECISION = "bf16" as much).
+FEATURE_CACHE_DISK_GB: NotNegative = 100.0

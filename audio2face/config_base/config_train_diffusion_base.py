@@ -429,7 +429,7 @@ from audio2face.config_base.config_train_common import REPRODUCIBLE, RNG_SEED_TO
 
 ## Checkpoints
 
-from audio2face.config_base.config_train_common import CHECKPOINT_PERIOD, CHECKPOINT_MINUTES, CHECKPOINT_KEEP
+from audio2face.config_base.config_train_common import CHECKPOINT_PERIOD, CHECKPOINT_MINUTES, CHECKPOINT_GB_PER_HOUR, CHECKPOINT_KEEP
 
 ## Speed
 
@@ -462,7 +462,10 @@ TARGET_OBJECTS_TO_CUDA: Switch = True
 # Change: 2 when the cache gets too large, more with pitch shift; 1 is no time shift at all where features are kept.
 TIMESHIFT_GRID: Count = 4
 
-# Memory for these cached features. If they need more, they are computed again in every step.
+# Memory for these cached features: single precision when it fits, else half. If they need more, they are read from the
+# disk in every step (FEATURE_CACHE_DISK_GB), or computed again where they are not kept there.
 # Type: number >= 0, gigabytes; 0 never caches.
 # Change: to what the machine can spare; without a frozen encoder it has no effect.
 FEATURE_CACHE_GB: NotNegative = 4.0
+
+from audio2face.config_base.config_train_common import FEATURE_CACHE_ROOT, FEATURE_CACHE_DISK_GB

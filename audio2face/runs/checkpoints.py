@@ -1,8 +1,13 @@
-"""Checkpoints of a training under way: `<run>/checkpoints/step_<n>.pt`, the newest few, each whole or not there."""
+"""Checkpoints of a training under way: `<run>/checkpoints/step_<n>.pt`, the newest few, each whole or not there.
+
+What does not change is beside them, once, in `frozen_<digest>.pt`.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -25,21 +30,72 @@ def checkpoint_files(run: Path) -> list[Path]:
 
 
 def space_needed(model: nn.Module, averaged: bool, keep: int) -> int:
-    """About the bytes that a training writes: `keep` checkpoints and one in the making, weights, best weights and export."""
+    """About the bytes that a training writes: `keep` checkpoints, at least two, frozen weights, weights, best weights and export."""
     weights = sum(value.numel() * value.element_size() for value in model.state_dict().values())
     trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
-    checkpoint = weights + (3 if averaged else 2) * trained  # Adam's two averages, and that of the weights
-    return (keep + 1) * checkpoint + 3 * weights
+    frozen = sum(value.numel() * value.element_size() for value in frozen_weights(model).values())
+    checkpoint = weights - frozen + (3 if averaged else 2) * trained  # Adam's two averages, and that of the weights
+    return max(keep, 2) * checkpoint + frozen + 3 * weights
 
 
-def save_checkpoint(run: Path, state: dict[str, Any], keep: int) -> Path:
-    """Write a training's state and remove all but the newest `keep`."""
+def save_checkpoint(
+    run: Path, state: dict[str, Any], keep: int, frozen: Mapping[str, torch.Tensor] | None = None
+) -> Path:
+    """Write a training's state; the newest `keep` stay. Old ones go first, so that no more than these are ever there.
+
+    The newest stays until the new one is on the disk. `frozen` weights, which the state then lacks, are written once.
+    """
     path = run / FOLDER / f"step_{state['step']:08d}.pt"
     remove_left_overs(run)
+    if frozen:
+        state = {**state, "frozen": _save_frozen(run, frozen)}
+    _remove_old(run, max(keep - 1, 1))
     save_durably(path, state)
-    for old in checkpoint_files(run)[: -max(keep, 1)]:
-        old.unlink()
+    _remove_old(run, max(keep, 1))
     return path
+
+
+def _remove_old(run: Path, keep: int) -> None:
+    for old in checkpoint_files(run)[:-keep]:
+        old.unlink()
+
+
+def frozen_weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    """The weights that training does not change, by name."""
+    return {name: p.detach() for name, p in model.named_parameters() if not p.requires_grad}
+
+
+def weights_digest(weights: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 of names, types, shapes and values."""
+    found = hashlib.sha256()
+    for name, value in weights.items():
+        found.update(f"{name}{value.dtype}{tuple(value.shape)}".encode())
+        found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def _save_frozen(run: Path, weights: Mapping[str, torch.Tensor]) -> str:
+    """Write frozen weights unless they are there; returns their digest."""
+    digest = weights_digest(weights)
+    path = run / FOLDER / f"frozen_{digest[:16]}.pt"
+    if not path.is_file():
+        save_durably(path, {name: value.cpu() for name, value in weights.items()})
+    return digest
+
+
+def _with_frozen(run: Path, state: dict[str, Any], model: nn.Module) -> str | None:
+    """Add to a state the frozen weights that it is of: the model's own, if they are the same. Returns what is wrong, or None."""
+    digest = state.get("frozen")
+    if digest is None or not isinstance(state.get("model"), dict):
+        return None
+    weights: Any = frozen_weights(model)
+    if weights_digest(weights) != digest:
+        weights = _read(run / FOLDER / f"frozen_{str(digest)[:16]}.pt")
+        fault = weights if isinstance(weights, str) else _other_weights(weights, None)
+        if fault or weights_digest(weights) != digest:
+            return f"its frozen weights are not there: {fault or 'they have been changed'}"
+    state["model"] = {**weights, **state["model"]}
+    return None
 
 
 def remove_left_overs(run: Path) -> None:
@@ -59,7 +115,7 @@ def load_checkpoint(run: Path, model: nn.Module | None = None) -> dict[str, Any]
     for path in reversed(checkpoint_files(run)):
         state = _read(path)
         if isinstance(state, dict):
-            reason = _unfit(state, model)
+            reason = (model and _with_frozen(run, state, model)) or _unfit(state, model)
             if reason is None:
                 return state
             logger.warning("%s is not a checkpoint of this training: %s; trying the one before", path, reason)
@@ -110,7 +166,7 @@ def _other_weights(weights: Any, model: nn.Module | None, all_of_them: bool = Tr
 
 def save_best(run: Path, model: nn.Module, about: dict[str, Any]) -> Path:
     """Write the weights that training changes, with running statistics, and what is to be known `about` them; atomic."""
-    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    frozen = frozen_weights(model)
     state = {name: value.detach().cpu() for name, value in model.state_dict().items() if name not in frozen}
     path = run / FOLDER / BEST
     save_durably(path, {**about, "model": state})

@@ -160,27 +160,36 @@ class Fit:
 
 @dataclass
 class Checkpoints:
-    """When a checkpoint is due, and writing it; without `save` none is written, and the state is only checked."""
+    """When a checkpoint is due, and writing it; without `save` none is written, and the state is only checked.
 
-    save: Callable[[dict[str, Any]], None] | None
+    `save` returns how many bytes it writes, if it knows.
+    """
+
+    save: Callable[[dict[str, Any]], int | None] | None
     settings: FitSettings
     written_s: float = field(default_factory=time.monotonic)
+    wait_s: float = 0.0  # after the last one, for its size
 
     def due_by_time(self) -> bool:
         """Whether `checkpoint_minutes` have passed since the last one."""
         minutes = self.settings.checkpoint_minutes
-        return bool(self.save and minutes) and time.monotonic() - self.written_s > 60 * (minutes or 0)
+        return bool(self.save and minutes) and self._waited_s() > max(60 * (minutes or 0), self.wait_s)
 
     def due_after(self, epoch: int) -> bool:
         """Whether one is due when `epoch` epochs are done: after the last, too, so that a failed export repeats nothing."""
         every = self.settings.checkpoint_epochs
-        return epoch == self.settings.epochs or bool(every and epoch % every == 0)
+        by_epochs = bool(self.save and every and epoch % every == 0) and self._waited_s() >= self.wait_s
+        return epoch == self.settings.epochs or by_epochs
+
+    def _waited_s(self) -> float:
+        return time.monotonic() - self.written_s
 
     def write(self, run: Fit, guard: NonFiniteGuard) -> None:
         """A checkpoint of a state that is known to be good."""
         guard.check(run.step)
         if self.save:
-            self.save(run.state_dict())
+            size, limit = self.save(run.state_dict()), self.settings.checkpoint_gb_per_hour
+            self.wait_s = 3600 * (size or 0) / (limit * 1e9) if limit else 0.0
         self.written_s = time.monotonic()
 
 
@@ -215,7 +224,7 @@ def fit(
     log: Log,
     stop: Stop | None = None,
     *,
-    save: Callable[[dict[str, Any]], None] | None = None,
+    save: Callable[[dict[str, Any]], int | None] | None = None,
     resume: dict[str, Any] | None = None,
     validate: Callable[[Fit], bool] | None = None,
     preview: Callable[[Fit], None] | None = None,
@@ -241,7 +250,7 @@ def fit(
     if resume:
         run.load_state_dict(resume)
     guard, reports, checkpoints = NonFiniteGuard(method, world), Reports(run, log, advice), Checkpoints(save, settings)
-    stopping = False
+    stopping = due = False
     with memory_kept():
         world.broadcast_(run.model.state_dict().values())
         guard.keep()
@@ -270,9 +279,10 @@ def fit(
                 enough = validate is not None and validate(run)
                 if preview:
                     preview(run)
-                if world.any_rank([enough])[0]:
+                enough, due = world.any_rank([enough, checkpoints.due_after(run.epoch)])
+                if enough:
                     break
-            if stopping or checkpoints.due_after(run.epoch):
+            if stopping or due:
                 checkpoints.write(run, guard)
     run.finish()
     return run.step

@@ -36,6 +36,7 @@ FREE_TO_CHANGE = {  # between the parts of a training; LEARNING_RATE for one tha
     "CHECKPOINT_PERIOD",
     "CHECKPOINT_MINUTES",
     "CHECKPOINT_KEEP",
+    "CHECKPOINT_GB_PER_HOUR",
     "VALIDATION_PERIOD",
     "EARLY_STOPPING_PATIENCE",
     "EXPORT_WEIGHTS",
@@ -45,6 +46,8 @@ FREE_TO_CHANGE = {  # between the parts of a training; LEARNING_RATE for one tha
     "LEARNING_RATE",
     "PREPROC_RUN_NAME_FULL",  # the run goes on with the preprocessing runs that it began with
     "SKIP_DATA_CHECKS",
+    "FEATURE_CACHE_ROOT",
+    "FEATURE_CACHE_DISK_GB",
 }
 
 

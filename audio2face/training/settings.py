@@ -14,7 +14,8 @@ SCALING = {"none": 0.0, "sqrt": 0.5, "linear": 1.0}  # LEARNING_RATE_SCALING -> 
 class FitSettings:
     """How long and how fast: `accumulate` batches make one optimiser step; an epoch's last step takes what is left.
 
-    A checkpoint is due after every `checkpoint_epochs` epochs and after `checkpoint_minutes`, at a step's end.
+    A checkpoint is due after every `checkpoint_epochs` epochs and after `checkpoint_minutes`, at a step's end, but not before
+    the one before it is paid for, at `checkpoint_gb_per_hour`.
     """
 
     epochs: int
@@ -26,6 +27,7 @@ class FitSettings:
     log_period: int = 50
     checkpoint_epochs: int | None = None
     checkpoint_minutes: float | None = None
+    checkpoint_gb_per_hour: float | None = None
 
 
 def build_fit_settings(train: Section) -> FitSettings:
@@ -38,6 +40,7 @@ def build_fit_settings(train: Section) -> FitSettings:
         log_period=train.LOG_PERIOD,
         checkpoint_epochs=train.CHECKPOINT_PERIOD,
         checkpoint_minutes=train.CHECKPOINT_MINUTES,
+        checkpoint_gb_per_hour=train.CHECKPOINT_GB_PER_HOUR,
     )
 
 

@@ -11,6 +11,7 @@ from audio2face.config import section_from_values
 from audio2face.distributed import ALONE, VARIABLES, World
 from audio2face.models.diffusion.audio_context import encode_segments, window_features
 from audio2face.models.diffusion.data import CONTEXT
+from audio2face.models.diffusion.heard import OWN, Take
 from audio2face.runtime import Runtime
 from audio2face.training.settings import build_cache_bytes
 
@@ -69,14 +70,14 @@ def test_a_segment_is_a_part_of_a_take(network, sounds):  # noqa: F811
             take = 0 if round(start + 0.25) == pytest.approx(start + 0.25, abs=1e-3) else 1
             first = round(start - (-0.25, 0.25)[take])
             seen.add(take)
-            torch.testing.assert_close(batch.features[0], data._heard[clip][take, first : first + length])
+            torch.testing.assert_close(batch.features[0], data._takes(Take(OWN, clip, take), first, length))
     assert seen == {0, 1}
 
 
 def test_too_little_memory_keeps_halves_or_nothing(network, sounds, caplog):  # noqa: F811
     size = sum(LENGTHS) * network.pieces * 16
-    assert cached(network, sounds, (0.0,), 4 * size)._heard[0].dtype == torch.float32
-    assert cached(network, sounds, (0.0,), 3 * size)._heard[0].dtype == torch.float16
+    assert cached(network, sounds, (0.0,), 4 * size)._takes(Take(OWN, 0, 0), 0, 1).dtype == torch.float32
+    assert cached(network, sounds, (0.0,), 3 * size)._takes(Take(OWN, 0, 0), 0, 1).dtype == torch.float16
     data = cached(network, sounds, (0.0,), size)
     assert next(data.batches(0)).features is None
 
@@ -94,4 +95,4 @@ def test_the_first_process_alone_tells_how_far_it_is(network, sounds, rank, monk
     monkeypatch.setattr("audio2face.logs.TELL_S", 0.0)
     with caplog.at_level("INFO"):
         cached(network, sounds, (0.0,), world=World(rank, 2))
-    assert ("audio features: 1 of 4 clips" in caplog.text) is (rank == 0)
+    assert ("audio features: 1 of 4 takes" in caplog.text) is (rank == 0)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,6 +14,8 @@ from audio2face.audio.windows import Streaming
 from audio2face.config import Section
 from audio2face.dataset.audio_tracks import build_noise, build_tracks
 from audio2face.face.layout import ChannelLayout
+from audio2face.models.common.encoders import in_precision
+from audio2face.models.common.feature_store import build_feature_store
 from audio2face.models.common.inputs import Inputs, build_conditions
 from audio2face.models.common.targets import build_targets
 from audio2face.models.diffusion.audio_context import window_features
@@ -72,11 +76,17 @@ def build_features(
     shift = train.AUGMENT.get("timeshift") or 0.0
     shifts = shift_grid(shift, takes) if shift else (0.0,) * takes
 
-    def hear(sound: Tensor, num_frames: int, take: int) -> Tensor:
-        with torch.no_grad():
-            return window_features(network, sound, CONTEXT, num_frames, streaming, take * streaming.centre // takes)
+    bf16, device = train.PRECISION == "bf16", runtime.device
 
-    data.cache_features(hear, shifts, build_cache_bytes(train, runtime))
+    def hear(sound: Tensor, num_frames: int, take: int) -> Tensor:
+        phase = take * streaming.centre // takes
+        heard = partial(window_features, network, sound, CONTEXT, num_frames, streaming, phase)
+        with torch.no_grad():
+            return in_precision(network.encoder, bf16, device, heard)
+
+    settings = {"fps": network.fps, "pieces": network.pieces, "streaming": asdict(streaming)}
+    store = build_feature_store(train, [network.encoder], runtime, **settings)
+    data.cache_features(hear, shifts, build_cache_bytes(train, runtime), store)
 
 
 def _build_pitch(train: Section) -> tuple[tuple[float, float, float] | None, PitchShift | None]:

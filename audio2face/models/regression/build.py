@@ -20,6 +20,7 @@ from audio2face.formats.arkit_names import arkit_name
 from audio2face.geometry.regions import lip_vertices
 from audio2face.lazy import lazy
 from audio2face.models.common.encoders.phoneme_ctc import build_speech_measure
+from audio2face.models.common.feature_store import build_feature_store
 from audio2face.models.common.inputs import Inputs, Training, build_conditions, build_spec
 from audio2face.models.common.layers import num_steps
 from audio2face.models.common.losses import build_curve_weights, build_emotion_weights
@@ -29,8 +30,9 @@ from audio2face.models.common.starting_weights import build_starting_weights
 from audio2face.models.common.targets import absent_channels, build_targets, check_columns
 from audio2face.models.common.vertex_distances import LargestDistance, build_distances, largest_distance
 from audio2face.models.regression.data import WindowData, WindowParams
+from audio2face.models.regression.features import kept_encoding
 from audio2face.models.regression.method import LossSettings, Regression, RegressionMethod, falling_rate
-from audio2face.models.regression.network import NETWORKS
+from audio2face.models.regression.network import NETWORKS, ConvW2vAutocorr
 from audio2face.models.regression.validation import (
     JAW_OPEN_METRIC,
     regression_coeffs,
@@ -46,7 +48,7 @@ from audio2face.training.precision import build_advice, build_precision
 from audio2face.training.previews import CurvesPreview, Preview
 from audio2face.training.settings import build_cache_bytes, build_fit_settings
 from audio2face.training.validation import Validation, choose_metric
-from audio2face.types import Clip
+from audio2face.types import Clip, Track
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +119,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     )
     build_starting_weights(network, spec, inputs)
     _build_phoneme_targets(data, inputs, phonemes)
-    data.cache_features(network.features, build_cache_bytes(train, runtime))
+    _build_features(data, network, train, runtime)
     distances = partial(build_distances, inputs, layout.sizes.get("skin_coeffs", 0), runtime.device)
     scales = [codec["skin"].scale for codec in codecs.values() if "skin_coeffs" in layout.sizes]
     method = RegressionMethod(
@@ -144,7 +146,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     _report_closed_eyes(method, inputs)
     validation = _build_validation(inputs, method, layout, runtime)
     preview = _build_preview(inputs, method, layout, runtime)
-    advice = build_advice(train, runtime.device, _build_advice(train, features_kept=bool(data.features)))
+    advice = build_advice(train, runtime.device, _build_advice(train, features_kept=data.features is not None))
     return Training(method, network, spec, build_fit_settings(train), export, validation, preview, advice)
 
 
@@ -173,7 +175,7 @@ def _build_validation(
     held = replace(inputs, clips=inputs.validation)
     device = runtime.device
     data = _build_windows(held, layout, Spans.of(held.clips), runtime, for_training=False)
-    data.cache_features(method.model.network.features, build_cache_bytes(inputs.train, runtime))
+    _build_features(data, method.model.network, inputs.train, runtime)
     pairs, lips = None, None
     if size := layout.sizes.get("skin_coeffs"):
         pairs, lips = build_distances(inputs, size, device, "lip_dist"), _lips(inputs, size, device)
@@ -267,6 +269,13 @@ def _build_windows(
     return data
 
 
+def _build_features(data: WindowData, network: ConvW2vAutocorr, train: Section, runtime: Runtime) -> None:
+    """Keep what the frozen encoders hear, in the precision of the training."""
+    store = build_feature_store(train, list(network.encoders.values()), runtime)
+    encode = kept_encoding(network, train.PRECISION == "bf16")
+    data.cache_features(encode, build_cache_bytes(train, runtime), store)
+
+
 def _build_loss_settings(inputs: Inputs, layout: ChannelLayout, phonemes: dict[str, PhonemeModel]) -> LossSettings:
     train = inputs.train
     weights = {name: getattr(train, f"LOSS_{name}_ALPHA") for name in LOSS_KEYS}
@@ -303,13 +312,13 @@ def _build_phoneme_targets(data: WindowData, inputs: Inputs, models: dict[str, P
     train = inputs.train
     tracks = build_tracks(train)
     for language, model in models.items():
-        by_file: dict[Path, np.ndarray] = {}
-        chosen = {i: c.audio for i, c in enumerate(inputs.clips) if c.language == language and c.audio}
-        for path in chosen.values():
-            if path not in by_file:
-                by_file[path] = model.probabilities(tracks.load(path)[0], 50.0, train.PHONEME_PROB_TEMPERATURE)
+        by_track: dict[Track, np.ndarray] = {}
+        chosen = {i: c.track for i, c in enumerate(inputs.clips) if c.language == language and c.track}
+        for track in chosen.values():
+            if track not in by_track:
+                by_track[track] = model.probabilities(tracks.load(track)[0], 50.0, train.PHONEME_PROB_TEMPERATURE)
         data.set_phonemes(
-            language, {i: by_file[path] for i, path in chosen.items()}, num_steps(train.AUDIO_PARAMS["buffer_len"])
+            language, {i: by_track[track] for i, track in chosen.items()}, num_steps(train.AUDIO_PARAMS["buffer_len"])
         )
 
 

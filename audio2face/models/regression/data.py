@@ -6,7 +6,6 @@ evenly spaced shifts: with a grid, what frozen layers make of a window is comput
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -21,14 +20,11 @@ from audio2face.dataset.targets import ShotTargets, clip_times, known_at, sample
 from audio2face.distributed import ALONE, Shard, World
 from audio2face.face.layout import ChannelLayout
 from audio2face.listing import natural_order
-from audio2face.logs import each
 from audio2face.models.common.conditions import Conditions
+from audio2face.models.common.feature_store import FeatureStore
+from audio2face.models.regression.features import BLOCK, Encode, KeptWindows, keep_windows
 from audio2face.types import Clip
 
-logger = logging.getLogger(__name__)
-
-Encode = Callable[[Tensor], dict[str, Tensor]]
-ENCODE_BATCH = 32  # more would not be faster on a processor, and take gigabytes
 PHONEME_STEP = 320  # samples between two steps of a speech encoder at 16 kHz, 50 steps a second
 PHONEME_CENTRE = 200  # its first step is centred on this sample of the window (receptive field of 400)
 
@@ -87,7 +83,7 @@ class Sound:
         self.tracks, self.noise, self.params, self.rng = tracks, noise, params, rng
         self.pad = np.zeros(params.buffer_len, np.float32)
         self.parts, self.size = [self.pad], params.buffer_len
-        self.track_start: dict[object, int] = {}  # of every file
+        self.track_start: dict[object, int] = {}  # of every track
 
     def windows(self, clip: Clip, times: np.ndarray, shifted: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """Starts and gains (S, n) of windows at `shifted` (S, n) seconds in the shot, and the peak of the track."""
@@ -98,14 +94,14 @@ class Sound:
         return np.concatenate([*self.parts, self.pad])
 
     def _speech(self, clip: Clip, shifted: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        assert clip.audio is not None
-        samples, peak = self.tracks.load(clip.audio)
-        if clip.audio not in self.track_start:
-            self.track_start[clip.audio] = self.size
+        assert clip.track is not None
+        samples, peak = self.tracks.load(clip.track)
+        if clip.track not in self.track_start:
+            self.track_start[clip.track] = self.size
             self._append([samples, self.pad])
         moments = shifted + clip.audio_offset / clip.shot.fps
         starts = window_starts(moments, self.params.sample_rate, self.params.buffer_ofs)
-        starts = np.clip(starts, -self.params.buffer_len, len(samples)) + self.track_start[clip.audio]
+        starts = np.clip(starts, -self.params.buffer_len, len(samples)) + self.track_start[clip.track]
         return starts, np.ones(shifted.shape, np.float32), peak
 
     def _noise(self, times: np.ndarray, shifted: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
@@ -166,7 +162,7 @@ class WindowData:
     ):
         self.clips, self.layout, self.params, self.seed, self.device = list(clips), layout, params, seed, device
         self.batch_size, self.world = batch_size, world
-        self.features: dict[str, Tensor] | None = None
+        self.features: KeptWindows | None = None
         self.phoneme_posteriors: dict[str, Tensor] = {}
         self._phoneme_index: dict[str, tuple[Tensor, Tensor, int]] = {}
         sound = Sound(tracks, noise, params, np.random.default_rng([seed, 0]))
@@ -196,7 +192,7 @@ class WindowData:
             }
         )
         self.emotion_id = torch.tensor([c.emotion_id for c in conditions], device=device)
-        self.track_start = torch.tensor([sound.track_start.get(c.audio, 0) for c in self.clips], device=device)
+        self.track_start = torch.tensor([sound.track_start.get(c.track, 0) for c in self.clips], device=device)
         self.level = self._levels()
 
     @property
@@ -219,53 +215,23 @@ class WindowData:
         index = self.starts[shift, rows][:, None] + torch.arange(self.params.buffer_len, device=self.device)
         return self.sound[index] * self.gain[shift, rows][:, None]
 
-    def _all_rows(self) -> Iterator[tuple[int, Tensor, Tensor]]:
+    def blocks(self) -> Iterator[tuple[int, Tensor, Tensor]]:
+        """All rows at all shifts, few at a time: the shift, rows (n,), and the shift of each."""
         rows = torch.arange(self.num_rows, device=self.device)
         for shift in range(len(self.params.shifts)):
-            for part in rows.split(ENCODE_BATCH):
+            for part in rows.split(BLOCK):
                 yield shift, part, torch.full_like(part, shift)
 
     def _levels(self) -> Tensor:
         """(S, R) mean absolute value of each window, in the loudness of the sound file."""
         level = torch.empty(self.starts.shape, device=self.device)
-        for shift, rows, shifts in self._all_rows():
+        for shift, rows, shifts in self.blocks():
             level[shift, rows] = self.windows(shifts, rows).abs().mean(dim=1) * self.peak[rows]
         return level
 
-    def cache_features(self, encode: Encode, budget_bytes: float) -> None:
-        """Compute frozen features of every window once: float32 when they fit in the budget, else float16, else not at all.
-
-        Several processes compute a part each.
-        """
-        probe = encode(
-            self.windows(torch.zeros(2, dtype=torch.long, device=self.device), torch.arange(2, device=self.device))
-        )
-        values = sum(x[0].numel() for x in probe.values()) * self.num_rows * len(self.params.shifts)
-        dtype = next((d for d, size in ((torch.float32, 4), (torch.float16, 2)) if values * size <= budget_bytes), None)
-        if dtype is None:
-            logger.info(
-                "features of all windows need %.1f GB, more than FEATURE_CACHE_GB: computed again in every epoch",
-                values * 2 / 1e9,
-            )
-            return
-        shape = (len(self.params.shifts), self.num_rows)
-        self.features = {
-            k: torch.zeros(*shape, *x.shape[1:], dtype=dtype, device=self.device) for k, x in probe.items()
-        }
-        total = -(-self.num_rows // ENCODE_BATCH) * len(self.params.shifts)
-        counted = each(self._all_rows(), total, "audio features", "block", self.world.first)
-        for number, (shift, rows, shifts) in enumerate(counted):
-            if number % self.world.size == self.world.rank:
-                for name, x in encode(self.windows(shifts, rows)).items():
-                    self.features[name][shift, rows] = x.to(dtype)
-        for values_of_shifts in self.features.values():
-            for values_of_shift in values_of_shifts:
-                self.world.all_reduce_(values_of_shift)
-        logger.info(
-            "audio features cached: %d windows x %d shifts, %.2f GB",
-            *shape[::-1],
-            values * (4 if dtype == torch.float32 else 2) / 1e9,
-        )
+    def cache_features(self, encode: Encode, budget_bytes: float, store: FeatureStore | None = None) -> None:
+        """Compute frozen features of every window once, as `keep_windows` says; batches then come with them."""
+        self.features = keep_windows(self, encode, budget_bytes, store)
 
     def set_phonemes(self, language: str, posteriors: dict[int, np.ndarray], steps: int) -> None:
         """Phoneme targets of one language: {clip: (T, P) probabilities at 50 a second of its whole sound file}."""
@@ -297,13 +263,11 @@ class WindowData:
         rows = self.items[items].flatten()
         shifts = shift.repeat_interleave(self.params.seq_len)
         clips = self.clip_of_row[rows]
-        cached = self.features is not None
+        features = self.features(shifts, rows) if self.features else None
         return WindowBatch(
             seq_len=self.params.seq_len,
-            audio=None if cached else self.windows(shifts, rows),
-            features={k: x[shifts, rows].float() for k, x in self.features.items()}
-            if self.features is not None
-            else None,
+            audio=None if features else self.windows(shifts, rows),
+            features=features,
             level=self.level[shifts, rows],
             target=self.target[shifts, rows],
             mask=self.mask[rows],

@@ -15,7 +15,8 @@ from audio2face.face.codec import FaceCodec, kind_of
 from audio2face.geometry.regions import mouth_opening_correlation, mouth_opening_error_mm, mouth_opening_relative_error
 from audio2face.models.common.preview import Coeffs, Curves
 from audio2face.models.common.vertex_distances import LargestDistance, VertexDistances
-from audio2face.models.regression.data import ENCODE_BATCH, WindowData
+from audio2face.models.regression.data import WindowData
+from audio2face.models.regression.features import BLOCK
 from audio2face.models.regression.method import RegressionMethod
 
 JAW_OPEN_METRIC = "jaw_open_correlation"
@@ -66,14 +67,14 @@ def regression_validation(
 @torch.no_grad()
 def predict_rows(method: RegressionMethod, data: WindowData) -> Tensor:
     """The network's output (n, C) for all rows of the data, with the mean implicit emotion."""
-    return torch.cat([_predict(method, data, rows) for rows in torch.arange(data.num_rows).split(ENCODE_BATCH)])
+    return torch.cat([_predict(method, data, rows) for rows in torch.arange(data.num_rows).split(BLOCK)])
 
 
 def _predict(method: RegressionMethod, data: WindowData, rows: Tensor) -> Tensor:
     """The network's output (n, C) for rows (n,) of the data."""
     network, rows = method.model.network, rows.to(data.device)
     if data.features is not None:
-        features = {name: x[0, rows].float() for name, x in data.features.items()}
+        features = data.features(torch.zeros_like(rows), rows)
     else:
         features = network.features(data.windows(torch.zeros_like(rows), rows))
     implicit = method.model.implicit.mean(dim=0).expand(len(rows), -1)

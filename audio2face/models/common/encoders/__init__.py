@@ -7,8 +7,10 @@ own features, or with `width` a trained projection of them to so many values.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from audio2face.distributed import WHOLE, Rng
@@ -17,6 +19,7 @@ from audio2face.models.common.encoders.melspec import MelSpectrogram
 from audio2face.models.common.encoders.phoneme import PhonemeEncoder
 from audio2face.models.common.encoders.speech_transformer import SpeechTransformer
 from audio2face.models.common.encoders.whisper import Whisper
+from audio2face.runtime import quick_in_bf16
 
 
 class SpeechEncoder(Protocol):
@@ -48,3 +51,16 @@ ENCODERS: dict[str, type[nn.Module]] = {
     "melspec": MelSpectrogram,
     "autocorr": Autocorrelation,
 }
+
+COARSE = (SpeechTransformer, Whisper)  # of which bfloat16 changes features by a hundredth; others would lose more
+
+
+def in_precision(encoder: nn.Module, bf16: bool, device: torch.device, compute: Callable[[], Tensor]) -> Tensor:
+    """What `compute` makes of an encoder's features, to be kept; with `bf16` those of a frozen transformer in bfloat16.
+
+    They are computed so, too, where the device is quick at it; else in float32, and rounded.
+    """
+    if not (bf16 and isinstance(encoder, COARSE) and encoder.frozen):
+        return compute()
+    with torch.autocast(device.type, torch.bfloat16, enabled=quick_in_bf16(device)):
+        return compute().to(torch.bfloat16)
