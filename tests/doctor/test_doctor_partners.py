@@ -41,7 +41,7 @@ def two_files(project):
 
 def test_a_conversation_is_told_which_channel_is_whose(project):
     told = found()
-    assert "Channel 0 of 2 is the actor's voice, channel 1 the partner's." in told["audio.channels"].what
+    assert "In 3 of 3 sounds channel 0 is the actor's voice, channel 1 the partner's." in told["audio.channels"].what
     assert {f.level for f in told.values()} == {"info"}
 
 
