@@ -79,7 +79,8 @@ class InferenceJob:
         return stem if self.options.takes == 1 else f"{stem}_take{take + 1}"
 
     def write(self, folder: Path, device: Any) -> None:
-        """Animate every sound on a torch.device and write the outputs into `folder`, with a list of them, `takes.json`."""
+        """Animate every sound on a torch.device and write the outputs into `folder`; where there are conversations, with a list
+        of them, `takes.json`."""
         animator = load_animator(self.run, self.actors, self.options, device, self.postprocess)
         about: list[dict[str, Any]] = []
         for sides in sides_of(self.talks):
@@ -90,7 +91,8 @@ class InferenceJob:
                         about.append(about_take(self.stem(talk, take), talk, take, one, self.options, self.emotion))
                     if len(sides) > 1 and "mp4" in self.formats:
                         self._film_both(folder / f"{self.stem(sides[0], take)}_both.mp4", sides, made)
-        write_json(folder / TAKES_FILE, {"run": self.run.name, "takes": about})
+        if run_family(self.run).hears_partner:
+            write_json(folder / TAKES_FILE, {"run": self.run.name, "takes": about})
 
     def _write_take(self, animator: Animator, talk: Talk, take: int, folder: Path, kept: ExitStack) -> FaceAnimation:
         """The animation, which lies in files until `kept` ends if it is large."""
