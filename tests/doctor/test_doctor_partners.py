@@ -82,7 +82,7 @@ def test_missing_channels_are_errors(project):
     write_key(project, "dataset", "AUDIO_CHANNELS", {"ann": {"self": 2, "partner": 0}})
     assert "There is no channel 2: the file has 2" in found(quick_check)["audio.channel"].what
     write_key(project, "dataset", "AUDIO_CHANNELS", {"ann": {"self": 0, "partner": 2}})
-    assert found(quick_check)["partner.none"].level == "warning"
+    assert 'Correct "partner"' in found(quick_check)["audio.channel"].fix
 
 
 def test_repairs_keep_both_voices():
