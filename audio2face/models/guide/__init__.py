@@ -1,0 +1,6 @@
+"""The guide family: a codec turns keyframes into codes, a transformer draws codes to sound, one after the other."""
+
+from audio2face.lazy import lazy
+from audio2face.models.common.family import Family
+
+FAMILY = Family(build=lazy("audio2face.models.guide.build", "build"), kinds=frozenset({"curves"}))
