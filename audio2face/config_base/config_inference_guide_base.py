@@ -2,11 +2,13 @@
 
 from audio2face.config.kinds import Count, EmotionOrTimeline, Name, NotNegative, Seed, Share
 
-# Keys that are imported below are those of other methods, too: their manual and default stand in config_inference_common.py.
+# Keys that are imported below are those of other methods, too: their manual and default stand in config_inference_common.py
+# and config_inference_diffusion_base.py.
 
 ## What is animated
 
 from audio2face.config_base.config_inference_common import AUDIO_PATH
+from audio2face.config_base.config_inference_diffusion_base import PARTNER_AUDIO_PATH, SWAP_ROLES
 
 # Actor whose keyframes are drawn.
 # Type: one of ACTOR_NAMES; None when the model has only one.

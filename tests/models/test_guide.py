@@ -2,15 +2,19 @@
 
 import copy
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
-from fakes.curves import curves_dataset
-from fakes.project import use_project, write_configs
+from fakes.curves import BODY, HEAD, curves_dataset
+from fakes.project import use_project, write_configs, write_key
+from PIL import Image
 
-from audio2face.commands import deploy, preproc, train
+from audio2face.commands import deploy, infer, preproc, train
 from audio2face.config import load_config, section_from_values
+from audio2face.face.curves import skeleton_group
+from audio2face.formats.keyframes import read_keyframes
 from audio2face.models import family
 from audio2face.models.common.inputs import build_inputs
 from audio2face.models.common.weights import read_weights
@@ -19,6 +23,7 @@ from audio2face.problems import UserError
 from audio2face.runtime import Runtime
 from audio2face.training.loop import FitSettings, fit
 
+BODY_NAMES = skeleton_group("body", BODY).names
 SMALL = {"codebook_size": 8, "depth": 2, "code_dim": 4, "codec_width": 16, "width": 16, "num_layers": 1, "num_heads": 2}
 GUIDE = {
     "NETWORK_TYPE": "guide",
@@ -174,3 +179,87 @@ def test_codes_of_a_training_are_the_run_s(run):
     root, name = run
     weights = read_weights(root / f"workspace/output_train/{name}/weights.pth")
     assert weights["codec_done"] and weights["unigram"].exp().sum(dim=1).numpy() == pytest.approx(1.0, abs=1e-5)
+
+
+def keys_of(root, name, **keys):
+    made = root / "workspace/output_inference" / infer.run("tiny", name, **keys)
+    return made, {path.name: read_keyframes(path) for path in sorted(made.glob("*_keys.npz"))}
+
+
+def same(a, b):
+    return all(np.array_equal(a.groups[name].values, b.groups[name].values) for name in a.groups)
+
+
+def test_keyframes_are_drawn_as_files(run, monkeypatch):
+    root, name = run
+    use_project(root, monkeypatch)
+    made, files = keys_of(root, name, NUM_SAMPLES=2)
+    first, second = files["three_joy_take1_keys.npz"], files["three_joy_take2_keys.npz"]
+    assert (first.fps, first.frame_rate) == (5.0, 30.0) and first.frames.tolist() == [*range(0, 60, 6)]
+    assert {group: keyed.names for group, keyed in first.groups.items()} == {"head": HEAD, "body": BODY_NAMES}
+    assert all(keyed.known.all() for keyed in first.groups.values()) and not same(first, second)
+    assert np.abs(first.groups["body"].values[:, 1] - 90).max() < 30  # in the units of the data
+    assert Image.open(made / "three_joy_take1_keys.png").size == (1200, 520)
+    told = json.loads((made / "takes.json").read_text())["takes"]
+    assert [(take["name"], take["seed"], take["top_p"]) for take in told] == [
+        ("three_joy_take1", 42, 0.94),
+        ("three_joy_take2", 43, 0.94),
+    ]
+    _, again = keys_of(root, name, RNG_SEED_INFERENCE=43)
+    assert same(again["three_joy_keys.npz"], second)  # a take is its seed
+
+
+def test_an_actor_has_the_keyframes_of_its_own_groups(run, monkeypatch):
+    root, name = run
+    use_project(root, monkeypatch)
+    _, files = keys_of(root, name, ACTOR_NAME="bob")
+    assert [*files["three_joy_keys.npz"].groups] == ["head"]
+
+
+def test_temperature_and_top_p_are_heard(run, monkeypatch):
+    root, name = run
+    use_project(root, monkeypatch)
+    likeliest = [keys_of(root, name, TEMPERATURE=0, RNG_SEED_INFERENCE=seed)[1] for seed in (1, 2)]
+    narrow = keys_of(root, name, TOP_P=1e-6)[1]
+    assert same(*(files["three_joy_keys.npz"] for files in likeliest))
+    assert same(narrow["three_joy_keys.npz"], likeliest[0]["three_joy_keys.npz"])
+    with pytest.raises(UserError, match="TOP_P: must be at most 1"):
+        infer.run("tiny", name, TOP_P=1.5)
+    with pytest.raises(UserError, match="INFERENCE_MODE: unknown key"):
+        infer.run("tiny", name, INFERENCE_MODE="streaming")
+
+
+def test_a_guide_that_is_not_ready_says_so(run, monkeypatch, tmp_path):
+    root, name = run
+    use_project(root, monkeypatch)
+    stopped = root / "workspace/output_train/251121_120000_stopped"
+    shutil.copytree(root / "workspace/output_train" / name, stopped)
+    (stopped / "manifest.json").unlink()
+    weights = read_weights(stopped / "weights.pth")
+    torch.save({**weights, "codec_done": torch.tensor(False)}, stopped / "weights.pth")
+    with pytest.raises(UserError, match="was stopped while its codec learned"):
+        infer.run("tiny", stopped.name)
+
+
+def test_a_guide_hears_the_partner(tmp_path, monkeypatch):
+    """Trained with a partner, other keyframes follow from other words of the partner, and it animates monologues too."""
+    project(tmp_path, monkeypatch, groups=(("head",),), TARGET_CHANNELS=["head"])
+    shutil.copytree(tmp_path / "datasets/ann/audio", tmp_path / "datasets/other")
+    (tmp_path / "datasets/other/two_neutral.wav").unlink()  # a monologue
+    write_key(tmp_path, "dataset", "PARTNER_AUDIO_ROOT", {"ann": str(tmp_path / "datasets/other")})
+    name = train.run("tiny").run
+    path = tmp_path / f"workspace/output_train/{name}/weights.pth"
+    weights = read_weights(path)
+    assert weights["dropout.nulls.partner"].any()  # it has learned what nobody sounds like
+    generator = torch.Generator().manual_seed(0)
+    loud = {
+        key: torch.randn(x.shape, generator=generator)
+        for key, x in weights.items()
+        if key.startswith(("heads", "partner"))
+    }
+    (path.parent / "manifest.json").unlink()
+    torch.save({**weights, **loud}, path)
+    partners = [{"PARTNER_AUDIO_PATH": f"{tmp_path}/datasets/other/{who}.wav"} for who in ("one_neutral", "three_joy")]
+    found = [keys_of(tmp_path, name, TOP_P=1.0, TEMPERATURE=8.0, **who)[1] for who in (*partners, {})]
+    assert not same(*(files["three_joy_keys.npz"] for files in found[:2]))
+    assert not same(*(files["three_joy_keys.npz"] for files in found[1:]))

@@ -48,6 +48,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         num_actors=len(inputs.actors),
         num_emotions=len(inputs.emotion_names),
         encoder_arguments={"cache_root": model_cache(local_path(train.TORCH_CACHE_ROOT))},
+        partner=any(clip.partner is not None for clip in inputs.clips),
         **train.NETWORK_HYPER_PARAMS,
     ).to(device)
     build_speech_measure(network, inputs, standardize=not train.NO_STANDARDIZE_AUDIO)
@@ -67,6 +68,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         standardize=not train.NO_STANDARDIZE_AUDIO,
         encoder=network.encoder.rebuild_arguments(),
         absent=absent_channels(inputs.actors, layout, segments.has),
+        **({"partner": True} if network.partner is not None else {}),
     )
     streaming = Streaming.of(entry)
     build_features(segments, network, train, streaming, runtime)
@@ -110,8 +112,9 @@ def _build_validation(method: GuideMethod, inputs: Inputs, streaming: Streaming,
     """Codec and codes of VALIDATION_CLIPS, whole; None without any."""
     if not inputs.validation:
         return None
-    train, data = inputs.train, method.data
-    held = build_segments(replace(inputs, clips=inputs.validation), data.segments.layout, runtime, augment=False)
+    train, data, partner = inputs.train, method.data, method.network.partner is not None
+    measured = replace(inputs, clips=inputs.validation)
+    held = build_segments(measured, data.segments.layout, runtime, augment=False, partner=partner)
     held.params = replace(held.params, min_frames=None, max_frames=None)
     build_features(held, method.network, train, streaming, runtime, takes=1)
     return Validation(guide_validation(method, GuideData(held, train.GUIDE_FPS, 0)), "CROSS_ENTROPY")

@@ -21,6 +21,7 @@ from audio2face.models.diffusion.encoder import build_encoder
 from audio2face.models.diffusion.network import STEPS_PER_SECOND, SpeechFrames, frame_layer
 from audio2face.models.guide.codec import KeyframeCodec
 from audio2face.models.guide.transformer import CodeTransformer, Heard, Past
+from audio2face.models.sequence.network import DROP_PARTNER, PartnerLayer
 
 DROP, DROP_ALL = 0.1, 0.05  # shares of segments that go without a condition, and without any
 KERNEL = 7
@@ -60,6 +61,7 @@ class GuideNetwork(SpeechFrames):
         whisper_layer: int | Sequence[int] = 3,
         freeze_audio_encoder: bool = False,
         encoder_arguments: Mapping[str, Any] | None = None,
+        partner: bool = False,
     ):
         """`encoder_arguments` go to the audio encoder (weights' source, cache folder). Raises UserError when it is unknown or its
         weights cannot be found."""
@@ -78,6 +80,7 @@ class GuideNetwork(SpeechFrames):
         blocks = 1 if audio_encoder != "whisper" or isinstance(whisper_layer, int) else len(whisper_layer)
         self.audio = frame_layer(self.encoder.dim * self.pieces, self.pieces, width, blocks)
         self.around = nn.ModuleList(nn.Conv1d(width, width, KERNEL, padding=KERNEL // 2) for _ in range(SOUND_LAYERS))
+        self.partner = PartnerLayer(width) if partner else None
         self.actor = nn.Linear(num_actors, width, bias=False)
         self.emotion = nn.Linear(num_emotions, width, bias=False) if num_emotions else None
         self.start = nn.Parameter(torch.zeros(width))
@@ -91,6 +94,7 @@ class GuideNetwork(SpeechFrames):
         self.dropout = ConditionDropout(
             [
                 ConditionSpec("speech", "track", width, DROP, learned_null=True),
+                *([ConditionSpec("partner", "track", width, DROP_PARTNER, learned_null=True)] if partner else []),
                 ConditionSpec("actor", "static", num_actors, DROP, learned_null=True),
                 *([ConditionSpec("emotion", "track", num_emotions, DROP, learned_null=True)] if num_emotions else []),
             ],
@@ -98,10 +102,13 @@ class GuideNetwork(SpeechFrames):
         )
 
     def hear(self, conditions: Conditions, rng: Rng = WHOLE) -> Heard:
-        """What the layers hear: of the conditions speech (B, T, width), actor (B, A), emotion (B, E) or (B, T, E), and perhaps
-        valid (B, T), which is 1 for frames that there are. Needed once for all codes."""
+        """What the layers hear: of the conditions speech (B, T, width), actor (B, A), emotion (B, E) or (B, T, E), perhaps
+        partner (B, T, width), what `partner` makes of the partner's speech, and perhaps valid (B, T), which is 1 for frames that
+        there are. Needed once for all codes."""
         conditions = self.dropout(conditions, rng)
-        sound = conditions["speech"]
+        sound, other = conditions["speech"], conditions.tensors.get("partner")
+        if self.partner is not None:
+            sound = sound + (self.dropout.nothing("partner", sound) if other is None else other)
         valid = conditions.tensors.get("valid", sound.new_ones(sound.shape[:2]))
         style = self.actor(conditions["actor"]).unsqueeze(1)
         if self.emotion is not None:

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from audio2face.models.guide.network import GuideNetwork
+from audio2face.models.guide.options import Drawing
 from audio2face.models.guide.transformer import Heard, Past
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """How codes are drawn: from the likeliest that together reach `top_p`, after logits over `temperature`; 0 takes the
-    likeliest."""
-
-    top_p: float = 1.0
-    temperature: float = 1.0
 
 
 def nucleus(probabilities: Tensor, top_p: float) -> Tensor:
@@ -48,9 +37,8 @@ def sample(
     frames: Tensor,
     drawing: Drawing,
     generator: torch.Generator,
-    progress: Callable[[int], None] = lambda done: None,
 ) -> Tensor:
-    """Codes (B, K, depth) of keyframes at frames (K,) of a sound; the work is proportional to K. `progress` is told of each."""
+    """Codes (B, K, depth) of keyframes at frames (K,) of a sound; the work is proportional to K."""
     quantizer, rows = network.codec.quantizer, len(heard.valid)
     past: Past | None = None
     vector: Tensor | None = None
@@ -63,5 +51,4 @@ def sample(
             codes.append(draw(logits, drawing, generator))
             vector = quantizer.decode(torch.stack(codes, dim=-1))
         keyframes.append(torch.stack(codes, dim=-1))
-        progress(1)
     return torch.stack(keyframes, dim=1)
