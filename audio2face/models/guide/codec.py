@@ -69,7 +69,8 @@ class KeyframeCodec(nn.Module):
     def encode(self, x: Tensor, known: Tensor) -> Tensor:
         """Keyframes (B, K, C) -> vectors (B, K, D)."""
         h = torch.where(known > 0, self.in_units(x), self.missing)
-        return self.code(self.encoder(self.into(h)))
+        z = self.code(self.encoder(self.into(h)))
+        return F.layer_norm(z, z.shape[-1:])  # of a size that stays, so that codebooks can follow
 
     def decode(self, z: Tensor) -> Tensor:
         """Vectors (B, K, D) -> keyframes (B, K, C), in units."""
