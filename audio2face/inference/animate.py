@@ -10,25 +10,26 @@ of a network, then `postprocess.chain`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from audio2face.audio.waveform import load_waveform
-from audio2face.audio.windows import frame_count
+from audio2face.audio.waveform import load_track
+from audio2face.audio.windows import cut, frame_count
+from audio2face.dataset.audio_tracks import PARTNER_METHOD, partner_samples
 from audio2face.face.codec import part_of
 from audio2face.inference.audio_inputs import normalized_samples
 from audio2face.inference.package import Actor
 from audio2face.logs import Bar
 from audio2face.models import run_family
 from audio2face.models.common.options import Options
-from audio2face.models.common.rollout import Rollout, RolloutInputs
+from audio2face.models.common.rollout import Given, Rollout, RolloutInputs
 from audio2face.postprocess import chain
 from audio2face.runs.disk import reserve
 from audio2face.runs.train_run import NetworkSpec, TrainRun
-from audio2face.types import FaceAnimation, Waveform
+from audio2face.types import FaceAnimation, Track, Waveform
 
 BLOCK = 256  # frames decoded at once
 MESHES = ("skin", "tongue")
@@ -36,11 +37,13 @@ MESHES = ("skin", "tongue")
 
 @dataclass(frozen=True)
 class Speaker:
-    """Whose face, in which emotion (a name, {name: weight}, weights, a timeline, None for the default), which take."""
+    """Whose face, in which emotion (a name, {name: weight}, weights, a timeline, None for the default), which take, and the
+    sound of whom it talks to (None in a monologue), which starts with its own."""
 
     actor: str
     emotion: Any = None
     take: int = 0
+    partner: Waveform | None = None
 
 
 @dataclass(frozen=True)
@@ -71,43 +74,84 @@ class Animator:
             postprocess,
         )
 
-    def load_sound(self, path: Path) -> Waveform:
-        """A sound file as the network was trained on it. Raises UserError when it cannot be read."""
-        return load_waveform(path, self.spec.audio_method, self.spec.audio_params["samplerate"])
+    def load_sound(self, path: Path, channel: int | None = None) -> Waveform:
+        """A sound file, or one channel of it, as the network was trained on it. Raises UserError when it cannot be read."""
+        return load_own(self.spec, Track(path, channel))
+
+    def load_partner(self, track: Track | None, early_s: float = 0.0) -> Waveform | None:
+        """The sound of a partner, from `early_s` on; None where there is nobody, or the network hears none."""
+        return load_partner(self.spec, track, early_s)
+
+    @property
+    def hears_partner(self) -> bool:
+        """Whether the network was trained on conversations."""
+        return bool(self.spec.extra.get("partner", False))
 
     def num_frames(self, sound: Waveform) -> int:
         """Frames of the animation of a sound."""
         return frame_count(len(sound.samples), sound.sample_rate, self.spec.fps)
 
-    def blocks(self, sound: Waveform, speaker: Speaker) -> Iterator[np.ndarray]:
+    def blocks(self, sound: Waveform, speaker: Speaker, given: Given | None = None) -> Iterator[np.ndarray]:
         """The network's rows (n, C) for all frames of a sound, some at a time; meshes as coefficients or offsets from rest."""
-        return self.rollout(self.inputs(sound, speaker))
+        return self.rollout(self.inputs(sound, speaker, given))
 
-    def inputs(self, sound: Waveform, speaker: Speaker) -> RolloutInputs:
+    def inputs(self, sound: Waveform, speaker: Speaker, given: Given | None = None) -> RolloutInputs:
         """What the network is asked for."""
-        spec, actor = self.spec, self.actors[speaker.actor]
-        samples = normalized_samples(sound, spec.extra.get("standardize", False))
+        actor = self.actors[speaker.actor]
+        found = rollout_inputs(self.spec, self.options, sound, speaker)
         if self.postprocess and actor.on_coefficients:
-            samples = samples * np.float32(actor.config["input_strength"])
-        return RolloutInputs(
-            samples,
-            self.num_frames(sound),
-            spec.actors.index(self.options.behaviour or speaker.actor),
-            lambda frames: spec.emotion_track(speaker.emotion, (frames + 0.5) / spec.fps),
-            seed=self.options.seed,
-            take=speaker.take,
-            **({} if actor.implicit is None else {"implicit": actor.implicit}),
-        )
+            found = replace(found, samples=found.samples * np.float32(actor.config["input_strength"]))
+        implicit = {} if actor.implicit is None else {"implicit": actor.implicit}
+        return replace(found, given=given, **implicit)
 
-    def animate(self, sound: Waveform, speaker: Speaker, store: Path | None = None, label: str | None = None) -> Take:
-        """The face for a whole sound. `store` is a folder for the frames of long ones; `label` names the progress bar."""
+    def animate(
+        self,
+        sound: Waveform,
+        speaker: Speaker,
+        store: Path | None = None,
+        label: str | None = None,
+        given: Given | None = None,
+    ) -> Take:
+        """The face for a whole sound, around what is `given` of it. `store` is a folder for the frames of long ones;
+        `label` names the progress bar."""
         actor, fps, count = self.actors[speaker.actor], float(self.spec.fps), self.num_frames(sound)
-        blocks = _counted(self.blocks(sound, speaker), count, label)
+        blocks = _counted(self.blocks(sound, speaker, given), count, label)
         return (_shown_face if self.postprocess else _plain_face)(_regrouped(blocks), count, actor, fps, store)
 
     def frame_bytes(self, actor: str) -> int:
         """Bytes of the meshes of a frame."""
         return 4 * sum(rest_pose(self.actors[actor].data, mesh).size for mesh in MESHES)
+
+
+def load_own(spec: NetworkSpec, track: Track) -> Waveform:
+    """The sound that a network moves to, as it was trained on it. Raises UserError when it cannot be read."""
+    return load_track(track, spec.audio_method, spec.audio_params["samplerate"])
+
+
+def load_partner(spec: NetworkSpec, track: Track | None, early_s: float = 0.0) -> Waveform | None:
+    """The sound of a partner, from `early_s` on; None where there is nobody, or the network hears none."""
+    if track is None or not spec.extra.get("partner", False):
+        return None
+    waveform = load_track(track, PARTNER_METHOD, spec.audio_params["samplerate"])
+    start = round(early_s * waveform.sample_rate)
+    return replace(waveform, samples=cut(waveform.samples, start, max(len(waveform.samples), start)))
+
+
+def rollout_inputs(spec: NetworkSpec, options: Options, sound: Waveform, speaker: Speaker) -> RolloutInputs:
+    """What a network is asked for, of any actor: sounds at its level, frames, emotion, noise."""
+    standardize, partner = spec.extra.get("standardize", False), None
+    if speaker.partner is not None:
+        own = sound.samples / np.float32(sound.peak)
+        partner = partner_samples(speaker.partner, own, sound.peak, standardize)
+    return RolloutInputs(
+        normalized_samples(sound, standardize),
+        frame_count(len(sound.samples), sound.sample_rate, spec.fps),
+        spec.actors.index(options.behaviour or speaker.actor),
+        lambda frames: spec.emotion_track(speaker.emotion, (frames + 0.5) / spec.fps),
+        seed=options.seed,
+        take=speaker.take,
+        partner=partner,
+    )
 
 
 def load_animator(

@@ -4,25 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
-
-
-@dataclass(frozen=True)
-class RolloutInputs:
-    """One animation: samples (N,) at the network's level, how many frames, of which actor of the run, in which emotion.
-
-    `emotions(frames (n,)) -> (n, E)` gives the explicit emotion of any frame, also of negative ones; `implicit` (I,) is that
-    of networks which have one. `seed` and `take` choose the noise.
-    """
-
-    samples: np.ndarray
-    num_frames: int
-    identity: int
-    emotions: Callable[[np.ndarray], np.ndarray]
-    implicit: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
-    seed: int = 0
-    take: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,5 +35,36 @@ class Given:
         return Given(known, flags, held, self.region)
 
 
+@dataclass(frozen=True)
+class RolloutInputs:
+    """One animation: samples (N,) at the network's level, how many frames, of which actor of the run, in which emotion.
+
+    `emotions(frames (n,)) -> (n, E)` gives the explicit emotion of any frame, also of negative ones; `implicit` (I,) is that
+    of networks which have one. `seed` and `take` choose the noise. `partner` (M,) is what is heard of whom
+    the actor talks to, from the same moment on; None in a monologue. `given` is
+    what is known of the animation, all frames of it.
+    """
+
+    samples: np.ndarray
+    num_frames: int
+    identity: int
+    emotions: Callable[[np.ndarray], np.ndarray]
+    implicit: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    seed: int = 0
+    take: int = 0
+    partner: np.ndarray | None = None
+    given: Given | None = None
+
+
 # Blocks of rows (n, C) in data units, in order, `num_frames` in all: what the deployed network gives.
 Rollout = Callable[[RolloutInputs], Iterator[np.ndarray]]
+
+
+class KeyframeDrawer(Protocol):
+    """A network that draws keyframes to a sound, which it hears once for all takes."""
+
+    def hear(self, inputs: RolloutInputs) -> Any:
+        """What `draw` needs of a sound."""
+
+    def draw(self, inputs: RolloutInputs, heard: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Frames (K,) int64, and their values (K, c) as the network's targets are laid out, normalised."""

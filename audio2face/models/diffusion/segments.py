@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 import torch
@@ -27,9 +27,13 @@ from audio2face.training.settings import build_cache_bytes
 logger = logging.getLogger(__name__)
 
 
-def build_segments(inputs: Inputs, layout: ChannelLayout, runtime: Runtime, augment: bool = True) -> SegmentData:
-    """The clips in segments; without `augment` at their own pitch and time, to measure on."""
+def build_segments(
+    inputs: Inputs, layout: ChannelLayout, runtime: Runtime, augment: bool = True, partner: bool = True
+) -> SegmentData:
+    """The clips in segments; without `augment` at their own pitch and time, to measure on; without `partner` for networks that
+    hear the actor alone."""
     train = inputs.train
+    clips = inputs.clips if partner else [replace(clip, partner=None) for clip in inputs.clips]
     random = train.TRAIN_ON_RANDOM_SUBSEGMENT
     pitch, shift = _build_pitch(train) if augment else (None, None)
     params = SegmentParams(
@@ -42,7 +46,7 @@ def build_segments(inputs: Inputs, layout: ChannelLayout, runtime: Runtime, augm
         standardize=not train.NO_STANDARDIZE_AUDIO,
     )
     return SegmentData(
-        inputs.clips,
+        clips,
         build_conditions(inputs),
         build_targets(inputs, layout, rescale=True).of,
         layout,
