@@ -28,7 +28,7 @@ def run(config_name: str, run_name: str, **overrides: Any) -> str:
     training_run = find_training_run(config_name, run_name, train)
     network_type = training_run.spec.network_type
     section = load_config(config_name, (), optional=("inference",), network_type=network_type)["inference"]
-    draws = run_family(training_run).keyframes is not None
+    draws = run_family(training_run).draw_keys is not None
     configs = {} if draws else post_configs(section, training_run)
     if overrides:
         own = section.modifier
@@ -38,7 +38,9 @@ def run(config_name: str, run_name: str, **overrides: Any) -> str:
     if draws:
         job = build_keyframe_job(section, training_run)
     else:
-        job = build_job(section, training_run, configs)
+        guide_name = section.values.get("GUIDE_RUN")
+        guide = None if guide_name is None else find_training_run(config_name, guide_name, train)
+        job = build_job(section, training_run, configs, guide)
         if section.values.get("EDIT", {}).get("file"):
             job = build_edit_job(section, job)
     runtime = runtimes.start()

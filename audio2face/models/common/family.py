@@ -32,7 +32,7 @@ def no_animation(*_: Any) -> Any:
 class Family:
     """What the commands need of a family: without `export` and `package` its networks cannot be deployed, without `load`,
     `options` and `actor_arrays` they do not animate. Those that `hears_partner` also hear whom an actor talks to.
-    With `keyframes` they draw keyframes to a sound, for other networks.
+    With `draw_keys` they draw keyframes to a sound, for other networks.
     """
 
     build: Callable[[Inputs, Runtime], Training]  # config and data -> method, network, settings
@@ -49,6 +49,6 @@ class Family:
     )
     package: Callable[[Path, TrainRun, str, Mapping[str, Mapping[str, Any]]], None] | None = None
     hears_partner: bool = False
-    keyframes: Callable[[TrainRun, Any, Options], KeyframeDrawer] | None = (
-        None  # run, torch.device -> what draws keyframes, of networks that make no animations
+    draw_keys: Callable[[TrainRun, Any, Options | None], KeyframeDrawer] | None = (
+        None  # of guides: run, torch.device, how codes are drawn (None: as by default) -> what draws keyframes to sounds
     )
