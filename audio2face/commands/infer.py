@@ -28,7 +28,7 @@ def run(config_name: str, run_name: str, **overrides: Any) -> str:
     training_run = find_training_run(config_name, run_name, train)
     network_type = training_run.spec.network_type
     section = load_config(config_name, (), optional=("inference",), network_type=network_type)["inference"]
-    draws = run_family(training_run).draw_keys is not None
+    draws = run_family(training_run).keyframes is not None
     configs = {} if draws else post_configs(section, training_run)
     if overrides:
         own = section.modifier

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from audio2face.config import Section
+from audio2face.face.codec import FaceCodec
+from audio2face.face.layout import ChannelLayout
 from audio2face.formats.json_file import write_json
 from audio2face.formats.keyframes import KeyedGroup, Keyframes, write_keyframes
 from audio2face.inference.animate import Speaker, load_own, load_partner, rollout_inputs
@@ -19,7 +21,7 @@ from audio2face.inference.takes_file import TAKES_FILE, about_keys
 from audio2face.inference.talks import Talk, build_talks
 from audio2face.models import run_family
 from audio2face.models.common.options import Options, actor_name
-from audio2face.models.common.rollout import RolloutInputs
+from audio2face.models.common.rollout import KeyframeDrawer, RolloutInputs
 from audio2face.problems import Problems
 from audio2face.render.pictures import Curve, draw_curves, write_png
 from audio2face.runs.train_run import NetworkSpec, TrainRun
@@ -43,16 +45,15 @@ class KeyframeJob:
 
     def write(self, folder: Path, device: Any) -> None:
         """Draw every take on a torch.device; write `<sound>_keys.npz` with a picture of it, and a list of the takes."""
-        load = run_family(self.run).draw_keys
-        assert load is not None, self.run.spec.network_name
-        draw, about = load(self.run, device, self.options), []
+        drawer = load_drawer(self.run, device, self.options)
+        codec, about = self.run.spec.output_codec(self.run.actor(self.actor)), []
         for talk in self.talks:
             started = time.perf_counter()
             inputs = talk_inputs(self.run.spec, self.options, talk, self.emotion)
-            heard = draw.hear(inputs)
+            heard = drawer.hear(inputs)
             for take in range(self.options.takes):
                 name = talk.name if self.options.takes == 1 else f"{talk.name}_take{take + 1}"
-                keys = draw(replace(inputs, take=take), heard)
+                keys = drawn(self.run.spec, codec, drawer, replace(inputs, take=take), heard)
                 write_keyframes(folder / f"{name}{KEYS}", keys)
                 write_png((folder / f"{name}{KEYS}").with_suffix(".png"), picture(keys, inputs.num_frames, name))
                 about.append(about_keys(name, talk, take, keys, self.options, self.emotion))
@@ -75,10 +76,29 @@ def build_keyframe_job(section: Section, run: TrainRun) -> KeyframeJob:
     return KeyframeJob(run, name, talks, section.EMOTION_LABEL, options)
 
 
+def load_drawer(run: TrainRun, device: Any, options: Options) -> KeyframeDrawer:
+    """A guide on a torch.device, ready to draw. Raises UserError when something is missing."""
+    load = run_family(run).keyframes
+    assert load is not None, run.spec.network_name
+    return load(run, device, options)
+
+
 def talk_inputs(spec: NetworkSpec, options: Options, talk: Talk, emotion: Any) -> RolloutInputs:
     """What a guide is asked for in a talk. Raises UserError when a sound cannot be read."""
     speaker = Speaker(talk.actor, emotion, partner=load_partner(spec, talk.partner))
     return rollout_inputs(spec, options, load_own(spec, talk.own), speaker)
+
+
+def drawn(spec: NetworkSpec, codec: FaceCodec, drawer: KeyframeDrawer, inputs: RolloutInputs, heard: Any) -> Keyframes:
+    """The keyframes of a take, in the units of the data; groups of which the actor has no data are left out."""
+    frames, values = drawer.draw(inputs, heard)
+    layout = ChannelLayout(spec.max_sizes)
+    groups = {}
+    for name, part in layout.split(codec.restore(values, layout)).items():
+        channel = codec[name]
+        if channel.group is not None and np.any(channel.scale):
+            groups[name] = KeyedGroup(channel.group.names, channel.decode(part[:, : channel.size]))
+    return Keyframes(spec.extra["guide_fps"], frames, groups, spec.fps)
 
 
 def picture(keys: Keyframes, num_frames: int, title: str) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Two voices at inference: which is whose, the other side, both in one film, what takes were made of."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from fakes.project import run_command, use_project
 from audio2face.audio.waveform import one_voice
 from audio2face.commands import evaluate, infer, preproc, train
 from audio2face.formats.keyframes import KeyedGroup, Keyframes, write_keyframes
+from audio2face.inference.animate import Animator
 from audio2face.inference.talks import Talk, both_voices, sides_of
 from audio2face.problems import UserError
 from audio2face.types import Track
@@ -184,6 +186,20 @@ def test_a_run_that_hears_nobody_says_so(trained, monkeypatch, tmp_path):
         infer.run("tiny", name, PARTNER_AUDIO_PATH=str(trained[0] / "you.wav"))
     _, takes, _ = animated((tmp_path, name))
     assert takes[0]["sound"]["channel"] == 1 and takes[0]["partner"] is None
+
+
+def test_a_partners_sound_is_cut_to_the_moment_at_which_the_actors_starts(tmp_path):
+    ramp = np.arange(RATE, dtype=np.float32)[:, None] / RATE
+    soundfile.write(tmp_path / "ramp.wav", ramp, RATE, subtype="FLOAT")
+    spec = SimpleNamespace(extra={"partner": True}, audio_params={"samplerate": RATE})
+    animator = Animator(spec, {}, None, None, False)
+    later = animator.load_partner(Track(tmp_path / "ramp.wav"), 0.25).samples
+    assert later[0] == pytest.approx(0.25) and len(later) == 0.75 * RATE
+    earlier = animator.load_partner(Track(tmp_path / "ramp.wav"), -0.5).samples
+    assert not earlier[: RATE // 2].any() and earlier[RATE // 2 + 100] == pytest.approx(100 / RATE)
+    assert animator.load_partner(None) is None
+    spec.extra.clear()
+    assert animator.load_partner(Track(tmp_path / "ramp.wav")) is None
 
 
 def test_sides_stand_together(tmp_path):

@@ -31,8 +31,9 @@ def no_animation(*_: Any) -> Any:
 @dataclass(frozen=True)
 class Family:
     """What the commands need of a family: without `export` and `package` its networks cannot be deployed, without `load`,
-    `options` and `actor_arrays` they do not animate. Those that `hears_partner` also hear whom an actor talks to.
-    With `draw_keys` they draw keyframes to a sound, for other networks.
+    `options` and `actor_arrays` they do not animate. Those that `hears_partner` also hear whom an actor talks to,
+    those that `takes_keys` animate through keyframes.
+    With `keyframes` they draw keyframes to a sound, for other networks.
     """
 
     build: Callable[[Inputs, Runtime], Training]  # config and data -> method, network, settings
@@ -49,6 +50,7 @@ class Family:
     )
     package: Callable[[Path, TrainRun, str, Mapping[str, Mapping[str, Any]]], None] | None = None
     hears_partner: bool = False
-    draw_keys: Callable[[TrainRun, Any, Options | None], KeyframeDrawer] | None = (
-        None  # of guides: run, torch.device, how codes are drawn (None: as by default) -> what draws keyframes to sounds
+    takes_keys: bool = False
+    keyframes: Callable[[TrainRun, Any, Options], KeyframeDrawer] | None = (
+        None  # run, torch.device -> what draws keyframes, of networks that make no animations
     )

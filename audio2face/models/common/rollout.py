@@ -8,8 +8,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from audio2face.formats.keyframes import Keyframes
-
 
 @dataclass(frozen=True)
 class Given:
@@ -63,10 +61,10 @@ Rollout = Callable[[RolloutInputs], Iterator[np.ndarray]]
 
 
 class KeyframeDrawer(Protocol):
-    """A network that draws keyframes to a sound."""
+    """A network that draws keyframes to a sound, which it hears once for all takes."""
 
     def hear(self, inputs: RolloutInputs) -> Any:
-        """What it hears of a sound and the partner's, once for all takes."""
+        """What `draw` needs of a sound."""
 
-    def __call__(self, inputs: RolloutInputs, heard: Any = None) -> Keyframes:
-        """The keyframes of a take, whose seed is `seed` + `take`, in the units of the data."""
+    def draw(self, inputs: RolloutInputs, heard: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Frames (K,) int64, and their values (K, c) as the network's targets are laid out, normalised."""

@@ -7,6 +7,6 @@ FAMILY = Family(
     build=lazy("audio2face.models.guide.build", "build"),
     kinds=frozenset({"curves"}),
     options=lazy("audio2face.models.guide.options", "build_options"),
-    draw_keys=lazy("audio2face.models.guide.load", "load"),
+    keyframes=lazy("audio2face.models.guide.load", "load"),
     hears_partner=True,
 )

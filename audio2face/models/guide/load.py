@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,7 @@ import torch
 from torch import Tensor
 
 from audio2face.audio.windows import Streaming
-from audio2face.face.codec import FaceCodec
 from audio2face.face.layout import ChannelLayout
-from audio2face.formats.keyframes import KeyedGroup, Keyframes
 from audio2face.models.common.conditions import Conditions
 from audio2face.models.common.options import Options
 from audio2face.models.common.rollout import RolloutInputs
@@ -56,22 +53,17 @@ def load_network(run: TrainRun) -> GuideNetwork:
     return network
 
 
-def load(run: TrainRun, device: torch.device, options: Options | None = None) -> GuideDrawer:
+def load(run: TrainRun, device: torch.device, options: Options) -> GuideDrawer:
     """The run's network, ready to draw keyframes. Raises UserError when its weights are missing."""
-    spec = run.spec
-    return GuideDrawer(
-        load_network(run).to(device).eval(),
-        [spec.output_codec(run.actor(name)).curves for name in spec.actors],
-        Streaming.of(spec.extra["streaming"]),
-        Drawing() if options is None else options.sampling,
-    )
+    streaming = Streaming.of(run.spec.extra["streaming"])
+    return GuideDrawer(load_network(run).to(device).eval(), streaming, options.sampling)
 
 
 class GuideDrawer:
-    """A `KeyframeDrawer`: codes to a sound, decoded; `codecs` are those of the actors."""
+    """A `KeyframeDrawer`: codes to a sound, decoded."""
 
-    def __init__(self, network: GuideNetwork, codecs: Sequence[FaceCodec], streaming: Streaming, drawing: Drawing):
-        self.network, self.codecs, self.streaming, self.drawing = network, codecs, streaming, drawing
+    def __init__(self, network: GuideNetwork, streaming: Streaming, drawing: Drawing):
+        self.network, self.streaming, self.drawing = network, streaming, drawing
 
     @torch.inference_mode()
     def hear(self, inputs: RolloutInputs) -> Heard:
@@ -88,20 +80,12 @@ class GuideDrawer:
         return network.hear(Conditions(found))
 
     @torch.inference_mode()
-    def __call__(self, inputs: RolloutInputs, heard: Heard | None = None) -> Keyframes:
-        """The keyframes of one take; groups of which the actor has no data are left out."""
-        network = self.network
-        heard = self.hear(inputs) if heard is None else heard
-        frames = key_frames(inputs.num_frames, network.fps, network.guide_fps)
+    def draw(self, inputs: RolloutInputs, heard: Heard) -> tuple[np.ndarray, np.ndarray]:
+        """Frames (K,) and values (K, C), normalised, of one take."""
+        frames = key_frames(inputs.num_frames, self.network.fps, self.network.guide_fps)
         generator = torch.Generator().manual_seed(inputs.seed + inputs.take)
-        codes = sample(network, heard, torch.from_numpy(frames), self.drawing, generator)
-        values, codec = network.codec.keyframes(codes)[0].cpu().numpy(), self.codecs[inputs.identity]
-        groups = {}
-        for name, part in network.layout.split(codec.restore(values, network.layout)).items():
-            channel = codec[name]
-            if channel.group is not None and np.any(channel.scale):
-                groups[name] = KeyedGroup(channel.group.names, channel.decode(part[:, : channel.size]))
-        return Keyframes(network.guide_fps, frames, groups, network.fps)
+        codes = sample(self.network, heard, torch.from_numpy(frames), self.drawing, generator)
+        return frames, self.network.codec.keyframes(codes)[0].cpu().numpy()
 
     def _encoded(self, samples: np.ndarray, num_frames: int) -> Tensor:
         """The speech features (1, T, width) of a sound, a piece at a time."""

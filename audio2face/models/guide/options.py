@@ -14,7 +14,7 @@ class Drawing:
     """How codes are drawn: from the likeliest that together reach `top_p`, after logits over `temperature`; 0 takes the
     likeliest."""
 
-    top_p: float = 0.94
+    top_p: float = 1.0
     temperature: float = 1.0
 
 
