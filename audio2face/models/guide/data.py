@@ -33,6 +33,11 @@ class KeyframeBatch:
     clips: list[int]
     seed: int
 
+    @property
+    def counting(self) -> Tensor:
+        """(B, K) True for keyframes of which any value is data."""
+        return (self.valid > 0) & (self.known.amax(dim=2) > 0)
+
 
 @dataclass(frozen=True)
 class Keys:
