@@ -145,9 +145,10 @@ from audio2face.config_base.config_train_diffusion_base import STREAMING_CFG
 # Change: larger on a GPU.
 BATCH_SIZE: Count = 8
 
-# Passes over the training data, both stages together.
+# Passes over the training data, both stages together. A pass takes every clip as often as the longest segment fits in it, and
+# so often that it has at least 4 steps.
 # Type: whole number >= 1, above GUIDE_CODEC_EPOCHS.
-# Change: so that each stage takes a thousand steps or more.
+# Change: fewer for hours of data; a thousand steps of each stage are enough for minutes.
 NUM_EPOCHS: Count = 400
 
 # How many of them, at the beginning, are those of the codec. Its steps are short: they take keyframes alone, no sound.

@@ -76,13 +76,14 @@ def test_what_a_key_may_be_comes_from_its_annotation(kind, method):
         others = inspect.get_annotations(importlib.import_module(base_module(kind, "diffusion")))
         assert set(own) <= fields <= upper | set(others)
     else:
-        assert fields == upper
-    assert len(set(annotated)) == len(annotated)
+        assert fields == upper and len(set(annotated)) == len(annotated)
 
 
 @pytest.mark.parametrize("kind", BY_METHOD)
 def test_keys_with_one_manual_for_both_methods_are_written_once(kind):
-    regression, diffusion = ({doc.name: doc for doc in read_module_doc(kind, method).keys} for method in NETWORK_TYPES[:2])
+    regression, diffusion = (
+        {doc.name: doc for doc in read_module_doc(kind, method).keys} for method in NETWORK_TYPES[:2]
+    )
     shared = inspect.get_annotations(importlib.import_module(f"audio2face.config_base.config_{kind}_common"))
     assert {name for name, doc in regression.items() if diffusion.get(name) == doc} == {
         name for name in shared if name.isupper()
@@ -379,7 +380,10 @@ def test_a_wrong_network_type_hides_nothing_else(project):
     project(dataset=DATASET + "OOPS = 1\n", train="\nNETWORK_TYPE = 'regresion'\n", inference="X = 1\n")
     lines = mistakes("mine", ("dataset", "train"), optional=("inference",))
     assert len(lines) == 2
-    assert "config_train.py:2: NETWORK_TYPE: must be one of 'regression', 'diffusion', 'guide' (it is 'regresion')" in lines[0]
+    assert (
+        "config_train.py:2: NETWORK_TYPE: must be one of 'regression', 'diffusion', 'guide' (it is 'regresion')"
+        in lines[0]
+    )
     assert (
         "config_dataset.py:5: OOPS: unknown key; write names of your own in lower case or with a leading underscore"
         in lines[1]

@@ -8,8 +8,9 @@ from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.conditions import Conditions
 from audio2face.models.guide.codec import KeyframeCodec
 from audio2face.models.guide.network import GuideNetwork
+from audio2face.models.guide.options import Drawing
 from audio2face.models.guide.quantizer import DECAY, SMOOTHING, ResidualQuantizer, k_means, nearest
-from audio2face.models.guide.sampling import Drawing, draw, nucleus, sample
+from audio2face.models.guide.sampling import draw, nucleus, sample
 from audio2face.models.guide.transformer import MEMORY_S, REACH_S
 
 LAYOUT = ChannelLayout({"head": 3, "body": 4})
@@ -156,11 +157,11 @@ def test_sampling_with_what_is_kept_equals_sampling_without():
     count = int(MEMORY_S) + 8  # the first are forgotten on the way
     heard = net.hear(conditions(30 * count))
     frames = torch.arange(count) * 30
-    codes = sample(net, heard, frames, Drawing(), generator(1))
+    codes = sample(net, heard, frames, Drawing(1.0), generator(1))
     with torch.inference_mode():
         logits = net(codes, frames[None], heard)
         g = generator(1)
-        again = torch.stack([draw(row, Drawing(), g) for row in logits[0].flatten(0, 1).unsqueeze(1)]).view_as(codes)
+        again = torch.stack([draw(row, Drawing(1.0), g) for row in logits[0].flatten(0, 1).unsqueeze(1)]).view_as(codes)
     assert torch.equal(again, codes) and len(codes.unique()) > 4
 
 
@@ -205,17 +206,17 @@ def test_nucleus():
 def test_drawing_follows_the_probabilities():
     logits = torch.log(torch.tensor([0.1, 0.4, 0.3, 0.2])).expand(40_000, 4)
     shares = lambda how: torch.bincount(draw(logits, how, generator()), minlength=4) / len(logits)  # noqa: E731
-    np.testing.assert_allclose(shares(Drawing()), [0.1, 0.4, 0.3, 0.2], atol=0.01)
+    np.testing.assert_allclose(shares(Drawing(1.0)), [0.1, 0.4, 0.3, 0.2], atol=0.01)
     np.testing.assert_allclose(shares(Drawing(top_p=0.5)), [0, 4 / 7, 3 / 7, 0], atol=0.01)
     squared = np.array([0.01, 0.16, 0.09, 0.04])
-    np.testing.assert_allclose(shares(Drawing(temperature=0.5)), squared / squared.sum(), atol=0.01)
+    np.testing.assert_allclose(shares(Drawing(1.0, 0.5)), squared / squared.sum(), atol=0.01)
     assert draw(logits[:9], Drawing(temperature=0.0), generator()).tolist() == [1] * 9
 
 
 def test_a_seed_is_a_take():
     net = network()
     heard, frames = net.hear(conditions(300)), torch.arange(10) * 30
-    takes = [sample(net, heard, frames, Drawing(), generator(seed)) for seed in (1, 1, 2)]
+    takes = [sample(net, heard, frames, Drawing(1.0), generator(seed)) for seed in (1, 1, 2)]
     assert torch.equal(takes[0], takes[1]) and not torch.equal(takes[0], takes[2])
     likeliest = [sample(net, heard, frames, Drawing(temperature=0.0), generator(seed)) for seed in (1, 2)]
     assert torch.equal(*likeliest)

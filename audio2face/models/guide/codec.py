@@ -27,8 +27,10 @@ class Block(nn.Module):
 
 @dataclass(frozen=True)
 class Coded:
-    """Keyframes through the codec: as they come out (B, K, C), in units, and how they were quantised (None: they were not)."""
+    """Keyframes through the codec: their vectors (B, K, D), as they come out (B, K, C), in units, and how they were quantised
+    (None: they were not)."""
 
+    latent: Tensor
     decoded: Tensor
     quantized: Quantized | None
 
@@ -60,7 +62,7 @@ class KeyframeCodec(nn.Module):
         """
         z = self.encode(x, known)
         quantized = self.quantizer(z, stages) if quantize else None
-        return Coded(self.decode(z if quantized is None else quantized.values), quantized)
+        return Coded(z, self.decode(z if quantized is None else quantized.values), quantized)
 
     def in_units(self, x: Tensor) -> Tensor:
         """Normalised values (…, C) -> as the network sees them."""

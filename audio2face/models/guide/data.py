@@ -18,6 +18,7 @@ WINDOWS = 32  # windows of keyframes in a batch of the codec
 LONGEST_WINDOW = 20  # keyframes
 LEAST_UNIT = 0.05  # of the largest unit of a group
 MIX = 0.5  # most by which a window is moved towards another one, or away from it: poses that lie between or beyond
+LEAST_STEPS = 4  # of an epoch
 MOST_VECTORS = 65536  # keyframes that codebooks begin from
 
 
@@ -31,6 +32,11 @@ class KeyframeBatch:
     valid: Tensor
     clips: list[int]
     seed: int
+
+    @property
+    def counting(self) -> Tensor:
+        """(B, K) True for keyframes of which any value is data."""
+        return (self.valid > 0) & (self.known.amax(dim=2) > 0)
 
 
 @dataclass(frozen=True)
@@ -52,15 +58,16 @@ def key_frames(num_frames: int, fps: float, guide_fps: float, first: int = 0) ->
 class GuideData:
     """Batches of the epochs of both stages: `codec_epochs` of keyframes, then of the segments of `data`.
 
-    Clips that last several times the longest segment are met as many times in an epoch.
+    Clips that last several times the longest segment are met as many times in an epoch, and all of them so often that it has
+    LEAST_STEPS steps: minutes of data are few clips.
     """
 
     def __init__(self, data: SegmentData, guide_fps: float, codec_epochs: int):
         self.segments, self.codec_epochs, self.guide_fps = data, codec_epochs, guide_fps
         self.fps, self.world, self.device, self.seed = data.params.fps, data.world, data.device, data.seed
         lengths = np.array([data.num_frames(clip) for clip in range(len(data.clips))])
-        longest = data.params.max_frames
-        self.rounds = max(1, round(float(lengths.mean()) / longest)) if longest else 1
+        longest = data.params.max_frames or lengths.max()
+        self.rounds = max(round(float(lengths.mean() / longest)), -(-LEAST_STEPS // data.steps_per_epoch()))
         self._tables, self._shares = list(data.known_targets()), lengths / lengths.sum()
 
     def steps_per_epoch(self) -> int:

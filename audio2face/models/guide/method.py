@@ -28,7 +28,7 @@ COMMITMENT, MOTION = 0.05, 0.5  # weights beside that of the error
 DEPTH_DROPOUT = 0.5  # of windows: they get only the first of the codebooks
 SMOOTHING = 0.1  # of the labels, in training
 FREQUENCY = 0.5  # added to the count of every code before its share is taken
-FORGETTING = 1e-12
+SMALLEST = 1e-12
 
 
 class GuideMethod:
@@ -90,9 +90,9 @@ class GuideMethod:
         coded = codec(batch.target, batch.known, quantize, stages)
         means = self.codec_terms(batch, coded.decoded)
         if coded.quantized is not None:
-            means["COMMITMENT"] = masked_mean(coded.quantized.commitment, batch.valid.unsqueeze(2))
+            means["COMMITMENT"] = masked_mean(coded.quantized.commitment, batch.counting.unsqueeze(2))
             if self.network.training:
-                codec.quantizer.update(codec.encode(batch.target, batch.known).detach()[batch.valid > 0], generator)
+                codec.quantizer.update(coded.latent.detach()[batch.counting], generator)
         terms = reduce_means(means, self.data.world, self.data.world.first)
         return Losses(weighted_total(terms, {"CODEC": 1.0, "CODEC_MOTION": MOTION, "COMMITMENT": COMMITMENT}), terms)
 
@@ -117,7 +117,7 @@ class GuideMethod:
     def fit_codebooks(self) -> None:
         """Codebooks of all keyframes, as the codec sees them now."""
         codec = self.network.codec
-        vectors = [codec.encode(window.target, window.known)[0] for window in self.data.all_windows()]
+        vectors = [codec.encode(w.target, w.known)[w.counting] for w in self.data.all_windows()]
         codec.quantizer.fit(torch.cat(vectors), torch.Generator().manual_seed(self.data.seed))
 
     @torch.no_grad()
@@ -129,13 +129,13 @@ class GuideMethod:
         counts = torch.full_like(network.unigram, FREQUENCY)
         squares, number = 0.0, 0
         for window in self.data.all_windows():
-            codes = codec.codes(window.target, window.known)[0]
+            codes = codec.codes(window.target, window.known)[window.counting]
             counts += torch.stack(
                 [torch.bincount(codes[:, d], minlength=counts.shape[1]) for d in range(network.depth)]
             )
             squares, number = squares + float(codec.quantizer.decode(codes).square().sum()), number + codes.shape[0]
         network.unigram.copy_((counts / counts.sum(dim=1, keepdim=True)).log())
-        network.code_scale.fill_((number * codec.quantizer.dim / max(squares, FORGETTING)) ** 0.5)
+        network.code_scale.fill_((number * codec.quantizer.dim / max(squares, SMALLEST)) ** 0.5)
         network.codec_done.fill_(True)
         codec.requires_grad_(False)
         self.frozen = True

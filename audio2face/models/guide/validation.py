@@ -40,7 +40,7 @@ def code_usage(method: GuideMethod) -> Tensor:
     codec, data = method.network.codec, method.data
     used = torch.zeros(codec.quantizer.depth, codec.quantizer.size)
     for window in data.all_windows():
-        codes = codec.codes(window.target, window.known)[0].cpu()
+        codes = codec.codes(window.target, window.known)[window.counting].cpu()
         for stage, row in enumerate(used):
             row[codes[:, stage]] = 1.0
     return used.mean(dim=1)
