@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from audio2face.audio.windows import frame_count
+from audio2face.evaluation.baselines import TRUTH
 from audio2face.evaluation.curve_data import GroupSource
 from audio2face.evaluation.curve_report import CurveResults
-from audio2face.evaluation.curve_score import CurveScore, score_curves, takes_apart
+from audio2face.evaluation.curve_score import CurveScore, score_curves, takes_apart, takes_variance
 from audio2face.evaluation.data import ActorSource, frames_inside, loudness_at, sound_of, truth_at
 from audio2face.evaluation.motion import diversity_mm, real_time_factor
 from audio2face.evaluation.phonemes import Bilabials, Spans
-from audio2face.evaluation.report import TRUTH, Evaluation, System, Video
+from audio2face.evaluation.report import Evaluation, System, Video
 from audio2face.evaluation.score import Face, ShotScore, score_shot
 from audio2face.evaluation.sync import speech_energy
 from audio2face.evaluation.video import write_clip_video, write_curves_video
@@ -143,6 +144,7 @@ def _score_groups(
     extra = {"real_time_factor": (seconds / len(takes), sound_of(clip).duration_s)}
     if len(takes) > 1:
         extra["diversity"] = takes_apart(encoded, source.scale)
+        extra["take_variance"] = takes_variance(encoded, source.scale)
     for score in scores:
         score.sums.update(extra)
     return scores
