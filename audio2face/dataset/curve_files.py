@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from audio2face.config import Section
 
 SUFFIXES = (".csv", ".npz", ".npy", ".bvh", ".json", ".txt")
-MISSING = "_missing"  # after the name of a shot: indices of frames that are not there
+MISSING = ("_missing", "_missing_face_frames")  # after the name of a shot: indices of frames that are not there
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class CurveSource:
 
     def missing(self, shot: str) -> Path | None:
         """The list of frames that are not there, or None."""
-        path = self.folder / f"{shot}{MISSING}.npy"
-        return path if path.is_file() else None
+        paths = (self.folder / f"{shot}{ending}.npy" for ending in MISSING)
+        return next((path for path in paths if path.is_file()), None)
 
 
 def build_curve_sources(dataset: Section, actor: str) -> dict[str, CurveSource]:
