@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from math import gamma, sqrt
 
 import numpy as np
 import pytest
 import scipy.linalg
 
+from audio2face.evaluation.conversation import speaking_at
 from audio2face.evaluation.curve_pool import pool_curves
 from audio2face.evaluation.curve_report import CurveResults, curve_json, curve_section
 from audio2face.evaluation.curve_score import scale_of, score_curves, takes_variance
@@ -22,6 +24,8 @@ from audio2face.evaluation.distributions import (
 from audio2face.evaluation.motion import frechet_distance
 from audio2face.evaluation.score import drawings
 from audio2face.face.curves import Block, CurveGroup
+from audio2face.formats.sound import write_sound
+from audio2face.types import Clip, Partner, Shot, Track
 
 FPS = 30.0
 ONCE = np.ones((1, 1))
@@ -182,3 +186,21 @@ def test_variance_of_takes_is_in_spreads() -> None:
     scale = scale_of(CODES, values, np.ones(values.shape, bool))
     total, count = takes_variance([values, values + scale.scale], scale)
     assert sqrt(total / count) == pytest.approx(0.5)
+
+
+def test_who_speaks_in_a_clip_is_told_from_both_sounds_with_their_offsets(tmp_path) -> None:
+    rate, noise = 16000, np.random.default_rng(0).normal(size=(2, 6 * 16000))
+    times = np.arange(6 * rate) / rate
+    own, partner = (0.1 * noise[k] * ((times > a) & (times < b)) for k, (a, b) in enumerate([(1, 2), (2, 4)]))
+    stereo = np.stack([own, partner], axis=1)
+    write_sound(tmp_path / "both.wav", stereo, rate)
+    write_sound(tmp_path / "other.wav", np.pad(partner, (rate, 0)), rate)  # a second late
+    shot = Shot("ann", "a", 150, 30.0, "joy")
+    one_file = Clip(shot, 0, 149, tmp_path / "both.wav", channel=0, partner=Partner(Track(tmp_path / "both.wav", 1)))
+    two_files = replace(one_file, partner=Partner(Track(tmp_path / "other.wav"), 30))
+    late = replace(one_file, audio_offset=12, partner=Partner(Track(tmp_path / "other.wav"), 30 + 12))
+    found = [speaking_at(clip, 25.0, 150) for clip in (one_file, two_files, late)]
+    expected = np.array(["silence"] * 25 + ["self"] * 25 + ["partner"] * 50 + ["silence"] * 50)
+    for who in found:
+        assert np.mean(who == expected) > 0.97
+    assert speaking_at(replace(one_file, partner=None), 25.0, 150) is None
