@@ -131,11 +131,16 @@ def _ranges(group: CurveGroup, table: CurveTable) -> list[Finding]:
             continue
         if block.kind == "weights" or all(arkit_name(name) for name in names):
             found += _weights(names, values, block.high)
-        elif block.kind in ("rotation", "angle") and block.unit and not group.skeleton:
+        elif block.kind in ("rotation", "angle") and block.unit and not group.skeleton and not _says_unit(names):
             place = int(np.abs(values).max(axis=0).argmax())
             peak = float(np.abs(values[:, place]).max()), names[place]
             peaks[block.unit] = max(peak, peaks.get(block.unit, peak))
     return [*found, *_angles(peaks)]
+
+
+def _says_unit(names: list[str]) -> bool:
+    """Whether the columns themselves name the unit of their angles; such ones may turn on and on."""
+    return all(name.lower().endswith(("_rad", "_radians", "_deg", "_degrees")) for name in names)
 
 
 def _weights(names: list[str], values: np.ndarray, high: float | None) -> list[Finding]:
