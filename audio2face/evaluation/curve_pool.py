@@ -86,7 +86,8 @@ def _frechet_moves(scores: Sequence[CurveScore], counts: np.ndarray) -> np.ndarr
 
 def _pose_diversity(scores: Sequence[CurveScore], counts: np.ndarray) -> np.ndarray:
     lengths = [len(s.poses[1]) for s in scores]
-    return pair_distances([s.frames for s in scores], lengths, counts, np.random.default_rng(0))
+    names = [s.shot for s in scores]
+    return pair_distances([s.frames for s in scores], lengths, names, counts, np.random.default_rng(0))
 
 
 DISTRIBUTIONS: dict[str, Distribution] = {

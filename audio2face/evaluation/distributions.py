@@ -40,12 +40,17 @@ def frechet_distances(truth: Sequence[np.ndarray], ours: Sequence[np.ndarray], c
 
 
 def pair_distances(
-    frames: Sequence[np.ndarray], lengths: Sequence[int], counts: np.ndarray, rng: np.random.Generator
+    frames: Sequence[np.ndarray],
+    lengths: Sequence[int],
+    names: Sequence[str],
+    counts: np.ndarray,
+    rng: np.random.Generator,
 ) -> np.ndarray:
-    """Mean distance (1 + R,) of two frames of `frames` (n, K), drawn at random from all shots (Div_g).
+    """Mean distance (1 + R,) of two frames of `frames` (n, K), drawn at random from all takes of shots (Div_g).
 
-    mean of |x_i - x_j| over PAIRS pairs, i ≠ j; a shot is drawn by its `lengths`, the frames that `frames` stand for. A
-    pair of two shots counts as often as both were drawn. NaN where there is no pair.
+    mean of |x_i - x_j| over PAIRS pairs, i ≠ j; a take is drawn by its `lengths`, the frames that `frames` stand for. A pair
+    counts as often as both of its shots (`names`) were drawn, or the one it is from; both over how often that happens, since
+    two copies of a shot are no two shots, whose frames differ more. NaN where there is no pair.
     """
     share = np.asarray(lengths, np.float64)
     if share.sum() < 2:
@@ -56,12 +61,24 @@ def pair_distances(
     shots, places = (x[places[:, 0] != places[:, 1]] for x in (shots, places))
     every = np.concatenate(frames)
     apart = np.linalg.norm(every[places[:, 0]].astype(np.float64) - every[places[:, 1]], axis=1)
-    sums = np.zeros((2, len(frames), len(frames)))
-    for table, values in zip(sums, (apart, np.ones(len(apart))), strict=True):
-        np.add.at(table, (shots[:, 0], shots[:, 1]), values)
+    known, first, place = np.unique(list(names), return_index=True, return_inverse=True)
+    tables = np.zeros((2, len(known), len(known)))
+    for table, values in zip(tables, (apart, np.ones(len(apart))), strict=True):
+        np.add.at(table, tuple(place[shots].T), values)
     with np.errstate(invalid="ignore"):
-        total, pairs = (np.einsum("rs,st,rt->r", counts, table, counts, optimize=True) for table in sums)
+        total, pairs = (_of_pairs(table, counts[:, first]) for table in tables)
         return total / pairs
+
+
+def _of_pairs(table: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Sums (1 + R,) over pairs of shots (S, S) by how often each shot (1 + R, S) was drawn, over the mean of that."""
+    drawn = counts[1:]
+    together, alone = (sums / max(len(drawn), 1) for sums in (drawn.T @ drawn, drawn.sum(axis=0)))
+    apart = np.where(np.eye(len(table)) + (together == 0) > 0, 0.0, table / np.where(together > 0, together, 1))
+    same = np.where(alone > 0, np.diag(table) / np.where(alone > 0, alone, 1), 0.0)
+    found = np.einsum("rs,st,rt->r", counts, apart, counts, optimize=True) + counts @ same
+    found[0] = table.sum()
+    return found
 
 
 def some_frames(rows: np.ndarray) -> np.ndarray:

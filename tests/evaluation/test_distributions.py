@@ -69,23 +69,33 @@ def test_frechet_distances_of_drawings_are_those_of_the_shots_drawn() -> None:
 def test_distance_of_two_poses_of_a_normal_distribution_is_the_closed_form(columns: int) -> None:
     """E|x - y| = 2 Gamma((K + 1) / 2) / Gamma(K / 2) for x, y of spread 1 in K columns."""
     shots = [rng(n).normal(size=(2000, columns)) for n in range(3)]
-    found = pair_distances(shots, [2000] * 3, np.ones((1, 3)), rng())[0]
+    found = pair_distances(shots, [2000] * 3, "abc", np.ones((1, 3)), rng())[0]
     assert found == pytest.approx(2 * gamma((columns + 1) / 2) / gamma(columns / 2), rel=0.03)
 
 
-def test_pairs_are_drawn_by_length_and_counted_as_often_as_their_shots() -> None:
+def test_pairs_are_drawn_by_length_and_resampled_with_their_shots() -> None:
     """Still shots: the distance of two of their poses is known by which shots they are from."""
     shots, lengths = [np.full((256, 1), value) for value in (0.0, 1.0, 5.0)], [100, 300, 600]
-    counts = np.array([[1.0, 1, 1], [2, 0, 1], [0, 3, 0]])
-    found = pair_distances(shots, lengths, counts, rng())
-    for row, value in zip(counts, found, strict=True):
-        share = row * lengths / (row @ lengths)
-        expected = sum(
-            share[a] * share[b] * abs(shots[a][0, 0] - shots[b][0, 0]) for a, b in itertools.product(range(3), repeat=2)
-        )
-        assert value == pytest.approx(expected, abs=0.06)
-    assert found.tolist() == pair_distances(shots, lengths, counts, rng()).tolist()
-    assert np.isnan(pair_distances([np.zeros((1, 2))], [1], ONCE, rng())).all()
+    share = np.array(lengths) / 1000
+    expected = sum(
+        share[a] * share[b] * abs(shots[a][0, 0] - shots[b][0, 0]) for a, b in itertools.product(range(3), repeat=2)
+    )
+    counts, _ = drawings([("ann", name) for name in "abc"], 1000)
+    found = pair_distances(shots, lengths, "abc", counts, rng())
+    assert found[0] == pytest.approx(expected, abs=0.06)
+    assert found[1:].min() == 0 and found[1:].max() > found[0]  # one shot thrice; the two that are far apart
+    assert found.tolist() == pair_distances(shots, lengths, "abc", counts, rng()).tolist()
+    assert np.isnan(pair_distances([np.zeros((1, 2))], [1], "a", ONCE, rng())).all()
+
+
+def test_the_interval_of_pairs_lies_about_the_value_though_copies_of_a_shot_are_alike() -> None:
+    """Shots about means of their own, two takes of each."""
+    means = rng(1).normal(size=(8, 3))
+    shots = [mean + 0.3 * rng(n).normal(size=(256, 3)) for n, mean in enumerate(np.repeat(means, 2, axis=0))]
+    names = [str(n // 2) for n in range(16)]
+    counts, _ = drawings([("ann", name) for name in names], 1000)
+    found = pair_distances(shots, [256] * 16, names, counts, rng())
+    assert found[1:].mean() == pytest.approx(found[0], rel=0.02)
 
 
 def test_variance_over_time_and_over_takes() -> None:
