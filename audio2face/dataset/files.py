@@ -31,6 +31,7 @@ from audio2face.types import Pairs
 
 if TYPE_CHECKING:
     from audio2face.config import Section
+    from audio2face.formats.body_mesh import BodyMesh
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,8 @@ FACE_READERS = {
     ".obj": lazy("audio2face.formats.obj", "read_obj_triangles"),
     **dict.fromkeys((".usd", ".usda", ".usdc"), lazy("audio2face.formats.usd", "read_usd_triangles")),
 }
-FACES = ("SKIN_TRIANGLES_FPATH", "TONGUE_TRIANGLES_FPATH")
+read_body_mesh = lazy("audio2face.formats.body_mesh", "read_body_mesh")
+FACES = ("SKIN_TRIANGLES_FPATH", "TONGUE_TRIANGLES_FPATH", "BODY_MESH_FPATH")
 
 # Where a data set's files lie in the folder of an actor: key of config_dataset -> path.
 PLACES = {
@@ -98,6 +100,7 @@ class DatasetFiles:
     tongue_neutral_inference_fpath: Path | None = None
     tongue_rigid_vertex_list_fpath: Path | None = None
     tongue_triangles_fpath: Path | None = None
+    body_mesh_fpath: Path | None = None
     jaw_keypoints_neutral_fpath: Path | None = None
     jaw_anim_data_fpath: Path | None = None
     eye_anim_data_fpath: Path | None = None
@@ -263,7 +266,7 @@ class DatasetFiles:
         return self._triangles(self.tongue_triangles_fpath, "TONGUE_TRIANGLES_FPATH")
 
     def topology(self, num_skin: int | None, num_tongue: int | None, units_per_metre: float) -> Topology:
-        """The faces of meshes with so many vertices; None: the actor has no such mesh, its faces are not read.
+        """The faces of meshes with so many vertices, and the body's mesh; None: the actor has no such mesh, its faces are not read.
 
         Raises UserError naming the key and the file of faces that are not of these meshes.
         """
@@ -291,8 +294,17 @@ class DatasetFiles:
             elif found.max() < count - 1:
                 used = f"vertices 0 to {found.max()}, the {mesh} has {count}"
                 logger.warning("%s: its faces use %s: are they of another mesh?", where, used)
+        body = None
+        try:
+            body = self.body_mesh()
+        except UserError as error:
+            problems += error.lines
         raise_problems(problems)
-        return Topology(faces.get("skin"), faces.get("tongue"), units_per_metre)
+        return Topology(faces.get("skin"), faces.get("tongue"), units_per_metre, body)
+
+    def body_mesh(self) -> BodyMesh | None:
+        """The mesh that a group's skeleton moves, with its bones and weights."""
+        return self.read(read_body_mesh, self.body_mesh_fpath) if self.body_mesh_fpath else None
 
     # ---- jaw and eyes
 

@@ -273,7 +273,8 @@ def _film_curves(
             groups[name], ours[name] = group.group, take[name][part]
             truth[name] = group.group.decode(filled(*found))
     titles = f"truth, {clip.shot.name}", "prediction"
-    sides = [curves_take(groups, values, title) for values, title in zip((truth, ours), titles, strict=True)]
+    shown = zip((truth, ours), titles, strict=True)
+    sides = [curves_take(groups, values, title, source.body) for values, title in shown]
     if not (sides[0].has_head or sides[0].has_figure):
         logger.warning("shot %s: no video, as no group is a face's, a head's or a body's", clip.shot.name)
         return None
