@@ -10,16 +10,22 @@ from audio2face.types import SAMPLE_RATE
 APART_S = 0.5  # by how much a partner's sound may differ from the animation in length
 
 
-def check_roles(report: Problems, data: CapturedActor, sound: VoiceFile) -> None:
-    """Which channel of a sound of several is whose voice."""
-    roles, count = data.files.roles, sound.info.num_channels
-    where = {"shot": sound.shot.name, "file": sound.path, "key": "AUDIO_CHANNELS"}
-    if roles.own is not None and roles.own >= count:
-        what = f"There is no channel {roles.own}: the file has {count}, counted from 0."
-        report.error("audio.channel", what, 'Correct "self", or export the file again.', **where)
-    elif roles.own is not None and count > 1:
-        other = f", channel {roles.partner} the partner's" if roles.folder is None and roles.partner is not None else ""
-        report.info("audio.channels", f"Channel {roles.own} of {count} is the actor's voice{other}.", "", **where)
+def check_roles(report: Problems, data: CapturedActor) -> None:
+    """Which channel of the sounds is whose voice, and sounds without it."""
+    roles = data.files.roles
+    if roles.own is None:
+        return
+    taken = 0
+    for sound in data.sounds:
+        count = sound.info.num_channels
+        taken += count > 1
+        if roles.own >= count:
+            what = f"There is no channel {roles.own}: the file has {count}, counted from 0."
+            where = {"shot": sound.shot.name, "file": sound.path, "key": "AUDIO_CHANNELS"}
+            report.error("audio.channel", what, 'Correct "self", or export the file again.', **where)
+    other = f", channel {roles.partner} the partner's" if roles.folder is None and roles.partner is not None else ""
+    what = f"In {taken} of {len(data.sounds)} sounds channel {roles.own} is the actor's voice{other}."
+    report.info("audio.channels", what, "", key="AUDIO_CHANNELS")
 
 
 def check_partners(report: Problems, data: CapturedActor) -> None:

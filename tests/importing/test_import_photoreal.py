@@ -113,5 +113,5 @@ def test_lists_of_missing_frames_count_under_their_own_name(tmp_path):
     """A folder that CURVES_ROOT names by hand."""
     np.save(tmp_path / "scene01.npy", np.zeros((60, 256)))
     np.save(tmp_path / "scene01_missing_face_frames.npy", np.array([2, 3]))
-    source = CurveSource("codes", tmp_path)
+    source = CurveSource("face", tmp_path)
     assert source.shots() == ["scene01"] and source.missing("scene01").name == "scene01_missing_face_frames.npy"
