@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from fakes.curves import speech
+from fakes.project import use_project
 
+from audio2face.commands import evaluate, infer, preproc, train
+from audio2face.config import load_config
+from audio2face.dataset.checks import build_captured
 from audio2face.dataset.curve_files import CurveSource
 from audio2face.formats.curve_table import read_curve_table
 from audio2face.formats.sound import read_sound, write_sound
@@ -64,6 +70,15 @@ def test_scenes_keep_their_values_and_both_sounds(place, capsys):
         sounds = [read_sound(path)[0] for path in (home / f"audio/{name}.wav", place / f"person/{name}_audio.wav")]
         np.testing.assert_allclose(*sounds, atol=1e-4)
     assert sounds[0].shape == (2 * RATE, 2)
+    sections = load_config("pat", ("dataset", "preproc", "train", "inference"))
+    data, train = sections["dataset"], sections["train"]
+    assert data.AUDIO_CHANNELS == {"pat": {"self": 0, "partner": 1}} and train.TARGET_CHANNELS == ["body", "codes"]
+    assert train.NETWORK_NAME == "diffusion_transformer" and train.VALIDATION_CLIPS == ["scene04"]
+    captured, problems = build_captured(sections, "pat")
+    assert not problems.errors and [g.group.kind for g in captured.curves.values()] == ["plain", "plain"]
+    kinds = [block.kind for block in captured.curves["body"].group.blocks]
+    assert kinds == ["translation", "angle", "angle", "angle", "plain"]
+    assert set(captured.curves["codes"].shots) == {"scene01", "scene03", "scene04"}
 
 
 SCENES = {"scene01": (), "scene02": tuple(range(60)), "scene03": (5, 6, 59), "scene04": ()}
@@ -115,3 +130,25 @@ def test_lists_of_missing_frames_count_under_their_own_name(tmp_path):
     np.save(tmp_path / "scene01_missing_face_frames.npy", np.array([2, 3]))
     source = CurveSource("face", tmp_path)
     assert source.shots() == ["scene01"] and source.missing("scene01").name == "scene01_missing_face_frames.npy"
+
+
+@pytest.mark.slow
+def test_the_whole_way_from_scenes_to_metrics(place, monkeypatch):
+    for number in range(1, 5):
+        scene(place / "person", f"scene{number:02d}", 120, (3, 4), number)
+    assert convert(place, "--sample-rate", "16000") == 0
+    with (place / "configs/pat/config_train.py").open("a") as file:
+        file.write('NUM_EPOCHS = 2\nNETWORK_HYPER_PARAMS = {"width": 32, "num_layers": 1, "num_heads": 2}\n')
+    with (place / "configs/pat/config_inference.py").open("a") as file:
+        file.write("NUM_SAMPLES = 2\n")
+    use_project(place, monkeypatch)
+    preproc.run("pat", "pat")
+    run = train.run("pat").run
+    made = place / "workspace/output_inference" / infer.run("pat", run)
+    takes = [np.load(path) for path in sorted(made.glob("*.npz"))]
+    assert [take["values"].shape for take in takes] == [(120, 104 + 256)] * 2
+    report = json.loads((place / "workspace/output_evaluate" / evaluate.run("pat", run) / "report.json").read_text())
+    for group in ("body", "codes"):
+        systems = report["curves"][group]["systems"]
+        assert systems[run]["by_speaking"].keys() == systems["truth"]["by_speaking"].keys() != set()
+        assert systems[run]["all"]["take_variance"]["value"] > 0 and "pose_diversity" in systems["truth"]["all"]
