@@ -74,7 +74,7 @@ def body_of(captured: CapturedGroup, shot: str, fps: float) -> Body:
     """The skeleton of a group in one of its shots at the shots' rate."""
     curves, group = captured.shots[shot], captured.group
     assert group.skeleton is not None
-    known = curves.known.all(axis=1)
+    known: np.ndarray = np.asarray(curves.known.all(axis=1))
     turns, places = pose_from_values(group.skeleton, group.decode(np.where(curves.known, curves.values, group.rest)))
     joints = upright(positions(group.skeleton, turns, places), _at_rest(group.skeleton))
     return Body(group.skeleton, turns, joints, known, fps)
