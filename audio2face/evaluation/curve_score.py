@@ -25,6 +25,7 @@ CURVE_METRICS = {
     "headline_correlation": Metric("correlation", "", 1.0, "columns"),
     "correlation": Metric("correlation, mean of the columns that move", "", 1.0, "columns"),
     "relative_error": Metric("squared error relative to the mean pose's", ""),
+    "best_take_error": Metric("squared error of the best take, relative to the mean pose's", ""),
     "mean_absolute_error": Metric("error, mean", "unit"),
     "rms_error": Metric("error, RMS", "unit", pooled="root"),
     "velocity_error": Metric("velocity error", "unit/s"),
@@ -218,6 +219,11 @@ def takes_apart(takes: Sequence[np.ndarray], scale: GroupScale) -> Sums:
     sides = [scale.relative(take)[:, scale.used] for take in takes]
     pairs = [np.abs(a - b) for a, b in itertools.combinations(sides, 2)]
     return float(sum(pair.sum() for pair in pairs)), float(sum(pair.size for pair in pairs))
+
+
+def best_take(takes: Sequence[CurveScore]) -> Sums:
+    """The relative error of the take of a shot in which it is least, in two parts."""
+    return min((take.sums.get("relative_error", (0.0, 1.0)) for take in takes), key=lambda sums: sums[0] / sums[1])
 
 
 def takes_variance(takes: Sequence[np.ndarray], scale: GroupScale) -> Sums:

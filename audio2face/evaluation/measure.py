@@ -17,7 +17,7 @@ from audio2face.evaluation.conversation import speaking_at
 from audio2face.evaluation.curve_data import GroupSource
 from audio2face.evaluation.curve_metrics import Sums
 from audio2face.evaluation.curve_report import CurveResults
-from audio2face.evaluation.curve_score import CurveScore, score_curves, takes_apart, takes_variance
+from audio2face.evaluation.curve_score import CurveScore, best_take, score_curves, takes_apart, takes_variance
 from audio2face.evaluation.data import ActorSource, frames_inside, loudness_at, sound_of, truth_at
 from audio2face.evaluation.motion import diversity_mm, real_time_factor
 from audio2face.evaluation.phonemes import Bilabials, Spans
@@ -152,9 +152,11 @@ def _score_groups(
     speaking = _speaking(clip, predictor.fps, len(raw[0]), part)
     encoded = [own.encode(values[part], np.ones(values[part].shape, bool))[0] for values in raw]
     scores = [_curve_score(clip, truth, values, source, predictor.fps, speaking) for values in encoded]
-    extra = {"real_time_factor": (seconds / len(takes), sound_of(clip).duration_s)}
+    extra = {"real_time_factor": (seconds / len(takes), sound_of(clip).duration_s), **_between_takes(encoded, source)}
+    if len(takes) > 1:
+        extra["best_take_error"] = best_take(scores)
     for score in scores:
-        score.sums.update({**extra, **_between_takes(encoded, source)})
+        score.sums.update(extra)
         for who, part_score in score.speaking.items():
             part_score.sums.update(_between_takes([values[speaking == who] for values in encoded], source))
     return scores

@@ -13,7 +13,7 @@ import scipy.linalg
 from audio2face.evaluation.conversation import speaking_at
 from audio2face.evaluation.curve_pool import pool_curves
 from audio2face.evaluation.curve_report import CurveResults, curve_json, curve_section
-from audio2face.evaluation.curve_score import scale_of, score_curves, takes_variance
+from audio2face.evaluation.curve_score import best_take, scale_of, score_curves, takes_variance
 from audio2face.evaluation.distributions import (
     frechet_distances,
     pair_distances,
@@ -214,3 +214,11 @@ def test_who_speaks_in_a_clip_is_told_from_both_sounds_with_their_offsets(tmp_pa
     for who in found:
         assert np.mean(who == expected) > 0.97
     assert speaking_at(replace(one_file, partner=None), 25.0, 150) is None
+
+
+def test_the_best_take_is_that_with_the_least_error() -> None:
+    values = training()
+    scale = scale_of(CODES, values, np.ones(values.shape, bool))
+    takes = [scored(values, values + np.float32(away) * scale.scale, scale) for away in (2.0, 0.5, 1.0)]
+    total, weight = best_take(takes)
+    assert total / weight == pytest.approx(0.25, rel=1e-3)
