@@ -15,6 +15,7 @@ from audio2face.config import section_from_values
 from audio2face.dataset.blendshapes import ready_blendshapes
 from audio2face.dataset.caches import find_caches, frame_rate, usual_vertices
 from audio2face.dataset.captured import BAD_FILE, CapturedActor, RestData, build_plan, read_sounds
+from audio2face.dataset.curve_checks import check_body_mesh
 from audio2face.dataset.curve_files import shots_of
 from audio2face.dataset.curves import build_groups, curve_lengths, read_tables
 from audio2face.dataset.files import DatasetFiles, not_fetched
@@ -106,6 +107,7 @@ def build_captured(sections: Mapping[str, Section], actor: str) -> tuple[Capture
         prune_distance=float(preproc.SKIN_PRUNE_SIM_DIST),
         plan=build_plan(sections["train"], actor) if "train" in sections else None,
     )
+    check_body_mesh(problems, captured.topology.body, captured.curves)
     if files.audio_root is not None and shots and all(files.audio_file(shot.name) is None for shot in shots):
         what = f"AUDIO_ROOT ({external_path(files.audio_root)}): has no <shot>.wav for any of the shots"
         problems.error(STRUCTURE, what, file=files.audio_root, key="AUDIO_ROOT")

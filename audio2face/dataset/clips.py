@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from audio2face.problems import Problems
@@ -77,6 +78,18 @@ def _sounding(
     if last - end > TOLERATED_SHORTFALL_S * fps or end < first:
         raise ValueError(f"{text}; shorten the range, or check that the file belongs to this shot")
     return first, end, f"{text}; the clip now ends at frame {end}"
+
+
+def joined(clips: Sequence[Clip]) -> list[Clip]:
+    """The clips, where one begins at the frame after the one before ends, and nothing else differs, as one."""
+    found: list[Clip] = []
+    for clip in clips:
+        if found and replace(clip, first=found[-1].first) == replace(found[-1], last=clip.last):
+            if clip.first == found[-1].last + 1:
+                found[-1] = replace(found[-1], last=clip.last)
+                continue
+        found.append(clip)
+    return found
 
 
 def build_muted_clips(

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from audio2face.dataset.curve_kinds import HIGHEST_WEIGHT, PERCENT
+from audio2face.face.body_skin import bind
 from audio2face.face.curves import CurveGroup
 from audio2face.formats.arkit_names import arkit_name
 from audio2face.formats.curve_rows import rate_from
 from audio2face.formats.curve_table import CurveTable
-from audio2face.problems import Problems
+from audio2face.problems import STRUCTURE, Problems
 
 if TYPE_CHECKING:
     from audio2face.dataset.captured import CapturedGroup
+    from audio2face.formats.body_mesh import BodyMesh
 
 KEY = "CURVES_ROOT"
 LOWEST_WEIGHT = -0.2
@@ -54,6 +56,17 @@ def check_groups(problems: Problems, tables: Mapping[str, Mapping[str, CurveTabl
             problems.info(
                 "curves.constant", what, "They are learned as constants; leave them out if nobody needs them.", key=KEY
             )
+
+
+def check_body_mesh(problems: Problems, body: BodyMesh | None, groups: Mapping[str, CapturedGroup]) -> None:
+    """Add a mesh that no group's skeleton moves, for want of bones of the same names."""
+    skeletons = [captured.group.skeleton for captured in groups.values() if captured.group.skeleton is not None]
+    if body is None or any(bind(body, skeleton) for skeleton in skeletons):
+        return
+    joints = f", the skeleton's joints {', '.join(skeletons[0].names[:SHOWN])}, …" if skeletons else ""
+    what = f"BODY_MESH_FPATH: its bones are called {', '.join(body.names[:SHOWN])}, …{joints}: hardly any have the same name"
+    told = what if skeletons else "BODY_MESH_FPATH: no group of CURVES_ROOT has a skeleton (.bvh) that could move it"
+    problems.error(STRUCTURE, told, "Rename the bones as the joints, or leave the key out.", key="BODY_MESH_FPATH")
 
 
 def constant_columns(tables: Mapping[str, CurveTable]) -> tuple[str, ...]:
@@ -131,11 +144,16 @@ def _ranges(group: CurveGroup, table: CurveTable) -> list[Finding]:
             continue
         if block.kind == "weights" or all(arkit_name(name) for name in names):
             found += _weights(names, values, block.high)
-        elif block.kind in ("rotation", "angle") and block.unit and not group.skeleton:
+        elif block.kind in ("rotation", "angle") and block.unit and not group.skeleton and not _says_unit(names):
             place = int(np.abs(values).max(axis=0).argmax())
             peak = float(np.abs(values[:, place]).max()), names[place]
             peaks[block.unit] = max(peak, peaks.get(block.unit, peak))
     return [*found, *_angles(peaks)]
+
+
+def _says_unit(names: list[str]) -> bool:
+    """Whether the columns themselves name the unit of their angles; such ones may turn on and on."""
+    return all(name.lower().endswith(("_rad", "_radians", "_deg", "_degrees")) for name in names)
 
 
 def _weights(names: list[str], values: np.ndarray, high: float | None) -> list[Finding]:

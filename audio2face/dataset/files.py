@@ -22,6 +22,7 @@ from audio2face.face.topology import Topology
 from audio2face.formats.git_lfs import pointer_problems
 from audio2face.formats.npy import read_npy, read_npz
 from audio2face.formats.sound import SOUND_SUFFIXES
+from audio2face.lazy import lazy
 from audio2face.listing import natural_order
 from audio2face.paths import external_path, local_path, missing_root
 from audio2face.problems import STRUCTURE, Problems, UserError, raise_problems
@@ -29,11 +30,13 @@ from audio2face.types import Pairs
 
 if TYPE_CHECKING:
     from audio2face.config import Section
+    from audio2face.formats.body_mesh import BodyMesh
 
 logger = logging.getLogger(__name__)
 
 REQUIRED = ("audio_root",)
-FACES = ("SKIN_TRIANGLES_FPATH", "TONGUE_TRIANGLES_FPATH")
+read_body_mesh = lazy("audio2face.formats.body_mesh", "read_body_mesh")
+FACES = ("SKIN_TRIANGLES_FPATH", "TONGUE_TRIANGLES_FPATH", "BODY_MESH_FPATH")
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class DatasetFiles:
     tongue_neutral_inference_fpath: Path | None = None
     tongue_rigid_vertex_list_fpath: Path | None = None
     tongue_triangles_fpath: Path | None = None
+    body_mesh_fpath: Path | None = None
     jaw_keypoints_neutral_fpath: Path | None = None
     jaw_anim_data_fpath: Path | None = None
     eye_anim_data_fpath: Path | None = None
@@ -228,7 +232,7 @@ class DatasetFiles:
         return self._triangles("TONGUE_TRIANGLES_FPATH")
 
     def topology(self, num_skin: int | None, num_tongue: int | None, units_per_metre: float) -> Topology:
-        """The faces of meshes with so many vertices; None: the actor has no such mesh, its faces are not read.
+        """The faces of meshes with so many vertices, and the body's mesh; None: the actor has no such mesh, its faces are not read.
 
         Raises UserError naming the key and the file of faces that are not of these meshes.
         """
@@ -256,8 +260,17 @@ class DatasetFiles:
             elif found.max() < count - 1:
                 used = f"vertices 0 to {found.max()}, the {mesh} has {count}"
                 logger.warning("%s: its faces use %s: are they of another mesh?", where, used)
+        body = None
+        try:
+            body = self.body_mesh()
+        except UserError as error:
+            problems += error.lines
         raise_problems(problems)
-        return Topology(faces.get("skin"), faces.get("tongue"), units_per_metre)
+        return Topology(faces.get("skin"), faces.get("tongue"), units_per_metre, body)
+
+    def body_mesh(self) -> BodyMesh | None:
+        """The mesh that a group's skeleton moves, with its bones and weights."""
+        return self.read(read_body_mesh, self.body_mesh_fpath) if self.body_mesh_fpath else None
 
     # ---- jaw and eyes
 

@@ -20,6 +20,7 @@ from audio2face.dataset.curve_checks import jaw_openings
 from audio2face.dataset.quick_check import accept, worst_first
 from audio2face.dataset.sync_checks import check_sync
 from audio2face.doctor.audio import ShotSound, check_damage, check_sounds, read_shot_sound
+from audio2face.doctor.bodies import check_bodies
 from audio2face.doctor.caches import check_duplicates, check_motion, check_numbers
 from audio2face.doctor.consistency import check_consistency
 from audio2face.doctor.geometry import check_geometry
@@ -90,6 +91,7 @@ def _build_without_mesh(report: Problems, data: CapturedActor, progress: bool) -
         report.info("sync.unclear", what, UNCLEAR_CURVES, key="AUDIO_ROOT")
     check_sync(report, lags, data.fps, data.files.audio_file, UNCLEAR_CURVES)
     check_muted_poses(report, data, opening)
+    check_bodies(report, data)
     return ActorReport(data.actor, [], data, sounds, opening, lags)
 
 
@@ -109,6 +111,7 @@ def _build_of_mesh(report: Problems, data: CapturedActor, progress: bool) -> Act
     check_voices(report, data, sounds, opening)
     check_sync(report, lags, data.fps, data.files.audio_file, UNCLEAR)
     check_muted_poses(report, data, opening)
+    check_bodies(report, data)
     _check_tongue(report, data, progress)
     return ActorReport(data.actor, [], data, sounds, opening, lags, stats)
 

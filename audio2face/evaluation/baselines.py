@@ -9,6 +9,7 @@ from audio2face.evaluation.sync import speech_energy
 CONTEXT_S = (-0.2, -0.1, 0.0, 0.1, 0.2)  # around a frame, at which loudness is compared
 BLOCK = 64
 MEAN_POSE, NEAREST = "mean pose", "nearest training frame by loudness"  # names of the baselines
+TRUTH = "truth"  # the name of the capture among them
 
 
 def mean_pose(coeffs: np.ndarray, num_frames: int) -> np.ndarray:

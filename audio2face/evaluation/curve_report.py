@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from audio2face.audio.speaking import BOTH, NOBODY, PARTNER, SELF, SPEAKING
+from audio2face.evaluation.baselines import TRUTH
 from audio2face.evaluation.cells import cell, number, table
 from audio2face.evaluation.curve_data import GroupSource
-from audio2face.evaluation.curve_score import CURVE_METRICS, CurveScore, moving, pool_columns, pool_curves
+from audio2face.evaluation.curve_pool import moving, pool_columns, pool_curves
+from audio2face.evaluation.curve_score import CURVE_METRICS, CurveScore
 from audio2face.evaluation.plots import curves
 from audio2face.evaluation.score import Metric
 from audio2face.listing import natural_order
@@ -26,6 +29,16 @@ CURVE_KEYS = (
     "activity_ratio",
     "jerk_ratio",
 )
+SPEAKING_KEYS = (
+    "relative_error",
+    "activity_ratio",
+    "frechet_poses",
+    "frechet_differences",
+    "pose_diversity",
+    "temporal_variance",
+    "take_variance",
+)
+WHO = {SELF: "the actor speaks", PARTNER: "the partner speaks", BOTH: "both speak", NOBODY: "nobody speaks"}
 WORST_BY = "relative_error"
 WORST_COLUMNS = 10
 WORST_SHOTS = 2  # whose columns are drawn
@@ -61,6 +74,16 @@ class CurveResults:
         names = natural_order({getattr(s, attribute) for s in scores})
         return {name: pool_curves([s for s in scores if getattr(s, attribute) == name]) for name in names}
 
+    @cached_property
+    def by_speaking(self) -> dict[str, dict[str, Pooled]]:
+        """Of each system every metric for the frames in which the actor, the partner, both or nobody speaks; without a
+        partner there is none."""
+        found: dict[str, dict[str, Pooled]] = {}
+        for name, scores in self.scores.items():
+            parts = {who: [s.speaking[who] for s in scores if who in s.speaking] for who in SPEAKING}
+            found[name] = {who: pool_curves(part) for who, part in parts.items() if part}
+        return found
+
     def metric(self, key: str) -> Metric:
         """A metric in the units of the group."""
         metric = CURVE_METRICS[key]
@@ -71,8 +94,8 @@ class CurveResults:
 
     def worst(self, system: str) -> list[tuple[str, str]]:
         """The (actor, shot) of a system, the largest relative error first."""
-        first = {(s.actor, s.shot): s for s in reversed(self.scores.get(system, []))}
-        return sorted(first, key=lambda key: first[key].pooled.get(WORST_BY, {}).get("value") or 0.0, reverse=True)
+        first = {(s.actor, s.shot): s.sums.get(WORST_BY, (0.0, 1.0)) for s in reversed(self.scores.get(system, []))}
+        return sorted(first, key=lambda key: first[key][0] / first[key][1], reverse=True)
 
 
 def curve_json(results: CurveResults) -> dict[str, Any]:
@@ -86,15 +109,18 @@ def curve_json(results: CurveResults) -> dict[str, Any]:
                 "all": results.all[name],
                 "by_emotion": results.by(name, "emotion"),
                 "by_actor": results.by(name, "actor"),
-                "by_shot": [
-                    {"actor": s.actor, "shot": s.shot, **{key: entry["value"] for key, entry in s.pooled.items()}}
-                    for s in scores
-                ],
+                **({"by_speaking": found} if (found := results.by_speaking[name]) else {}),
+                "by_shot": [{"actor": s.actor, "shot": s.shot, **_alone(s)} for s in scores],
                 "columns": pool_columns(scores),
             }
             for name, scores in results.scores.items()
         },
     }
+
+
+def _alone(score: CurveScore) -> dict[str, float | None]:
+    """Every metric of a shot alone."""
+    return {key: entry["value"] for key, entry in pool_curves([score], resamples=1).items()}
 
 
 def column_rows(groups: Mapping[str, CurveResults]) -> Iterator[list[Any]]:
@@ -117,6 +143,7 @@ def curve_section(results: CurveResults, runs: Sequence[str], styles: Mapping[st
     parts = [
         f'<h2>Curves: {escape(results.name)} <span class="soft">{escape(about)}</span></h2>',
         _metrics(results, runs),
+        *_speaking(results, runs),
     ]
     measured = [run for run in runs if run in results.scores]
     if measured:
@@ -137,6 +164,31 @@ def _metrics(results: CurveResults, runs: Sequence[str]) -> str:
         bold = "key" if key in CURVE_KEYS else ""
         rows.append(f'<tr class="{bold}"><td>{escape(metric.label)}{best}</td>{cells}</tr>')
     return table(head, rows)
+
+
+def _speaking(results: CurveResults, runs: Sequence[str]) -> list[str]:
+    """Where clips have a partner: the runs and the truth by who speaks."""
+    found = {name: results.by_speaking[name] for name in [*runs, TRUTH] if results.by_speaking.get(name)}
+    if not found:
+        return []
+    head = ["<th></th>", *(f'<th class="{_kind(name, runs)}">{escape(name)}</th>' for name in found)]
+    rows = []
+    for who in SPEAKING:
+        pooled = {name: entry[who] for name, entry in found.items() if who in entry}
+        shown = [key for key in SPEAKING_KEYS if any(key in entry for entry in pooled.values())]
+        if shown:
+            parts = [s.speaking[who] for s in results.scores[next(iter(pooled))] if who in s.speaking]
+            seconds = sum(len(s.poses[0]) / s.fps for s in parts)
+            rows.append(
+                f'<tr class="key"><td>{WHO[who]}<small>{seconds:.0f} s</small></td>{"<td></td>" * len(found)}</tr>'
+            )
+        for key in shown:
+            metric = results.metric(key)
+            cells = "".join(
+                f'<td class="{_kind(n, runs)}">{cell(pooled.get(n, {}), key, metric, True)}</td>' for n in found
+            )
+            rows.append(f"<tr><td>{escape(metric.label)}</td>{cells}</tr>")
+    return ["<p>By who speaks, as the levels of both sounds tell:</p>", table(head, rows)]
 
 
 def _worst_columns(results: CurveResults, runs: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""All metrics of a group of curves in one shot, and their pooling over shots with confidence intervals."""
+"""All metrics of a group of curves in one shot, of all its frames and of those in which each of two people speaks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from functools import cached_property
 
 import numpy as np
 
+from audio2face.audio.speaking import SPEAKING
 from audio2face.evaluation import curve_metrics as metrics
 from audio2face.evaluation import sync
 from audio2face.evaluation.curve_metrics import Sums
-from audio2face.evaluation.score import FRECHET_DIMENSIONS, RESAMPLES, Metric, drawings, interval, mean_frechet
+from audio2face.evaluation.distributions import some_frames, variance_over_takes, variance_over_time
+from audio2face.evaluation.score import FRECHET_DIMENSIONS, Metric
 from audio2face.face.curves import FORM_SIZES, TURN, Block, CurveGroup, filled
 from audio2face.face.rotations import from_six, to_axis_angle, to_euler
 from audio2face.face.skeleton import pose_from_values, positions
@@ -23,6 +25,7 @@ CURVE_METRICS = {
     "headline_correlation": Metric("correlation", "", 1.0, "columns"),
     "correlation": Metric("correlation, mean of the columns that move", "", 1.0, "columns"),
     "relative_error": Metric("squared error relative to the mean pose's", ""),
+    "best_take_error": Metric("squared error of the best take, relative to the mean pose's", ""),
     "mean_absolute_error": Metric("error, mean", "unit"),
     "rms_error": Metric("error, RMS", "unit", pooled="root"),
     "velocity_error": Metric("velocity error", "unit/s"),
@@ -33,14 +36,16 @@ CURVE_METRICS = {
     "jerk_ratio": Metric("jerk, ratio to the truth", "", 1.0),
     "activity_ratio": Metric("spread, ratio to the truth", "", 1.0, "spread"),
     "lag_behind_truth_ms": Metric("lag behind the truth", "ms"),
-    "frechet_poses": Metric("Fréchet distance of poses", "", pooled="shots"),
-    "frechet_differences": Metric("Fréchet distance of frame differences", "", pooled="shots"),
-    "diversity": Metric("diversity over takes", "", None),
+    "frechet_poses": Metric("Fréchet distance of poses (FD_g)", "", pooled="shots"),
+    "frechet_differences": Metric("Fréchet distance of frame differences (FD_k)", "", pooled="shots"),
+    "pose_diversity": Metric("distance of two poses (Div_g)", "", None, pooled="shots"),
+    "temporal_variance": Metric("variance over time (Div_k)", "", None),
+    "take_variance": Metric("variance over takes (Div_sample)", "", None),
+    "diversity": Metric("difference between takes", "", None),
     "real_time_factor": Metric("real-time factor", "", None),
 }
 HEADLINES = ("jawOpen", "mouthFunnel", "mouthPucker", "mouthSmileLeft", "browInnerUp")  # to be shown, of ARKit's
 SHOWN = 3  # columns to be shown of any other group
-MOVES = 0.05  # of a column's scale: a truth that spreads less does not move
 
 
 @dataclass(frozen=True)
@@ -128,8 +133,9 @@ class CurveScore:
     """One animation of a group in one shot against the truth: sums by metric, and what else pooling needs.
 
     `columns` (C, 8) and `values` (E, 8) are `curve_metrics.moments` of the shown columns and of the encoded values in
-    scales; `headline` is a column; `poses` and `moves` true and predicted rows along the axes, of frames and of their differences; `shown` true and
-    predicted columns (T,) by name, NaN where the truth is unknown.
+    scales; `headline` is a column; `poses` and `moves` true and predicted rows along the axes, of frames and of their differences;
+    `frames` some of the predicted ones (n, E) in scales; `shown` true and predicted columns (T,) by name, NaN where the truth is
+    unknown; `speaking` the scores of the frames in which one, the other, both or nobody speaks.
     """
 
     shot: str
@@ -145,13 +151,10 @@ class CurveScore:
     scale: np.ndarray  # (C,) of the columns
     poses: tuple[np.ndarray, np.ndarray]
     moves: tuple[np.ndarray, np.ndarray]
+    frames: np.ndarray
     shown: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     headline: str | None = None
-
-    @cached_property
-    def pooled(self) -> dict[str, dict[str, float | None]]:
-        """Every metric of this shot alone."""
-        return pool_curves([self], resamples=1)
+    speaking: dict[str, CurveScore] = field(default_factory=dict)
 
 
 def score_curves(
@@ -162,14 +165,16 @@ def score_curves(
     scale: GroupScale,
     fps: float,
     shown: Sequence[str] = (),
+    speaking: np.ndarray | None = None,
 ) -> CurveScore:
     """Every metric of encoded values (T, E) against the true ones, of which `known` (T, E) are real.
 
-    `name`: (shot, actor, emotion); `shown`: columns to keep, the headline first (of rotations and joints there is none). What
-    stands at unknown values has no effect.
+    `name`: (shot, actor, emotion); `shown`: columns to keep, the headline first (of rotations and joints there is none);
+    `speaking` (T,): who speaks in each frame, for a score of the frames of each. What stands at unknown values has no effect.
     """
     if prediction.shape != truth.shape:
         raise ValueError(f"shot {name[0]}: the prediction has shape {prediction.shape}, the truth {truth.shape}")
+    parts = {} if speaking is None else _by_speaking(name, truth, known, prediction, scale, fps, speaking)
     group, known = scale.group, known & scale.used
     truth = filled(np.where(known, truth, scale.mean).astype(np.float64), known)
     prediction = _same_turns(group, truth, np.asarray(prediction, np.float64), known)
@@ -181,6 +186,7 @@ def score_curves(
     sums = {
         "relative_error": metrics.relative_error(x, y, np.zeros(x.shape[1]), known),
         "jerk_ratio": metrics.jerk(x, y, known),
+        "temporal_variance": variance_over_time(y, known),
         **_plain_errors(group, truth, prediction, known, fps),
         **_turn_errors(group, truth, prediction, known, fps),
         **_joint_errors(scale, truth, prediction, known),
@@ -201,54 +207,11 @@ def score_curves(
         scale=scale.column_scale,
         poses=(poses[0][whole], poses[1][whole]),
         moves=(np.diff(poses[0], axis=0)[pairs], np.diff(poses[1], axis=0)[pairs]),
+        frames=some_frames(y[whole][:, scale.used]),
         shown=kept,
         headline=headline,
+        speaking=parts,
     )
-
-
-def pool_curves(scores: Sequence[CurveScore], resamples: int = RESAMPLES) -> dict[str, dict[str, float | None]]:
-    """Every metric of a group over several shots, as `score.pool` gives it: {metric: {"value", "low", "high"}}."""
-    found: dict[str, dict[str, float | None]] = {}
-    if not scores:
-        return found
-    counts, alone = drawings([(s.actor, s.shot) for s in scores], resamples)
-    computed = {**_ratios(scores, counts), **_of_columns(scores, counts), **_spread(scores, counts)}
-    for key, metric in CURVE_METRICS.items():
-        if metric.pooled == "shots":
-            rows = [(s.actor, *(s.moves if key == "frechet_differences" else s.poses)) for s in scores]
-            value = mean_frechet(rows)
-            if np.isfinite(value):
-                found[key] = {"value": value, "low": None, "high": None}
-        elif key in computed and np.isfinite(computed[key][0]):
-            found[key] = interval(computed[key], alone)
-    return found
-
-
-def pool_columns(scores: Sequence[CurveScore]) -> dict[str, dict[str, float | str | None]]:
-    """Of every column that the truth knows: unit, known frames, errors, correlation (None where a side is still), spreads."""
-    if not scores:
-        return {}
-    total = np.sum([s.columns for s in scores], axis=0)
-    frames, spreads, correlations = total[:, 0], metrics.spreads(total), metrics.correlation(total)
-    return {
-        name: {
-            "unit": scores[0].units[c],
-            "frames": int(frames[c]),
-            "mean_absolute_error": float(total[c, 6] / frames[c]),
-            "rms_error": float(np.sqrt(total[c, 7] / frames[c])),
-            "correlation": float(correlations[c]) if np.isfinite(correlations[c]) else None,
-            "true_spread": float(spreads[0][c]),
-            "predicted_spread": float(spreads[1][c]),
-        }
-        for c, name in enumerate(scores[0].names)
-        if frames[c]
-    }
-
-
-def moving(scores: Sequence[CurveScore]) -> np.ndarray:
-    """(C,) bool: the columns of which the truth moves in any of the shots together."""
-    true, _ = metrics.spreads(np.sum([s.columns for s in scores], axis=0))
-    return np.nan_to_num(true) > MOVES * np.max([s.scale for s in scores], axis=0)
 
 
 def takes_apart(takes: Sequence[np.ndarray], scale: GroupScale) -> Sums:
@@ -258,7 +221,34 @@ def takes_apart(takes: Sequence[np.ndarray], scale: GroupScale) -> Sums:
     return float(sum(pair.sum() for pair in pairs)), float(sum(pair.size for pair in pairs))
 
 
+def best_take(takes: Sequence[CurveScore]) -> Sums:
+    """The relative error of the take of a shot in which it is least, in two parts."""
+    return min((take.sums.get("relative_error", (0.0, 1.0)) for take in takes), key=lambda sums: sums[0] / sums[1])
+
+
+def takes_variance(takes: Sequence[np.ndarray], scale: GroupScale) -> Sums:
+    """Sum and number of the variances over several takes of the encoded values (T, E), in scales."""
+    return variance_over_takes([scale.relative(take)[:, scale.used] for take in takes])
+
+
 # ---- of one shot
+
+
+def _by_speaking(
+    name: tuple[str, str, str],
+    truth: np.ndarray,
+    known: np.ndarray,
+    prediction: np.ndarray,
+    scale: GroupScale,
+    fps: float,
+    speaking: np.ndarray,
+) -> dict[str, CurveScore]:
+    """The scores of the frames of each who speaks; without a lag, which has no meaning across the gaps between them."""
+    return {
+        who: score_curves(name, truth, known & (speaking == who)[:, None], prediction, scale, fps)
+        for who in SPEAKING
+        if (speaking == who).any()
+    }
 
 
 def _whole(scale: GroupScale, known: np.ndarray) -> np.ndarray:
@@ -352,38 +342,3 @@ def _angles(block: Block, six: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray
         turned = from_six(rest).T @ matrices
         return to_axis_angle(turned, degrees=True, continuous=True), [f"{block.names[0]} about {a}" for a in "xyz"]
     return to_euler(matrices, block.form, degrees=True, continuous=True), list(block.names)
-
-
-# ---- over shots
-
-
-def _ratios(scores: Sequence[CurveScore], counts: np.ndarray) -> dict[str, np.ndarray]:
-    """The metrics (1 + R,) that are ratios of sums."""
-    found = {}
-    for key in dict.fromkeys(key for s in scores for key in s.sums):
-        total, weight = (counts @ np.array([s.sums.get(key, (0.0, 0.0)) for s in scores])).T
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found[key] = np.sqrt(total / weight) if CURVE_METRICS[key].pooled == "root" else total / weight
-    return found
-
-
-def _of_columns(scores: Sequence[CurveScore], counts: np.ndarray) -> dict[str, np.ndarray]:
-    """Correlations (1 + R,): of the headline, and the mean of the columns that move, where a still prediction counts 0."""
-    found, moves = {}, moving(scores)
-    sums = np.tensordot(counts, np.stack([s.columns for s in scores]), axes=1)
-    every = metrics.correlation(sums)
-    if (headline := scores[0].headline) is not None:
-        found["headline_correlation"] = every[:, scores[0].names.index(headline)]
-    if np.isfinite(every[0, moves]).any():
-        true, _ = metrics.spreads(sums[:, moves])
-        known = np.where(np.isnan(every[:, moves]) & (true > 0), 0.0, every[:, moves])
-        there = np.isfinite(known)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found["correlation"] = np.where(there, known, 0).sum(axis=1) / there.sum(axis=1)
-    return found
-
-
-def _spread(scores: Sequence[CurveScore], counts: np.ndarray) -> dict[str, np.ndarray]:
-    true, ours = metrics.spreads(np.tensordot(counts, np.stack([s.values for s in scores]), axes=1))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return {"activity_ratio": np.sqrt(np.nansum(ours**2, axis=1) / np.nansum(true**2, axis=1))}

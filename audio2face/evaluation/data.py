@@ -13,7 +13,7 @@ import numpy as np
 
 from audio2face.audio.waveform import load_track
 from audio2face.config import Section, load_config
-from audio2face.dataset.clips import build_clips, read_clips_template
+from audio2face.dataset.clips import build_clips, joined, read_clips_template
 from audio2face.dataset.files import DatasetFiles
 from audio2face.dataset.sound_roles import with_roles
 from audio2face.dataset.split import example_shot, source_shots, split_rows
@@ -24,6 +24,7 @@ from audio2face.evaluation.folder import NewShots, read_new_shots
 from audio2face.evaluation.score import FRECHET_DIMENSIONS, Face, upper_vertices
 from audio2face.face.codec import part_of
 from audio2face.formats import find_animation, read_animation
+from audio2face.formats.body_mesh import BodyMesh
 from audio2face.formats.json_file import read_json
 from audio2face.formats.sound import sound_info
 from audio2face.geometry.pca import reconstruct
@@ -52,6 +53,7 @@ class ActorSource:
     regions: dict[str, np.ndarray] = field(default_factory=dict)  # "lips", "upper_face": vertices given by the user
     has_skin: bool = True
     groups: dict[str, GroupSource] = field(default_factory=dict)
+    body: BodyMesh | None = None
 
     @cached_property
     def training_coeffs(self) -> np.ndarray:
@@ -208,7 +210,7 @@ def build_measured(
         names = ", ".join(shot for _, shot in again)
         logger.warning("trained on, so the numbers only show what was memorised: %s", names)
     measured = {actor: new[actor].files if actor in new else files[actor] for actor in actors}
-    clips = _clips(rows, there, measured, "clip to measure on")
+    clips = joined(_clips(rows, there, measured, "clip to measure on"))
     trained_rows = [row for row in trained[runs[0].name] if row[0] in shots and row[1] in shots[row[0]]]
     training = _clips(trained_rows, shots, files, "training clip")
     units = float(dataset.UNITS_PER_METRE)
@@ -218,8 +220,8 @@ def build_measured(
     }
     sources = {}
     for actor in actors:
-        taught, faces = [c for c in training if c.shot.actor == actor], runs[0].actor(actor).topology.skin
-        source = ActorSource(preproc[actor], measured[actor], units, taught, faces, given)
+        taught, faces = [c for c in training if c.shot.actor == actor], runs[0].actor(actor).topology
+        source = ActorSource(preproc[actor], measured[actor], units, taught, faces.skin, given, body=faces.body)
         sources[actor] = _with_groups(runs, preproc[actor], measured[actor], new.get(actor), source)
     return Measured(clips, sources, again)
 

@@ -12,13 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from audio2face.audio.windows import frame_count
+from audio2face.evaluation.baselines import TRUTH
+from audio2face.evaluation.conversation import speaking_at
 from audio2face.evaluation.curve_data import GroupSource
+from audio2face.evaluation.curve_metrics import Sums
 from audio2face.evaluation.curve_report import CurveResults
-from audio2face.evaluation.curve_score import CurveScore, score_curves, takes_apart
+from audio2face.evaluation.curve_score import CurveScore, best_take, score_curves, takes_apart, takes_variance
 from audio2face.evaluation.data import ActorSource, frames_inside, loudness_at, sound_of, truth_at
 from audio2face.evaluation.motion import diversity_mm, real_time_factor
 from audio2face.evaluation.phonemes import Bilabials, Spans
-from audio2face.evaluation.report import TRUTH, Evaluation, System, Video
+from audio2face.evaluation.report import Evaluation, System, Video
 from audio2face.evaluation.score import Face, ShotScore, score_shot
 from audio2face.evaluation.sync import speech_energy
 from audio2face.evaluation.video import write_clip_video, write_curves_video
@@ -146,14 +149,29 @@ def _score_groups(
     truth = source.truth_at(clip, times)
     if truth is None:
         return []
+    speaking = _speaking(clip, predictor.fps, len(raw[0]), part)
     encoded = [own.encode(values[part], np.ones(values[part].shape, bool))[0] for values in raw]
-    scores = [_curve_score(clip, truth, values, source, predictor.fps) for values in encoded]
-    extra = {"real_time_factor": (seconds / len(takes), sound_of(clip).duration_s)}
+    scores = [_curve_score(clip, truth, values, source, predictor.fps, speaking) for values in encoded]
+    extra = {"real_time_factor": (seconds / len(takes), sound_of(clip).duration_s), **_between_takes(encoded, source)}
     if len(takes) > 1:
-        extra["diversity"] = takes_apart(encoded, source.scale)
+        extra["best_take_error"] = best_take(scores)
     for score in scores:
         score.sums.update(extra)
+        for who, part_score in score.speaking.items():
+            part_score.sums.update(_between_takes([values[speaking == who] for values in encoded], source))
     return scores
+
+
+def _between_takes(takes: Sequence[np.ndarray], source: GroupSource) -> dict[str, Sums]:
+    """How several takes (T, E) differ; nothing of a single one."""
+    if len(takes) < 2:
+        return {}
+    return {"diversity": takes_apart(takes, source.scale), "take_variance": takes_variance(takes, source.scale)}
+
+
+def _speaking(clip: Clip, fps: float, count: int, part: slice) -> np.ndarray | None:
+    found = speaking_at(clip, fps, count)
+    return None if found is None else found[part]
 
 
 def _score_references(
@@ -165,13 +183,15 @@ def _score_references(
         return {}
     features = loudness_at(clip, fps, count, part)
     others = {**group.baselines(features, source.training_energies), TRUTH: truth[0]}
-    return {name: [_curve_score(clip, truth, values, group, fps)] for name, values in others.items()}
+    speaking = _speaking(clip, fps, count, part)
+    return {name: [_curve_score(clip, truth, values, group, fps, speaking)] for name, values in others.items()}
 
 
 def _curve_score(
-    clip: Clip, truth: tuple[np.ndarray, np.ndarray], values: np.ndarray, source: GroupSource, fps: float
-) -> CurveScore:
-    return score_curves(_name(clip), *truth, values, source.scale, fps, source.shown)
+    clip: Clip, truth: tuple[np.ndarray, np.ndarray], values: np.ndarray, source: GroupSource, fps: float,
+    speaking: np.ndarray | None,
+) -> CurveScore:  # fmt: skip
+    return score_curves(_name(clip), *truth, values, source.scale, fps, source.shown, speaking)
 
 
 def _score_takes(
@@ -255,7 +275,8 @@ def _film_curves(
             groups[name], ours[name] = group.group, take[name][part]
             truth[name] = group.group.decode(filled(*found))
     titles = f"truth, {clip.shot.name}", "prediction"
-    sides = [curves_take(groups, values, title) for values, title in zip((truth, ours), titles, strict=True)]
+    shown = zip((truth, ours), titles, strict=True)
+    sides = [curves_take(groups, values, title, source.body) for values, title in shown]
     if not (sides[0].has_head or sides[0].has_figure):
         logger.warning("shot %s: no video, as no group is a face's, a head's or a body's", clip.shot.name)
         return None

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from audio2face.evaluation.baselines import MEAN_POSE
+from audio2face.evaluation.baselines import MEAN_POSE, TRUTH
 from audio2face.evaluation.cells import cell, number
 from audio2face.evaluation.curve_report import CURVE_KEYS, CurveResults, curve_json, curve_section
 from audio2face.evaluation.curve_score import CURVE_METRICS, CurveScore
@@ -27,7 +27,6 @@ KEYS = (
     "lip_jerk_ratio",
     "lag_behind_truth_ms",
 )
-TRUTH = "truth"  # the name of a reference
 WORST_BY = "lip_vertex_error_mm"
 ALL_VERTICES = "mean_vertex_error_mm"
 MOST_CURVES = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,26 @@ def read_gltf_rig(path: str | os.PathLike[str]) -> list[MorphMesh]:
         return [mesh for node, world in scene.nodes() for mesh in scene.meshes(node, world)]
     except (KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path}: expected a glTF 2.0 scene: {error!r}") from error
+    except ValueError as error:
+        raise error if str(error).startswith(str(path)) else ValueError(f"{path}: {error}") from error
+
+
+def read_gltf_skin(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """The first mesh with a skin as it was bound, by the names of `body_mesh.ARRAYS`; ValueError as `read_gltf_rig`."""
+    path = Path(path)
+    try:
+        root, buffers = _open(path)
+        return _Scene(root, buffers, path.stat().st_size + sum(map(len, buffers))).skin()
+    except (
+        KeyError,
+        IndexError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+        np.linalg.LinAlgError,
+    ) as error:
+        raise ValueError(f"{path}: expected a glTF 2.0 scene with a skinned mesh: {error!r}") from error
     except ValueError as error:
         raise error if str(error).startswith(str(path)) else ValueError(f"{path}: {error}") from error
 
@@ -162,17 +182,51 @@ class _Scene:
         """How a node or the skeleton at rest places vertices: matrices (V, 3, 3) and offsets (V, 3)."""
         if "skin" not in node or "JOINTS_0" not in part["attributes"]:
             return np.broadcast_to(world[:3, :3], (count, 3, 3)), np.broadcast_to(world[:3, 3], (count, 3))
-        skin = self.root["skins"][node["skin"]]
+        nodes, inverse = self.bindings(node)
         worlds = dict(self.nodes())
-        if "inverseBindMatrices" in skin:
-            inverse = self.array(skin["inverseBindMatrices"]).reshape(-1, 4, 4).transpose(0, 2, 1)
-        else:
-            inverse = np.broadcast_to(np.eye(4), (len(skin["joints"]), 4, 4))
-        bones = np.stack([worlds[j] @ m for j, m in zip(skin["joints"], inverse, strict=True)])
+        bones = np.stack([worlds[j] @ m for j, m in zip(nodes, inverse, strict=True)])
         joints, weights = (self.array(part["attributes"][k]) for k in ("JOINTS_0", "WEIGHTS_0"))
         weights = weights / np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
         mixed = np.einsum("vj,vjab->vab", weights, bones[joints.astype(int)])
         return mixed[:, :3, :3], mixed[:, :3, 3]
+
+    def skin(self) -> dict[str, np.ndarray]:
+        """The first node with a skin: its mesh and bones (parents first) in the pose of binding."""
+        nodes = self.root["nodes"]
+        node = next((n for n in nodes if "skin" in n and "mesh" in n), None)
+        if node is None:
+            raise ValueError("no mesh has a skin")
+        joints, inverse = self.bindings(node)
+        above = {child: number for number, entry in enumerate(nodes) for child in entry.get("children", [])}
+        order = sorted(range(len(joints)), key=lambda k: _depth(joints[k], above))
+        places = {joints[k]: place for place, k in enumerate(order)}
+        parents = [next((places[n] for n in _ancestors(joints[k], above) if n in places), -1) for k in order]
+        parts = [p for p in self.root["meshes"][node["mesh"]]["primitives"] if "JOINTS_0" in p["attributes"]]
+        kinds = ("POSITION", "JOINTS_0", "WEIGHTS_0")
+        points, bones, weights = ([self.array(p["attributes"][kind]) for p in parts] for kind in kinds)
+        starts = np.concatenate([[0], np.cumsum([len(x) for x in points])])
+        corners = [
+            (self.array(p["indices"]).reshape(-1) if "indices" in p else np.arange(len(x))).reshape(-1, 3) + start
+            for p, x, start in zip(parts, points, starts, strict=False)
+        ]
+        moved = np.empty(len(joints), np.int64)
+        moved[order] = np.arange(len(order))
+        return {
+            "vertices": np.concatenate(points),
+            "triangles": np.concatenate(corners).astype(np.int64),
+            "bone_names": np.array([str(nodes[joints[k]].get("name", f"bone_{k}")) for k in order]),
+            "bone_parents": np.array(parents),
+            "bone_heads": np.linalg.inv(inverse)[order, :3, 3],
+            "skin_bones": moved[np.concatenate(bones).astype(np.int64)],
+            "skin_weights": np.concatenate(weights),
+        }
+
+    def bindings(self, node: dict) -> tuple[list[int], np.ndarray]:
+        """The nodes of a skin's joints, and their inverse bind matrices (J, 4, 4)."""
+        skin = self.root["skins"][node["skin"]]
+        if "inverseBindMatrices" not in skin:
+            return skin["joints"], np.broadcast_to(np.eye(4), (len(skin["joints"]), 4, 4))
+        return skin["joints"], self.array(skin["inverseBindMatrices"]).reshape(-1, 4, 4).transpose(0, 2, 1)
 
     def array(self, number: int) -> np.ndarray:
         """The numbers of an accessor: (count, width) float64; sparse and normalised ones as they are meant."""
@@ -207,6 +261,22 @@ class _Scene:
         if start + step * (whole(where, count, "count") - 1) + size > len(buffer):
             raise ValueError(f"byte {len(buffer)}: buffer {view['buffer']} ends within accessor data")
         return np.ndarray((count, width), dtype, buffer, start, (step, dtype.itemsize))
+
+
+def _ancestors(node: int, above: Mapping[int, int]) -> Iterator[int]:
+    """The nodes above one, the nearest first. Raises ValueError when it is among them."""
+    place = above.get(node)
+    seen = {node}
+    while place is not None:
+        if place in seen:
+            raise ValueError(f"node {place} is its own ancestor")
+        seen.add(place)
+        yield place
+        place = above.get(place)
+
+
+def _depth(node: int, above: Mapping[int, int]) -> int:
+    return sum(1 for _ in _ancestors(node, above))
 
 
 def _matrix(node: dict[str, Any]) -> np.ndarray:

@@ -89,7 +89,8 @@ class Written:
     """The written data set: shots, files by config key, what could not be proposed, and the poses' spread.
 
     `channels` are those to read of Maya caches with several, by config key. `groups` are groups of curves by name, of which
-    `trained` are trained; `held` are the shots to measure on (none: the project's usual share).
+    `trained` are trained; `held` are the shots to measure on (none: the project's usual share). `audio_channels` are the
+    channels of sounds by who speaks in them, where two do; `formats` are those of animations (none: the project's usual ones).
     """
 
     shots: tuple[WrittenShot, ...]
@@ -100,6 +101,8 @@ class Written:
     groups: Mapping[str, str] = field(default_factory=dict)
     trained: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
+    audio_channels: Mapping[str, int] = field(default_factory=dict)
+    formats: tuple[str, ...] = ()
 
 
 def write_dataset(

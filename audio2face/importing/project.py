@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 from audio2face.importing.dataset import Written
@@ -21,6 +22,7 @@ MASK = "SKIN_PRUNE_MESH_MASK_FPATH"  # the one file that preprocessing's config 
 MUTED_FRAMES = 120
 FRAMES_SEEN = 20_000  # over all epochs, when there are few: held-out speech gained nothing after that
 FEWEST_EPOCHS, MOST_EPOCHS = 12, 24
+CLIP_FRAMES = 600  # of conversations, which last minutes
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ def _dataset(project: Project, written: Written) -> str:
             f'        {_quoted(group)}: f"{{_home}}/{place}",\n' for group, place in written.groups.items()
         )
         lines += ["CURVES_ROOT = {", f"    {_quoted(actor)}: {{", f"{groups}    }},", "}"]
+    if written.audio_channels:
+        lines.append(f"AUDIO_CHANNELS = {{{_quoted(actor)}: {_quoted(dict(written.audio_channels))}}}")
     lines += ["", f"SHOT_EMOTION_NAMES = {_quoted(list(project.emotions))}"]
     if project.language != "en":
         spoken = {shot.name: project.language for shot in written.shots}
@@ -122,6 +126,8 @@ def _preproc(name: str, project: Project, written: Written) -> str:
 
 
 def _train(name: str, project: Project, written: Written) -> str:
+    if written.audio_channels:
+        return _train_conversation(name, project, written)
     return _train_curves(name, project, written) if written.trained else _train_face(name, project, written)
 
 
@@ -187,6 +193,33 @@ REMOVE_CLOSING_EYE = False
 """
 
 
+def _train_conversation(name: str, project: Project, written: Written) -> str:
+    """Groups of curves that follow two sounds, learned as whole sequences."""
+    held = f"VALIDATION_CLIPS = {_quoted(list(written.held))}\n" if written.held else ""
+    return f"""\"\"\"Diffusion of whole sequences, which hears both who talk, with a log-mel front end: nothing to download.\"\"\"
+
+RUN_NAME = {_quoted(name)}
+NETWORK_TYPE = "diffusion"
+NETWORK_NAME = "diffusion_transformer"
+
+{_clips(project, written, CLIP_FRAMES)}
+# The groups of CURVES_ROOT to train on.
+TARGET_CHANNELS = {_quoted(list(written.trained))}
+TARGET_FPS = {_quoted(project.fps)}
+
+# Whole shots are kept out of training, to measure on: a tenth of them, or those named here (docs/evaluation.md).
+{held}VALIDATION_PERIOD = 10
+PREVIEW_PERIOD = 50
+
+BATCH_SIZE = 4
+GRADIENT_ACCUMULATION_STEPS = 1
+SUBSEGMENT_MIN_FRAME, SUBSEGMENT_MAX_FRAME = 60, 240  # segments of 2 to 8 seconds
+LEARNING_RATE = 2e-4
+NUM_EPOCHS = 400
+EMA_DECAY = 0.999
+"""
+
+
 MUTED = "# A still face in silence: (actor, (shot, frame with closed lips), length, emotion). Look at these frames."
 LOG_MEL = """# Delete these three settings to use wav2vec 2.0 as the audio encoder instead; it is downloaded on first use.
 NETWORK_HYPER_PARAMS = {
@@ -200,18 +233,29 @@ LOSS_PHONEME_MOTION_ALPHA = None
 
 
 def _training(name: str, project: Project, written: Written) -> str:
-    """The beginning of every config_train.py: the method, and the clips."""
-    actor, language = project.actor, project.language
-    rows = [(actor, s.name, span, actor, language, s.name + s.suffix, 0) for s in written.shots for span in s.spans]
+    """The beginning of a regression's config_train.py: the method, and the clips."""
     return f'''"""Regression with a log-mel front end: nothing to download, trains on a CPU."""
 
 RUN_NAME = {_quoted(name)}
 NETWORK_TYPE = "regression"
 
-# (actor, shot, (first frame, last frame), speaker, language, sound, frames by which the sound is late)
+{_clips(project, written)}'''
+
+
+def _clips(project: Project, written: Written, longest: int | None = None) -> str:
+    """The key CLIPS; longer ranges are cut into equal parts of at most `longest` frames: an epoch takes one segment of each."""
+    actor, language = project.actor, project.language
+    rows = []
+    for shot in written.shots:
+        for first, last in shot.spans:
+            parts = -(-(last + 1 - first) // longest) if longest else 1
+            edges = [first + round(part * (last + 1 - first) / parts) for part in range(parts + 1)]
+            spans = [(start, end - 1) for start, end in pairwise(edges)]
+            rows += [(actor, shot.name, span, actor, language, shot.name + shot.suffix, 0) for span in spans]
+    return f"""# (actor, shot, (first frame, last frame), speaker, language, sound, frames by which the sound is late)
 CLIPS = [
 {_rows(rows)}]
-'''
+"""
 
 
 def _rows(rows: list[tuple]) -> str:
@@ -242,13 +286,16 @@ def _inference(project: Project, written: Written) -> str:
 ACTOR_NAME = {_quoted(project.actor)}
 EMOTION_LABEL = "neutral"
 AUDIO_PATH = {_quoted(sound)}
-{_outputs(written.trained) if written.trained else "OUTPUT_NPY_FILE = True"}
+{_outputs(written) if written.trained else "OUTPUT_NPY_FILE = True"}
 '''
 
 
-def _outputs(groups: tuple[str, ...]) -> str:
-    formats = ["mp4", *(["arkit_csv"] if "arkit" in groups else []), *(["bvh"] if "body" in groups else []), "npz"]
-    return f'# "mp4" is a film with the sound, the others are for other programs.\nOUTPUT_FORMATS = {_quoted(formats)}'
+def _outputs(written: Written) -> str:
+    groups = written.trained
+    usual = ["mp4", *(["arkit_csv"] if "arkit" in groups else []), *(["bvh"] if "body" in groups else []), "npz"]
+    formats = list(written.formats) or usual
+    comment = '# "mp4" is a film with the sound, the others are for other programs.\n' if "mp4" in formats else ""
+    return f"{comment}OUTPUT_FORMATS = {_quoted(formats)}"
 
 
 def _strengths() -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from audio2face.face.skeleton import bones, pose_from_values, positions
 from audio2face.inference.clip import Clip, Sound
 
 if TYPE_CHECKING:
@@ -35,8 +34,28 @@ def film_together(path: Path, clips: Sequence[Clip], titles: Sequence[str] | Non
         takes = [_take(clip, name) for clip, name in zip(clips, names, strict=True)]
         curves_film(path, takes, fps, sound, PICTURE_SIZE)
         return
-    pictures = [_face(clip) if clip.face.has_mesh else _head(clip) for clip in clips]
-    write_video(path, side_by_side(*pictures, titles=titles), fps, sound)
+    panels = [
+        panel for clip, name in zip(clips, titles or [""] * len(clips), strict=True) for panel in _panels(clip, name)
+    ]
+    named = [name for name, _ in panels] if titles else None
+    write_video(path, side_by_side(*(pictures for _, pictures in panels), titles=named), fps, sound)
+
+
+def _panels(clip: Clip, title: str) -> list[tuple[str, Iterator[np.ndarray]]]:
+    """The face, with its title, and the body beside it."""
+    if not clip.face.has_mesh:
+        return [(title, _head(clip))]
+    body = _body_alone(clip)
+    return [(title, _face(clip)), *([("", body)] if body else [])]
+
+
+def _body_alone(clip: Clip) -> Iterator[np.ndarray] | None:
+    """Pictures of the first skeleton, or of the mesh that it moves; None without one."""
+    from audio2face.render.curves_film import Take, draw_takes
+
+    take = _take(clip)
+    shown = Take(joints=take.joints, bones=take.bones, body=take.body, turns=take.turns)
+    return draw_takes([shown], PICTURE_SIZE) if shown.has_figure else None
 
 
 def _face(clip: Clip) -> Iterator[np.ndarray]:
@@ -63,11 +82,11 @@ def _head(clip: Clip) -> Iterator[np.ndarray]:
 
 
 def _take(clip: Clip, title: str | None = None) -> Take:
-    """The weights and the turn of the built-in head, and the first skeleton."""
-    from audio2face.render.curves_film import Take
+    """The weights and the turn of the built-in head, and the first skeleton, or the mesh that it moves."""
+    from audio2face.render.curves_film import Take, figure_parts
 
-    weights, joints, lines = clip.arkit, None, None
+    weights, parts = clip.arkit, {}
     for _, skeleton, values in clip.bodies[:1]:
-        joints, lines = positions(skeleton, *pose_from_values(skeleton, values)), bones(skeleton)
+        parts = figure_parts(skeleton, values, clip.face.topology.body)
     table = np.stack(list(weights.values()), axis=1) if weights else None
-    return Take(title, table, tuple(weights), clip.head, joints=joints, bones=lines)
+    return Take(title, table, tuple(weights), clip.head, **parts)

@@ -53,7 +53,7 @@ def figure_frames(positions: np.ndarray, bones: np.ndarray) -> tuple[list[Mesh],
     first = positions[0].astype(np.float64)
     bones, radii, tall = _thickness(first, bones)
     tubes = Moving(len(positions), lambda t: _tubes(positions[t].astype(np.float64), bones, radii))
-    ground, floor = _ground(positions, tall)
+    ground, floor = ground_mesh(positions, tall)
     return [Mesh(_figure_triangles(len(bones)), np.array(BONE), gloss=0.15), ground], [tubes, floor]
 
 
@@ -128,15 +128,16 @@ def _tube_triangles() -> np.ndarray:
     return np.concatenate([np.stack([a, b, c], -1).reshape(-1, 3), np.stack([a, c, d], -1).reshape(-1, 3)])
 
 
-def _ground(positions: np.ndarray, tall: float) -> tuple[Mesh, np.ndarray]:
-    """A chequered square below the lowest joint, under the whole motion."""
+def ground_mesh(positions: np.ndarray, tall: float, level: float | None = None) -> tuple[Mesh, np.ndarray]:
+    """A chequered square under the whole motion of joints (T, J, 3), at a level, or just below the lowest joint."""
     low, high = _box(positions)
+    level = low[1] - 0.01 * tall if level is None else level
     tile = max(tall / 3, float((high - low)[[0, 2]].max()) / (TILES - 3))
     first, last = np.floor(low / tile) - 1, np.ceil(high / tile) + 1
     x, z = np.meshgrid(np.arange(first[0], last[0]), np.arange(first[2], last[2]))
     corners = np.array([[0, 0], [0, 1], [1, 1], [1, 0]])
     flat = (np.stack([x, z], -1).reshape(-1, 1, 2) + corners) * tile  # (tiles, 4, 2)
-    vertices = np.stack([flat[..., 0], np.full(flat.shape[:2], low[1] - 0.01 * tall), flat[..., 1]], axis=-1)
+    vertices = np.stack([flat[..., 0], np.full(flat.shape[:2], level), flat[..., 1]], axis=-1)
     quads = 4 * np.arange(len(flat))[:, None, None] + np.array([[0, 1, 2], [0, 2, 3]])
     dark = ((x + z).ravel() % 2).astype(int)
     colours = np.repeat(np.array(GROUND)[dark], 4, axis=0)

@@ -12,6 +12,7 @@ import numpy as np
 
 from audio2face.config import Section
 from audio2face.face.curves import CurveGroup
+from audio2face.formats.body_mesh import BodyMesh
 from audio2face.geometry.pca import reconstruct
 from audio2face.lazy import lazy
 from audio2face.paths import external_path
@@ -64,10 +65,11 @@ class CurvesPreview:
     truth: Mapping[str, np.ndarray]
     predict: Curves
     sound: tuple[np.ndarray, int]
+    body: BodyMesh | None = None
 
     def draw(self, stem: Path, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """As `Preview.draw`, on the built-in head, as a figure, or both."""
-        takes = [curves_take(self.groups, side) for side in (self.truth, values)]
+        takes = [curves_take(self.groups, side, body=self.body) for side in (self.truth, values)]
         return draw_curves_preview(stem, self.name, takes[0], takes[1], self.fps, self.sound)
 
 

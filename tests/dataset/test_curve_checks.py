@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from fakes.body import arm, body_arrays
 
 from audio2face.audio.sync import find_lag, margin_frames, mel_energy
 from audio2face.dataset.captured import CapturedGroup, ShotCurves
 from audio2face.dataset.curve_checks import (
+    check_body_mesh,
     check_groups,
     check_table,
     constant_columns,
@@ -16,7 +18,8 @@ from audio2face.dataset.curve_checks import (
 )
 from audio2face.dataset.curve_kinds import guess_blocks
 from audio2face.dataset.sync_checks import check_sync
-from audio2face.face.curves import CurveGroup
+from audio2face.face.curves import CurveGroup, skeleton_group
+from audio2face.formats.body_mesh import body_mesh
 from audio2face.formats.curve_table import curve_table
 from audio2face.problems import Problems
 
@@ -148,3 +151,17 @@ def test_sound_against_the_jaw():
     assert lags["s4"].frames == pytest.approx(6, abs=0.5)
     curves.shots["s"].known[:] = False
     assert jaw_openings([curves]) == {} == jaw_openings([])
+
+
+def test_a_body_mesh_that_no_skeleton_moves_is_an_error():
+    group = CapturedGroup(skeleton_group("body", arm()), {})
+
+    def told(mesh, groups):
+        problems = Problems("anna")
+        check_body_mesh(problems, mesh, groups)
+        return [str(problem) for problem in problems]
+
+    assert told(None, {}) == told(body_mesh(body_arrays()), {"body": group}) == []
+    (line,) = told(body_mesh(body_arrays(prefix="other_")), {"body": group})
+    assert "called other_root, other_upper" in line and "joints root, upper, lower" in line
+    assert "no group of CURVES_ROOT has a skeleton" in told(body_mesh(body_arrays()), {})[0]

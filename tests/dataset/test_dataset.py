@@ -10,7 +10,7 @@ from fakes.targets import shot_targets
 
 from audio2face.audio.augment import shift_grid
 from audio2face.audio.windows import cut_windows, frame_times, window_starts
-from audio2face.dataset.clips import build_clips, build_muted_clips, read_clips_template
+from audio2face.dataset.clips import build_clips, build_muted_clips, joined, read_clips_template
 from audio2face.dataset.conditions import ClipConditions
 from audio2face.dataset.targets import clip_times, sample_linear
 from audio2face.face.layout import ChannelLayout
@@ -223,3 +223,15 @@ def test_phoneme_targets_follow_the_window():
     assert rows_found.tolist() == [0, 1]
     start = int((2 + 0.5) / 30 * 16000) - 320
     assert index[0].tolist() == [(start + 200) // 320]
+
+
+def test_clips_that_follow_each_other_are_joined():
+    one = Clip(SHOT, 0, 9, Path("a.wav"))
+    rows = [
+        one,
+        replace(one, first=10, last=19),
+        replace(one, first=21, last=29),
+        replace(one, first=30, last=39, audio_offset=1),
+    ]
+    assert [(c.first, c.last) for c in joined(rows)] == [(0, 19), (21, 29), (30, 39)]
+    assert joined(rows[::-1]) == rows[::-1] and joined([]) == []

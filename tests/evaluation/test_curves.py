@@ -19,8 +19,9 @@ from audio2face.commands import evaluate, preproc, train
 from audio2face.evaluation import curve_metrics as metrics
 from audio2face.evaluation.baselines import MEAN_POSE
 from audio2face.evaluation.curve_data import GroupSource
+from audio2face.evaluation.curve_pool import pool_columns, pool_curves
 from audio2face.evaluation.curve_report import CurveResults, curve_json
-from audio2face.evaluation.curve_score import CURVE_METRICS, pool_columns, pool_curves, scale_of, score_curves
+from audio2face.evaluation.curve_score import CURVE_METRICS, scale_of, score_curves
 from audio2face.evaluation.report import TRUTH, Evaluation, System, html_report, json_report
 from audio2face.face.codec import Channel
 from audio2face.face.curves import Block, CurveGroup, skeleton_group

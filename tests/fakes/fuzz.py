@@ -34,7 +34,7 @@ HANGS_S = 20.0  # by the wall's clock, on a busy machine
 ROOM = 4 << 30  # of the child: what asks for more fails at once
 MOST_DEATHS = 20
 KINDS = (
-    "maya xml", "maya mc", "maya mcx", "pc2", "npy", "npz", "smplx", "curve npz", "keyframes", "wav", "flac", "curve csv", "curve json", "curve txt",
+    "maya xml", "maya mc", "maya mcx", "pc2", "npy", "npz", "smplx", "curve npz", "keyframes", "body npz", "body glb", "wav", "flac", "curve csv", "curve json", "curve txt",
     "live link", "bvh", "ply", "obj", "gltf", "glb", "usda", "textgrid", "model.json", "network_info.json", "model_config.json",
     "bs_skin_config.json", "model_data.npz", "onnx", "checkpoint",
 )  # fmt: skip
@@ -70,6 +70,7 @@ class Result:
 def targets() -> dict[str, Target]:
     """All of them, by name. What they need is imported in the child alone."""
     from audio2face.formats.arkit_csv import read_arkit_csv
+    from audio2face.formats.body_mesh import read_body_mesh
     from audio2face.formats.bvh import read_bvh
     from audio2face.formats.curve_table import read_curve_table
     from audio2face.formats.gltf_rig import read_gltf_rig
@@ -115,6 +116,8 @@ def targets() -> dict[str, Target]:
         "smplx": Target("a.npz", lambda f: [seeds.smplx(f)], read_smplx, "zip"),
         "curve npz": Target("a.npz", lambda f: [seeds.curve_arrays(f)], read_curve_table, "zip"),
         "keyframes": Target("a.npz", lambda f: [seeds.keyframes(f)], read_keyframes, "zip"),
+        "body npz": Target("a.npz", lambda f: [seeds.body(f)], read_body_mesh, "zip"),
+        "body glb": Target("a.glb", lambda f: [seeds.skinned(f)], read_body_mesh),
         "wav": Target("a.wav", lambda f: seeds.sounds(f, ".wav", wavs), read_sound),
         "flac": Target("a.flac", lambda f: seeds.sounds(f, ".flac", ((16000, 1, "PCM_16"), (48000, 2, "PCM_24"))), read_sound),
         "curve csv": Target("a.csv", lambda f: [csv, seeds.live_link(f)], read_curve_table, "text"),

@@ -13,6 +13,7 @@ import torch
 
 from audio2face.formats.arkit_csv import write_arkit_csv
 from audio2face.formats.arkit_names import CURVES
+from audio2face.formats.body_mesh import body_mesh
 from audio2face.formats.bvh import write_bvh
 from audio2face.formats.gltf import write_gltf
 from audio2face.formats.keyframes import KeyedGroup, Keyframes, write_keyframes
@@ -21,9 +22,11 @@ from audio2face.formats.npy import write_npy, write_npz
 from audio2face.formats.point_cache import write_point_cache
 from audio2face.formats.scene import MorphMesh
 from audio2face.formats.smplx import JOINT_NAMES
+from audio2face.inference.scenes import body_figure
 from audio2face.types import Joint, Skeleton
 from fakes import maya_cache as fake_cache
 from fakes import model as fake_model
+from fakes.body import arm, body_arrays
 
 FRAMES = np.linspace(-1, 1, 24, dtype=np.float32).reshape(2, 4, 3)
 TRIANGLES = np.array([[0, 1, 2], [2, 1, 3]], np.int32)
@@ -178,6 +181,17 @@ def keyframes(folder: Path) -> bytes:
     return written(
         folder, ".npz", lambda p: write_keyframes(p, Keyframes(1.0, np.array([0, 30]), {"head": head}, 30.0))
     )
+
+
+def body(folder: Path) -> bytes:
+    """An arm with a skin."""
+    return written(folder, ".npz", lambda p: write_npz(p, body_arrays()))
+
+
+def skinned(folder: Path) -> bytes:
+    """The same in glTF."""
+    figure = body_figure("arm", arm(), np.zeros((1, 12)), body_mesh(body_arrays()))
+    return written(folder, ".glb", lambda p: write_gltf(p, [], 30, figures=[figure]))
 
 
 def smplx(folder: Path) -> bytes:

@@ -6,12 +6,14 @@ import struct
 import numpy as np
 import pytest
 from fakes import run as fake_run
+from fakes.body import body_arrays
 from fakes.glb import validator_issues
 
 from audio2face.face.topology import Topology, read_topology, write_topology
 from audio2face.formats import animation_header
 from audio2face.formats.animation_json import JsonAnimation, read_animation_json, write_animation_json
 from audio2face.formats.arkit_csv import ARKIT_NAMES, COLUMNS, read_arkit_csv, write_arkit_csv
+from audio2face.formats.body_mesh import body_mesh
 from audio2face.formats.gltf import read_gltf, write_gltf
 from audio2face.formats.obj import read_obj_triangles
 from audio2face.formats.scene import MorphMesh, PointMesh, smooth_normals
@@ -271,6 +273,12 @@ def test_topology_belongs_to_its_meshes(tmp_path):
     assert again.tongue is None and again.units_per_metre == 1.0 and not read_topology(tmp_path / "no.npz", 1, 1)
     with pytest.raises(ValueError, match="t.npz.*has 30"):
         read_topology(tmp_path / "t.npz", 30, 5)
+    body = body_mesh(body_arrays())
+    write_topology(tmp_path / "body.npz", Topology(body=body))
+    kept = read_topology(tmp_path / "body.npz", 1, 1)
+    assert kept and kept.skin is None and kept.body is not None and kept.body.names == body.names
+    np.testing.assert_array_equal(kept.body.weights, body.weights)
+    assert Topology(triangles).over(kept).body is kept.body
 
 
 @pytest.fixture

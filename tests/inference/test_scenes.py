@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fakes.body import arm, body_arrays
 from fakes.curves import BODY
 from fakes.glb import Glb
 
@@ -11,11 +12,13 @@ from audio2face.face import rotations
 from audio2face.face import skeleton as skeletons
 from audio2face.face.curves import Block, CurveGroup, skeleton_group
 from audio2face.face.topology import Topology
+from audio2face.formats.body_mesh import body_mesh
 from audio2face.formats.gltf import write_gltf
 from audio2face.inference.clip import Clip, FaceFiles
 from audio2face.inference.outputs import EXPORTERS, check_exports
 from audio2face.inference.scenes import body_figure, head_figure, head_turn
 from audio2face.problems import UserError
+from audio2face.render.curves_film import figure_parts
 from audio2face.render.head import builtin_head, head_turns, head_weights, pose_head
 from audio2face.types import FaceAnimation, Joint, Skeleton
 
@@ -79,6 +82,17 @@ def test_bodies_with_z_up_and_of_one_joint():
     alone = Skeleton((Joint("head", -1, (0, 0, 0), ("Xrotation",)),))
     figure = body_figure("head", alone, np.zeros((2, 1)))
     assert figure.mesh is None and figure.quaternions.shape == (2, 1, 4)
+
+
+def test_a_body_with_a_skin_moves_in_glb_as_in_films(tmp_path):
+    values = np.random.default_rng(0).normal(0, [1] * 3 + [40] * 9, (4, 12))
+    write_gltf(tmp_path / "a.glb", [], FPS, figures=[body_figure("body", arm(), values, body_mesh(body_arrays()))])
+    parts, found = figure_parts(arm(), values, body_mesh(body_arrays())), Glb(tmp_path / "a.glb")
+    for t in range(4):
+        posed = parts["body"].posed(parts["turns"][t], parts["joints"][t])
+        np.testing.assert_allclose(found.vertices("body_skin", t), posed, atol=1e-4)
+    other = body_figure("body", arm(), values, body_mesh(body_arrays(prefix="other_")))
+    assert other.mesh.name == "body_bones"
 
 
 def test_a_mesh_turns_about_its_neck():

@@ -63,7 +63,8 @@ def build_curves_preview(inputs: Inputs, truth: Mapping[str, np.ndarray], predic
         logger.warning("no previews: %s are no face's, head's or body's", ", ".join(truth) or "the channels")
         return None
     seconds = len(next(iter(shown.values()))) / fps
-    return CurvesPreview(clip.shot.name, fps, groups, shown, lambda: decoded(predict()), _sound(clip, seconds))
+    sound, body = _sound(clip, seconds), inputs.runs[clip.shot.actor].topology.body
+    return CurvesPreview(clip.shot.name, fps, groups, shown, lambda: decoded(predict()), sound, body)
 
 
 def _sound(clip: Clip, seconds: float) -> tuple[np.ndarray, int]:
