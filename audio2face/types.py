@@ -37,11 +37,28 @@ class Cache:
 
 
 @dataclass(frozen=True)
+class Track:
+    """The sound of one voice: a file, and which channel of it (from 0); None: its only one, or the mean of several."""
+
+    path: Path
+    channel: int | None = None
+
+
+@dataclass(frozen=True)
+class Partner:
+    """What the person says whom a clip's actor talks to. `offset` is in frames, as `Clip.audio_offset`."""
+
+    track: Track
+    offset: int = 0
+
+
+@dataclass(frozen=True)
 class Clip:
     """A range of frames of a shot, with its sound.
 
     `first` and `last` are frames of the shot, both included. `audio_offset` is in frames of the shot: frame i sounds
-    at frame i + audio_offset of the file. A muted clip has no `audio` and holds one still pose, `held` = (shot, frame).
+    at frame i + audio_offset of the file, of whose channels the actor's is `channel`. A muted clip has no `audio` and holds
+    one still pose, `held` = (shot, frame). Of a monologue `partner` is None.
     """
 
     shot: Shot
@@ -52,11 +69,18 @@ class Clip:
     speaker: str = ""
     language: str | None = None
     held: tuple[str, int] | None = None
+    channel: int | None = None
+    partner: Partner | None = None
 
     @property
     def num_frames(self) -> int:
         """Frames of the clip, both ends counted."""
         return self.last - self.first + 1
+
+    @property
+    def track(self) -> Track | None:
+        """The actor's own sound; None of a muted clip."""
+        return None if self.audio is None else Track(self.audio, self.channel)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from audio2face.formats.budget import check_rate
 from audio2face.formats.sound import read_sound
 from audio2face.problems import UserError
-from audio2face.types import SAMPLE_RATE, Waveform
+from audio2face.types import SAMPLE_RATE, Track, Waveform
 
 SILENCE = 0.01  # a track whose peak is not above this is not amplified
 FAINTEST = 1e-15  # of a full scale of 1: 300 dB down
@@ -114,10 +114,10 @@ def speech_problems(samples: np.ndarray, rate: int) -> list[str]:
 LOAD_METHODS: dict[str, Callable[[np.ndarray, int, int], Waveform]] = {"w2v": load_w2v, "nva2f": load_nva2f}
 
 
-def load_waveform(path: Path, method: str, sample_rate: int = SAMPLE_RATE) -> Waveform:
-    """Read a sound file by AUDIO_PREPROC_METHOD, as mono at `sample_rate`.
+def load_waveform(path: Path, method: str, sample_rate: int = SAMPLE_RATE, channel: int | None = None) -> Waveform:
+    """Read a sound file by AUDIO_PREPROC_METHOD, as mono at `sample_rate`: one channel of it (from 0), or the mean of all.
 
-    Raises UserError for an unknown method or a file that cannot be read.
+    Raises UserError for an unknown method, a file that cannot be read, or one without this channel.
     """
     if method not in LOAD_METHODS:
         raise UserError(f"AUDIO_PREPROC_METHOD {method!r} is unknown; choose one of {', '.join(LOAD_METHODS)}")
@@ -125,7 +125,16 @@ def load_waveform(path: Path, method: str, sample_rate: int = SAMPLE_RATE) -> Wa
         samples, rate = read_sound(path)
     except ValueError as error:
         raise UserError(str(error)) from error
+    if channel is not None:
+        if channel >= samples.shape[1]:
+            raise UserError(f"{path}: has no channel {channel}: it has {samples.shape[1]}, counted from 0")
+        samples = samples[:, channel : channel + 1]
     return LOAD_METHODS[method](samples, rate, sample_rate)
+
+
+def load_track(track: Track, method: str, sample_rate: int = SAMPLE_RATE) -> Waveform:
+    """`load_waveform` of one voice."""
+    return load_waveform(track.path, method, sample_rate, track.channel)
 
 
 def track_peak(samples: np.ndarray) -> float:

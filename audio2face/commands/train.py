@@ -54,7 +54,10 @@ def run(config_name: str, resume: str | None = None, export: str | None = None) 
         config_name, train, dataset, sections.get("inference"), began_with(folder), sections.get("preproc")
     )
     report_problems(accept(check_trained(dataset, train, inputs.runs, inputs.files), dataset.SKIP_DATA_CHECKS))
-    training = family(train.NETWORK_TYPE, train.NETWORK_NAME).build(inputs, runtime)
+    network = family(train.NETWORK_TYPE, train.NETWORK_NAME)
+    if not network.hears_partner and any(clip.partner for clip in inputs.clips):
+        logger.warning("%s hears the actor alone: what the partner says has no effect", train.NETWORK_NAME)
+    training = network.build(inputs, runtime)
     needed = space_needed(training.network, training.settings.ema_decay is not None, train.CHECKPOINT_KEEP)
     require_space(root, needed, f"training, with CHECKPOINT_KEEP = {train.CHECKPOINT_KEEP},")
     then = f"free space there, then go on with: python run_train.py {config_name} --resume"

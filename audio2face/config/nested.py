@@ -44,6 +44,16 @@ class ChannelScale(Schema):
 ScaleByActor = Annotated[dict[Name, ChannelScale], BY_ACTOR]
 
 
+class SoundChannels(Schema):
+    """Which channel of an actor's sound files is whose voice, from 0."""
+
+    self: Index  # type: ignore[assignment]
+    partner: Index | None = None
+
+
+ChannelsByActor = Annotated[dict[Name, SoundChannels], BY_ACTOR]
+
+
 class CurveKind(Schema):
     """What the columns of a group are, where their names do not tell."""
 

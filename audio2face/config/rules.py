@@ -81,6 +81,17 @@ def _emotion_map(emotions: list[str], actors: list[str], entries: Sequence[Any])
         yield from _member(f"dataset.SHOT_EMOTION_MAP/{index}/0", actor, actors, "ACTOR_NAMES")
 
 
+def _voices(channels: dict[str, dict[str, Any]], folders: dict[str, str], offsets: dict[str, Any]) -> Found:
+    for actor, own in channels.items():
+        if actor not in folders and own.get("partner") == own["self"]:
+            at = f"dataset.AUDIO_CHANNELS/{actor}/partner"
+            yield at, f"is the channel of {actor!r} too; name another, or give PARTNER_AUDIO_ROOT"
+    for actor in offsets:
+        if actor not in folders:
+            at = f"dataset.PARTNER_AUDIO_OFFSETS/{actor}"
+            yield at, "needs PARTNER_AUDIO_ROOT of this actor; two channels of one file share the offset of CLIPS"
+
+
 def _blendshape_pairs(key: str, other: str, files: dict[str, str], others: dict[str, str]) -> Found:
     for actor in files:
         if actor not in others:
@@ -396,6 +407,7 @@ SECTION_RULES: tuple[Rule, ...] = (
     Rule("dataset.ACTOR_NAMES dataset.SHOT_LANGUAGE_MAP", _language_actors),
     Rule("dataset.SHOT_EMOTION_NAMES dataset.ACTOR_NAMES dataset.SHOT_EMOTION_MAP", _emotion_map),
     *_blendshape_rules(),
+    Rule("dataset.AUDIO_CHANNELS dataset.PARTNER_AUDIO_ROOT dataset.PARTNER_AUDIO_OFFSETS", _voices),
     Rule("dataset.CURVES_ROOT", _group_names),
     *(
         Rule(f"dataset.CURVES_ROOT dataset.{key}", partial(_known_groups, f"dataset.{key}"))

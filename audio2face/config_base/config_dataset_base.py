@@ -5,8 +5,8 @@ one with motion (SKIN_CACHE_ROOT or CURVES_ROOT, as a rule) are required; what i
 `pathlib.Path`, and are written as the container sees them: `/datasets/…` means A2F_DATASETS_ROOT/….
 """
 
-from audio2face.config.kinds import EmotionNames, Files, Folders, GroupFolders, GroupNames, GroupRates, LanguageMap, NameByActor, Names, Positive, RateByActor, ShotEmotion, Word  # fmt: skip
-from audio2face.config.nested import CurveKinds, ScaleByActor
+from audio2face.config.kinds import EmotionNames, Files, Folders, GroupFolders, GroupNames, GroupRates, LanguageMap, NameByActor, Names, OffsetsByShot, Positive, RateByActor, ShotEmotion, Word  # fmt: skip
+from audio2face.config.nested import ChannelsByActor, CurveKinds, ScaleByActor
 
 ## Actors and rates
 
@@ -31,10 +31,33 @@ UNITS_PER_METRE: Positive = 100.0
 ## Audio
 
 # Folder with the speech of an actor: `<folder>/<shot>.wav`, and optionally other voices speaking with the same timing
-# in `<folder>/aug/<voice>/<shot>.wav`. Stereo is averaged to mono and every rate is resampled to 16 kHz.
+# in `<folder>/aug/<voice>/<shot>.wav`. Stereo is averaged to mono (but see AUDIO_CHANNELS) and every rate is resampled to
+# 16 kHz.
 # Type: {actor: folder}, required for every actor; wav, flac, aif, ogg, opus or mp3, 16 kHz or more.
 # Change: always.
 AUDIO_ROOT: Folders = {}
+
+# Which channel of an actor's files is the actor's own voice ("self") and which that of the person whom the actor talks to
+# ("partner"), as a call or a conversation is recorded. Channels are counted from 0. Without an entry several channels are
+# averaged, as of one voice.
+# Type: {actor: {"self": channel, "partner": channel}}; "partner" may be left out.
+# Change: when one file holds both voices. Two actors may share the files: {"ann": {"self": 0, "partner": 1}, "bob": {"self":
+#   1, "partner": 0}}.
+AUDIO_CHANNELS: ChannelsByActor = {}
+
+# Folder with the speech of the person whom an actor talks to, in files named as the actor's own: `<folder>/<shot>.wav`. A
+# "diffusion_transformer" then also hears the partner, so that the face listens and answers; other networks do not. Shots
+# without a file there are monologues, which the same network learns beside dialogues. "partner" in AUDIO_CHANNELS is a
+# channel of these files, if there are any.
+# Type: {actor: folder}; sounds as in AUDIO_ROOT.
+# Change: when the partner was recorded in files of their own.
+PARTNER_AUDIO_ROOT: Folders = {}
+
+# How many frames (of CACHE_FPS) later than the shot's first frame the partner's file starts it, as the audio offset of CLIPS:
+# frame i of the shot sounds at frame i + offset of the file.
+# Type: {actor: {shot: frames}}, 0 for shots that are not named.
+# Change: when files of PARTNER_AUDIO_ROOT do not start with the animation.
+PARTNER_AUDIO_OFFSETS: OffsetsByShot = {}
 
 # Folder with the times of the phonemes in each shot's sound, `<folder>/<shot>.json` or `<folder>/<shot>.TextGrid` as
 # forced aligners write it. `run_evaluate.py` uses it to measure whether lips close on m, b and p. Without it, or for

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 from audio2face.problems import Problems
 from audio2face.types import Clip, Shot
@@ -45,7 +44,7 @@ def build_clips(
         if actor not in shots:
             problems.error("", f"actor {actor!r} has no preprocessing run; known: {', '.join(shots)}", **where)
         elif shot is None:
-            what = f"the preprocessing run has no shot {shot_name!r}{_nearest(shot_name, shots[actor])}"
+            what = f"the preprocessing run has no shot {shot_name!r}{nearest(shot_name, shots[actor])}"
             problems.error("", what, **where)
         elif not 0 <= span[0] <= span[1] < shot.num_frames:
             what = f"range {tuple(span)} is outside the shot's frames 0 to {shot.num_frames - 1}"
@@ -91,7 +90,7 @@ def build_muted_clips(
         shot = shots.get(actor, {}).get(source)
         name = f"muted_{source}_{frame}_{emotion}"
         if shot is None:
-            problems.error("", f"no such shot{_nearest(source, shots.get(actor, {}))}", **where)
+            problems.error("", f"no such shot{nearest(source, shots.get(actor, {}))}", **where)
         elif not 0 <= frame < shot.num_frames:
             problems.error("", f"frame {frame} is outside the shot's frames 0 to {shot.num_frames - 1}", **where)
         elif length < 1:
@@ -105,7 +104,8 @@ def build_muted_clips(
     return clips
 
 
-def _nearest(name: str, known: dict[str, Any]) -> str:
+def nearest(name: str, known: Collection[str]) -> str:
+    """A question after the known name that is most like one, for a message; nothing when none is."""
     import difflib
 
     close = difflib.get_close_matches(name, known, 1)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from audio2face.dataset.curve_files import CurveSource, build_curve_sources, shots_of
+from audio2face.dataset.sound_roles import SoundRoles, build_roles
 from audio2face.face.topology import Topology
 from audio2face.formats.git_lfs import pointer_problems
 from audio2face.formats.json_file import read_json
@@ -74,13 +75,15 @@ PLACES = {
 class DatasetFiles:
     """Paths of one actor's data; None for what the config leaves out. Field names are config keys in lower case.
 
-    The two channels are those to read of Maya caches that hold several; `curves` are the groups of CURVES_ROOT.
+    The two channels are those to read of Maya caches that hold several; `curves` are the groups of CURVES_ROOT, `roles` say
+    who is heard where in the sounds.
     """
 
     actor: str
     skin_cache_channel: str | None = None
     tongue_cache_channel: str | None = None
     audio_root: Path | None = None
+    partner_audio_root: Path | None = None
     skin_cache_root: Path | None = None
     skin_neutral_fpath: Path | None = None
     skin_neutral_inference_fpath: Path | None = None
@@ -105,6 +108,7 @@ class DatasetFiles:
     blendshape_tongue_fpath: Path | None = None
     blendshape_tongue_config_fpath: Path | None = None
     curves: Mapping[str, CurveSource] = field(default_factory=dict)
+    roles: SoundRoles = field(default_factory=SoundRoles)
 
     @classmethod
     def from_config(cls, dataset: Section, actor: str) -> DatasetFiles:
@@ -133,7 +137,8 @@ class DatasetFiles:
             problems.extend(
                 [missing] if missing else check_path(sources[group].folder, key, actor, folder=True), key="CURVES_ROOT"
             )
-        files = cls(actor, *_build_channels(dataset, actor), **paths, curves=sources)
+        roles = build_roles(dataset, actor)
+        files = cls(actor, *_build_channels(dataset, actor), **paths, curves=sources, roles=roles)
         if pointer_problems(path for name, path in paths.items() if not name.endswith("_cache_root")):
             problems.extend(not_fetched(files))
         problems.raise_errors()
@@ -149,7 +154,8 @@ class DatasetFiles:
             if path and not check_path(path, "", actor, folder=name.endswith("_root")):
                 paths[name] = path
         sources = {group: s for group, s in build_curve_sources(dataset, actor).items() if s.folder.is_dir()}
-        return cls(actor, *_build_channels(dataset, actor), **paths, curves=sources)
+        roles = build_roles(dataset, actor)
+        return cls(actor, *_build_channels(dataset, actor), **paths, curves=sources, roles=roles)
 
     @classmethod
     def of_faces(cls, dataset: Section, actor: str) -> DatasetFiles:

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from audio2face.audio.waveform import load_waveform
+from audio2face.audio.waveform import load_track
 from audio2face.config import Section, load_config
 from audio2face.dataset.clips import build_clips, read_clips_template
 from audio2face.dataset.files import DatasetFiles
+from audio2face.dataset.sound_roles import with_roles
 from audio2face.dataset.split import example_shot, source_shots, split_rows
 from audio2face.dataset.targets import sample_linear
 from audio2face.evaluation.baselines import MEAN_POSE, NEAREST, energy_features, mean_pose, nearest_frames
@@ -316,9 +317,11 @@ def _muted_sources(run: TrainRun) -> list[tuple[str, str]]:
 
 
 def _clips(rows: list[Any], shots: dict[str, dict[str, Shot]], files: dict[str, DatasetFiles], what: str) -> list[Clip]:
-    lengths = lru_cache(maxsize=None)(lambda path: sound_info(path).duration_s)
+    header, roots = lru_cache(maxsize=None)(sound_info), {a: f.audio_root for a, f in files.items()}
     problems = Problems()
-    clips = build_clips(problems, rows, shots, {a: f.audio_root for a, f in files.items()}, lengths, what)
+    clips = build_clips(problems, rows, shots, roots, lambda path: header(path).duration_s, what)
+    roles = {a: f.roles for a, f in files.items()}
+    clips = with_roles(problems, clips, roles, lambda path: header(path).num_channels)
     problems.raise_errors()
     for warning in problems.warnings:
         logger.warning("%s", warning)
@@ -336,5 +339,5 @@ def _preproc_run(config_name: str, root: Path, run: TrainRun, actor: str) -> Pre
 
 def sound_of(clip: Clip) -> Waveform:
     """The clip's whole sound file."""
-    assert clip.audio is not None
-    return load_waveform(clip.audio, "w2v")
+    assert clip.track is not None
+    return load_track(clip.track, "w2v")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audio2face.audio.waveform import load_waveform
+from audio2face.audio.waveform import load_track
 from audio2face.config import Section
 from audio2face.formats.phoneme_times import find_phoneme_times, is_bilabial, read_phoneme_times
 from audio2face.paths import external_path, local_path
@@ -54,7 +54,7 @@ class Bilabials:
 
     def of(self, clip: Clip) -> Spans | None:
         """The spans of a clip's sound, whole. Raises UserError for a malformed file."""
-        assert clip.audio is not None
+        assert clip.audio is not None and clip.track is not None
         folder = self.folders.get(clip.shot.actor)
         path = find_phoneme_times(folder, clip.shot.name) if folder else None
         if path is not None and clip.audio.stem == clip.shot.name:
@@ -67,7 +67,7 @@ class Bilabials:
         if self.listen is None:
             return None
         self.heard += 1
-        return self.listen(load_waveform(clip.audio, "w2v").samples)
+        return self.listen(load_track(clip.track, "w2v").samples)
 
     def source(self) -> str:
         """The sources of the phoneme times, for the report."""

@@ -13,6 +13,9 @@ from audio2face.formats.json_file import read_json
 READ_BY_TRAINING = {
     "ACTOR_NAMES",
     "AUDIO_ROOT",
+    "AUDIO_CHANNELS",
+    "PARTNER_AUDIO_ROOT",
+    "PARTNER_AUDIO_OFFSETS",
     "PHONEME_ROOT",
     "SKIN_LIP_DIST_VERTEX_LIST_FPATH",
     "SKIN_LIP_SIZE_VERTEX_LIST_FPATH",

@@ -389,6 +389,10 @@ WRONG = [
     ("dataset", {"CACHE_FPS": 30}, "CACHE_FPS: must be a dict (it is 30)"),
     ("dataset", {"AUDIO_ROOT": {"amy": ""}}, "AUDIO_ROOT/amy: must not be empty"),
     ("dataset", {"AUDIO_ROOT": {"amy": 3}}, "AUDIO_ROOT/amy: must be text (it is 3)"),
+    ("dataset", {"AUDIO_CHANNELS": {"amy": {"partner": 1}}}, "AUDIO_CHANNELS/amy/self: is missing"),
+    ("dataset", {"AUDIO_CHANNELS": {"amy": {"self": -1}}}, "AUDIO_CHANNELS/amy/self: must be at least 0"),
+    ("dataset", {"AUDIO_CHANNELS": {"amy": {"self": 1, "partner": 1}}}, "is the channel of 'amy' too; name another"),
+    ("dataset", {"PARTNER_AUDIO_OFFSETS": {"amy": {"s": 3}}}, "PARTNER_AUDIO_OFFSETS/amy: needs PARTNER_AUDIO_ROOT"),
     ("dataset", {"SHOT_EMOTION_NAMES": []}, "SHOT_EMOTION_NAMES: has too few entries"),
     (
         "dataset",

@@ -96,7 +96,7 @@ class PlainRegression:
         self.clips, self.layout = actor.clips(folder), actor.layout
         self.starts = np.cumsum([0, *(clip.num_frames for clip in self.clips)])
         tracks = AudioTracks("w2v", SAMPLE_RATE)
-        self.sound = [np.pad(tracks.load(clip.audio)[0], (BUFFER, 2 * BUFFER)) for clip in self.clips if clip.audio]
+        self.sound = [np.pad(tracks.load(clip.track)[0], (BUFFER, 2 * BUFFER)) for clip in self.clips if clip.track]
         self.targets = [actor.targets(clip).values for clip in self.clips]
         self.basis = torch.from_numpy(actor.skin)
         self.mean = torch.from_numpy(actor.mean)

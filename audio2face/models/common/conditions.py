@@ -79,6 +79,15 @@ class ConditionDropout(nn.Module):
         """The same with the named ones left out of every segment, which guidance compares with."""
         return conditions.replaced(**{s.name: self._null(s, conditions[s.name]) for s in self.specs if s.name in names})
 
+    def where_there(self, name: str, x: Tensor, there: Tensor) -> Tensor:
+        """A condition (B, …) with what stands for nothing in rows where `there` (B,) is 0, whatever x holds in them."""
+        spec = next(spec for spec in self.specs if spec.name == name)
+        return torch.where(there.reshape(-1, *[1] * (x.ndim - 1)) > 0, x, self._null(spec, x))
+
+    def nothing(self, name: str, like: Tensor) -> Tensor:
+        """What stands for a condition that is left out, in the shape of `like` (…, size)."""
+        return self._null(next(spec for spec in self.specs if spec.name == name), like)
+
     def _dropped(self, spec: ConditionSpec, x: Tensor, rng: Rng, all_left: Tensor | None) -> Tensor:
         leave = rng.uniform(len(x), *[1] * (x.ndim - 1), device=x.device) < spec.drop
         if all_left is not None:

@@ -31,7 +31,7 @@ def no_animation(*_: Any) -> Any:
 @dataclass(frozen=True)
 class Family:
     """What the commands need of a family: without `export` and `package` its networks cannot be deployed, without `load`,
-    `options` and `actor_arrays` they do not animate.
+    `options` and `actor_arrays` they do not animate. Those that `hears_partner` also hear whom an actor talks to.
     """
 
     build: Callable[[Inputs, Runtime], Training]  # config and data -> method, network, settings
@@ -47,3 +47,4 @@ class Family:
         None  # run, ONNX_OPSET, ONNX_EXPORTER, a new folder -> {actor: folder}
     )
     package: Callable[[Path, TrainRun, str, Mapping[str, Mapping[str, Any]]], None] | None = None
+    hears_partner: bool = False

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from audio2face.config import Section
-from audio2face.dataset.clips import build_clips, build_muted_clips, read_clips_template
+from audio2face.dataset.clips import ClipRow, build_clips, build_muted_clips, read_clips_template
 from audio2face.dataset.files import DatasetFiles, build_faces
+from audio2face.dataset.sound_roles import check_offsets, report_partners, with_roles
 from audio2face.dataset.split import NOTHING_HELD_OUT, example_shot, source_shots, split_rows
 from audio2face.face.emotions import network_emotions
 from audio2face.formats.sound import sound_info
@@ -196,17 +197,23 @@ def _build_clips(
         logger.info("%s", NOTHING_HELD_OUT)
     if not train.CLIPS:
         logger.info("CLIPS is empty: training on %d clips of the preprocessing run(s)", len(rows))
-    lengths = lru_cache(maxsize=None)(lambda path: sound_info(path).duration_s)
-    roots = {a: f.audio_root for a, f in files.items()}
+    header = lru_cache(maxsize=None)(sound_info)
+    roots, roles = {a: f.audio_root for a, f in files.items()}, {a: f.roles for a, f in files.items()}
     problems = Problems()
-    clips = build_clips(problems, rows, shots, roots, lengths)
-    validation = build_clips(problems, held, shots, roots, lengths, "VALIDATION_CLIPS")
+
+    def spoken(rows: list[ClipRow], key: str) -> list[Clip]:
+        found = build_clips(problems, rows, shots, roots, lambda path: header(path).duration_s, key)
+        return with_roles(problems, found, roles, lambda path: header(path).num_channels)
+
+    clips, validation = spoken(rows, "CLIPS"), spoken(held, "VALIDATION_CLIPS")
+    check_offsets(problems, roles, shots)
     muted = build_muted_clips(problems, train.AUG_MUTED_SHOTS, shots)
     problems.raise_errors()
     for warning in problems.warnings:
         logger.warning("%s", warning)
     if not clips:
         raise UserError("CLIPS: no clip to train on")
+    report_partners(clips)
     unheard = set(runs) - {clip.shot.actor for clip in clips}
     raise_problems(
         [

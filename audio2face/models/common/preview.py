@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from audio2face.audio.waveform import load_waveform
+from audio2face.audio.waveform import load_track
 from audio2face.models.common.inputs import Inputs
 from audio2face.render.curves_film import curves_take
 from audio2face.training.previews import Coeffs, Curves, CurvesPreview, Preview
@@ -68,7 +68,7 @@ def build_curves_preview(inputs: Inputs, truth: Mapping[str, np.ndarray], predic
 
 def _sound(clip: Clip, seconds: float) -> tuple[np.ndarray, int]:
     """The samples that belong to so many seconds from the clip's first frame, and their rate."""
-    assert clip.audio is not None
-    samples = load_waveform(clip.audio, "w2v").samples
+    assert clip.track is not None
+    samples = load_track(clip.track, "w2v").samples
     begin = round((clip.first + clip.audio_offset) / clip.shot.fps * SAMPLE_RATE)
     return samples[max(begin, 0) : begin + round(seconds * SAMPLE_RATE)], SAMPLE_RATE

@@ -73,8 +73,14 @@ def build_spec(
         audio_params=dict(train.AUDIO_PARAMS),
         audio_method=train.AUDIO_PREPROC_METHOD,
         rescale=rescale,
-        extra=extra,
+        extra={**_build_channels(inputs), **extra},
     )
+
+
+def _build_channels(inputs: Inputs) -> dict[str, Any]:
+    """AUDIO_CHANNELS of the actors that have an entry, for sounds that are animated later; nothing when none has."""
+    found = {actor: dict(own) for actor in inputs.actors if (own := inputs.dataset.AUDIO_CHANNELS.get(actor))}
+    return {"channels": found} if found else {}
 
 
 def build_conditions(
@@ -119,12 +125,12 @@ def build_speech_measure(network: nn.Module, inputs: Inputs, standardize: bool =
     second.
     """
     models = [module for module in network.modules() if isinstance(module, PhonemeCtc)]
-    paths = list(dict.fromkeys(clip.audio for clip in inputs.clips if clip.audio is not None))
-    if not models or not paths:
+    voices = list(dict.fromkeys(clip.track for clip in inputs.clips if clip.track is not None))
+    if not models or not voices:
         return
     tracks, sounds = build_tracks(inputs.train), []
-    for path in paths[:: -(-len(paths) // MEASURED_FILES)]:
-        samples, _ = tracks.load(path)
+    for voice in voices[:: -(-len(voices) // MEASURED_FILES)]:
+        samples, _ = tracks.load(voice)
         if len(samples) >= tracks.sample_rate // 2:
             samples = standardized(samples) if standardize else samples
             first = max(0, len(samples) - MEASURED_SAMPLES) // 2

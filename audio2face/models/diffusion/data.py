@@ -7,7 +7,6 @@ each clip can be kept, for a few takes of it that differ in time shift, pitch an
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,38 +14,36 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio2face.audio.windows import window_starts
-from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise, standardized
+from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise
 from audio2face.dataset.conditions import ClipConditions
 from audio2face.dataset.targets import ShotTargets, clip_times, known_at, sample_linear
 from audio2face.distributed import ALONE, Shard, World
 from audio2face.face.layout import ChannelLayout
 from audio2face.logs import each
 from audio2face.models.common.conditions import Conditions
-from audio2face.types import SAMPLE_RATE, Clip
+from audio2face.models.diffusion.segment_sounds import CONTEXT as CONTEXT
+from audio2face.models.diffusion.segment_sounds import PitchShift, SegmentParams, SegmentSounds
+from audio2face.types import Clip
 
 logger = logging.getLogger(__name__)
 
 Hear = Callable[[Tensor, int, int], Tensor]  # sound (1, CONTEXT + N + CONTEXT), frames, take -> (1, frames, values)
-PitchShift = Callable[[np.ndarray, float], np.ndarray]
+Cut = Callable[[int, float, int, SegmentParams, np.random.Generator], np.ndarray]  # one of those of SegmentSounds
 Span = tuple[int, int]  # first frame of a segment in its clip, number of frames
-CONTEXT = SAMPLE_RATE  # samples of sound kept around a segment for encoders that hear windows
 
 
 @dataclass(frozen=True)
-class SegmentParams:
-    """Frame rate, how long random segments are in frames (None: always whole clips), and pitch augmentation.
+class Heard:
+    """What is heard in segments: sounds or features, and the time shift of each in frames, for sounds and target alike.
 
-    `pitch` is (lowest, highest, probability) in semitones. `standardize` brings every track to mean 0 and variance 1.
+    Of the partner zeros where there is none; None where no clip has one.
     """
 
-    fps: float
-    sample_rate: int
-    min_frames: int | None
-    max_frames: int | None
-    pitch: tuple[float, float, float] | None = None
-    timeshift: float = 0.0
-    standardize: bool = False
+    shifts: list[float]
+    audio: Tensor | None = None
+    features: Tensor | None = None
+    partner: Tensor | None = None
+    partner_features: Tensor | None = None
 
 
 @dataclass
@@ -68,6 +65,9 @@ class SegmentBatch:
     clips: list[int]
     shard: Shard  # what the segments are of the whole batch
     features: Tensor | None = None  # (B, T, values) what the frozen encoder heard
+    partner: Tensor | None = None  # as audio: whom the actor talks to; None when nobody in the data has a partner
+    partner_features: Tensor | None = None  # as features
+    partner_there: Tensor | None = None  # (B,) 0 where a clip has no partner: what stands for it above means nothing
 
     @property
     def actor(self) -> Tensor:
@@ -97,9 +97,10 @@ class SegmentData:
     ):
         self.world = world
         self.clips, self.conditions, self.layout, self.params = list(clips), list(conditions), layout, params
-        self.tracks, self.noise, self.seed, self.device = tracks, noise, seed, device
-        self.num_actors, self.batch_size, self.pitch_shift = num_actors, batch_size, pitch_shift
+        self.sounds, self.seed, self.device = SegmentSounds(clips, tracks, noise, pitch_shift), seed, device
+        self.num_actors, self.batch_size = num_actors, batch_size
         self._heard: list[Tensor] = []  # of every clip: (takes, T, values)
+        self._partners_heard: list[Tensor | None] = []  # the same of the partners that there are
         self._take_shifts: tuple[float, ...] = (0.0,)
         self._targets: list[np.ndarray] = []
         self._known: list[np.ndarray] = []
@@ -108,6 +109,11 @@ class SegmentData:
             times = clip_times(clip, params.fps)
             self._targets.append(sample_linear(shot.values, shot.fps, times))
             self._known.append(known_at(shot.known, shot.fps, times).astype(bool))
+
+    @property
+    def has_partner(self) -> bool:
+        """Whether a partner is heard in any clip."""
+        return self.sounds.has_partner
 
     def num_frames(self, clip: int) -> int:
         """Target frames of the clip with this number."""
@@ -135,24 +141,6 @@ class SegmentData:
         count = int(rng.integers(p.min_frames, min(p.max_frames, total) + 1))
         return int(rng.integers(0, total - count + 1)), count
 
-    def _sound(self, index: int, first: float, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Sound (CONTEXT + samples of the frames + CONTEXT,) of a segment."""
-        clip, p = self.clips[index], self.params
-        total = math.ceil(count * p.sample_rate / p.fps - 1e-6) + 2 * CONTEXT
-        if clip.audio is None:
-            return self.noise.track(total, rng) * np.float32(rng.uniform(*self.noise.local_range))
-        samples, _ = self.tracks.load(clip.audio)
-        if p.standardize:
-            samples = standardized(samples)
-        seconds = (clip.first + clip.audio_offset) / clip.shot.fps + first / p.fps
-        start = int(window_starts(np.array([seconds]), p.sample_rate, CONTEXT)[0])
-        cut = samples[max(start, 0) : max(start + total, 0)]
-        sound = np.pad(cut, (max(-start, 0), 0))
-        sound = np.pad(sound, (0, total - len(sound)))
-        if p.pitch and self.pitch_shift and rng.random() < p.pitch[2]:
-            sound = self.pitch_shift(sound, float(rng.uniform(p.pitch[0], p.pitch[1])))
-        return sound
-
     def batch(
         self, clips: Sequence[int], rngs: Sequence[np.random.Generator], shard: Shard | None = None
     ) -> SegmentBatch:
@@ -164,12 +152,13 @@ class SegmentData:
         spans = [self.segment(c, rng) for c, rng in zip(clips, rngs, strict=True)]
         longest = max(count for _, count in spans)
         clips, rngs, spans = shard.of(clips), shard.of(rngs), shard.of(spans)
-        audio, features, shifts = self._heard_of(clips, spans, rngs, longest)
-        target, known, valid = self._target(clips, spans, shifts, longest)
+        heard = self._heard_of(clips, spans, rngs, longest)
+        target, known, valid = self._target(clips, spans, heard.shifts, longest)
         conditions = [self.conditions[c] for c in clips]
         actor_ids = np.array([c.actor_id for c in conditions])
+        there = np.array([self.clips[c].partner is not None for c in clips], np.float32)
         return SegmentBatch(
-            audio=audio,
+            audio=heard.audio,
             target=self._put(target),
             valid=self._put(valid),
             known=self._put(known),
@@ -185,7 +174,10 @@ class SegmentData:
             seeds=[int(rng.integers(2**62)) for rng in rngs],
             clips=list(clips),
             shard=shard,
-            features=features,
+            features=heard.features,
+            partner=heard.partner,
+            partner_features=heard.partner_features,
+            partner_there=self._put(there) if self.has_partner else None,
         )
 
     def _put(self, x: np.ndarray) -> Tensor:
@@ -193,18 +185,25 @@ class SegmentData:
 
     def _heard_of(
         self, clips: Sequence[int], spans: Sequence[Span], rngs: Sequence[np.random.Generator], longest: int
-    ) -> tuple[Tensor | None, Tensor | None, list[float]]:
-        """Sound or features of segments, and the time shift of each in frames, for sound and target alike."""
+    ) -> Heard:
+        """Sounds or features of segments."""
         if self._heard:
             takes = [int(rng.integers(len(self._take_shifts))) for rng in rngs]
-            return None, self._features(clips, spans, takes, longest), [self._take_shifts[take] for take in takes]
+            own = self._features(self._heard, clips, spans, takes, longest)
+            partner = self._features(self._partners_heard, clips, spans, takes, longest) if self.has_partner else None
+            return Heard([self._take_shifts[take] for take in takes], features=own, partner_features=partner)
         shifts = [(rng.random() - 0.5) * self.params.timeshift for rng in rngs]
-        sounds = [
-            self._sound(c, first + shift, count, rng)
-            for c, (first, count), shift, rng in zip(clips, spans, shifts, rngs, strict=True)
-        ]
-        samples = math.ceil(longest * self.params.sample_rate / self.params.fps - 1e-6) + 2 * CONTEXT
-        return self._put(np.stack([np.pad(sound, (0, samples - len(sound))) for sound in sounds])), None, shifts
+        samples = self.params.num_samples(longest)
+
+        def sounds(cut: Cut) -> Tensor:
+            found = [
+                cut(c, first + shift, count, self.params, rng)
+                for c, (first, count), shift, rng in zip(clips, spans, shifts, rngs, strict=True)
+            ]
+            return self._put(np.stack([np.pad(sound, (0, samples - len(sound))) for sound in found]))
+
+        own = sounds(self.sounds.own)
+        return Heard(shifts, own, partner=sounds(self.sounds.partner) if self.has_partner else None)
 
     def _target(
         self, clips: Sequence[int], spans: Sequence[Span], shifts: Sequence[float], longest: int
@@ -221,11 +220,19 @@ class SegmentData:
             valid[row, :count] = 1.0
         return target, known, valid
 
-    def _features(self, clips: Sequence[int], spans: Sequence[Span], takes: Sequence[int], longest: int) -> Tensor:
-        """(B, longest, values) float32 of segments, zeros after the end of shorter ones."""
+    def _features(
+        self,
+        heard: Sequence[Tensor | None],
+        clips: Sequence[int],
+        spans: Sequence[Span],
+        takes: Sequence[int],
+        longest: int,
+    ) -> Tensor:
+        """(B, longest, values) float32 of segments, zeros after the end of shorter ones and for what nobody says."""
         out = torch.zeros(len(clips), longest, self._heard[0].shape[2], device=self.device)
         for row, (clip, (first, count), take) in enumerate(zip(clips, spans, takes, strict=True)):
-            out[row, :count] = self._heard[clip][take, first : first + count]
+            if (of_clip := heard[clip]) is not None:
+                out[row, :count] = of_clip[take, first : first + count]
         return out
 
     def cache_features(self, hear: Hear, shifts: Sequence[float], budget_bytes: float) -> None:
@@ -234,27 +241,37 @@ class SegmentData:
         A take has its own pitch and noise, drawn as for a segment. float32 when it fits in the budget, else float16,
         else nothing is kept.
         """
-        total = sum(self.num_frames(clip) for clip in range(len(self.clips))) * len(shifts)
-        heard: list[Tensor] = []
+        frames = [self.num_frames(clip) * (2 if c.partner else 1) for clip, c in enumerate(self.clips)]
+        total = sum(frames) * len(shifts)
+        own: list[Tensor] = []
+        partners: list[Tensor | None] = []
         clips, shown = range(len(self.clips)), self.world.first
         for clip in each(clips, len(clips), "audio features", "clip", shown):
-            takes = []
-            for take, shift in enumerate(shifts):
-                sound = self._sound(
-                    clip, shift, self.num_frames(clip), np.random.default_rng([self.seed, 4, clip, take])
+            rngs = [np.random.default_rng([self.seed, 4, clip, take]) for take in range(len(shifts))]
+            takes = self._takes(self.sounds.own, clip, hear, shifts, rngs)
+            size = total * takes.shape[2]
+            if 2 * size > budget_bytes:
+                logger.info(
+                    "audio features of all clips need %.1f GB, more than FEATURE_CACHE_GB: computed again in every epoch",
+                    2 * size / 1e9,
                 )
-                takes.append(hear(torch.from_numpy(sound)[None].to(self.device), self.num_frames(clip), take)[0])
-                size = total * takes[0].shape[1]
-                if 2 * size > budget_bytes:
-                    logger.info(
-                        "audio features of all clips need %.1f GB, more than FEATURE_CACHE_GB: computed again in every epoch",
-                        2 * size / 1e9,
-                    )
-                    return
-            heard.append(torch.stack(takes).to(torch.float32 if 4 * size <= budget_bytes else torch.float16))
-        self._heard, self._take_shifts = heard, tuple(shifts)
-        kept = sum(x.numel() * x.element_size() for x in heard) / 1e9
-        logger.info("audio features cached: %d frames x %d takes, %.2f GB", total // len(shifts), len(shifts), kept)
+                return
+            dtype = torch.float32 if 4 * size <= budget_bytes else torch.float16
+            own.append(takes.to(dtype))
+            there = self.clips[clip].partner is not None
+            partners.append(self._takes(self.sounds.partner, clip, hear, shifts, rngs).to(dtype) if there else None)
+        self._heard, self._partners_heard, self._take_shifts = own, partners, tuple(shifts)
+        kept = sum(x.numel() * x.element_size() for x in (*own, *partners) if x is not None) / 1e9
+        logger.info("audio features cached: %d frames x %d takes, %.2f GB", sum(frames), len(shifts), kept)
+
+    def _takes(
+        self, cut: Cut, clip: int, hear: Hear, shifts: Sequence[float], rngs: Sequence[np.random.Generator]
+    ) -> Tensor:
+        """(takes, T, values) of one sound of a clip."""
+        count = self.num_frames(clip)
+        sounds = (cut(clip, shift, count, self.params, rng) for shift, rng in zip(shifts, rngs, strict=True))
+        heard = [hear(self._put(sound)[None], count, take)[0] for take, sound in enumerate(sounds)]
+        return torch.stack(heard)
 
     def steps_per_epoch(self) -> int:
         """Batches of an epoch, the last of which may be smaller."""

@@ -160,11 +160,15 @@ class DiffusionMethod:
 
     def encode(self, batch: SegmentBatch, rng: Rng = WHOLE) -> Tensor:
         """The audio features of each frame (B, T, dim)."""
-        if batch.features is not None:
-            return self.network.audio(batch.features)
-        assert batch.audio is not None, "a batch has features or sound"
+        return self.encoded(batch, batch.audio, batch.features, rng)
+
+    def encoded(self, batch: SegmentBatch, audio: Tensor | None, features: Tensor | None, rng: Rng = WHOLE) -> Tensor:
+        """The features (B, T, dim) of a sound of a batch, from what its frozen encoder heard if there is that."""
+        if features is not None:
+            return self.network.audio(features)
+        assert audio is not None, "a batch has features or sound"
         frames = batch.valid.shape[1]
-        return encode_segments(self.network, batch.audio, CONTEXT, batch.lengths, self.streaming, frames, rng)
+        return encode_segments(self.network, audio, CONTEXT, batch.lengths, self.streaming, frames, rng)
 
     def _skin(self, frames: Tensor) -> Tensor:
         return frames[..., self.codec.part("skin")]

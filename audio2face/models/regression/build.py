@@ -57,7 +57,7 @@ from audio2face.runtime import Runtime, model_cache
 from audio2face.training.precision import build_advice, build_precision
 from audio2face.training.previews import CurvesPreview, Preview
 from audio2face.training.validation import Validation, choose_metric
-from audio2face.types import Clip
+from audio2face.types import Clip, Track
 
 logger = logging.getLogger(__name__)
 
@@ -312,13 +312,13 @@ def _build_phoneme_targets(data: WindowData, inputs: Inputs, models: dict[str, P
     train = inputs.train
     tracks = build_tracks(train)
     for language, model in models.items():
-        by_file: dict[Path, np.ndarray] = {}
-        chosen = {i: c.audio for i, c in enumerate(inputs.clips) if c.language == language and c.audio}
-        for path in chosen.values():
-            if path not in by_file:
-                by_file[path] = model.probabilities(tracks.load(path)[0], 50.0, train.PHONEME_PROB_TEMPERATURE)
+        by_track: dict[Track, np.ndarray] = {}
+        chosen = {i: c.track for i, c in enumerate(inputs.clips) if c.language == language and c.track}
+        for track in chosen.values():
+            if track not in by_track:
+                by_track[track] = model.probabilities(tracks.load(track)[0], 50.0, train.PHONEME_PROB_TEMPERATURE)
         data.set_phonemes(
-            language, {i: by_file[path] for i, path in chosen.items()}, num_steps(train.AUDIO_PARAMS["buffer_len"])
+            language, {i: by_track[track] for i, track in chosen.items()}, num_steps(train.AUDIO_PARAMS["buffer_len"])
         )
 
 

@@ -86,7 +86,7 @@ class Sound:
         self.tracks, self.noise, self.params, self.rng = tracks, noise, params, rng
         self.pad = np.zeros(params.buffer_len, np.float32)
         self.parts, self.size = [self.pad], params.buffer_len
-        self.track_start: dict[object, int] = {}  # of every file
+        self.track_start: dict[object, int] = {}  # of every track
 
     def windows(self, clip: Clip, times: np.ndarray, shifted: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """Starts and gains (S, n) of windows at `shifted` (S, n) seconds in the shot, and the peak of the track."""
@@ -97,14 +97,14 @@ class Sound:
         return np.concatenate([*self.parts, self.pad])
 
     def _speech(self, clip: Clip, shifted: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
-        assert clip.audio is not None
-        samples, peak = self.tracks.load(clip.audio)
-        if clip.audio not in self.track_start:
-            self.track_start[clip.audio] = self.size
+        assert clip.track is not None
+        samples, peak = self.tracks.load(clip.track)
+        if clip.track not in self.track_start:
+            self.track_start[clip.track] = self.size
             self._append([samples, self.pad])
         moments = shifted + clip.audio_offset / clip.shot.fps
         starts = window_starts(moments, self.params.sample_rate, self.params.buffer_ofs)
-        starts = np.clip(starts, -self.params.buffer_len, len(samples)) + self.track_start[clip.audio]
+        starts = np.clip(starts, -self.params.buffer_len, len(samples)) + self.track_start[clip.track]
         return starts, np.ones(shifted.shape, np.float32), peak
 
     def _noise(self, times: np.ndarray, shifted: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
@@ -189,7 +189,7 @@ class WindowData:
         self.explicit = put(np.stack([c.explicit for c in conditions]))  # (clips, E')
         self.actor_id = torch.tensor([c.actor_id for c in conditions], device=device)
         self.emotion_id = torch.tensor([c.emotion_id for c in conditions], device=device)
-        self.track_start = torch.tensor([sound.track_start.get(c.audio, 0) for c in self.clips], device=device)
+        self.track_start = torch.tensor([sound.track_start.get(c.track, 0) for c in self.clips], device=device)
         self.level = self._levels()
 
     @property

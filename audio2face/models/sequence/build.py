@@ -48,6 +48,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         num_emotions=len(inputs.emotion_names),
         diffusion_steps=train.DIFFUSION_STEPS,
         encoder_arguments={"cache_root": model_cache(local_path(train.TORCH_CACHE_ROOT))},
+        partner=any(clip.partner is not None for clip in inputs.clips),
         **train.NETWORK_HYPER_PARAMS,
     ).to(device)
     build_speech_measure(network, inputs, standardize=not train.NO_STANDARDIZE_AUDIO)
@@ -64,6 +65,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         encoder=network.encoder.rebuild_arguments(),
         absent=absent_channels(inputs.actors, codec.coeffs, data.has),
         longest_s=longest_seconds(data),
+        **({"partner": True} if network.partner is not None else {}),
     )
     build_starting_weights(network, spec, inputs)
     build_trainable(network, train)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -14,18 +14,22 @@ from audio2face.models.sequence.network import SequenceTransformer
 
 CONDITIONS = {
     "audio": ("speech",),
+    "partner": ("partner",),
     "style": ("actor", "emotion"),
 }  # name of a scale -> conditions, in the order of nesting
+MONOLOGUE = ("audio", "style")
 
 
-def guidance_passes(scales: Mapping[str, float]) -> list[tuple[float, tuple[str, ...]]]:
+def guidance_passes(
+    scales: Mapping[str, float], names: Sequence[str] = MONOLOGUE
+) -> list[tuple[float, tuple[str, ...]]]:
     """The passes of the network that a guided x_0 is a sum of: (weight, conditions that are left out).
 
-    x_0 = c_0 + s_1 (c_1 - c_0) + s_2 (c_2 - c_1) with c_i that hears the first i conditions; passes of weight 0 are not
-    needed, so that scales of 1 take one.
+    x_0 = c_0 + s_1 (c_1 - c_0) + s_2 (c_2 - c_1) + … with c_i that hears the conditions of the first i `names`; passes of
+    weight 0 are not needed, so that scales of 1 take one.
     """
-    steps = [*(float(scales.get(name, 1.0)) for name in CONDITIONS), 0.0]
-    left_out = [tuple(c for name in [*CONDITIONS][i:] for c in CONDITIONS[name]) for i in range(len(CONDITIONS) + 1)]
+    steps = [*(float(scales.get(name, 1.0)) for name in names), 0.0]
+    left_out = [tuple(c for name in names[i:] for c in CONDITIONS[name]) for i in range(len(names) + 1)]
     weights = [1.0 - steps[0], *(before - after for before, after in pairwise(steps))]
     return [(weight, left) for weight, left in zip(weights, left_out, strict=True) if weight]
 
@@ -33,8 +37,10 @@ def guidance_passes(scales: Mapping[str, float]) -> list[tuple[float, tuple[str,
 def guided(
     network: SequenceTransformer, x_t: Tensor, t: Tensor, conditions: Conditions, scales: Mapping[str, float]
 ) -> Tensor:
-    """x_0 (B, T, C) of x_t (B, T, C) at steps (B,), all passes in one batch."""
-    passes = guidance_passes(scales)
+    """x_0 (B, T, C) of x_t (B, T, C) at steps (B,), all passes in one batch. A partner who is not among the conditions is not
+    there: the scale of that name then has no effect."""
+    names = [name for name in CONDITIONS if name in MONOLOGUE or name in conditions.tensors]
+    passes = guidance_passes(scales, names)
     if [left for _, left in passes] == [()] and passes[0][0] == 1.0:
         return network(x_t, t, conditions)[0]
     cases = [network.dropout.without(conditions, left) if left else conditions for _, left in passes]

@@ -33,6 +33,7 @@ def load_network(run: TrainRun) -> SequenceTransformer:
         num_emotions=len(spec.emotion_names),
         diffusion_steps=spec.extra["diffusion_steps"],
         encoder_arguments=spec.extra["encoder"],
+        partner=spec.extra.get("partner", False),
         **spec.hyper_params,
     )
     with undamaged(run.name):

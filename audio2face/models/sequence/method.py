@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio2face.distributed import Rng
+from audio2face.distributed import WHOLE, Rng
+from audio2face.models.common.conditions import Conditions
 from audio2face.models.diffusion.codec import TorchCodec
 from audio2face.models.diffusion.data import SegmentBatch, SegmentData
 from audio2face.models.diffusion.method import DiffusionMethod, Segments, over_frames
@@ -42,11 +43,22 @@ class SequenceMethod(DiffusionMethod):
         flags = batch_flags(batch.lengths, x_0.shape[1], len(self.codec.layout.sizes), batch.seeds)
         given = torch.from_numpy(flags).to(x_0) * self._whole_channels(batch)
         with self.precision.autocast(x_t.device):
-            conditions = batch.conditions.replaced(
-                speech=self.encode(batch, rng), known=clean + self._off(batch, clean), given=given, valid=batch.valid
+            conditions = self.heard(batch, rng).replaced(
+                known=clean + self._off(batch, clean), given=given, valid=batch.valid
             )
             prediction, _ = self.denoise(x_t, t, conditions, rng=rng)
         return prediction.to(x_0.dtype) * unit
+
+    def heard(self, batch: SegmentBatch, rng: Rng = WHOLE) -> Conditions:
+        """The conditions of a batch with the sounds that the network hears."""
+        found = batch.conditions.replaced(speech=self.encode(batch, rng))
+        if self.network.partner is None:
+            return found
+        speech = found["speech"]
+        if batch.partner_there is None:  # nobody here has a partner, as in clips that are only measured
+            return found.replaced(partner=self.network.dropout.nothing("partner", speech))
+        partner = self.network.partner(self.encoded(batch, batch.partner, batch.partner_features, rng))
+        return found.replaced(partner=self.network.dropout.where_there("partner", partner, batch.partner_there))
 
     def _off(self, batch: SegmentBatch, clean: Tensor) -> Tensor:
         """Noise (B, T, C) on given values, as strong in a whole segment, up to KEY_NOISE."""

@@ -25,6 +25,7 @@ from audio2face.models.diffusion.network import STEPS_PER_SECOND, SpeechFrames, 
 from audio2face.runs.train_run import NetworkSpec
 
 DROP, DROP_ALL = 0.1, 0.05  # shares of segments that go without a condition, and without any
+DROP_PARTNER = 0.25  # that go without the partner: the same network animates monologues
 SHORTEST_S, LONGEST_S = 0.15, 30.0  # periods of the rotary positions
 KERNEL = 7
 EXPANSION = 3
@@ -79,11 +80,30 @@ def rotated(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
     return torch.cat([a * cosine - b * sine, a * sine + b * cosine], dim=-1)
 
 
+class PartnerLayer(nn.Module):
+    """Speech features of the partner -> what is added to those of the actor.
+
+    Both come from one encoder and one layer; an embedding of the role and a layer of its own tell them apart, which a sum of
+    the two could not. It starts at zeros: as a network that hears the actor alone.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.role = nn.Parameter(0.02 * torch.randn(width))
+        self.out = nn.Linear(width, width)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, speech: Tensor) -> Tensor:
+        """(B, T, width) -> (B, T, width)."""
+        return self.out(F.gelu(speech + self.role, approximate="tanh"))
+
+
 class SequenceTransformer(SpeechFrames):
-    """x_t, step, sound, actor, emotion and known values -> x_0, one row per frame, each value over its `unit`.
+    """x_t, step, sounds, actor, emotion and known values -> x_0, one row per frame, each value over its `unit`.
 
     Known values come as the conditions `known` (B, T, C) and `given` (B, T, channels), 1 where a channel's values are known;
-    without them nothing is.
+    without them nothing is. With `partner` the actor talks to somebody, whom the condition of that name is what is heard of.
     """
 
     unit: Tensor
@@ -106,6 +126,7 @@ class SequenceTransformer(SpeechFrames):
         whisper_layer: int | Sequence[int] = 3,
         freeze_audio_encoder: bool = False,
         encoder_arguments: Mapping[str, Any] | None = None,
+        partner: bool = False,
     ):
         """`mean` (A, C) says how many actors there are. `encoder_arguments` go to the audio encoder (weights' source, cache
         folder). Raises UserError when the audio encoder is unknown or its weights cannot be found.
@@ -132,11 +153,13 @@ class SequenceTransformer(SpeechFrames):
         self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in layout.sizes.items()})
         for parameter in (*self.last.parameters(), *self.heads.parameters()):
             nn.init.zeros_(parameter)
+        self.partner = PartnerLayer(width) if partner else None
         self.dropout = ConditionDropout(
             [
                 ConditionSpec("speech", "track", width, DROP, learned_null=True),
                 ConditionSpec("actor", "static", len(mean), DROP, learned_null=True),
                 *([ConditionSpec("emotion", "track", num_emotions, DROP, learned_null=True)] if num_emotions else []),
+                *([ConditionSpec("partner", "track", width, DROP_PARTNER, learned_null=True)] if partner else []),
             ],
             together=DROP_ALL,
         )
@@ -154,8 +177,9 @@ class SequenceTransformer(SpeechFrames):
         Args:
             x_t: (B, T, C) noised animation, each value over its unit.
             t: (B,) training step numbers, int64.
-            conditions: speech (B, T, width), actor (B, A), emotion (B, E) or (B, T, E); perhaps known (B, T, C), given
-                (B, T, channels), and valid (B, T), which is 1 for frames that there are.
+            conditions: speech (B, T, width), actor (B, A), emotion (B, E) or (B, T, E); perhaps partner (B, T, width), what
+                `partner` makes of the partner's speech; perhaps known (B, T, C), given (B, T, channels), and valid (B, T),
+                which is 1 for frames that there are.
             state: of no use here.
             rng: where dropout is drawn from in training.
 
@@ -171,7 +195,7 @@ class SequenceTransformer(SpeechFrames):
         h = self.frame(x)
         if given is not None:
             h = h + self.flags(given)
-        speech, emotion = conditions["speech"], conditions.tensors.get("emotion")
+        speech, emotion = self.heard(conditions), conditions.tensors.get("emotion")
         condition = speech + (self.step(sinusoids(t, self.width)) + self.actor(conditions["actor"])).unsqueeze(1)
         if self.emotion is not None and emotion is not None:
             felt = self.emotion(emotion)
@@ -185,6 +209,13 @@ class SequenceTransformer(SpeechFrames):
         shift, scale = self.last(condition).chunk(2, dim=2)
         h = F.layer_norm(h, (self.width,)) * (1 + scale) + shift
         return torch.cat([head(h) for head in self.heads.values()], dim=2), None
+
+    def heard(self, conditions: Conditions) -> Tensor:
+        """Both sounds at every frame (B, T, width)."""
+        speech, partner = conditions["speech"], conditions.tensors.get("partner")
+        if self.partner is None:
+            return speech
+        return speech + (self.dropout.nothing("partner", speech) if partner is None else partner)
 
     def per_value(self, given: Tensor) -> Tensor:
         """Flags (…, channels) -> (…, C), one for each value."""

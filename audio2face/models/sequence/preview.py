@@ -18,7 +18,7 @@ def sequence_sample(method: SequenceMethod, batch: SegmentBatch, schedule: Sched
 
     @torch.no_grad()
     def sample() -> Tensor:
-        conditions = batch.conditions.replaced(speech=method.encode(batch))
+        conditions = method.heard(batch)
         shape = (1, batch.target.shape[1], method.codec.layout.size)
         drawn = generated_noise(shape, torch.Generator().manual_seed(0), device)
 
