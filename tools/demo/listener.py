@@ -7,6 +7,7 @@ where speakers look: A. Kendon, "Some functions of gaze-direction in social inte
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,9 +62,14 @@ def react(dialogue: Dialogue, who: int, times: np.ndarray, rng: np.random.Genera
 
 def holds_turn(dialogue: Dialogue, who: int, times: np.ndarray) -> np.ndarray:
     """1 where a person has a turn (T,), back-channels aside; else 0."""
-    found = np.zeros_like(times)
-    for begin, end in (line.sounds for line in dialogue.turns(who)):
-        found[(times >= begin) & (times < end)] = 1.0
+    return within([line.sounds for line in dialogue.turns(who)], times).astype(float)
+
+
+def within(spans: Sequence[tuple[float, float]], times: np.ndarray, around_s: float = 0.0) -> np.ndarray:
+    """(T,) bool: which moments lie in one of the spans (begin, end) in seconds, or no more than `around_s` beside it."""
+    found = np.zeros(len(times), bool)
+    for begin, end in spans:
+        found |= (times >= begin - around_s) & (times < end + around_s)
     return found
 
 

@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""Let the newest model of a demo conversation play both sides of dialogues that it does not know, and compare with the truth.
+
+Each side is animated with the partner's sound, without it, and with the partner of other dialogues: only with the right one can
+a listener nod when the truth does. Prints and writes the figures, OUT/<CONFIG>.json, and a film of both people,
+OUT/<CONFIG>.mp4 (truth: OUT/<CONFIG>_truth.mp4).
+
+    python tools/demo_conversation_report.py demo-conversation --out demo
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from audio2face import runtime  # noqa: E402
+from audio2face.commands.find_run import find_training_run, post_configs  # noqa: E402
+from audio2face.config import load_config  # noqa: E402
+from audio2face.formats.json_file import write_json  # noqa: E402
+from audio2face.formats.sound import read_sound  # noqa: E402
+from audio2face.inference.animate import Animator, Speaker, load_animator  # noqa: E402
+from audio2face.inference.job import build_options  # noqa: E402
+from audio2face.inference.package import run_actor  # noqa: E402
+from audio2face.paths import local_path  # noqa: E402
+from audio2face.problems import UserError  # noqa: E402
+from audio2face.render.curves_film import curves_film  # noqa: E402
+from audio2face.runs.run_dir import LATEST  # noqa: E402
+from audio2face.types import Track  # noqa: E402
+from runners.cli import answer  # noqa: E402
+from tools.demo.conversation_report import (  # noqa: E402
+    Motion,
+    Side,
+    error_figures,
+    listening_figures,
+    mean_pose,
+    motion_of,
+    mouth_figures,
+    read_sides,
+)
+
+TAKES = 2  # of every side, with noise of their own
+STRANGERS = 3  # partners of other dialogues that every side is played with
+SIZE = (320, 360)
+
+
+def report(config_name: str, run_name: str, out: Path) -> int:
+    """Animate, compare, print and draw; returns 0. Raises UserError when something is missing."""
+    sections = load_config(config_name, ("dataset", "train"), optional=("inference",))
+    dataset, person = sections["dataset"], sections["dataset"].ACTOR_NAMES[0]
+    home, fps = local_path(dataset.AUDIO_ROOT[person]).parent.parent, float(dataset.CACHE_FPS[person])
+    sides, others = read_sides(home, fps), read_sides(home, fps, held_out=False)
+    animator = open_animator(config_name, run_name, sections)
+    if not animator.hears_partner:
+        raise UserError(f"the newest run of {config_name} hears no partner: train it with AUDIO_CHANNELS in config_dataset.py")
+    strangers = [strangers_of(side, [*sides, *others]) for side in sides]
+    played = {
+        "with partner": [[play(animator, side, side.sound, take) for side in sides] for take in range(TAKES)],
+        "without": [[play(animator, side, None, take) for side in sides] for take in range(TAKES)],
+        "another partner": [
+            [play(animator, side, heard[i]) for side, heard in zip(sides, strangers, strict=True)]
+            for i in range(STRANGERS)
+        ],
+    }
+    found: dict[str, Any] = {"dialogues": sorted({side.dialogue for side in sides})}
+    found["truth"] = figures(sides, [[side.truth for side in sides]], fps)
+    found |= {name: figures(sides, takes, fps) for name, takes in played.items()}
+    found["mean pose"] = error_figures(sides, [mean_pose(others, side) for side in sides])
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / f"{config_name}.json", found)
+    print("\n".join(tell(found)))
+    for path in draw(out, config_name, sides, played["with partner"][0], fps):
+        print(f"  {path}")
+    return 0
+
+
+def open_animator(config_name: str, run_name: str, sections: Any) -> Animator:
+    """The network of a training run, all of whose actors can be animated."""
+    run = find_training_run(config_name, run_name, sections["train"])
+    section = load_config(config_name, (), optional=("inference",), network_type=run.spec.network_type)["inference"]
+    configs = post_configs(section, run)
+    actors = {name: run_actor(run, name, configs[name], rigs=False) for name in run.spec.actors}
+    options = replace(build_options(section, run), takes=1)
+    return load_animator(run, actors, options, runtime.start().device)
+
+
+def play(animator: Animator, side: Side, partner: Path | None, take: int = 0) -> Motion:
+    """How a model plays a side of a dialogue, with the partner's sound of a file (None: nobody is there)."""
+    sound = animator.load_sound(side.sound, 0)
+    heard = None if partner is None else animator.load_partner(Track(partner, 1))
+    made = animator.animate(sound, Speaker(side.person, None, take, heard))
+    motion = motion_of(made.animation.channels, animator.actors[side.person].codec.groups)
+    return motion.cut(len(side.truth.head))
+
+
+def strangers_of(side: Side, sides: Sequence[Side]) -> list[Path]:
+    """The sounds of STRANGERS other dialogues of a person: what their partner says has nothing to do with this one."""
+    known = [other.sound for other in sides if other.person == side.person and other.dialogue != side.dialogue]
+    return known[:STRANGERS]
+
+
+def figures(sides: Sequence[Side], takes: Sequence[Sequence[Motion]], fps: float) -> dict[str, float]:
+    """The mean over takes of every figure."""
+    found = [
+        {**listening_figures(sides, take, fps), **error_figures(sides, take), **mouth_figures(sides, take)}
+        for take in takes
+    ]
+    return {name: round(float(np.mean([one[name] for one in found])), 4) for name in found[0]}
+
+
+ROWS = {
+    "nods_follow_accents": "nods follow the partner's accents (correlation)",
+    "head_error_degrees": "head while listening, error in degrees",
+    "towards_partner_listening_degrees": "turned to the partner while listening, degrees",
+    "towards_partner_speaking_degrees": "turned to the partner while speaking, degrees",
+    "face_weights": "face, mean error of a weight",
+    "head_degrees": "head, mean error in degrees",
+    "body_cm": "body, mean error of a joint in cm",
+    "mouth_at_rest_share": "lips at rest while only the partner speaks",
+    "mouth_opening_speaking_mm": "lips apart while speaking, mm",
+}
+SYSTEMS = ("truth", "with partner", "without", "another partner", "mean pose")
+
+
+def tell(found: dict[str, Any]) -> list[str]:
+    """The figures as a table."""
+    lines = [f"dialogues that were not trained on: {', '.join(found['dialogues'])}"]
+    lines.append(" " * 52 + "".join(f"{system:>16}" for system in SYSTEMS))
+    for key, title in ROWS.items():
+        values = [f"{found[system][key]:.3f}" if key in found[system] else "" for system in SYSTEMS]
+        lines.append(f"  {title:<50}" + "".join(f"{value:>16}" for value in values))
+    return lines
+
+
+def draw(out: Path, name: str, sides: Sequence[Side], made: Sequence[Motion], fps: float) -> list[Path]:
+    """Films of both people in the first dialogue: as the model plays them, and the truth."""
+    chosen = [i for i, side in enumerate(sides) if side.dialogue == sides[0].dialogue]
+    sound = read_sound(sides[0].sound)
+    paths = []
+    for path, motions in ((out / f"{name}.mp4", made), (out / f"{name}_truth.mp4", [side.truth for side in sides])):
+        curves_film(path, [motions[i].take(sides[i].person) for i in chosen], fps, sound, SIZE)
+        paths.append(path)
+    return paths
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", help="the project, e.g. demo-conversation")
+    parser.add_argument("--run", default=LATEST, help="full name of a training run (default: the newest)")
+    parser.add_argument("--out", type=Path, default=ROOT / "demo", help="folder for film and figures (default: demo/)")
+    args = parser.parse_args(argv)
+    return answer(lambda: report(args.config, args.run, args.out))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
