@@ -136,7 +136,8 @@ COMMANDS = {
     "inference": Command(
         kind="Inference",
         summary="Animate the face from a sound file (workspace/output_inference).",
-        example="python run_inference.py demo-regression latest --audio hello.wav --emotion joy",
+        example="python run_inference.py demo-regression latest --audio hello.wav --emotion joy\n"
+        "         python run_inference.py dialogue latest --audio me.wav --partner you.wav --both",
         names={"config_name": CONFIG, "training_run_name_full": RUN},
         options=(
             Option(
@@ -144,6 +145,19 @@ COMMANDS = {
                 {"nargs": "+", "metavar": "PATH", "help": "sound files or folders, instead of the config's AUDIO_PATH"},
                 is_path=True,
             ),
+            Option(
+                "--partner",
+                {
+                    "nargs": "+",
+                    "metavar": "PATH",
+                    "help": "the sound of whom the actor talks to, one file for each of --audio, or a folder; needs a network "
+                    "that was trained on conversations, which takes the two channels of a stereo file without it",
+                },
+                is_path=True,
+            ),
+            Option("--swap", {"action": "store_true", "help": "exchange the two: animate the partner (SWAP_ROLES)"}),
+            Option("--both", {"action": "store_true", "help": "animate both sides, with mp4 in one film (BOTH_SIDES)"}),
+            Option("--partner-actor", {"metavar": "NAME", "help": "who plays the other side with --both"}),
             Option("--emotion", {"metavar": "NAME", "help": "an emotion of the run, instead of EMOTION_LABEL"}),
             Option("--actor", {"metavar": "NAME", "help": "an actor of the run, instead of ACTOR_NAME"}),
             Option(

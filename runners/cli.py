@@ -45,11 +45,12 @@ def call_deploy(module: Any, args: Any) -> str:
 
 
 def call_inference(module: Any, args: Any) -> str:
-    """Options override the config's keys: AUDIO_PATH (list of paths), EMOTION_LABEL, ACTOR_NAME, INFERENCE_MODE."""
+    """Options override the config's keys: AUDIO_PATH (list of paths), EMOTION_LABEL, ACTOR_NAME, INFERENCE_MODE, …"""
     keys = {"AUDIO_PATH": "audio", "EMOTION_LABEL": "emotion", "ACTOR_NAME": "actor", "INFERENCE_MODE": "mode"}
-    keys["NUM_SAMPLES"] = "takes"
+    keys |= {"NUM_SAMPLES": "takes", "PARTNER_AUDIO_PATH": "partner", "PARTNER_ACTOR_NAME": "partner_actor"}
+    keys |= {"SWAP_ROLES": "swap", "BOTH_SIDES": "both"}
     overrides = {key: getattr(args, dest, None) for key, dest in keys.items()}
-    given = {key: value for key, value in overrides.items() if value is not None}
+    given = {key: value for key, value in overrides.items() if value is not None and value is not False}
     if edit := edit_of(args):
         given["EDIT"] = edit
     return module.run(args.config_name, args.training_run_name_full, **given)

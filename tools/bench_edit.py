@@ -35,6 +35,7 @@ from audio2face.inference.edit_files import MeshFile  # noqa: E402
 from audio2face.inference.edit_request import Edit  # noqa: E402
 from audio2face.inference.job import InferenceJob, build_options  # noqa: E402
 from audio2face.inference.package import run_actor  # noqa: E402
+from audio2face.inference.talks import Talk  # noqa: E402
 from audio2face.problems import UserError  # noqa: E402
 
 REACH = 2  # frames on either side of a border
@@ -72,12 +73,13 @@ def measure(config_name: str, run_name: str, count: int, seed: int) -> list[str]
         actor = run_actor(run, clip.shot.actor, configs[clip.shot.actor], rigs=False)
         files = DatasetFiles.from_config(sections["dataset"], clip.shot.actor)
         lips = lip_vertices(files.lip_dist_pairs(), files.lip_size_pairs())
-        if lips is None or files.skin_cache_root is None or clip.audio is None:
+        if lips is None or files.skin_cache_root is None or clip.track is None:
             raise UserError(f"actor {clip.shot.actor}: lips are measured with SKIN_LIP_DIST_VERTEX_LIST_FPATH")
         frames = read_animation(find_animation(files.skin_cache_root, clip.shot.name)).block()
         animator = load_animator(run, {actor.name: actor}, options, device)
         file = MeshFile(Path("truth.npy"), None, 0, {"skin": frames}, {})
-        job = InferenceJob(run, actor, [clip.audio], (), clip.shot.emotion, options, False)
+        talk = Talk(clip.shot.name, actor.name, clip.track)
+        job = InferenceJob(run, actor, [talk], (), clip.shot.emotion, options, False)
         length = int(rng.uniform(0.2, 2.0) * run.spec.fps)
         first = int(rng.integers(10, max(11, len(frames) - length - 10)))
         free = np.zeros(len(frames), bool)
@@ -85,7 +87,7 @@ def measure(config_name: str, run_name: str, count: int, seed: int) -> list[str]
         edit = Edit(free, {}, None, (), 0)
         made = edited(animator, EditJob(job, file, edit, {"skin"}), 0)[0]["skin"]
         whole = animator.animate(
-            animator.load_sound(clip.audio), Speaker(actor.name, clip.shot.emotion)
+            animator.load_sound(clip.track.path, clip.channel), Speaker(actor.name, clip.shot.emotion)
         ).animation.channels["skin"]
         line = frames.copy()
         steps = np.linspace(0, 1, length + 2)[1:-1, None, None]

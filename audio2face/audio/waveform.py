@@ -99,6 +99,12 @@ def cancels(samples: np.ndarray) -> bool:
     return bool(samples.sum(axis=1).var(dtype=np.float64) < 0.5 * samples.var(axis=0, dtype=np.float64).sum())
 
 
+def one_voice(samples: np.ndarray) -> bool:
+    """Whether all channels (N, C) hold the same sound, as of one voice: they differ by less than a hundredth of it (-40 dB)."""
+    apart = np.abs(samples - samples[:, :1]).mean(dtype=np.float64)
+    return bool(apart <= 0.01 * np.abs(samples).mean(dtype=np.float64))
+
+
 def speech_problems(samples: np.ndarray, rate: int) -> list[str]:
     """Why speech in samples (N, C) is hard to understand, a line for each reason."""
     lines = []

@@ -196,6 +196,7 @@ class EditRequest(Schema):
 
 class Guidance(Schema):
     audio: NotNegative
+    partner: NotNegative
     style: NotNegative
 
 

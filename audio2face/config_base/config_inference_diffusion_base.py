@@ -1,6 +1,17 @@
 """config_inference.py for diffusion: post-processing of the deployed model, and what `run_inference.py` animates."""
 
-from audio2face.config.kinds import Count, CountOrZero, DiffusionMode, EmotionOrTimeline, File, Name, Seed, Switch, Text
+from audio2face.config.kinds import (
+    AudioPath,
+    Count,
+    CountOrZero,
+    DiffusionMode,
+    EmotionOrTimeline,
+    File,
+    Name,
+    Seed,
+    Switch,
+    Text,
+)
 from audio2face.config.nested import DiffusionPost, EditRequest, Guidance
 
 # Keys that are imported below are those of both methods: their manual and default stand in config_inference_common.py,
@@ -18,6 +29,29 @@ CONFIG: DiffusionPost = {**upper_and_lower_face, **mouth_and_eyes}
 ## What is animated
 
 from audio2face.config_base.config_inference_common import AUDIO_PATH
+
+# The sound of the person whom the actor talks to, for a "diffusion_transformer" that was trained on conversations
+# (PARTNER_AUDIO_ROOT or AUDIO_CHANNELS in config_dataset.py). Both sounds start at the same moment. Without it a file of two
+# channels is taken as a conversation, as AUDIO_CHANNELS said in training, else with the actor in channel 0; any other file as a
+# monologue.
+# Type: file, list of as many files as AUDIO_PATH names, or a folder of files with the names of those; None.
+# Change: when each person was recorded in a file.
+PARTNER_AUDIO_PATH: AudioPath = None
+
+# Whether the two voices change their roles: the face says what the partner says, and hears the actor.
+# Type: True or False.
+# Change: to see the other side of a conversation.
+SWAP_ROLES: Switch = False
+
+# Whether both sides of each conversation are animated; with "mp4" among OUTPUT_FORMATS also in one film, side by side.
+# Type: True or False.
+# Change: to see two people talk.
+BOTH_SIDES: Switch = False
+
+# Actor who plays the other side with BOTH_SIDES.
+# Type: one of ACTOR_NAMES; None for the other one of a model of two actors, else ACTOR_NAME.
+# Change: in models of more actors.
+PARTNER_ACTOR_NAME: Name | None = None
 
 # Actor whose face is animated: the mesh.
 # Type: one of ACTOR_NAMES; None when the model has only one.
@@ -84,13 +118,17 @@ DETERMINISTIC_NOISE_PATH: File | None = None
 # Change: for another take.
 RNG_SEED_INFERENCE: Seed = 42
 
-# How strongly the sound, and the style (actor and emotion), count in a "diffusion_transformer": 1 as it was trained, 0 not at
-# all, above 1 more strictly and with less variety. Scales of 1 take one pass of the network a step, others up to three.
+# How strongly the sound, the partner, and the style (actor and emotion) count in a "diffusion_transformer": 1 as it was trained,
+# 0 not at all, above 1 more strictly and with less variety. Scales of 1 take one pass of the network a step, others up to four.
 GUIDANCE: Guidance = {
     # Of the sound.
     # Type: number >= 0.
     # Change: 1.5 or 2 when lips follow too weakly; below 1 for more variety.
     "audio": 1.0,
+    # Of the partner's sound, where a partner is heard.
+    # Type: number >= 0.
+    # Change: 2 or 3 when the face listens too weakly; 0 to compare with a face that hears nobody.
+    "partner": 1.0,
     # Of the actor and the emotion.
     # Type: number >= 0.
     # Change: higher for stronger traits of an actor.

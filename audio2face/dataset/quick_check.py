@@ -15,6 +15,7 @@ from audio2face.dataset.captured import CapturedActor, build_trained
 from audio2face.dataset.clip_checks import check_clips, check_shots
 from audio2face.dataset.files import DatasetFiles
 from audio2face.dataset.motion_checks import check_motion_data
+from audio2face.dataset.partner_checks import check_partners
 from audio2face.dataset.sound_checks import check_sound_files
 from audio2face.problems import ERROR, INFO, LEVELS, STRUCTURE, WARNING, Problem, Problems, UserError, by_level
 from audio2face.runs.preproc_run import PreprocRun
@@ -28,8 +29,9 @@ logger = logging.getLogger(__name__)
 
 
 def check_headers(report: Problems, data: CapturedActor) -> None:
-    """Sounds by their headers, motion of jaw and eyes, emotions and languages of shots, CLIPS together."""
+    """Sounds and those of partners by their headers, motion of jaw and eyes, emotions and languages of shots, CLIPS together."""
     check_sound_files(report, data)
+    check_partners(report, data)
     check_motion_data(report, data)
     check_shots(report, data)
     check_clips(report, data)

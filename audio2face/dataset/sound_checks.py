@@ -7,6 +7,7 @@ import numpy as np
 from audio2face.audio.waveform import cancels
 from audio2face.dataset.captured import CapturedActor, VoiceFile, readable
 from audio2face.dataset.clips import TOLERATED_SHORTFALL_S
+from audio2face.dataset.partner_checks import check_roles
 from audio2face.formats.sound import read_sound
 from audio2face.problems import Problems
 from audio2face.types import SAMPLE_RATE
@@ -32,13 +33,15 @@ def check_sound_files(report: Problems, data: CapturedActor) -> None:
         elif info.open_ended:
             what = "The header gives no length, as a pipe leaves it; everything after it is read."
             report.info("audio.header", what, "--fix enters it.", **where)
-        if info.num_channels > 1 and (samples := readable(read_sound, path)) and cancels(samples[0]):
+        check_roles(report, data, sound)
+        averaged = info.num_channels if data.files.roles.own is None else 1
+        if averaged > 1 and (samples := readable(read_sound, path)) and cancels(samples[0]):
             what = "The channels are in opposite phase: their average cancels the voice."
             report.error("audio.phase", what, "Save one of them as mono; --fix keeps the loudest.", **where)
-        if info.num_channels > 2:
+        if averaged > 2:
             what = f"{info.num_channels} channels are averaged; usually one of them holds the speech."
             report.warning("audio.channels", what, "Save it as mono.", **where)
-        elif info.num_channels == 2:
+        elif averaged == 2:
             report.info("audio.channels", "Two channels; their average is used.", "", **where)
         if info.sample_rate < SAMPLE_RATE:
             what = f"{info.sample_rate} Hz; at least {SAMPLE_RATE} Hz are needed."

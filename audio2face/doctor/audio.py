@@ -26,10 +26,19 @@ MOSTLY_SILENT = 0.1  # share of frames that must be loud
 
 
 @dataclass(frozen=True)
+class PartnerSound:
+    """The partner's sound of a shot: its largest sample, and `energy` as of a ShotSound."""
+
+    peak: float
+    energy: np.ndarray
+
+
+@dataclass(frozen=True)
 class ShotSound:
     """A shot's sound: what its header says, its numbers, and what the sync check uses.
 
     `energy` (T + 2 margin,) log energy of frames, margin frames before the first; `level` (T,) RMS; `channels` (C,) RMS.
+    Where the actor has a channel, all is of that one; else `channel_levels` (2, T) are those of two channels.
     """
 
     shot: str
@@ -43,6 +52,8 @@ class ShotSound:
     energy: np.ndarray
     level: np.ndarray
     digest: str
+    channel_levels: np.ndarray | None = None
+    partner: PartnerSound | None = None
 
     @property
     def speech(self) -> np.ndarray:
@@ -56,6 +67,12 @@ def read_shot_sound(data: CapturedActor, file: VoiceFile, margin: int) -> ShotSo
     if sound is None or not len(sound[0]):
         return None
     samples, rate = sound
+    digest, roles, count = hashlib.blake2b(samples.tobytes(), digest_size=16), data.files.roles, file.shot.num_frames
+    partner = _partner_sound(data, file, samples, rate, margin)
+    two = samples.T if roles.own is None and samples.shape[1] == 2 else ()
+    channel_levels = [frame_levels(channel, rate, data.fps, count) for channel in two]
+    if roles.own is not None and roles.own < samples.shape[1]:
+        samples = samples[:, roles.own : roles.own + 1]
     mono = samples.mean(axis=1)
     levels = np.sqrt(np.mean(samples.astype(np.float64) ** 2, axis=0))
     return ShotSound(
@@ -69,8 +86,32 @@ def read_shot_sound(data: CapturedActor, file: VoiceFile, margin: int) -> ShotSo
         high_share=_high_share(mono, rate),
         energy=mel_energy(mono, rate, data.fps, file.shot.num_frames, margin),
         level=frame_levels(mono, rate, data.fps, file.shot.num_frames),
-        digest=hashlib.blake2b(samples.tobytes(), digest_size=16).hexdigest(),
+        digest=digest.hexdigest(),
+        channel_levels=np.stack(channel_levels) if channel_levels else None,
+        partner=partner,
     )
+
+
+def _partner_sound(
+    data: CapturedActor, file: VoiceFile, samples: np.ndarray, rate: int, margin: int
+) -> PartnerSound | None:
+    """The partner in a shot whose own file holds samples (N, C); None without one, or when it cannot be read."""
+    roles, count = data.files.roles, samples.shape[1]
+    found = roles.partner_of(file.shot.name, file.path, 0, lambda path: count)
+    if found is None:
+        return None
+    if found.track.path != file.path:
+        other = readable(read_sound, found.track.path)
+        if other is None:
+            return None
+        samples, rate = other
+    channel, start = found.track.channel, round(found.offset / data.fps * rate)
+    if not len(samples) or (channel is not None and channel >= samples.shape[1]):
+        return None
+    voice = samples.mean(axis=1) if channel is None else samples[:, channel]
+    moved = voice[start:] if start >= 0 else np.pad(voice, (-start, 0))
+    energy = mel_energy(moved, rate, data.fps, file.shot.num_frames, margin)
+    return PartnerSound(float(np.abs(voice).max()), energy)
 
 
 def check_damage(report: Problems, data: CapturedActor, sounds: Mapping[str, ShotSound]) -> None:

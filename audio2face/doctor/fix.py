@@ -38,6 +38,7 @@ from audio2face.types import Cache
 if TYPE_CHECKING:
     from audio2face.config import Section
 
+STAY = ("PARTNER_AUDIO_ROOT",)  # paths of what is not copied
 LOSSLESS = (".wav", ".flac")  # what a repaired sound is written as; others become .wav
 PLACES = {  # field of DatasetFiles -> folder in the copy; single files by the beginning of their field
     "audio_root": "audio",
@@ -255,9 +256,9 @@ def _copy_sounds(data: CapturedActor, plans: dict[str, ShotPlan], source: Path, 
         path = sound_of(data, shot, source)
         if path is None:
             continue
-        sound = readable(read_sound, path)
+        sound, voices = readable(read_sound, path), data.files.roles.own is not None
         samples, rate, done = (
-            repaired_sound(*sound, plan, data.fps) if sound is not None and len(sound[0]) else (None, 0, [])
+            repaired_sound(*sound, plan, data.fps, voices) if sound is not None and len(sound[0]) else (None, 0, [])
         )
         suffix = path.suffix.lower()
         target = folder / f"{shot}{'.wav' if done and suffix not in LOSSLESS else suffix}"
@@ -285,7 +286,7 @@ def _copy_sounds(data: CapturedActor, plans: dict[str, ShotPlan], source: Path, 
 
 def build_config_text(dataset: Section, copies: Mapping[str, DatasetFiles]) -> str:
     """config_dataset.py of the copy: its paths, and what the project's own file says besides."""
-    values = {k: v for k, v in dataset.modifier.items() if k.lower() not in PATHS}
+    values = {k: v for k, v in dataset.modifier.items() if k.lower() not in PATHS or k in STAY}
     values["CACHE_FPS"] = dict(dataset.CACHE_FPS)
     values["ACTOR_NAMES"] = [actor for actor in dataset.ACTOR_NAMES if actor in copies]
     for name in PATHS:

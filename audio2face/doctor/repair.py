@@ -39,11 +39,14 @@ def fill_lost_frames(frames: np.ndarray) -> tuple[np.ndarray, int]:
     return filled, count
 
 
-def repaired_sound(samples: np.ndarray, rate: int, plan: ShotPlan, fps: float) -> tuple[np.ndarray, int, list[str]]:
-    """Samples (N, C) as they should be, their rate, and what was done to them (nothing: copy the file)."""
+def repaired_sound(
+    samples: np.ndarray, rate: int, plan: ShotPlan, fps: float, voices: bool = False
+) -> tuple[np.ndarray, int, list[str]]:
+    """Samples (N, C) as they should be, their rate, and what was done to them (nothing: copy the file). Channels that are
+    `voices` of their own all stay."""
     done = []
     levels = np.sqrt(np.mean(samples.astype(np.float64) ** 2, axis=0))
-    if samples.shape[1] > 1 and levels.max() > 0:
+    if samples.shape[1] > 1 and levels.max() > 0 and not voices:
         if cancels(samples) or levels.min() < DEAD_CHANNEL * levels.max():
             samples = samples[:, [int(levels.argmax())]]
             done.append("one channel kept")

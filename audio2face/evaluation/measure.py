@@ -27,7 +27,7 @@ from audio2face.inference.animate import Animator, Speaker
 from audio2face.inference.job import scratch
 from audio2face.paths import external_path
 from audio2face.render.curves_film import curves_take
-from audio2face.types import Clip
+from audio2face.types import Clip, Waveform
 
 logger = logging.getLogger(__name__)
 
@@ -53,20 +53,28 @@ class Predictor:
         """
         assert clip.audio is not None
         started, actor = time.perf_counter(), clip.shot.actor
-        sound, takes = self.animator.load_sound(clip.audio), self.animator.options.takes
+        sound, takes = self.animator.load_sound(clip.audio, clip.channel), self.animator.options.takes
+        partner = _partner(self.animator, clip)
         found = []
         with scratch(folder, takes * self.animator.num_frames(sound) * self.animator.frame_bytes(actor)) as store:
             for take in range(takes):
                 home = None if store is None else store / str(take)
                 if home is not None:
                     home.mkdir()
-                speaker = Speaker(actor, self.emotion or clip.shot.emotion, take)
+                speaker = Speaker(actor, self.emotion or clip.shot.emotion, take, partner)
                 found.append(self.animator.animate(sound, speaker, home).animation.channels)
             yield found, time.perf_counter() - started
 
     def group(self, actor: str, name: str) -> CurveGroup | None:
         """What the columns of a group are in its animations; None when it does not move any."""
         return self.animator.actors[actor].face.curves.get(name)
+
+
+def _partner(animator: Animator, clip: Clip) -> Waveform | None:
+    """The sound of a clip's partner, from the moment on at which the clip's own file starts."""
+    if clip.partner is None:
+        return None
+    return animator.load_partner(clip.partner.track, (clip.partner.offset - clip.audio_offset) / clip.shot.fps)
 
 
 def measure(

@@ -10,14 +10,15 @@ of a network, then `postprocess.chain`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from audio2face.audio.waveform import load_waveform
-from audio2face.audio.windows import frame_count
+from audio2face.audio.waveform import load_track, load_waveform
+from audio2face.audio.windows import cut, frame_count
+from audio2face.dataset.audio_tracks import PARTNER_METHOD, partner_samples
 from audio2face.face.codec import part_of
 from audio2face.inference.audio_inputs import normalized_samples
 from audio2face.inference.package import Actor
@@ -28,7 +29,7 @@ from audio2face.models.common.rollout import Rollout, RolloutInputs
 from audio2face.postprocess import chain
 from audio2face.runs.disk import reserve
 from audio2face.runs.train_run import NetworkSpec, TrainRun
-from audio2face.types import FaceAnimation, Waveform
+from audio2face.types import FaceAnimation, Track, Waveform
 
 BLOCK = 256  # frames decoded at once
 MESHES = ("skin", "tongue")
@@ -36,11 +37,13 @@ MESHES = ("skin", "tongue")
 
 @dataclass(frozen=True)
 class Speaker:
-    """Whose face, in which emotion (a name, {name: weight}, weights, a timeline, None for the default), which take."""
+    """Whose face, in which emotion (a name, {name: weight}, weights, a timeline, None for the default), which take, and the
+    sound of whom it talks to (None in a monologue), which starts with its own."""
 
     actor: str
     emotion: Any = None
     take: int = 0
+    partner: Waveform | None = None
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,22 @@ class Animator:
             postprocess,
         )
 
-    def load_sound(self, path: Path) -> Waveform:
-        """A sound file as the network was trained on it. Raises UserError when it cannot be read."""
-        return load_waveform(path, self.spec.audio_method, self.spec.audio_params["samplerate"])
+    def load_sound(self, path: Path, channel: int | None = None) -> Waveform:
+        """A sound file, or one channel of it, as the network was trained on it. Raises UserError when it cannot be read."""
+        return load_waveform(path, self.spec.audio_method, self.spec.audio_params["samplerate"], channel)
+
+    def load_partner(self, track: Track | None, early_s: float = 0.0) -> Waveform | None:
+        """The sound of a partner, from `early_s` on; None where there is nobody, or the network hears none."""
+        if track is None or not self.hears_partner:
+            return None
+        waveform = load_track(track, PARTNER_METHOD, self.spec.audio_params["samplerate"])
+        start = round(early_s * waveform.sample_rate)
+        return replace(waveform, samples=cut(waveform.samples, start, max(len(waveform.samples), start)))
+
+    @property
+    def hears_partner(self) -> bool:
+        """Whether the network was trained on conversations."""
+        return bool(self.spec.extra.get("partner", False))
 
     def num_frames(self, sound: Waveform) -> int:
         """Frames of the animation of a sound."""
@@ -89,6 +105,10 @@ class Animator:
         samples = normalized_samples(sound, spec.extra.get("standardize", False))
         if self.postprocess and actor.on_coefficients:
             samples = samples * np.float32(actor.config["input_strength"])
+        partner = None
+        if speaker.partner is not None:
+            own = sound.samples / np.float32(sound.peak)
+            partner = partner_samples(speaker.partner, own, sound.peak, spec.extra.get("standardize", False))
         return RolloutInputs(
             samples,
             self.num_frames(sound),
@@ -96,6 +116,7 @@ class Animator:
             lambda frames: spec.emotion_track(speaker.emotion, (frames + 0.5) / spec.fps),
             seed=self.options.seed,
             take=speaker.take,
+            partner=partner,
             **({} if actor.implicit is None else {"implicit": actor.implicit}),
         )
 

@@ -14,11 +14,17 @@ from audio2face.dataset.audio_tracks import standardized
 from audio2face.face.emotions import is_timeline
 from audio2face.formats.sound import SOUND_SUFFIXES
 from audio2face.listing import natural_order, passed_over
+from audio2face.paths import local_path
 from audio2face.problems import UserError, raise_problems
 from audio2face.runs.train_run import NetworkSpec
 from audio2face.types import Waveform
 
 logger = logging.getLogger(__name__)
+
+
+def local_paths(paths: str | list[str] | None) -> list[Path]:
+    """The paths of a config key that names one, several or none, as they are here."""
+    return [local_path(path) for path in ([paths] if isinstance(paths, str) else paths or ())]
 
 
 def audio_files(paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None) -> list[Path]:

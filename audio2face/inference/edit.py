@@ -92,8 +92,9 @@ def edited(animator: Animator, asked: EditJob, take: int) -> tuple[dict[str, np.
     spec = animator.spec
     layout = ChannelLayout(spec.max_sizes)
     codec = spec.output_codec(job.run.actor(job.actor.name))
-    sound = animator.load_sound(job.files[0])
-    inputs = animator.inputs(sound, Speaker(job.actor.name, job.emotion, take))
+    talk = job.talks[0]
+    sound = animator.load_sound(talk.own.path, talk.own.channel)
+    inputs = animator.inputs(sound, Speaker(job.actor.name, job.emotion, take, animator.load_partner(talk.partner)))
     last = max((end for _, end in edit.spans()), default=0)
     if last > animator.num_frames(sound):
         raise UserError(

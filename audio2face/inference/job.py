@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,20 @@ from audio2face.audio.windows import frame_count
 from audio2face.config import Section
 from audio2face.face.curves import CurveGroup
 from audio2face.formats import ANIMATION_WRITERS
+from audio2face.formats.json_file import write_json
 from audio2face.formats.npy import write_npy
 from audio2face.formats.sound import read_sound, sound_info
 from audio2face.inference.animate import Animator, Speaker, Take, empty_frames, load_animator
-from audio2face.inference.audio_inputs import audio_files, emotion_slug
+from audio2face.inference.audio_inputs import audio_files, emotion_slug, local_paths
 from audio2face.inference.clip import Clip, FaceFiles, shown_channels
+from audio2face.inference.films import film_together
 from audio2face.inference.outputs import EXPORTERS, check_exports, default_formats, wants, write_curve_arrays
 from audio2face.inference.package import Actor, run_actor
 from audio2face.inference.rate import channels_at, middles
+from audio2face.inference.takes_file import TAKES_FILE, about_take
+from audio2face.inference.talks import Talk, both_voices, build_talks, sides_of
 from audio2face.models import run_family
 from audio2face.models.common.options import Options, actor_name
-from audio2face.paths import local_path
 from audio2face.problems import Problems, UserError
 from audio2face.runs.train_run import TrainRun
 from audio2face.types import FaceAnimation
@@ -45,50 +48,80 @@ class InferenceJob:
 
     run: TrainRun
     actor: Actor
-    files: list[Path]
+    talks: list[Talk]
     formats: tuple[str, ...]
     emotion: Any
     options: Options
     postprocess: bool
     fps: float | None = None  # of what is written; None for the network's
+    partner_actor: Actor | None = None  # who plays the other side where both are animated
 
-    def stem(self, path: Path, take: int) -> str:
+    @property
+    def files(self) -> list[Path]:
+        """The sound files that are animated."""
+        return [talk.own.path for talk in self.talks]
+
+    @property
+    def actors(self) -> dict[str, Actor]:
+        """Everybody whose face is animated, by name."""
+        return {actor.name: actor for actor in (self.actor, self.partner_actor) if actor is not None}
+
+    def stem(self, talk: Talk, take: int) -> str:
         """The name of a take's outputs, without suffix."""
-        name, mode = self.actor.name, self.options.mode.name
+        name, mode = talk.actor, self.options.mode.name
         behaviour, emotion = self.options.behaviour or name, emotion_slug(self.run.spec, self.emotion)
-        stem = "_".join((path.stem, name, behaviour, emotion, mode))
+        stem = "_".join((talk.name, name, behaviour, emotion, mode))
         return stem if self.options.takes == 1 else f"{stem}_take{take + 1}"
 
     def write(self, folder: Path, device: Any) -> None:
-        """Animate every sound file on a torch.device and write the outputs into `folder`."""
-        animator = load_animator(self.run, {self.actor.name: self.actor}, self.options, device, self.postprocess)
-        for path in self.files:
+        """Animate every sound on a torch.device and write the outputs into `folder`, with a list of them, `takes.json`."""
+        animator = load_animator(self.run, self.actors, self.options, device, self.postprocess)
+        about: list[dict[str, Any]] = []
+        for sides in sides_of(self.talks):
             for take in range(self.options.takes):
-                self._write_take(animator, path, take, folder)
+                with ExitStack() as kept:
+                    made = [self._write_take(animator, talk, take, folder, kept) for talk in sides]
+                    for talk, one in zip(sides, made, strict=True):
+                        about.append(about_take(self.stem(talk, take), talk, take, one, self.options, self.emotion))
+                    if len(sides) > 1 and "mp4" in self.formats:
+                        self._film_both(folder / f"{self.stem(sides[0], take)}_both.mp4", sides, made)
+        write_json(folder / TAKES_FILE, {"run": self.run.name, "takes": about})
 
-    def _write_take(self, animator: Animator, path: Path, take: int, folder: Path) -> None:
-        started = time.perf_counter()
-        sound, stem = animator.load_sound(path), self.stem(path, take)
-        speaker = Speaker(self.actor.name, self.emotion, take)
-        with scratch(folder, animator.num_frames(sound) * animator.frame_bytes(self.actor.name)) as store:
-            made = animator.animate(sound, speaker, store, label=stem)
-            if self.fps is not None:
-                count = frame_count(len(sound.samples), sound.sample_rate, self.fps)
-                made = at_rate(made, self.fps, count, self.actor.codec.groups, store)
-            computed = time.perf_counter() - started
-            write_outputs(folder / stem, made, self.formats, self.actor.face, path)
+    def _write_take(self, animator: Animator, talk: Talk, take: int, folder: Path, kept: ExitStack) -> FaceAnimation:
+        """The animation, which lies in files until `kept` ends if it is large."""
+        started, actor = time.perf_counter(), self.actors[talk.actor]
+        sound, stem = animator.load_sound(talk.own.path, talk.own.channel), self.stem(talk, take)
+        speaker = Speaker(talk.actor, self.emotion, take, animator.load_partner(talk.partner))
+        size = animator.num_frames(sound) * animator.frame_bytes(talk.actor)
+        store = kept.enter_context(scratch(folder, size))
+        made = animator.animate(sound, speaker, store, label=stem)
+        if self.fps is not None:
+            count = frame_count(len(sound.samples), sound.sample_rate, self.fps)
+            made = at_rate(made, self.fps, count, actor.codec.groups, store)
+        computed = time.perf_counter() - started
+        write_outputs(folder / stem, made, self.formats, actor.face, talk.own.path)
         logger.info(
             "%s: %.1f s of sound, %d frames at %g fps, computed in %.1f s, written in %.1f s",
             *(stem, sound.duration_s, made.animation.num_frames, made.animation.fps, computed),
             time.perf_counter() - started - computed,
         )
+        return made.animation
+
+    def _film_both(self, path: Path, sides: Sequence[Talk], made: Sequence[FaceAnimation]) -> None:
+        count = min(one.num_frames for one in made)
+        clips = []
+        for talk, one in zip(sides, made, strict=True):
+            face = self.actors[talk.actor].face
+            channels = {name: values[:count] for name, values in shown_channels(one.channels, face).items()}
+            clips.append(Clip(FaceAnimation(one.fps, channels), face))
+        film_together(path, clips, [f"{talk.actor}: {talk.name}" for talk in sides], both_voices(sides[0]))
 
 
 def build_job(section: Section, run: TrainRun, configs: Mapping[str, Mapping[str, Any]]) -> InferenceJob:
     """Check what config_inference asks of a training run. Raises UserError listing every mistake found."""
     problems = Problems()
     options = problems.attempt(build_options, section, run)
-    files = problems.attempt(audio_files, _local_paths(section.AUDIO_PATH)) or []
+    files = problems.attempt(audio_files, local_paths(section.AUDIO_PATH)) or []
     problems.extend(line for path in files for line in _sound_problems(path))
     problems.attempt(run.spec.emotion_track, section.EMOTION_LABEL, np.zeros(1), key="EMOTION_LABEL")
     formats = problems.attempt(_build_formats, section) or ()
@@ -98,12 +131,28 @@ def build_job(section: Section, run: TrainRun, configs: Mapping[str, Mapping[str
     if actor is not None and section.OUTPUT_FORMATS is None and "maya" in formats and not actor.face.has_mesh:
         formats = (*default_formats(actor.face), *(other for other in formats if other != "maya"))
         logger.info("actor %s has no face mesh for a Maya cache: writing %s", name, ", ".join(formats))
-    if actor is not None:
-        problems.attempt(check_exports, formats, actor.face, f"actor {name}")
+    partner = problems.attempt(_build_partner, section, run, name, configs, formats) if actor is not None else None
+    for who in dict.fromkeys(who.name for who in (actor, partner) if who is not None):
+        face = next(known.face for known in (actor, partner) if known is not None and known.name == who)
+        problems.attempt(check_exports, formats, face, f"actor {who}")
     problems.raise_errors()
     assert actor is not None and options is not None
+    talks = build_talks(section, run, actor.name, partner.name if partner else None)
     post, fps = section.APPLY_POSTPROCESSING, section.OUTPUT_FPS
-    return InferenceJob(run, actor, files, formats, section.EMOTION_LABEL, options, post, fps)
+    return InferenceJob(run, actor, talks, formats, section.EMOTION_LABEL, options, post, fps, partner)
+
+
+def _build_partner(
+    section: Section, run: TrainRun, actor: str, configs: Mapping[str, Mapping[str, Any]], formats: tuple[str, ...]
+) -> Actor | None:
+    """Who plays the other side with BOTH_SIDES: PARTNER_ACTOR_NAME, else the other of two actors, else the same one."""
+    if not section.values.get("BOTH_SIDES"):
+        return None
+    name, others = section.values.get("PARTNER_ACTOR_NAME"), [other for other in run.spec.actors if other != actor]
+    if name is not None and name not in run.spec.actors:
+        raise UserError(f"PARTNER_ACTOR_NAME {name!r} is not in the run: {', '.join(run.spec.actors)}")
+    name = name or (others[0] if len(others) == 1 else actor)
+    return run_actor(run, name, configs[name], wants(formats, "weights"))
 
 
 def build_options(section: Section, run: TrainRun) -> Options:
@@ -146,10 +195,6 @@ def write_outputs(stem: Path, made: Take, formats: tuple[str, ...], face: FaceFi
         for channel in animation.channels.keys() - MESHES.keys() - face.curves.keys():
             write_npy(stem.with_name(f"{stem.name}_{channel}.npy"), animation.channels[channel])
         write_curve_arrays(stem, clip.curves, face)
-
-
-def _local_paths(paths: str | list[str] | None) -> list[Path]:
-    return [local_path(path) for path in ([paths] if isinstance(paths, str) else paths or ())]
 
 
 def _sound_problems(path: Path) -> list[str]:

@@ -7,11 +7,9 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from audio2face.face.skeleton import bones, pose_from_values, positions
 from audio2face.formats.animation_json import JsonAnimation, JsonCurves, write_animation_json
 from audio2face.formats.arkit_csv import arkit_columns, write_arkit_csv
 from audio2face.formats.bvh import write_bvh
@@ -23,6 +21,7 @@ from audio2face.formats.sound import write_sound
 from audio2face.formats.usd import require_usd, write_usd_blendshapes, write_usd_points
 from audio2face.geometry.motion_shapes import clip_shapes
 from audio2face.inference.clip import Clip, FaceFiles
+from audio2face.inference.films import film
 from audio2face.inference.scenes import clip_scene
 from audio2face.postprocess.rig import pose_names
 from audio2face.problems import UserError
@@ -31,8 +30,6 @@ from audio2face.render.head_curves import find_head_curves
 logger = logging.getLogger(__name__)
 
 GLTF_TOLERANCE = 5e-4  # largest error of a vertex, as a share of the mesh's size
-PICTURE_SIZE = (512, 512)
-COLOURS = {"skin": (0.84, 0.68, 0.59), "tongue": (0.64, 0.30, 0.30)}  # sRGB
 NO_TRAINING = "no training is needed; a deployed model is deployed again"
 MESH_FORMATS = ("maya", "pc2")  # of ANIMATION_WRITERS, which write points alone
 Need = tuple[str, str]  # what a format needs that a face does not have, and what to do ("": take another format)
@@ -126,37 +123,8 @@ def _write_bvh(stem: Path, clip: Clip) -> list[Path]:
 
 def _write_mp4(stem: Path, clip: Clip) -> list[Path]:
     path = _beside(stem, ".mp4")
-    (_film_face if clip.face.has_mesh else _film_curves)(path, clip)
+    film(path, clip)
     return [path]
-
-
-def _film_face(path: Path, clip: Clip) -> None:
-    from audio2face.render import Mesh, auto_camera, fill_openings, render_animation, write_video
-
-    meshes = clip.meshes()
-    drawn = [Mesh(triangles, np.array(COLOURS[name])) for name, _, triangles in meshes]
-    moving: list[Any] = [frames for _, frames, _ in meshes]
-    camera = auto_camera(np.concatenate([frames[0] for frames in moving]), PICTURE_SIZE)
-    eyes = clip.eyes
-    for name, frames, triangles in meshes:
-        if name == "skin" and eyes is not None:
-            filling = fill_openings(triangles, frames)
-            drawn += filling.meshes
-            moving += filling.follow(frames, eyes.reshape(len(frames), 2, 3))
-    pictures = render_animation(drawn, moving, camera=camera)
-    write_video(path, pictures, clip.animation.fps, clip.sound)
-
-
-def _film_curves(path: Path, clip: Clip) -> None:
-    """The built-in head with the weights and the turn of the head; a skeleton as a figure beside it."""
-    from audio2face.render.curves_film import Take, curves_film
-
-    weights, joints, lines = clip.arkit, None, None
-    for _, skeleton, values in clip.bodies[:1]:
-        joints, lines = positions(skeleton, *pose_from_values(skeleton, values)), bones(skeleton)
-    table = np.stack(list(weights.values()), axis=1) if weights else None
-    take = Take(None, table, tuple(weights), clip.head, joints=joints, bones=lines)
-    curves_film(path, [take], clip.animation.fps, clip.sound, PICTURE_SIZE)
 
 
 def _require_video() -> None:

@@ -34,7 +34,7 @@ HANGS_S = 20.0  # by the wall's clock, on a busy machine
 ROOM = 4 << 30  # of the child: what asks for more fails at once
 MOST_DEATHS = 20
 KINDS = (
-    "maya xml", "maya mc", "maya mcx", "pc2", "npy", "npz", "smplx", "curve npz", "wav", "flac", "curve csv", "curve json", "curve txt",
+    "maya xml", "maya mc", "maya mcx", "pc2", "npy", "npz", "smplx", "curve npz", "keyframes", "wav", "flac", "curve csv", "curve json", "curve txt",
     "live link", "bvh", "ply", "obj", "gltf", "glb", "usda", "textgrid", "model.json", "network_info.json", "model_config.json",
     "bs_skin_config.json", "model_data.npz", "onnx", "checkpoint",
 )  # fmt: skip
@@ -73,6 +73,7 @@ def targets() -> dict[str, Target]:
     from audio2face.formats.bvh import read_bvh
     from audio2face.formats.curve_table import read_curve_table
     from audio2face.formats.gltf_rig import read_gltf_rig
+    from audio2face.formats.keyframes import read_keyframes
     from audio2face.formats.maya_cache import read_maya_cache
     from audio2face.formats.npy import read_npy, read_npz
     from audio2face.formats.obj import read_obj
@@ -113,6 +114,7 @@ def targets() -> dict[str, Target]:
         "npz": Target("a.npz", lambda f: [seeds.arrays(f), seeds.smplx(f)], read_npz, "zip"),
         "smplx": Target("a.npz", lambda f: [seeds.smplx(f)], read_smplx, "zip"),
         "curve npz": Target("a.npz", lambda f: [seeds.curve_arrays(f)], read_curve_table, "zip"),
+        "keyframes": Target("a.npz", lambda f: [seeds.keyframes(f)], read_keyframes, "zip"),
         "wav": Target("a.wav", lambda f: seeds.sounds(f, ".wav", wavs), read_sound),
         "flac": Target("a.flac", lambda f: seeds.sounds(f, ".flac", ((16000, 1, "PCM_16"), (48000, 2, "PCM_24"))), read_sound),
         "curve csv": Target("a.csv", lambda f: [csv, seeds.live_link(f)], read_curve_table, "text"),

@@ -15,6 +15,7 @@ from audio2face.formats.arkit_csv import write_arkit_csv
 from audio2face.formats.arkit_names import CURVES
 from audio2face.formats.bvh import write_bvh
 from audio2face.formats.gltf import write_gltf
+from audio2face.formats.keyframes import KeyedGroup, Keyframes, write_keyframes
 from audio2face.formats.maya_cache import write_maya_cache
 from audio2face.formats.npy import write_npy, write_npz
 from audio2face.formats.point_cache import write_point_cache
@@ -169,6 +170,14 @@ def curve_arrays(folder: Path) -> bytes:
     """A table of named values."""
     several = {"values": FRAMES[:, :2, 0], "names": np.array(["jawOpen", "mouthClose"]), "fps": np.array(30.0)}
     return written(folder, ".npz", lambda p: write_npz(p, several))
+
+
+def keyframes(folder: Path) -> bytes:
+    """Two keyframes of a head, of which one value is not known."""
+    head = KeyedGroup(("yaw", "pitch"), np.array([[0.1, 0.2], [np.nan, 0.4]], np.float32))
+    return written(
+        folder, ".npz", lambda p: write_keyframes(p, Keyframes(1.0, np.array([0, 30]), {"head": head}, 30.0))
+    )
 
 
 def smplx(folder: Path) -> bytes:

@@ -13,7 +13,8 @@ class RolloutInputs:
     """One animation: samples (N,) at the network's level, how many frames, of which actor of the run, in which emotion.
 
     `emotions(frames (n,)) -> (n, E)` gives the explicit emotion of any frame, also of negative ones; `implicit` (I,) is that
-    of networks which have one. `seed` and `take` choose the noise.
+    of networks which have one. `seed` and `take` choose the noise. `partner` (M,) is what is heard of whom
+    the actor talks to, from the same moment on; None in a monologue.
     """
 
     samples: np.ndarray
@@ -23,6 +24,7 @@ class RolloutInputs:
     implicit: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     seed: int = 0
     take: int = 0
+    partner: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

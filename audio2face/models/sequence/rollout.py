@@ -66,7 +66,7 @@ class SequenceSampler:
         region = None if given.region is None else _tensor(given.region, device)
         conditions = Conditions(
             {
-                "speech": encode_piece(self.network, inputs.samples, first, length, self.streaming),
+                **self.heard(inputs, first, length),
                 "actor": identity,
                 "emotion": _tensor(inputs.emotions(first + np.arange(length)), device),
                 "known": values / unit,
@@ -88,6 +88,14 @@ class SequenceSampler:
 
         x_0, _ = self.sampler(denoise, draw, self.schedule)
         return (held * values + (1 - held) * x_0 * unit)[0].cpu().numpy(), own[0].cpu().numpy()
+
+    def heard(self, inputs: RolloutInputs, first: int, count: int) -> dict[str, Tensor]:
+        """The conditions (1, count, width) that are sounds: without a partner the actor's alone."""
+        found = {"speech": encode_piece(self.network, inputs.samples, first, count, self.streaming)}
+        if self.network.partner is not None and inputs.partner is not None:
+            partner = encode_piece(self.network, inputs.partner, first, count, self.streaming)
+            found["partner"] = self.network.partner(partner)
+        return found
 
     def rows(self, x_0: np.ndarray, identity: int) -> np.ndarray:
         """x_0 (n, c) as rows in data units: offsets of skin and tongue from the rest pose, jaw, eye, then curves."""

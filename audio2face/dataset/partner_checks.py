@@ -1,0 +1,68 @@
+"""The sounds of partners by their headers: which there are, rate, channels, and length against the animation."""
+
+from __future__ import annotations
+
+from audio2face.dataset.captured import BAD_FILE, CapturedActor, VoiceFile, shot_names
+from audio2face.formats.sound import sound_info
+from audio2face.problems import Problems
+from audio2face.types import SAMPLE_RATE
+
+APART_S = 0.5  # by how much a partner's sound may differ from the animation in length
+
+
+def check_roles(report: Problems, data: CapturedActor, sound: VoiceFile) -> None:
+    """Which channel of a sound of several is whose voice."""
+    roles, count = data.files.roles, sound.info.num_channels
+    where = {"shot": sound.shot.name, "file": sound.path, "key": "AUDIO_CHANNELS"}
+    if roles.own is not None and roles.own >= count:
+        what = f"There is no channel {roles.own}: the file has {count}, counted from 0."
+        report.error("audio.channel", what, 'Correct "self", or export the file again.', **where)
+    elif roles.own is not None and count > 1:
+        other = f", channel {roles.partner} the partner's" if roles.folder is None and roles.partner is not None else ""
+        report.info("audio.channels", f"Channel {roles.own} of {count} is the actor's voice{other}.", "", **where)
+
+
+def check_partners(report: Problems, data: CapturedActor) -> None:
+    """Every partner's file; which shots are monologues."""
+    roles = data.files.roles
+    if not roles.has_partner:
+        return
+    alone, spoken = [], [sound for sound in data.sounds if sound.voice is None]
+    for sound in spoken:
+        if roles.folder is None:
+            if roles.partner is not None and sound.info.num_channels <= roles.partner:
+                alone.append(sound.shot.name)
+        elif (path := roles.partner_file(sound.shot.name, sound.path)) is None:
+            alone.append(sound.shot.name)
+        else:
+            where = {"shot": sound.shot.name, "file": path, "key": "PARTNER_AUDIO_ROOT"}
+            info = report.attempt(sound_info, path, also=BAD_FILE, **where)
+            if info is not None:
+                _check_file(report, data, VoiceFile(sound.shot, "partner", path, info))
+    key = "AUDIO_CHANNELS" if roles.folder is None else "PARTNER_AUDIO_ROOT"
+    if spoken and len(alone) == len(spoken):
+        report.warning("partner.none", "No shot has a sound of a partner.", "Check names and channels.", key=key)
+    elif alone:
+        what = (
+            f"{len(alone)} of {len(spoken)} shots have no sound of a partner: {shot_names(alone)}; they are monologues."
+        )
+        report.info("partner.monologues", what, "", shot=alone[0], key=key)
+
+
+def _check_file(report: Problems, data: CapturedActor, sound: VoiceFile) -> None:
+    roles, info = data.files.roles, sound.info
+    where = {"shot": sound.shot.name, "file": sound.path, "key": "PARTNER_AUDIO_ROOT"}
+    if info.sample_rate < SAMPLE_RATE:
+        what = f"{info.sample_rate} Hz; at least {SAMPLE_RATE} Hz are needed."
+        report.error("audio.rate", what, "Find the original recording, or resample it.", **where)
+    if roles.partner is not None and roles.partner >= info.num_channels:
+        what = f"There is no channel {roles.partner}: the file has {info.num_channels}, counted from 0."
+        report.error("audio.channel", what, 'Correct "partner" in AUDIO_CHANNELS.', **where)
+    elif roles.partner is None and info.num_channels > 1:
+        what = f"The {info.num_channels} channels of the partner's file are averaged."
+        report.warning("partner.channels", what, 'Say which is the partner\'s: "partner" in AUDIO_CHANNELS.', **where)
+    heard = info.duration_s * data.fps - roles.offsets.get(sound.shot.name, 0)
+    if abs(heard - sound.shot.num_frames) > APART_S * data.fps:
+        what = f"The partner is heard for {heard:.0f} frames, the animation has {sound.shot.num_frames}."
+        fix = "Check that both start at the same moment (PARTNER_AUDIO_OFFSETS); what is missing is taken as silence."
+        report.warning("partner.length", what, fix, **where)

@@ -1,0 +1,59 @@
+"""A made-up conversation: stereo files of two voices, the actor's in channel 0; its jaw follows its own voice, its nod the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+from audio2face.formats.curve_table import curve_table, write_curve_table
+from fakes.curves import FPS, HEAD, RATE, SHOTS, WEIGHTS, loudness, speech
+from fakes.project import DIFFUSION, write_configs
+
+SMALL = {"width": 32, "num_layers": 1, "num_heads": 2, "dropout": 0.0}
+
+
+def voices(number: int) -> tuple[np.ndarray, np.ndarray]:
+    """The two voices (N,) of a shot, who take turns of half a second."""
+    own, partner = speech(number), speech(100 + number)
+    turn = (np.arange(len(own)) // (RATE // 2) + number) % 2
+    return own * turn, partner * (1 - turn)
+
+
+def write_conversation(home: Path) -> dict[str, Any]:
+    """Sounds and curves of an actor; returns values of config_dataset."""
+    for folder in ("audio", "face"):
+        (home / folder).mkdir(parents=True, exist_ok=True)
+    for number, shot in enumerate(SHOTS):
+        own, partner = voices(number)
+        soundfile.write(home / "audio" / f"{shot}.wav", np.stack([own, partner], axis=1), RATE)
+        jaw, nod, still = loudness(own), loudness(partner), np.zeros(len(loudness(own)))
+        columns = [jaw, still, still, still, still, 0.3 * nod, still]
+        table = curve_table((*WEIGHTS, *HEAD), np.stack(columns, axis=1), float(FPS))
+        write_curve_table(home / "face" / f"{shot}.npz", table)
+    name = home.name
+    return {
+        "ACTOR_NAMES": [name],
+        "CACHE_FPS": {name: float(FPS)},
+        "SHOT_EMOTION_NAMES": ["neutral", "joy"],
+        "AUDIO_ROOT": {name: str(home / "audio")},
+        "AUDIO_CHANNELS": {name: {"self": 0, "partner": 1}},
+        "CURVES_ROOT": {name: {"arkit": str(home / "face"), "head": str(home / "face")}},
+    }
+
+
+def conversation_project(root: Path, dataset: dict[str, Any] | None = None, **train: Any) -> None:
+    """A project `tiny` that trains a small transformer on it; `dataset` and `train` are further keys."""
+    values = write_conversation(root / "datasets/ann")
+    keys = {**DIFFUSION, "NETWORK_NAME": "diffusion_transformer", "NETWORK_HYPER_PARAMS": SMALL}
+    keys |= {"TARGET_CHANNELS": ["arkit", "head"], "VALIDATION_CLIPS": ["three_joy"], **train}
+    sound = {"AUDIO_PATH": str(root / "datasets/ann/audio/three_joy.wav"), "OUTPUT_FORMATS": ["npy"]}
+    write_configs(
+        root,
+        dataset={**values, "SKIP_DATA_CHECKS": ["*"], **(dataset or {})},
+        preproc={},
+        train=keys,
+        inference={**sound, "NUM_DIFFUSION_STEPS": 2},
+    )
