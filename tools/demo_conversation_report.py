@@ -2,8 +2,8 @@
 """Let the newest model of a demo conversation play both sides of dialogues that it does not know, and compare with the truth.
 
 Each side is animated with the partner's sound, without it, and with the partner of other dialogues: only with the right one can
-a listener nod when the truth does. Prints and writes the figures, OUT/<CONFIG>.json, and a film of both people,
-OUT/<CONFIG>.mp4 (truth: OUT/<CONFIG>_truth.mp4).
+a listener nod when the truth does. Prints the figures and writes them to OUT/<CONFIG>.json, a film of both people to
+OUT/<CONFIG>.mp4, and moments of it, the truth above the model, to OUT/<CONFIG>.png.
 
     python tools/demo_conversation_report.py demo-conversation --out demo
 """
@@ -32,7 +32,8 @@ from audio2face.inference.job import build_options  # noqa: E402
 from audio2face.inference.package import run_actor  # noqa: E402
 from audio2face.paths import local_path  # noqa: E402
 from audio2face.problems import UserError  # noqa: E402
-from audio2face.render.curves_film import curves_film  # noqa: E402
+from audio2face.render import contact_sheet  # noqa: E402
+from audio2face.render.curves_film import curves_film, draw_takes  # noqa: E402
 from audio2face.runs.run_dir import LATEST  # noqa: E402
 from audio2face.types import Track  # noqa: E402
 from runners.cli import answer  # noqa: E402
@@ -49,7 +50,7 @@ from tools.demo.conversation_report import (  # noqa: E402
 
 TAKES = 2  # of every side, with noise of their own
 STRANGERS = 3  # partners of other dialogues that every side is played with
-SIZE = (320, 360)
+SIZE, SMALL, MOMENTS = (320, 360), (200, 220), 8  # pictures of the film, of the sheet, and how many moments it shows
 
 
 def report(config_name: str, run_name: str, out: Path) -> int:
@@ -60,7 +61,9 @@ def report(config_name: str, run_name: str, out: Path) -> int:
     sides, others = read_sides(home, fps), read_sides(home, fps, held_out=False)
     animator = open_animator(config_name, run_name, sections)
     if not animator.hears_partner:
-        raise UserError(f"the newest run of {config_name} hears no partner: train it with AUDIO_CHANNELS in config_dataset.py")
+        raise UserError(
+            f"the newest run of {config_name} hears no partner: train it with AUDIO_CHANNELS in config_dataset.py"
+        )
     strangers = [strangers_of(side, [*sides, *others]) for side in sides]
     played = {
         "with partner": [[play(animator, side, side.sound, take) for side in sides] for take in range(TAKES)],
@@ -98,7 +101,7 @@ def play(animator: Animator, side: Side, partner: Path | None, take: int = 0) ->
     heard = None if partner is None else animator.load_partner(Track(partner, 1))
     made = animator.animate(sound, Speaker(side.person, None, take, heard))
     motion = motion_of(made.animation.channels, animator.actors[side.person].codec.groups)
-    return motion.cut(len(side.truth.head))
+    return motion.at(slice(len(side.truth.head)))
 
 
 def strangers_of(side: Side, sides: Sequence[Side]) -> list[Path]:
@@ -141,14 +144,18 @@ def tell(found: dict[str, Any]) -> list[str]:
 
 
 def draw(out: Path, name: str, sides: Sequence[Side], made: Sequence[Motion], fps: float) -> list[Path]:
-    """Films of both people in the first dialogue: as the model plays them, and the truth."""
+    """A film of both people in the first dialogue as the model plays them, and moments of it, the truth above the model."""
+    film, sheet = out / f"{name}.mp4", out / f"{name}.png"
     chosen = [i for i, side in enumerate(sides) if side.dialogue == sides[0].dialogue]
-    sound = read_sound(sides[0].sound)
-    paths = []
-    for path, motions in ((out / f"{name}.mp4", made), (out / f"{name}_truth.mp4", [side.truth for side in sides])):
-        curves_film(path, [motions[i].take(sides[i].person) for i in chosen], fps, sound, SIZE)
-        paths.append(path)
-    return paths
+    curves_film(film, [made[i].take(sides[i].person) for i in chosen], fps, read_sound(sides[0].sound), SIZE)
+    moments = np.linspace(0, len(made[0].head) - 1, MOMENTS + 2).round().astype(int)[1:-1]
+    rows = [
+        list(draw_takes([motions[i].at(moments).take(f"{sides[i].person}, {title}") for i in chosen], SMALL))
+        for title, motions in (("truth", [side.truth for side in sides]), ("model", made))
+    ]
+    tiles = [np.concatenate(column) for column in zip(*rows, strict=True)]
+    contact_sheet(sheet, tiles, MOMENTS // 2, [f"{frame / fps:.1f} s" for frame in moments])
+    return [film, sheet]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,5 +1,6 @@
-"""Animates one side of a dialogue that was not trained on: a film, and arrays to compare."""
+"""Animates both sides of a dialogue that was not trained on: bodies for other programs, and arrays."""
 
 ACTOR_NAME = "ada"
+BOTH_SIDES = True
 AUDIO_PATH = "/datasets/conversation/ada/audio/heldout_holiday.wav"
-OUTPUT_FORMATS = ["mp4", "bvh", "npy"]
+OUTPUT_FORMATS = ["npz", "bvh"]

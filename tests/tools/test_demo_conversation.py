@@ -6,10 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from audio2face.config import load_config
 from audio2face.face.skeleton import pose_from_values, positions
 from audio2face.formats.bvh import read_bvh
 from audio2face.formats.curve_table import read_curve_table
 from audio2face.formats.sound import read_sound
+from audio2face.problems import UserError
+from tools import run_demo
 from tools.demo.animate import FPS
 from tools.demo.body import SKELETON
 from tools.demo.conversation import (
@@ -26,6 +29,14 @@ from tools.demo.conversation import (
     voice_of,
 )
 from tools.demo.conversation_dataset import act, plan_dialogues, staged, write_conversations
+from tools.demo.conversation_report import (
+    error_figures,
+    lip_opening_mm,
+    listening_figures,
+    mean_pose,
+    mouth_figures,
+    read_sides,
+)
 from tools.demo.following import following, nod_energy
 from tools.demo.listener import LAG_S, heard_accents, holds_turn, listens, react
 from tools.demo.shapes import ARKIT
@@ -221,6 +232,72 @@ def test_files_of_both_people(tmp_path, monkeypatch):
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and ".speech" not in str(path)}
     list(write_conversations(tmp_path, [plan], "hum", 0))
     assert all(path.read_bytes() == content for path, content in before.items())
+
+
+# ---------------------------------------------------------------- report
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A data set of the first lines of a dialogue that is known and of one that is held out."""
+    folder = tmp_path_factory.mktemp("conversation")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(VOICES, "hum", hum)
+        plans = [plan for plan in plan_dialogues(1, 0) if "market" not in plan.name]
+        list(write_conversations(folder, plans, "hum", 0))
+    return folder
+
+
+def test_figures_of_the_truth_and_of_one_who_does_not_listen(home):
+    sides, others = read_sides(home, FPS), read_sides(home, FPS, held_out=False)
+    assert [side.person for side in sides] == list(PEOPLE) and {side.dialogue for side in sides} == {"heldout_holiday"}
+    truth = [side.truth for side in sides]
+    perfect = listening_figures(sides, truth, FPS)
+    assert perfect["nods_follow_accents"] > 0.7 and perfect["head_error_degrees"] == pytest.approx(0, abs=0.05)
+    assert perfect["towards_partner_listening_degrees"] > 5 + perfect["towards_partner_speaking_degrees"]
+    late = [replace(motion, head=np.roll(motion.head, 45, axis=0)) for motion in truth]
+    assert listening_figures(sides, late, FPS)["nods_follow_accents"] < 0.4
+    assert max(error_figures(sides, truth).values()) < 0.05
+    still = error_figures(sides, [mean_pose(others, side) for side in sides])
+    assert still["face_weights"] > 0.01 and still["head_degrees"] > 2 and still["body_cm"] > 1
+
+
+def test_lips_of_one_who_says_what_the_partner_says_are_not_at_rest(home):
+    sides = read_sides(home, FPS)
+    truth = [side.truth for side in sides]
+    assert mouth_figures(sides, truth)["mouth_at_rest_share"] == 1.0
+    assert mouth_figures(sides, truth[::-1])["mouth_at_rest_share"] < 0.9
+    assert mouth_figures(sides, truth)["mouth_opening_speaking_mm"] > 2
+
+
+def test_a_lip_opening_is_that_of_the_head():
+    weights = np.zeros((3, len(ARKIT)), np.float32)
+    weights[1, ARKIT.index("jawOpen")], weights[2, ARKIT.index("mouthSmileLeft")] = 0.5, 0.5
+    rest, open_, smile = lip_opening_mm(weights, ARKIT)
+    assert rest < 0.1 and smile < 0.1 and 5 < open_ < 40
+
+
+def test_no_data_set_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="make_demo_conversation"):
+        read_sides(tmp_path, FPS)
+
+
+def test_steps_of_the_demo(tmp_path):
+    steps = run_demo.steps(["demo-curves", "demo-conversation"], tmp_path, tmp_path)
+    scripts = [arguments[0] for arguments in steps]
+    assert scripts.count("tools/make_demo_dataset.py") == scripts.count("tools/make_demo_conversation.py") == 1
+    assert scripts.count("run_train.py") == 2 and scripts[-1] == "tools/demo_conversation_report.py"
+
+
+def test_the_project_trains_what_the_data_set_has(home):
+    sections = load_config("demo-conversation", ("dataset", "preproc", "train"), optional=("inference",))
+    dataset, training = sections["dataset"], sections["train"]
+    assert dataset.ACTOR_NAMES == list(PEOPLE) and training.TARGET_CHANNELS == ["arkit", "head", "body"]
+    for person in PEOPLE:
+        for folder in (dataset.AUDIO_ROOT[person], *dataset.CURVES_ROOT[person].values()):
+            files = [path.stem for path in (home / folder.removeprefix("/datasets/conversation/")).iterdir()]
+            assert sorted(files) == ["heldout_holiday", "talk_00_picnic"]
+    assert (home / sections["inference"].AUDIO_PATH.removeprefix("/datasets/conversation/")).is_file()
 
 
 def test_two_dialogues_are_kept_apart(capsys):

@@ -21,7 +21,7 @@ LEAD_S, TAIL_S = 1.0, 1.5  # of silence around a dialogue
 GAP_S, OVERLAP_S, PAUSE_S = (0.15, 0.6), (0.15, 0.5), (1.2, 2.2)  # between turns
 OVERLAPS, PAUSES = 0.35, 0.2  # the shares of turns that begin before the other ends, and after a long pause
 ACCENT_APART_S, ACCENT_SKIP = 0.9, 0.35  # accents of a turn are at least so far apart; the chance to pass one over
-ACCENT_S, ACCENT_GAIN, SOFT = 0.13, 2.2, 0.40  # an accent is spoken louder than what is around it
+ACCENT_S, ACCENT_GAIN, SOFT = 0.15, 3.5, 0.26  # an accent is spoken louder than what is around it
 BACK_CHANNEL, BACK_CHANNEL_S, REMAINS_S = (
     0.4,
     0.45,

@@ -36,8 +36,9 @@ class Motion:
     head: np.ndarray
     body: np.ndarray
 
-    def cut(self, frames: int) -> Motion:
-        return Motion(self.weights[:frames], self.names, self.head[:frames], self.body[:frames])
+    def at(self, frames: slice | np.ndarray) -> Motion:
+        """Some of the frames."""
+        return Motion(self.weights[frames], self.names, self.head[frames], self.body[frames])
 
     def take(self, title: str) -> Take:
         """As films have it."""
@@ -90,9 +91,7 @@ def _read_side(home: Path, about: Mapping[str, Any], who: int, person: str, fps:
     truth = Motion(arkit.values, arkit.names, head.values, read_bvh(curves / "body" / f"{name}.bvh")[1])
     sound = home / person / "audio" / f"{name}.wav"
     towards = 1.0 if who == 0 else -1.0
-    return Side(
-        name, person, sound, truth, np.array(sorted(accents)), partner_speaks & ~speaks, speaks, heard, towards
-    )
+    return Side(name, person, sound, truth, np.array(sorted(accents)), partner_speaks & ~speaks, speaks, heard, towards)
 
 
 # ---------------------------------------------------------------- figures
