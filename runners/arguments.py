@@ -155,6 +155,15 @@ COMMANDS = {
                 },
                 is_path=True,
             ),
+            Option(
+                "--keyframes",
+                {
+                    "nargs": 1,
+                    "metavar": "FILE",
+                    "help": "keyframes that the animation goes through (.npz), or a folder",
+                },
+                is_path=True,
+            ),
             Option("--swap", {"action": "store_true", "help": "exchange the two: animate the partner (SWAP_ROLES)"}),
             Option("--both", {"action": "store_true", "help": "animate both sides, with mp4 in one film (BOTH_SIDES)"}),
             Option("--partner-actor", {"metavar": "NAME", "help": "who plays the other side with --both"}),

@@ -48,9 +48,11 @@ def call_inference(module: Any, args: Any) -> str:
     """Options override the config's keys: AUDIO_PATH (list of paths), EMOTION_LABEL, ACTOR_NAME, INFERENCE_MODE, …"""
     keys = {"AUDIO_PATH": "audio", "EMOTION_LABEL": "emotion", "ACTOR_NAME": "actor", "INFERENCE_MODE": "mode"}
     keys |= {"NUM_SAMPLES": "takes", "PARTNER_AUDIO_PATH": "partner", "PARTNER_ACTOR_NAME": "partner_actor"}
-    keys |= {"SWAP_ROLES": "swap", "BOTH_SIDES": "both"}
+    keys |= {"SWAP_ROLES": "swap", "BOTH_SIDES": "both", "KEYFRAMES_PATH": "keyframes"}
     overrides = {key: getattr(args, dest, None) for key, dest in keys.items()}
     given = {key: value for key, value in overrides.items() if value is not None and value is not False}
+    if keys_path := given.pop("KEYFRAMES_PATH", None):
+        given["KEYFRAMES_PATH"] = keys_path[0]
     if edit := edit_of(args):
         given["EDIT"] = edit
     return module.run(args.config_name, args.training_run_name_full, **given)

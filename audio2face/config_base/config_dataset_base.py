@@ -201,8 +201,8 @@ EYE_SACCADE_ROTATIONS_FPATH: Files = {}
 # joints of a body. A group is a folder with one file for each shot, `<folder>/<shot>.csv` (a Live Link Face recording, or a
 # header row of names), `.npz` (`values` (frames, columns), `names`, `fps`, optional `valid`), `.npy` (see CURVES_NAMES) or
 # `.bvh` (a skeleton). Groups may share a folder: a Live Link recording serves "arkit" and "head" at once. Values that are
-# not there (an empty cell, NaN, `valid` 0, frames listed in `<shot>_missing.npy`) are left out of everything. TARGET_CHANNELS
-# chooses what is trained.
+# not there (an empty cell, NaN, `valid` 0, frames listed in `<shot>_missing.npy` or `<shot>_missing_<group>_frames.npy`) are
+# left out of everything. TARGET_CHANNELS chooses what is trained.
 # Type: {actor: {group: folder}}; names of groups are yours, but for those of the face (skin, tongue, jaw, eye).
 # Change: to train on curves.
 CURVES_ROOT: GroupFolders = {}

@@ -53,6 +53,12 @@ BOTH_SIDES: Switch = False
 # Change: in models of more actors.
 PARTNER_ACTOR_NAME: Name | None = None
 
+# Keyframes that the animation goes through, of a "diffusion_transformer": values of groups of curves at some frames, as a guide
+# makes them (`<sound>_keys.npz`) or a person. See docs/conversations.md for the arrays of such a file.
+# Type: .npz file; for several sounds a folder of files <name>_keys.npz; None.
+# Change: to hold single poses, or to try other keyframes than a guide's.
+KEYFRAMES_PATH: File | None = None
+
 # Actor whose face is animated: the mesh.
 # Type: one of ACTOR_NAMES; None when the model has only one.
 # Change: for models of several actors.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".csv", ".npz", ".npy", ".bvh", ".json", ".txt")
 MISSING = "_missing"  # after the name of a shot: indices of frames that are not there
+IS_MISSING = re.compile(MISSING + r"(_(\w+_)?frames)?$")
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,10 @@ class CurveSource:
         return next((p for s in SUFFIXES if (p := self.folder / f"{shot}{s}").is_file()), None)
 
     def missing(self, shot: str) -> Path | None:
-        """The list of frames that are not there, or None."""
-        path = self.folder / f"{shot}{MISSING}.npy"
-        return path if path.is_file() else None
+        """The list of frames that are not there, <shot>_missing.npy or with "_frames" or "_<group>_frames" at its end, or None."""
+        endings = ("", "_frames", f"_{self.name}_frames")
+        paths = (self.folder / f"{shot}{MISSING}{ending}.npy" for ending in endings)
+        return next((path for path in paths if path.is_file()), None)
 
 
 def build_curve_sources(dataset: Section, actor: str) -> dict[str, CurveSource]:
@@ -65,5 +68,5 @@ def shots_of(sources: Iterable[CurveSource]) -> list[str]:
 
 
 def _is_table(path: Path) -> bool:
-    hidden = path.name.startswith(".") or path.stem.endswith(MISSING)
+    hidden = path.name.startswith(".") or IS_MISSING.search(path.stem)
     return path.suffix.lower() in SUFFIXES and not hidden and path.is_file()

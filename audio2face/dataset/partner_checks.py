@@ -10,16 +10,24 @@ from audio2face.types import SAMPLE_RATE
 APART_S = 0.5  # by how much a partner's sound may differ from the animation in length
 
 
-def check_roles(report: Problems, data: CapturedActor, sound: VoiceFile) -> None:
-    """Which channel of a sound of several is whose voice."""
-    roles, count = data.files.roles, sound.info.num_channels
-    where = {"shot": sound.shot.name, "file": sound.path, "key": "AUDIO_CHANNELS"}
-    if roles.own is not None and roles.own >= count:
-        what = f"There is no channel {roles.own}: the file has {count}, counted from 0."
-        report.error("audio.channel", what, 'Correct "self", or export the file again.', **where)
-    elif roles.own is not None and count > 1:
-        other = f", channel {roles.partner} the partner's" if roles.folder is None and roles.partner is not None else ""
-        report.info("audio.channels", f"Channel {roles.own} of {count} is the actor's voice{other}.", "", **where)
+def check_roles(report: Problems, data: CapturedActor) -> None:
+    """Which channel of the sounds is whose voice, and sounds without it."""
+    roles = data.files.roles
+    if roles.own is None:
+        return
+    partner = roles.partner if roles.folder is None else None
+    taken = 0
+    for sound in data.sounds:
+        count = sound.info.num_channels
+        taken += count > 1
+        for name, channel in (("self", roles.own), ("partner", partner)):
+            if channel is not None and channel >= count > 1:
+                what = f"There is no channel {channel}: the file has {count}, counted from 0."
+                where = {"shot": sound.shot.name, "file": sound.path, "key": "AUDIO_CHANNELS"}
+                report.error("audio.channel", what, f'Correct "{name}", or export the file again.', **where)
+    other = f", channel {partner} the partner's" if partner is not None else ""
+    what = f"In {taken} of {len(data.sounds)} sounds channel {roles.own} is the actor's voice{other}."
+    report.info("audio.channels", what, "", key="AUDIO_CHANNELS")
 
 
 def check_partners(report: Problems, data: CapturedActor) -> None:
@@ -30,7 +38,7 @@ def check_partners(report: Problems, data: CapturedActor) -> None:
     alone, spoken = [], [sound for sound in data.sounds if sound.voice is None]
     for sound in spoken:
         if roles.folder is None:
-            if roles.partner is not None and sound.info.num_channels <= roles.partner:
+            if sound.info.num_channels == 1:
                 alone.append(sound.shot.name)
         elif (path := roles.partner_file(sound.shot.name, sound.path)) is None:
             alone.append(sound.shot.name)
@@ -55,7 +63,7 @@ def _check_file(report: Problems, data: CapturedActor, sound: VoiceFile) -> None
     if info.sample_rate < SAMPLE_RATE:
         what = f"{info.sample_rate} Hz; at least {SAMPLE_RATE} Hz are needed."
         report.error("audio.rate", what, "Find the original recording, or resample it.", **where)
-    if roles.partner is not None and roles.partner >= info.num_channels:
+    if roles.partner is not None and roles.partner >= info.num_channels > 1:
         what = f"There is no channel {roles.partner}: the file has {info.num_channels}, counted from 0."
         report.error("audio.channel", what, 'Correct "partner" in AUDIO_CHANNELS.', **where)
     elif roles.partner is None and info.num_channels > 1:

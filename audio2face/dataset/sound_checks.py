@@ -17,6 +17,7 @@ COMMON_RATES = (12.0, 15.0, 23.976, 24.0, 25.0, 29.97, 30.0, 48.0, 50.0, 59.94, 
 
 def check_sound_files(report: Problems, data: CapturedActor) -> None:
     """Length of every sound (of every voice) against its animation, header, rate and channels; reads mono by its header only."""
+    check_roles(report, data)
     for sound in data.sounds:
         info, path = sound.info, sound.path
         where = {"shot": sound.shot.name, "file": path, "key": "AUDIO_ROOT"}
@@ -33,7 +34,6 @@ def check_sound_files(report: Problems, data: CapturedActor) -> None:
         elif info.open_ended:
             what = "The header gives no length, as a pipe leaves it; everything after it is read."
             report.info("audio.header", what, "--fix enters it.", **where)
-        check_roles(report, data, sound)
         averaged = info.num_channels if data.files.roles.own is None else 1
         if averaged > 1 and (samples := readable(read_sound, path)) and cancels(samples[0]):
             what = "The channels are in opposite phase: their average cancels the voice."

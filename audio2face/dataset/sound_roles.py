@@ -25,7 +25,7 @@ class SoundRoles:
     """AUDIO_CHANNELS, PARTNER_AUDIO_ROOT and PARTNER_AUDIO_OFFSETS of one actor.
 
     `own` is the actor's channel (None: its files hold one voice), `partner` that of the partner: of the actor's files or, with
-    a `folder`, of the files there. `offsets` are those of shots, in frames.
+    a `folder`, of the files there. A mono file is of one voice whatever they are. `offsets` are those of shots, in frames.
     """
 
     own: int | None = None
@@ -42,8 +42,11 @@ class SoundRoles:
         """The partner in a shot whose own sound is `audio`, of which frame i sounds at i + offset; None in a monologue."""
         if self.folder is not None:
             path = self.partner_file(shot, audio)
-            return None if path is None else Partner(Track(path, self.partner), self.offsets.get(shot, 0))
-        if self.partner is None or num_channels(audio) <= self.partner:
+            if path is None:
+                return None
+            channel = self.partner if num_channels(path) > 1 else None
+            return Partner(Track(path, channel), self.offsets.get(shot, 0))
+        if self.partner is None or num_channels(audio) == 1:
             return None
         return Partner(Track(audio, self.partner), offset)
 
@@ -78,15 +81,16 @@ def with_roles(
             found.append(clip)
             continue
         try:
+            channel = own.own if num_channels(clip.audio) > 1 else None
             partner = own.partner_of(clip.shot.name, clip.audio, clip.audio_offset, num_channels)
-            for track in (Track(clip.audio, own.own), *([partner.track] if partner else [])):
+            for track in (Track(clip.audio, channel), *([partner.track] if partner else [])):
                 if track.channel is not None and track.channel >= (count := num_channels(track.path)):
                     what = f"{track.path.name} has no channel {track.channel}: it has {count}, counted from 0"
                     problems.error("", what, key="AUDIO_CHANNELS", **where)
         except ValueError as error:
             problems.error("", str(error), key="PARTNER_AUDIO_ROOT", **where)
             continue
-        found.append(replace(clip, channel=own.own, partner=partner))
+        found.append(replace(clip, channel=channel, partner=partner))
     return found
 
 

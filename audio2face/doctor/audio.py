@@ -71,7 +71,7 @@ def read_shot_sound(data: CapturedActor, file: VoiceFile, margin: int) -> ShotSo
     partner = _partner_sound(data, file, samples, rate, margin)
     two = samples.T if roles.own is None and samples.shape[1] == 2 else ()
     channel_levels = [frame_levels(channel, rate, data.fps, count) for channel in two]
-    if roles.own is not None and roles.own < samples.shape[1]:
+    if roles.own is not None and roles.own < samples.shape[1] > 1:
         samples = samples[:, roles.own : roles.own + 1]
     mono = samples.mean(axis=1)
     levels = np.sqrt(np.mean(samples.astype(np.float64) ** 2, axis=0))

@@ -82,7 +82,7 @@ def _build_without_mesh(report: Problems, data: CapturedActor, progress: bool) -
     # Trackers see jaws less well than meshes are made: what may be chance, in short shots above all, is not judged.
     lags = _find_lags(data, sounds, opening)
     lags = {s: lag for s, lag in lags.items() if lag.correlation > by_chance(len(opening[s]) / data.fps)}
-    check_voices(report, data, sounds, opening, lags)
+    check_voices(report, data, sounds, opening)
     if opening and not lags:
         what = (
             f"In none of {len(opening)} shots jawOpen follows the sound more than by chance: too short, or not in sync."
@@ -106,7 +106,7 @@ def _build_of_mesh(report: Problems, data: CapturedActor, progress: bool) -> Act
     check_damage(report, data, sounds)
     check_sounds(report, sounds)
     check_duplicates(report, good, {shot: sound.digest for shot, sound in sounds.items()})
-    check_voices(report, data, sounds, opening, lags)
+    check_voices(report, data, sounds, opening)
     check_sync(report, lags, data.fps, data.files.audio_file, UNCLEAR)
     check_muted_poses(report, data, opening)
     _check_tongue(report, data, progress)

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from audio2face.audio.sync import Lag, correlation, find_lag
+from audio2face.audio.sync import CLEAR, correlation, find_lag
 from audio2face.audio.waveform import SILENCE
 from audio2face.dataset.captured import CapturedActor, shot_names
 from audio2face.doctor.audio import ShotSound
 from audio2face.problems import Problems
 
-EXCHANGED = 0.15  # by how much more the mouth follows the other voice
+EXCHANGED = 0.3  # by how much more the mouth follows the other voice, at the same moment
 TURNS = 0.3  # correlation of two channels' levels below which they are hardly one voice
 
 
@@ -21,7 +21,6 @@ def check_voices(
     data: CapturedActor,
     sounds: Mapping[str, ShotSound],
     opening: Mapping[str, np.ndarray],
-    lags: Mapping[str, Lag],
 ) -> None:
     """Two voices against each other and, where the mouth's opening {shot: (T,)} is known, against that."""
     roles = data.files.roles
@@ -31,7 +30,7 @@ def check_voices(
         what = f"The partner is silent throughout {len(silent)} shot(s): {shot_names(silent)}."
         fix = "Check that it is the right channel or file; without any sound of a partner a shot is a monologue."
         report.warning("partner.silent", what, fix, shot=silent[0], key=key)
-    _check_exchanged(report, data, sounds, opening, lags, key)
+    _check_exchanged(report, data, sounds, opening, key)
     if roles.own is None:
         two = [shot for shot, sound in sounds.items() if _take_turns(sound)]
         if two:
@@ -45,20 +44,21 @@ def _check_exchanged(
     data: CapturedActor,
     sounds: Mapping[str, ShotSound],
     opening: Mapping[str, np.ndarray],
-    lags: Mapping[str, Lag],
     key: str,
 ) -> None:
-    other: dict[str, float] = {}
+    more: dict[str, float] = {}
     for shot, sound in sounds.items():
         if sound.partner is not None and shot in opening:
-            lag = find_lag(shot, sound.partner.energy, opening[shot], data.fps)
-            if lag is not None:
-                other[shot] = lag.correlation - (lags[shot].correlation if shot in lags else 0.0)
-    wrong = [shot for shot, more in other.items() if more > EXCHANGED]
+            voices = (
+                find_lag(shot, energy, opening[shot], data.fps) for energy in (sound.energy, sound.partner.energy)
+            )
+            own, partner = (0.0 if lag is None else lag.near(0.0) for lag in voices)
+            more[shot] = partner - own if partner > CLEAR else 0.0
+    wrong = [shot for shot, by in more.items() if by > EXCHANGED]
     if not wrong:
         return
-    most = len(wrong) > len(other) / 2
-    what = f"In {len(wrong)} of {len(other)} shots the mouth follows the partner's sound more than the actor's: {shot_names(wrong)}."
+    most = len(wrong) > len(more) / 2
+    what = f"In {len(wrong)} of {len(more)} shots the mouth follows the partner's sound more than the actor's: {shot_names(wrong)}."
     fix = "The two voices are exchanged: swap them." if most else "Listen to them: are the voices exchanged there?"
     (report.error if most else report.warning)("partner.exchanged", what, fix, shot=wrong[0], key=key)
 

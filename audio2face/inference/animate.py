@@ -25,7 +25,7 @@ from audio2face.inference.package import Actor
 from audio2face.logs import Bar
 from audio2face.models import run_family
 from audio2face.models.common.options import Options
-from audio2face.models.common.rollout import Rollout, RolloutInputs
+from audio2face.models.common.rollout import Given, Rollout, RolloutInputs
 from audio2face.postprocess import chain
 from audio2face.runs.disk import reserve
 from audio2face.runs.train_run import NetworkSpec, TrainRun
@@ -95,11 +95,11 @@ class Animator:
         """Frames of the animation of a sound."""
         return frame_count(len(sound.samples), sound.sample_rate, self.spec.fps)
 
-    def blocks(self, sound: Waveform, speaker: Speaker) -> Iterator[np.ndarray]:
+    def blocks(self, sound: Waveform, speaker: Speaker, given: Given | None = None) -> Iterator[np.ndarray]:
         """The network's rows (n, C) for all frames of a sound, some at a time; meshes as coefficients or offsets from rest."""
-        return self.rollout(self.inputs(sound, speaker))
+        return self.rollout(self.inputs(sound, speaker, given))
 
-    def inputs(self, sound: Waveform, speaker: Speaker) -> RolloutInputs:
+    def inputs(self, sound: Waveform, speaker: Speaker, given: Given | None = None) -> RolloutInputs:
         """What the network is asked for."""
         spec, actor = self.spec, self.actors[speaker.actor]
         samples = normalized_samples(sound, spec.extra.get("standardize", False))
@@ -117,13 +117,22 @@ class Animator:
             seed=self.options.seed,
             take=speaker.take,
             partner=partner,
+            given=given,
             **({} if actor.implicit is None else {"implicit": actor.implicit}),
         )
 
-    def animate(self, sound: Waveform, speaker: Speaker, store: Path | None = None, label: str | None = None) -> Take:
-        """The face for a whole sound. `store` is a folder for the frames of long ones; `label` names the progress bar."""
+    def animate(
+        self,
+        sound: Waveform,
+        speaker: Speaker,
+        store: Path | None = None,
+        label: str | None = None,
+        given: Given | None = None,
+    ) -> Take:
+        """The face for a whole sound, around what is `given` of it. `store` is a folder for the frames of long ones;
+        `label` names the progress bar."""
         actor, fps, count = self.actors[speaker.actor], float(self.spec.fps), self.num_frames(sound)
-        blocks = _counted(self.blocks(sound, speaker), count, label)
+        blocks = _counted(self.blocks(sound, speaker, given), count, label)
         return (_shown_face if self.postprocess else _plain_face)(_regrouped(blocks), count, actor, fps, store)
 
     def frame_bytes(self, actor: str) -> int:

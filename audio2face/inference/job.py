@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,17 @@ from audio2face.audio.waveform import speech_problems
 from audio2face.audio.windows import frame_count
 from audio2face.config import Section
 from audio2face.face.curves import CurveGroup
+from audio2face.face.layout import ChannelLayout
 from audio2face.formats import ANIMATION_WRITERS
 from audio2face.formats.json_file import write_json
+from audio2face.formats.keyframes import Keyframes
 from audio2face.formats.npy import write_npy
 from audio2face.formats.sound import read_sound, sound_info
 from audio2face.inference.animate import Animator, Speaker, Take, empty_frames, load_animator
 from audio2face.inference.audio_inputs import audio_files, emotion_slug, local_paths
 from audio2face.inference.clip import Clip, FaceFiles, shown_channels
 from audio2face.inference.films import film_together
+from audio2face.inference.keys import given_keys, read_keys
 from audio2face.inference.outputs import EXPORTERS, check_exports, default_formats, wants, write_curve_arrays
 from audio2face.inference.package import Actor, run_actor
 from audio2face.inference.rate import channels_at, middles
@@ -32,9 +35,10 @@ from audio2face.inference.takes_file import TAKES_FILE, about_take
 from audio2face.inference.talks import Talk, both_voices, build_talks, sides_of
 from audio2face.models import run_family
 from audio2face.models.common.options import Options, actor_name
+from audio2face.models.common.rollout import Given
 from audio2face.problems import Problems, UserError
 from audio2face.runs.train_run import TrainRun
-from audio2face.types import FaceAnimation
+from audio2face.types import FaceAnimation, Waveform
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +59,7 @@ class InferenceJob:
     postprocess: bool
     fps: float | None = None  # of what is written; None for the network's
     partner_actor: Actor | None = None  # who plays the other side where both are animated
+    keys: Mapping[str, Keyframes] = field(default_factory=dict)  # by the name of a talk
 
     @property
     def files(self) -> list[Path]:
@@ -74,7 +79,8 @@ class InferenceJob:
         return stem if self.options.takes == 1 else f"{stem}_take{take + 1}"
 
     def write(self, folder: Path, device: Any) -> None:
-        """Animate every sound on a torch.device and write the outputs into `folder`, with a list of them, `takes.json`."""
+        """Animate every sound on a torch.device and write the outputs into `folder`; where there are conversations, with a list
+        of them, `takes.json`."""
         animator = load_animator(self.run, self.actors, self.options, device, self.postprocess)
         about: list[dict[str, Any]] = []
         for sides in sides_of(self.talks):
@@ -85,7 +91,8 @@ class InferenceJob:
                         about.append(about_take(self.stem(talk, take), talk, take, one, self.options, self.emotion))
                     if len(sides) > 1 and "mp4" in self.formats:
                         self._film_both(folder / f"{self.stem(sides[0], take)}_both.mp4", sides, made)
-        write_json(folder / TAKES_FILE, {"run": self.run.name, "takes": about})
+        if run_family(self.run).hears_partner:
+            write_json(folder / TAKES_FILE, {"run": self.run.name, "takes": about})
 
     def _write_take(self, animator: Animator, talk: Talk, take: int, folder: Path, kept: ExitStack) -> FaceAnimation:
         """The animation, which lies in files until `kept` ends if it is large."""
@@ -94,7 +101,7 @@ class InferenceJob:
         speaker = Speaker(talk.actor, self.emotion, take, animator.load_partner(talk.partner))
         size = animator.num_frames(sound) * animator.frame_bytes(talk.actor)
         store = kept.enter_context(scratch(folder, size))
-        made = animator.animate(sound, speaker, store, label=stem)
+        made = animator.animate(sound, speaker, store, stem, self._given(animator, talk, sound))
         if self.fps is not None:
             count = frame_count(len(sound.samples), sound.sample_rate, self.fps)
             made = at_rate(made, self.fps, count, actor.codec.groups, store)
@@ -106,6 +113,19 @@ class InferenceJob:
             time.perf_counter() - started - computed,
         )
         return made.animation
+
+    def _given(self, animator: Animator, talk: Talk, sound: Waveform) -> Given | None:
+        """What the keyframes of a talk say of its animation; None without any."""
+        keys = self.keys.get(talk.name)
+        if keys is None:
+            return None
+        if not hasattr(animator.rollout, "restored"):
+            raise UserError(
+                f'KEYFRAMES_PATH: {self.run.spec.network_name} takes no keyframes; a "diffusion_transformer" does'
+            )
+        spec = self.run.spec
+        codec, layout = spec.output_codec(self.run.actor(talk.actor)), ChannelLayout(spec.max_sizes)
+        return given_keys(keys, codec, layout, animator.num_frames(sound), float(spec.fps))
 
     def _film_both(self, path: Path, sides: Sequence[Talk], made: Sequence[FaceAnimation]) -> None:
         count = min(one.num_frames for one in made)
@@ -138,8 +158,10 @@ def build_job(section: Section, run: TrainRun, configs: Mapping[str, Mapping[str
     problems.raise_errors()
     assert actor is not None and options is not None
     talks = build_talks(section, run, actor.name, partner.name if partner else None)
+    codecs = {name: run.spec.output_codec(run.actor(name)) for name in dict.fromkeys(talk.actor for talk in talks)}
+    keys = read_keys(section.values.get("KEYFRAMES_PATH"), talks, codecs)
     post, fps = section.APPLY_POSTPROCESSING, section.OUTPUT_FPS
-    return InferenceJob(run, actor, talks, formats, section.EMOTION_LABEL, options, post, fps, partner)
+    return InferenceJob(run, actor, talks, formats, section.EMOTION_LABEL, options, post, fps, partner, keys)
 
 
 def _build_partner(

@@ -94,7 +94,7 @@ def _talk(file: Path, other: Path | None, actor: str, channels: Mapping[str, int
     count = sound_info(file).num_channels
     if count == 1 or not (roles or channels):
         return Talk(file.stem, actor, Track(file))
-    if "self" not in channels and one_voice(read_sound(file)[0]):
+    if one_voice(read_sound(file)[0]):
         logger.info("%s: its channels are alike: one voice", file)
         return Talk(file.stem, actor, Track(file))
     own, partner = (channels if "self" in channels else ROLES).get("self"), (channels or ROLES).get("partner")

@@ -35,13 +35,15 @@ def test_without_roles_clips_stay_what_they_were():
 
 
 def test_a_mono_file_among_conversations_is_a_monologue():
-    (made,), problems = found(SoundRoles(own=0, partner=1), clip("mono.wav"))
-    assert made.partner is None and made.channel == 0 and not problems
+    for roles in (SoundRoles(own=0, partner=1), SoundRoles(own=1, partner=0)):
+        (made,), problems = found(roles, clip("mono.wav"))
+        assert made.channel is None and not problems
+        assert made.partner is None
 
 
 def test_a_file_without_the_actors_channel_is_named():
-    _, problems = found(SoundRoles(own=1), clip("mono.wav"))
-    assert problems == ["ann, s, AUDIO_CHANNELS: mono.wav has no channel 1: it has 1, counted from 0"]
+    _, problems = found(SoundRoles(own=2))
+    assert problems == ["ann, s, AUDIO_CHANNELS: stereo.wav has no channel 2: it has 2, counted from 0"]
 
 
 def test_a_partners_own_files_have_their_own_offsets_and_formats(tmp_path):

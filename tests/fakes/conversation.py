@@ -48,7 +48,7 @@ def conversation_project(root: Path, dataset: dict[str, Any] | None = None, **tr
     """A project `tiny` that trains a small transformer on it; `dataset` and `train` are further keys."""
     values = write_conversation(root / "datasets/ann")
     keys = {**DIFFUSION, "NETWORK_NAME": "diffusion_transformer", "NETWORK_HYPER_PARAMS": SMALL}
-    keys |= {"TARGET_CHANNELS": ["arkit", "head"], "VALIDATION_CLIPS": ["three_joy"], **train}
+    keys |= {"TARGET_CHANNELS": ["arkit", "head"], "VALIDATION_CLIPS": ["three_joy"], "PREVIEW_PERIOD": None, **train}
     sound = {"AUDIO_PATH": str(root / "datasets/ann/audio/three_joy.wav"), "OUTPUT_FORMATS": ["npy"]}
     write_configs(
         root,

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import soundfile
 from fakes.conversation import conversation_project, voices
-from fakes.curves import RATE
+from fakes.curves import HEAD, RATE
 from fakes.project import run_command, use_project
 
 from audio2face.audio.waveform import one_voice
 from audio2face.commands import evaluate, infer, preproc, train
+from audio2face.formats.keyframes import KeyedGroup, Keyframes, write_keyframes
 from audio2face.inference.talks import Talk, both_voices, sides_of
 from audio2face.problems import UserError
 from audio2face.types import Track
@@ -69,10 +70,15 @@ def test_roles_are_swapped(project):
 
 def test_both_sides_are_animated_and_filmed_together(project):
     pytest.importorskip("av")
-    _, takes, folder = animated(project, BOTH_SIDES=True, OUTPUT_FORMATS=["npy", "mp4"], NUM_SAMPLES=2)
+    root, _ = project
+    short = np.stack(voices(2), axis=1)[: RATE // 10]
+    soundfile.write(root / "short.wav", short, RATE)
+    keys = {"AUDIO_PATH": str(root / "short.wav"), "NUM_SAMPLES": 2, "BOTH_SIDES": True}
+    _, takes, folder = animated(project, OUTPUT_FORMATS=["npy", "mp4"], **keys)
     assert [(take["sound"]["channel"], take["take"]) for take in takes] == [(0, 1), (1, 1), (0, 2), (1, 2)]
     films = sorted(path.name for path in folder.glob("*_both.mp4"))
-    assert films == [f"three_joy_ann_ann_neutral_offline_take{n}_both.mp4" for n in (1, 2)]
+    assert films == [f"short_ann_ann_neutral_offline_take{n}_both.mp4" for n in (1, 2)]
+    assert len(list(folder.glob("*.mp4"))) == 6  # and each side alone
 
 
 def test_the_guidance_of_a_partner_counts(project):
@@ -99,7 +105,7 @@ def test_channels_that_are_alike_are_one_voice(project, caplog):
     own, _ = voices(2)
     soundfile.write(root / "twice.wav", np.stack([own, own], axis=1), RATE)
     _, takes, _ = animated(project, AUDIO_PATH=str(root / "twice.wav"))
-    assert takes[0]["partner"] is None or "AUDIO_CHANNELS" in caplog.text
+    assert takes[0]["partner"] is None and "its channels are alike" in caplog.text
     assert one_voice(np.stack([own, own], axis=1)) and not one_voice(np.stack([own, 0.5 * own], axis=1))
 
 
@@ -129,6 +135,38 @@ def test_the_command(project, capsys):
     assert set(made) == {"me", "you"} and made["you"]["partner"]["file"].endswith("me.wav")
     assert run_command("inference", [*words[:4], "--swap", "--local"]) == 2
     assert "SWAP_ROLES" in capsys.readouterr().err
+
+
+def test_an_animation_goes_through_keyframes(project, tmp_path):
+    frames, turns = np.array([6, 30]), np.array([[0.1, 0.3, -0.1], [-0.2, 0.0, 0.0]], np.float32)
+    jaw = np.array([[0.6], [np.nan]], np.float32)  # one column of four: the others stay free
+    groups = {"head": KeyedGroup(HEAD, turns), "arkit": KeyedGroup(("jawOpen",), jaw)}
+    write_keyframes(tmp_path / "k.npz", Keyframes(1.0, frames, groups))
+    made, takes, folder = animated(project, KEYFRAMES_PATH=str(tmp_path / "k.npz"))
+    (head,) = made.values()
+    np.testing.assert_allclose(head[frames], turns, atol=2e-3)
+    assert not np.allclose(head[18], turns[0], atol=0.02)
+    names = json.loads(next(folder.glob("*_names.json")).read_text())["arkit"]
+    jaw = np.load(next(folder.glob("*_arkit.npy")))[:, names.index("jawOpen")]
+    assert jaw[6] == pytest.approx(0.6, abs=2e-3) and jaw[30] != pytest.approx(0.6, abs=2e-3)
+    late = Keyframes(1.0, np.array([15, 300]), {"head": KeyedGroup(HEAD, turns)}, frame_rate=15.0)
+    write_keyframes(tmp_path / "late.npz", late)
+    found = only(project, KEYFRAMES_PATH=str(tmp_path / "late.npz"))
+    np.testing.assert_allclose(found[31], turns[0], atol=2e-3)  # the middle of frame 15 of 15, of 30 a second
+
+
+@pytest.mark.parametrize(
+    "groups, message",
+    [
+        ({"haed": HEAD}, "k.npz: group 'haed' is not one that the model moves .*did you mean 'head'"),
+        ({"head": ("HeadYaw", "HeadPich")}, "group 'head' has no column 'HeadPich'; did you mean 'HeadPitch'"),
+    ],
+)
+def test_keyframes_that_do_not_fit_are_named(project, tmp_path, groups, message):
+    keyed = {name: KeyedGroup(columns, np.zeros((1, len(columns)), np.float32)) for name, columns in groups.items()}
+    write_keyframes(tmp_path / "k.npz", Keyframes(1.0, np.array([3]), keyed))
+    with pytest.raises(UserError, match=message):
+        animated(project, KEYFRAMES_PATH=str(tmp_path / "k.npz"))
 
 
 def test_a_run_that_hears_nobody_says_so(trained, monkeypatch, tmp_path):

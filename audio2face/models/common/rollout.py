@@ -9,25 +9,6 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class RolloutInputs:
-    """One animation: samples (N,) at the network's level, how many frames, of which actor of the run, in which emotion.
-
-    `emotions(frames (n,)) -> (n, E)` gives the explicit emotion of any frame, also of negative ones; `implicit` (I,) is that
-    of networks which have one. `seed` and `take` choose the noise. `partner` (M,) is what is heard of whom
-    the actor talks to, from the same moment on; None in a monologue.
-    """
-
-    samples: np.ndarray
-    num_frames: int
-    identity: int
-    emotions: Callable[[np.ndarray], np.ndarray]
-    implicit: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
-    seed: int = 0
-    take: int = 0
-    partner: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
 class Given:
     """What is known of an animation: values (T, c) as the network's targets are laid out, normalised.
 
@@ -51,6 +32,27 @@ class Given:
         known, flags, held = self.values.copy(), self.flags.copy(), self.held.copy()
         known[: len(values)], flags[: len(values)], held[: len(values)] = values, 1.0, 1.0
         return Given(known, flags, held, self.region)
+
+
+@dataclass(frozen=True)
+class RolloutInputs:
+    """One animation: samples (N,) at the network's level, how many frames, of which actor of the run, in which emotion.
+
+    `emotions(frames (n,)) -> (n, E)` gives the explicit emotion of any frame, also of negative ones; `implicit` (I,) is that
+    of networks which have one. `seed` and `take` choose the noise. `partner` (M,) is what is heard of whom
+    the actor talks to, from the same moment on; None in a monologue. `given` is
+    what is known of the animation, all frames of it.
+    """
+
+    samples: np.ndarray
+    num_frames: int
+    identity: int
+    emotions: Callable[[np.ndarray], np.ndarray]
+    implicit: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    seed: int = 0
+    take: int = 0
+    partner: np.ndarray | None = None
+    given: Given | None = None
 
 
 # Blocks of rows (n, C) in data units, in order, `num_frames` in all: what the deployed network gives.

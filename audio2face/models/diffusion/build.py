@@ -78,7 +78,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         **train.NETWORK_HYPER_PARAMS,
     ).to(device)
     build_speech_measure(network, inputs, standardize=not train.NO_STANDARDIZE_AUDIO)
-    data = build_segments(inputs, codec.coeffs, runtime)
+    data = build_segments(inputs, codec.coeffs, runtime, partner=False)
     spec = build_spec(
         inputs,
         list(codec.layout.sizes),
@@ -136,7 +136,8 @@ def _build_validation(
     """The losses on VALIDATION_CLIPS, or None without any."""
     if not inputs.validation:
         return None
-    held = build_segments(replace(inputs, clips=inputs.validation), method.codec.coeffs, runtime, augment=False)
+    measured = replace(inputs, clips=inputs.validation)
+    held = build_segments(measured, method.codec.coeffs, runtime, augment=False, partner=False)
     build_features(held, method.network, inputs.train, streaming, runtime, takes=1)
     terms = ["total", *(["CURVES", "CURVES_MOTION"] if method.codec.curves.size else []), "MSE"]
     terms += [name for name in LOSS_KEYS if getattr(inputs.train, f"LOSS_{name}_ALPHA")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -27,9 +28,13 @@ from audio2face.runtime import Runtime
 logger = logging.getLogger(__name__)
 
 
-def build_segments(inputs: Inputs, layout: ChannelLayout, runtime: Runtime, augment: bool = True) -> SegmentData:
-    """The clips in segments; without `augment` at their own pitch and time, to measure on."""
+def build_segments(
+    inputs: Inputs, layout: ChannelLayout, runtime: Runtime, augment: bool = True, partner: bool = True
+) -> SegmentData:
+    """The clips in segments; without `augment` at their own pitch and time, to measure on; without `partner` for networks that
+    hear the actor alone."""
     train = inputs.train
+    clips = inputs.clips if partner else [replace(clip, partner=None) for clip in inputs.clips]
     random = train.TRAIN_ON_RANDOM_SUBSEGMENT
     pitch, shift = _build_pitch(train) if augment else (None, None)
     params = SegmentParams(
@@ -43,7 +48,7 @@ def build_segments(inputs: Inputs, layout: ChannelLayout, runtime: Runtime, augm
     )
     conditions = build_conditions(inputs, lambda clip: 0, with_actor=False)
     return SegmentData(
-        inputs.clips,
+        clips,
         conditions,
         build_targets(inputs, layout, rescale=True).of,
         layout,

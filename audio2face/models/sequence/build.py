@@ -132,7 +132,8 @@ def _build_validation(
     """The losses on VALIDATION_CLIPS, or None without any."""
     if not inputs.validation:
         return None
-    held = build_segments(replace(inputs, clips=inputs.validation), method.codec.coeffs, runtime, augment=False)
+    measured, partner = replace(inputs, clips=inputs.validation), method.network.partner is not None
+    held = build_segments(measured, method.codec.coeffs, runtime, augment=False, partner=partner)
     build_features(held, method.network, inputs.train, streaming, runtime, takes=1)
     metric = choose_metric(inputs.train.BEST_METRIC, ["total", *method.terms])
     return Validation(loss_validation(method.loss, lambda: held.batches(0)), metric)

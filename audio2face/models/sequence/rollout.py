@@ -118,8 +118,8 @@ class SequenceRollout:
 
     def __call__(self, inputs: RolloutInputs) -> Iterator[np.ndarray]:
         """Blocks of rows (n, C): offsets of skin and tongue from the rest pose, jaw, eye, then curves."""
-        nothing = self.nothing(inputs.num_frames)
-        for x_0, _ in self.sampler.frames(inputs, 0, nothing):
+        given = self.nothing(inputs.num_frames) if inputs.given is None else inputs.given
+        for x_0, _ in self.sampler.frames(inputs, 0, given):
             yield self.sampler.rows(x_0, inputs.identity)
 
     def nothing(self, count: int) -> Given:
