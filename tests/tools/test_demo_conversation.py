@@ -308,3 +308,32 @@ def test_two_dialogues_are_kept_apart(capsys):
     with pytest.raises(SystemExit):
         main(["somewhere", "--dialogues", "0"])
     assert "at least 1" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_demo_from_data_set_to_film(tmp_path, monkeypatch, capfd):
+    """Every step of `make demo-conversation`, on short training."""
+    steps, step = [], run_demo.step
+    project = tmp_path / "configs/demo-conversation"
+    project.mkdir(parents=True)
+    for path in (run_demo.ROOT / "configs/demo-conversation").glob("*.py"):
+        cut = "\nNUM_EPOCHS, LR_WARMUP_EPOCHS = 2, 0\n" if path.name == "config_train.py" else ""
+        (project / path.name).write_text(path.read_text() + cut)
+
+    def short(arguments, environment):
+        steps.append(arguments[0])
+        more = ["--dialogues", "2", "--voice", "formant"] if "make_demo_conversation" in arguments[0] else []
+        step([*arguments, *more], {**environment, "A2F_CONFIGS_ROOT": str(tmp_path / "configs")})
+
+    monkeypatch.setattr(run_demo, "step", short)
+    monkeypatch.setattr("sys.argv", ["run_demo.py", "--out", str(tmp_path / "demo"), "--config", "demo-conversation"])
+    assert run_demo.main() == 0
+    told = capfd.readouterr().out
+    assert len(steps) == 7 and "nods follow the partner" in told and "report.html" in told
+    figures = json.loads((tmp_path / "demo/demo-conversation.json").read_text())
+    assert figures["truth"]["nods_follow_accents"] > 0.5 and figures["truth"]["mouth_at_rest_share"] == 1.0
+    assert {"with partner", "without", "another partner", "mean pose"} <= figures.keys()
+    for name in ("demo-conversation.mp4", "demo-conversation.png"):
+        assert (tmp_path / "demo" / name).stat().st_size > 10_000
+    made = next((tmp_path / "demo/workspace/output_inference").iterdir())
+    assert len(list(made.glob("*.bvh"))) == 2 and (made / "takes.json").is_file()
