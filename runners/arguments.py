@@ -164,6 +164,7 @@ COMMANDS = {
                 },
                 is_path=True,
             ),
+            Option("--guide", {"metavar": "RUN", "help": "a training run that draws the keyframes (GUIDE_RUN)"}),
             Option("--swap", {"action": "store_true", "help": "exchange the two: animate the partner (SWAP_ROLES)"}),
             Option("--both", {"action": "store_true", "help": "animate both sides, with mp4 in one film (BOTH_SIDES)"}),
             Option("--partner-actor", {"metavar": "NAME", "help": "who plays the other side with --both"}),

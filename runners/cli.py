@@ -49,6 +49,7 @@ def call_inference(module: Any, args: Any) -> str:
     keys = {"AUDIO_PATH": "audio", "EMOTION_LABEL": "emotion", "ACTOR_NAME": "actor", "INFERENCE_MODE": "mode"}
     keys |= {"NUM_SAMPLES": "takes", "PARTNER_AUDIO_PATH": "partner", "PARTNER_ACTOR_NAME": "partner_actor"}
     keys |= {"SWAP_ROLES": "swap", "BOTH_SIDES": "both", "KEYFRAMES_PATH": "keyframes"}
+    keys["GUIDE_RUN"] = "guide"
     overrides = {key: getattr(args, dest, None) for key, dest in keys.items()}
     given = {key: value for key, value in overrides.items() if value is not None and value is not False}
     if keys_path := given.pop("KEYFRAMES_PATH", None):

@@ -31,7 +31,9 @@ def run(config_name: str, run_name: str, **overrides: Any) -> str:
         own = section.modifier
         given = {k: {**own.get(k, {}), **v} if isinstance(v, dict) else v for k, v in overrides.items()}
         section = section_from_values("inference", {**own, **given}, network_type)
-    plain = build_job(section, training_run, configs)
+    guide_name = section.values.get("GUIDE_RUN")
+    guide = None if guide_name is None else find_training_run(config_name, guide_name, train)
+    plain = build_job(section, training_run, configs, guide)
     edits = bool(section.values.get("EDIT", {}).get("file"))
     job: InferenceJob | EditJob = build_edit_job(section, plain) if edits else plain
     runtime = runtimes.start()

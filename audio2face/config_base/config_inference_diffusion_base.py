@@ -59,6 +59,12 @@ PARTNER_ACTOR_NAME: Name | None = None
 # Change: to hold single poses, or to try other keyframes than a guide's.
 KEYFRAMES_PATH: File | None = None
 
+# A guide that draws the keyframes, where KEYFRAMES_PATH has none: a training run with NETWORK_TYPE = "guide". They are written
+# beside the animation, to be looked at, changed and given as KEYFRAMES_PATH. Takes differ in their keyframes, too.
+# Type: full name of a training run in the project's TRAIN_OUTPUT_ROOT; None.
+# Change: for a body or a head that has ideas of its own.
+GUIDE_RUN: Name | None = None
+
 # Actor whose face is animated: the mesh.
 # Type: one of ACTOR_NAMES; None when the model has only one.
 # Change: for models of several actors.

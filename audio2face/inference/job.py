@@ -20,14 +20,15 @@ from audio2face.face.curves import CurveGroup
 from audio2face.face.layout import ChannelLayout
 from audio2face.formats import ANIMATION_WRITERS
 from audio2face.formats.json_file import write_json
-from audio2face.formats.keyframes import Keyframes
+from audio2face.formats.keyframes import Keyframes, write_keyframes
 from audio2face.formats.npy import write_npy
 from audio2face.formats.sound import read_sound, sound_info
 from audio2face.inference.animate import Animator, Speaker, Take, empty_frames, load_animator
 from audio2face.inference.audio_inputs import audio_files, emotion_slug, local_paths
 from audio2face.inference.clip import Clip, FaceFiles, shown_channels
 from audio2face.inference.films import film_together
-from audio2face.inference.keys import given_keys, read_keys
+from audio2face.inference.guides import Guide, check_guide, open_guide
+from audio2face.inference.keys import KEYS, given_keys, read_keys
 from audio2face.inference.outputs import EXPORTERS, check_exports, default_formats, wants, write_curve_arrays
 from audio2face.inference.package import Actor, run_actor
 from audio2face.inference.rate import channels_at, middles
@@ -38,7 +39,7 @@ from audio2face.models.common.options import Options, actor_name
 from audio2face.models.common.rollout import Given
 from audio2face.problems import Problems, UserError
 from audio2face.runs.train_run import TrainRun
-from audio2face.types import FaceAnimation, Waveform
+from audio2face.types import FaceAnimation
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class InferenceJob:
     fps: float | None = None  # of what is written; None for the network's
     partner_actor: Actor | None = None  # who plays the other side where both are animated
     keys: Mapping[str, Keyframes] = field(default_factory=dict)  # by the name of a talk
+    guide: TrainRun | None = None  # draws keyframes where there are no `keys`
 
     @property
     def files(self) -> list[Path]:
@@ -82,11 +84,12 @@ class InferenceJob:
         """Animate every sound on a torch.device and write the outputs into `folder`; where there are conversations, with a list
         of them, `takes.json`."""
         animator = load_animator(self.run, self.actors, self.options, device, self.postprocess)
+        guide = None if self.guide is None else open_guide(self.guide, self.actors, self.options, device)
         about: list[dict[str, Any]] = []
         for sides in sides_of(self.talks):
             for take in range(self.options.takes):
                 with ExitStack() as kept:
-                    made = [self._write_take(animator, talk, take, folder, kept) for talk in sides]
+                    made = [self._write_take(animator, guide, talk, take, folder, kept) for talk in sides]
                     for talk, one in zip(sides, made, strict=True):
                         about.append(about_take(self.stem(talk, take), talk, take, one, self.options, self.emotion))
                     if len(sides) > 1 and "mp4" in self.formats:
@@ -94,14 +97,17 @@ class InferenceJob:
         if run_family(self.run).hears_partner:
             write_json(folder / TAKES_FILE, {"run": self.run.name, "takes": about})
 
-    def _write_take(self, animator: Animator, talk: Talk, take: int, folder: Path, kept: ExitStack) -> FaceAnimation:
+    def _write_take(
+        self, animator: Animator, guide: Guide | None, talk: Talk, take: int, folder: Path, kept: ExitStack
+    ) -> FaceAnimation:
         """The animation, which lies in files until `kept` ends if it is large."""
         started, actor = time.perf_counter(), self.actors[talk.actor]
         sound, stem = animator.load_sound(talk.own.path, talk.own.channel), self.stem(talk, take)
         speaker = Speaker(talk.actor, self.emotion, take, animator.load_partner(talk.partner))
         size = animator.num_frames(sound) * animator.frame_bytes(talk.actor)
         store = kept.enter_context(scratch(folder, size))
-        made = animator.animate(sound, speaker, store, stem, self._given(animator, talk, sound))
+        given = self._given(animator, guide, talk, speaker, folder / f"{stem}{KEYS}")
+        made = animator.animate(sound, speaker, store, stem, given)
         if self.fps is not None:
             count = frame_count(len(sound.samples), sound.sample_rate, self.fps)
             made = at_rate(made, self.fps, count, actor.codec.groups, store)
@@ -114,18 +120,20 @@ class InferenceJob:
         )
         return made.animation
 
-    def _given(self, animator: Animator, talk: Talk, sound: Waveform) -> Given | None:
-        """What the keyframes of a talk say of its animation; None without any."""
-        keys = self.keys.get(talk.name)
+    def _given(self, animator: Animator, guide: Guide | None, talk: Talk, speaker: Speaker, path: Path) -> Given | None:
+        """What keyframes say of a talk's animation; those of the guide are written to `path`. None without any."""
+        keys, spec = self.keys.get(talk.name), self.run.spec
+        codec = spec.output_codec(self.run.actor(talk.actor))
+        if keys is None and guide is not None:
+            keys = guide.keys(talk, speaker, codec)
+            write_keyframes(path, keys)
+            logger.info("%s: %d keyframes", path.name, len(keys.frames))
         if keys is None:
             return None
         if not hasattr(animator.rollout, "restored"):
-            raise UserError(
-                f'KEYFRAMES_PATH: {self.run.spec.network_name} takes no keyframes; a "diffusion_transformer" does'
-            )
-        spec = self.run.spec
-        codec, layout = spec.output_codec(self.run.actor(talk.actor)), ChannelLayout(spec.max_sizes)
-        return given_keys(keys, codec, layout, animator.num_frames(sound), float(spec.fps))
+            raise UserError(f'keyframes: {spec.network_name} takes none; a "diffusion_transformer" does')
+        count = animator.num_frames(animator.load_sound(talk.own.path, talk.own.channel))
+        return given_keys(keys, codec, ChannelLayout(spec.max_sizes), count, float(spec.fps))
 
     def _film_both(self, path: Path, sides: Sequence[Talk], made: Sequence[FaceAnimation]) -> None:
         count = min(one.num_frames for one in made)
@@ -137,8 +145,11 @@ class InferenceJob:
         film_together(path, clips, [f"{talk.actor}: {talk.name}" for talk in sides], both_voices(sides[0]))
 
 
-def build_job(section: Section, run: TrainRun, configs: Mapping[str, Mapping[str, Any]]) -> InferenceJob:
-    """Check what config_inference asks of a training run. Raises UserError listing every mistake found."""
+def build_job(
+    section: Section, run: TrainRun, configs: Mapping[str, Mapping[str, Any]], guide: TrainRun | None = None
+) -> InferenceJob:
+    """Check what config_inference asks of a training run, and of the `guide` that GUIDE_RUN names. Raises UserError listing
+    every mistake found."""
     problems = Problems()
     options = problems.attempt(build_options, section, run)
     files = problems.attempt(audio_files, local_paths(section.AUDIO_PATH)) or []
@@ -160,8 +171,10 @@ def build_job(section: Section, run: TrainRun, configs: Mapping[str, Mapping[str
     talks = build_talks(section, run, actor.name, partner.name if partner else None)
     codecs = {name: run.spec.output_codec(run.actor(name)) for name in dict.fromkeys(talk.actor for talk in talks)}
     keys = read_keys(section.values.get("KEYFRAMES_PATH"), talks, codecs)
+    if guide is not None:
+        check_guide(guide, codecs, section.EMOTION_LABEL)
     post, fps = section.APPLY_POSTPROCESSING, section.OUTPUT_FPS
-    return InferenceJob(run, actor, talks, formats, section.EMOTION_LABEL, options, post, fps, partner, keys)
+    return InferenceJob(run, actor, talks, formats, section.EMOTION_LABEL, options, post, fps, partner, keys, guide)
 
 
 def _build_partner(

@@ -22,7 +22,7 @@ def trained(tmp_path_factory):
     root = tmp_path_factory.mktemp("conversation")
     with pytest.MonkeyPatch.context() as patch:
         use_project(root, patch)
-        conversation_project(root, NUM_EPOCHS=3, LEARNING_RATE=1e-2, LR_MIN=1e-3)
+        conversation_project(root, NUM_EPOCHS=2, LEARNING_RATE=1e-2, LR_MIN=1e-3)
         preproc.run("tiny", "ann")
         name = train.run("tiny").run
     own, partner = voices(2)
@@ -68,6 +68,7 @@ def test_roles_are_swapped(project):
     np.testing.assert_allclose(next(iter(swapped.values())), only(project, **files), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_both_sides_are_animated_and_filmed_together(project):
     pytest.importorskip("av")
     root, _ = project
@@ -167,6 +168,11 @@ def test_keyframes_that_do_not_fit_are_named(project, tmp_path, groups, message)
     write_keyframes(tmp_path / "k.npz", Keyframes(1.0, np.array([3]), keyed))
     with pytest.raises(UserError, match=message):
         animated(project, KEYFRAMES_PATH=str(tmp_path / "k.npz"))
+
+
+def test_only_guides_draw_keyframes(project):
+    with pytest.raises(UserError, match="GUIDE_RUN: .* is a diffusion_transformer, which draws no keyframes"):
+        animated(project, GUIDE_RUN=project[1])
 
 
 def test_a_run_that_hears_nobody_says_so(trained, monkeypatch, tmp_path):

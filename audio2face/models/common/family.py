@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
     from audio2face.config import Section
     from audio2face.face.codec import FaceCodec
+    from audio2face.formats.keyframes import Keyframes
     from audio2face.models.common.inputs import Inputs, Training
     from audio2face.models.common.options import Options
-    from audio2face.models.common.rollout import Rollout
+    from audio2face.models.common.rollout import Rollout, RolloutInputs
     from audio2face.runs.train_run import ActorData, TrainRun
     from audio2face.runtime import Runtime
 
@@ -48,3 +49,6 @@ class Family:
     )
     package: Callable[[Path, TrainRun, str, Mapping[str, Mapping[str, Any]]], None] | None = None
     hears_partner: bool = False
+    draw_keys: Callable[[TrainRun, Any], Callable[[RolloutInputs], Keyframes]] | None = (
+        None  # of guides: run, torch.device -> keyframes to a sound, the seed of which is `seed` + `take`
+    )
