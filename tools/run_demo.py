@@ -15,12 +15,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ACTOR = "demo"
-CONVERSATION, PEOPLE = "demo-conversation", ("ada", "ben")
+CONVERSATION, GUIDE, PEOPLE = "demo-conversation", "demo-conversation-guide", ("ada", "ben")
 STOPPED = 130
 
 
@@ -34,7 +34,7 @@ def main() -> int:
     environment = {**os.environ, "A2F_DATASETS_ROOT": str(datasets), "A2F_WORKSPACE_ROOT": str(workspace)}
     start = time.monotonic()
     datasets.mkdir(parents=True, exist_ok=True)
-    for arguments in steps(args.config, datasets, out):
+    for arguments in steps(args.config, out):
         step(arguments, environment)
     print(f"\ndemo finished in {(time.monotonic() - start) / 60:.1f} minutes. To look at, in a browser:")
     for config, report in zip(args.config, newest_reports(workspace, len(args.config)), strict=False):
@@ -44,38 +44,35 @@ def main() -> int:
     return 0
 
 
-def steps(configs: Sequence[str], datasets: Path, out: Path) -> list[list[str]]:
-    """The commands of the demo of some projects, in order."""
-    found = []
+def steps(configs: Sequence[str], out: Path) -> Iterator[list[str]]:
+    """The commands of the demo of some projects, in order, each made when those before it have ended."""
     if any(config != CONVERSATION for config in configs):
-        found.append(["tools/make_demo_dataset.py", str(datasets / "demo"), "--actor", ACTOR])
+        yield ["tools/make_demo_dataset.py", str(out / "datasets/demo"), "--actor", ACTOR]
     for config in configs:
-        found += conversation_steps(datasets, out) if config == CONVERSATION else face_steps(config, out)
-    return found
+        yield from conversation_steps(out) if config == CONVERSATION else face_steps(config, out)
 
 
-def face_steps(config: str, out: Path) -> list[list[str]]:
+def face_steps(config: str, out: Path) -> Iterator[list[str]]:
     """One head that says a sentence."""
-    return [
-        ["run_preproc.py", config, ACTOR, "--local"],
-        ["run_train.py", config, "--local"],
-        ["run_deploy.py", config, "latest", "--local"],
-        ["run_inference.py", config, "latest", "--local"],
-        ["run_evaluate.py", config, "latest", "--local"],
-        ["tools/demo_report.py", config, "--out", str(out)],
-    ]
+    yield ["run_preproc.py", config, ACTOR, "--local"]
+    yield ["run_train.py", config, "--local"]
+    yield ["run_deploy.py", config, "latest", "--local"]
+    yield ["run_inference.py", config, "latest", "--local"]
+    yield ["run_evaluate.py", config, "latest", "--local"]
+    yield ["tools/demo_report.py", config, "--out", str(out)]
 
 
-def conversation_steps(datasets: Path, out: Path) -> list[list[str]]:
-    """Two people who talk to each other: their data set, a model of both, and both sides of a dialogue."""
-    return [
-        ["tools/make_demo_conversation.py", str(datasets / "conversation")],
-        *(["run_preproc.py", CONVERSATION, person, "--local"] for person in PEOPLE),
-        ["run_train.py", CONVERSATION, "--local"],
-        ["run_inference.py", CONVERSATION, "latest", "--local"],
-        ["run_evaluate.py", CONVERSATION, "latest", "--videos", "0", "--local"],
-        ["tools/demo_conversation_report.py", CONVERSATION, "--out", str(out)],
-    ]
+def conversation_steps(out: Path) -> Iterator[list[str]]:
+    """Two people who talk to each other: their data set, a guide and a model of both, and both sides of a dialogue."""
+    yield ["tools/make_demo_conversation.py", str(out / "datasets/conversation")]
+    for person in PEOPLE:
+        yield ["run_preproc.py", CONVERSATION, person, "--local"]
+    yield ["run_train.py", GUIDE, "--local"]
+    yield ["run_train.py", CONVERSATION, "--local"]
+    guide = sorted((out / "workspace/output_train").glob(f"*_{GUIDE}"))[-1].name
+    yield ["run_inference.py", CONVERSATION, "latest", "--guide", guide, "--local"]
+    yield ["run_evaluate.py", CONVERSATION, "latest", "--videos", "0", "--local"]
+    yield ["tools/demo_conversation_report.py", CONVERSATION, "--guide", GUIDE, "--out", str(out)]
 
 
 def newest_reports(workspace: Path, count: int) -> list[Path]:

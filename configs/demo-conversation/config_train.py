@@ -12,13 +12,13 @@ NETWORK_HYPER_PARAMS = {"audio_encoder": "melspec", "width": 128, "num_layers": 
 # Dialogues that share no line with the others; the report measures on them.
 VALIDATION_CLIPS = "heldout_*"
 
-# A short training on parts of three seconds, all of one length: on a CPU every new length costs time of its own. What the
+# A short training on parts of four seconds, all of one length: on a CPU every new length costs time of its own. What the
 # sounds say is learned near pure noise, where nothing else tells it.
-SUBSEGMENT_MIN_FRAME = 90
-SUBSEGMENT_MAX_FRAME = 90
-BATCH_SIZE = 8
+SUBSEGMENT_MIN_FRAME = 120
+SUBSEGMENT_MAX_FRAME = 120
+BATCH_SIZE = 6
 GRADIENT_ACCUMULATION_STEPS = 1
-NUM_EPOCHS = 200
+NUM_EPOCHS = 150
 LEARNING_RATE = 1e-3
 LR_MIN = 1e-5
 LR_WARMUP_INIT = 1e-5
@@ -26,7 +26,7 @@ LR_WARMUP_EPOCHS = 5
 GRADIENT_CLIP_NORM = 1.0
 EMA_DECAY = 0.995
 STEP_BIAS = 2.0
-VALIDATION_PERIOD = 100
+VALIDATION_PERIOD = 50
 LOG_PERIOD = 100
 
 # One voice each, and sounds that are as long as they are: nothing is shifted.

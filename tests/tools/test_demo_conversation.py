@@ -12,6 +12,7 @@ from audio2face.formats.bvh import read_bvh
 from audio2face.formats.curve_table import read_curve_table
 from audio2face.formats.sound import read_sound
 from audio2face.problems import UserError
+from audio2face.render.head import CONTACT, MM_PER_UNIT, builtin_head, head_weights, pose_head
 from tools import run_demo
 from tools.demo.animate import FPS
 from tools.demo.body import SKELETON
@@ -30,6 +31,7 @@ from tools.demo.conversation import (
 )
 from tools.demo.conversation_dataset import act, plan_dialogues, staged, write_conversations
 from tools.demo.conversation_report import (
+    body_figures,
     error_figures,
     lip_opening_mm,
     listening_figures,
@@ -258,6 +260,11 @@ def test_figures_of_the_truth_and_of_one_who_does_not_listen(home):
     late = [replace(motion, head=np.roll(motion.head, 45, axis=0)) for motion in truth]
     assert listening_figures(sides, late, FPS)["nods_follow_accents"] < 0.4
     assert max(error_figures(sides, truth).values()) < 0.05
+    bodies = body_figures(sides, [truth, truth])
+    assert bodies["body_between_takes_cm"] == 0 and bodies["body_frechet_places"] < 0.1
+    moved = [replace(motion, body=motion.body[::-1] * 1.2) for motion in truth]
+    other = body_figures(sides, [truth, moved])
+    assert other["body_between_takes_cm"] > 1 and other["body_frechet_places"] > 1
     still = error_figures(sides, [mean_pose(others, side) for side in sides])
     assert still["face_weights"] > 0.01 and still["head_degrees"] > 2 and still["body_cm"] > 1
 
@@ -275,6 +282,9 @@ def test_a_lip_opening_is_that_of_the_head():
     weights[1, ARKIT.index("jawOpen")], weights[2, ARKIT.index("mouthSmileLeft")] = 0.5, 0.5
     rest, open_, smile = lip_opening_mm(weights, ARKIT)
     assert rest < 0.1 and smile < 0.1 and 5 < open_ < 40
+    head, drawn = builtin_head(), pose_head(head_weights(weights, ARKIT))
+    upper, lower = (drawn[:, ring[CONTACT], 1] for ring in head.lips)
+    np.testing.assert_allclose([rest, open_, smile], MM_PER_UNIT * (upper - lower).max(axis=1), atol=1e-3)
 
 
 def test_no_data_set_is_one_line(tmp_path):
@@ -283,10 +293,12 @@ def test_no_data_set_is_one_line(tmp_path):
 
 
 def test_steps_of_the_demo(tmp_path):
-    steps = run_demo.steps(["demo-curves", "demo-conversation"], tmp_path, tmp_path)
+    (tmp_path / "workspace/output_train/250101_120000_demo-conversation-guide").mkdir(parents=True)
+    steps = list(run_demo.steps(["demo-curves", "demo-conversation"], tmp_path))
     scripts = [arguments[0] for arguments in steps]
+    assert any("250101_120000_demo-conversation-guide" in arguments for arguments in steps)
     assert scripts.count("tools/make_demo_dataset.py") == scripts.count("tools/make_demo_conversation.py") == 1
-    assert scripts.count("run_train.py") == 2 and scripts[-1] == "tools/demo_conversation_report.py"
+    assert scripts.count("run_train.py") == 3 and scripts[-1] == "tools/demo_conversation_report.py"
 
 
 def test_the_project_trains_what_the_data_set_has(home):
@@ -314,11 +326,16 @@ def test_two_dialogues_are_kept_apart(capsys):
 def test_demo_from_data_set_to_film(tmp_path, monkeypatch, capfd):
     """Every step of `make demo-conversation`, on short training."""
     steps, step = [], run_demo.step
-    project = tmp_path / "configs/demo-conversation"
-    project.mkdir(parents=True)
-    for path in (run_demo.ROOT / "configs/demo-conversation").glob("*.py"):
-        cut = "\nNUM_EPOCHS, LR_WARMUP_EPOCHS = 2, 0\n" if path.name == "config_train.py" else ""
-        (project / path.name).write_text(path.read_text() + cut)
+    short_trainings = {
+        run_demo.CONVERSATION: "NUM_EPOCHS, LR_WARMUP_EPOCHS = 2, 0",
+        run_demo.GUIDE: "NUM_EPOCHS, GUIDE_CODEC_EPOCHS, LR_WARMUP_EPOCHS = 4, 2, 0",
+    }
+    for config, keys in short_trainings.items():
+        project = tmp_path / "configs" / config
+        project.mkdir(parents=True)
+        for path in (run_demo.ROOT / "configs" / config).glob("*.py"):
+            cut = f"\n{keys}\n" if path.name == "config_train.py" else ""
+            (project / path.name).write_text(path.read_text() + cut)
 
     def short(arguments, environment):
         steps.append(arguments[0])
@@ -329,11 +346,11 @@ def test_demo_from_data_set_to_film(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr("sys.argv", ["run_demo.py", "--out", str(tmp_path / "demo"), "--config", "demo-conversation"])
     assert run_demo.main() == 0
     told = capfd.readouterr().out
-    assert len(steps) == 7 and "nods follow the partner" in told and "report.html" in told
+    assert len(steps) == 8 and "nods follow the partner" in told and "report.html" in told
     figures = json.loads((tmp_path / "demo/demo-conversation.json").read_text())
     assert figures["truth"]["nods_follow_accents"] > 0.5 and figures["truth"]["mouth_at_rest_share"] == 1.0
-    assert {"with partner", "without", "another partner", "mean pose"} <= figures.keys()
+    assert {"with partner", "without", "another partner", "guided", "mean pose"} <= figures.keys()
     for name in ("demo-conversation.mp4", "demo-conversation.png"):
         assert (tmp_path / "demo" / name).stat().st_size > 10_000
     made = next((tmp_path / "demo/workspace/output_inference").iterdir())
-    assert len(list(made.glob("*.bvh"))) == 2 and (made / "takes.json").is_file()
+    assert len(list(made.glob("*.bvh"))) == len(list(made.glob("*_keys.npz"))) == 2 and (made / "takes.json").is_file()

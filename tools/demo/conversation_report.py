@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from audio2face.evaluation.motion import frechet_distance
 from audio2face.face.rotations import geodesic_degrees
 from audio2face.face.skeleton import bones, pose_from_values, positions
 from audio2face.formats.bvh import read_bvh
@@ -16,7 +17,7 @@ from audio2face.formats.curve_table import read_curve_table
 from audio2face.formats.json_file import read_json
 from audio2face.problems import UserError
 from audio2face.render.curves_film import Take
-from audio2face.render.head import CONTACT, MM_PER_UNIT, builtin_head, head_turns, head_weights, pose_head
+from audio2face.render.head import CONTACT, MM_PER_UNIT, SMALLEST_GAP, builtin_head, head_turns, head_weights
 from tools.demo.body import SKELETON
 from tools.demo.conversation_dataset import ABOUT
 from tools.demo.following import following
@@ -24,6 +25,7 @@ from tools.demo.head import NAMES, TURN
 from tools.demo.listener import within
 
 QUIET_S = 0.3  # around what a person says: lips prepare and come to rest
+MOVING = ("Head", "LeftForeArm", "LeftHand", "RightForeArm", "RightHand")  # joints that a body is judged by
 STILL_MM = 1.0  # lips that are open by less are at rest
 
 
@@ -132,6 +134,31 @@ def error_figures(sides: Sequence[Side], takes: Sequence[Motion]) -> dict[str, f
     return dict(zip(("face_weights", "head_degrees", "body_cm"), means, strict=True))
 
 
+def body_figures(sides: Sequence[Side], takes: Sequence[Sequence[Motion]]) -> dict[str, float]:
+    """How bodies of several takes of all sides are distributed beside the truth: Fréchet distances of places of the joints (cm²)
+    and of their speeds ((cm per frame)²), and by how much a joint's place differs between takes of a side, in centimetres.
+    """
+    truth = [_places(side.truth) for side in sides]
+    ours = [[_places(motion) for motion in take] for take in takes]
+    every = [places for take in ours for places in take]
+    apart = [np.stack(same).std(axis=0).reshape(-1, 3) for same in zip(*ours, strict=True)]
+    return {
+        "body_frechet_places": _rounded(frechet_distance(np.concatenate(truth), np.concatenate(every))),
+        "body_frechet_speeds": _rounded(
+            frechet_distance(*(np.concatenate([np.diff(x, axis=0) for x in xs]) for xs in (truth, every)))
+        ),
+        "body_between_takes_cm": _rounded(np.linalg.norm(np.concatenate(apart), axis=1).mean()),
+    }
+
+
+def _places(motion: Motion) -> np.ndarray:
+    """Where the joints that move are (T, 3 J), in centimetres."""
+    joints = positions(SKELETON, *pose_from_values(SKELETON, motion.body))
+    return joints[:, [place for place, joint in enumerate(SKELETON.joints) if joint.name in MOVING]].reshape(
+        len(joints), -1
+    )
+
+
 def mouth_figures(sides: Sequence[Side], takes: Sequence[Motion]) -> dict[str, float]:
     """How far lips are apart while only the partner speaks, and how often that is rest (below STILL_MM); and while speaking."""
     listening, speaking = [], []
@@ -151,9 +178,8 @@ def lip_opening_mm(weights: np.ndarray, names: Sequence[str]) -> np.ndarray:
     """How far the lips of the built-in head are apart (T,), where they are furthest, for weights (T, P) of `names`."""
     head = builtin_head()
     upper, lower = head.lips[:, CONTACT]
-    posed = [pose_head(part) for part in np.array_split(head_weights(weights, names), max(1, len(weights) // 256))]
-    gaps = [frames[:, upper, 1] - frames[:, lower, 1] for frames in posed]
-    return MM_PER_UNIT * np.concatenate(gaps).max(axis=1)
+    rest, moved = (x[..., upper, 1] - x[..., lower, 1] for x in (head.vertices, head.deltas))
+    return MM_PER_UNIT * np.maximum(rest + head_weights(weights, names) @ moved, SMALLEST_GAP).max(axis=1)
 
 
 def _rounded(value: float) -> float:
