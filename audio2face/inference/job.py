@@ -168,7 +168,7 @@ def build_job(
         problems.attempt(check_exports, formats, face, f"actor {who}")
     problems.raise_errors()
     assert actor is not None and options is not None
-    talks = build_talks(section, run, actor.name, partner.name if partner else None)
+    talks = build_talks(section, run, actor.name, partner.name if partner else None, files)
     codecs = {name: run.spec.output_codec(run.actor(name)) for name in dict.fromkeys(talk.actor for talk in talks)}
     keys = read_keys(section.values.get("KEYFRAMES_PATH"), talks, codecs)
     if guide is not None:

@@ -44,13 +44,19 @@ class Talk:
         return Talk(name, actor, own, self.own)
 
 
-def build_talks(section: Section, run: TrainRun, actor: str, partner_actor: str | None = None) -> list[Talk]:
-    """What config_inference asks for: a talk for each sound of AUDIO_PATH; with BOTH_SIDES also the other side of each, as
-    `partner_actor`.
+def build_talks(
+    section: Section,
+    run: TrainRun,
+    actor: str,
+    partner_actor: str | None = None,
+    files: Sequence[Path] | None = None,
+) -> list[Talk]:
+    """What config_inference asks for: a talk for each sound of AUDIO_PATH (`files`, where they are known); with BOTH_SIDES also
+    the other side of each, as `partner_actor`.
 
     Raises UserError with everything that is wrong with the sounds.
     """
-    files = audio_files(local_paths(section.AUDIO_PATH))
+    files = audio_files(local_paths(section.AUDIO_PATH)) if files is None else files
     given = section.values.get
     partners = _partners(local_paths(given("PARTNER_AUDIO_PATH")), files)
     swap, both = bool(given("SWAP_ROLES")), bool(given("BOTH_SIDES"))
@@ -66,7 +72,9 @@ def build_talks(section: Section, run: TrainRun, actor: str, partner_actor: str 
         try:
             talk = _talk(file, partners.get(file), actor, channels, hears or swap)
         except ValueError as error:
-            problems.append(f"AUDIO_PATH: {error}")
+            other = partners.get(file)
+            key = "PARTNER_AUDIO_PATH" if other is not None and str(other) in str(error) else "AUDIO_PATH"
+            problems.append(f"{key}: {error}")
             continue
         if (swap or both) and talk.partner is None:
             key = "SWAP_ROLES" if swap else "BOTH_SIDES"
@@ -80,7 +88,7 @@ def build_talks(section: Section, run: TrainRun, actor: str, partner_actor: str 
         talks += [talk, talk.other_side(partner_actor or actor)] if both else [talk]
     problems += [
         f"AUDIO_PATH: two animations would be named {name!r}; rename a file"
-        for name, count in Counter((talk.name.lower(), talk.actor) for talk in talks).items()
+        for (name, _), count in Counter((talk.name.lower(), talk.actor) for talk in talks).items()
         if count > 1
     ]
     raise_problems(problems)
