@@ -134,7 +134,9 @@ def _one_key(section: Any, path: tuple[str, ...], as_json: bool) -> list[str]:
         lines += [f"    {'/'.join(leaf)}: from {section.origin(leaf)}" for leaf, _ in _leaves(value, None, path)]
     else:
         lines.append(f"    from {section.origin(path)}")
-    method = section.values.get("NETWORK_TYPE") or ("diffusion" if "CONDITION" in section else "regression")
+    marks = {"CONDITION": "diffusion", "TOP_P": "guide"}  # keys that one method alone has
+    own = next((method for key, method in marks.items() if key in section), "regression")
+    method = section.values.get("NETWORK_TYPE") or own
     doc = next(doc for doc in read_module_doc(section.kind, method).keys if doc.name == path[0]).entry(path[1:])
     if doc:
         facts = [doc.text, doc.type and f"Type: {doc.type}", doc.change and f"Change: {doc.change}"]

@@ -9,7 +9,7 @@ from audio2face.config.base import EVERY, defaults
 
 PACKAGE = Path(__file__).resolve().parent.parent / "audio2face"
 # Each room may import the rooms further to the right; those between commas do not import each other.
-ARROWS = """commands → serving → viewer → doctor, importing, evaluation → inference → models → models.sequence → models.regression,
+ARROWS = """commands → serving → viewer → doctor, importing, evaluation → inference → models → models.guide → models.sequence → models.regression,
 models.diffusion → models.common → training → preproc → dataset → deploy → runs → render, postprocess → face → geometry, audio → formats →
 config → logs → runtime → distributed → machine → problems → paths, lazy, listing, respacing, types"""
 GROUPS = [group.split(", ") for group in " ".join(ARROWS.split()).split(" → ")]

@@ -34,7 +34,7 @@ A project is a folder `configs/<name>/` (or `$A2F_CONFIGS_ROOT/<name>/`, which t
 | `config_inference.py` (optional) | post-processing, what to animate | train, deploy, inference |
 
 Each file holds only the keys that differ from the defaults below. `NETWORK_TYPE` in `config_train.py` chooses between
-the keys of regression and of diffusion.
+the keys of regression, of diffusion and of a guide.
 
 ## How a file is read
 
@@ -82,12 +82,12 @@ def page() -> str:
         parts += [doc.intro for doc in docs.values()]
         for heading, keys in _by_heading({method: doc.keys for method, doc in docs.items()}).items():
             parts.append(f"### {heading}")
-            parts += [_key_text(name, variants, len(docs) > 1) for name, variants in keys.items()]
+            parts += [_key_text(name, variants, len(docs)) for name, variants in keys.items()]
     return "\n\n".join(parts) + "\n"
 
 
 def _by_heading(docs: dict[str, tuple[KeyDoc, ...]]) -> dict[str, dict[str, dict[str, KeyDoc]]]:
-    """{heading: {key: {method: doc}}}: the first method's order, what only the second has after it in its heading."""
+    """{heading: {key: {method: doc}}}: the first method's order, what only a later one has after it in its heading."""
     order: list[str] = []
     for keys in docs.values():
         position = 0
@@ -105,8 +105,8 @@ def _by_heading(docs: dict[str, tuple[KeyDoc, ...]]) -> dict[str, dict[str, dict
     return {heading: names for heading, names in result.items() if names}
 
 
-def _key_text(name: str, variants: dict[str, KeyDoc], two_methods: bool) -> str:
-    only = f" ({next(iter(variants))} only)" if two_methods and len(variants) == 1 else ""
+def _key_text(name: str, variants: dict[str, KeyDoc], num_methods: int) -> str:
+    only = f" ({' and '.join(variants)} only)" if len(variants) < num_methods else ""
     lines = [f"#### {name}{only}", ""]
     same = {(doc.text, doc.type, doc.change, doc.entries) for doc in variants.values()}
     if len(same) == 1:

@@ -10,6 +10,8 @@ from audio2face.commands.find_run import find_training_run, post_configs, train_
 from audio2face.config import load_config, section_from_values
 from audio2face.inference.edit import EditJob, build_edit_job
 from audio2face.inference.job import InferenceJob, build_job
+from audio2face.inference.keyframe_job import KeyframeJob, build_keyframe_job
+from audio2face.models import run_family
 from audio2face.paths import external_path, local_path
 from audio2face.runs.run_dir import FULL_NAME, final_path, write_provenance, writing_run
 
@@ -26,16 +28,21 @@ def run(config_name: str, run_name: str, **overrides: Any) -> str:
     training_run = find_training_run(config_name, run_name, train)
     network_type = training_run.spec.network_type
     section = load_config(config_name, (), optional=("inference",), network_type=network_type)["inference"]
-    configs = post_configs(section, training_run)
+    draws = run_family(training_run).keyframes is not None
+    configs = {} if draws else post_configs(section, training_run)
     if overrides:
         own = section.modifier
         given = {k: {**own.get(k, {}), **v} if isinstance(v, dict) else v for k, v in overrides.items()}
         section = section_from_values("inference", {**own, **given}, network_type)
-    guide_name = section.values.get("GUIDE_RUN")
-    guide = None if guide_name is None else find_training_run(config_name, guide_name, train)
-    plain = build_job(section, training_run, configs, guide)
-    edits = bool(section.values.get("EDIT", {}).get("file"))
-    job: InferenceJob | EditJob = build_edit_job(section, plain) if edits else plain
+    job: InferenceJob | EditJob | KeyframeJob
+    if draws:
+        job = build_keyframe_job(section, training_run)
+    else:
+        guide_name = section.values.get("GUIDE_RUN")
+        guide = None if guide_name is None else find_training_run(config_name, guide_name, train)
+        job = build_job(section, training_run, configs, guide)
+        if section.values.get("EDIT", {}).get("file"):
+            job = build_edit_job(section, job)
     runtime = runtimes.start()
     match = FULL_NAME.match(training_run.name)
     root, name = local_path(section.INFERENCE_OUTPUT_ROOT), match[2] if match else training_run.name
@@ -45,5 +52,5 @@ def run(config_name: str, run_name: str, **overrides: Any) -> str:
         write_provenance(folder, {"inference": section}, "", made_with)
         job.write(folder, runtime.device)
     folder = final_path(folder)
-    logger.info("animations: %s", external_path(folder))
+    logger.info("%s: %s", "keyframes" if draws else "animations", external_path(folder))
     return folder.name

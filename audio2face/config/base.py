@@ -15,13 +15,13 @@ from audio2face.config.nested import HYPER_DEFAULTS, HYPER_PARAMS, Schema
 PACKAGE = "audio2face.config_base"
 HYPER_KEY = "NETWORK_HYPER_PARAMS"
 KINDS = ("dataset", "preproc", "train", "inference")
-NETWORK_TYPES = ("regression", "diffusion")
-BY_METHOD = ("train", "inference")  # of these kinds each method has a module of its own, beside what both share
+NETWORK_TYPES = ("regression", "diffusion", "guide")
+BY_METHOD = ("train", "inference")  # of these kinds each method has a module of its own, beside what they share
 EVERY = tuple((kind, method) for kind in KINDS for method in NETWORK_TYPES)
 
 
 def base_module(kind: str, method: str) -> str:
-    """Import name of the base module of a kind, for "regression" or "diffusion"."""
+    """Import name of the base module of a kind, for one of NETWORK_TYPES."""
     part = f"{kind}_{method}" if kind in BY_METHOD else kind
     return f"{PACKAGE}.config_{part}_base"
 
@@ -48,7 +48,9 @@ def _values(kind: str, method: str) -> dict[str, Any]:
 @functools.cache
 def schema(kind: str, method: str) -> type[Schema]:
     """The model that checks types and ranges of a config file's keys. All are required."""
-    modules = [f"{PACKAGE}.config_{kind}_common"] if kind in BY_METHOD else []
+    modules = []
+    if kind in BY_METHOD:  # a method may take keys of another one over
+        modules = [f"{PACKAGE}.config_{kind}_common", *(base_module(kind, other) for other in NETWORK_TYPES)]
     annotations: dict[str, Any] = {}
     for name in [*modules, base_module(kind, method)]:
         annotations |= inspect.get_annotations(importlib.import_module(name))

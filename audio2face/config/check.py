@@ -141,7 +141,8 @@ def _unknown_key(model: type[Schema], path: KeyPath, kind: str, method: str) -> 
     if model is schema(kind, method) and others:
         same_file = [other for other in others if other[0] == kind]
         if same_file:
-            return f"unknown key: it exists only for NETWORK_TYPE {same_file[0][1]!r}, and this is {method!r}"
+            methods = " or ".join(repr(other) for _, other in same_file)
+            return f"unknown key: it exists only for NETWORK_TYPE {methods}, and this is {method!r}"
         return f"unknown key: it belongs in config_{others[0][0]}.py"
     hint = did_you_mean(name, known)
     if not hint and len(path) == 1:

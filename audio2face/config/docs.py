@@ -45,7 +45,7 @@ class ModuleDoc:
 
 
 def read_module_doc(kind: str, method: str) -> ModuleDoc:
-    """The documentation of a base module, for "regression" or "diffusion", with the keys that it imports in their place."""
+    """The documentation of a base module, for one of NETWORK_TYPES, with the keys that it imports in their place."""
     module = _read_module(base_module(kind, method))
     return replace(module, keys=tuple(key for key in module.keys if key.name.isupper()))
 

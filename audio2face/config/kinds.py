@@ -82,6 +82,7 @@ HyperParams = dict[str, Any]  # each network's own schema is in `nested`
 FACE_CHANNELS = {
     "regression": ("skin_coeffs", "tongue_coeffs", "jaw", "eye"),
     "diffusion": ("skin_pose", "tongue_pose", "jaw", "eye"),
+    "guide": (),
 }
 TrainableParts = Annotated[list[Literal["actor", "output"]], Field(min_length=1), AfterValidator(unique)]
 RegressionMetric = Literal[

@@ -23,6 +23,7 @@ from audio2face.config.kinds import (
     Smoothing,
     Strength,
     Switch,
+    TwoOrMore,
     Whole,
     Word,
 )
@@ -129,12 +130,24 @@ class DiffusionTransformer(DiffusionSpeech):
     dropout: Annotated[float, Field(strict=True, ge=0, lt=1)]
 
 
+class VqGuide(DiffusionSpeech):
+    codebook_size: TwoOrMore
+    depth: Count
+    code_dim: Count
+    codec_width: Count
+    width: Annotated[int, Field(strict=True, ge=8, multiple_of=8)]
+    num_layers: Count
+    num_heads: Count
+    dropout: Annotated[float, Field(strict=True, ge=0, lt=1)]
+
+
 # NETWORK_HYPER_PARAMS of the networks that come with the framework, and the method of each.
 HYPER_PARAMS: dict[str, type[Schema]] = {
     "conv_w2v_autocorr": ConvW2vAutocorr,
     "diffusion_rnn": DiffusionRnn,
     "diffusion_rnn_pca": DiffusionRnn,
     "diffusion_transformer": DiffusionTransformer,
+    "vq_guide": VqGuide,
 }
 HYPER_DEFAULTS = {"diffusion_transformer": {"audio_encoder": "melspec"}}  # where they are others than the base module's
 NETWORK_METHODS = {
@@ -142,6 +155,7 @@ NETWORK_METHODS = {
     "diffusion_rnn": "diffusion",
     "diffusion_rnn_pca": "diffusion",
     "diffusion_transformer": "diffusion",
+    "vq_guide": "guide",
 }
 
 

@@ -104,10 +104,8 @@ def _target_channels(method: str, network: str, channels: list[str]) -> Found:
     known = ", ".join(map(repr, face))
     wrong = [index for index, name in enumerate(channels) if name in RESERVED and name not in face]
     for index in wrong:
-        yield (
-            f"train.TARGET_CHANNELS/{index}",
-            f"must be one of {known}, or a group of CURVES_ROOT (it is {channels[index]!r})",
-        )
+        one_of = f"must be one of {known}, or a group" if face else "must be a group"
+        yield f"train.TARGET_CHANNELS/{index}", f"{one_of} of CURVES_ROOT (it is {channels[index]!r})"
     if not channels:
         yield "train.TARGET_CHANNELS", "must name at least one channel"
     elif method == "diffusion" and "skin_pose" not in channels and not groups and not wrong:
@@ -195,7 +193,7 @@ def _features(method: str, network: str, hyper: dict[str, Any], audio: dict[str,
 
 
 def _heads(network: str, hyper: dict[str, Any]) -> Found:
-    if network == "diffusion_transformer" and hyper["width"] % (2 * hyper["num_heads"]):
+    if network in ("diffusion_transformer", "vq_guide") and hyper["width"] % (2 * hyper["num_heads"]):
         at = "train.NETWORK_HYPER_PARAMS/num_heads"
         yield at, f"must divide width ({hyper['width']}) into even parts"
 
@@ -251,6 +249,16 @@ def _noise_range(limits: Sequence[float]) -> Found:
 def _trainable(parts: list[str] | None, weights: str | None) -> Found:
     if parts and not weights:
         yield "train.TRAINABLE", "needs PRETRAINED_NET_FPATH: what does not learn must come from somewhere"
+
+
+def _guide_rate(guide: float, fps: float) -> Found:
+    if guide > fps:
+        yield "train.GUIDE_FPS", f"must not exceed TARGET_FPS ({fps:g}): a keyframe is a frame"
+
+
+def _guide_stages(codec: int, epochs: int) -> Found:
+    if codec >= epochs:
+        yield "train.GUIDE_CODEC_EPOCHS", f"must be below NUM_EPOCHS ({epochs}), or the transformer learns nothing"
 
 
 def _learning_rates(lowest: float, rate: float) -> Found:
@@ -433,6 +441,8 @@ SECTION_RULES: tuple[Rule, ...] = (
     Rule("train.AUGMENT", _pitch),
     Rule("train.AUG_MUTED_AUDIO_NOISE_LOCAL_SCALE_RANGE", _noise_range),
     Rule("train.LR_MIN train.LEARNING_RATE", _learning_rates),
+    Rule("train.GUIDE_FPS train.TARGET_FPS", _guide_rate),
+    Rule("train.GUIDE_CODEC_EPOCHS train.NUM_EPOCHS", _guide_stages),
     Rule("train.TRAINABLE train.PRETRAINED_NET_FPATH", _trainable),
     Rule("train.CLIPS", partial(_clip_ranges, "CLIPS")),
     Rule("train.VALIDATION_CLIPS", partial(_clip_ranges, "VALIDATION_CLIPS")),

@@ -1,6 +1,6 @@
-"""Keys of config_inference.py that regression and diffusion share, with the same default and manual.
+"""Keys of config_inference.py that several methods share, with the same default and manual.
 
-config_inference_regression_base.py and config_inference_diffusion_base.py import them among their own keys.
+config_inference_regression_base.py and those of other methods import them among their own keys.
 """
 
 from audio2face.config.kinds import AudioPath, Folder, FrameRate, OutputFormats, Switch

@@ -1,6 +1,6 @@
-"""Keys of config_train.py that regression and diffusion share, with the same default and manual.
+"""Keys of config_train.py that several methods share, with the same default and manual.
 
-config_train_regression_base.py and config_train_diffusion_base.py import them where they belong among their own keys.
+config_train_regression_base.py and those of other methods import them where they belong among their own keys.
 """
 
 from typing import Literal

@@ -16,7 +16,7 @@ from audio2face.config.nested import DiffusionAudio, DiffusionAugment, Streaming
 from audio2face.config_base.config_train_common import RUN_NAME, RUN_INFO, NETWORK_VERSION
 
 # The method. It decides which other keys exist in config_train.py and config_inference.py.
-# Type: "regression" or "diffusion".
+# Type: "regression", "diffusion" or "guide".
 # Change: "regression" is fast and steady; "diffusion" gives livelier faces and can vary them, and needs more training
 #   and computing time.
 NETWORK_TYPE: Literal["diffusion"] = "diffusion"

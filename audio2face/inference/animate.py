@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from audio2face.audio.waveform import load_track, load_waveform
+from audio2face.audio.waveform import load_track
 from audio2face.audio.windows import cut, frame_count
 from audio2face.dataset.audio_tracks import PARTNER_METHOD, partner_samples
 from audio2face.face.codec import part_of
@@ -76,15 +76,11 @@ class Animator:
 
     def load_sound(self, path: Path, channel: int | None = None) -> Waveform:
         """A sound file, or one channel of it, as the network was trained on it. Raises UserError when it cannot be read."""
-        return load_waveform(path, self.spec.audio_method, self.spec.audio_params["samplerate"], channel)
+        return load_own(self.spec, Track(path, channel))
 
     def load_partner(self, track: Track | None, early_s: float = 0.0) -> Waveform | None:
         """The sound of a partner, from `early_s` on; None where there is nobody, or the network hears none."""
-        if track is None or not self.hears_partner:
-            return None
-        waveform = load_track(track, PARTNER_METHOD, self.spec.audio_params["samplerate"])
-        start = round(early_s * waveform.sample_rate)
-        return replace(waveform, samples=cut(waveform.samples, start, max(len(waveform.samples), start)))
+        return load_partner(self.spec, track, early_s)
 
     @property
     def hears_partner(self) -> bool:
@@ -101,25 +97,12 @@ class Animator:
 
     def inputs(self, sound: Waveform, speaker: Speaker, given: Given | None = None) -> RolloutInputs:
         """What the network is asked for."""
-        spec, actor = self.spec, self.actors[speaker.actor]
-        samples = normalized_samples(sound, spec.extra.get("standardize", False))
+        actor = self.actors[speaker.actor]
+        found = rollout_inputs(self.spec, self.options, sound, speaker)
         if self.postprocess and actor.on_coefficients:
-            samples = samples * np.float32(actor.config["input_strength"])
-        partner = None
-        if speaker.partner is not None:
-            own = sound.samples / np.float32(sound.peak)
-            partner = partner_samples(speaker.partner, own, sound.peak, spec.extra.get("standardize", False))
-        return RolloutInputs(
-            samples,
-            self.num_frames(sound),
-            spec.actors.index(self.options.behaviour or speaker.actor),
-            lambda frames: spec.emotion_track(speaker.emotion, (frames + 0.5) / spec.fps),
-            seed=self.options.seed,
-            take=speaker.take,
-            partner=partner,
-            given=given,
-            **({} if actor.implicit is None else {"implicit": actor.implicit}),
-        )
+            found = replace(found, samples=found.samples * np.float32(actor.config["input_strength"]))
+        implicit = {} if actor.implicit is None else {"implicit": actor.implicit}
+        return replace(found, given=given, **implicit)
 
     def animate(
         self,
@@ -138,6 +121,37 @@ class Animator:
     def frame_bytes(self, actor: str) -> int:
         """Bytes of the meshes of a frame."""
         return 4 * sum(rest_pose(self.actors[actor].data, mesh).size for mesh in MESHES)
+
+
+def load_own(spec: NetworkSpec, track: Track) -> Waveform:
+    """The sound that a network moves to, as it was trained on it. Raises UserError when it cannot be read."""
+    return load_track(track, spec.audio_method, spec.audio_params["samplerate"])
+
+
+def load_partner(spec: NetworkSpec, track: Track | None, early_s: float = 0.0) -> Waveform | None:
+    """The sound of a partner, from `early_s` on; None where there is nobody, or the network hears none."""
+    if track is None or not spec.extra.get("partner", False):
+        return None
+    waveform = load_track(track, PARTNER_METHOD, spec.audio_params["samplerate"])
+    start = round(early_s * waveform.sample_rate)
+    return replace(waveform, samples=cut(waveform.samples, start, max(len(waveform.samples), start)))
+
+
+def rollout_inputs(spec: NetworkSpec, options: Options, sound: Waveform, speaker: Speaker) -> RolloutInputs:
+    """What a network is asked for, of any actor: sounds at its level, frames, emotion, noise."""
+    standardize, partner = spec.extra.get("standardize", False), None
+    if speaker.partner is not None:
+        own = sound.samples / np.float32(sound.peak)
+        partner = partner_samples(speaker.partner, own, sound.peak, standardize)
+    return RolloutInputs(
+        normalized_samples(sound, standardize),
+        frame_count(len(sound.samples), sound.sample_rate, spec.fps),
+        spec.actors.index(options.behaviour or speaker.actor),
+        lambda frames: spec.emotion_track(speaker.emotion, (frames + 0.5) / spec.fps),
+        seed=options.seed,
+        take=speaker.take,
+        partner=partner,
+    )
 
 
 def load_animator(

@@ -2,42 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from audio2face.config import section_from_values
 from audio2face.face.codec import FaceCodec
 from audio2face.formats.keyframes import Keyframes
-from audio2face.inference.animate import Animator, Speaker
-from audio2face.inference.package import Actor
+from audio2face.inference.keyframe_job import drawn, load_drawer, talk_inputs
 from audio2face.inference.talks import Talk
 from audio2face.models import run_family
 from audio2face.models.common.options import Options
-from audio2face.models.common.rollout import RolloutInputs
+from audio2face.models.common.rollout import KeyframeDrawer, RolloutInputs
 from audio2face.problems import UserError, raise_problems
 from audio2face.runs.train_run import TrainRun
 
 
 @dataclass(frozen=True)
+class Listened:
+    """A talk as a guide has heard it, for all takes of it."""
+
+    actor: str
+    inputs: RolloutInputs
+    heard: Any
+
+
+@dataclass(frozen=True)
 class Guide:
-    """An opened guide run: what draws keyframes, and how the run hears sounds."""
+    """An opened guide run."""
 
-    draw: Callable[[RolloutInputs], Keyframes]
-    listener: Animator
+    run: TrainRun
+    options: Options
+    drawer: KeyframeDrawer
 
-    def keys(self, talk: Talk, speaker: Speaker, codec: FaceCodec) -> Keyframes:
-        """The keyframes of a talk, of the groups that another network's `codec` has."""
-        sound = self.listener.load_sound(talk.own.path, talk.own.channel)
-        partner = self.listener.load_partner(talk.partner)
-        keys = self.draw(self.listener.inputs(sound, replace(speaker, partner=partner)))
+    def hear(self, talk: Talk, emotion: Any) -> Listened:
+        """Both voices of a talk, and the emotion. Raises UserError when a sound cannot be read."""
+        inputs = talk_inputs(self.run.spec, self.options, talk, emotion)
+        return Listened(talk.actor, inputs, self.drawer.hear(inputs))
+
+    def keys(self, listened: Listened, take: int, codec: FaceCodec) -> Keyframes:
+        """The keyframes of a take, of the groups that the network to be guided has in its `codec`."""
+        own = self.run.spec.output_codec(self.run.actor(listened.actor))
+        keys = drawn(self.run.spec, own, self.drawer, replace(listened.inputs, take=take), listened.heard)
         return replace(keys, groups={name: group for name, group in keys.groups.items() if name in codec.groups})
 
 
 def check_guide(run: TrainRun, codecs: Mapping[str, FaceCodec], emotion: Any) -> None:
     """Raise UserError unless a run draws keyframes for the actors that `codecs` are of, and for groups that these have."""
-    if run_family(run).draw_keys is None:
+    if run_family(run).keyframes is None:
         raise UserError(
             f'GUIDE_RUN: {run.name} is a {run.spec.network_name}, which draws no keyframes; train NETWORK_TYPE = "guide"'
         )
@@ -55,12 +69,9 @@ def check_guide(run: TrainRun, codecs: Mapping[str, FaceCodec], emotion: Any) ->
     raise_problems(problems)
 
 
-def open_guide(run: TrainRun, actors: Mapping[str, Actor], options: Options, device: Any) -> Guide:
-    """A guide run on a torch.device. Raises UserError when its weights are missing."""
-    draw = run_family(run).draw_keys
-    assert draw is not None, run.name  # as `check_guide` has seen
-    return Guide(draw(run, device), Animator(run.spec, actors, _no_rollout, options, False))
-
-
-def _no_rollout(inputs: RolloutInputs) -> Any:
-    raise AssertionError("a guide draws keyframes, it does not animate")
+def open_guide(run: TrainRun, seed: int, device: Any) -> Guide:
+    """A guide run on a torch.device: it draws as its own config_inference says, from this seed. Raises UserError when its
+    weights are missing."""
+    section = section_from_values("inference", run.config("inference") or {}, run.spec.network_type)
+    options = replace(run_family(run).options(section, run), seed=seed)
+    return Guide(run, options, load_drawer(run, device, options))

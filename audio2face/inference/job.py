@@ -27,7 +27,7 @@ from audio2face.inference.animate import Animator, Speaker, Take, empty_frames, 
 from audio2face.inference.audio_inputs import audio_files, emotion_slug, local_paths
 from audio2face.inference.clip import Clip, FaceFiles, shown_channels
 from audio2face.inference.films import film_together
-from audio2face.inference.guides import Guide, check_guide, open_guide
+from audio2face.inference.guides import Guide, Listened, check_guide, open_guide
 from audio2face.inference.keys import KEYS, given_keys, read_keys
 from audio2face.inference.outputs import EXPORTERS, check_exports, default_formats, wants, write_curve_arrays
 from audio2face.inference.package import Actor, run_actor
@@ -60,7 +60,7 @@ class InferenceJob:
     postprocess: bool
     fps: float | None = None  # of what is written; None for the network's
     partner_actor: Actor | None = None  # who plays the other side where both are animated
-    keys: Mapping[str, Keyframes] = field(default_factory=dict)  # by the name of a talk
+    keys: Mapping[str, Keyframes] = field(default_factory=dict)  # by the name of a talk, or of its take
     guide: TrainRun | None = None  # draws keyframes where there are no `keys`
 
     @property
@@ -84,12 +84,15 @@ class InferenceJob:
         """Animate every sound on a torch.device and write the outputs into `folder`; where there are conversations, with a list
         of them, `takes.json`."""
         animator = load_animator(self.run, self.actors, self.options, device, self.postprocess)
-        guide = None if self.guide is None else open_guide(self.guide, self.actors, self.options, device)
+        guide = None if self.guide is None else open_guide(self.guide, self.options.seed, device)
         about: list[dict[str, Any]] = []
         for sides in sides_of(self.talks):
+            listened = {talk.name: guide.hear(talk, self.emotion) for talk in sides} if guide else {}
             for take in range(self.options.takes):
                 with ExitStack() as kept:
-                    made = [self._write_take(animator, guide, talk, take, folder, kept) for talk in sides]
+                    keys = [self._keys(guide, listened, talk, take, folder) for talk in sides]
+                    pairs = zip(sides, keys, strict=True)
+                    made = [self._write_take(animator, talk, take, key, folder, kept) for talk, key in pairs]
                     for talk, one in zip(sides, made, strict=True):
                         about.append(about_take(self.stem(talk, take), talk, take, one, self.options, self.emotion))
                     if len(sides) > 1 and "mp4" in self.formats:
@@ -98,7 +101,7 @@ class InferenceJob:
             write_json(folder / TAKES_FILE, {"run": self.run.name, "takes": about})
 
     def _write_take(
-        self, animator: Animator, guide: Guide | None, talk: Talk, take: int, folder: Path, kept: ExitStack
+        self, animator: Animator, talk: Talk, take: int, keys: Keyframes | None, folder: Path, kept: ExitStack
     ) -> FaceAnimation:
         """The animation, which lies in files until `kept` ends if it is large."""
         started, actor = time.perf_counter(), self.actors[talk.actor]
@@ -106,7 +109,7 @@ class InferenceJob:
         speaker = Speaker(talk.actor, self.emotion, take, animator.load_partner(talk.partner))
         size = animator.num_frames(sound) * animator.frame_bytes(talk.actor)
         store = kept.enter_context(scratch(folder, size))
-        given = self._given(animator, guide, talk, speaker, folder / f"{stem}{KEYS}")
+        given = None if keys is None else self._given(talk, keys, animator.num_frames(sound))
         made = animator.animate(sound, speaker, store, stem, given)
         if self.fps is not None:
             count = frame_count(len(sound.samples), sound.sample_rate, self.fps)
@@ -120,20 +123,24 @@ class InferenceJob:
         )
         return made.animation
 
-    def _given(self, animator: Animator, guide: Guide | None, talk: Talk, speaker: Speaker, path: Path) -> Given | None:
-        """What keyframes say of a talk's animation; those of the guide are written to `path`. None without any."""
-        keys, spec = self.keys.get(talk.name), self.run.spec
-        codec = spec.output_codec(self.run.actor(talk.actor))
-        if keys is None and guide is not None:
-            keys = guide.keys(talk, speaker, codec)
-            write_keyframes(path, keys)
-            logger.info("%s: %d keyframes", path.name, len(keys.frames))
-        if keys is None:
-            return None
-        if not hasattr(animator.rollout, "restored"):
-            raise UserError(f'keyframes: {spec.network_name} takes none; a "diffusion_transformer" does')
-        count = animator.num_frames(animator.load_sound(talk.own.path, talk.own.channel))
-        return given_keys(keys, codec, ChannelLayout(spec.max_sizes), count, float(spec.fps))
+    def _keys(
+        self, guide: Guide | None, listened: Mapping[str, Listened], talk: Talk, take: int, folder: Path
+    ) -> Keyframes | None:
+        """The keyframes of a take: those of a file, else of the guide, which are written. None without any."""
+        keys = self.keys.get(f"{talk.name}_take{take + 1}", self.keys.get(talk.name))
+        if keys is not None or guide is None:
+            return keys
+        path = folder / f"{self.stem(talk, take)}{KEYS}"
+        drawn = guide.keys(listened[talk.name], take, self.run.spec.output_codec(self.run.actor(talk.actor)))
+        write_keyframes(path, drawn)
+        logger.info("%s: %d keyframes", path.name, len(drawn.frames))
+        return drawn
+
+    def _given(self, talk: Talk, keys: Keyframes, num_frames: int) -> Given:
+        """What keyframes say of a talk's animation."""
+        spec = self.run.spec
+        codec, layout = spec.output_codec(self.run.actor(talk.actor)), ChannelLayout(spec.max_sizes)
+        return given_keys(keys, codec, layout, num_frames, float(spec.fps))
 
     def _film_both(self, path: Path, sides: Sequence[Talk], made: Sequence[FaceAnimation]) -> None:
         count = min(one.num_frames for one in made)
@@ -170,9 +177,12 @@ def build_job(
     assert actor is not None and options is not None
     talks = build_talks(section, run, actor.name, partner.name if partner else None, files)
     codecs = {name: run.spec.output_codec(run.actor(name)) for name in dict.fromkeys(talk.actor for talk in talks)}
-    keys = read_keys(section.values.get("KEYFRAMES_PATH"), talks, codecs)
+    keys = read_keys(section.values.get("KEYFRAMES_PATH"), talks, codecs, options.takes)
     if guide is not None:
         check_guide(guide, codecs, section.EMOTION_LABEL)
+    if (keys or guide) and not run_family(run).takes_keys:
+        key = "KEYFRAMES_PATH" if keys else "GUIDE_RUN"
+        raise UserError(f'{key}: a {run.spec.network_name} takes no keyframes; train a "diffusion_transformer"')
     post, fps = section.APPLY_POSTPROCESSING, section.OUTPUT_FPS
     return InferenceJob(run, actor, talks, formats, section.EMOTION_LABEL, options, post, fps, partner, keys, guide)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -21,39 +22,47 @@ logger = logging.getLogger(__name__)
 KEYS = "_keys.npz"  # after the name of a sound
 
 
-def read_keys(path: str | None, talks: Sequence[Talk], codecs: Mapping[str, FaceCodec]) -> dict[str, Keyframes]:
-    """{name of a talk: keyframes}: of a file, or of the files `<name>_keys.npz` of a folder. `codecs` are those of the actors.
+def read_keys(
+    path: str | None, talks: Sequence[Talk], codecs: Mapping[str, FaceCodec], takes: int = 1
+) -> dict[str, Keyframes]:
+    """{name of a talk: keyframes}: of a file, or of the files `<name>_keys.npz` of a folder, or there of single takes,
+    `<name>_take2_keys.npz`, by that name. `codecs` are those of the actors.
 
     Raises UserError with everything that is wrong with them.
     """
     if path is None:
         return {}
-    place, key = local_path(path), "KEYFRAMES_PATH"
-    if not place.exists():
-        raise UserError(f"{key} {external_path(place)}: no such file or folder")
-    if place.is_dir():
-        files = {talk.name: file for talk in talks if (file := place / f"{talk.name}{KEYS}").is_file()}
-        if not files:
-            expected = ", ".join(f"{talk.name}{KEYS}" for talk in talks[:3])
-            raise UserError(f"{key} {external_path(place)}: the folder has no {expected}")
-    elif len(talks) == 1:
-        files = {talks[0].name: place}
-    else:
-        raise UserError(
-            f"{key} {external_path(place)}: one file, and {len(talks)} animations: give a folder of <name>{KEYS}"
-        )
     found, problems = {}, []
-    for talk in talks:
-        if (file := files.get(talk.name)) is None:
-            continue
+    for name, actor, file in _key_files(local_path(path), talks, takes):
         try:
-            found[talk.name] = read_keyframes(file)
+            found[name] = read_keyframes(file)
         except (ValueError, OSError) as error:
-            problems.append(f"{key}: {error}")
+            problems.append(f"KEYFRAMES_PATH: {error}")
             continue
-        problems += key_problems(found[talk.name], codecs[talk.actor], f"{key} {external_path(file)}")
+        problems += key_problems(found[name], codecs[actor], f"KEYFRAMES_PATH {external_path(file)}")
     raise_problems(problems)
     return found
+
+
+def _key_files(place: Path, talks: Sequence[Talk], takes: int) -> list[tuple[str, str, Path]]:
+    """(name, actor, file) of the keyframes that there are. Raises UserError when there are none."""
+    what = f"KEYFRAMES_PATH {external_path(place)}"
+    if not place.exists():
+        raise UserError(f"{what}: no such file or folder")
+    if not place.is_dir():
+        if len(talks) > 1:
+            raise UserError(f"{what}: one file, and {len(talks)} animations: give a folder of <name>{KEYS}")
+        return [(talks[0].name, talks[0].actor, place)]
+    names = [(name, talk.actor) for talk in talks for name in (talk.name, *take_names(talk, takes))]
+    files = [(name, actor, file) for name, actor in names if (file := place / f"{name}{KEYS}").is_file()]
+    if not files:
+        raise UserError(f"{what}: the folder has no {', '.join(f'{talk.name}{KEYS}' for talk in talks[:3])}")
+    return files
+
+
+def take_names(talk: Talk, takes: int) -> list[str]:
+    """What files of the single takes of a talk begin with."""
+    return [f"{talk.name}_take{take + 1}" for take in range(takes)]
 
 
 def key_problems(keys: Keyframes, codec: FaceCodec, where: str) -> list[str]:

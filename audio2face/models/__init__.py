@@ -18,6 +18,7 @@ FAMILIES = {
     "regression": "audio2face.models.regression",
     "diffusion": "audio2face.models.diffusion",
     "diffusion_transformer": "audio2face.models.sequence",
+    "guide": "audio2face.models.guide",
 }
 
 

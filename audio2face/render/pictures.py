@@ -13,17 +13,19 @@ from audio2face.render.video import optional_module
 
 PAPER, INK, LINE = (255, 255, 255), (102, 112, 133), (222, 226, 233)
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 24, 22
+DOT = 3  # its radius
 SCALE = 2  # drawn larger, then reduced: smooth edges
 STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Values (T,) under a name, in a colour (red, green, blue) 0 … 255."""
+    """Values (T,) under a name, in a colour (red, green, blue) 0 … 255; `marks` are frames that get a dot."""
 
     name: str
     values: np.ndarray
     colour: tuple[int, int, int]
+    marks: Sequence[int] = ()
 
 
 def draw_curves(rows: Sequence[Curve], fps: float, unit: str, size: tuple[int, int], title: str) -> np.ndarray:
@@ -56,6 +58,8 @@ def draw_curves(rows: Sequence[Curve], fps: float, unit: str, size: tuple[int, i
     for curve in rows:
         points = [place((i + 0.5) / fps, float(v)) for i, v in enumerate(curve.values)]
         pen.line(points, fill=curve.colour, width=round(1.5 * SCALE), joint="curve")
+        for x, y in (points[frame] for frame in curve.marks):
+            pen.ellipse((x - DOT * SCALE, y - DOT * SCALE, x + DOT * SCALE, y + DOT * SCALE), fill=curve.colour)
     return np.asarray(picture.resize(size, image.Resampling.LANCZOS))
 
 

@@ -44,7 +44,7 @@ class Ema:
         """Put the average in place of the model's trained weights."""
         with torch.no_grad():
             for name, value in model.named_parameters():
-                if name in self.state:
+                if name in self.state and value.requires_grad:  # what no longer learns stays as others know it
                     value.copy_(self.state[name])
 
 

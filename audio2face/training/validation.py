@@ -98,8 +98,10 @@ class EarlyStopping:
         if fit.epoch % self.period and not last:
             return False
         with fit.as_it_would_end():
-            values = {name: value for name, value in self.validation.measure().items() if math.isfinite(value)}
-            self._compare(fit, values.get(self.metric))
+            measured = self.validation.measure()
+            values = {name: value for name, value in measured.items() if math.isfinite(value)}
+            if self.metric in measured:  # a stage of the training may lack it
+                self._compare(fit, values.get(self.metric))
         self._write(fit, values)
         if last or self.patience is None or self.bad_evals < self.patience:
             return False
@@ -149,7 +151,7 @@ class EarlyStopping:
         self.log(fit.step, values, "validation")
         with (self.folder / METRICS_FILE).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"epoch": fit.epoch, "step": fit.step, **values}) + "\n")
-        best = "" if self.bad_evals else " (the best so far)"
+        best = " (the best so far)" if self.best_epoch == fit.epoch else ""
         logger.info("epoch %d, on VALIDATION_CLIPS: %s%s", fit.epoch, listed(values), best)
 
 

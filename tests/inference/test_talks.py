@@ -1,6 +1,8 @@
 """Two voices at inference: which is whose, the other side, both in one film, what takes were made of."""
 
 import json
+import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from fakes.project import run_command, use_project
 
 from audio2face.audio.waveform import one_voice
 from audio2face.commands import evaluate, infer, preproc, train
-from audio2face.formats.keyframes import KeyedGroup, Keyframes, write_keyframes
+from audio2face.formats.keyframes import KeyedGroup, Keyframes, read_keyframes, write_keyframes
+from audio2face.inference.animate import Animator
 from audio2face.inference.talks import Talk, both_voices, sides_of
 from audio2face.problems import UserError
 from audio2face.types import Track
@@ -170,6 +173,42 @@ def test_keyframes_that_do_not_fit_are_named(project, tmp_path, groups, message)
         animated(project, KEYFRAMES_PATH=str(tmp_path / "k.npz"))
 
 
+GUIDE = {
+    "NETWORK_TYPE": "guide",
+    "TARGET_CHANNELS": ["head"],
+    "GUIDE_FPS": 5.0,
+    "NETWORK_HYPER_PARAMS": {"codebook_size": 8, "depth": 2, "code_dim": 4, "codec_width": 16, "width": 16},
+    "NUM_EPOCHS": 3,
+    "GUIDE_CODEC_EPOCHS": 2,
+    "LR_WARMUP_EPOCHS": 1,
+}
+
+
+@pytest.mark.slow
+def test_an_animation_goes_through_the_keyframes_of_a_guide(project):
+    root, _ = project
+    folder = root / "configs/guide"
+    shutil.copytree(root / "configs/tiny", folder)
+    (folder / "config_train.py").write_text("".join(f"{key} = {value!r}\n" for key, value in GUIDE.items()))
+    (folder / "config_inference.py").write_text("TOP_P = 0.9\n")
+    guide = train.run("guide").run
+    made, _, folder = animated(project, GUIDE_RUN=guide, NUM_SAMPLES=2)
+    drawn = {}
+    for stem, head in made.items():
+        keys = read_keyframes(folder / f"{stem.removesuffix('_head')}_keys.npz")
+        assert keys.frames.tolist() == list(range(0, 60, 6)) and set(keys.groups) == {"head"}
+        np.testing.assert_allclose(head[keys.frames], keys.groups["head"].values, atol=2e-3)
+        drawn[stem] = keys.groups["head"].values
+    assert not np.array_equal(*drawn.values())  # takes have keyframes of their own
+    keys_alone = root / "workspace/output_inference" / infer.run("guide", guide, **only_sound(root), NUM_SAMPLES=2)
+    again = only(project, KEYFRAMES_PATH=str(keys_alone))  # of the first take
+    np.testing.assert_allclose(again[0], next(iter(drawn.values()))[0], atol=2e-3)
+
+
+def only_sound(root):
+    return {"AUDIO_PATH": str(root / "datasets/ann/audio/three_joy.wav")}
+
+
 def test_only_guides_draw_keyframes(project):
     with pytest.raises(UserError, match="GUIDE_RUN: .* is a diffusion_transformer, which draws no keyframes"):
         animated(project, GUIDE_RUN=project[1])
@@ -184,6 +223,20 @@ def test_a_run_that_hears_nobody_says_so(trained, monkeypatch, tmp_path):
         infer.run("tiny", name, PARTNER_AUDIO_PATH=str(trained[0] / "you.wav"))
     _, takes, _ = animated((tmp_path, name))
     assert takes[0]["sound"]["channel"] == 1 and takes[0]["partner"] is None
+
+
+def test_a_partners_sound_is_cut_to_the_moment_at_which_the_actors_starts(tmp_path):
+    ramp = np.arange(RATE, dtype=np.float32)[:, None] / RATE
+    soundfile.write(tmp_path / "ramp.wav", ramp, RATE, subtype="FLOAT")
+    spec = SimpleNamespace(extra={"partner": True}, audio_params={"samplerate": RATE})
+    animator = Animator(spec, {}, None, None, False)
+    later = animator.load_partner(Track(tmp_path / "ramp.wav"), 0.25).samples
+    assert later[0] == pytest.approx(0.25) and len(later) == 0.75 * RATE
+    earlier = animator.load_partner(Track(tmp_path / "ramp.wav"), -0.5).samples
+    assert not earlier[: RATE // 2].any() and earlier[RATE // 2 + 100] == pytest.approx(100 / RATE)
+    assert animator.load_partner(None) is None
+    spec.extra.clear()
+    assert animator.load_partner(Track(tmp_path / "ramp.wav")) is None
 
 
 def test_sides_stand_together(tmp_path):

@@ -14,10 +14,9 @@ if TYPE_CHECKING:
 
     from audio2face.config import Section
     from audio2face.face.codec import FaceCodec
-    from audio2face.formats.keyframes import Keyframes
     from audio2face.models.common.inputs import Inputs, Training
     from audio2face.models.common.options import Options
-    from audio2face.models.common.rollout import Rollout, RolloutInputs
+    from audio2face.models.common.rollout import KeyframeDrawer, Rollout
     from audio2face.runs.train_run import ActorData, TrainRun
     from audio2face.runtime import Runtime
 
@@ -32,7 +31,9 @@ def no_animation(*_: Any) -> Any:
 @dataclass(frozen=True)
 class Family:
     """What the commands need of a family: without `export` and `package` its networks cannot be deployed, without `load`,
-    `options` and `actor_arrays` they do not animate. Those that `hears_partner` also hear whom an actor talks to.
+    `options` and `actor_arrays` they do not animate. Those that `hears_partner` also hear whom an actor talks to,
+    those that `takes_keys` animate through keyframes.
+    With `keyframes` they draw keyframes to a sound, for other networks.
     """
 
     build: Callable[[Inputs, Runtime], Training]  # config and data -> method, network, settings
@@ -49,6 +50,7 @@ class Family:
     )
     package: Callable[[Path, TrainRun, str, Mapping[str, Mapping[str, Any]]], None] | None = None
     hears_partner: bool = False
-    draw_keys: Callable[[TrainRun, Any], Callable[[RolloutInputs], Keyframes]] | None = (
-        None  # of guides: run, torch.device -> keyframes to a sound, the seed of which is `seed` + `take`
+    takes_keys: bool = False
+    keyframes: Callable[[TrainRun, Any, Options], KeyframeDrawer] | None = (
+        None  # run, torch.device -> what draws keyframes, of networks that make no animations
     )

@@ -107,7 +107,7 @@ def build_inputs(
     if not actors:
         raise UserError(f"configs/{config_name}/config_dataset.py: ACTOR_NAMES is empty: name the actor(s) to train")
     shots = {actor: {shot.name: shot for shot in run.shots} for actor, run in runs.items()}
-    needed = source_shots(inference.CONFIG, actors) if inference else []
+    needed = source_shots(inference.CONFIG, actors) if inference and "CONFIG" in inference else []
     clips, validation = _build_clips(train, runs, files, shots, needed)
     raise_problems(_unknown_emotions(clips + validation, list(dataset.SHOT_EMOTION_NAMES)))
     seconds = sum(c.num_frames / c.shot.fps for c in clips)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -57,3 +58,13 @@ class RolloutInputs:
 
 # Blocks of rows (n, C) in data units, in order, `num_frames` in all: what the deployed network gives.
 Rollout = Callable[[RolloutInputs], Iterator[np.ndarray]]
+
+
+class KeyframeDrawer(Protocol):
+    """A network that draws keyframes to a sound, which it hears once for all takes."""
+
+    def hear(self, inputs: RolloutInputs) -> Any:
+        """What `draw` needs of a sound."""
+
+    def draw(self, inputs: RolloutInputs, heard: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Frames (K,) int64, and their values (K, c) as the network's targets are laid out, normalised."""

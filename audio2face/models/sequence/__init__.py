@@ -10,4 +10,5 @@ FAMILY = Family(
     options=lazy("audio2face.models.sequence.options", "build_options"),
     actor_arrays=lazy("audio2face.models.diffusion.options", "actor_arrays"),
     hears_partner=True,
+    takes_keys=True,
 )
