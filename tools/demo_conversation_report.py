@@ -75,7 +75,7 @@ class Player:
         speaker = Speaker(side.person, None, take, animator.load_partner(talk.partner))
         given = None
         if self.guide is not None:
-            keys, spec = self.guide.keys(talk, speaker, codec), animator.spec
+            keys, spec = self.guide.keys(self.guide.hear(talk, None), take, codec), animator.spec
             layout = ChannelLayout(spec.max_sizes)
             given = given_keys(keys, codec, layout, animator.num_frames(sound), float(spec.fps))
         made = animator.animate(sound, speaker, given=given)
@@ -121,7 +121,7 @@ def open_players(config_name: str, run_name: str, train: Section, guide: str | N
         return player, None
     guide_run = find_training_run(guide, LATEST, load_config(guide, ("train",))["train"])
     check_guide(guide_run, {name: actor.codec for name, actor in actors.items()}, None)
-    return player, replace(player, guide=open_guide(guide_run, actors, options, device))
+    return player, replace(player, guide=open_guide(guide_run, options.seed, device))
 
 
 def strangers(player: Player, sides: Sequence[Side], every: Sequence[Side]) -> list[list[Motion]]:
