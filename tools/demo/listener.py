@@ -19,11 +19,8 @@ OWN_NOD_DEG, NOD_DEG = 4.5, 7.0  # a speaker's with an accent, a listener's afte
 OWN_NOD_S, NOD_S = 0.11, 0.13  # half widths
 LAG_S, LAG_SPREAD_S = 0.40, 0.03  # from the accent to the bottom of a listener's nod
 SMILE, SMILE_LAG_S, SMILE_RISE_S, SMILE_FALL_S = 0.34, 0.35, 0.35, 0.9
-PARTNER_DEG, HEAD_SHARE = (
-    24.0,
-    0.7,
-)  # where the partner sits, to the side; what of it the head turns, the eyes do the rest
-AWAY_DEG, AHEAD_DEG = -8.0, 4.0
+PARTNER_DEG, AWAY_DEG, AHEAD_DEG = 24.0, -8.0, 4.0  # to the side on which the partner sits
+HEAD_SHARE = 0.7  # of a look that the head turns; the eyes do the rest
 LOOK_LAG_S, LOOK_BACK_S, LOOK_ON_S = 0.25, 0.9, 0.6  # after the partner begins; before the own turn ends; after either
 SWAY_DEG = (1.0, 0.5, 0.8)  # yaw, pitch, roll
 
