@@ -1,17 +1,19 @@
 # make demo    set up everything, then train, deploy and run a model on a built-in data set (CPU, no Docker)
 # make demo-curves    the same without a mesh: a phone's 52 weights and a head that nods
+# make demo-conversation    two people who talk: a listener nods, smiles and looks because of what the partner says
 # make test    set up everything, then run the tests
 PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo demo-curves test test-all lint clean
+.PHONY: help setup demo demo-curves demo-conversation test test-all lint clean
 
 help:
 	@echo "make setup     virtual environment with pinned packages in $(VENV)"
 	@echo "make demo      train on the built-in demo data set and write a video (demo/)"
 	@echo "make demo-curves  the same for curves without a mesh: a phone's 52 weights and a head that nods"
+	@echo "make demo-conversation  the same of two people who talk to each other, and a film of both"
 	@echo "make test      fast tests          make test-all  with the slow ones"
 	@echo "make lint      ruff, mypy, shellcheck"
 	@echo "make clean     remove the environment, the demo's files and caches"
@@ -31,6 +33,9 @@ demo: $(READY)
 
 demo-curves: $(READY)
 	$(VENV)/bin/python tools/run_demo.py --config demo-curves
+
+demo-conversation: $(READY)
+	$(VENV)/bin/python tools/run_demo.py --config demo-conversation
 
 test: $(READY)
 	$(VENV)/bin/python -m pytest

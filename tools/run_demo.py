@@ -4,6 +4,7 @@
 Everything goes to one folder (demo/ in the checkout): the data set, the runs, the models, the reports and the videos.
 
     python tools/run_demo.py [--out demo] [--config demo-regression demo-diffusion]
+    python tools/run_demo.py --config demo-conversation    two people who talk to each other
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ACTOR = "demo"
+CONVERSATION, GUIDE, PEOPLE = "demo-conversation", "demo-conversation-guide", ("ada", "ben")
 STOPPED = 130
 
 
@@ -31,20 +34,45 @@ def main() -> int:
     environment = {**os.environ, "A2F_DATASETS_ROOT": str(datasets), "A2F_WORKSPACE_ROOT": str(workspace)}
     start = time.monotonic()
     datasets.mkdir(parents=True, exist_ok=True)
-    step(["tools/make_demo_dataset.py", str(datasets / "demo"), "--actor", ACTOR], environment)
-    for config in args.config:
-        step(["run_preproc.py", config, ACTOR, "--local"], environment)
-        step(["run_train.py", config, "--local"], environment)
-        step(["run_deploy.py", config, "latest", "--local"], environment)
-        step(["run_inference.py", config, "latest", "--local"], environment)
-        step(["run_evaluate.py", config, "latest", "--local"], environment)
-        step(["tools/demo_report.py", config, "--out", str(out)], environment)
+    for arguments in steps(args.config, out):
+        step(arguments, environment)
     print(f"\ndemo finished in {(time.monotonic() - start) / 60:.1f} minutes. To look at, in a browser:")
     for config, report in zip(args.config, newest_reports(workspace, len(args.config)), strict=False):
         print(f"  {config}\n    report  {report}\n    video   {out / f'{config}.mp4'}")
     roots = f"A2F_DATASETS_ROOT={datasets} A2F_WORKSPACE_ROOT={workspace}"
     print(f"To play with the models:\n  {roots} {sys.executable} -m runners.view {args.config[0]} latest")
     return 0
+
+
+def steps(configs: Sequence[str], out: Path) -> Iterator[list[str]]:
+    """The commands of the demo of some projects, in order, each made when those before it have ended."""
+    if any(config != CONVERSATION for config in configs):
+        yield ["tools/make_demo_dataset.py", str(out / "datasets/demo"), "--actor", ACTOR]
+    for config in configs:
+        yield from conversation_steps(out) if config == CONVERSATION else face_steps(config, out)
+
+
+def face_steps(config: str, out: Path) -> Iterator[list[str]]:
+    """One head that says a sentence."""
+    yield ["run_preproc.py", config, ACTOR, "--local"]
+    yield ["run_train.py", config, "--local"]
+    yield ["run_deploy.py", config, "latest", "--local"]
+    yield ["run_inference.py", config, "latest", "--local"]
+    yield ["run_evaluate.py", config, "latest", "--local"]
+    yield ["tools/demo_report.py", config, "--out", str(out)]
+
+
+def conversation_steps(out: Path) -> Iterator[list[str]]:
+    """Two people who talk to each other: their data set, a guide and a model of both, and both sides of a dialogue."""
+    yield ["tools/make_demo_conversation.py", str(out / "datasets/conversation")]
+    for person in PEOPLE:
+        yield ["run_preproc.py", CONVERSATION, person, "--local"]
+    yield ["run_train.py", GUIDE, "--local"]
+    yield ["run_train.py", CONVERSATION, "--local"]
+    guide = sorted((out / "workspace/output_train").glob(f"*_{GUIDE}"))[-1].name
+    yield ["run_inference.py", CONVERSATION, "latest", "--guide", guide, "--local"]
+    yield ["run_evaluate.py", CONVERSATION, "latest", "--videos", "0", "--local"]
+    yield ["tools/demo_conversation_report.py", CONVERSATION, "--guide", GUIDE, "--out", str(out)]
 
 
 def newest_reports(workspace: Path, count: int) -> list[Path]:

@@ -30,6 +30,7 @@ EMOTIONS: dict[str, dict[str, float]] = {
         "mouthShrugLower": 0.20, "mouthStretch": 0.10, "mouthUpperUp": 0.12, "jawForward": 0.20,
     },
 }  # fmt: skip
+SMILE = {"mouthSmile": 0.9, "mouthDimple": 0.15, "cheekSquint": 0.7, "eyeSquint": 0.15}
 BLINK = np.array([0.0, 0.25, 0.75, 1.0, 1.0, 0.8, 0.5, 0.25, 0.08, 0.0])  # at 30 fps
 GAZE_DEG = np.array([2.2, 4.0])  # spread of gaze about x (up and down) and about y (aside)
 LOOK_DEG = 22.0  # gaze at which a look shape reaches 1
@@ -49,14 +50,25 @@ def frame_count(speech: Speech) -> int:
     return int(speech.duration_s * FPS)
 
 
-def animate(speech: Speech, emotion: str, rng: np.random.Generator) -> Motion:
-    """The motion of a face that says `speech` with one of EMOTIONS; frame i is at (i + 0.5) / FPS."""
+def animate(
+    speech: Speech,
+    emotion: str,
+    rng: np.random.Generator,
+    eyes: np.ndarray | None = None,
+    smile: np.ndarray | None = None,
+) -> Motion:
+    """The motion of a face that says `speech` with one of EMOTIONS; frame i is at (i + 0.5) / FPS.
+
+    `eyes` (T, 2, 2) degrees are where it looks, drawn unless given; `smile` (T,) 0 … 1 comes on top of the emotion.
+    """
     times = (np.arange(frame_count(speech)) + 0.5) / FPS
     track = articulate(speech, times)
     weights = _mouth_weights(track)
     _add_emotion(weights, emotion, track, _drift(len(times), rng))
     _add_accents(weights, emotion, speech, times, rng)
-    eyes = _gaze(len(times), rng)
+    if smile is not None:
+        _lay_over(weights, SMILE, track, smile)
+    eyes = _gaze(len(times), rng) if eyes is None else eyes
     _add_lids(weights, eyes, rng)
     skin = np.zeros((len(times), len(ARKIT)))
     for name, values in weights.items():
@@ -171,9 +183,19 @@ def _drift(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _add_emotion(weights: dict[str, np.ndarray], emotion: str, track: dict[str, np.ndarray], level: np.ndarray) -> None:
+    """Lay an emotion over the speech weights (changed in place)."""
+    _lay_over(weights, EMOTIONS[emotion], track, level)
+    if emotion == "anger":  # speaks out more
+        weights["mouthClose"] = weights["mouthClose"] * 1.08
+        weights["jawOpen"] = weights["jawOpen"] * 1.08
+
+
+def _lay_over(
+    weights: dict[str, np.ndarray], expression: dict[str, float], track: dict[str, np.ndarray], level: np.ndarray
+) -> None:
     """Lay an expression over the speech weights (changed in place); rounded and sealed lips win over a smile."""
     rounded = np.clip(track["pucker"] + 0.6 * track["funnel"], 0, 1)
-    for name, value in EMOTIONS[emotion].items():
+    for name, value in expression.items():
         amount = value * level
         if name in ("mouthSmile", "mouthDimple", "mouthStretch"):
             amount = amount * (1 - 0.6 * rounded) * (1 - 0.25 * track["seal"])
@@ -182,9 +204,6 @@ def _add_emotion(weights: dict[str, np.ndarray], emotion: str, track: dict[str, 
         elif name == "mouthShrugLower":
             amount = amount * (1 - np.clip(track["jaw"] * 2, 0, 1))
         weights[name] = weights.get(name, 0.0) + amount
-    if emotion == "anger":  # speaks out more
-        weights["mouthClose"] = weights["mouthClose"] * 1.08
-        weights["jawOpen"] = weights["jawOpen"] * 1.08
 
 
 def _add_accents(

@@ -90,7 +90,7 @@ def write_dataset(root: Path, actor: str, face: Face, plans: list[ShotPlan], voi
         motion = animate(speech, plan.emotion, np.random.default_rng(source))
         folder = home / HELD_OUT if plan.name == HELD_OUT else home
         jaw_motion = _write_shot(folder, plan, speech, motion, face)
-        _write_curves(
+        write_curves(
             folder / "curves", plan.name, motion.skin, head.turn_head(speech, np.random.default_rng([*source, 1]))
         )
         about.append(_about(plan, speech, len(motion.skin)))
@@ -125,7 +125,7 @@ def _write_shot(home: Path, plan: ShotPlan, speech: Speech, motion: Motion, face
     return pose_jaw(motion.skin)
 
 
-def _write_curves(home: Path, shot: str, weights: np.ndarray, angles: np.ndarray) -> None:
+def write_curves(home: Path, shot: str, weights: np.ndarray, angles: np.ndarray) -> None:
     """The groups "arkit", weights (T, 52), and "head", angles (T, 3) in radians."""
     for group, names, values in (("arkit", ARKIT, weights), ("head", head.NAMES, angles)):
         (home / group).mkdir(parents=True, exist_ok=True)
