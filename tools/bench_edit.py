@@ -30,9 +30,9 @@ from audio2face.evaluation.data import Wanted, build_measured  # noqa: E402
 from audio2face.formats import find_animation, read_animation  # noqa: E402
 from audio2face.geometry.regions import lip_vertices  # noqa: E402
 from audio2face.inference.animate import Speaker, load_animator  # noqa: E402
-from audio2face.inference.edit import CONTEXT_S, EditJob, edited  # noqa: E402
-from audio2face.inference.edit_files import MeshFile  # noqa: E402
-from audio2face.inference.edit_request import Edit  # noqa: E402
+from audio2face.inference.edit.files import MeshFile  # noqa: E402
+from audio2face.inference.edit.job import CONTEXT_S, EditJob, edited  # noqa: E402
+from audio2face.inference.edit.request import Edit  # noqa: E402
 from audio2face.inference.job import InferenceJob, build_options  # noqa: E402
 from audio2face.inference.package import run_actor  # noqa: E402
 from audio2face.problems import UserError  # noqa: E402

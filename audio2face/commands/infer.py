@@ -8,7 +8,7 @@ from typing import Any
 from audio2face import runtime as runtimes
 from audio2face.commands.find_run import find_training_run, post_configs, train_section
 from audio2face.config import load_config, section_from_values
-from audio2face.inference.edit import EditJob, build_edit_job
+from audio2face.inference.edit.job import EditJob, build_edit_job
 from audio2face.inference.job import InferenceJob, build_job
 from audio2face.paths import external_path, local_path
 from audio2face.runs.run_dir import FULL_NAME, final_path, write_provenance, writing_run

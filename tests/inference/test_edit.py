@@ -10,12 +10,14 @@ from fakes.project import DIFFUSION, diffusion_project, use_project, write_confi
 
 from audio2face.commands import infer, preproc, train
 from audio2face.config import section_from_values
+from audio2face.face.curves import skeleton_group
 from audio2face.formats import read_animation
+from audio2face.formats.bvh import read_bvh
 from audio2face.formats.maya_cache import write_maya_cache
 from audio2face.formats.point_cache import write_point_cache
-from audio2face.inference.edit_parts import changing, region_masks, region_matrix
-from audio2face.inference.edit_request import build_edit, frame_range
-from audio2face.inference.seams import fade
+from audio2face.inference.edit.parts import changing, region_masks, region_matrix
+from audio2face.inference.edit.request import build_edit, frame_range
+from audio2face.inference.edit.seams import fade
 from audio2face.problems import UserError
 
 SMALL = {"width": 32, "num_layers": 2, "num_heads": 2}
@@ -88,7 +90,7 @@ def test_a_region_comes_to_where_it_is_kept():
     assert masks["mouth"][0] == 1 and masks["eyes"][np.argmin(np.abs(y - 14))] == pytest.approx(1.0, abs=0.05)
     basis = np.linalg.qr(rng.normal(size=(180, 5)))[0].T.reshape(5, 60, 3)
     x, v = rng.normal(size=(2, 4, 5))
-    moved = x + (v - x) @ region_matrix(basis, masks["mouth"])
+    moved = x + (v - x) @ region_matrix(basis.reshape(5, -1), np.repeat(masks["mouth"], 3))
     at = masks["mouth"] > 0.99
     shape = lambda c: np.einsum("tk,kvc->tvc", c, basis)[:, at]  # noqa: E731
     assert np.abs(shape(moved) - shape(v)).mean() < 0.02 * np.abs(shape(x) - shape(v)).mean()
@@ -180,6 +182,16 @@ def test_an_edit_that_cannot_be_is_refused(mesh_run, monkeypatch, tmp_path):
     ):
         with pytest.raises(UserError, match=message):
             infer.run("tiny", name, EDIT=asked)
+    np.save(tmp_path / "moved.npy", 100 * frames)
+    with pytest.raises(UserError, match="other units"):
+        infer.run("tiny", name, EDIT={"file": str(tmp_path / "moved.npy"), "regenerate": ["5-9"]})
+    asked = {"file": str(tmp_path / "long.npy"), "regenerate": ["170-175", "9-5"], "parts": ["chin"]}
+    sounds = [str(tmp_path / "short.wav"), str(root / "datasets/ann/audio/one_neutral.wav")]
+    before = sorted((root / "workspace").rglob("*"))
+    with pytest.raises(UserError) as error:
+        infer.run("tiny", name, EDIT=asked, AUDIO_PATH=sounds)
+    assert all(what in str(error.value) for what in ("2 sounds", "runs backwards", "unknown part 'chin'"))
+    assert sorted((root / "workspace").rglob("*")) == before
 
 
 @pytest.fixture(scope="module")
@@ -188,6 +200,7 @@ def curve_run(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         dataset = curves_dataset([root / "datasets/ann"])
         preprocessing = {"DEFAULT_TONGUE_PCA_SHAPE": (2, 40, 3), "DEFAULT_EYE_SACCADE_ROT_SHAPE": (20, 2)}
+        preprocessing["CURVES_COMPONENTS"] = {"ann": {"body": 1}}
         sound = {"AUDIO_PATH": f"{root}/datasets/ann/audio/{SHOTS[0]}.wav"}
         keys = {**KEYS, "TARGET_CHANNELS": ["arkit", "head", "body"]}
         write_configs(root, dataset=dataset, preproc=preprocessing, train=keys, inference=sound)
@@ -208,23 +221,32 @@ def test_kept_rows_of_a_table_are_the_file_s_own_text(curve_run, monkeypatch, tm
     assert new[:21] == lines[:21] and new[31:] == lines[31:]
     cells = [line.split(",") for line in new[21:31]]
     assert all(
-        c[0] == line.split(",")[0] and c[2] == ".25" or float(c[2]) == 0.25
-        for c, line in zip(cells, lines[21:31], strict=True)
+        c[0] == line.split(",")[0] and c[2:4] == [".25", "7"] for c, line in zip(cells, lines[21:31], strict=True)
     )
     assert any(float(c[1]) != float(line.split(",")[1]) for c, line in zip(cells, lines[21:31], strict=True))
     assert all(0 <= float(c[1]) <= 1 for c in cells) and report["keep"] == ["brows"]
 
 
 def test_a_body_is_edited_in_its_own_format(curve_run, monkeypatch, tmp_path):
-    from audio2face.formats.bvh import read_bvh
-
     root, name = curve_run
     use_project(root, monkeypatch)
     path = root / f"datasets/ann/body/{SHOTS[0]}.bvh"
     out, _ = edited(root, name, EDIT={"file": str(path), "regenerate": ["10-20"]})
     (skeleton, before, _), (other, after, _) = read_bvh(path), read_bvh(out)
     assert skeleton == other
-    np.testing.assert_allclose(
-        np.delete(after, slice(10, 21), axis=0), np.delete(before, slice(10, 21), axis=0), atol=1e-6
-    )
+    lines, kept = path.read_text().splitlines(), out.read_text().splitlines()
+    first = len(lines) - len(before)
+    assert kept[: first + 10] == lines[: first + 10] and kept[first + 21 :] == lines[first + 21 :]
     assert not np.allclose(after[10:21], before[10:21])
+    assert np.abs(np.diff(after, axis=0)).max() < 3 * np.abs(np.diff(before, axis=0)).max()  # no pop, no whole turns
+
+
+def test_columns_of_components_may_stay(curve_run, monkeypatch):
+    root, name = curve_run
+    use_project(root, monkeypatch)
+    path = root / f"datasets/ann/body/{SHOTS[0]}.bvh"
+    out, _ = edited(root, name, EDIT={"file": str(path), "parts": ["Spine_Xrotation"], "keys": [5]})
+    (skeleton, before, _), (_, after, _) = read_bvh(path), read_bvh(out)
+    column = [*skeleton_group("body", skeleton).names].index("Spine_Xrotation")
+    assert np.array_equal(np.delete(after, column, axis=1), np.delete(before, column, axis=1))
+    assert (after[:, column] != before[:, column]).any() and np.array_equal(after[5], before[5])

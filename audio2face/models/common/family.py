@@ -47,3 +47,4 @@ class Family:
         None  # run, ONNX_OPSET, ONNX_EXPORTER, a new folder -> {actor: folder}
     )
     package: Callable[[Path, TrainRun, str, Mapping[str, Mapping[str, Any]]], None] | None = None
+    edits: bool = False  # whether what `load` gives restores animations around frames that are kept

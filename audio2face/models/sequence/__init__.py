@@ -9,4 +9,5 @@ FAMILY = Family(
     load=lazy("audio2face.models.sequence.load", "load"),
     options=lazy("audio2face.models.sequence.options", "build_options"),
     actor_arrays=lazy("audio2face.models.diffusion.options", "actor_arrays"),
+    edits=True,
 )

@@ -53,12 +53,13 @@ def region_masks(neutral: np.ndarray, eye_close: np.ndarray) -> dict[str, np.nda
 
 
 def region_matrix(components: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """(K, K): with x + (v - x) @ it, coefficients x move so that vertices of weights `kept` (V,) come to where v has them.
+    """(K, K): with x + (v - x) @ it, coefficients x of components (K, N) move so that values of weights `kept` (N,) come to
+    where v has them.
 
-    The least squares of the region's vertices, with a ridge that leaves alone what hardly shows there.
+    The least squares of these values, with a ridge that leaves alone what hardly shows there.
     """
-    flat = components.reshape(len(components), -1).astype(np.float64) * np.repeat(kept, 3)
-    form = flat @ flat.T
+    weighted = components.astype(np.float64) * kept
+    form = weighted @ weighted.T
     ridge = RIDGE * max(float(np.trace(form)) / len(form), 1e-12)
     return np.linalg.solve(form + ridge * np.eye(len(form)), form).T
 

@@ -1,0 +1,123 @@
+"""Animations that are edited: read from the files of other programs, and written back as they were but for what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from audio2face.face.curves import CurveGroup
+from audio2face.formats import ANIMATION_READERS, read_animation
+from audio2face.formats.maya_cache import write_maya_cache
+from audio2face.formats.npy import write_npy
+from audio2face.formats.point_cache import write_point_cache
+from audio2face.inference.edit.tables import TABLES, read_table
+from audio2face.problems import UserError
+
+RATE_TOLERANCE = 0.01
+FAR = 0.25  # of the skin's size: so far from where the model has it lies another mesh, or one in other units
+
+
+class EditFile(Protocol):
+    """`channels` {"skin": (T, V, 3)} or {group: raw values (T, D)}, `valid` {group: (T, D)}; `fps` None: not known."""
+
+    path: Path
+    fps: float | None
+    first_frame: int
+    channels: dict[str, np.ndarray]
+    valid: dict[str, np.ndarray]
+
+    def write(self, stem: Path, channels: Mapping[str, np.ndarray], changed: np.ndarray) -> Path:
+        """Write the animation with `channels` in the place of its own at the frames `changed` (T,); returns the file."""
+
+
+@dataclass(frozen=True)
+class Skin:
+    """The skin of a model: its mean (V, 3), in the units of its data."""
+
+    mean: np.ndarray
+
+
+@dataclass
+class MeshFile:
+    """A Maya cache, .pc2 or .npy of the skin; one that does not tell its rate has `rate`."""
+
+    path: Path
+    fps: float | None
+    first_frame: int
+    channels: dict[str, np.ndarray]
+    valid: dict[str, np.ndarray]
+    mesh: str = "head_meshShape"
+    rate: float = 30.0
+
+    def write(self, stem: Path, channels: Mapping[str, np.ndarray], changed: np.ndarray) -> Path:
+        path = stem.with_name(stem.name + self.path.suffix.lower())
+        frames = self.channels["skin"].copy()
+        frames[changed] = channels["skin"][changed]
+        if path.suffix == ".npy":
+            write_npy(path, frames)
+        elif path.suffix == ".pc2":
+            write_point_cache(path, frames, self.first_frame)
+        else:
+            write_maya_cache(path, frames, self.fps or self.rate, self.mesh, self.first_frame)
+        return path
+
+
+def read_edit_file(path: Path, groups: Mapping[str, CurveGroup], skin: Skin | None, fps: float) -> EditFile:
+    """Open an animation of a model with these groups, and this skin (None: no skin), at a rate.
+
+    Raises UserError when the file is none, has another topology or rate, or holds nothing that the model gives.
+    """
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        raise UserError(f"EDIT/file {path}: no such file")
+    try:
+        if suffix in TABLES:
+            found: EditFile = read_table(path, groups)
+        elif suffix in ANIMATION_READERS:
+            found = _read_mesh(path, skin, fps)
+        else:
+            known = ", ".join((*ANIMATION_READERS, *TABLES))
+            raise UserError(f"EDIT/file {path}: expected one of {known}; export it in one of these")
+    except ValueError as error:
+        raise UserError(f"EDIT/file: {error}") from error
+    if found.fps and abs(found.fps / fps - 1) > RATE_TOLERANCE:
+        raise UserError(
+            f"EDIT/file {path}: runs at {found.fps:g} frames a second, the model at {fps:g}; export it at that rate"
+        )
+    return found
+
+
+def num_frames(file: EditFile) -> int:
+    """Frames of an animation."""
+    return len(next(iter(file.channels.values())))
+
+
+def _read_mesh(path: Path, skin: Skin | None, fps: float) -> MeshFile:
+    if skin is None:
+        raise UserError(f"EDIT/file {path}: a mesh, and the model gives no skin")
+    animation = read_animation(path)
+    if animation.frames.shape[1] != len(skin.mean):
+        raise UserError(
+            f"EDIT/file {path}: {animation.frames.shape[1]} vertices, the model's skin has {len(skin.mean)}: another topology"
+        )
+    frames = animation.block()
+    check_place(path, frames, skin)
+    return MeshFile(path, animation.fps, int(animation.start_frame), {"skin": frames}, {}, rate=fps)
+
+
+def check_place(path: Path, frames: np.ndarray, skin: Skin) -> None:
+    """Raise UserError where a skin (T, V, 3) is not of the size or in the place of the model's, or holds no numbers."""
+    if not np.isfinite(frames).all():
+        raise UserError(f"EDIT/file {path}: NaN or infinity among its vertices")
+    size = float(np.linalg.norm(np.ptp(skin.mean, axis=0)))
+    apart = np.linalg.norm(np.median(frames, axis=0) - skin.mean, axis=1) if len(frames) else np.zeros(1)
+    if float(np.median(apart)) > FAR * size:
+        own = float(np.linalg.norm(np.ptp(frames[0], axis=0)))
+        raise UserError(
+            f"EDIT/file {path}: its vertices are not where the model's are (sizes {own:.4g} and {size:.4g}): the same number, "
+            "but other units, another place or another order; export it as the data that the model was trained on"
+        )

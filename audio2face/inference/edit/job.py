@@ -1,0 +1,161 @@
+"""An animation that is edited: frames, keys and parts that stay are copied from the file, the rest is made anew from the sound.
+
+Called by `commands.infer`; next: `models.sequence.rollout`, which restores frames around what is given.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audio2face.audio.windows import frame_count
+from audio2face.config import Section
+from audio2face.formats.json_file import write_json
+from audio2face.formats.sound import sound_info
+from audio2face.inference.animate import Animator, Speaker, load_animator
+from audio2face.inference.edit.files import EditFile, Skin, num_frames, read_edit_file
+from audio2face.inference.edit.parts import changing, known_parts
+from audio2face.inference.edit.plan import Plan, plan_edit
+from audio2face.inference.edit.request import Edit, build_edit, span_texts
+from audio2face.inference.edit.seams import border_jumps, fade
+from audio2face.inference.job import InferenceJob
+from audio2face.models import run_family
+from audio2face.paths import local_path
+from audio2face.problems import Problems
+
+logger = logging.getLogger(__name__)
+
+CONTEXT_S = 3.0  # of kept frames on either side of what is made anew that the network sees
+SKIN = "skin_coeffs"
+
+Channels = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class EditJob:
+    """An edit that is ready to run: the file, what of it is made anew, and the networks that make it."""
+
+    job: InferenceJob
+    file: EditFile
+    edit: Edit
+    plans: tuple[Plan, ...]
+
+    def write(self, folder: Path, device: Any) -> None:
+        """Make every take and write it into `folder`, beside `<stem>_edit.json`."""
+        job = self.job
+        animators = [
+            load_animator(job.run, {job.actor.name: job.actor}, job.options, device, postprocess=False)
+            for job in (plan.job for plan in self.plans)
+        ]
+        for take in range(job.options.takes):
+            stem = folder / f"{self.file.path.stem}_{job.actor.name}_edit"
+            stem = stem if job.options.takes == 1 else stem.with_name(f"{stem.name}_take{take + 1}")
+            channels = edited(animators, self, take)
+            path = self.file.write(stem, channels, self.edit.free)
+            files = {"input": self.file.path.name, "output": path.name, "sound": job.files[0].name, "take": take + 1}
+            write_json(stem.with_name(f"{stem.name}.json"), {**_report(self, channels), **files})
+            logger.info("%s: %d of %d frames made anew", path.name, int(self.edit.free.sum()), len(self.edit.free))
+
+
+def build_edit_job(section: Section, job: InferenceJob) -> EditJob:
+    """The edit that EDIT describes. Raises UserError with everything that is wrong with it."""
+    problems, spec = Problems(), job.run.spec
+    if not run_family(job.run).edits:
+        problems.error(
+            "",
+            f"EDIT: {spec.network_name} cannot be edited, it never met kept frames in training; train "
+            'NETWORK_NAME = "diffusion_transformer"',
+        )
+    if len(job.files) != 1:
+        problems.error("", f"EDIT: AUDIO_PATH names {len(job.files)} sounds; an edit takes the one of its file")
+    groups, fps = job.actor.face.curves, float(spec.fps)
+    file = problems.attempt(read_edit_file, local_path(section.EDIT["file"]), groups, _skin(job), fps)
+    edit = None
+    if file is not None:
+        edit = problems.attempt(build_edit, section, num_frames(file), fps, file.first_frame)
+        known = known_parts("skin" in file.channels, {name: groups[name] for name in file.channels if name != "skin"})
+        chosen = problems.attempt(changing, section.EDIT["parts"], section.EDIT["keep"], known)
+        if edit is not None and len(job.files) == 1:
+            problems.extend(_sound_problems(job.files[0], edit, fps))
+        if edit is not None and chosen is not None and not problems.errors:
+            plan = problems.attempt(plan_edit, job, file, edit, chosen, set(file.channels))
+    problems.raise_errors()
+    assert file is not None and edit is not None and plan is not None
+    return EditJob(job, file, edit, (plan,))
+
+
+def _skin(job: InferenceJob) -> Skin | None:
+    """The skin of the job's actor; None of a model that gives none."""
+    spec, name = job.run.spec, job.actor.name
+    if SKIN not in spec.channels or SKIN in spec.at_rest(name):
+        return None
+    basis = job.run.actor(name).codec["skin"].basis
+    assert basis is not None
+    return Skin(basis.mean)
+
+
+def _sound_problems(path: Path, edit: Edit, fps: float) -> list[str]:
+    info = sound_info(path)
+    count, last = frame_count(info.num_samples, info.sample_rate, fps), max((end for _, end in edit.spans()), default=0)
+    if last <= count:
+        return []
+    return [
+        f"AUDIO_PATH {path}: the sound ends at frame {edit.first_frame + count - 1}, before the range that is to be "
+        f"regenerated ({', '.join(span_texts(edit.free, edit.first_frame))})"
+    ]
+
+
+def edited(animators: list[Animator], asked: EditJob, take: int) -> Channels:
+    """The channels of the file after an edit, by one animator for each plan."""
+    out = dict(asked.file.channels)
+    for animator, plan in zip(animators, asked.plans, strict=True):
+        out |= renewed(animator, plan, asked.edit, take)
+    return out
+
+
+def renewed(animator: Animator, plan: Plan, edit: Edit, take: int) -> Channels:
+    """What one network makes of its channels: the file's where frames are kept, and new stretches that fit them."""
+    job = plan.job
+    inputs = animator.inputs(animator.load_sound(job.files[0]), Speaker(job.actor.name, job.emotion, take))
+    out = {name: track.source.copy() for name, track in plan.tracks.items()}
+    context, blend = round(CONTEXT_S * animator.spec.fps), edit.blend_s * animator.spec.fps
+    for begin, end in edit.spans():
+        low, high = max(0, begin - context), min(len(edit.free), end + context)
+        given, kept = plan.given.part(low, high - low), edit.kept[low:high]
+        x_0, own = animator.rollout.restored(inputs, low, given)  # type: ignore[attr-defined]
+        x_0 = x_0 + fade(given.values - own, kept, blend) * ~kept[:, None]
+        values = plan.layout.split(plan.codec.restore(x_0, plan.layout))
+        for name, track in plan.tracks.items():
+            channel = track.channel
+            new = track.renewed(values[channel.name][:, : channel.size], low, kept)
+            out[name][low:high][~kept] = new[~kept]
+    return out
+
+
+def _report(asked: EditJob, channels: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """What `<stem>_edit.json` says of an edit."""
+    edit, options = asked.edit, asked.job.options
+    return {
+        "regenerated": span_texts(~edit.kept, edit.first_frame),
+        "keys": [[source_frame + edit.first_frame, at + edit.first_frame] for at, source_frame in edit.keys.items()],
+        "parts": None if edit.parts is None else list(edit.parts),
+        "keep": list(edit.keep),
+        "first_frame": edit.first_frame,
+        "fps": asked.job.run.spec.fps,
+        "seed": options.seed,
+        "guidance": dict(options.sampling.guidance),
+        "median_second_difference_at_borders": {
+            name: jump for name, values in channels.items() if np.isfinite(jump := _jump(values, edit.kept))
+        },
+    }
+
+
+def _jump(values: np.ndarray, kept: np.ndarray) -> float:
+    """Median size of the second differences at the borders, in the file's units."""
+    near = border_jumps(values.reshape(len(values), -1), kept)
+    return float(np.median(near.max(axis=1))) if near.size else float("nan")
