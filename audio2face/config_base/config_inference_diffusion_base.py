@@ -103,7 +103,7 @@ GUIDANCE: Guidance = {
 # made anew from AUDIO_PATH, so that it fits both. The result has the file's format and frame numbers.
 EDIT: EditRequest = {
     # The animation: of the skin a Maya cache, .pc2 or .npy; of curves a Live Link recording or another table (.csv, .npz), or
-    # .bvh. The other keys count when it is set.
+    # .bvh; of both glTF (.glb, .gltf) and USD. The other keys count when it is set.
     # Type: file, or None.
     # Change: to edit.
     "file": None,

@@ -39,8 +39,8 @@ def read_gltf_rig(path: str | os.PathLike[str]) -> list[MorphMesh]:
     """
     path = Path(path)
     try:
-        root, buffers = _open(path)
-        scene = _Scene(root, buffers, path.stat().st_size + sum(map(len, buffers)))
+        root, buffers = open_gltf(path)
+        scene = Scene(root, buffers, path.stat().st_size + sum(map(len, buffers)))
         return [mesh for node, world in scene.nodes() for mesh in scene.meshes(node, world)]
     except (KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path}: expected a glTF 2.0 scene: {error!r}") from error
@@ -48,7 +48,7 @@ def read_gltf_rig(path: str | os.PathLike[str]) -> list[MorphMesh]:
         raise error if str(error).startswith(str(path)) else ValueError(f"{path}: {error}") from error
 
 
-def _open(path: Path) -> tuple[dict[str, Any], list[bytes]]:
+def open_gltf(path: Path) -> tuple[dict[str, Any], list[bytes]]:
     """The JSON part and all buffers."""
     refuse_pointer(path)
     data = path.read_bytes()
@@ -77,7 +77,7 @@ def _buffer(path: Path, entry: dict[str, Any], binary: bytes) -> bytes:
 
 
 @dataclass
-class _Scene:
+class Scene:
     root: dict[str, Any]
     buffers: list[bytes]
     packed: int  # bytes of the file with its buffers
@@ -95,7 +95,7 @@ class _Scene:
                 raise ValueError(f"node {number} is its own ancestor, or has two parents")
             seen.add(number)
             node = self.root["nodes"][number]
-            world = above @ _matrix(node)
+            world = above @ node_matrix(node)
             yield number, world
             stack += [(child, world) for child in reversed(node.get("children", []))]
 
@@ -209,7 +209,7 @@ class _Scene:
         return np.ndarray((count, width), dtype, buffer, start, (step, dtype.itemsize))
 
 
-def _matrix(node: dict[str, Any]) -> np.ndarray:
+def node_matrix(node: dict[str, Any]) -> np.ndarray:
     """The local matrix (4, 4) of a node."""
     if "matrix" in node:
         return np.array(node["matrix"], np.float64).reshape(4, 4).T

@@ -100,7 +100,7 @@ def write_usd_blendshapes(
     _save(stage, path)
 
 
-def _named(read: Callable[[str | os.PathLike[str]], _Read]) -> Callable[[str | os.PathLike[str]], _Read]:
+def named_errors(read: Callable[[str | os.PathLike[str]], _Read]) -> Callable[[str | os.PathLike[str]], _Read]:
     """A reader whose errors of USD, which may come with any value that is asked for, are ValueErrors that name the file."""
 
     @wraps(read)
@@ -117,7 +117,7 @@ def _named(read: Callable[[str | os.PathLike[str]], _Read]) -> Callable[[str | o
     return reader
 
 
-@_named
+@named_errors
 def read_usd_rig(path: str | os.PathLike[str]) -> list[MorphMesh]:
     """Every mesh in metres, y up, with its blend shapes (UsdSkel) and no animation (weights (0, K)).
 
@@ -125,7 +125,7 @@ def read_usd_rig(path: str | os.PathLike[str]) -> list[MorphMesh]:
     """
     from pxr import UsdGeom
 
-    stage = _open(Path(path))
+    stage = open_stage(Path(path))
     scale = UsdGeom.GetStageMetersPerUnit(stage)
     if not 0 < scale < float("inf"):
         raise ValueError(f"{path}: metersPerUnit {scale}: expected a positive number")
@@ -166,7 +166,7 @@ def _read_morph_mesh(path: str | os.PathLike[str], prim: Any, stand: np.ndarray)
     return MorphMesh(prim.GetName(), rest.astype(np.float32), triangles, targets, tuple(names), weights)
 
 
-@_named
+@named_errors
 def read_usd_triangles(path: str | os.PathLike[str]) -> np.ndarray:
     """Triangles (F, 3) int64 of the one mesh in a USD file; faces with more corners are cut into a fan.
 
@@ -174,7 +174,7 @@ def read_usd_triangles(path: str | os.PathLike[str]) -> np.ndarray:
     """
     from pxr import UsdGeom
 
-    stage = _open(Path(path))
+    stage = open_stage(Path(path))
     meshes = [UsdGeom.Mesh(prim) for prim in stage.Traverse() if prim.IsA(UsdGeom.Mesh)]
     if len(meshes) != 1:
         names = ", ".join(str(m.GetPath()) for m in meshes[:5])
@@ -218,7 +218,7 @@ def _fan(path: str | os.PathLike[str], mesh: Any) -> np.ndarray:
     return np.stack([corners[first], corners[first + step + 1], corners[first + step + 2]], axis=1)
 
 
-def _open(path: Path) -> Any:
+def open_stage(path: Path) -> Any:
     """The stage of a file, after a look at what it refers to: nothing outside its folder, and no scene without end.
 
     Raises ValueError naming the file when it cannot be read.

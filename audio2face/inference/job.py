@@ -94,7 +94,8 @@ def build_job(section: Section, run: TrainRun, configs: Mapping[str, Mapping[str
     formats = problems.attempt(_build_formats, section) or ()
     name, actor = problems.attempt(actor_name, section.ACTOR_NAME, run), None
     if name is not None:
-        actor = problems.attempt(run_actor, run, name, configs[name], wants(formats, "weights"))
+        rigs = wants(formats, "weights") or bool(section.values.get("EDIT", {}).get("file"))
+        actor = problems.attempt(run_actor, run, name, configs[name], rigs)
     if actor is not None and section.OUTPUT_FORMATS is None and "maya" in formats and not actor.face.has_mesh:
         formats = (*default_formats(actor.face), *(other for other in formats if other != "maya"))
         logger.info("actor %s has no face mesh for a Maya cache: writing %s", name, ", ".join(formats))

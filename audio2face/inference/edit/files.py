@@ -14,11 +14,14 @@ from audio2face.formats import ANIMATION_READERS, read_animation
 from audio2face.formats.maya_cache import write_maya_cache
 from audio2face.formats.npy import write_npy
 from audio2face.formats.point_cache import write_point_cache
+from audio2face.inference.edit.request import Edit
+from audio2face.inference.edit.rigged import GROUP, RiggedFile, rig_group
+from audio2face.inference.edit.scenes import SCENES, read_scene
+from audio2face.inference.edit.skin import Skin, check_place
 from audio2face.inference.edit.tables import TABLES, read_table
 from audio2face.problems import UserError
 
 RATE_TOLERANCE = 0.01
-FAR = 0.25  # of the skin's size: so far from where the model has it lies another mesh, or one in other units
 
 
 class EditFile(Protocol):
@@ -30,15 +33,8 @@ class EditFile(Protocol):
     channels: dict[str, np.ndarray]
     valid: dict[str, np.ndarray]
 
-    def write(self, stem: Path, channels: Mapping[str, np.ndarray], changed: np.ndarray) -> Path:
-        """Write the animation with `channels` in the place of its own at the frames `changed` (T,); returns the file."""
-
-
-@dataclass(frozen=True)
-class Skin:
-    """The skin of a model: its mean (V, 3), in the units of its data."""
-
-    mean: np.ndarray
+    def write(self, stem: Path, channels: Mapping[str, np.ndarray], edit: Edit) -> Path:
+        """Write the animation with `channels` in the place of its own where frames are not kept; returns the file."""
 
 
 @dataclass
@@ -53,10 +49,10 @@ class MeshFile:
     mesh: str = "head_meshShape"
     rate: float = 30.0
 
-    def write(self, stem: Path, channels: Mapping[str, np.ndarray], changed: np.ndarray) -> Path:
+    def write(self, stem: Path, channels: Mapping[str, np.ndarray], edit: Edit) -> Path:
         path = stem.with_name(stem.name + self.path.suffix.lower())
         frames = self.channels["skin"].copy()
-        frames[changed] = channels["skin"][changed]
+        frames[edit.free] = channels["skin"][edit.free]
         if path.suffix == ".npy":
             write_npy(path, frames)
         elif path.suffix == ".pc2":
@@ -75,12 +71,12 @@ def read_edit_file(path: Path, groups: Mapping[str, CurveGroup], skin: Skin | No
     if not path.is_file():
         raise UserError(f"EDIT/file {path}: no such file")
     try:
-        if suffix in TABLES:
-            found: EditFile = read_table(path, groups)
+        if suffix in (*TABLES, *SCENES):
+            found = _read_curves(path, groups, skin, fps)
         elif suffix in ANIMATION_READERS:
             found = _read_mesh(path, skin, fps)
         else:
-            known = ", ".join((*ANIMATION_READERS, *TABLES))
+            known = ", ".join((*ANIMATION_READERS, *TABLES, *SCENES))
             raise UserError(f"EDIT/file {path}: expected one of {known}; export it in one of these")
     except ValueError as error:
         raise UserError(f"EDIT/file: {error}") from error
@@ -96,6 +92,20 @@ def num_frames(file: EditFile) -> int:
     return len(next(iter(file.channels.values())))
 
 
+def _read_curves(path: Path, groups: Mapping[str, CurveGroup], skin: Skin | None, fps: float) -> EditFile:
+    """A table or a scene; one with weights of the actor's blendshapes alone moves the skin by them."""
+
+    def read(groups: Mapping[str, CurveGroup], skin: Skin | None) -> EditFile:
+        return read_table(path, groups) if path.suffix.lower() in TABLES else read_scene(path, groups, skin, fps)
+
+    try:
+        return read(groups, skin)
+    except UserError:
+        if skin is None or skin.rig is None:
+            raise
+        return RiggedFile(read({GROUP: rig_group(skin.rig)}, None), skin.rig)
+
+
 def _read_mesh(path: Path, skin: Skin | None, fps: float) -> MeshFile:
     if skin is None:
         raise UserError(f"EDIT/file {path}: a mesh, and the model gives no skin")
@@ -107,17 +117,3 @@ def _read_mesh(path: Path, skin: Skin | None, fps: float) -> MeshFile:
     frames = animation.block()
     check_place(path, frames, skin)
     return MeshFile(path, animation.fps, int(animation.start_frame), {"skin": frames}, {}, rate=fps)
-
-
-def check_place(path: Path, frames: np.ndarray, skin: Skin) -> None:
-    """Raise UserError where a skin (T, V, 3) is not of the size or in the place of the model's, or holds no numbers."""
-    if not np.isfinite(frames).all():
-        raise UserError(f"EDIT/file {path}: NaN or infinity among its vertices")
-    size = float(np.linalg.norm(np.ptp(skin.mean, axis=0)))
-    apart = np.linalg.norm(np.median(frames, axis=0) - skin.mean, axis=1) if len(frames) else np.zeros(1)
-    if float(np.median(apart)) > FAR * size:
-        own = float(np.linalg.norm(np.ptp(frames[0], axis=0)))
-        raise UserError(
-            f"EDIT/file {path}: its vertices are not where the model's are (sizes {own:.4g} and {size:.4g}): the same number, "
-            "but other units, another place or another order; export it as the data that the model was trained on"
-        )

@@ -18,11 +18,12 @@ from audio2face.config import Section
 from audio2face.formats.json_file import write_json
 from audio2face.formats.sound import sound_info
 from audio2face.inference.animate import Animator, Speaker, load_animator
-from audio2face.inference.edit.files import EditFile, Skin, num_frames, read_edit_file
+from audio2face.inference.edit.files import EditFile, num_frames, read_edit_file
 from audio2face.inference.edit.parts import changing, known_parts
 from audio2face.inference.edit.plan import Plan, plan_edit
 from audio2face.inference.edit.request import Edit, build_edit, span_texts
 from audio2face.inference.edit.seams import border_jumps, fade
+from audio2face.inference.edit.skin import Skin
 from audio2face.inference.job import InferenceJob
 from audio2face.models import run_family
 from audio2face.paths import local_path
@@ -56,7 +57,7 @@ class EditJob:
             stem = folder / f"{self.file.path.stem}_{job.actor.name}_edit"
             stem = stem if job.options.takes == 1 else stem.with_name(f"{stem.name}_take{take + 1}")
             channels = edited(animators, self, take)
-            path = self.file.write(stem, channels, self.edit.free)
+            path = self.file.write(stem, channels, self.edit)
             files = {"input": self.file.path.name, "output": path.name, "sound": job.files[0].name, "take": take + 1}
             write_json(stem.with_name(f"{stem.name}.json"), {**_report(self, channels), **files})
             logger.info("%s: %d of %d frames made anew", path.name, int(self.edit.free.sum()), len(self.edit.free))
@@ -96,7 +97,8 @@ def _skin(job: InferenceJob) -> Skin | None:
         return None
     basis = job.run.actor(name).codec["skin"].basis
     assert basis is not None
-    return Skin(basis.mean)
+    face = job.actor.face
+    return Skin(basis.mean, face.topology.units_per_metre, face.rigs.get("skin"))
 
 
 def _sound_problems(path: Path, edit: Edit, fps: float) -> list[str]:

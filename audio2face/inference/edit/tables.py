@@ -16,6 +16,7 @@ from audio2face.formats.bvh import read_bvh
 from audio2face.formats.curve_table import read_curve_table
 from audio2face.formats.npy import read_npz, write_npz
 from audio2face.formats.row_text import RowText, read_bvh_text, read_csv_text
+from audio2face.inference.edit.request import Edit
 from audio2face.problems import UserError
 
 TABLES = (".csv", ".npz", ".bvh")
@@ -52,13 +53,13 @@ class TextFile(_Curves):
 
     text: RowText | None = None
 
-    def write(self, stem: Path, channels: Mapping[str, np.ndarray], changed: np.ndarray) -> Path:
+    def write(self, stem: Path, channels: Mapping[str, np.ndarray], edit: Edit) -> Path:
         assert self.text is not None
         path = stem.with_name(stem.name + self.path.suffix.lower())
         header = [arkit_name(name) or name for name in self.text.columns]
         cells = {
             (int(row), header.index(name)): float(value)
-            for name, (values, rows) in self.new_values(channels, changed).items()
+            for name, (values, rows) in self.new_values(channels, edit.free).items()
             for value, row in zip(values, rows, strict=True)
         }
         self.text.write(path, cells)
@@ -69,12 +70,12 @@ class TextFile(_Curves):
 class NpzFile(_Curves):
     """A table in arrays."""
 
-    def write(self, stem: Path, channels: Mapping[str, np.ndarray], changed: np.ndarray) -> Path:
+    def write(self, stem: Path, channels: Mapping[str, np.ndarray], edit: Edit) -> Path:
         path, arrays = stem.with_name(stem.name + self.path.suffix.lower()), dict(read_npz(self.path))
         names = [arkit_name(str(name)) or str(name) for name in arrays["names"]]
         table = np.array(arrays["values"])
         valid = np.array(arrays["valid"]) if "valid" in arrays else None
-        for name, (values, rows) in self.new_values(channels, changed).items():
+        for name, (values, rows) in self.new_values(channels, edit.free).items():
             table[rows, names.index(name)] = values
             if valid is not None:
                 valid[(rows, names.index(name)) if valid.ndim == 2 else rows] = 1
