@@ -17,7 +17,7 @@ CONFIG: DiffusionPost = {**upper_and_lower_face, **mouth_and_eyes}
 
 ## What is animated
 
-from audio2face.config_base.config_inference_common import AUDIO_PATH
+from audio2face.config_base.config_inference_common import AUDIO_PATH, HEAD_RUN
 
 # Actor whose face is animated: the mesh.
 # Type: one of ACTOR_NAMES; None when the model has only one.
@@ -135,6 +135,10 @@ EDIT: EditRequest = {
     # Type: number >= 0.
     # Change: below 1 for a calmer head.
     "head_scale": 1.0,
+    # Whether a film of the file beside the result is written, with the sound, where `pip install -e '.[video]'` was done.
+    # Type: True or False.
+    # Change: False to save its time.
+    "film": True,
 }
 
 ## Exported network

@@ -1,6 +1,8 @@
 """Editing an animation: what stays is copied, what is made anew fits it."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,6 +110,7 @@ def mesh_run(tmp_path_factory):
 
 
 def edited(root, name, **keys):
+    keys["EDIT"] = {"film": False, **keys["EDIT"]}
     made = root / "workspace/output_inference" / infer.run("tiny", name, **keys)
     report = json.loads(next(made.glob("*_edit*.json")).read_text())
     return made / report["output"], report
@@ -159,7 +162,7 @@ def test_takes_differ_inside_alone(mesh_run, monkeypatch, tmp_path):
     made = (
         root
         / "workspace/output_inference"
-        / infer.run("tiny", name, NUM_SAMPLES=2, EDIT={"file": str(path), "regenerate": ["0.5s-1s"]})
+        / infer.run("tiny", name, NUM_SAMPLES=2, EDIT={"file": str(path), "regenerate": ["0.5s-1s"], "film": False})
     )
     one, two = (np.load(p) for p in sorted(made.glob("*_take?.npy")))
     inside = (one != two).any(axis=(1, 2))
@@ -192,6 +195,26 @@ def test_an_edit_that_cannot_be_is_refused(mesh_run, monkeypatch, tmp_path):
         infer.run("tiny", name, EDIT=asked, AUDIO_PATH=sounds)
     assert all(what in str(error.value) for what in ("2 sounds", "runs backwards", "unknown part 'chin'"))
     assert sorted((root / "workspace").rglob("*")) == before
+
+
+def test_what_is_new_gets_the_post_processing_that_the_file_has(mesh_run, monkeypatch, caplog):
+    root, name = mesh_run
+    use_project(root, monkeypatch)
+    strong = {"APPLY_POSTPROCESSING": True, "CONFIG": {"skin_strength": 1.8, "lower_face_smoothing": 0.02}}
+    made = root / "workspace/output_inference" / infer.run("tiny", name, OUTPUT_FORMATS=["pc2"], **strong)
+    (path,), (raw,) = made.glob("*offline.pc2"), made.glob("*.raw.npz")
+    frames, coeffs = read_animation(path).block(), np.load(raw)["skin_coeffs"]
+    assert raw.name == f"{path.stem}.raw.npz" and len(coeffs) == len(frames)
+    out, _ = edited(root, name, EDIT={"file": str(path), "regenerate": ["20-24"], "keys": [22]}, **strong)
+    new, below = read_animation(out).block(), np.load(out.with_name(f"{out.stem}.raw.npz"))["skin_coeffs"]
+    stays = np.r_[:20, 22, 25 : len(frames)]
+    assert np.array_equal(new[stays], frames[stays]) and np.array_equal(below[stays], coeffs[stays])
+    assert (below[[20, 21, 23, 24]] != coeffs[[20, 21, 23, 24]]).any(axis=1).all() and "no " not in caplog.text
+    size = lambda x: np.linalg.norm(x - frames.mean(axis=0), axis=2).mean()  # noqa: E731
+    assert 0.5 < size(new[20:25]) / size(frames[18:28]) < 2  # as strong as what is around it
+    raw.unlink()
+    out, _ = edited(root, name, EDIT={"file": str(path), "regenerate": ["20-24"]}, **strong)
+    assert f"no {raw.name} beside the file" in caplog.text and not list(out.parent.glob("*.raw.npz"))
 
 
 @pytest.fixture(scope="module")
@@ -250,3 +273,29 @@ def test_columns_of_components_may_stay(curve_run, monkeypatch):
     column = [*skeleton_group("body", skeleton).names].index("Spine_Xrotation")
     assert np.array_equal(np.delete(after, column, axis=1), np.delete(before, column, axis=1))
     assert (after[:, column] != before[:, column]).any() and np.array_equal(after[5], before[5])
+
+
+def test_a_second_run_moves_the_head(mesh_run, curve_run, monkeypatch, tmp_path):
+    (root, name), (other, second) = mesh_run, curve_run
+    use_project(root, monkeypatch)
+    runs = Path("workspace/output_train")
+    shutil.copytree(other / runs / second, root / runs / "991231_235959_second")
+    made = infer.run("tiny", name, HEAD_RUN="991231_235959_second", OUTPUT_FORMATS=["npz"])
+    (path,) = (root / "workspace/output_inference" / made).glob("*.npz")
+    found = np.load(path)
+    assert {"arkit", "head", "body"} == set(found["groups"]) and len(found["values"]) == len(found["skin"])
+    lines = ["HeadYaw,HeadPitch,HeadRoll", *(f"{0.01 * i:.2f},0,0" for i in range(60))]
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
+    asked = {"file": str(tmp_path / "a.csv"), "regenerate": ["20-29"]}
+    with pytest.raises(UserError, match="no column of the model's groups"):
+        infer.run("tiny", name, EDIT=asked)
+    out, report = edited(root, name, EDIT=asked, HEAD_RUN="991231_235959_second")
+    new = out.read_text().splitlines()
+    assert (
+        new[:21] == lines[:21]
+        and new[31:] == lines[31:]
+        and all(a != b for a, b in zip(new[21:31], lines[21:31], strict=True))
+    )
+    assert (out.parent / report["curves"]).is_file()
+    with pytest.raises(UserError, match="HEAD_RUN 991231_235959_second knows ann, and neither bob|latest|no such"):
+        infer.run("tiny", name, HEAD_RUN="latest")

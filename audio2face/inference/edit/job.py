@@ -18,13 +18,17 @@ from audio2face.config import Section
 from audio2face.formats.json_file import write_json
 from audio2face.formats.sound import sound_info
 from audio2face.inference.animate import Animator, Speaker, load_animator
+from audio2face.inference.edit.charts import curve_charts, skin_charts
 from audio2face.inference.edit.files import EditFile, num_frames, read_edit_file
 from audio2face.inference.edit.parts import changing, known_parts
+from audio2face.inference.edit.pictures import draw_charts, film_curves, film_skin
 from audio2face.inference.edit.plan import Plan, plan_edit
 from audio2face.inference.edit.request import Edit, build_edit, span_texts
 from audio2face.inference.edit.seams import border_jumps, fade
 from audio2face.inference.edit.skin import Skin
+from audio2face.inference.edit.tracks import SkinTrack
 from audio2face.inference.job import InferenceJob
+from audio2face.inference.raw import ENDING, write_raw
 from audio2face.models import run_family
 from audio2face.paths import local_path
 from audio2face.problems import Problems
@@ -45,22 +49,44 @@ class EditJob:
     file: EditFile
     edit: Edit
     plans: tuple[Plan, ...]
+    film: bool = True
 
     def write(self, folder: Path, device: Any) -> None:
         """Make every take and write it into `folder`, beside `<stem>_edit.json`."""
         job = self.job
         animators = [
-            load_animator(job.run, {job.actor.name: job.actor}, job.options, device, postprocess=False)
-            for job in (plan.job for plan in self.plans)
+            load_animator(own.run, {own.actor.name: own.actor}, own.options, device, postprocess=False)
+            for own in (plan.job for plan in self.plans)
         ]
         for take in range(job.options.takes):
             stem = folder / f"{self.file.path.stem}_{job.actor.name}_edit"
             stem = stem if job.options.takes == 1 else stem.with_name(f"{stem.name}_take{take + 1}")
-            channels = edited(animators, self, take)
+            channels, raw = edited(animators, self, take)
             path = self.file.write(stem, channels, self.edit)
+            if raw:
+                write_raw(stem.with_name(stem.name + ENDING), raw, float(job.run.spec.fps))
             files = {"input": self.file.path.name, "output": path.name, "sound": job.files[0].name, "take": take + 1}
-            write_json(stem.with_name(f"{stem.name}.json"), {**_report(self, channels), **files})
+            write_json(
+                stem.with_name(f"{stem.name}.json"), {**_report(self, channels), **files, **self.draw(stem, channels)}
+            )
             logger.info("%s: %d of %d frames made anew", path.name, int(self.edit.free.sum()), len(self.edit.free))
+
+    def draw(self, stem: Path, channels: Channels) -> dict[str, str]:
+        """Draw curves and a film of the file and the result; returns {"curves", "film": name} of what could be drawn."""
+        face, fps, edit = self.job.actor.face, float(self.job.run.spec.fps), self.edit
+        groups = {name: face.curves[name] for name in channels if name != "skin"}
+        charts = curve_charts(self.file.channels, channels, groups)
+        if "skin" in channels:
+            data, units = self.job.run.actor(self.job.actor.name).network_data, face.topology.units_per_metre
+            charts = skin_charts(self.file.channels["skin"], channels["skin"], data, units) + charts
+        drawn = {"curves": draw_charts(stem.with_name(f"{stem.name}_curves.png"), charts, edit, fps)}
+        path, sound = stem.with_name(f"{stem.name}_film.mp4"), self.job.files[0]
+        if self.film and "skin" in channels and face.topology.skin is not None:
+            skins = (self.file.channels["skin"], channels["skin"])
+            drawn["film"] = film_skin(path, skins, face.topology.skin, edit, fps, sound)
+        elif self.film and groups:
+            drawn["film"] = film_curves(path, (self.file.channels, channels), groups, edit, fps, sound)
+        return {what: made.name for what, made in drawn.items() if made is not None}
 
 
 def build_edit_job(section: Section, job: InferenceJob) -> EditJob:
@@ -75,8 +101,11 @@ def build_edit_job(section: Section, job: InferenceJob) -> EditJob:
     if len(job.files) != 1:
         problems.error("", f"EDIT: AUDIO_PATH names {len(job.files)} sounds; an edit takes the one of its file")
     groups, fps = job.actor.face.curves, float(spec.fps)
+    makers = [job] if job.head is None else [job, job.head]
+    for own in makers[1:]:
+        problems.extend(_head_problems(own, fps))
     file = problems.attempt(read_edit_file, local_path(section.EDIT["file"]), groups, _skin(job), fps)
-    edit = None
+    edit, plans = None, []
     if file is not None:
         edit = problems.attempt(build_edit, section, num_frames(file), fps, file.first_frame)
         known = known_parts("skin" in file.channels, {name: groups[name] for name in file.channels if name != "skin"})
@@ -84,10 +113,25 @@ def build_edit_job(section: Section, job: InferenceJob) -> EditJob:
         if edit is not None and len(job.files) == 1:
             problems.extend(_sound_problems(job.files[0], edit, fps))
         if edit is not None and chosen is not None and not problems.errors:
-            plan = problems.attempt(plan_edit, job, file, edit, chosen, set(file.channels))
+            others = set() if job.head is None else set(job.head.actor.face.curves)
+            for own in makers:
+                names = file.channels.keys() & others if own is job.head else file.channels.keys() - others
+                plans.append(problems.attempt(plan_edit, own, file, edit, chosen, names))
     problems.raise_errors()
-    assert file is not None and edit is not None and plan is not None
-    return EditJob(job, file, edit, (plan,))
+    assert file is not None and edit is not None
+    return EditJob(job, file, edit, tuple(p for p in plans if p is not None and p.tracks), section.EDIT["film"])
+
+
+def _head_problems(head: InferenceJob, fps: float) -> list[str]:
+    """Why a second run cannot take part in an edit."""
+    found = []
+    if not run_family(head.run).edits:
+        found.append(
+            f"HEAD_RUN {head.run.name}: {head.run.spec.network_name} cannot be edited; use a diffusion_transformer"
+        )
+    if float(head.run.spec.fps) != fps:
+        found.append(f"HEAD_RUN {head.run.name}: runs at {head.run.spec.fps:g} frames a second, the model at {fps:g}")
+    return found
 
 
 def _skin(job: InferenceJob) -> Skin | None:
@@ -112,31 +156,37 @@ def _sound_problems(path: Path, edit: Edit, fps: float) -> list[str]:
     ]
 
 
-def edited(animators: list[Animator], asked: EditJob, take: int) -> Channels:
-    """The channels of the file after an edit, by one animator for each plan."""
-    out = dict(asked.file.channels)
+def edited(animators: list[Animator], asked: EditJob, take: int) -> tuple[Channels, Channels]:
+    """The channels of the file after an edit, by one animator for each plan; and what lies under post-processing, by channel."""
+    out, raw = dict(asked.file.channels), {}
     for animator, plan in zip(animators, asked.plans, strict=True):
-        out |= renewed(animator, plan, asked.edit, take)
-    return out
+        made, below = renewed(animator, plan, asked.edit, take)
+        out |= made
+        raw |= below
+    return out, raw
 
 
-def renewed(animator: Animator, plan: Plan, edit: Edit, take: int) -> Channels:
-    """What one network makes of its channels: the file's where frames are kept, and new stretches that fit them."""
+def renewed(animator: Animator, plan: Plan, edit: Edit, take: int) -> tuple[Channels, Channels]:
+    """As `edited`, of the channels that one network makes: the file's where frames are kept, and new stretches that fit them."""
     job = plan.job
     inputs = animator.inputs(animator.load_sound(job.files[0]), Speaker(job.actor.name, job.emotion, take))
     out = {name: track.source.copy() for name, track in plan.tracks.items()}
+    tracks = [track for track in plan.tracks.values() if isinstance(track, SkinTrack) and track.raw is not None]
+    raw = {track.channel.name: track.coeffs.copy() for track in tracks}
     context, blend = round(CONTEXT_S * animator.spec.fps), edit.blend_s * animator.spec.fps
     for begin, end in edit.spans():
         low, high = max(0, begin - context), min(len(edit.free), end + context)
         given, kept = plan.given.part(low, high - low), edit.kept[low:high]
-        x_0, own = animator.rollout.restored(inputs, low, given)  # type: ignore[attr-defined]
-        x_0 = x_0 + fade(given.values - own, kept, blend) * ~kept[:, None]
+        x_0, unheld = animator.rollout.restored(inputs, low, given)  # type: ignore[attr-defined]
+        x_0 = x_0 + fade(given.values - unheld, kept, blend) * ~kept[:, None]
         values = plan.layout.split(plan.codec.restore(x_0, plan.layout))
         for name, track in plan.tracks.items():
             channel = track.channel
-            new = track.renewed(values[channel.name][:, : channel.size], low, kept)
-            out[name][low:high][~kept] = new[~kept]
-    return out
+            own = values[channel.name][:, : channel.size]
+            out[name][low:high][~kept] = track.renewed(own, low, kept)[~kept]
+            if channel.name in raw:
+                raw[channel.name][low:high][~kept] = own[~kept]
+    return out, raw
 
 
 def _report(asked: EditJob, channels: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -43,13 +43,18 @@ def changing(parts: Sequence[str] | None, keep: Sequence[str], known: Iterable[s
 def region_masks(neutral: np.ndarray, eye_close: np.ndarray) -> dict[str, np.ndarray]:
     """How much each vertex (V,) belongs to mouth, brows and eyes, together 1: neutral (V, 3) and the closing of the eyes
     (V, 3). Without a closing of the eyes only mouth and brows, which then hold the eyes."""
-    lower = lower_face_mask(neutral, LEVEL, SOFTNESS).astype(np.float64)
-    lower = np.where(lower > 0.999, 1.0, np.where(lower < 0.001, 0.0, lower))
+    lower = lower_face(neutral)
     moved = np.linalg.norm(eye_close, axis=1)
     if not moved.any():
         return {"mouth": lower, "brows": 1 - lower}
     lids = np.clip(moved / (LID_SHARE * moved.max()), 0.0, 1.0) * (1 - lower)
     return {"mouth": lower, "brows": 1 - lower - lids, "eyes": lids}
+
+
+def lower_face(neutral: np.ndarray) -> np.ndarray:
+    """How much each vertex (V,) of a neutral face (V, 3) belongs to the lower face, 0 to 1."""
+    lower = lower_face_mask(neutral, LEVEL, SOFTNESS).astype(np.float64)
+    return np.where(lower > 0.999, 1.0, np.where(lower < 0.001, 0.0, lower))
 
 
 def region_matrix(components: np.ndarray, kept: np.ndarray) -> np.ndarray:

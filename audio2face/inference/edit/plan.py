@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -14,8 +16,13 @@ from audio2face.inference.edit.parts import REGIONS, group_columns, region_masks
 from audio2face.inference.edit.request import Edit
 from audio2face.inference.edit.tracks import CurvesTrack, SkinTrack, Track
 from audio2face.inference.job import InferenceJob
+from audio2face.inference.raw import raw_path, read_raw
 from audio2face.models.common.rollout import Given
+from audio2face.postprocess import skin
+from audio2face.postprocess.chain import frame_duration_s
 from audio2face.problems import UserError
+
+logger = logging.getLogger(__name__)
 
 HEAD = "head"  # the group whose turns `head_scale` changes
 
@@ -31,7 +38,7 @@ class Plan:
     given: Given
 
 
-def plan_edit(job: InferenceJob, file: EditFile, edit: Edit, chosen: set[str], names: set[str]) -> Plan:
+def plan_edit(job: InferenceJob, file: EditFile, edit: Edit, chosen: set[str], names: Iterable[str]) -> Plan:
     """What the network of a job makes of the channels `names` of a file, of which the parts `chosen` may change.
 
     Raises UserError for regions that cannot be told apart.
@@ -39,10 +46,13 @@ def plan_edit(job: InferenceJob, file: EditFile, edit: Edit, chosen: set[str], n
     codec = job.run.spec.output_codec(job.run.actor(job.actor.name))
     blend = edit.blend_s * float(job.run.spec.fps)
     tracks: dict[str, Track] = {}
-    for name in names:
+    for name in sorted(names):
         channel, source = codec[name], file.channels[name][edit.source]
         if name == "skin":
-            tracks[name] = SkinTrack(channel, source, _kept_vertices(job, edit, chosen), blend)
+            raw = _raw(job, file, channel)
+            shown = None if raw is None else partial(_shown, _build_skin(job))
+            stays = _kept_vertices(job, edit, chosen)
+            tracks[name] = SkinTrack(channel, source, stays, blend, None if raw is None else raw[edit.source], shown)
         else:
             assert channel.group is not None
             free = group_columns(channel.group, chosen, edit.keep)
@@ -50,6 +60,30 @@ def plan_edit(job: InferenceJob, file: EditFile, edit: Edit, chosen: set[str], n
             tracks[name] = CurvesTrack(channel, source, file.valid[name][edit.source], free, blend, scale)
     layout = ChannelLayout(job.run.spec.max_sizes)
     return Plan(job, codec, layout, tracks, _given(tracks, codec, layout, edit.kept))
+
+
+def _raw(job: InferenceJob, file: EditFile, channel: Channel) -> np.ndarray | None:
+    """What the network gave before post-processing (T, size), where that lies beside the file."""
+    path = raw_path(file.path)
+    if not job.postprocess:
+        return None
+    if not path.is_file():
+        logger.warning("EDIT: no %s beside the file: what is new gets no post-processing (CONFIG)", path.name)
+        return None
+    shape = (len(file.channels["skin"]), channel.size)
+    return read_raw(path, channel.name, shape, float(job.run.spec.fps))
+
+
+def _build_skin(job: InferenceJob) -> skin.Skin:
+    """The skin's post-processing with the actor's CONFIG."""
+    data, dt = job.actor.data, float(frame_duration_s(float(job.run.spec.fps)))
+    deltas = data["eye_close_pose_delta"], data["lip_open_pose_delta"]
+    return skin.build(job.actor.config, data["neutral_skin"], *deltas, dt)
+
+
+def _shown(built: skin.Skin, frames: np.ndarray) -> np.ndarray:
+    """Skins (n, V, 3) as post-processing shows them."""
+    return skin.apply(built, frames - built.neutral)[0]
 
 
 def _given(tracks: Mapping[str, Track], codec: FaceCodec, layout: ChannelLayout, kept: np.ndarray) -> Given:
