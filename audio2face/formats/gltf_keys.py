@@ -53,7 +53,8 @@ class _Place:
 
 def _read(path: Path, root: dict[str, Any], buffers: list[bytes]) -> KeyedScene:
     scene = Scene(root, buffers, path.stat().st_size + sum(map(len, buffers)))
-    worlds, tracks, places = dict(scene.nodes()), {}, {}
+    worlds, tracks = dict(scene.nodes()), {}
+    places: dict[str, _Place] = {}
     for number, animation in enumerate(root.get("animations", [])):
         for place, channel in enumerate(animation["channels"]):
             target, sampler = channel["target"], animation["samplers"][channel["sampler"]]

@@ -51,7 +51,8 @@ class Change:
 class SceneChannel(Protocol):
     """One of them; `tracks` are those that it needs."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     @property
     def tracks(self) -> set[str]: ...
@@ -258,7 +259,8 @@ def _weights(scene: KeyedScene, groups: Mapping[str, CurveGroup]) -> list[Weight
         places.setdefault(arkit_name(name) or name, []).extend(keyed)
     found = []
     for name, group in groups.items():
-        whole, columns = np.ones(len(group.names), np.float32), {}
+        whole = np.ones(len(group.names), np.float32)
+        columns: dict[int, list[tuple[str, int]]] = {}
         for block, raw, _ in group.places():
             whole[raw] = PERCENT if block.kind == "weights" and block.high == PERCENT else 1.0
             if block.kind in ("weights", "plain"):

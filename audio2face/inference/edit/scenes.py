@@ -47,7 +47,8 @@ class SceneFile:
     def write(self, stem: Path, channels: Mapping[str, np.ndarray], edit: Edit) -> Path:
         rows, frames = np.flatnonzero(edit.free), self.first_frame + self.phase + np.arange(len(edit.free))
         before = _tables(self.scene, self.parts, frames, self.rate)
-        tables, shapes = {track: table.copy() for track, table in before.items()}, {}
+        tables = {track: table.copy() for track, table in before.items()}
+        shapes: dict[int, np.ndarray] = {}
         for part in self.parts:
             new, old = channels[part.name], self.channels[part.name]
             whole = {at: source for at, source in edit.keys.items() if np.array_equal(new[at], old[source])}
