@@ -110,8 +110,8 @@ class KeyedMesh:
 class KeyedScene:
     """A scene with keys: its `tracks`, where the weights of shapes are {name: [(track, column)]}, joints and meshes.
 
-    `write(path without suffix, {track: keys}, {node: (names, targets (K, V, 3) in metres)})` writes it with other keys and
-    further shapes, whose weights are the last of that node's track; it returns the file.
+    `write(path without suffix, {track: keys}, {node: further targets (K, V, 3) of its mesh, in its own space})` writes it with
+    other keys, the last columns of which are the weights of such targets; it returns the file.
     """
 
     path: Path

@@ -11,6 +11,7 @@ import numpy as np
 
 from audio2face.formats.keys import Joint, KeyedMesh, KeyedScene, Keys
 from audio2face.formats.usd import named_errors, open_stage, read_usd_rig
+from audio2face.paths import atomic
 
 PACKAGE = ".usdz"
 TEXT = b"#usda"  # how a layer of text begins
@@ -148,8 +149,9 @@ class _Found:
         with self.path.open("rb") as file:
             text = file.read(len(TEXT)) == TEXT
         arguments = {"format": "usda" if text else "usdc"} if path.suffix == ".usd" else {}
-        if not layer.Export(os.fspath(path), args=arguments):
-            raise OSError(f"{path}: could not be written")
+        with atomic(path) as temporary:
+            if not layer.Export(os.fspath(temporary), args=arguments):
+                raise OSError(f"{path}: could not be written")
         return path
 
     def write_track(self, layer: Any, attribute: Any, keys: Keys) -> None:

@@ -319,3 +319,19 @@ def test_a_second_run_moves_the_head(mesh_run, curve_run, monkeypatch, tmp_path)
     assert (out.parent / report["curves"]).is_file()
     with pytest.raises(UserError, match="HEAD_RUN 991231_235959_second knows ann, and neither bob|latest|no such"):
         infer.run("tiny", name, HEAD_RUN="latest")
+
+
+def test_a_recording_at_another_rate_is_edited_at_its_own(curve_run, monkeypatch, tmp_path):
+    root, name = curve_run
+    use_project(root, monkeypatch)
+    lines = ["time,jawOpen", *(f"{i / 60:.5f},{0.4 + 0.2 * np.sin(i / 9):.4f}" for i in range(120))]
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
+    asked = {"file": str(tmp_path / "a.csv"), "regenerate": ["0.8s-1s"], "keys": [53]}
+    out, report = edited(root, name, EDIT=asked)
+    new, stays = out.read_text().splitlines(), np.r_[:49, 54, 61:121]
+    assert report["fps"] == pytest.approx(60, rel=1e-3) and report["regenerated"] == ["48-52", "54-59"]
+    assert [new[i] for i in stays] == [lines[i] for i in stays]
+    jaw = np.array([float(line.split(",")[1]) for line in new[1:]])
+    assert (jaw[48:52] != [float(line.split(",")[1]) for line in lines[49:53]]).all() and np.abs(
+        np.diff(jaw)
+    ).max() < 0.3

@@ -1,5 +1,7 @@
 """Scenes that are edited: outside the edit every byte, key and time code is the file's own."""
 
+import base64
+import json
 import struct
 
 import numpy as np
@@ -43,6 +45,11 @@ def curves_scene(path, kind):
     return EXPORTERS[kind].write(path, clip)[0]
 
 
+@pytest.fixture(scope="module")
+def curves_glb(tmp_path_factory):
+    return curves_scene(tmp_path_factory.mktemp("scene") / "a", "gltf")
+
+
 def after(file, new):
     """Channels with others in the edit's frames, and the moved key."""
     channels = {name: values[EDIT.source] for name, values in file.channels.items()}
@@ -57,7 +64,7 @@ def test_curves_go_through_a_scene(tmp_path, kind):
         pytest.importorskip("pxr.Usd")
     path = curves_scene(tmp_path / "a", kind)
     file, told = read_edit_file(path, GROUPS, None, float(FPS)), motion()
-    assert file.first_frame == 0 and file.fps is None and set(file.channels) == set(GROUPS)
+    assert file.first_frame == 0 and file.fps == FPS and set(file.channels) == set(GROUPS)
     np.testing.assert_allclose(file.channels["arkit"], told["arkit"], atol=1e-6)
     for name in ("head", "body"):
         np.testing.assert_allclose(file.channels[name], told[name], atol=2e-4)
@@ -71,8 +78,8 @@ def test_curves_go_through_a_scene(tmp_path, kind):
         np.testing.assert_allclose(values[10:15], new[name][10:15], atol=2e-4)
 
 
-def test_a_glb_keeps_every_byte_but_the_keys_that_are_new(tmp_path):
-    path = curves_scene(tmp_path / "a", "gltf")
+def test_a_glb_keeps_every_byte_but_the_keys_that_are_new(tmp_path, curves_glb):
+    path = curves_glb
     file = read_edit_file(path, GROUPS, None, float(FPS))
     made = file.write(tmp_path / "b", after(file, motion(1)), EDIT)
     before, now = path.read_bytes(), made.read_bytes()
@@ -90,8 +97,28 @@ def test_a_glb_keeps_every_byte_but_the_keys_that_are_new(tmp_path):
     assert same.read_bytes() == before
 
 
-def test_only_the_columns_that_change_are_written(tmp_path):
-    path = curves_scene(tmp_path / "a", "gltf")
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_gltf_of_text_keeps_its_other_files(tmp_path, curves_glb, beside):
+    glb = Glb(curves_glb)
+    data = base64.b64encode(glb.binary).decode()
+    glb.root["buffers"][0]["uri"] = "parts/a.bin" if beside else f"data:;base64,{data}"
+    glb.root["images"] = [{"uri": "parts/skin%20x.png"}]
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/a.bin").write_bytes(glb.binary)
+    (tmp_path / "parts/skin x.png").write_bytes(b"png")
+    (tmp_path / "a.gltf").write_text(json.dumps(glb.root))
+    file = read_edit_file(tmp_path / "a.gltf", GROUPS, None, float(FPS))
+    (tmp_path / "out").mkdir()
+    made = file.write(tmp_path / "out/b", after(file, motion(1)), EDIT)
+    again = read_edit_file(made, GROUPS, None, float(FPS))
+    np.testing.assert_allclose(again.channels["arkit"][10:15], motion(1)["arkit"][10:15], atol=1e-6)
+    assert np.array_equal(again.channels["body"][~EDIT.free], file.channels["body"][~EDIT.free])
+    assert (tmp_path / "out/parts/skin x.png").read_bytes() == b"png"
+    assert (tmp_path / "out/b_0.bin").is_file() == beside
+
+
+def test_only_the_columns_that_change_are_written(tmp_path, curves_glb):
+    path = curves_glb
     file = read_edit_file(path, GROUPS, None, float(FPS))
     channels = {name: values.copy() for name, values in file.channels.items()}
     channels["arkit"][12, 0] = 0.123
@@ -135,8 +162,8 @@ def test_a_skin_goes_through_a_scene(tmp_path, kind):
         assert np.array_equal(mesh.weights[:10, : len(before.targets)], before.weights[:10])
 
 
-def test_written_scenes_are_valid(tmp_path):
-    path = curves_scene(tmp_path / "a", "gltf")
+def test_written_scenes_are_valid(tmp_path, curves_glb):
+    path = curves_glb
     file = read_edit_file(path, GROUPS, None, float(FPS))
     assert validator_issues(file.write(tmp_path / "b", after(file, motion(1)), EDIT)) == 0
 
@@ -207,12 +234,12 @@ def test_scenes_that_cannot_be_edited_say_why(tmp_path):
     write_gltf(tmp_path / "a.glb", [mesh], 25.0, 100.0)
     for groups, skin, message in (
         (GROUPS, None, "it moves weights of a, b, c; mesh m of 30 vertices; the model gives arkit, head, body"),
-        ({}, Skin(rest), "runs at 25 frames a second"),
         ({}, Skin(rest + 50), "are not where the model's are"),
         ({}, Skin(rest[:9]), "a skin of 9 vertices"),
     ):
         with pytest.raises(UserError, match=message):
             read_edit_file(tmp_path / "a.glb", groups, skin, float(FPS))
+    assert read_edit_file(tmp_path / "a.glb", {}, Skin(rest), float(FPS)).fps == 25
 
 
 def test_weights_of_blendshapes_are_edited_as_the_skin_that_they_make(tmp_path):

@@ -4,6 +4,9 @@ import numpy as np
 
 from audio2face.face.codec import Channel
 from audio2face.face.curves import Block, CurveGroup
+from audio2face.inference.edit.clock import Clock
+from audio2face.inference.edit.job import stretches
+from audio2face.inference.edit.request import Edit
 from audio2face.inference.edit.tracks import CurvesTrack, SkinTrack
 from audio2face.types import Pca
 
@@ -68,3 +71,31 @@ def test_components_of_curves_are_met_and_turns_are_scaled_by_degrees():
     assert (
         (np.diff(calm[9:15]) < 0).all() and np.abs(np.diff(calm)).max() < 0.08 and (calm[KEPT] == turns[KEPT, 1]).all()
     )
+
+
+def test_a_file_at_another_rate_meets_the_network_in_time():
+    free = np.zeros(120, bool)
+    free[40:80] = True
+    edit = Edit(free, {60: 60}, None, (), 0)
+    times = (np.arange(120) + 0.5) / 60
+    for fps in (30.0, 60.0, 25.0, 72.0):
+        clock = Clock(120, 60.0, fps)
+        own, wave = clock.edit(edit), np.stack([times, np.sin(5 * times)], axis=1)
+        there = (np.arange(len(own.free)) + 0.5) / fps
+        at = clock.to_network(wave, edit)
+        # The line is exact between the middles of the first and the last frame; a key is moved to the nearest frame.
+        inside = (there > times[0]) & (there < times[-1]) & ~np.isin(np.arange(len(there)), [*own.keys])
+        np.testing.assert_allclose(at[inside, 0], there[inside], atol=1e-6)
+        np.testing.assert_allclose(at[[*own.keys], 0], times[60])
+        assert not own.free[there < times[39]].any() and own.free[(there > times[40]) & (there < times[79])].all()
+        low, high = len(own.free) // 4, 3 * len(own.free) // 4
+        frames = clock.file_frames(low, high)
+        back = clock.to_file(at[low:high], low, frames)
+        assert len(back) == frames.stop - frames.start and times[frames][0] >= there[low] - 1e-9
+        np.testing.assert_allclose(back[:, 0], times[frames], atol=0.02)
+        assert clock.file_frames(0, len(own.free)) == slice(0, 120)
+
+
+def test_gaps_that_are_near_are_made_together():
+    assert stretches([(0, 5), (20, 30), (35, 40), (400, 401)], 10) == [(0, 5), (20, 40), (400, 401)]
+    assert stretches([], 10) == []

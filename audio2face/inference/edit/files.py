@@ -21,8 +21,6 @@ from audio2face.inference.edit.skin import Skin, check_place
 from audio2face.inference.edit.tables import TABLES, read_table
 from audio2face.problems import UserError
 
-RATE_TOLERANCE = 0.01
-
 
 class EditFile(Protocol):
     """`channels` {"skin": (T, V, 3)} or {group: raw values (T, D)}, `valid` {group: (T, D)}; `fps` None: not known."""
@@ -63,9 +61,9 @@ class MeshFile:
 
 
 def read_edit_file(path: Path, groups: Mapping[str, CurveGroup], skin: Skin | None, fps: float) -> EditFile:
-    """Open an animation of a model with these groups, and this skin (None: no skin), at a rate.
+    """Open an animation of a model with these groups, and this skin (None: no skin); `fps` of files that do not tell theirs.
 
-    Raises UserError when the file is none, has another topology or rate, or holds nothing that the model gives.
+    Raises UserError when the file is none, has another topology, or holds nothing that the model gives.
     """
     suffix = path.suffix.lower()
     if not path.is_file():
@@ -80,10 +78,6 @@ def read_edit_file(path: Path, groups: Mapping[str, CurveGroup], skin: Skin | No
             raise UserError(f"EDIT/file {path}: expected one of {known}; export it in one of these")
     except ValueError as error:
         raise UserError(f"EDIT/file: {error}") from error
-    if found.fps and abs(found.fps / fps - 1) > RATE_TOLERANCE:
-        raise UserError(
-            f"EDIT/file {path}: runs at {found.fps:g} frames a second, the model at {fps:g}; export it at that rate"
-        )
     return found
 
 

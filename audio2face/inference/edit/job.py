@@ -6,7 +6,7 @@ Called by `commands.infer`; next: `models.sequence.rollout`, which restores fram
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,11 @@ class EditJob:
     plans: tuple[Plan, ...]
     film: bool = True
 
+    @property
+    def fps(self) -> float:
+        """Frames a second of the file."""
+        return self.file.fps or float(self.job.run.spec.fps)
+
     def write(self, folder: Path, device: Any) -> None:
         """Make every take and write it into `folder`, beside `<stem>_edit.json`."""
         job = self.job
@@ -73,7 +78,7 @@ class EditJob:
 
     def draw(self, stem: Path, channels: Channels) -> dict[str, str]:
         """Draw curves and a film of the file and the result; returns {"curves", "film": name} of what could be drawn."""
-        face, fps, edit = self.job.actor.face, float(self.job.run.spec.fps), self.edit
+        face, fps, edit = self.job.actor.face, self.fps, self.edit
         groups = {name: face.curves[name] for name in channels if name != "skin"}
         charts = curve_charts(self.file.channels, channels, groups)
         if "skin" in channels:
@@ -91,47 +96,47 @@ class EditJob:
 
 def build_edit_job(section: Section, job: InferenceJob) -> EditJob:
     """The edit that EDIT describes. Raises UserError with everything that is wrong with it."""
-    problems, spec = Problems(), job.run.spec
-    if not run_family(job.run).edits:
-        problems.error(
-            "",
-            f"EDIT: {spec.network_name} cannot be edited, it never met kept frames in training; train "
-            'NETWORK_NAME = "diffusion_transformer"',
-        )
+    problems, groups, fps = Problems(), job.actor.face.curves, float(job.run.spec.fps)
+    problems.extend(_network_problems(job))
     if len(job.files) != 1:
         problems.error("", f"EDIT: AUDIO_PATH names {len(job.files)} sounds; an edit takes the one of its file")
-    groups, fps = job.actor.face.curves, float(spec.fps)
-    makers = [job] if job.head is None else [job, job.head]
-    for own in makers[1:]:
-        problems.extend(_head_problems(own, fps))
     file = problems.attempt(read_edit_file, local_path(section.EDIT["file"]), groups, _skin(job), fps)
-    edit, plans = None, []
+    edit, plans = None, None
     if file is not None:
+        fps = file.fps or fps
         edit = problems.attempt(build_edit, section, num_frames(file), fps, file.first_frame)
         known = known_parts("skin" in file.channels, {name: groups[name] for name in file.channels if name != "skin"})
         chosen = problems.attempt(changing, section.EDIT["parts"], section.EDIT["keep"], known)
         if edit is not None and len(job.files) == 1:
             problems.extend(_sound_problems(job.files[0], edit, fps))
         if edit is not None and chosen is not None and not problems.errors:
-            others = set() if job.head is None else set(job.head.actor.face.curves)
-            for own in makers:
-                names = file.channels.keys() & others if own is job.head else file.channels.keys() - others
-                plans.append(problems.attempt(plan_edit, own, file, edit, chosen, names))
+            plans = problems.attempt(_plans, job, file, edit, chosen)
     problems.raise_errors()
-    assert file is not None and edit is not None
-    return EditJob(job, file, edit, tuple(p for p in plans if p is not None and p.tracks), section.EDIT["film"])
+    assert file is not None and edit is not None and plans is not None
+    return EditJob(job, file, edit, plans, section.EDIT["film"])
 
 
-def _head_problems(head: InferenceJob, fps: float) -> list[str]:
-    """Why a second run cannot take part in an edit."""
-    found = []
-    if not run_family(head.run).edits:
-        found.append(
-            f"HEAD_RUN {head.run.name}: {head.run.spec.network_name} cannot be edited; use a diffusion_transformer"
-        )
-    if float(head.run.spec.fps) != fps:
-        found.append(f"HEAD_RUN {head.run.name}: runs at {head.run.spec.fps:g} frames a second, the model at {fps:g}")
-    return found
+def _network_problems(job: InferenceJob) -> list[str]:
+    """Which of the networks of a job cannot edit."""
+    runs = {"EDIT": job.run} | ({} if job.head is None else {f"HEAD_RUN {job.head.run.name}": job.head.run})
+    return [
+        f"{key}: {run.spec.network_name} cannot be edited, it never met kept frames in training; train "
+        'NETWORK_NAME = "diffusion_transformer"'
+        for key, run in runs.items()
+        if not run_family(run).edits
+    ]
+
+
+def _plans(job: InferenceJob, file: EditFile, edit: Edit, chosen: set[str]) -> tuple[Plan, ...]:
+    """What each network makes of the file: a second one the groups that it has, the first all else."""
+    if job.head is None:
+        return (plan_edit(job, file, edit, chosen, file.channels),)
+    others = job.head.actor.face.curves.keys()
+    plans = [
+        plan_edit(job, file, edit, chosen, file.channels.keys() - others),
+        plan_edit(job.head, file, edit, chosen, file.channels.keys() & others),
+    ]
+    return tuple(plan for plan in plans if plan.tracks)
 
 
 def _skin(job: InferenceJob) -> Skin | None:
@@ -174,19 +179,32 @@ def renewed(animator: Animator, plan: Plan, edit: Edit, take: int) -> tuple[Chan
     tracks = [track for track in plan.tracks.values() if isinstance(track, SkinTrack) and track.raw is not None]
     raw = {track.channel.name: track.coeffs.copy() for track in tracks}
     context, blend = round(CONTEXT_S * animator.spec.fps), edit.blend_s * animator.spec.fps
-    for begin, end in edit.spans():
-        low, high = max(0, begin - context), min(len(edit.free), end + context)
-        given, kept = plan.given.part(low, high - low), edit.kept[low:high]
+    for begin, end in stretches(plan.edit.spans(), context):
+        low, high = max(0, begin - context), min(len(plan.edit.free), end + context)
+        given, kept = plan.given.part(low, high - low), plan.edit.kept[low:high]
         x_0, unheld = animator.rollout.restored(inputs, low, given)  # type: ignore[attr-defined]
         x_0 = x_0 + fade(given.values - unheld, kept, blend) * ~kept[:, None]
-        values = plan.layout.split(plan.codec.restore(x_0, plan.layout))
+        frames = plan.clock.file_frames(low, high)
+        values = plan.layout.split(plan.clock.to_file(plan.codec.restore(x_0, plan.layout), low, frames))
+        kept = edit.kept[frames]
         for name, track in plan.tracks.items():
             channel = track.channel
             own = values[channel.name][:, : channel.size]
-            out[name][low:high][~kept] = track.renewed(own, low, kept)[~kept]
+            out[name][frames][~kept] = track.renewed(own, frames.start, kept)[~kept]
             if channel.name in raw:
-                raw[channel.name][low:high][~kept] = own[~kept]
+                raw[channel.name][frames][~kept] = own[~kept]
     return out, raw
+
+
+def stretches(spans: Sequence[tuple[int, int]], context: int) -> list[tuple[int, int]]:
+    """Spans (first frame, frame behind the last), those joined of which one would lie in the context of the other: each frame
+    is made once, together with what is near it."""
+    found: list[tuple[int, int]] = []
+    for begin, end in spans:
+        if found and begin - found[-1][1] < context:
+            begin, _ = found.pop()
+        found.append((begin, end))
+    return found
 
 
 def _report(asked: EditJob, channels: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -198,7 +216,7 @@ def _report(asked: EditJob, channels: Mapping[str, np.ndarray]) -> dict[str, Any
         "parts": None if edit.parts is None else list(edit.parts),
         "keep": list(edit.keep),
         "first_frame": edit.first_frame,
-        "fps": asked.job.run.spec.fps,
+        "fps": asked.fps,
         "seed": options.seed,
         "guidance": dict(options.sampling.guidance),
         "median_second_difference_at_borders": {

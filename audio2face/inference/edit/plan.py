@@ -11,6 +11,7 @@ import numpy as np
 
 from audio2face.face.codec import Channel, FaceCodec
 from audio2face.face.layout import ChannelLayout
+from audio2face.inference.edit.clock import SAME, Clock
 from audio2face.inference.edit.files import EditFile
 from audio2face.inference.edit.parts import REGIONS, group_columns, region_masks
 from audio2face.inference.edit.request import Edit
@@ -29,9 +30,12 @@ HEAD = "head"  # the group whose turns `head_scale` changes
 
 @dataclass(frozen=True)
 class Plan:
-    """The channels of a file that the network of `job` makes, and what it is given of them."""
+    """The channels of a file that the network of `job` makes, and what it is given of them; `edit` is of the network's frames,
+    which `clock` places among the file's."""
 
     job: InferenceJob
+    clock: Clock
+    edit: Edit
     codec: FaceCodec
     layout: ChannelLayout
     tracks: Mapping[str, Track]
@@ -44,7 +48,8 @@ def plan_edit(job: InferenceJob, file: EditFile, edit: Edit, chosen: set[str], n
     Raises UserError for regions that cannot be told apart.
     """
     codec = job.run.spec.output_codec(job.run.actor(job.actor.name))
-    blend = edit.blend_s * float(job.run.spec.fps)
+    clock = Clock(len(edit.free), file.fps or float(job.run.spec.fps), float(job.run.spec.fps))
+    blend = edit.blend_s * clock.file_fps
     tracks: dict[str, Track] = {}
     for name in sorted(names):
         channel, source = codec[name], file.channels[name][edit.source]
@@ -58,8 +63,9 @@ def plan_edit(job: InferenceJob, file: EditFile, edit: Edit, chosen: set[str], n
             free = group_columns(channel.group, chosen, edit.keep)
             scale = edit.head_scale if name == HEAD else 1.0
             tracks[name] = CurvesTrack(channel, source, file.valid[name][edit.source], free, blend, scale)
-    layout = ChannelLayout(job.run.spec.max_sizes)
-    return Plan(job, codec, layout, tracks, _given(tracks, codec, layout, edit.kept))
+    layout, own = ChannelLayout(job.run.spec.max_sizes), clock.edit(edit)
+    values = {track.channel.name: clock.to_network(track.coeffs, edit) for track in tracks.values()}
+    return Plan(job, clock, own, codec, layout, tracks, _given(tracks, values, codec, layout, own.kept))
 
 
 def _raw(job: InferenceJob, file: EditFile, channel: Channel) -> np.ndarray | None:
@@ -71,6 +77,9 @@ def _raw(job: InferenceJob, file: EditFile, channel: Channel) -> np.ndarray | No
         logger.warning("EDIT: no %s beside the file: what is new gets no post-processing (CONFIG)", path.name)
         return None
     shape = (len(file.channels["skin"]), channel.size)
+    if file.fps and abs(file.fps / job.run.spec.fps - 1) > SAME:
+        logger.warning("EDIT: the file has another rate than the model: what is new gets no post-processing (CONFIG)")
+        return None
     return read_raw(path, channel.name, shape, float(job.run.spec.fps))
 
 
@@ -86,8 +95,14 @@ def _shown(built: skin.Skin, frames: np.ndarray) -> np.ndarray:
     return skin.apply(built, frames - built.neutral)[0]
 
 
-def _given(tracks: Mapping[str, Track], codec: FaceCodec, layout: ChannelLayout, kept: np.ndarray) -> Given:
-    """What is known in frames that are kept (T,), and of the channels that stay in all of them."""
+def _given(
+    tracks: Mapping[str, Track],
+    values: Mapping[str, np.ndarray],
+    codec: FaceCodec,
+    layout: ChannelLayout,
+    kept: np.ndarray,
+) -> Given:
+    """What of values {channel: (n, size)} is known in frames that are kept (n,), and of the channels that stay in all."""
     flags = np.zeros((len(kept), len(layout.sizes)), np.float32)
     held = np.zeros((len(kept), layout.size), np.float32)
     region = np.zeros((layout.size, layout.size), np.float32)
@@ -97,7 +112,6 @@ def _given(tracks: Mapping[str, Track], codec: FaceCodec, layout: ChannelLayout,
         held[:, place] = kept[:, None] | track.known
         if (own := track.region) is not None:
             region[place, place] = own
-    values = {track.channel.name: track.coeffs for track in tracks.values()}
     normalised = codec.normalise(codec.padded(values, layout), layout) if values else np.zeros_like(held)
     return Given(normalised.astype(np.float32), flags, held, region if region.any() else None)
 

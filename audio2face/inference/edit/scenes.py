@@ -32,21 +32,20 @@ EVEN = 0.01  # of the time from key to key
 
 @dataclass
 class SceneFile:
-    """A scene whose frames, `rate` a second, begin with number `first_frame`, `phase` of a frame later."""
+    """A scene whose frames, `fps` a second, begin with number `first_frame`, `phase` of a frame later."""
 
     path: Path
-    fps: float | None
+    fps: float
     first_frame: int
     channels: dict[str, np.ndarray]
     valid: dict[str, np.ndarray]
     scene: KeyedScene
     parts: list[SceneChannel]
-    rate: float
     phase: float
 
     def write(self, stem: Path, channels: Mapping[str, np.ndarray], edit: Edit) -> Path:
         rows, frames = np.flatnonzero(edit.free), self.first_frame + self.phase + np.arange(len(edit.free))
-        before = _tables(self.scene, self.parts, frames, self.rate)
+        before = _tables(self.scene, self.parts, frames, self.fps)
         tables = {track: table.copy() for track, table in before.items()}
         shapes: dict[int, np.ndarray] = {}
         for part in self.parts:
@@ -59,7 +58,7 @@ class SceneFile:
             wider = table.shape[1] - keyed.values.shape[1]
             if wider or not np.array_equal(table, before[track]):
                 keyed = replace(keyed, values=np.pad(keyed.values, ((0, 0), (0, wider))))
-                keys[track] = keyed.renewed(frames[rows], table[rows], self.rate)
+                keys[track] = keyed.renewed(frames[rows], table[rows], self.fps)
         return self.scene.write(stem, keys, shapes)
 
 
@@ -74,9 +73,12 @@ def read_scene(path: Path, groups: Mapping[str, CurveGroup], skin: Skin | None, 
     if not parts:
         raise UserError(f"EDIT/file {path}: {_nothing(scene, groups, skin)}")
     used = {track: scene.tracks[track] for part in parts for track in part.tracks}
-    places = np.concatenate([keys.moments for keys in used.values()]) * fps
-    phase = _phase(places)
-    first, last = int(np.floor(places.min() - phase + NEAR)), int(np.ceil(places.max() - phase - NEAR))
+    moments = np.concatenate([keys.moments for keys in used.values()])
+    if not _on_frames(moments * fps - _phase(moments * fps)):
+        fps = _rate(used, fps) or fps
+    phase = _phase(moments * fps)
+    places = moments * fps - phase
+    first, last = int(np.floor(places.min() + NEAR)), int(np.ceil(places.max() - NEAR))
     tables = _tables(scene, parts, np.arange(first, last + 1) + phase, fps)
     channels, valid = {}, {}
     for part in parts:
@@ -86,8 +88,7 @@ def read_scene(path: Path, groups: Mapping[str, CurveGroup], skin: Skin | None, 
             check_place(path, values, skin)
         else:
             valid[part.name] = np.broadcast_to(there, values.shape).copy()
-    rate = None if _on_frames(places - phase) else _rate(used, fps)
-    return SceneFile(path, rate, first, channels, valid, scene, parts, fps, phase)
+    return SceneFile(path, fps, first, channels, valid, scene, parts, phase)
 
 
 def _tables(scene: KeyedScene, parts: list[SceneChannel], frames: np.ndarray, fps: float) -> dict[str, np.ndarray]:
@@ -106,12 +107,13 @@ def _phase(places: np.ndarray) -> float:
 
 
 def _rate(tracks: Mapping[str, Keys], fps: float) -> float | None:
-    """The rate at which tracks were sampled; None where their keys were set by hand."""
+    """The rate at which tracks were sampled, to a thousandth where that is a whole number; None where keys were set by hand."""
     for keys in tracks.values():
         steps = np.diff(keys.moments)
         step = float(np.median(steps)) if len(steps) > 1 else np.inf
         if step * fps < DENSE and float(np.mean(np.abs(steps / step - 1) < EVEN)) > 0.5:
-            return 1 / step
+            mean = (len(steps)) / float(keys.moments[-1] - keys.moments[0])
+            return float(round(mean)) if abs(mean / round(mean) - 1) < 1e-3 else mean
     return None
 
 

@@ -126,14 +126,15 @@ class CurvesTrack:
 
     def renewed(self, values: np.ndarray, first: int, kept: np.ndarray) -> np.ndarray:
         """(n, D) of the network's values (n, size), those of the file in columns that stay and where frames are `kept` (n,);
-        from frame `first` on. What kept frames have beyond components is faded into the others."""
+        from frame `first` on. What kept frames have beyond them (components, another rate) is faded into the
+        others."""
         group, basis = self.channel.group, self.channel.curve_basis
         source = self.source[first : first + len(values)]
         assert group is not None
         if basis is not None:
             values = values @ basis.components + basis.mean
-            beyond = self.encoded[first : first + len(values)] - values
-            values = values + fade(beyond, kept, self.blend) * ~kept[:, None]
+        beyond = self.encoded[first : first + len(values)] - values
+        values = values + fade(beyond, kept, self.blend) * ~kept[:, None]
         made = group.decode(values)
         for block, columns, _ in group.places():
             if block.kind == "rotation" and self.scale != 1.0:
