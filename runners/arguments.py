@@ -186,7 +186,7 @@ COMMANDS = {
                     "nargs": 1,
                     "metavar": "FILE",
                     "help": "edit this animation (EDIT in the config): .xml, .pc2 or .npy of the skin, .csv, .npz or .bvh of "
-                    "curves; needs a diffusion_transformer",
+                    "curves, glTF or USD of both; needs a diffusion_transformer",
                 },
                 is_path=True,
             ),

@@ -206,6 +206,7 @@ class EditRequest(Schema):
     first_frame: Whole | None
     blend_seconds: NotNegative
     head_scale: NotNegative
+    film: Switch
 
 
 class Guidance(Schema):

@@ -3,7 +3,7 @@
 config_inference_regression_base.py and those of other methods import them among their own keys.
 """
 
-from audio2face.config.kinds import AudioPath, Folder, FrameRate, OutputFormats, Switch
+from audio2face.config.kinds import AudioPath, Folder, FrameRate, Name, OutputFormats, Switch
 
 ## Post-processing of the deployed model
 
@@ -117,6 +117,13 @@ mouth_and_eyes: dict[str, float] = {
 # `run_inference.py --audio`.
 # Change: always.
 AUDIO_PATH: AudioPath = None
+
+# A second training run whose groups of curves join those of this one: the turn of a head, say, that was learned from other
+# recordings. It hears the same sound, at its own rate; its actor is the one of the same name, or its only one. In an edit it
+# makes its groups anew; it must then be a "diffusion_transformer" of the same rate.
+# Type: full name of a training run in TRAIN_OUTPUT_ROOT, or None.
+# Change: when the face comes from one recording and head or body from another.
+HEAD_RUN: Name | None = None
 
 ## Output
 

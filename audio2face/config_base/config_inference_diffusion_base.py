@@ -28,7 +28,7 @@ CONFIG: DiffusionPost = {**upper_and_lower_face, **mouth_and_eyes}
 
 ## What is animated
 
-from audio2face.config_base.config_inference_common import AUDIO_PATH
+from audio2face.config_base.config_inference_common import AUDIO_PATH, HEAD_RUN
 
 # The sound of the person whom the actor talks to, for a "diffusion_transformer" that was trained on conversations
 # (PARTNER_AUDIO_ROOT or AUDIO_CHANNELS in config_dataset.py). Both sounds start at the same moment. Without it a file of two
@@ -153,7 +153,7 @@ GUIDANCE: Guidance = {
 # made anew from AUDIO_PATH, so that it fits both. The result has the file's format and frame numbers.
 EDIT: EditRequest = {
     # The animation: of the skin a Maya cache, .pc2 or .npy; of curves a Live Link recording or another table (.csv, .npz), or
-    # .bvh. The other keys count when it is set.
+    # .bvh; of both glTF (.glb, .gltf) and USD. The other keys count when it is set.
     # Type: file, or None.
     # Change: to edit.
     "file": None,
@@ -185,6 +185,10 @@ EDIT: EditRequest = {
     # Type: number >= 0.
     # Change: below 1 for a calmer head.
     "head_scale": 1.0,
+    # Whether a film of the file beside the result is written, with the sound, where `pip install -e '.[video]'` was done.
+    # Type: True or False.
+    # Change: False to save its time.
+    "film": True,
 }
 
 ## Exported network

@@ -29,7 +29,7 @@ CONFIG: RegressionPost = {
 
 ## What is animated
 
-from audio2face.config_base.config_inference_common import AUDIO_PATH
+from audio2face.config_base.config_inference_common import AUDIO_PATH, HEAD_RUN
 
 # Actor whose face is animated.
 # Type: one of ACTOR_NAMES; None when the model has only one.

@@ -30,6 +30,7 @@ from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.paths import atomic
 
 MISSING = ("", "nan", "na", "n/a", "#n/a", "null", "none")
+SEPARATORS = "\t;"  # else a comma
 MOST_HEADER = 1 << 20  # characters
 UNICODE_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -44,7 +45,8 @@ def read_curve_csv(path: str | os.PathLike[str], names: Sequence[str] | None = N
     path = Path(path)
     refuse_pointer(path)
     with _open(path) as file:
-        separator = next((mark for mark in "\t;" if mark in file.readline(MOST_HEADER)), ",")
+        first = file.readline(MOST_HEADER)
+        separator = next((mark for mark in SEPARATORS if mark in first), ",")
         file.seek(0)
         lines = _lines(path, csv.reader(file, delimiter=separator))
         header = [name.strip() for name in next(lines, (1, []))[1]]

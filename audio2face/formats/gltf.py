@@ -263,9 +263,14 @@ def glb_chunks(path: str | os.PathLike[str], data: bytes) -> tuple[dict[str, Any
         raise ValueError(f"{path}: byte 0: expected a binary glTF 2, found {data[:8]!r}")
     if struct.unpack_from("<I", data, 8)[0] != len(data):
         raise ValueError(f"{path}: byte 8: the file has {len(data)} bytes, its header says otherwise")
+    start = binary_start(path, data)
+    return parse_json(f"{path}: byte 20: expected JSON", data[20 : start - 8]), data[start:]
+
+
+def binary_start(path: str | os.PathLike[str], data: bytes) -> int:
+    """The byte at which the binary part of a .glb begins. Raises ValueError where the file is too short for its JSON part."""
     size = struct.unpack_from("<I", data, 12)[0]
-    check_fits(path, "byte 12: the JSON part", size, 1, len(data) - 20)
-    return parse_json(f"{path}: byte 20: expected JSON", data[20 : 20 + size]), data[28 + size :]
+    return 28 + check_fits(path, "byte 12: the JSON part", size, 1, len(data) - 20)
 
 
 def _array(root: dict[str, Any], accessor: dict[str, Any], binary: bytes) -> np.ndarray:

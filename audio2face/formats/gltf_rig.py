@@ -39,8 +39,8 @@ def read_gltf_rig(path: str | os.PathLike[str]) -> list[MorphMesh]:
     """
     path = Path(path)
     try:
-        root, buffers = _open(path)
-        scene = _Scene(root, buffers, path.stat().st_size + sum(map(len, buffers)))
+        root, buffers = open_gltf(path)
+        scene = Scene(root, buffers, path.stat().st_size + sum(map(len, buffers)))
         return [mesh for node, world in scene.nodes() for mesh in scene.meshes(node, world)]
     except (KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"{path}: expected a glTF 2.0 scene: {error!r}") from error
@@ -52,8 +52,8 @@ def read_gltf_skin(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """The first mesh with a skin as it was bound, by the names of `body_mesh.ARRAYS`; ValueError as `read_gltf_rig`."""
     path = Path(path)
     try:
-        root, buffers = _open(path)
-        return _Scene(root, buffers, path.stat().st_size + sum(map(len, buffers))).skin()
+        root, buffers = open_gltf(path)
+        return Scene(root, buffers, path.stat().st_size + sum(map(len, buffers))).skin()
     except (
         KeyError,
         IndexError,
@@ -68,7 +68,7 @@ def read_gltf_skin(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         raise error if str(error).startswith(str(path)) else ValueError(f"{path}: {error}") from error
 
 
-def _open(path: Path) -> tuple[dict[str, Any], list[bytes]]:
+def open_gltf(path: Path) -> tuple[dict[str, Any], list[bytes]]:
     """The JSON part and all buffers."""
     refuse_pointer(path)
     data = path.read_bytes()
@@ -97,7 +97,7 @@ def _buffer(path: Path, entry: dict[str, Any], binary: bytes) -> bytes:
 
 
 @dataclass
-class _Scene:
+class Scene:
     root: dict[str, Any]
     buffers: list[bytes]
     packed: int  # bytes of the file with its buffers
@@ -115,7 +115,7 @@ class _Scene:
                 raise ValueError(f"node {number} is its own ancestor, or has two parents")
             seen.add(number)
             node = self.root["nodes"][number]
-            world = above @ _matrix(node)
+            world = above @ node_matrix(node)
             yield number, world
             stack += [(child, world) for child in reversed(node.get("children", []))]
 
@@ -279,7 +279,7 @@ def _depth(node: int, above: Mapping[int, int]) -> int:
     return sum(1 for _ in _ancestors(node, above))
 
 
-def _matrix(node: dict[str, Any]) -> np.ndarray:
+def node_matrix(node: dict[str, Any]) -> np.ndarray:
     """The local matrix (4, 4) of a node."""
     if "matrix" in node:
         return np.array(node["matrix"], np.float64).reshape(4, 4).T

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from audio2face.inference.keys import KEYS, given_keys, read_keys, take_names
 from audio2face.inference.outputs import EXPORTERS, check_exports, default_formats, wants, write_curve_arrays
 from audio2face.inference.package import Actor, run_actor
 from audio2face.inference.rate import channels_at, middles
+from audio2face.inference.raw import ENDING, raw_channels, write_raw
 from audio2face.inference.takes_file import TAKES_FILE, about_take
 from audio2face.inference.talks import Talk, both_voices, build_talks, sides_of
 from audio2face.models import run_family
@@ -45,6 +46,15 @@ logger = logging.getLogger(__name__)
 
 IN_MEMORY_BYTES = 2e8  # meshes of longer animations are kept in files while they are written
 MESHES = {"skin": "head_meshShape", "tongue": "tongue_meshShape"}  # channel -> its name inside a Maya cache
+
+
+@dataclass(frozen=True)
+class SecondRun:
+    """A training run whose curves join those of another, how it is to animate, and {actor: CONFIG}."""
+
+    run: TrainRun
+    section: Section
+    configs: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,7 @@ class InferenceJob:
     partner_actor: Actor | None = None  # who plays the other side where both are animated
     keys: Mapping[str, Keyframes] = field(default_factory=dict)  # by the name of a talk, or of its take
     guide: TrainRun | None = None  # draws keyframes where there are no `keys`
+    head: InferenceJob | None = None  # of a second run, whose groups of curves take part
 
     @property
     def files(self) -> list[Path]:
@@ -83,7 +94,7 @@ class InferenceJob:
     def write(self, folder: Path, device: Any) -> None:
         """Animate every sound on a torch.device and write the outputs into `folder`; where there are conversations, with a list
         of them, `takes.json`."""
-        animator = load_animator(self.run, self.actors, self.options, device, self.postprocess)
+        animator, head = self.animator(device), None if self.head is None else self.head.animator(device)
         guide = None if self.guide is None else open_guide(self.guide, self.options.seed, device)
         about: list[dict[str, Any]] = []
         for sides in sides_of(self.talks):
@@ -92,7 +103,7 @@ class InferenceJob:
                 with ExitStack() as kept:
                     keys = [self._keys(guide, listened, talk, take, folder) for talk in sides]
                     pairs = zip(sides, keys, strict=True)
-                    made = [self._write_take(animator, talk, take, key, folder, kept) for talk, key in pairs]
+                    made = [self._write_take(animator, head, talk, take, key, folder, kept) for talk, key in pairs]
                     for talk, one in zip(sides, made, strict=True):
                         about.append(about_take(self.stem(talk, take), talk, take, one, self.options, self.emotion))
                     if len(sides) > 1 and "mp4" in self.formats:
@@ -100,8 +111,28 @@ class InferenceJob:
         if run_family(self.run).hears_partner:
             write_json(folder / TAKES_FILE, {"run": self.run.name, "takes": about})
 
+    def animator(self, device: Any) -> Animator:
+        """The run's network and everybody whose face it animates, ready on a torch.device."""
+        return load_animator(self.run, self.actors, self.options, device, self.postprocess)
+
+    def keeps_raw(self, actor: Actor) -> bool:
+        """Whether what the network gave is kept beside what is written: post-processing changes it, and it can be edited."""
+        return self.postprocess and actor.face.has_mesh and run_family(self.run).edits
+
+    def raw(self, actor: Actor, made: Take) -> dict[str, np.ndarray]:
+        """The face {channel: (T, size)} before post-processing, in data units."""
+        codec = self.run.spec.output_codec(self.run.actor(actor.name))
+        return raw_channels(codec, actor.codec.face.decode(made.rows[:, : actor.codec.face.layout.size]))
+
     def _write_take(
-        self, animator: Animator, talk: Talk, take: int, keys: Keyframes | None, folder: Path, kept: ExitStack
+        self,
+        animator: Animator,
+        head: Animator | None,
+        talk: Talk,
+        take: int,
+        keys: Keyframes | None,
+        folder: Path,
+        kept: ExitStack,
     ) -> FaceAnimation:
         """The animation, which lies in files until `kept` ends if it is large."""
         started, actor = time.perf_counter(), self.actors[talk.actor]
@@ -111,11 +142,15 @@ class InferenceJob:
         store = kept.enter_context(scratch(folder, size))
         given = None if keys is None else self._given(talk, keys, animator.num_frames(sound))
         made = animator.animate(sound, speaker, store, stem, given)
+        if head is not None and self.head is not None:
+            made = joined(made, head, self.head, talk, take)
         if self.fps is not None:
             count = frame_count(len(sound.samples), sound.sample_rate, self.fps)
-            made = at_rate(made, self.fps, count, actor.codec.groups, store)
+            made = at_rate(made, self.fps, count, {**actor.codec.groups, **actor.face.curves}, store)
         computed = time.perf_counter() - started
         write_outputs(folder / stem, made, self.formats, actor.face, talk.own.path)
+        if self.keeps_raw(actor):
+            write_raw(folder / f"{stem}{ENDING}", self.raw(actor, made), float(self.run.spec.fps))
         logger.info(
             "%s: %.1f s of sound, %d frames at %g fps, computed in %.1f s, written in %.1f s",
             *(stem, sound.duration_s, made.animation.num_frames, made.animation.fps, computed),
@@ -154,10 +189,14 @@ class InferenceJob:
 
 
 def build_job(
-    section: Section, run: TrainRun, configs: Mapping[str, Mapping[str, Any]], guide: TrainRun | None = None
+    section: Section,
+    run: TrainRun,
+    configs: Mapping[str, Mapping[str, Any]],
+    guide: TrainRun | None = None,
+    head: SecondRun | None = None,
 ) -> InferenceJob:
-    """Check what config_inference asks of a training run, and of the `guide` that GUIDE_RUN names. Raises UserError listing
-    every mistake found."""
+    """Check what config_inference asks of a training run, of the `guide` that GUIDE_RUN names, and of a second run for the head.
+    Raises UserError listing every mistake found."""
     problems = Problems()
     options = problems.attempt(build_options, section, run)
     files = problems.attempt(audio_files, local_paths(section.AUDIO_PATH)) or []
@@ -166,7 +205,12 @@ def build_job(
     formats = problems.attempt(_build_formats, section) or ()
     name, actor = problems.attempt(actor_name, section.ACTOR_NAME, run), None
     if name is not None:
-        actor = problems.attempt(run_actor, run, name, configs[name], wants(formats, "weights"))
+        rigs = wants(formats, "weights") or bool(section.values.get("EDIT", {}).get("file"))
+        actor = problems.attempt(run_actor, run, name, configs[name], rigs)
+    second = None if actor is None or head is None else problems.attempt(_build_head, section, head, actor.name, files)
+    if actor is not None and second is not None:
+        curves = {**actor.face.curves, **second.actor.face.curves}
+        actor = replace(actor, face=replace(actor.face, curves=curves))
     if actor is not None and section.OUTPUT_FORMATS is None and "maya" in formats and not actor.face.has_mesh:
         formats = (*default_formats(actor.face), *(other for other in formats if other != "maya"))
         logger.info("actor %s has no face mesh for a Maya cache: writing %s", name, ", ".join(formats))
@@ -185,7 +229,36 @@ def build_job(
         key = "KEYFRAMES_PATH" if keys else "GUIDE_RUN"
         raise UserError(f'{key}: a {run.spec.network_name} takes no keyframes; train a "diffusion_transformer"')
     post, fps = section.APPLY_POSTPROCESSING, section.OUTPUT_FPS
-    return InferenceJob(run, actor, talks, formats, section.EMOTION_LABEL, options, post, fps, partner, keys, guide)
+    emotion = section.EMOTION_LABEL
+    return InferenceJob(run, actor, talks, formats, emotion, options, post, fps, partner, keys, guide, second)
+
+
+def _build_head(section: Section, second: SecondRun, actor: str, files: list[Path]) -> InferenceJob:
+    """What the run of HEAD_RUN makes of the same sounds. Its actor is the one of that name, or its only one."""
+    run, problems = second.run, Problems()
+    if section.values.get("BOTH_SIDES"):
+        problems.error("", "HEAD_RUN moves one head; leave out BOTH_SIDES", key="HEAD_RUN")
+    options = problems.attempt(build_options, second.section, run)
+    known = run.spec.actors
+    name = actor if actor in known else known[0] if len(known) == 1 else None
+    if name is None:
+        problems.error(
+            "", f"HEAD_RUN {run.name} knows {', '.join(known)}, and neither {actor} nor one alone", key="HEAD_RUN"
+        )
+    found = None if name is None else problems.attempt(run_actor, run, name, second.configs[name], False)
+    if found is not None and not found.face.curves:
+        problems.error(
+            "", f"HEAD_RUN {run.name} gives no curves; TARGET_CHANNELS of its training names groups", key="HEAD_RUN"
+        )
+    problems.raise_errors()
+    assert found is not None and options is not None
+    emotion = section.EMOTION_LABEL
+    try:
+        run.spec.emotion_track(emotion, np.zeros(1))
+    except UserError as error:
+        logger.warning("HEAD_RUN %s takes its own default emotion: %s", run.name, error.lines[0])
+        emotion = None
+    return InferenceJob(run, found, build_talks(section, run, found.name, None, files), (), emotion, options, False)
 
 
 def _build_partner(
@@ -204,6 +277,16 @@ def _build_partner(
 def build_options(section: Section, run: TrainRun) -> Options:
     """How config_inference wants a training run to animate, as its family reads it. Raises UserError."""
     return run_family(run).options(section, run)
+
+
+def joined(made: Take, animator: Animator, head: InferenceJob, talk: Talk, take: int) -> Take:
+    """An animation with the groups of curves that a second run makes of the same sound."""
+    sound, animation = animator.load_sound(talk.own.path, talk.own.channel), made.animation
+    speaker = Speaker(head.actor.name, head.emotion, take)
+    second = animator.animate(sound, speaker, label=f"{talk.name}, {head.run.name}")
+    second = at_rate(second, animation.fps, animation.num_frames, head.actor.codec.groups, None)
+    curves = {name: second.animation.channels[name] for name in head.actor.face.curves}
+    return Take(made.rows, FaceAnimation(animation.fps, {**animation.channels, **curves}))
 
 
 @contextmanager

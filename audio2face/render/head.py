@@ -215,6 +215,12 @@ def head_turns(block: Block, raw: np.ndarray) -> np.ndarray:
     return of_camera_axes(matrices) if tuple(n.lower() for n in block.names) == LIVE_LINK else matrices
 
 
+def raw_turns(block: Block, turns: np.ndarray) -> np.ndarray:
+    """The inverse of `head_turns`: raw columns (T, d) of turns (T, 3, 3) in the head's own axes, without jumps."""
+    live_link = tuple(name.lower() for name in block.names) == LIVE_LINK
+    return block.turned(of_camera_axes(turns) if live_link else turns)
+
+
 def of_camera_axes(rotation: np.ndarray) -> np.ndarray:
     """Rotations (..., 3, 3) told in the axes of a camera that looks at the person, in the head's own axes.
 

@@ -15,7 +15,9 @@ PAPER, INK, LINE = (255, 255, 255), (102, 112, 133), (222, 226, 233)
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 24, 22
 DOT = 3  # its radius
 SCALE = 2  # drawn larger, then reduced: smooth edges
-STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+SHADE = (238, 243, 251)
+MARK = 8  # half a mark's width
+STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,28 @@ class Curve:
     marks: Sequence[int] = ()
 
 
-def draw_curves(rows: Sequence[Curve], fps: float, unit: str, size: tuple[int, int], title: str) -> np.ndarray:
-    """Curves over seconds on one axis: (height, width, 3) uint8; `size` (width, height). UserError without Pillow."""
+@dataclass(frozen=True)
+class Frames:
+    """The frames of curves as a scene numbers them, from `first` on; of the frames (T,) those that are `shaded`, and `marks`."""
+
+    first: int
+    shaded: np.ndarray
+    marks: Sequence[int] = ()
+
+
+def draw_curves(
+    rows: Sequence[Curve], fps: float, unit: str, size: tuple[int, int], title: str, frames: Frames | None = None
+) -> np.ndarray:
+    """Curves over seconds, or over `frames`, on one axis: (height, width, 3) uint8; `size` (width, height).
+
+    The axis begins at 0 unless frames are given. UserError without Pillow.
+    """
     image, draw_on = optional_module("PIL.Image", "pillow"), optional_module("PIL.ImageDraw", "pillow")
     width, height = size[0] * SCALE, size[1] * SCALE
     picture = image.new("RGB", (width, height), PAPER)
     pen = draw_on.Draw(picture)
-    low = min(0.0, *(float(c.values.min()) for c in rows))
+    lowest = [float(c.values.min()) for c in rows]
+    low = min(lowest) if frames is not None else min(0.0, *lowest)
     high = max(low + 1e-6, *(float(c.values.max()) for c in rows))
     seconds = max(len(c.values) for c in rows) / fps
     left, right, top, bottom = (x * SCALE for x in (LEFT, RIGHT, TOP, BOTTOM))
@@ -43,14 +60,16 @@ def draw_curves(rows: Sequence[Curve], fps: float, unit: str, size: tuple[int, i
         x = left + moment / seconds * (width - left - right)
         return x, height - bottom - (value - low) / (high - low) * (height - top - bottom)
 
+    for a, b in spans(frames.shaded) if frames is not None else ():
+        pen.rectangle([place(a / fps, high), place(b / fps, low)], fill=SHADE)
     for value in _ticks(low, high, 5):
         pen.line([place(0, value), place(seconds, value)], fill=LINE, width=SCALE)
         pen.text(
             (left - 4 * SCALE, place(0, value)[1]), f"{value:g} {unit}", fill=INK, anchor="rm", font_size=11 * SCALE
         )
-    for moment in _ticks(0, seconds, 8):
+    for moment, text in _moments(seconds, fps, frames):
         x = place(moment, low)[0]
-        pen.text((x, height - 6 * SCALE), f"{moment:g} s", fill=INK, anchor="ms", font_size=11 * SCALE)
+        pen.text((x, height - 6 * SCALE), text, fill=INK, anchor="ms", font_size=11 * SCALE)
     at = left
     for text, colour in [(title, INK), *((c.name, c.colour) for c in rows)]:
         pen.text((at, 4 * SCALE), text, fill=colour, anchor="la", font_size=12 * SCALE)
@@ -60,7 +79,24 @@ def draw_curves(rows: Sequence[Curve], fps: float, unit: str, size: tuple[int, i
         pen.line(points, fill=curve.colour, width=round(1.5 * SCALE), joint="curve")
         for x, y in (points[frame] for frame in curve.marks):
             pen.ellipse((x - DOT * SCALE, y - DOT * SCALE, x + DOT * SCALE, y + DOT * SCALE), fill=curve.colour)
+    for mark in frames.marks if frames is not None else ():
+        x, y = place((mark + 0.5) / fps, float(rows[-1].values[mark]))
+        pen.polygon([(x, y - MARK), (x + MARK, y), (x, y + MARK), (x - MARK, y)], fill=rows[-1].colour)
     return np.asarray(picture.resize(size, image.Resampling.LANCZOS))
+
+
+def spans(mask: np.ndarray) -> list[tuple[int, int]]:
+    """First, and the one behind the last, of every stretch of a mask (T,) that is set."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
+    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _moments(seconds: float, fps: float, frames: Frames | None) -> list[tuple[float, str]]:
+    """Moments that are named below the axis, and their names."""
+    if frames is None:
+        return [(moment, f"{moment:g} s") for moment in _ticks(0, seconds, 8)]
+    numbers = _ticks(frames.first, frames.first + seconds * fps - 1, 8)
+    return [((number - frames.first + 0.5) / fps, f"{number:g}") for number in numbers]
 
 
 def write_png(path: str | os.PathLike[str], picture: np.ndarray) -> None:

@@ -73,6 +73,7 @@ def targets() -> dict[str, Target]:
     from audio2face.formats.body_mesh import read_body_mesh
     from audio2face.formats.bvh import read_bvh
     from audio2face.formats.curve_table import read_curve_table
+    from audio2face.formats.gltf_keys import read_gltf_keys
     from audio2face.formats.gltf_rig import read_gltf_rig
     from audio2face.formats.keyframes import read_keyframes
     from audio2face.formats.maya_cache import read_maya_cache
@@ -128,7 +129,7 @@ def targets() -> dict[str, Target]:
         "ply": Target("a.ply", lambda f: [seeds.ply("ascii"), seeds.ply("binary_little_endian"), seeds.ply("binary_big_endian")], read_ply),
         "obj": Target("a.obj", lambda f: [seeds.OBJ], read_obj, "text"),
         "gltf": Target("a.gltf", lambda f: [seeds.gltf(f, ".gltf")], read_gltf_rig, "json"),
-        "glb": Target("a.glb", lambda f: [seeds.gltf(f, ".glb")], read_gltf_rig),
+        "glb": Target("a.glb", lambda f: [seeds.gltf(f, ".glb")], lambda p: (read_gltf_rig(p), read_gltf_keys(p))),
         "usda": Target("a.usda", lambda f: [seeds.USDA], read_usd_rig, "text"),
         "textgrid": Target("a.TextGrid", lambda f: [seeds.TEXTGRID], read_phoneme_times, "text"),
         "model.json": model_file("model.json", "json"),

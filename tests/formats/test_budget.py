@@ -345,7 +345,6 @@ UNASKED = {
     "deploy.files": "looks at the list of an archive only",
     "formats.maya_chunks": "each chunk is compared with the group and the file that hold it",
     "formats.point_cache": "the header is compared with the file's length, exactly",
-    "inference.edit_files": "text that a reader of tables has accepted",
     "models.common.encoders.phoneme_ctc": "a file of the package itself",
     "models.common.phonemes": "a file of the package itself",
     "preproc.basis": "a file that it makes itself",

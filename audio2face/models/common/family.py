@@ -54,3 +54,4 @@ class Family:
     keyframes: Callable[[TrainRun, Any, Options], KeyframeDrawer] | None = (
         None  # run, torch.device -> what draws keyframes, of networks that make no animations
     )
+    edits: bool = False  # whether what `load` gives restores animations around frames that are kept

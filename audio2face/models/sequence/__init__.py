@@ -11,4 +11,5 @@ FAMILY = Family(
     actor_arrays=lazy("audio2face.models.diffusion.options", "actor_arrays"),
     hears_partner=True,
     takes_keys=True,
+    edits=True,
 )

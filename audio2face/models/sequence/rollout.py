@@ -123,9 +123,10 @@ class SequenceRollout:
             yield self.sampler.rows(x_0, inputs.identity)
 
     def nothing(self, count: int) -> Given:
-        """That nothing is known of so many frames."""
-        values = np.zeros((count, self.sampler.codec.layout.size), np.float32)
-        return Given(values, np.zeros((count, len(self.sampler.codec.layout.sizes)), np.float32), values)
+        """That nothing is known of so many frames; hours of it take no memory."""
+        sizes = self.sampler.codec.layout.sizes
+        values, flags = (np.broadcast_to(np.float32(0), (count, n)) for n in (sum(sizes.values()), len(sizes)))
+        return Given(values, flags, values)
 
     def restored(self, inputs: RolloutInputs, first: int, given: Given) -> tuple[np.ndarray, np.ndarray]:
         """As many frames of the sound from `first` on as `given` has, around what is given: x_0 (n, c), normalised, and what

@@ -43,8 +43,7 @@ def changing(parts: Sequence[str] | None, keep: Sequence[str], known: Iterable[s
 def region_masks(neutral: np.ndarray, eye_close: np.ndarray) -> dict[str, np.ndarray]:
     """How much each vertex (V,) belongs to mouth, brows and eyes, together 1: neutral (V, 3) and the closing of the eyes
     (V, 3). Without a closing of the eyes only mouth and brows, which then hold the eyes."""
-    lower = lower_face_mask(neutral, LEVEL, SOFTNESS).astype(np.float64)
-    lower = np.where(lower > 0.999, 1.0, np.where(lower < 0.001, 0.0, lower))
+    lower = lower_face(neutral)
     moved = np.linalg.norm(eye_close, axis=1)
     if not moved.any():
         return {"mouth": lower, "brows": 1 - lower}
@@ -52,13 +51,20 @@ def region_masks(neutral: np.ndarray, eye_close: np.ndarray) -> dict[str, np.nda
     return {"mouth": lower, "brows": 1 - lower - lids, "eyes": lids}
 
 
-def region_matrix(components: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """(K, K): with x + (v - x) @ it, coefficients x move so that vertices of weights `kept` (V,) come to where v has them.
+def lower_face(neutral: np.ndarray) -> np.ndarray:
+    """How much each vertex (V,) of a neutral face (V, 3) belongs to the lower face, 0 to 1."""
+    lower = lower_face_mask(neutral, LEVEL, SOFTNESS).astype(np.float64)
+    return np.where(lower > 0.999, 1.0, np.where(lower < 0.001, 0.0, lower))
 
-    The least squares of the region's vertices, with a ridge that leaves alone what hardly shows there.
+
+def region_matrix(components: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """(K, K): with x + (v - x) @ it, coefficients x of components (K, N) move so that values of weights `kept` (N,) come to
+    where v has them.
+
+    The least squares of these values, with a ridge that leaves alone what hardly shows there.
     """
-    flat = components.reshape(len(components), -1).astype(np.float64) * np.repeat(kept, 3)
-    form = flat @ flat.T
+    weighted = components.astype(np.float64) * kept
+    form = weighted @ weighted.T
     ridge = RIDGE * max(float(np.trace(form)) / len(form), 1e-12)
     return np.linalg.solve(form + ridge * np.eye(len(form)), form).T
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from audio2face.config import Section
 from audio2face.problems import Problems, UserError
+from audio2face.render.pictures import spans
 
 RANGE = re.compile(r"\s*(-?\d+(?:\.\d+)?)(s?)(?:\s*-\s*(-?\d+(?:\.\d+)?)(s?))?\s*")
 FORM = 'frames "90-250" or "120", both ends included, or seconds "12.5s-14s"'
@@ -47,8 +47,7 @@ class Edit:
 
     def spans(self) -> list[tuple[int, int]]:
         """First frame, and frame behind the last, of every stretch that is made anew."""
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], self.free.astype(np.int8), [0]])))
-        return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+        return spans(self.free)
 
 
 def build_edit(section: Section, num_frames: int, fps: float, first_frame: int) -> Edit:
@@ -113,6 +112,4 @@ def _frame(problems: Problems, what: str, number: int, first_frame: int, num_fra
 
 def span_texts(mask: np.ndarray, first_frame: int) -> list[str]:
     """A mask (T,) as ranges of frames: ["90-250"]."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
-    pairs: Sequence[tuple[int, int]] = list(zip(edges[::2], edges[1::2], strict=True))
-    return [f"{a + first_frame}-{b - 1 + first_frame}" for a, b in pairs]
+    return [f"{a + first_frame}-{b - 1 + first_frame}" for a, b in spans(mask)]
