@@ -210,7 +210,9 @@ function showOwn() {
   arrange().then(() => { facts(); loadCurves(); });
 }
 
-const editable = () => Boolean(shot && (shot.source || edit.current));
+function editable() {
+  return Boolean(shot && (shot.source || edit.current));
+}
 
 function placeShown() {
   const track = tracks.prediction || tracks.truth;
