@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from audio2face import runtime as runtimes
 from audio2face.commands.find_run import find_training_run, post_configs, train_section
+from audio2face.commands.infer import inference_section, prepare
 from audio2face.config import load_config, project_folder
+from audio2face.models import run_family
 from audio2face.paths import external_path, local_path
 from audio2face.problems import UserError
-from audio2face.runs.run_dir import FULL_NAME, LATEST, is_complete
+from audio2face.runs.run_dir import FULL_NAME, LATEST, final_path, is_complete
 from audio2face.runs.train_run import TrainRun
 from audio2face.viewer.library import Library
 from audio2face.viewer.project import Project
-from audio2face.viewer.scenes import RUNS, ViewRequest, of_dataset, of_path
+from audio2face.viewer.scenes import RUNS, ViewRequest, build_studio, of_dataset, of_path
+from audio2face.viewer.studio import Studio, Work
 
 EVALUATIONS = "/workspace/output_evaluate"
 
@@ -45,10 +51,28 @@ def _build_project(name: str) -> Project:
     train = train_section(name, "")
 
     def inference_configs(run: TrainRun) -> dict[str, dict[str, Any]]:
-        kind = run.spec.network_type
-        return post_configs(load_config(name, (), optional=("inference",), network_type=kind)["inference"], run)
+        return post_configs(inference_section(name, run), run)
 
-    return Project.build(name, dataset if dataset.file else None, train, inference_configs)
+    def studio(run: TrainRun) -> Studio | None:
+        return _build_studio(name, run) if run_family(run).edits else None
+
+    return Project.build(name, dataset if dataset.file else None, train, inference_configs, studio)
+
+
+def _build_studio(config_name: str, run: TrainRun) -> Studio:
+    """What makes and edits animations on the page with a run's network, as `run_inference.py` does."""
+
+    def ready(keys: Mapping[str, Any]) -> tuple[Work, Callable[[Path], str]]:
+        prepared = prepare(config_name, run, keys)
+
+        def keep(made: Path) -> str:
+            with prepared.folder() as folder:
+                shutil.copytree(made, folder, dirs_exist_ok=True)
+            return final_path(folder).name
+
+        return prepared.job, keep
+
+    return build_studio(run, ready, lambda: runtimes.start().device)
 
 
 def _find(request: ViewRequest, project: Project) -> tuple[str, Path]:

@@ -13,7 +13,9 @@ import numpy as np
 
 from audio2face.problems import UserError
 from audio2face.viewer.library import Library, ShotView, peaks
+from audio2face.viewer.studio import MOST_TAKES
 from audio2face.viewer.tracks import AnimationStream
+from audio2face.viewer.wishes import is_weight, read_wish, shot_of
 
 BINARY, JSON, WAV = "application/octet-stream", "application/json", "audio/wav"
 
@@ -44,7 +46,8 @@ def answer(library: Library, address: str) -> Reply | None:
 
 def wish(library: Library, address: str, body: bytes) -> Reply | None:
     """The reply to a POST of JSON. Raises UserError for what is wrong with it."""
-    return as_json(_animate(library, body)) if address == "api/animate" else None
+    function = POSTS.get(address)
+    return None if function is None else as_json(function(library, body))
 
 
 def upload(library: Library, name: str, file: BufferedIOBase, size: int) -> Reply:
@@ -75,6 +78,7 @@ def _scene(library: Library) -> Reply:
             "actors": actors,
             "shots": [_listed(library, number) for number in range(len(library.shots))],
             "model": _model(library),
+            "studio": _studio(library),
         }
     )
 
@@ -83,7 +87,8 @@ def _listed(library: Library, number: int) -> dict[str, Any]:
     shot: ShotView = library.shots[number]
     sides = {side: getattr(shot, side) is not None for side in ("truth", "prediction")}
     about = {"name": shot.name, "actor": shot.actor, "emotion": shot.emotion, "note": shot.note}
-    return {"id": number, **about, "sound": shot.sound is not None, "start": shot.start, **sides}
+    there = {"sound": shot.sound is not None, "source": shot.source is not None}
+    return {"id": number, **about, **there, "start": shot.start, **sides}
 
 
 def _model(library: Library) -> dict[str, Any] | None:
@@ -92,6 +97,11 @@ def _model(library: Library) -> dict[str, Any] | None:
         return None
     names = {"actors": model.actors, "emotions": model.emotions, "default": model.default}
     return {"state": model.state, "error": model.error, **names}
+
+
+def _studio(library: Library) -> dict[str, Any] | None:
+    studio = library.studio
+    return None if studio is None else {"parts": studio.parts, "takes": MOST_TAKES, "partner": studio.partner}
 
 
 def _shot(library: Library, number: int) -> Reply | None:
@@ -176,17 +186,32 @@ def _animate(library: Library, body: bytes) -> dict[str, Any]:
         postprocess = request.get("postprocess", True) is True
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError("expected JSON with shot, emotion and actor") from error
-    if type(shot) is not int or not 0 <= shot < len(library.shots):
-        raise UserError("there is no shot of that number")
-    if emotion is not None and not (isinstance(emotion, dict) and all(map(_is_weight, emotion.values()))):
+    shot_of(library, shot)
+    if emotion is not None and not (isinstance(emotion, dict) and all(map(is_weight, emotion.values()))):
         raise UserError("emotion: expected {name: weight}")
     if actor is not None and not isinstance(actor, str):
         raise UserError("actor: expected a name")
     return _about(library, library.animate(shot, emotion, actor, postprocess))
 
 
-def _is_weight(value: Any) -> bool:
-    return type(value) in (int, float) and -10 <= value <= 10  # NaN is not
+def _make(library: Library, body: bytes) -> dict[str, Any]:
+    return {"request": library.the_studio().begin(read_wish(library, body))}
+
+
+def _made(library: Library, number: int) -> Reply | None:
+    request = None if library.studio is None else library.studio.request(number)
+    if request is None:
+        return None
+    takes = [_about(library, library.show(made)) for made in request.takes] if request.state == "ready" else []
+    return as_json({"state": request.state, "error": request.error, "takes": takes})
+
+
+def _keep(library: Library, body: bytes) -> dict[str, Any]:
+    try:
+        number = json.loads(body)["request"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError("expected JSON with request") from error
+    return {"run": library.the_studio().keep(number if type(number) is int else 0)}
 
 
 GETS: list[tuple[re.Pattern[str], Callable[..., Reply | None]]] = [
@@ -195,9 +220,15 @@ GETS: list[tuple[re.Pattern[str], Callable[..., Reply | None]]] = [
     (re.compile(r"api/shots/(\d{1,9})"), _shot),
     (re.compile(r"api/tracks/(\d{1,9})"), _track),
     (re.compile(r"api/curves/(\d{1,9})"), _curves),
+    (re.compile(r"api/made/(\d{1,9})"), _made),
     (re.compile(r"data/(\d{1,9})/(\d{1,9})"), _chunk),
     (re.compile(r"triangles/(\d{1,9})/(skin|tongue)"), _triangles),
     (re.compile(r"colours/(\d{1,9})/(skin|tongue)"), _colours),
     (re.compile(r"bones/(\d{1,9})"), _bones),
     (re.compile(r"sound/(\d{1,9})\.wav"), _sound),
 ]
+POSTS: dict[str, Callable[[Library, bytes], dict[str, Any]]] = {
+    "api/animate": _animate,
+    "api/make": _make,
+    "api/keep": _keep,
+}

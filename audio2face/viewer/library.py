@@ -21,6 +21,7 @@ from audio2face.formats.sound import read_sound, sound_info
 from audio2face.problems import UserError
 from audio2face.viewer.actors import Actor
 from audio2face.viewer.live import LiveModel
+from audio2face.viewer.studio import Made, Studio
 from audio2face.viewer.tracks import AnimationStream
 
 PEAKS = 800  # columns of a shot's waveform
@@ -33,7 +34,8 @@ PIECE_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class ShotView:
-    """One entry of the list. `truth` and `prediction` open its animations; `start` is an emotion for a live model."""
+    """One entry of the list. `truth` and `prediction` open its animations; `start` is an emotion for a live model, `source` the
+    file that an edit begins with."""
 
     name: str
     actor: str
@@ -43,6 +45,7 @@ class ShotView:
     prediction: Callable[[], AnimationStream] | None = None
     start: Mapping[str, float] | None = None
     note: str = ""
+    source: Path | None = None
 
 
 class Library:
@@ -55,13 +58,16 @@ class Library:
         shots: list[ShotView],
         model: LiveModel | None = None,
         notices: list[str] | None = None,
+        studio: Studio | None = None,
     ):
         self.title, self.actors, self.shots, self.model = title, actors, list(shots), model
+        self.studio = studio
         self.notices = list(notices or [])
         self._tracks: dict[int, AnimationStream] = {}
         self._live: dict[int, AnimationStream] = {}
         self._numbers = itertools.count(1)
         self._opened: dict[tuple[int, str], int] = {}
+        self._made: dict[Path, int] = {}
         self._sounds: OrderedDict[int, bytes] = OrderedDict()
         self._lock = threading.RLock()
         self._uploaded, self._upload_numbers = 0, itertools.count()
@@ -71,6 +77,8 @@ class Library:
         """Stop what is being computed and remove uploaded sounds."""
         if self.model is not None:
             self.model.close()
+        if self.studio is not None:
+            self.studio.close()
         self._uploads.cleanup()
 
     def actor(self, name: str) -> Actor:
@@ -109,6 +117,24 @@ class Library:
             number = next(self._numbers)
             self._live[number] = track
             return number
+
+    def the_studio(self) -> Studio:
+        """What makes animations here. Raises UserError without a network that can."""
+        if self.studio is None:
+            raise UserError("nothing here can edit: train a diffusion_transformer, and open its run")
+        return self.studio
+
+    def show(self, made: Made) -> int:
+        """The number of a take's track. Raises UserError when it cannot be read."""
+        with self._lock:
+            if made.file not in self._made:
+                try:
+                    track = made.open()
+                except (OSError, ValueError) as error:
+                    raise UserError(str(error)) from error
+                number = self._made[made.file] = next(self._numbers)
+                self._tracks[number] = track
+            return self._made[made.file]
 
     def upload(self, name: str, file: io.BufferedIOBase, size: int) -> int:
         """Add a sound of `size` bytes in `file` as a shot; returns its number. It is kept on disk, and decoded one at a time.

@@ -24,7 +24,8 @@ from audio2face.runs.train_run import TrainRun, load_train_run
 from audio2face.viewer.actors import Actor, find_eyes
 from audio2face.viewer.curve_groups import ShownGroups, captured_groups, captured_track
 from audio2face.viewer.library import ShotView
-from audio2face.viewer.sources import Extras, dataset_actor, dataset_rigs, truth_track
+from audio2face.viewer.sources import Extras, captured_file, dataset_actor, dataset_rigs, truth_track
+from audio2face.viewer.studio import Studio
 from audio2face.viewer.tracks import AnimationStream
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Project:
     deploy_root: Path
     preproc_root: Path
     configs: Callable[[TrainRun], Mapping[str, Mapping[str, Any]]]  # every actor's CONFIG
+    studio: Callable[[TrainRun], Studio | None]  # what edits with a run's network; None of networks that cannot
     notices: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # of the data set
     captured: dict[str, dict[str, CurveGroup]] = field(
@@ -61,6 +63,7 @@ class Project:
         dataset: Section | None,
         train: Section,
         configs: Callable[[TrainRun], Mapping[str, Mapping[str, Any]]],
+        studio: Callable[[TrainRun], Studio | None] = lambda run: None,
     ) -> Project:
         """From config_dataset, None without one, and config_train."""
         found: dict[str, DatasetFiles] = {}
@@ -87,6 +90,7 @@ class Project:
             deploy_root=local_path(train.FINAL_DEPLOY_ROOT),
             preproc_root=local_path(train.PREPROC_ROOT),
             configs=configs,
+            studio=studio,
             notices=notices,
             problems=problems,
         )
@@ -159,7 +163,8 @@ class Project:
         opener = partial(truth_track, files, shot, fps, offset, dataset_rigs(files))
         if _curves_alone(files):
             opener = partial(self._captured, files, shot, fps, offset)
-        return ShotView(shot, files.actor, emotion, sound, truth=opener)
+        source = None if offset else captured_file(files, shot)  # of an edit, whose sound begins with its file
+        return ShotView(shot, files.actor, emotion, sound, truth=opener, source=source)
 
     def _captured(self, files: DatasetFiles, shot: str, fps: float, offset: int) -> AnimationStream:
         """A captured shot of groups of curves: all that the data set has, trained or not."""

@@ -12,6 +12,8 @@ from audio2face.dataset.files import DatasetFiles
 from audio2face.deploy.check.model import model_folders
 from audio2face.formats.json_file import read_json
 from audio2face.inference import load_model
+from audio2face.inference.edit.parts import changeable
+from audio2face.inference.package import run_actor
 from audio2face.paths import local_path
 from audio2face.problems import UserError
 from audio2face.runs.manifest import size_faults
@@ -24,6 +26,7 @@ from audio2face.viewer.library import Library, ShotView
 from audio2face.viewer.live import LiveModel
 from audio2face.viewer.project import DEFAULT_FPS, Project
 from audio2face.viewer.sources import ClipFiles, Extras, file_track, find_clips, find_sound
+from audio2face.viewer.studio import Prepare, Studio
 from audio2face.viewer.tracks import AnimationStream
 
 MOST_FPS = 1000
@@ -155,6 +158,7 @@ def _of_inference(project: Project, folder: Path) -> Library:
                 None if shot is None else shot.truth,
                 open_it,
                 note=clip.name.removeprefix(name).strip("_").replace("_", " "),
+                source=clip.file,
             )
         )
     if not shots:
@@ -167,10 +171,11 @@ def _of_inference(project: Project, folder: Path) -> Library:
 
 @dataclass(frozen=True)
 class _Animation:
-    """What inference wrote of one sound; `open` gives its track, of an actor."""
+    """What inference wrote of one sound; `open` gives its track, of an actor, and `file` can be edited."""
 
     name: str
     open: Callable[[str], AnimationStream]
+    file: Path | None = None
 
 
 def _animations(project: Project, run: TrainRun | None, folder: Path, given_fps: float | None) -> list[_Animation]:
@@ -189,12 +194,12 @@ def _animations(project: Project, run: TrainRun | None, folder: Path, given_fps:
         return curve_files_track(paths, rate(actor))
 
     if run is None or any(project.groups(name, run) is None for name in run.spec.actors):
-        return [_Animation(clip.name, partial(mesh, clip)) for clip in find_clips(folder)]
+        return [_Animation(clip.name, partial(mesh, clip), clip.files["skin"]) for clip in find_clips(folder)]
     known = {name: what for actor in run.spec.actors for name, what in (project.groups(actor, run) or {}).items()}
     found = find_group_files(folder, known)
     if found:
         return [_Animation(name, partial(arrays, files)) for name, files in found.items()]
-    return [_Animation(name, partial(others, paths)) for name, paths in find_curves(folder).items()]
+    return [_Animation(name, partial(others, paths), paths[0]) for name, paths in find_curves(folder).items()]
 
 
 def _read_as(path: Path, meant: Callable[[Any], _Read]) -> _Read | None:
@@ -285,8 +290,24 @@ def _seen(shot: ShotView, seen: set[tuple[str, str]]) -> str:
 def _of_run(project: Project, title: str, run: TrainRun | None, shots: list[ShotView]) -> Library:
     names = list(dict.fromkeys([*(run.spec.actors if run else []), *(shot.actor for shot in shots)]))
     actors = [project.actor(name, run) for name in names]
-    model = LiveModel(project.model_loader(run)) if run is not None else None
-    return Library(title, actors, shots, model, _without_faces(actors) + project.notices)
+    studio = project.studio(run) if run is not None else None
+    model = LiveModel(project.model_loader(run)) if run is not None and studio is None else None
+    return Library(title, actors, shots, model, _without_faces(actors) + project.notices, studio)
+
+
+def build_studio(run: TrainRun, prepare: Prepare, device: Callable[[], Any]) -> Studio:
+    """What makes animations with a run's network: `prepare` gets it ready, on the torch.device that `device` gives."""
+    faces = {name: run_actor(run, name, {}, rigs=False).face for name in run.spec.actors}
+    has_mesh = any(face.has_mesh for face in faces.values())
+    parts = {name: changeable(face) for name, face in faces.items()}
+
+    def show(file: Path, actor: str) -> AnimationStream:
+        if faces[actor].has_mesh and (clips := find_clips(file)):
+            return file_track(clips[0], run.spec.fps, Extras(run.actor(actor).network_data.get("neutral_jaw")))
+        return curve_files_track((file,), run.spec.fps)
+
+    partner = bool(run.spec.extra.get("partner"))
+    return Studio(prepare, device, parts, ["npy"] if has_mesh else ["npz"], show, partner)
 
 
 def _without_faces(actors: Sequence[Actor]) -> list[str]:

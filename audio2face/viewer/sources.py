@@ -92,6 +92,16 @@ def truth_track(files: DatasetFiles, shot: str, cache_fps: float, audio_offset: 
     return _track(meshes, others, fps, (audio_offset + 0.5) / fps, rigs)
 
 
+def captured_file(files: DatasetFiles, shot: str) -> Path | None:
+    """The file of a captured shot that can be edited: of its skin, else of its first group of curves; None without one."""
+    try:
+        if files.skin_cache_root is not None:
+            return find_animation(files.skin_cache_root, shot)
+    except UserError:
+        return None
+    return next((path for source in files.curves.values() if (path := source.file(shot)) is not None), None)
+
+
 def file_track(clip: ClipFiles, fps: float, extras: Extras) -> AnimationStream:
     """Files of one animation. Raises UserError or ValueError when they cannot be read."""
     chosen = {"skin": clip.channel, "tongue": None}

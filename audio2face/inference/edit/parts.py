@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from audio2face.face.curves import CurveGroup
+from audio2face.inference.clip import FaceFiles
 from audio2face.postprocess.skin import lower_face_mask
 from audio2face.problems import UserError
 
@@ -86,3 +87,9 @@ def known_parts(has_skin: bool, groups: Mapping[str, CurveGroup]) -> list[str]:
     regions = REGIONS if has_skin or any(group.kind == "weights" for group in groups.values()) else ()
     columns = (name for group in groups.values() for name in group.names)
     return [*(["skin"] if has_skin else []), *regions, *groups, *columns]
+
+
+def changeable(face: FaceFiles) -> list[str]:
+    """The parts of an actor, without the single columns of its groups."""
+    columns = {name for group in face.curves.values() for name in group.names}
+    return [name for name in known_parts(face.has_mesh, face.curves) if name not in columns]

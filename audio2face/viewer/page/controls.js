@@ -40,6 +40,7 @@ function wireKeys(act, clock, speed) {
     Home: () => clock.seek(0), End: () => clock.seek(clock.duration), ArrowUp: () => act.neighbour(-1), ArrowDown: () => act.neighbour(1),
     "[": () => speed(-1), "]": () => speed(1), l: () => $("loop").click(), e: () => toggle("errors"), w: () => toggle("wireframe"), j: () => toggle("jaw"),
     c: () => toggle("curves-on"), r: () => act.look("reset"), 1: () => act.look("front"), 2: () => act.look("quarter"), 3: () => act.look("side"),
+    k: () => act.edit.mark(), i: () => act.edit.edge("in"), o: () => act.edit.edge("out"), u: () => { if (!$("edit-undo").disabled) act.edit.undo(); },
     m: () => { if (!$("record").hidden) act.record(); }, "?": () => $("help").showModal(),
   };
   addEventListener("keydown", (event) => {

@@ -4,6 +4,7 @@ import { Clock } from "./clock.js";
 import { wireControls } from "./controls.js";
 import { Curves } from "./curves.js";
 import { getBones, getColours, getJson, getTriangles, postJson, Track } from "./data.js";
+import { EditPanel } from "./edit.js";
 import { LivePanel } from "./model.js";
 import { drawWave, legendBar, listFacts } from "./small.js";
 import { Recorder, soundBytes } from "./sound.js";
@@ -31,6 +32,8 @@ const stage = startStage();
 const curves = new Curves($("curves"), $("curve-names"), $("curve-hover"), (time) => clock.seek(time));
 const recorder = new Recorder();
 const live = new LivePanel(showLive, (text) => say(text, true));
+const edit = new EditPanel({ show: showMade, back: showOwn, place: placeShown, editable, say, fail: (text) => say(text, true) });
+let own = null; // {truth, prediction}: the tracks that the open shot came with
 let incoming = null; // a live track that is not on the stage yet
 
 function startStage() {
@@ -84,6 +87,7 @@ async function openShot(id) {
     shot = { ...item, ...about, name: item.name };
     incoming = null;
     for (const side of SIDES) tracks[side] = about[side] ? new Track(about[side], redraw) : null;
+    own = { ...tracks };
     const ends = SIDES.map((side) => (tracks[side] ? tracks[side].end_s : 0));
     clock.open(item.sound && about.duration_s ? `sound/${id}.wav` : "", about.duration_s || Math.max(...ends));
     curves.clear();
@@ -91,6 +95,7 @@ async function openShot(id) {
     say(about.problems.join("; "), about.problems.length > 0);
     live.to(item);
     await arrange();
+    edit.to(item, scene.shots);
     listShots();
     waveform();
     facts();
@@ -190,6 +195,32 @@ function takeIncoming() {
   arrange().then(() => { track.shown_after_ms = performance.now() - track.asked; facts(); redraw(); });
 }
 
+// ---- animations that are made and edited here
+
+function showMade(info, before) {
+  const made = (about) => Object.assign(new Track(about, redraw), { actor: shot.actor });
+  tracks.truth = own.truth || (before ? made(before) : own.prediction);
+  tracks.prediction = made(info);
+  if (!clock.sounding) clock.duration = Math.max(clock.duration, tracks.prediction.end_s);
+  arrange().then(() => { facts(); loadCurves(); });
+}
+
+function showOwn() {
+  Object.assign(tracks, own);
+  arrange().then(() => { facts(); loadCurves(); });
+}
+
+function editable() {
+  return Boolean(shot && (shot.source || edit.current));
+}
+
+function placeShown() {
+  const track = tracks.prediction || tracks.truth;
+  if (!track || !clock.duration) return null;
+  const { num_frames: count, start_s, fps } = track.info;
+  return { frame: Math.round(track.place(clock.time)), count, start_s: start_s - 0.5 / fps, fps, duration: clock.duration };
+}
+
 async function loadCurves() {
   if (!$("curves-on").checked) return;
   for (const side of SIDES) {
@@ -205,7 +236,7 @@ async function loadCurves() {
 }
 
 async function addSound(file, name) {
-  if (!live.ready) return say("no model is loaded to animate a sound with", true);
+  if (!live.ready && !scene.studio) return say("no model is loaded to animate a sound with", true);
   say(`reading ${name}…`);
   try {
     const added = await postJson("api/sounds", await soundBytes(file), name);
@@ -276,6 +307,7 @@ function draw(time) {
 }
 
 function emptyText() {
+  if (scene.studio) return shot ? "Generate all makes an animation of this sound." : "Drop a sound file here, or record one,\nto animate it.";
   if (!shot) return live.ready ? "Drop a sound file here, or record one,\nto animate it." : scene.model ? "Loading the model…" : "";
   return live.about && live.about.state === "loading" ? "Loading the model…" : problems[problems.length - 1] || "";
 }
@@ -378,7 +410,11 @@ function setMode(chosen) {
   choosePanes();
 }
 
-const waveform = () => drawWave((shot && shot.peaks) || []);
+function waveform() {
+  drawWave((shot && shot.peaks) || []);
+  edit.paint();
+}
+
 const facts = () => { if (shot) listFacts(shot, tracks); };
 
 function resize() {
@@ -389,8 +425,8 @@ function resize() {
 }
 
 async function start() {
-  const takesSounds = () => live.ready;
-  wireControls({ play, step, look, neighbour, record, addSound, listShots, applyDisplay, showCurves, setMode, resize, waveform, takesSounds }, clock);
+  const takesSounds = () => live.ready || Boolean(scene.studio);
+  wireControls({ play, step, look, neighbour, record, addSound, listShots, applyDisplay, showCurves, setMode, resize, waveform, takesSounds, edit }, clock);
   legendBar();
   resize();
   requestAnimationFrame(tick);
@@ -400,13 +436,14 @@ async function start() {
   const names = [...new Set(scene.shots.map((s) => s.actor))];
   $("actor").hidden = names.length < 2;
   $("actor").replaceChildren(new Option("all actors", ""), ...names.map((name) => new Option(name, name)));
+  edit.open(scene.studio);
   choosePanes();
   $("post").checked = !scene.shots.some((s) => s.truth);
   listShots();
   if (scene.shots.length) await openShot(0);
   if (scene.notices.length && !problems.length) say(scene.notices.join(" "));
   await live.open(scene.model);
-  $("record").hidden = $("upload-label").hidden = !live.ready;
+  $("record").hidden = $("upload-label").hidden = !live.ready && !scene.studio;
   if (live.ready && shot) { live.to(shot); if (!tracks.prediction) live.run(); }
   redraw();
 }
@@ -424,6 +461,7 @@ window.viewer = {
     track: Object.fromEntries(SIDES.map((side) => [side, tracks[side] ? tracks[side].info : null])),
     checksum: Object.fromEntries(SIDES.map((side) => [side, checksum(side)])), shownAfter: tracks.prediction ? tracks.prediction.shown_after_ms : null,
     model: live.about && live.about.state, computing: live.computing, error: stage.error || null, problems: [...problems], curves: curves.names.length,
+    edit: { ranges: edit.ranges, keys: edit.keys, versions: edit.versions.map((v) => v.takes.length), computing: edit.computing },
     panes: [...stage.shown], busy: !$("busy").hidden,
   }),
 };

@@ -1,0 +1,188 @@
+"""Animations that are made on the page by a network that sees them whole: takes of a sound, and edits of an animation."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+from audio2face.formats.json_file import read_json
+from audio2face.listing import natural_order
+from audio2face.problems import UserError
+from audio2face.viewer.tracks import AnimationStream
+
+logger = logging.getLogger(__name__)
+
+MOST_TAKES = 8
+MOST_MADE = 40  # requests whose files are kept
+
+
+class Work(Protocol):
+    """What is ready to be made: `inference.job.InferenceJob`, or `inference.edit.job.EditJob`."""
+
+    def write(self, folder: Path, device: Any) -> None:
+        """Make it on a torch.device and write its files into a folder."""
+
+
+# Keys of config_inference -> what they ask for, and what keeps a folder of its files as an inference run, whose name it returns.
+Prepare = Callable[[Mapping[str, Any]], tuple[Work, Callable[[Path], str]]]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the page asks for: a sound, and of an animation's file the frames (first, last) that are made anew.
+
+    `keys` are frames whose poses stay, (from, to) pairs of them; `parts` may change, None for all. Without a `source` all is made.
+    """
+
+    actor: str
+    sound: Path
+    source: Path | None = None
+    ranges: tuple[tuple[int, int], ...] = ()
+    keys: tuple[tuple[int, int], ...] = ()
+    parts: tuple[str, ...] | None = None
+    takes: int = 1
+    guidance: float = 1.0
+    seed: int = 42
+    emotion: Any = None
+    partner: Path | None = None
+
+    def keys_of_config(self, formats: Sequence[str]) -> dict[str, Any]:
+        """The same in keys of config_inference."""
+        asked = {
+            "ACTOR_NAME": self.actor,
+            "AUDIO_PATH": str(self.sound),
+            "NUM_SAMPLES": self.takes,
+            "RNG_SEED_INFERENCE": self.seed,
+            "GUIDANCE": {"audio": self.guidance},
+            "OUTPUT_FORMATS": list(formats),
+        }
+        if self.emotion is not None:
+            asked["EMOTION_LABEL"] = self.emotion
+        if self.partner is not None:
+            asked["PARTNER_AUDIO_PATH"] = str(self.partner)
+        edit = {
+            "file": str(self.source),
+            "regenerate": [f"{first}-{last}" for first, last in self.ranges],
+            "keys": [at if at == come else (come, at) for come, at in self.keys],
+            "parts": None if self.parts is None else list(self.parts),
+            "first_frame": 0,
+            "film": False,
+        }
+        return asked | {"EDIT": edit if self.source is not None else {"file": None}}
+
+
+@dataclass(frozen=True)
+class Made:
+    """One take: the file that it lies in, which can be edited again, and what shows it."""
+
+    file: Path
+    open: Callable[[], AnimationStream]
+
+
+@dataclass
+class Request:
+    """A wish on its way: "computing", "ready" or "failed"; `takes` are filled in when it is ready."""
+
+    wish: Wish
+    folder: Path
+    keep: Callable[[Path], str]
+    state: str = "computing"
+    error: tuple[str, ...] = ()
+    takes: list[Made] = field(default_factory=list)
+
+
+class Studio:
+    """Makes one wish at a time, in the background, with a run's network.
+
+    `parts` {actor: names} are what an edit may change, `formats` the files of whole animations, and `show(file, actor)` opens one.
+    """
+
+    def __init__(
+        self,
+        prepare: Prepare,
+        device: Callable[[], Any],
+        parts: Mapping[str, Sequence[str]],
+        formats: Sequence[str],
+        show: Callable[[Path, str], AnimationStream],
+        partner: bool = False,
+    ):
+        self.parts, self.partner = {actor: tuple(names) for actor, names in parts.items()}, partner
+        self._prepare, self._device, self._formats, self._show = prepare, device, tuple(formats), show
+        self._folder = TemporaryDirectory(prefix="audio2face-studio-")
+        self._requests: dict[int, Request] = {}
+        self._numbers = itertools.count(1)
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def begin(self, wish: Wish) -> int:
+        """Start to make a wish; returns its number. Raises UserError for what is wrong with it, or while another is made."""
+        if wish.source is not None and not (wish.ranges or wish.keys or wish.parts):
+            raise UserError("mark frames, a key or parts: an edit without any of them changes nothing")
+        with self._lock:
+            if self._thread is not None and self._thread.is_alive():
+                raise UserError("still computing: wait until it is ready")
+            if len(self._requests) >= MOST_MADE:
+                raise UserError(
+                    f"{MOST_MADE} animations were made here: keep what you like, and start the viewer again"
+                )
+            work, keep = self._prepare(wish.keys_of_config(self._formats))
+            number = next(self._numbers)
+            folder = Path(self._folder.name) / str(number)
+            folder.mkdir()
+            request = self._requests[number] = Request(wish, folder, keep)
+            self._thread = threading.Thread(target=self._run, args=(request, work), daemon=True)
+            self._thread.start()
+            return number
+
+    def request(self, number: int) -> Request | None:
+        """A wish by its number, None when there is none."""
+        return self._requests.get(number)
+
+    def keep(self, number: int) -> str:
+        """Keep the files of a wish as an inference run; returns its name. Raises UserError before it is ready."""
+        request = self._requests.get(number)
+        if request is None or request.state != "ready":
+            raise UserError("there is nothing to keep yet")
+        return request.keep(request.folder)
+
+    def _run(self, request: Request, work: Work) -> None:
+        try:
+            work.write(request.folder, self._device())
+            actor = request.wish.actor
+            request.takes = [Made(file, _opener(self._show, file, actor)) for file in made_files(request.folder)]
+            request.state = "ready"
+        except UserError as error:
+            request.error, request.state = error.lines, "failed"
+        except Exception as error:  # the page has to say it
+            logger.exception("the animation could not be made")
+            request.error, request.state = (str(error) or type(error).__name__,), "failed"
+
+    def wait(self, timeout_s: float | None = None) -> None:
+        """Until nothing is computed."""
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def close(self) -> None:
+        """Remove all files that were not kept."""
+        self.wait(5)
+        self._folder.cleanup()
+
+
+def _opener(show: Callable[[Path, str], AnimationStream], file: Path, actor: str) -> Callable[[], AnimationStream]:
+    return lambda: show(file, actor)
+
+
+def made_files(folder: Path) -> list[Path]:
+    """The file of each take that inference or an edit wrote into a folder."""
+    paths = natural_order(folder.iterdir())
+    reports = [path for path in paths if path.suffix == ".json" and "_edit" in path.stem]
+    if reports:
+        return [folder / read_json(path)["output"] for path in reports]
+    skins = [path for path in paths if path.name.endswith("_skin.npy")]
+    return skins or [path for path in paths if path.suffix == ".npz" and not path.name.endswith(".raw.npz")]
