@@ -11,12 +11,12 @@ PACKAGE = Path(__file__).resolve().parent.parent / "audio2face"
 # Each room may import the rooms further to the right; those between commas do not import each other.
 ARROWS = """commands → serving → viewer → doctor, importing, evaluation → inference → models → models.guide → models.sequence → models.regression,
 models.diffusion → models.common → training → preproc → dataset → deploy → runs → render, postprocess → face → geometry, audio → formats →
-config → logs → runtime → distributed → machine → problems → paths, lazy, listing, respacing, types"""
+config → logs → runtime → distributed → confined → machine → problems → paths, lazy, listing, respacing, types"""
 GROUPS = [group.split(", ") for group in " ".join(ARROWS.split()).split(" → ")]
 PLACE = {room: place for place, group in enumerate(GROUPS) for room in group}
 # How README groups them for a reader.
 TIERS = {
-    "core": "types problems paths lazy listing respacing machine distributed runtime logs config formats geometry audio face "
+    "core": "types problems paths lazy listing respacing machine confined distributed runtime logs config formats geometry audio face "
     "postprocess runs dataset",
     "learn and run": "preproc training models inference deploy",
     "studio": "doctor importing evaluation render viewer serving",
@@ -27,7 +27,7 @@ viewer.server""".split()
 # Arrows against the order, and between rooms that should not know each other. The list only shrinks.
 ALLOWED: set[tuple[str, str]] = set()
 NO_TORCH = set(
-    """types problems machine paths lazy listing respacing logs config formats runs dataset deploy face geometry postprocess render preproc doctor
+    """types problems machine confined paths lazy listing respacing logs config formats runs dataset deploy face geometry postprocess render preproc doctor
     inference importing viewer serving""".split()
 )
 TORCH_ALLOWED = {
@@ -37,6 +37,7 @@ TORCH_ALLOWED = {
 }
 # Names of modules whose value changes while the program runs, and why each may. The list only shrinks.
 STATE = {
+    "confined._readers": "the process that strangers' files are read in, started once",
     "models.diffusion.engine._drawn": "noise of a seed that several open streams share, held weakly",
     "runs.run_lock._held": "locks are held by the process, which must close each file once",
 }

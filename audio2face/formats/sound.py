@@ -27,12 +27,13 @@ import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
+from audio2face.confined import confined
 from audio2face.formats.budget import check_finite, check_sound, check_unpacked
 from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.paths import atomic
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 # Files that are taken for sound, everywhere; of two of one name the first is read.
 SOUND_SUFFIXES = (".wav", ".flac", ".aif", ".aiff", ".ogg", ".opus", ".mp3")
+DECODER = ["soundfile"]  # loaded once for all files
 LITTLE_S, LITTLE_SHARE = 0.01, 1 / 256  # of sound that may be missing at the end
 _OPEN_BYTES = 1 << 20  # lengths so near to 2 or 4 GiB are left open
 _MOST_CHUNKS = 1000  # in a file; no recorder writes more
@@ -72,10 +74,7 @@ class SoundInfo:
 
 def sound_info(path: str | os.PathLike[str]) -> SoundInfo:
     """Length, rate and channels, without decoding. Raises ValueError naming a file that is not sound or cut short."""
-    opened = _open(Path(path))
-    with _decoder(path, opened.content) as file:
-        check_sound(path, file.frames, file.channels, file.samplerate)
-        return SoundInfo(file.frames, file.samplerate, file.channels, opened.open_ended, opened.note)
+    return SoundInfo(**confined(_info, os.fspath(path), load=DECODER))
 
 
 def read_sound(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
@@ -83,11 +82,8 @@ def read_sound(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
 
     Raises ValueError naming the file when it is not a sound file, is cut short, or holds NaN or infinity.
     """
-    with _decoder(path, _open(Path(path)).content) as file:
-        check_sound(path, file.frames, file.channels, file.samplerate)
-        samples, rate = file.read(file.frames, dtype="float32", always_2d=True), file.samplerate
-    check_finite(path, "sample", samples)
-    return samples, int(rate)
+    samples, rate = confined(_samples, os.fspath(path), load=DECODER)
+    return samples, rate
 
 
 def write_sound(path: str | os.PathLike[str], samples: np.ndarray, sample_rate: int, subtype: str = "PCM_16") -> None:
@@ -132,6 +128,21 @@ def wav_chunks(file: BinaryIO) -> Iterator[Chunk]:
         file.seek(start + length)
         padded = length % 2 and file.read(4) not in (b"data", b"fmt ", b"LIST", b"fact")  # some forget the padding
         file.seek(start + length + padded)
+
+
+def _info(path: str) -> dict[str, Any]:
+    opened = _open(Path(path))
+    with _decoder(path, opened.content) as file:
+        check_sound(path, file.frames, file.channels, file.samplerate)
+        return asdict(SoundInfo(file.frames, file.samplerate, file.channels, opened.open_ended, opened.note))
+
+
+def _samples(path: str) -> tuple[np.ndarray, int]:
+    with _decoder(path, _open(Path(path)).content) as file:
+        check_sound(path, file.frames, file.channels, file.samplerate)
+        samples, rate = file.read(file.frames, dtype="float32", always_2d=True), file.samplerate
+    check_finite(path, "sample", samples)
+    return samples, int(rate)
 
 
 @dataclass(frozen=True)

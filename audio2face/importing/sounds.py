@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from audio2face.audio.waveform import resample
+from audio2face.confined import confined
 from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.formats.sound import read_sound, sound_info, wav_chunks
 from audio2face.formats.time_code import DAY, NTSC, elapsed, parse_time_code
@@ -37,7 +38,7 @@ class TakeSound:
 def read_take_sound(path: Path) -> TakeSound:
     """Read a sound file, or a video's first audio stream. Raises ValueError naming the file, UserError without 'av'."""
     if path.suffix.lower() in VIDEO_SUFFIXES:
-        return _read_video(path)
+        return TakeSound(*confined(_read_video, str(path), load=["av"]))
     samples, rate = read_sound(path)
     ticks = _broadcast_time(path)
     return TakeSound(samples, rate, None if not ticks else ticks / rate)
@@ -78,8 +79,9 @@ def time_code_offset(sound: TakeSound, start_s: float, day_s: float = DAY) -> fl
     return offset if -1.0 < offset < len(sound.samples) / sound.rate else None
 
 
-def _read_video(path: Path) -> TakeSound:
-    """A video's first audio stream, from its first picture on; without pictures from the beginning."""
+def _read_video(video_file: str) -> tuple[np.ndarray, int, float | None]:
+    """A video's first audio stream, from its first picture on; without pictures from the beginning: as a TakeSound."""
+    path = Path(video_file)
     try:
         import av
     except ImportError as error:
@@ -97,7 +99,7 @@ def _read_video(path: Path) -> TakeSound:
     except (av.FFmpegError, OSError) as error:
         raise ValueError(f"{path}: expected a video with sound: {error}") from error
     code = next((c["timecode"] for c in codes if "timecode" in c), None)
-    return TakeSound(samples, rate, _seconds(code, rates[0]) if code and rates else None)
+    return samples, rate, _seconds(code, rates[0]) if code and rates else None
 
 
 def _placed(path: Path, frames: Iterable[Any], begin_s: float) -> tuple[np.ndarray, int]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
+from audio2face.confined import confined
 from audio2face.problems import UserError
 
 logger = logging.getLogger(__name__)
@@ -14,19 +16,28 @@ PART = "encoder"  # what the names of the audio encoders' nodes hold
 SMALLEST = 256  # sizes of weights below which nothing is gained
 
 
-def quantize_int8(network: Path, to: Path) -> int:
-    """Write `network` to `to` with the matrix products of its audio encoder in 8-bit integers; returns how many.
+def quantize_int8(network: Path, to: Path) -> None:
+    """Write `network` to `to` with the matrix products of its audio encoder in 8-bit integers.
 
     Weights are rounded once, by output; what they meet is rounded as it comes (dynamic quantisation). Everything behind the
-    encoder keeps its precision: it is small, and the face is made there. Raises UserError when there is nothing to gain,
-    or without the package onnx.
+    encoder keeps its precision: it is small, and the face is made there. The network is opened in a process of its own. Raises
+    UserError when there is nothing to gain, the package onnx cannot read it, or is missing.
     """
+    count = confined(_quantized, os.fspath(network), os.fspath(to))
+    logger.info("%s: %d matrix products in 8 bits, %.0f MB", network, count, to.stat().st_size / 1e6)
+
+
+def _quantized(network: str, to: str) -> int:
+    """The number of products that became integers."""
     try:
         import onnx
         from onnxruntime.quantization import QuantType, quantize_dynamic
     except ImportError as error:
         raise UserError(f"quantize='int8' needs the package {error.name}: pip install onnx") from error
-    model = onnx.load(str(network))
+    try:
+        model = onnx.load(network)
+    except (onnx.checker.ValidationError, ValueError) as error:  # a linked data file, which onnxruntime reads
+        raise UserError(f"{network}: quantize='int8' cannot read it: {' '.join(str(error).split())[:200]}") from error
     graph = model.graph
     _unshare_gemms(graph)
     weights = {tensor.name: tensor.dims for tensor in graph.initializer}
@@ -49,7 +60,6 @@ def quantize_int8(network: Path, to: Path) -> int:
         quantize_dynamic(model, to, nodes_to_quantize=chosen, per_channel=True, weight_type=QuantType.QInt8)
     finally:
         root.setLevel(level)
-    logger.info("%s: %d matrix products in 8 bits, %.0f MB", network, len(chosen), to.stat().st_size / 1e6)
     return len(chosen)
 
 

@@ -197,6 +197,24 @@ def flat_output(folder):
     onnx.save(proto, path)
 
 
+def test_a_network_that_makes_more_than_the_limit_is_refused(models, tmp_path, monkeypatch):
+    """Four numbers in the file, 16 GB when it runs: its process is refused them, this one goes on."""
+    from onnx import helper, numpy_helper
+
+    folder = shutil.copytree(models["regression"], tmp_path / "model")
+    network = onnx.load(folder / "network.onnx")
+    for name, values in {"wide": np.array([40_000, 100_000]), "one": np.ones((1, 1), np.float32)}.items():
+        network.graph.initializer.append(numpy_helper.from_array(values, name))
+    network.graph.node[-1].output[0] = "face"
+    for kind, given, made in (("Expand", ["one", "wide"], "many"), ("ReduceMax", ["many"], "most")):
+        network.graph.node.append(helper.make_node(kind, given, [made], **({"keepdims": 0} if made == "most" else {})))
+    network.graph.node.append(helper.make_node("Mul", ["face", "most"], ["result"]))
+    onnx.save(network, folder / "network.onnx")
+    monkeypatch.setenv("A2F_READER_MEMORY_GB", "2")
+    (problem,) = model_check.inspect_deployed(folder).errors
+    assert problem.rule in ("onnx-load", "onnx-run"), problem
+
+
 F32, I32 = np.float32, np.int32
 ZERO = np.zeros((fake.V, 3), F32)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from audio2face.confined import INSIDE
 from audio2face.formats import budget
 from audio2face.formats.gltf_rig import read_gltf_rig
 from audio2face.formats.ply import read_ply
@@ -202,6 +203,7 @@ def test_sound_without_a_length_is_counted_only_so_far(tmp_path, monkeypatch):
     assert sound_info(tmp_path / "a.flac").num_samples == 1 << 18
     monkeypatch.setattr(budget, "FREE_BYTES", 1 << 18)
     monkeypatch.setattr(budget, "MOST_PACKED", 1)
+    monkeypatch.setenv(INSIDE, "1")  # where these limits are
     with pytest.raises(ValueError, match=r"a.flac: \d+ bytes would unpack to .* of samples"):
         sound_info(tmp_path / "a.flac")
 
@@ -340,6 +342,7 @@ RAW = {
     "Image.open", "cv2.imread",
 }  # fmt: skip
 UNASKED = {
+    "confined": "answers of a process of its own, whose arrays are compared with its limit",
     "deploy.check.npz_walk": "compares each array with the archive and the archive with the file, as the runtime does",
     "deploy.check.strict_json": "has limits of its own, those of the runtime",
     "deploy.files": "looks at the list of an archive only",

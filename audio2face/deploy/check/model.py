@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from audio2face.confined import confined
 from audio2face.deploy.check import network
 from audio2face.deploy.check.arrays import Npz, check_emotion_db, check_model_data
 from audio2face.deploy.check.blendshapes import check_params, check_poses
@@ -19,7 +21,7 @@ from audio2face.deploy.signature import CURVES_NETWORK
 from audio2face.face.channels_file import read_curve_channels
 from audio2face.formats.git_lfs import pointer_fault
 from audio2face.postprocess.limits import CONFIG_LIMITS, key_problem
-from audio2face.problems import INFO, Problem, Problems
+from audio2face.problems import INFO, Problem, Problems, Where
 
 __all__ = ["RULES", "check_model", "inspect_deployed", "inspect_model", "model_folders"]
 
@@ -57,11 +59,21 @@ def inspect_deployed(folder: Path, blendshapes: bool = False, trusted: bool = Tr
     """inspect_model as deploying, `tools/check_model.py` and `audio2face.load_model` judge a model, all alike.
 
     What a project may choose is an info: geometry alone, unless `blendshapes` are requested, and a STREAMING_CFG whose
-    windows lose the first frame (rule "windows").
+    windows lose the first frame (rule "windows"). The files are opened, and the network is run, in a process of its own.
     """
-    report, found = Problems(), inspect_model(folder, geometry_only=not blendshapes, trusted=trusted)
-    report.extend(replace(problem, level=INFO) if problem.rule == "windows" else problem for problem in found)
+    report = Problems()
+    try:
+        found = confined(_found, os.fspath(folder), blendshapes, trusted, load=["onnxruntime"])
+    except (ValueError, MemoryError) as error:
+        report.error("onnx-run", str(error))
+        return report
+    for problem in (Problem(**{**fields, "where": Where(**fields["where"])}) for fields in found):
+        report.extend([replace(problem, level=INFO) if problem.rule == "windows" else problem])
     return report
+
+
+def _found(folder: str, blendshapes: bool, trusted: bool) -> list[dict[str, Any]]:
+    return [asdict(problem) for problem in inspect_model(Path(folder), not blendshapes, trusted)]
 
 
 class _Check:
