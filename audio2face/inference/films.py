@@ -29,7 +29,8 @@ def film_together(path: Path, clips: Sequence[Clip], titles: Sequence[str] | Non
     from audio2face.render.curves_film import curves_film
     from audio2face.render.video import side_by_side
 
-    fps, names = clips[0].animation.fps, titles or [None] * len(clips)
+    fps = clips[0].animation.fps
+    names: Sequence[str | None] = titles or [None] * len(clips)
     if not any(clip.face.has_mesh for clip in clips):
         takes = [_take(clip, name) for clip, name in zip(clips, names, strict=True)]
         curves_film(path, takes, fps, sound, PICTURE_SIZE)

@@ -28,7 +28,7 @@ from audio2face.inference.audio_inputs import audio_files, emotion_slug, local_p
 from audio2face.inference.clip import Clip, FaceFiles, shown_channels
 from audio2face.inference.films import film_together
 from audio2face.inference.guides import Guide, Listened, check_guide, open_guide
-from audio2face.inference.keys import KEYS, given_keys, read_keys
+from audio2face.inference.keys import KEYS, given_keys, read_keys, take_names
 from audio2face.inference.outputs import EXPORTERS, check_exports, default_formats, wants, write_curve_arrays
 from audio2face.inference.package import Actor, run_actor
 from audio2face.inference.rate import channels_at, middles
@@ -127,10 +127,11 @@ class InferenceJob:
         self, guide: Guide | None, listened: Mapping[str, Listened], talk: Talk, take: int, folder: Path
     ) -> Keyframes | None:
         """The keyframes of a take: those of a file, else of the guide, which are written. None without any."""
-        keys = self.keys.get(f"{talk.name}_take{take + 1}", self.keys.get(talk.name))
+        names = take_names(talk, self.options.takes)
+        keys = self.keys.get(names[take], self.keys.get(talk.name))
         if keys is not None or guide is None:
             return keys
-        path = folder / f"{self.stem(talk, take)}{KEYS}"
+        path = folder / f"{names[take]}{KEYS}"
         drawn = guide.keys(listened[talk.name], take, self.run.spec.output_codec(self.run.actor(talk.actor)))
         write_keyframes(path, drawn)
         logger.info("%s: %d keyframes", path.name, len(drawn.frames))

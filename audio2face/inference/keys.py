@@ -53,7 +53,7 @@ def _key_files(place: Path, talks: Sequence[Talk], takes: int) -> list[tuple[str
         if len(talks) > 1:
             raise UserError(f"{what}: one file, and {len(talks)} animations: give a folder of <name>{KEYS}")
         return [(talks[0].name, talks[0].actor, place)]
-    names = [(name, talk.actor) for talk in talks for name in (talk.name, *take_names(talk, takes))]
+    names = [(name, talk.actor) for talk in talks for name in dict.fromkeys((talk.name, *take_names(talk, takes)))]
     files = [(name, actor, file) for name, actor in names if (file := place / f"{name}{KEYS}").is_file()]
     if not files:
         raise UserError(f"{what}: the folder has no {', '.join(f'{talk.name}{KEYS}' for talk in talks[:3])}")
@@ -61,8 +61,8 @@ def _key_files(place: Path, talks: Sequence[Talk], takes: int) -> list[tuple[str
 
 
 def take_names(talk: Talk, takes: int) -> list[str]:
-    """What files of the single takes of a talk begin with."""
-    return [f"{talk.name}_take{take + 1}" for take in range(takes)]
+    """What files of keyframes begin with, for each take of a talk; that of a single one is the talk's name."""
+    return [talk.name] if takes == 1 else [f"{talk.name}_take{take + 1}" for take in range(takes)]
 
 
 def key_problems(keys: Keyframes, codec: FaceCodec, where: str) -> list[str]:

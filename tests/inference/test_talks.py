@@ -1,6 +1,7 @@
 """Two voices at inference: which is whose, the other side, both in one film, what takes were made of."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,7 @@ from fakes.project import run_command, use_project
 
 from audio2face.audio.waveform import one_voice
 from audio2face.commands import evaluate, infer, preproc, train
-from audio2face.formats.keyframes import KeyedGroup, Keyframes, write_keyframes
+from audio2face.formats.keyframes import KeyedGroup, Keyframes, read_keyframes, write_keyframes
 from audio2face.inference.animate import Animator
 from audio2face.inference.talks import Talk, both_voices, sides_of
 from audio2face.problems import UserError
@@ -170,6 +171,39 @@ def test_keyframes_that_do_not_fit_are_named(project, tmp_path, groups, message)
     write_keyframes(tmp_path / "k.npz", Keyframes(1.0, np.array([3]), keyed))
     with pytest.raises(UserError, match=message):
         animated(project, KEYFRAMES_PATH=str(tmp_path / "k.npz"))
+
+
+GUIDE = {
+    "NETWORK_TYPE": "guide",
+    "TARGET_CHANNELS": ["head"],
+    "GUIDE_FPS": 5.0,
+    "NETWORK_HYPER_PARAMS": {"codebook_size": 8, "depth": 2, "code_dim": 4, "codec_width": 16, "width": 16},
+    "NUM_EPOCHS": 3,
+    "GUIDE_CODEC_EPOCHS": 2,
+    "LR_WARMUP_EPOCHS": 1,
+}
+
+
+@pytest.mark.slow
+def test_an_animation_goes_through_the_keyframes_of_a_guide(project):
+    root, _ = project
+    folder = root / "configs/guide"
+    shutil.copytree(root / "configs/tiny", folder)
+    (folder / "config_train.py").write_text("".join(f"{key} = {value!r}\n" for key, value in GUIDE.items()))
+    (folder / "config_inference.py").write_text("TOP_P = 0.9\n")
+    guide = train.run("guide").run
+    made, _, folder = animated(project, GUIDE_RUN=guide, NUM_SAMPLES=2)
+    drawn = {}
+    for stem, head in made.items():
+        keys = read_keyframes(folder / f"three_joy_{stem.split('_')[-2]}_keys.npz")
+        assert keys.frames.tolist() == list(range(0, 60, 6)) and set(keys.groups) == {"head"}
+        np.testing.assert_allclose(head[keys.frames], keys.groups["head"].values, atol=2e-3)
+        drawn[stem] = keys.groups["head"].values
+    assert not np.array_equal(*drawn.values())  # takes have keyframes of their own
+    again, _, _ = animated(project, KEYFRAMES_PATH=str(folder), NUM_SAMPLES=2)  # each take by its own
+    for stem, values in drawn.items():
+        np.testing.assert_allclose(again[stem][keys.frames], values, atol=2e-3)
+    assert infer.run("guide", guide, AUDIO_PATH=str(root / "me.wav"), PARTNER_AUDIO_PATH=str(root / "you.wav"))
 
 
 def test_only_guides_draw_keyframes(project):
