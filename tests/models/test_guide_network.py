@@ -104,7 +104,7 @@ def test_codes_that_nobody_uses_come_back_and_stay():
     made = ResidualQuantizer(2, 8, 1)
     made.codebooks[0] = torch.cat([normal(2, 2), normal(6, 2) + 50.0])  # six far from everything
     made.counts[0], made.sums[0] = torch.full((8,), 4.0), 4 * made.codebooks[0]
-    for step in range(300):
+    for step in range(150):
         made.update(normal(64, 2, seed=step), generator(step))
     used = torch.bincount(nearest(normal(400, 2, seed=999), made.codebooks[0]), minlength=8)
     assert (used > 0).all() and made.codebooks[0].abs().max() < 5

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-DECAY = 0.99  # of the averages, per step
+DECAY = 0.97  # of the averages, per step: codebooks follow a codec that still learns
 SMOOTHING = 1e-5  # added to every count (Laplace)
 DEAD = 0.1  # of the fair share of a code: those that are used less begin anew
 KMEANS_ROUNDS = 20
@@ -80,12 +80,13 @@ class ResidualQuantizer(nn.Module):
 
     @torch.no_grad()
     def fit(self, z: Tensor, generator: torch.Generator) -> None:
-        """Codebooks of many vectors (n, D): k-means of what the codebooks before have left."""
+        """Codebooks of many vectors (n, D): k-means of what the codebooks before have left. Counts are about 1, as a batch's are,
+        so that many vectors do not weigh more than the batches that follow."""
         residual, fair = z, len(z) / self.size
         for stage in range(self.depth):
             centres = k_means(residual, self.size, generator)
             codes = nearest(residual, centres)
-            counts = torch.bincount(codes, minlength=self.size).to(z).clamp(min=2 * DEAD * fair)
+            counts = (torch.bincount(codes, minlength=self.size).to(z) / fair).clamp(min=2 * DEAD)
             self.codebooks[stage], self.counts[stage], self.sums[stage] = centres, counts, centres * counts[:, None]
             residual = residual - centres[codes]
 

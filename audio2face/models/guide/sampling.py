@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from audio2face.logs import each
 from audio2face.models.guide.network import GuideNetwork
 from audio2face.models.guide.options import Drawing
 from audio2face.models.guide.transformer import Heard, Past
@@ -43,7 +44,7 @@ def sample(
     past: Past | None = None
     vector: Tensor | None = None
     keyframes = []
-    for frame in frames.tolist():
+    for frame in each(frames.tolist(), len(frames), "keyframes", "keyframe"):
         near, at = heard.around(frame / network.fps), torch.full((rows,), frame, device=heard.valid.device)
         codes: list[Tensor] = []
         for place in range(network.depth):

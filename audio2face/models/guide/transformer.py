@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -111,7 +112,8 @@ class CodeTransformer(nn.Module):
         """What the layers hear of a sound (B, T, width), of which `valid` (B, T) says what there is; once for all codes."""
         times = torch.arange(sound.shape[1], device=sound.device) / fps
         turns = rotary(times, self.head_size)
-        return Heard([layer.hear(sound, turns) for layer in self.layers], valid, times)
+        layers: list[Any] = list(self.layers)
+        return Heard([layer.hear(sound, turns) for layer in layers], valid, times)
 
     def forward(
         self, x: Tensor, times_s: Tensor, heard: Heard, past: Past | None = None, rng: Rng = WHOLE
