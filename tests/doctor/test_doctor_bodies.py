@@ -93,6 +93,10 @@ def test_feet_that_slide_or_sink() -> None:
     told = found(standing(1), standing(2), sunk)
     assert list(told) == ["body.ground"] and "20 units below the ground, in frame 100, 101" in told["body.ground"]
     assert "s2" in told["body.ground"]
+    low = standing(3)
+    low[:, 1] -= 15
+    told = found(standing(1), standing(2), low)
+    assert list(told) == ["body.ground"] and "s2" in told["body.ground"] and "up to 15 units" in told["body.ground"]
     known = np.ones(COUNT, bool)
     known[99:111] = False
     assert found(standing(1), standing(2), sunk, known=known) == {}
