@@ -74,6 +74,9 @@ def test_what_is_faded_meets_the_kept_frames_and_dies_away():
     np.testing.assert_allclose(fade(np.ones((40, 1)), kept, blend=50)[10:13], 1.0)  # one goes over into the other
     kept[:] = False
     assert not fade(np.ones((40, 1)), kept, blend=5).any()
+    kept[20] = True
+    alone = fade(np.ones((40, 1)), kept, blend=4)[:, 0]
+    assert alone[20] == 1 and (alone[11:20] > 0).all() and (alone[21:30] > 0).all() and not alone[:10].any()
 
 
 def test_parts_may_change_or_stay():

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from audio2face.render.pictures import spans
+
+KEY_FRAMES, KEYS = 3, 2.5  # so few kept frames are a key, whose surroundings are blended so much longer
+
 
 def fade(residual: np.ndarray, kept: np.ndarray, blend: float) -> np.ndarray:
     """(T, ...) to add to frames made anew so that nothing jumps at kept ones.
 
     `residual` (T, ...) is what kept frames (T,) bool have beyond what was made of them; from each of them it is faded by a
-    smooth step over `blend` frames on either side. Between two that are nearer than twice that, one goes over into the other.
+    smooth step over `blend` frames on either side, from keys over KEYS times as many: there is no motion beside them that leads
+    into the new one. Between two that are nearer than that, one goes over into the other.
     """
     out = residual * kept.reshape(-1, *[1] * (residual.ndim - 1))
     places = np.flatnonzero(kept)
@@ -23,13 +28,22 @@ def fade(residual: np.ndarray, kept: np.ndarray, blend: float) -> np.ndarray:
     left, right = places[np.maximum(after - 1, 0)], places[np.minimum(after, len(places) - 1)]
     from_left = np.where(after > 0, (frames - left).astype(np.float64), np.inf)
     to_right = np.where(after < len(places), (right - frames).astype(np.float64), np.inf)
-    reach_left = np.minimum(blend, np.where(np.isfinite(to_right), from_left + to_right, np.inf))
+    reach = blend * np.where(_alone(kept), KEYS, 1.0)
+    reach_left = np.minimum(reach[left], np.where(np.isfinite(to_right), from_left + to_right, np.inf))
     weight_left = np.where(np.isfinite(from_left), smooth_step(1 - from_left / np.maximum(reach_left, 1e-9)), 0.0)
-    reach_right = np.minimum(blend, np.where(np.isfinite(from_left), from_left + to_right, np.inf))
+    reach_right = np.minimum(reach[right], np.where(np.isfinite(from_left), from_left + to_right, np.inf))
     weight_right = np.where(np.isfinite(to_right), smooth_step(1 - to_right / np.maximum(reach_right, 1e-9)), 0.0)
     shape = (-1, *[1] * (residual.ndim - 1))
     out[frames] = weight_left.reshape(shape) * residual[left] + weight_right.reshape(shape) * residual[right]
     return out
+
+
+def _alone(kept: np.ndarray) -> np.ndarray:
+    """(T,) bool: kept frames in runs of at most KEY_FRAMES."""
+    found = np.zeros(len(kept), bool)
+    for first, end in spans(kept):
+        found[first:end] = end - first <= KEY_FRAMES
+    return found
 
 
 def smooth_step(x: np.ndarray) -> np.ndarray:
