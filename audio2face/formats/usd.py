@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from audio2face.confined import confined
 from audio2face.formats.budget import (
     check_corners,
     check_finite,
@@ -29,6 +30,8 @@ from audio2face.formats.usd_prims import (
     vectors,
 )
 from audio2face.formats.usd_stage import named_errors, open_stage, require_usd, stage_bytes
+
+LIBRARY = ["pxr.Usd", "pxr.UsdGeom", "pxr.UsdSkel"]  # loaded once for all files
 
 
 def write_usd_points(
@@ -89,12 +92,18 @@ def write_usd_blendshapes(
     save(stage, path)
 
 
-@named_errors
 def read_usd_rig(path: str | os.PathLike[str]) -> list[MorphMesh]:
     """Every mesh in metres, y up, with its blend shapes (UsdSkel) and no animation (weights (0, K)).
 
     In-betweens are left out. Raises UserError without usd-core, ValueError naming the file when it cannot be read.
     """
+    require_usd()
+    found = confined(_rig, os.fspath(path), load=LIBRARY)
+    return [MorphMesh(**{**mesh, "target_names": tuple(mesh["target_names"])}) for mesh in found]
+
+
+@named_errors
+def _rig(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     from pxr import UsdGeom
 
     stage = open_stage(Path(path))
@@ -107,7 +116,7 @@ def read_usd_rig(path: str | os.PathLike[str]) -> list[MorphMesh]:
     meshes = []
     for prim in stage.Traverse():
         if prim.IsA(UsdGeom.Mesh) and len(_numbers(path, UsdGeom.Mesh(prim).GetPointsAttr(), 3)):
-            meshes.append(_read_morph_mesh(path, prim, scale * stand))
+            meshes.append(vars(_read_morph_mesh(path, prim, scale * stand)))
     return meshes
 
 
@@ -138,12 +147,17 @@ def _read_morph_mesh(path: str | os.PathLike[str], prim: Any, stand: np.ndarray)
     return MorphMesh(prim.GetName(), rest.astype(np.float32), triangles, targets, tuple(names), weights)
 
 
-@named_errors
 def read_usd_triangles(path: str | os.PathLike[str]) -> np.ndarray:
     """Triangles (F, 3) int64 of the one mesh in a USD file; faces with more corners are cut into a fan.
 
     Raises UserError without usd-core, ValueError when the file cannot be read or holds no mesh, or several.
     """
+    require_usd()
+    return confined(_triangles, os.fspath(path), load=LIBRARY)
+
+
+@named_errors
+def _triangles(path: str | os.PathLike[str]) -> np.ndarray:
     from pxr import UsdGeom
 
     stage = open_stage(Path(path))

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from audio2face.confined import confined
 from audio2face.formats.keys import Joint, KeyedMesh, KeyedScene, Keys
-from audio2face.formats.usd import read_usd_rig
-from audio2face.formats.usd_stage import named_errors, open_stage
+from audio2face.formats.usd import LIBRARY, read_usd_rig
+from audio2face.formats.usd_stage import named_errors, open_stage, require_usd
 from audio2face.paths import atomic
 
 PACKAGE = ".usdz"
@@ -19,13 +20,24 @@ TEXT = b"#usda"  # how a layer of text begins
 Z_UP = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
 
 
-@named_errors
 def read_usd_keys(path: str | os.PathLike[str]) -> KeyedScene:
     """The animation of a scene: points of meshes, weights and joints of UsdSkel, prims that turn by `xformOp:orient`. Tracks are
     named by the paths of their attributes.
 
     Raises UserError without usd-core, ValueError naming the file when it cannot be read.
     """
+    require_usd()
+    confined(_try, os.fspath(path), load=LIBRARY)
+    return _read(path)
+
+
+def _try(path: str) -> None:
+    """Read a scene for nothing, in a process that it may end."""
+    _read(path)
+
+
+@named_errors
+def _read(path: str | os.PathLike[str]) -> KeyedScene:
     from pxr import UsdGeom, UsdSkel
 
     path = Path(path)
