@@ -55,6 +55,7 @@ from tools.demo.conversation_report import (  # noqa: E402
 
 OWN, PARTNER = 0, 1  # channels of the data set's sounds
 TAKES = 2  # of every side, with noise of their own
+KNOWN = 6  # dialogues of the training that the mean pose and further strangers are from
 STRANGERS = 3  # partners of other dialogues that every side is played with
 SIZE, SMALL, MOMENTS = (320, 360), (200, 220), 8  # pictures of the film, of the sheet, and how many moments it shows
 
@@ -87,7 +88,7 @@ def report(config_name: str, run_name: str, guide: str | None, out: Path) -> int
     sections = load_config(config_name, ("dataset", "train"), optional=("inference",))
     dataset, person = sections["dataset"], sections["dataset"].ACTOR_NAMES[0]
     home, fps = local_path(dataset.AUDIO_ROOT[person]).parent.parent, float(dataset.CACHE_FPS[person])
-    sides, others = read_sides(home, fps), read_sides(home, fps, held_out=False)
+    sides, others = read_sides(home, fps), read_sides(home, fps, held_out=False, most=KNOWN)
     player, guided = open_players(config_name, run_name, sections["train"], guide)
     played = {
         "with partner": [[player.play(side, side.sound, take) for side in sides] for take in range(TAKES)],

@@ -64,16 +64,19 @@ class Side:
     towards: float
 
 
-def read_sides(home: Path, fps: float, held_out: bool = True) -> list[Side]:
-    """Both sides of every dialogue that was (not) held out, below the data set's folder. Raises UserError if it is not there."""
+def read_sides(home: Path, fps: float, held_out: bool = True, most: int | None = None) -> list[Side]:
+    """Both sides of every dialogue that was (not) held out, of the first `most` of them, below the data set's folder.
+
+    Raises UserError if it is not there.
+    """
     path = home / ABOUT
     if not path.is_file():
         raise UserError(f"no truth to compare with: {path} is missing; make it with tools/make_demo_conversation.py")
     about = read_json(path)
+    chosen = [dialogue for dialogue in about["dialogues"] if dialogue["held_out"] == held_out][:most]
     return [
         _read_side(home, dialogue, who, person, fps)
-        for dialogue in about["dialogues"]
-        if dialogue["held_out"] == held_out
+        for dialogue in chosen
         for who, person in enumerate(about["people"])
     ]
 
@@ -196,7 +199,7 @@ def motion_of(channels: Mapping[str, np.ndarray], groups: Mapping[str, Any]) -> 
 
 
 def mean_pose(training: Sequence[Side], side: Side) -> Motion:
-    """The mean of what the person does in other dialogues, held."""
+    """The mean of what the person does in some dialogues, held."""
     own = [other.truth for other in training if other.person == side.person]
     count = len(side.truth.head)
     weights, head, body = (
