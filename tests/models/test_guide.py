@@ -132,6 +132,7 @@ def test_the_shares_of_a_batch_add_up_to_it(run, monkeypatch):
     method = training.method
     fit(method, FitSettings(epochs=6, learning_rate=3e-4), lambda *_: None)
     data = method.data
+    assert data.steps_per_epoch() == 4 == len(list(data.batches(0))) == len(list(data.batches(6)))
     rngs = lambda clips: [np.random.default_rng(c) for c in clips]  # noqa: E731
     together = method.loss(data.segments.batch([0, 1], rngs([0, 1])), 1.0).total
     alone = [method.loss(data.segments.batch([c], rngs([c])), 1.0).total for c in (0, 1)]
