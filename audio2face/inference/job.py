@@ -179,7 +179,8 @@ def joined(made: Take, animator: Animator, head: InferenceJob, path: Path, take:
     second = animator.animate(
         sound, Speaker(head.actor.name, head.emotion, take), label=f"{path.stem}, {head.run.name}"
     )
-    second = at_rate(second, animation.fps, animation.num_frames, head.actor.codec.groups, None)
+    if second.animation.fps != animation.fps:
+        second = at_rate(second, animation.fps, animation.num_frames, head.actor.codec.groups, None)
     curves = {name: second.animation.channels[name] for name in head.actor.face.curves}
     return Take(made.rows, FaceAnimation(animation.fps, {**animation.channels, **curves}))
 
