@@ -284,7 +284,8 @@ def joined(made: Take, animator: Animator, head: InferenceJob, talk: Talk, take:
     sound, animation = animator.load_sound(talk.own.path, talk.own.channel), made.animation
     speaker = Speaker(head.actor.name, head.emotion, take)
     second = animator.animate(sound, speaker, label=f"{talk.name}, {head.run.name}")
-    second = at_rate(second, animation.fps, animation.num_frames, head.actor.codec.groups, None)
+    if second.animation.fps != animation.fps:
+        second = at_rate(second, animation.fps, animation.num_frames, head.actor.codec.groups, None)
     curves = {name: second.animation.channels[name] for name in head.actor.face.curves}
     return Take(made.rows, FaceAnimation(animation.fps, {**animation.channels, **curves}))
 

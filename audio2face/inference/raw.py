@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from audio2face.face.codec import FaceCodec
+from audio2face.face.codec import BLOCK, FaceCodec
 from audio2face.formats.npy import read_npz, write_npz
 from audio2face.geometry.pca import project
 
@@ -27,14 +27,17 @@ def raw_path(animation: Path) -> Path:
 
 
 def raw_channels(codec: FaceCodec, face: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """{channel: (T, size)} in data units of a face {part: as `FaceCodec.decode`}: meshes by coefficients."""
+    """{channel: (T, size)} in data units of a face {part: as `FaceCodec.decode`}: meshes by coefficients, a block at a time."""
     found = {}
     for channel in codec.face.channels:
-        if channel.part in face:
-            values = face[channel.part]
-            found[channel.name] = (
-                values.reshape(len(values), -1) if channel.basis is None else project(channel.basis, values)
-            )
+        values = face.get(channel.part)
+        if values is None:
+            continue
+        if channel.basis is None:
+            found[channel.name] = values.reshape(len(values), -1)
+        else:
+            blocks = [values[first : first + BLOCK] for first in range(0, len(values), BLOCK)]
+            found[channel.name] = np.concatenate([project(channel.basis, block) for block in blocks])
     return found
 
 

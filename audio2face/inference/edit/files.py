@@ -25,11 +25,20 @@ from audio2face.problems import UserError
 class EditFile(Protocol):
     """`channels` {"skin": (T, V, 3)} or {group: raw values (T, D)}, `valid` {group: (T, D)}; `fps` None: not known."""
 
-    path: Path
-    fps: float | None
-    first_frame: int
-    channels: dict[str, np.ndarray]
-    valid: dict[str, np.ndarray]
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def fps(self) -> float | None: ...
+
+    @property
+    def first_frame(self) -> int: ...
+
+    @property
+    def channels(self) -> dict[str, np.ndarray]: ...
+
+    @property
+    def valid(self) -> dict[str, np.ndarray]: ...
 
     def write(self, stem: Path, channels: Mapping[str, np.ndarray], edit: Edit) -> Path:
         """Write the animation with `channels` in the place of its own where frames are not kept; returns the file."""

@@ -163,7 +163,8 @@ def _sound_problems(path: Path, edit: Edit, fps: float) -> list[str]:
 
 def edited(animators: list[Animator], asked: EditJob, take: int) -> tuple[Channels, Channels]:
     """The channels of the file after an edit, by one animator for each plan; and what lies under post-processing, by channel."""
-    out, raw = dict(asked.file.channels), {}
+    out: Channels = dict(asked.file.channels)
+    raw: Channels = {}
     for animator, plan in zip(animators, asked.plans, strict=True):
         made, below = renewed(animator, plan, asked.edit, take)
         out |= made
