@@ -101,8 +101,8 @@ class Animator:
         found = rollout_inputs(self.spec, self.options, sound, speaker)
         if self.postprocess and actor.on_coefficients:
             found = replace(found, samples=found.samples * np.float32(actor.config["input_strength"]))
-        implicit = {} if actor.implicit is None else {"implicit": actor.implicit}
-        return replace(found, given=given, **implicit)
+        implicit = found.implicit if actor.implicit is None else actor.implicit
+        return replace(found, given=given, implicit=implicit)
 
     def animate(
         self,

@@ -115,8 +115,8 @@ class GuideData:
         for clip, (values, flags) in enumerate(self._tables):
             for first in range(0, min(max(step, 1), len(values)), stride):
                 frames = key_frames(len(values), self.fps, self.guide_fps, first)
-                tables = (self._put(x[frames].astype(np.float32))[None] for x in (values, flags))
-                yield KeyframeBatch(*tables, self._put(np.ones((1, len(frames)), np.float32)), [clip], 0)
+                target, known = (self._put(x[frames].astype(np.float32))[None] for x in (values, flags))
+                yield KeyframeBatch(target, known, self._put(np.ones((1, len(frames)), np.float32)), [clip], 0)
 
     def keys(self, batch: SegmentBatch, phases: Sequence[float] | None = None) -> Keys:
         """The keyframes of segments, which begin at a share of a keyframe's time: `phases` (B), by default drawn from seeds."""
