@@ -29,5 +29,8 @@ STEP_BIAS = 2.0
 VALIDATION_PERIOD = 65
 LOG_PERIOD = 100
 
+# Six values of a head among more than a hundred: they count as much as the face and the body do.
+LOSS_CURVES_ALPHA = {"head": 8.0}
+
 # One voice each, and sounds that are as long as they are: nothing is shifted.
 AUGMENT = {"pitch_shift": None}
