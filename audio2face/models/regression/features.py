@@ -96,10 +96,10 @@ class WindowParts:
         shift, number = divmod(part, len(self.firsts))
         return shift, slice(self.firsts[number], self.firsts[number] + self.counts[number])
 
-    def find(self, shifts: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def find(self, shifts: np.ndarray, rows: np.ndarray) -> tuple[list[int], list[int]]:
         """In which parts rows (n,) at shifts (n,) are, and which of their rows they are."""
         numbers = self.of_row[rows]
-        return shifts * len(self.firsts) + numbers, rows - self.firsts[numbers]
+        return (shifts * len(self.firsts) + numbers).tolist(), (rows - self.firsts[numbers]).tolist()
 
 
 @dataclass(frozen=True)
