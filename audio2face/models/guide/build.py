@@ -10,18 +10,13 @@ import torch
 
 from audio2face.audio.windows import Streaming
 from audio2face.config import Section
-from audio2face.config.rules import streaming_entry
+from audio2face.config.streaming import streaming_entry
 from audio2face.face.codec import common_layout
 from audio2face.face.layout import ChannelLayout
-from audio2face.models.common.inputs import Inputs, Training
-from audio2face.models.common.shared import (
-    absent_channels,
-    build_curve_weights,
-    build_fit_settings,
-    build_spec,
-    build_speech_measure,
-    check_columns,
-)
+from audio2face.models.common.encoders.phoneme_ctc import build_speech_measure
+from audio2face.models.common.inputs import Inputs, Training, build_spec
+from audio2face.models.common.losses import build_curve_weights
+from audio2face.models.common.targets import absent_channels, check_columns
 from audio2face.models.diffusion.method import warm_cosine
 from audio2face.models.diffusion.segments import build_features, build_segments
 from audio2face.models.guide.data import GuideData, value_statistics
@@ -32,6 +27,7 @@ from audio2face.paths import local_path
 from audio2face.problems import UserError
 from audio2face.runtime import Runtime, model_cache
 from audio2face.training.precision import Precision, build_advice
+from audio2face.training.settings import build_fit_settings
 from audio2face.training.validation import Validation
 
 

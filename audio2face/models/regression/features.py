@@ -112,7 +112,8 @@ class WindowsOnDisk:
 
     def __call__(self, shifts: Tensor, rows: Tensor) -> Features:
         """Of rows (n,) at shifts (n,), float32."""
-        found = self.kept.rows(*self.parts.find(shifts.cpu().numpy(), rows.cpu().numpy()))
+        parts, places = self.parts.find(shifts.cpu().numpy(), rows.cpu().numpy())
+        found = self.kept.rows(parts.tolist(), places.tolist())
         return {name: x.to(self.device).float() for name, x in found.items()}
 
 
