@@ -56,7 +56,7 @@ class Trial:
     def falls(self) -> bool:
         """Whether the loss is finite and lower at the end."""
         third = len(self.losses) // 3
-        return bool(np.isfinite(self.losses).all()) and np.mean(self.losses[-third:]) < np.mean(self.losses[:third])
+        return bool(np.isfinite(self.losses).all() and np.mean(self.losses[-third:]) < np.mean(self.losses[:third]))
 
 
 def build_training(project: str, device: str, **keys: Any) -> Training:
