@@ -215,7 +215,7 @@ from audio2face.config_base.config_train_common import REPRODUCIBLE, RNG_SEED_TO
 
 ## Checkpoints
 
-from audio2face.config_base.config_train_common import CHECKPOINT_PERIOD, CHECKPOINT_MINUTES, CHECKPOINT_KEEP
+from audio2face.config_base.config_train_common import CHECKPOINT_PERIOD, CHECKPOINT_MINUTES, CHECKPOINT_GB_PER_HOUR, CHECKPOINT_KEEP
 
 ## Speed
 
@@ -225,3 +225,4 @@ from audio2face.config_base.config_train_common import NUM_PROCESSES, PRECISION
 
 from audio2face.config_base.config_train_common import AUDIO_DATA_CACHING
 from audio2face.config_base.config_train_diffusion_base import TIMESHIFT_GRID, FEATURE_CACHE_GB
+from audio2face.config_base.config_train_common import FEATURE_CACHE_ROOT, FEATURE_CACHE_DISK_GB
