@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 READY := $(VENV)/.ready
+# The tests of a file run one after the other, files on as many cores as there are, with a thread each.
+TEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n $$(getconf _NPROCESSORS_ONLN) --dist loadfile
 
 .PHONY: help setup demo demo-curves demo-conversation test test-all lint clean
 
@@ -38,7 +40,7 @@ demo-conversation: $(READY)
 	$(VENV)/bin/python tools/run_demo.py --config demo-conversation
 
 test: $(READY)
-	$(VENV)/bin/python -m pytest
+	$(TEST)
 
 test-all: $(READY)
 	$(VENV)/bin/python -m pytest -m 'slow or not slow'

@@ -113,7 +113,7 @@ class WindowsOnDisk:
     def __call__(self, shifts: Tensor, rows: Tensor) -> Features:
         """Of rows (n,) at shifts (n,), float32."""
         parts, places = self.parts.find(shifts.cpu().numpy(), rows.cpu().numpy())
-        found = self.kept.rows(parts.tolist(), places.tolist())
+        found = self.kept.rows(parts, places)
         return {name: x.to(self.device).float() for name, x in found.items()}
 
 
