@@ -24,6 +24,7 @@ from audio2face.formats.usd_prims import (
     add_sound,
     add_turn,
     add_weights,
+    extent,
     new_stage,
     save,
     valid,
@@ -53,10 +54,10 @@ def write_usd_points(
     above = add_turn(stage, turn)
     for mesh in meshes:
         prim = add_mesh(stage, f"{above}/{valid(mesh.name)}", mesh.name, mesh.frames[0], mesh.triangles)
-        points, extent = prim.GetPointsAttr(), prim.GetExtentAttr()
+        points, box = prim.GetPointsAttr(), prim.GetExtentAttr()
         for t, frame in enumerate(mesh.frames):
             points.Set(vectors(frame), t)
-            extent.Set(extent(frame), t)
+            box.Set(extent(frame), t)
     add_figures(stage, figures, units_per_metre)
     add_sound(stage, sound)
     save(stage, path)

@@ -178,7 +178,7 @@ def test_the_extra_root_comes_first_and_the_checkout_second(project, tmp_path):
 def test_unknown_project(project):
     project(dataset=DATASET)
     assert "did you mean mine?" in mistakes("mime", ("dataset",))[0]
-    assert "known: demo-curves" in mistakes("zzz", ("dataset",))[0]
+    assert "known: demo-conversation, demo-conversation-guide, demo-curves" in mistakes("zzz", ("dataset",))[0]
 
 
 @pytest.mark.parametrize("name", ["../mine", "a b", "", ".hidden", "a..b", "mine;ls", "mine\n"])

@@ -349,6 +349,7 @@ UNASKED = {
     "formats.maya_chunks": "each chunk is compared with the group and the file that hold it",
     "formats.point_cache": "the header is compared with the file's length, exactly",
     "models.common.encoders.phoneme_ctc": "a file of the package itself",
+    "models.common.feature_store": "rows that it wrote itself, of files whose sizes it compares",
     "models.common.phonemes": "a file of the package itself",
     "preproc.basis": "a file that it makes itself",
     "render.head": "a file of the package itself",
@@ -362,6 +363,7 @@ UNASKED = {
     "training.validation": "the run's own metrics, a line at a time",
     "viewer.api": "a request whose size is limited",
     "viewer.library": "a sound that it made itself",
+    "viewer.wishes": "a request whose size is limited",
     "viewer.tracks": "frames of a file that it wrote itself",
 }
 
@@ -385,7 +387,7 @@ def test_every_parser_asks_the_budget():
     assert unasked == set(UNASKED) | {"formats.budget"}, (
         "compare the file's numbers by formats.budget, or state why not"
     )
-    assert {"formats.ply", "formats.gltf_rig", "formats.usd", "formats.sound", "formats.npy"} <= set(parsers) - unasked
+    assert {"formats.ply", "formats.gltf_rig", "formats.usd_stage", "formats.sound", "formats.npy"} <= set(parsers) - unasked
 
 
 @pytest.mark.parametrize("name", ["a" * 5000 + ".bin", "a\0b"])

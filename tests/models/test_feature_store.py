@@ -68,7 +68,17 @@ def windows(names=("a", "b"), frames=100, shifts=2):
     values = shot_targets(np.zeros((frames, 2), np.float32), 30.0, {"skin_coeffs": True}, LAYOUT)
     params = WindowParams(30.0, 16000, 640, 320, 2, 1, shift_grid(1.0, shifts))
     return WindowData(
-        clips, conditions, lambda clip: values, LAYOUT, Tracks(), MutedNoise(), params, batch_size=8, seed=0, device=CPU
+        clips,
+        conditions,
+        lambda clip: values,
+        LAYOUT,
+        Tracks(),
+        MutedNoise(),
+        params,
+        num_actors=1,
+        batch_size=8,
+        seed=0,
+        device=CPU,
     )
 
 

@@ -13,6 +13,7 @@ from audio2face.models.common.encoders import phoneme_ctc
 from audio2face.models.common.weights import load_weights, save_weights
 from audio2face.models.diffusion.encoder import build_encoder
 from audio2face.problems import UserError
+from audio2face.types import Track
 from tests.models.test_networks import conditions, needs_hama, network, speech
 
 CHOSEN = {"use_autocorr_features": False, "use_phoneme_ctc_features": True, "pretrained": True}
@@ -62,7 +63,7 @@ def test_what_was_measured_comes_with_the_weights(tmp_path):
     load_weights(again, tmp_path / "weights.pth")
     audio = speech(2)
     assert torch.equal(model.features(audio)["phoneme_ctc"], again.features(audio)["phoneme_ctc"])
-    assert torch.equal(model(audio, *conditions(2))[0], again(audio, *conditions(2))[0])
+    assert torch.equal(model(audio, conditions(2))[0], again(audio, conditions(2))[0])
 
 
 @needs_hama
@@ -129,7 +130,7 @@ def test_a_training_measures_the_sound_of_its_clips(tmp_path, standardize, monke
     monkeypatch.setattr(phoneme_ctc, "MEASURED_SAMPLES", 16000)
     encoder = build_encoder("phoneme_ctc", {})
     section = section_from_values("train", {})
-    clips = [SimpleNamespace(audio=path) for path in (paths[0], None, *paths)]
+    clips = [SimpleNamespace(track=path and Track(path)) for path in (paths[0], None, *paths)]
     inputs = SimpleNamespace(train=section, clips=clips)
     phoneme_ctc.build_speech_measure(encoder, inputs, standardize)
     assert [len(sound) for sound in heard] == [16000] * 3  # files 0, 2 and 4

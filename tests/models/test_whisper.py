@@ -296,7 +296,7 @@ def test_a_regression_goes_all_the_way(tmp_path, monkeypatch, caplog):
     preproc.run("tiny", "tiny")
     caplog.set_level("INFO")
     run = load_train_run(tmp_path / "workspace" / "output_train" / train.run("tiny").run)
-    assert "audio features cached" in caplog.text and run.weights.stat().st_size < 1e7
+    assert "audio features in memory" in caplog.text and run.weights.stat().st_size < 1e7
     folder.rename(tmp_path / "gone")
     deploy.run("tiny", "latest")
     found = {}
