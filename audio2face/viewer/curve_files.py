@@ -42,7 +42,8 @@ def bones_of(paths: Iterable[Path]) -> np.ndarray | None:
 
 
 def curve_files_track(paths: Iterable[Path], fps: float) -> AnimationStream:
-    """One animation of a table, a body, or both, cut to the shorter; `fps` of tables that tell no rate.
+    """One animation of tables and a body, cut to the shortest; `fps` of tables that tell no rate. Of what several tables have the
+    first counts.
 
     Raises ValueError for files that are damaged, or hold neither weights nor the head's rotation nor a body.
     """
@@ -54,11 +55,12 @@ def curve_files_track(paths: Iterable[Path], fps: float) -> AnimationStream:
         else:
             table = read_curve_table(path)
             rate = table.fps or fps
-            found, names = _of_table(_even(table, rate))
+            found, own = _of_table(_even(table, rate))
             if not found:
                 few = ", ".join(table.names[:5])
                 raise ValueError(f"{path}: expected ARKit's weights, or yaw, pitch and roll of the head; found {few}")
-            parts |= {key: (frames, rate) for key, frames in found.items()}
+            names = names if "weights" in parts else own
+            parts = {key: (frames, rate) for key, frames in found.items()} | parts
     rate = max(rate for _, rate in parts.values())
     seconds = min(len(frames) / own for frames, own in parts.values())
     at_s = np.arange(max(1, round(seconds * rate))) / rate

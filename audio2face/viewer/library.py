@@ -35,7 +35,7 @@ PIECE_BYTES = 1 << 20
 @dataclass(frozen=True)
 class ShotView:
     """One entry of the list. `truth` and `prediction` open its animations; `start` is an emotion for a live model, `source` the
-    file that an edit begins with."""
+    file that an edit begins with, which `beside` are shown with."""
 
     name: str
     actor: str
@@ -46,6 +46,7 @@ class ShotView:
     start: Mapping[str, float] | None = None
     note: str = ""
     source: Path | None = None
+    beside: tuple[Path, ...] = ()
 
 
 class Library:

@@ -24,7 +24,7 @@ from audio2face.runs.train_run import TrainRun, load_train_run
 from audio2face.viewer.actors import Actor, find_eyes
 from audio2face.viewer.curve_groups import ShownGroups, captured_groups, captured_track
 from audio2face.viewer.library import ShotView
-from audio2face.viewer.sources import Extras, captured_file, dataset_actor, dataset_rigs, truth_track
+from audio2face.viewer.sources import Extras, captured_files, dataset_actor, dataset_rigs, truth_track
 from audio2face.viewer.studio import Studio
 from audio2face.viewer.tracks import AnimationStream
 
@@ -163,8 +163,9 @@ class Project:
         opener = partial(truth_track, files, shot, fps, offset, dataset_rigs(files))
         if _curves_alone(files):
             opener = partial(self._captured, files, shot, fps, offset)
-        source = None if offset else captured_file(files, shot)  # of an edit, whose sound begins with its file
-        return ShotView(shot, files.actor, emotion, sound, truth=opener, source=source)
+        there = [] if offset else captured_files(files, shot)  # the sound of an edit begins with its file
+        source, beside = (there[0], tuple(there[1:])) if there else (None, ())
+        return ShotView(shot, files.actor, emotion, sound, truth=opener, source=source, beside=beside)
 
     def _captured(self, files: DatasetFiles, shot: str, fps: float, offset: int) -> AnimationStream:
         """A captured shot of groups of curves: all that the data set has, trained or not."""

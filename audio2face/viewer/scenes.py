@@ -159,6 +159,7 @@ def _of_inference(project: Project, folder: Path) -> Library:
                 open_it,
                 note=clip.name.removeprefix(name).strip("_").replace("_", " "),
                 source=clip.file,
+                beside=clip.beside,
             )
         )
     if not shots:
@@ -171,11 +172,12 @@ def _of_inference(project: Project, folder: Path) -> Library:
 
 @dataclass(frozen=True)
 class _Animation:
-    """What inference wrote of one sound; `open` gives its track, of an actor, and `file` can be edited."""
+    """What inference wrote of one sound; `open` gives its track, of an actor; `file` can be edited, and is shown with those `beside` it."""
 
     name: str
     open: Callable[[str], AnimationStream]
     file: Path | None = None
+    beside: tuple[Path, ...] = ()
 
 
 def _animations(project: Project, run: TrainRun | None, folder: Path, given_fps: float | None) -> list[_Animation]:
@@ -199,7 +201,9 @@ def _animations(project: Project, run: TrainRun | None, folder: Path, given_fps:
     found = find_group_files(folder, known)
     if found:
         return [_Animation(name, partial(arrays, files)) for name, files in found.items()]
-    return [_Animation(name, partial(others, paths), paths[0]) for name, paths in find_curves(folder).items()]
+    return [
+        _Animation(name, partial(others, paths), paths[0], paths[1:]) for name, paths in find_curves(folder).items()
+    ]
 
 
 def _read_as(path: Path, meant: Callable[[Any], _Read]) -> _Read | None:
@@ -301,10 +305,10 @@ def build_studio(run: TrainRun, prepare: Prepare, device: Callable[[], Any]) -> 
     has_mesh = any(face.has_mesh for face in faces.values())
     parts = {name: changeable(face) for name, face in faces.items()}
 
-    def show(file: Path, actor: str) -> AnimationStream:
-        if faces[actor].has_mesh and (clips := find_clips(file)):
+    def show(files: tuple[Path, ...], actor: str) -> AnimationStream:
+        if faces[actor].has_mesh and (clips := find_clips(files[0])):
             return file_track(clips[0], run.spec.fps, Extras(run.actor(actor).network_data.get("neutral_jaw")))
-        return curve_files_track((file,), run.spec.fps)
+        return curve_files_track(files, run.spec.fps)
 
     partner = bool(run.spec.extra.get("partner"))
     return Studio(prepare, device, parts, ["npy"] if has_mesh else ["npz"], show, partner)

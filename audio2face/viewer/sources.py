@@ -92,14 +92,15 @@ def truth_track(files: DatasetFiles, shot: str, cache_fps: float, audio_offset: 
     return _track(meshes, others, fps, (audio_offset + 0.5) / fps, rigs)
 
 
-def captured_file(files: DatasetFiles, shot: str) -> Path | None:
-    """The file of a captured shot that can be edited: of its skin, else of its first group of curves; None without one."""
+def captured_files(files: DatasetFiles, shot: str) -> list[Path]:
+    """The files of a captured shot: of its skin, else of its groups of curves, the one that can be edited first."""
     try:
         if files.skin_cache_root is not None:
-            return find_animation(files.skin_cache_root, shot)
+            return [find_animation(files.skin_cache_root, shot)]
     except UserError:
-        return None
-    return next((path for source in files.curves.values() if (path := source.file(shot)) is not None), None)
+        return []
+    found = (source.file(shot) for source in files.curves.values())
+    return list(dict.fromkeys(path for path in found if path is not None))
 
 
 def file_track(clip: ClipFiles, fps: float, extras: Extras) -> AnimationStream:

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
@@ -43,6 +44,7 @@ class Wish:
     actor: str
     sound: Path
     source: Path | None = None
+    beside: tuple[Path, ...] = ()  # files that are shown with it: other groups of its curves
     ranges: tuple[tuple[int, int], ...] = ()
     keys: tuple[tuple[int, int], ...] = ()
     parts: tuple[str, ...] | None = None
@@ -100,7 +102,7 @@ class Request:
 class Studio:
     """Makes one wish at a time, in the background, with a run's network.
 
-    `parts` {actor: names} are what an edit may change, `formats` the files of whole animations, and `show(file, actor)` opens one.
+    `parts` {actor: names} are what an edit may change, `formats` the files of whole animations, and `show(files, actor)` opens one.
     """
 
     def __init__(
@@ -109,7 +111,7 @@ class Studio:
         device: Callable[[], Any],
         parts: Mapping[str, Sequence[str]],
         formats: Sequence[str],
-        show: Callable[[Path, str], AnimationStream],
+        show: Callable[[tuple[Path, ...], str], AnimationStream],
         partner: bool = False,
     ):
         self.parts, self.partner = {actor: tuple(names) for actor, names in parts.items()}, partner
@@ -154,8 +156,9 @@ class Studio:
     def _run(self, request: Request, work: Work) -> None:
         try:
             work.write(request.folder, self._device())
-            actor = request.wish.actor
-            request.takes = [Made(file, _opener(self._show, file, actor)) for file in made_files(request.folder)]
+            actor, beside = request.wish.actor, request.wish.beside
+            files = made_files(request.folder)
+            request.takes = [Made(file, partial(self._show, (file, *beside), actor)) for file in files]
             request.state = "ready"
         except UserError as error:
             request.error, request.state = error.lines, "failed"
@@ -172,10 +175,6 @@ class Studio:
         """Remove all files that were not kept."""
         self.wait(5)
         self._folder.cleanup()
-
-
-def _opener(show: Callable[[Path, str], AnimationStream], file: Path, actor: str) -> Callable[[], AnimationStream]:
-    return lambda: show(file, actor)
 
 
 def made_files(folder: Path) -> list[Path]:

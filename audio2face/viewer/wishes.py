@@ -39,13 +39,14 @@ def read_wish(library: Library, body: bytes) -> Wish:
         raise UserError("parts: expected a list of names")
     if max(len(ranges), len(keys), len(parts or ())) > MOST_MARKS:
         raise UserError(f"expected at most {MOST_MARKS} ranges, keys and parts")
-    source = None if whole else item.source if base is None else _take(library, base)
+    source, beside = (None, ()) if whole else (item.source, item.beside) if base is None else _take(library, base)
     if source is None and not whole:
         raise UserError(f"{item.name} has no animation that can be edited: generate one first")
     return Wish(
         actor=item.actor,
         sound=item.sound,
         source=source,
+        beside=beside,
         ranges=() if whole else ranges,
         keys=() if whole else keys,
         parts=None if whole or parts is None else tuple(parts),
@@ -69,12 +70,13 @@ def is_weight(value: Any) -> bool:
     return type(value) in (int, float) and -MOST_WEIGHT <= value <= MOST_WEIGHT  # NaN is not
 
 
-def _take(library: Library, base: Any) -> Path:
+def _take(library: Library, base: Any) -> tuple[Path, tuple[Path, ...]]:
+    """The file of a take, and those that are shown with it."""
     numbers = base if isinstance(base, list) and [type(n) for n in base] == [int, int] else [0, 0]
     request = library.the_studio().request(numbers[0])
     if request is None or not 0 <= numbers[1] < len(request.takes):
         raise UserError("there is no such take")
-    return request.takes[numbers[1]].file
+    return request.takes[numbers[1]].file, request.wish.beside
 
 
 def _frame(value: Any) -> int:
