@@ -37,6 +37,7 @@ def preprocess(root):
     return load_preproc_run(root / "workspace/output_preproc" / preproc.run("tiny", ACTOR))
 
 
+@pytest.mark.slow
 def test_gaps_and_oddities_train_what_there_is(project, caplog):
     root, data = project
     data.edit_npz("jaw_keypoints_cache_all.npz", lambda x: {k: v for k, v in x.items() if k != SHOTS[0]})

@@ -299,6 +299,7 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_recording_becomes_a_recording(project, caplog):
     preproc.run("tiny", "ann")
     run = train.run("tiny").run

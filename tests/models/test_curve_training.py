@@ -75,6 +75,7 @@ def test_preprocessing_knows_what_the_columns_are(tmp_path, monkeypatch, caplog)
     assert "weights" in caplog.text and "skeleton" in caplog.text and "missing" in caplog.text
 
 
+@pytest.mark.slow
 def test_what_is_missing_changes_nothing(tmp_path, monkeypatch):
     """Poison behind a mask, or NaN: the same statistics and the same weights, bit by bit."""
     found = []
@@ -141,6 +142,7 @@ def test_a_network_of_whole_animations_has_previews_without_a_mesh(tmp_path, mon
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.slow
 def test_actors_with_other_groups_train_together(tmp_path, monkeypatch, method):
     groups = (("arkit", "head"), ("arkit",))
     workspace = project(tmp_path, monkeypatch, method, ("ann", "bob"), groups, ("arkit", "head"))
@@ -215,6 +217,7 @@ def test_a_mesh_keeps_its_contract_beside_curves(tmp_path, monkeypatch, method):
     np.testing.assert_allclose(both.skin, alone.skin, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_components_stand_for_a_wide_group(tmp_path, monkeypatch):
     workspace = project(tmp_path, monkeypatch)
     write_key(tmp_path, "preproc", "CURVES_COMPONENTS", {"ann": {"arkit": 2}})

@@ -494,6 +494,7 @@ def run_in_every_mode(run, root, tolerance=1e-4):
 
 
 @pytest.mark.parametrize("model_type", ["hubert", pytest.param("wavlm", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_hubert_and_wavlm_go_all_the_way(model_type, tmp_path, monkeypatch):
     """Trained from a local folder, exported, and run in every mode after that folder is gone."""
     folder = tmp_path / "model"
@@ -505,6 +506,7 @@ def test_hubert_and_wavlm_go_all_the_way(model_type, tmp_path, monkeypatch):
     run_in_every_mode(run, tmp_path)
 
 
+@pytest.mark.slow
 def test_wav2vec_from_a_checkpoint_goes_all_the_way(tmp_path, monkeypatch):
     checkpoint = tmp_path / "base.pth"
     tiny_checkpoint(checkpoint, "wav2vec2", monkeypatch)
@@ -515,6 +517,7 @@ def test_wav2vec_from_a_checkpoint_goes_all_the_way(tmp_path, monkeypatch):
     run_in_every_mode(run, tmp_path)
 
 
+@pytest.mark.slow
 def test_phoneme_recogniser_goes_all_the_way(tmp_path, monkeypatch):
     pytest.importorskip("hama")
     run = make_project(tmp_path, ("ann",), hyper={"audio_encoder": "phoneme_ctc"})

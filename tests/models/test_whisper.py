@@ -308,6 +308,7 @@ def test_a_regression_goes_all_the_way(tmp_path, monkeypatch, caplog):
 
 
 @pytest.mark.parametrize("freeze", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_diffusion_goes_all_the_way(freeze, tmp_path, monkeypatch):
     """As the regression, in every mode; frozen, its features are kept."""
     folder = tmp_path / "model"

@@ -12,6 +12,7 @@ MOTION = {"TONGUE_CACHE_ROOT", "JAW_ANIM_DATA_FPATH", "EYE_ANIM_DATA_FPATH"}
 
 
 @pytest.mark.parametrize("kept", [{"TONGUE_CACHE_ROOT"}, {"JAW_ANIM_DATA_FPATH", "EYE_ANIM_DATA_FPATH"}])
+@pytest.mark.slow
 def test_an_actor_without_skin_trains_and_animates(tmp_path, monkeypatch, caplog, kept):
     face = actor(tmp_path / "datasets" / ACTOR)
     dataset = {k: v for k, v in face.dataset.items() if not k.startswith("SKIN_") and k not in MOTION - kept}

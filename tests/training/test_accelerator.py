@@ -59,6 +59,7 @@ def test_regression(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("network", ["diffusion_rnn", "diffusion_rnn_pca"])
+@pytest.mark.slow
 def test_diffusion(tmp_path, monkeypatch, network):
     diffusion_project(
         tmp_path, ("ann", "bob"), NETWORK_NAME=network, EMA_DECAY=0.9, BATCH_SIZE=1, VALIDATION_CLIPS="two*",

@@ -279,6 +279,7 @@ def test_shots_that_are_named_are_measured_and_told_where_they_were_trained_on(t
         evaluate.run("tiny", run, shots=["a1_neutrall"])
 
 
+@pytest.mark.slow
 def test_new_shots_in_a_folder_are_measured_like_those_of_the_data_set(trained, tmp_path, caplog) -> None:
     root, run = trained
     held, _ = report_of(root, run=run)
@@ -344,6 +345,7 @@ def test_before_training_evaluate_tells_that_nothing_is_held_out(trained) -> Non
     assert "VALIDATION_CLIPS holds nothing out" in error.value.lines[1]
 
 
+@pytest.mark.slow
 def test_a_crashed_training_goes_on_with_its_best_weights(trained, monkeypatch) -> None:
     root, _ = trained
     config = root / "configs/tiny/config_train.py"
