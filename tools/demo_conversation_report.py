@@ -39,6 +39,7 @@ from audio2face.problems import UserError  # noqa: E402
 from audio2face.render import contact_sheet  # noqa: E402
 from audio2face.render.curves_film import curves_film, draw_takes  # noqa: E402
 from audio2face.runs.run_dir import LATEST  # noqa: E402
+from audio2face.runs.train_run import TrainRun  # noqa: E402
 from audio2face.types import Track  # noqa: E402
 from runners.cli import answer  # noqa: E402
 from tools.demo.conversation_report import (  # noqa: E402
@@ -65,6 +66,7 @@ class Player:
     """A model that plays people: a network, and a guide that tells it poses to move through, if there is one."""
 
     animator: Animator
+    run: TrainRun
     guide: Guide | None = None
 
     def play(self, side: Side, partner: Path | None, take: int = 0) -> Motion:
@@ -76,9 +78,11 @@ class Player:
         speaker = Speaker(side.person, None, take, animator.load_partner(talk.partner))
         given = None
         if self.guide is not None:
-            keys, spec = self.guide.keys(self.guide.hear(talk, None), take, codec), animator.spec
+            spec = animator.spec
+            trained = spec.output_codec(self.run.actor(side.person))
+            keys = self.guide.keys(self.guide.hear(talk, None), take, trained)
             layout = ChannelLayout(spec.max_sizes)
-            given = given_keys(keys, codec, layout, animator.num_frames(sound), float(spec.fps))
+            given = given_keys(keys, trained, layout, animator.num_frames(sound), float(spec.fps))
         made = animator.animate(sound, speaker, given=given)
         return motion_of(made.animation.channels, codec.groups).at(slice(len(side.truth.head)))
 
@@ -115,13 +119,13 @@ def open_players(config_name: str, run_name: str, train: Section, guide: str | N
     section = load_config(config_name, (), optional=("inference",), network_type=run.spec.network_type)["inference"]
     configs, options, device = post_configs(section, run), build_options(section, run), runtime.start().device
     actors = {name: run_actor(run, name, configs[name], rigs=False) for name in run.spec.actors}
-    player = Player(load_animator(run, actors, options, device))
+    player = Player(load_animator(run, actors, options, device), run)
     if not player.animator.hears_partner:
         raise UserError(f"{run.name} hears no partner: train it with AUDIO_CHANNELS in config_dataset.py")
     if guide is None:
         return player, None
     guide_run = find_training_run(guide, LATEST, load_config(guide, ("train",))["train"])
-    check_guide(guide_run, {name: actor.codec for name, actor in actors.items()}, None)
+    check_guide(guide_run, {name: run.spec.output_codec(run.actor(name)) for name in actors}, None)
     return player, replace(player, guide=open_guide(guide_run, options.seed, device))
 
 

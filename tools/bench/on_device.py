@@ -81,7 +81,7 @@ def first_output(method: Any) -> Tensor:
             features = batch.features or model.network.features(batch.audio)
             implicit = model.implicit[batch.frame_ids]
             with method.precision.autocast(implicit.device):
-                found, _ = method.decode(features, implicit, batch.explicit)
+                found, _ = method.decode(features, batch.conditions.replaced(implicit=implicit))
     model.train()
     return found.float().cpu()
 
