@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+CANCELLED = 1e-3  # of a vector, of which less is left when another's direction is taken out: its rounding shows
 LOCK = 3e-7  # cosine of the middle Euler angle (sine for orders as "ZXZ") below which the outer two turn about one axis
 TINY = 1e-12  # a length below which a vector has no direction
 TURN = 2 * np.pi
@@ -129,11 +130,18 @@ def from_six(six: np.ndarray) -> np.ndarray:
     """
     six = np.asarray(six, np.float64)
     first = _direction(six[..., :3], np.array([1.0, 0.0, 0.0]))
-    second = six[..., 3:] - (first * six[..., 3:]).sum(axis=-1, keepdims=True) * first
+    second = _beside(first, six[..., 3:])
+    left, whole = (np.linalg.norm(x, axis=-1, keepdims=True) for x in (second, six[..., 3:]))
+    second = np.where(left < CANCELLED * whole, _beside(first, second), second)  # what rounding left, taken away once more
     spare = np.where(np.abs(first[..., 1:2]) < 0.9, np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0]))
-    spare = spare - (first * spare).sum(axis=-1, keepdims=True) * first
+    spare = _beside(first, spare)
     second = _direction(second, spare / np.linalg.norm(spare, axis=-1, keepdims=True))
     return np.stack([first, second, np.cross(first, second)], axis=-1)
+
+
+def _beside(first: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """What of vectors x (..., 3) is at right angles to unit vectors."""
+    return x - (first * x).sum(axis=-1, keepdims=True) * first
 
 
 def to_six(matrices: np.ndarray) -> np.ndarray:
