@@ -40,8 +40,8 @@ def confined(function: Callable[..., Any], *arguments: Any, load: Sequence[str] 
 
     The function is one of a module of this package, and arguments are what JSON holds. It returns the same, and arrays of
     numbers; tuples come back as lists. `load` are modules that are imported once for all calls. Raises what the function raises of
-    UserError, ValueError, OSError and MemoryError; ValueError when it ended its process or took too long; RuntimeError with the
-    traceback of anything else.
+    UserError, ValueError, OSError and MemoryError; ValueError when it ended its process or took too long, with the first argument,
+    which as a rule is a file; RuntimeError with the traceback of anything else.
     """
     limits = {name: _limit(name) for name in LIMITS}
     if not _can_fork():
@@ -50,7 +50,7 @@ def confined(function: Callable[..., Any], *arguments: Any, load: Sequence[str] 
     with _reader() as reader:
         answer, arrays = reader.ask(json.dumps(request | limits).encode(), int(limits[MEMORY_GB] * 1e9))
     if "error" in answer:
-        raise _error(answer, limits)
+        raise _error(answer, limits, arguments[0] if arguments else function.__name__)
     return _filled(answer["value"], arrays)
 
 
@@ -146,16 +146,16 @@ def _close() -> None:
         _readers.pop().close()
 
 
-def _error(answer: dict[str, Any], limits: dict[str, float]) -> Exception:
+def _error(answer: dict[str, Any], limits: dict[str, float], where: object) -> Exception:
     kind, text = answer["error"], answer["text"]
     if kind == "ended":
         if text == signal.SIGALRM:
-            return ValueError(f"reading it takes longer than {limits[SECONDS]:g} s ({SECONDS})")
+            return ValueError(f"{where}: reading it takes longer than {limits[SECONDS]:g} s ({SECONDS})")
         return ValueError(
-            f"the library that reads it ended with {_signal_name(text)}: a damaged file, or a hostile one"
+            f"{where}: the library that reads it ended with {_signal_name(text)}: a damaged file, or a hostile one"
         )
     if kind == "MemoryError":
-        return MemoryError(f"reading it takes more memory than {limits[MEMORY_GB]:g} GB ({MEMORY_GB})")
+        return MemoryError(f"{where}: reading it takes more memory than {limits[MEMORY_GB]:g} GB ({MEMORY_GB})")
     if kind == "OSError":
         return OSError(*text, *([answer["file"]] if len(text) == 2 and answer["file"] else []))
     return {"UserError": UserError, "ValueError": ValueError}.get(kind, RuntimeError)(text)
