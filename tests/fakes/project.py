@@ -6,6 +6,9 @@ import signal
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import pytest
+
+from audio2face.commands import preproc, train
 from fakes.actor import ACTOR, Blob, actor, dataset_values
 from runners import cli
 
@@ -27,6 +30,11 @@ DIFFUSION: dict[str, Any] = {
     "NUM_EPOCHS": 1,
     "LR_WARMUP_EPOCHS": 0,
     "SUBSEGMENT_MIN_FRAME": 20,
+}
+SEQUENCE: dict[str, Any] = {
+    **DIFFUSION,
+    "NETWORK_NAME": "diffusion_transformer",
+    "NETWORK_HYPER_PARAMS": {"width": 32, "num_layers": 2, "num_heads": 2},
 }
 NARROW = {
     "feature_dim": 32,
@@ -80,6 +88,15 @@ def write_key(root: Path, kind: str, key: str, value: Any) -> None:
     """Set one more key of a section of the project's config."""
     with (root / f"configs/tiny/config_{kind}.py").open("a") as file:
         file.write(f"{key} = {value!r}\n")
+
+
+def sequence_run(root: Path, patch: pytest.MonkeyPatch) -> str:
+    """A diffusion_transformer of the blob `ann`, trained for a moment; returns the run's name. The environment is the project's."""
+    diffusion_project(root, ("ann",))
+    (root / "configs/tiny/config_train.py").write_text("".join(f"{k} = {v!r}\n" for k, v in SEQUENCE.items()))
+    use_project(root, patch)
+    preproc.run("tiny", "ann")
+    return train.run("tiny").run
 
 
 def use_project(root: Path, monkeypatch) -> None:

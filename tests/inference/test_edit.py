@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 from fakes.curves import SHOTS, curves_dataset
-from fakes.project import DIFFUSION, diffusion_project, use_project, write_configs, write_key
+from fakes.project import SEQUENCE, sequence_run, use_project, write_configs, write_key
 
 from audio2face.commands import infer, preproc, train
 from audio2face.commands.find_run import find_training_run, post_configs, train_section
@@ -26,9 +26,6 @@ from audio2face.inference.edit.seams import fade
 from audio2face.inference.job import build_job
 from audio2face.models.common.rollout import Given
 from audio2face.problems import UserError
-
-SMALL = {"width": 32, "num_layers": 2, "num_heads": 2}
-KEYS = {**DIFFUSION, "NETWORK_NAME": "diffusion_transformer", "NUM_EPOCHS": 1, "NETWORK_HYPER_PARAMS": SMALL}
 
 
 def request(num_frames=100, fps=25.0, first=0, **edit):
@@ -110,11 +107,7 @@ def test_a_region_comes_to_where_it_is_kept():
 def mesh_run(tmp_path_factory):
     root = tmp_path_factory.mktemp("edit")
     with pytest.MonkeyPatch.context() as patch:
-        diffusion_project(root, ("ann",))
-        (root / "configs/tiny/config_train.py").write_text("".join(f"{k} = {v!r}\n" for k, v in KEYS.items()))
-        use_project(root, patch)
-        preproc.run("tiny", "ann")
-        yield root, train.run("tiny").run
+        yield root, sequence_run(root, patch)
 
 
 def edited(root, name, **keys):
@@ -248,7 +241,7 @@ def curve_run(tmp_path_factory):
         preprocessing = {"DEFAULT_TONGUE_PCA_SHAPE": (2, 40, 3), "DEFAULT_EYE_SACCADE_ROT_SHAPE": (20, 2)}
         preprocessing["CURVES_COMPONENTS"] = {"ann": {"body": 1}}
         sound = {"AUDIO_PATH": f"{root}/datasets/ann/audio/{SHOTS[0]}.wav"}
-        keys = {**KEYS, "TARGET_CHANNELS": ["arkit", "head", "body"]}
+        keys = {**SEQUENCE, "TARGET_CHANNELS": ["arkit", "head", "body"]}
         write_configs(root, dataset=dataset, preproc=preprocessing, train=keys, inference=sound)
         write_key(root, "inference", "OUTPUT_FORMATS", ["npy"])
         use_project(root, patch)

@@ -4,26 +4,17 @@ import json
 
 import numpy as np
 import pytest
-from fakes.project import DIFFUSION, diffusion_project, use_project
+from fakes.project import sequence_run
 from fakes.view_client import end, serve
 
-from audio2face.commands import preproc, train
 from audio2face.commands.view import ViewRequest, build_library
-
-SMALL = {"width": 32, "num_layers": 2, "num_heads": 2}
-KEYS = {**DIFFUSION, "NETWORK_NAME": "diffusion_transformer", "NUM_EPOCHS": 1, "NETWORK_HYPER_PARAMS": SMALL}
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     root = tmp_path_factory.mktemp("studio")
     with pytest.MonkeyPatch.context() as patch:
-        diffusion_project(root, ("ann",))
-        (root / "configs/tiny/config_train.py").write_text("".join(f"{k} = {v!r}\n" for k, v in KEYS.items()))
-        use_project(root, patch)
-        preproc.run("tiny", "ann")
-        run = train.run("tiny").run
-        yield root, run
+        yield root, sequence_run(root, patch)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +69,11 @@ def test_what_is_kept_is_an_inference_run(client, place):
     assert status == 200
     folder = root / "workspace/output_inference" / answer["run"]
     report = json.loads(next(folder.glob("*_edit.json")).read_text())
-    assert report["regenerated"] == ["2-8"] and (folder / report["output"]).exists() and not (folder / ".incomplete").exists()
+    assert (
+        report["regenerated"] == ["2-8"]
+        and (folder / report["output"]).exists()
+        and not (folder / ".incomplete").exists()
+    )
     library = build_library(ViewRequest("tiny", answer["run"]))
     assert library.open(0, "prediction") is not None and library.shots[0].source is not None
     library.close()
