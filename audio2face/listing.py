@@ -65,6 +65,11 @@ def frame_numbers(names: Sequence[str]) -> list[int]:
     return counting
 
 
+def shortened(items: Sequence[str], most: int = 6) -> str:
+    """Names for a message: the first of them, and how many more there are."""
+    return ", ".join(items[:most]) + (f" and {len(items) - most} more" if len(items) > most else "")
+
+
 def gaps(numbers: Sequence[int]) -> tuple[int, list[tuple[int, int]]]:
     """The step of increasing frame numbers, and the (number before, number after) of every gap among them."""
     step = math.gcd(*(after - before for before, after in pairwise(numbers))) or 1

@@ -5,7 +5,7 @@ Made once, by `dataset.checks.build_captured` from the files, or by `build_train
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -204,11 +204,6 @@ def _motion(
 ) -> dict[str, np.ndarray]:
     found = {shot.name: readable(load, shot.name) for shot in shots if readable(has, shot.name)}
     return {name: motion for name, motion in found.items() if motion is not None}
-
-
-def shot_names(shots: Sequence[str], most: int = 6) -> str:
-    """A list of shots for a message, shortened."""
-    return ", ".join(shots[:most]) + (f" and {len(shots) - most} more" if len(shots) > most else "")
 
 
 def listed_vertices(pairs: Mapping[str, Pairs]) -> np.ndarray:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from audio2face.dataset.captured import CapturedActor, shot_names
+from audio2face.dataset.captured import CapturedActor
 from audio2face.dataset.clips import build_clips, build_muted_clips
 from audio2face.dataset.shots import NEUTRAL, emotions_in, words
 from audio2face.formats.sound import sound_info
+from audio2face.listing import shortened
 from audio2face.problems import Problems
 
 OPEN_MOUTH = 0.5  # of the way from the most closed to the most open: too open for silence
@@ -30,12 +31,12 @@ def check_shots(report: Problems, data: CapturedActor) -> None:
         s.name for s in data.shots if s.emotion != NEUTRAL and s.emotion not in emotions_in(s.name, data.emotions)
     ]
     if silent and len(data.emotions) > 1:
-        what = f"{len(silent)} shot(s) name no emotion and are taken as neutral: {shot_names(silent)}."
+        what = f"{len(silent)} shot(s) name no emotion and are taken as neutral: {shortened(silent)}."
         fix = "Name it in the shot or in SHOT_EMOTION_MAP."
         report.warning("shots.emotion", what, fix, shot=silent[0], key="SHOT_EMOTION_MAP")
     contradicting = [n for n in mapped if emotions_in(n, data.emotions)]
     if contradicting:
-        what = f"SHOT_EMOTION_MAP contradicts the names of {shot_names(contradicting)}."
+        what = f"SHOT_EMOTION_MAP contradicts the names of {shortened(contradicting)}."
         report.info("shots.emotion", what, "The map applies.", shot=contradicting[0], key="SHOT_EMOTION_MAP")
     counts = Counter(shot.emotion for shot in data.shots)
     for emotion in data.emotions:
@@ -94,7 +95,7 @@ def check_clips(report: Problems, data: CapturedActor) -> None:
         others.append((first, last, index))
     other = [row[1] for row in plan.rows if row[4] and row[4] != data.languages.get(row[1], row[4])]
     if other:
-        what = f"In {len(other)} clip(s) the language is not that of SHOT_LANGUAGE_MAP: {shot_names(other)}."
+        what = f"In {len(other)} clip(s) the language is not that of SHOT_LANGUAGE_MAP: {shortened(other)}."
         report.info("clips.language", what, "CLIPS counts.", shot=other[0], key="SHOT_LANGUAGE_MAP")
     _languages(report, data, {row[4] for row in plan.rows} or set(data.languages.values()))
     used = {row[1] for row in plan.rows}

@@ -14,6 +14,7 @@ from audio2face.face.curves import CurveGroup
 from audio2face.formats.arkit_names import arkit_name
 from audio2face.formats.curve_rows import rate_from
 from audio2face.formats.curve_table import CurveTable
+from audio2face.listing import shortened
 from audio2face.problems import STRUCTURE, Problems
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def check_groups(problems: Problems, tables: Mapping[str, Mapping[str, CurveTabl
     for group, shots in tables.items():
         still = constant_columns(shots)
         if still:
-            what = f"{group}: {len(still)} column(s) have the same value in all {len(shots)} shot(s): {_list(still)}."
+            what = f"{group}: {len(still)} column(s) have the same value in all {len(shots)} shot(s): {shortened(still, SHOWN)}."
             problems.info(
                 "curves.constant", what, "They are learned as constants; leave them out if nobody needs them.", key=KEY
             )
@@ -198,7 +199,7 @@ def _frozen(table: CurveTable) -> list[Finding]:
     found = frozen_stretches(table, fps)
     if not found:
         return []
-    what = f"no value changes in frames {_list([f'{a}-{b}' for a, b in found])}."
+    what = f"no value changes in frames {shortened([f'{a}-{b}' for a, b in found], SHOWN)}."
     return [("frozen", what, "The tracker stood still: list these frames in <shot>_missing.npy, or cut them out.")]
 
 
@@ -206,7 +207,7 @@ def _jumps(group: CurveGroup, table: CurveTable) -> list[Finding]:
     frames = jumps(group, table)
     if not len(frames):
         return []
-    what = f"{len(frames)} jump(s), at frame {_list(list(map(str, frames.tolist())))}."
+    what = f"{len(frames)} jump(s), at frame {shortened(list(map(str, frames.tolist())), SHOWN)}."
     return [("jumps", what, "A cut or a lost face? List bad frames in <shot>_missing.npy, or split the shot there.")]
 
 
@@ -245,8 +246,3 @@ def _runs(same: np.ndarray) -> list[tuple[int, int]]:
             found.append((place, place + length))
         place += length
     return found
-
-
-def _list(items: list[str] | tuple[str, ...]) -> str:
-    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
-    return ", ".join(items[:SHOWN]) + more

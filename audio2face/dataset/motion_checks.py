@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from audio2face.dataset.captured import CapturedActor, readable, shot_names
+from audio2face.dataset.captured import CapturedActor, readable
 from audio2face.dataset.places import shot_folders
 from audio2face.dataset.shots import simple_name
-from audio2face.listing import natural_order
+from audio2face.listing import natural_order, shortened
 from audio2face.problems import Problems
 
 LARGEST_GAZE = 60.0  # degrees
@@ -43,7 +43,7 @@ def _names(report: Problems, data: CapturedActor, channel: str, there: set[str])
             report.warning(f"{channel}.unknown_shot", what, "Check its name.", shot=shot, key=key)
     without = natural_order(names - there)
     if without:
-        what = f"{len(without)} shot(s) have no {channel} motion: {shot_names(without)}."
+        what = f"{len(without)} shot(s) have no {channel} motion: {shortened(without)}."
         report.warning(f"{channel}.missing", what, "They do not train this channel.", shot=without[0], key=key)
 
 
@@ -62,7 +62,7 @@ def _jaw(report: Problems, data: CapturedActor, motion: Mapping[str, np.ndarray]
         size = float(np.ptp(neutral, axis=0).max())
         absolute = [s for s, m in motion.items() if m.shape[1:] == neutral.shape and _is_absolute(m, neutral, size)]
         if absolute:
-            what = f"The jaw motion holds positions, not differences from rest, in {len(absolute)} shot(s): {shot_names(absolute)}."
+            what = f"The jaw motion holds positions, not differences from rest, in {len(absolute)} shot(s): {shortened(absolute)}."
             fix = "Subtract JAW_KEYPOINTS_NEUTRAL_FPATH from every frame."
             report.error("jaw.absolute", what, fix, shot=absolute[0], key=key)
         if data.skin_neutral is not None and not _inside(neutral, data.skin_neutral):
@@ -71,7 +71,7 @@ def _jaw(report: Problems, data: CapturedActor, motion: Mapping[str, np.ndarray]
             report.error("jaw.place", what, fix, key="JAW_KEYPOINTS_NEUTRAL_FPATH")
     still = [shot for shot, m in motion.items() if float(np.ptp(m, axis=0).max()) == 0.0]
     if still:
-        what = f"The jaw does not move in {len(still)} shot(s): {shot_names(still)}."
+        what = f"The jaw does not move in {len(still)} shot(s): {shortened(still)}."
         report.warning(
             "jaw.static", what, "Export its motion, or leave these shots out of the file.", shot=still[0], key=key
         )
@@ -93,7 +93,7 @@ def _eyes(report: Problems, motion: Mapping[str, np.ndarray]) -> None:
             report.warning("eye.range", what, "Check unit and wrapping of the rotations.", shot=shot, key=key)
     still = [shot for shot, m in motion.items() if float(np.ptp(m, axis=0).max()) == 0.0]
     if still:
-        what = f"The eyes do not move in {len(still)} shot(s): {shot_names(still)}."
+        what = f"The eyes do not move in {len(still)} shot(s): {shortened(still)}."
         report.warning(
             "eye.static", what, "Export their motion, or leave these shots out of the file.", shot=still[0], key=key
         )

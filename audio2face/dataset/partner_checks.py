@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from audio2face.dataset.captured import BAD_FILE, CapturedActor, VoiceFile, shot_names
+from audio2face.dataset.captured import BAD_FILE, CapturedActor, VoiceFile
 from audio2face.formats.sound import sound_info
+from audio2face.listing import shortened
 from audio2face.problems import Problems
 from audio2face.types import SAMPLE_RATE
 
@@ -52,7 +53,7 @@ def check_partners(report: Problems, data: CapturedActor) -> None:
         report.warning("partner.none", "No shot has a sound of a partner.", "Check names and channels.", key=key)
     elif alone:
         what = (
-            f"{len(alone)} of {len(spoken)} shots have no sound of a partner: {shot_names(alone)}; they are monologues."
+            f"{len(alone)} of {len(spoken)} shots have no sound of a partner: {shortened(alone)}; they are monologues."
         )
         report.info("partner.monologues", what, "", shot=alone[0], key=key)
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from audio2face.audio.sync import frame_levels, mel_energy
 from audio2face.audio.waveform import SILENCE
-from audio2face.dataset.captured import CapturedActor, VoiceFile, readable, shot_names
+from audio2face.dataset.captured import CapturedActor, VoiceFile, readable
 from audio2face.doctor.caches import runs
 from audio2face.formats.sound import SoundInfo, read_sound
+from audio2face.listing import shortened
 from audio2face.problems import Problems
 
 QUIET = 0.05  # largest sample of a recording that is too low
@@ -131,7 +132,7 @@ def check_sounds(report: Problems, sounds: Mapping[str, ShotSound]) -> None:
         _one_sound(report, sound)
     narrow = [s.shot for s in sounds.values() if s.high_share < NARROW_SHARE and s.peak > SILENCE]
     if narrow:
-        what = f"Nothing above {NARROW_HZ / 1000:.0f} kHz in {len(narrow)} sound(s): {shot_names(narrow)}; they were once sampled at 8 kHz."
+        what = f"Nothing above {NARROW_HZ / 1000:.0f} kHz in {len(narrow)} sound(s): {shortened(narrow)}; they were once sampled at 8 kHz."
         fix = "Use the original recordings: consonants are recognised by their high frequencies."
         report.warning("audio.narrow", what, fix, shot=narrow[0], key="AUDIO_ROOT")
 

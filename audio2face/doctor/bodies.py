@@ -12,6 +12,7 @@ from audio2face.dataset.captured import CapturedActor
 from audio2face.dataset.curves import CapturedGroup
 from audio2face.face.rotations import geodesic_degrees
 from audio2face.face.skeleton import Skeleton, foot_joints, pose_from_values, positions
+from audio2face.listing import shortened
 from audio2face.problems import Problems
 from audio2face.render.figure import upright
 
@@ -152,5 +153,4 @@ def _jumps(report: Problems, name: str, shot: str, body: Body) -> None:
 
 
 def _frames(frames: np.ndarray) -> str:
-    more = f" and {len(frames) - SHOWN} more" if len(frames) > SHOWN else ""
-    return f"frame {', '.join(str(frame) for frame in frames[:SHOWN])}{more}"
+    return f"frame {shortened([str(frame) for frame in frames], SHOWN)}"

@@ -8,8 +8,9 @@ import numpy as np
 
 from audio2face.audio.sync import CLEAR, correlation, find_lag
 from audio2face.audio.waveform import SILENCE
-from audio2face.dataset.captured import CapturedActor, shot_names
+from audio2face.dataset.captured import CapturedActor
 from audio2face.doctor.audio import ShotSound
+from audio2face.listing import shortened
 from audio2face.problems import Problems
 
 EXCHANGED = 0.3  # by how much more the mouth follows the other voice, at the same moment
@@ -27,14 +28,14 @@ def check_voices(
     key = "AUDIO_CHANNELS" if roles.folder is None else "PARTNER_AUDIO_ROOT"
     silent = [shot for shot, sound in sounds.items() if sound.partner is not None and sound.partner.peak <= SILENCE]
     if silent:
-        what = f"The partner is silent throughout {len(silent)} shot(s): {shot_names(silent)}."
+        what = f"The partner is silent throughout {len(silent)} shot(s): {shortened(silent)}."
         fix = "Check that it is the right channel or file; without any sound of a partner a shot is a monologue."
         report.warning("partner.silent", what, fix, shot=silent[0], key=key)
     _check_exchanged(report, data, sounds, opening, key)
     if roles.own is None:
         two = [shot for shot, sound in sounds.items() if _take_turns(sound)]
         if two:
-            what = f"The two channels of {len(two)} shot(s) hold different voices, and are averaged: {shot_names(two)}."
+            what = f"The two channels of {len(two)} shot(s) hold different voices, and are averaged: {shortened(two)}."
             fix = f'Say whose they are: AUDIO_CHANNELS = {{{data.actor!r}: {{"self": 0, "partner": 1}}}}.'
             report.warning("audio.two_voices", what, fix, shot=two[0], key="AUDIO_CHANNELS")
 
@@ -58,7 +59,7 @@ def _check_exchanged(
     if not wrong:
         return
     most = len(wrong) > len(more) / 2
-    what = f"In {len(wrong)} of {len(more)} shots the mouth follows the partner's sound more than the actor's: {shot_names(wrong)}."
+    what = f"In {len(wrong)} of {len(more)} shots the mouth follows the partner's sound more than the actor's: {shortened(wrong)}."
     fix = "The two voices are exchanged: swap them." if most else "Listen to them: are the voices exchanged there?"
     (report.error if most else report.warning)("partner.exchanged", what, fix, shot=wrong[0], key=key)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from audio2face.deploy.readme import BUILD_AND_LOAD, common_values, curve_lead, curve_note, curve_rows, triangle_row
 from audio2face.formats.json_file import read_json
+from audio2face.listing import shortened
 from audio2face.runs.emotion_db import EmotionDB
 from audio2face.runs.train_run import ActorData, TrainRun
 
@@ -73,7 +74,7 @@ def regression_readme(run: TrainRun, actor: ActorData, database: EmotionDB, shot
         **common_values(spec, trt),
         shot=shot,
         row=row,
-        shots=", ".join(shots[:40]) + (f" and {len(shots) - 40} more" if len(shots) > 40 else ""),
+        shots=shortened(shots, 40),
     )
 
 
