@@ -25,7 +25,6 @@ sys.path.insert(0, str(ROOT))
 from audio2face import runtime  # noqa: E402
 from audio2face.commands.find_run import find_training_run, post_configs  # noqa: E402
 from audio2face.config import Section, load_config  # noqa: E402
-from audio2face.face.layout import ChannelLayout  # noqa: E402
 from audio2face.formats.json_file import write_json  # noqa: E402
 from audio2face.formats.sound import read_sound  # noqa: E402
 from audio2face.inference.animate import Animator, Speaker, load_animator  # noqa: E402
@@ -78,11 +77,9 @@ class Player:
         speaker = Speaker(side.person, None, take, animator.load_partner(talk.partner))
         given = None
         if self.guide is not None:
-            spec = animator.spec
-            trained = spec.output_codec(self.run.actor(side.person))
+            trained = self.run.spec.output_codec(self.run.actor(side.person))
             keys = self.guide.keys(self.guide.hear(talk, None), take, trained)
-            layout = ChannelLayout(spec.max_sizes)
-            given = given_keys(keys, trained, layout, animator.num_frames(sound), float(spec.fps))
+            given = given_keys(keys, self.run, side.person, animator.num_frames(sound))
         made = animator.animate(sound, speaker, given=given)
         return motion_of(made.animation.channels, codec.groups).at(slice(len(side.truth.head)))
 

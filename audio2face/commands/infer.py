@@ -51,8 +51,8 @@ def run(config_name: str, run_name: str, **overrides: Any) -> str:
     `overrides` replace keys of config_inference. Raises UserError for mistakes in the config or the sound files, before
     any folder is made.
     """
-    training_run = find_training_run(config_name, run_name, train_section(config_name, run_name))
-    prepared = prepare(config_name, training_run, overrides)
+    train = train_section(config_name, run_name)
+    prepared = prepare(config_name, train, find_training_run(config_name, run_name, train), overrides)
     runtime = runtimes.start()
     with prepared.folder() as folder:
         runtimes.setup_logging(folder / "log.log")
@@ -69,8 +69,9 @@ def inference_section(config_name: str, run: TrainRun) -> Section:
     return load_config(config_name, (), optional=("inference",), network_type=kind)["inference"]
 
 
-def prepare(config_name: str, run: TrainRun, overrides: Mapping[str, Any]) -> Prepared:
-    """What config_inference, with other values of some keys, asks of a training run. Raises UserError."""
+def prepare(config_name: str, train: Section, run: TrainRun, overrides: Mapping[str, Any]) -> Prepared:
+    """What config_inference, with other values of some keys, asks of a training run of a project, whose config_train is `train`.
+    Raises UserError."""
     section = inference_section(config_name, run)
     if overrides:
         own = section.modifier
@@ -79,7 +80,6 @@ def prepare(config_name: str, run: TrainRun, overrides: Mapping[str, Any]) -> Pr
     made_with = {"training_run_name_full": run.name}
     if run_family(run).keyframes is not None:
         return Prepared(section, run, build_keyframe_job(section, run), made_with)
-    train = train_section(config_name, run.name)
     guide_name = section.values.get("GUIDE_RUN")
     guide = None if guide_name is None else find_training_run(config_name, guide_name, train)
     head = _second_run(config_name, section, train)

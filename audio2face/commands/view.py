@@ -10,7 +10,7 @@ from typing import Any
 from audio2face import runtime as runtimes
 from audio2face.commands.find_run import find_training_run, post_configs, train_section
 from audio2face.commands.infer import inference_section, prepare
-from audio2face.config import load_config, project_folder
+from audio2face.config import Section, load_config, project_folder
 from audio2face.models import run_family
 from audio2face.paths import external_path, local_path
 from audio2face.problems import UserError
@@ -54,16 +54,16 @@ def _build_project(name: str) -> Project:
         return post_configs(inference_section(name, run), run)
 
     def studio(run: TrainRun) -> Studio | None:
-        return _build_studio(name, run) if run_family(run).edits else None
+        return _build_studio(name, train, run) if run_family(run).edits else None
 
     return Project.build(name, dataset if dataset.file else None, train, inference_configs, studio)
 
 
-def _build_studio(config_name: str, run: TrainRun) -> Studio:
+def _build_studio(config_name: str, train: Section, run: TrainRun) -> Studio:
     """What makes and edits animations on the page with a run's network, as `run_inference.py` does."""
 
     def ready(keys: Mapping[str, Any]) -> tuple[Work, Callable[[Path], str]]:
-        prepared = prepare(config_name, run, keys)
+        prepared = prepare(config_name, train, run, keys)
 
         def keep(made: Path) -> str:
             with prepared.folder() as folder:

@@ -17,7 +17,6 @@ from audio2face.audio.waveform import speech_problems
 from audio2face.audio.windows import frame_count
 from audio2face.config import Section
 from audio2face.face.curves import CurveGroup
-from audio2face.face.layout import ChannelLayout
 from audio2face.formats import ANIMATION_WRITERS
 from audio2face.formats.json_file import write_json
 from audio2face.formats.keyframes import Keyframes, write_keyframes
@@ -37,7 +36,6 @@ from audio2face.inference.takes_file import TAKES_FILE, about_take
 from audio2face.inference.talks import Talk, both_voices, build_talks, sides_of
 from audio2face.models import run_family
 from audio2face.models.common.options import Options, actor_name
-from audio2face.models.common.rollout import Given
 from audio2face.problems import Problems, UserError
 from audio2face.runs.train_run import TrainRun
 from audio2face.types import FaceAnimation
@@ -140,7 +138,7 @@ class InferenceJob:
         speaker = Speaker(talk.actor, self.emotion, take, animator.load_partner(talk.partner))
         size = animator.num_frames(sound) * animator.frame_bytes(talk.actor)
         store = kept.enter_context(scratch(folder, size))
-        given = None if keys is None else self._given(talk, keys, animator.num_frames(sound))
+        given = None if keys is None else given_keys(keys, self.run, talk.actor, animator.num_frames(sound))
         made = animator.animate(sound, speaker, store, stem, given)
         if head is not None and self.head is not None:
             made = joined(made, head, self.head, talk, take)
@@ -171,12 +169,6 @@ class InferenceJob:
         write_keyframes(path, drawn)
         logger.info("%s: %d keyframes", path.name, len(drawn.frames))
         return drawn
-
-    def _given(self, talk: Talk, keys: Keyframes, num_frames: int) -> Given:
-        """What keyframes say of a talk's animation."""
-        spec = self.run.spec
-        codec, layout = spec.output_codec(self.run.actor(talk.actor)), ChannelLayout(spec.max_sizes)
-        return given_keys(keys, codec, layout, num_frames, float(spec.fps))
 
     def _film_both(self, path: Path, sides: Sequence[Talk], made: Sequence[FaceAnimation]) -> None:
         count = min(one.num_frames for one in made)

@@ -16,6 +16,7 @@ from audio2face.inference.talks import Talk
 from audio2face.models.common.rollout import Given
 from audio2face.paths import external_path, local_path
 from audio2face.problems import UserError, raise_problems
+from audio2face.runs.train_run import TrainRun
 
 logger = logging.getLogger(__name__)
 
@@ -84,14 +85,15 @@ def key_problems(keys: Keyframes, codec: FaceCodec, where: str) -> list[str]:
     return lines
 
 
-def given_keys(keys: Keyframes, codec: FaceCodec, layout: ChannelLayout, num_frames: int, fps: float) -> Given:
-    """What keyframes say of an animation of `num_frames` at `fps`: keys after its end say nothing.
+def given_keys(keys: Keyframes, run: TrainRun, actor: str, num_frames: int) -> Given:
+    """What keyframes say of `num_frames` of an actor that the network of a run animates: keys after their end say nothing.
 
     A group whose columns are all known at a frame is told to the network; every known value is kept. Raises UserError for
     groups and columns that the model does not have.
     """
+    codec, layout = run.spec.output_codec(run.actor(actor)), ChannelLayout(run.spec.max_sizes)
     raise_problems(key_problems(keys, codec, "keyframes"))
-    placed = keys.at_rate(fps)
+    placed = keys.at_rate(float(run.spec.fps))
     inside = placed.frames < num_frames
     frames = placed.frames[inside]
     if not len(frames):
