@@ -17,7 +17,8 @@ from audio2face.formats.sound import write_sound
 from audio2face.models.common.conditions import Conditions
 from audio2face.models.diffusion.data import CONTEXT, SegmentData, SegmentParams
 from audio2face.models.sequence.guidance import guidance_passes, guided
-from audio2face.models.sequence.network import DROP_PARTNER, SequenceTransformer
+from audio2face.models.sequence.network import SequenceTransformer
+from audio2face.models.sequence.partner import DROP_PARTNER
 from audio2face.types import Clip, Partner, Shot, Track, Waveform
 
 LAYOUT, FPS = ChannelLayout({"nod": 2}), 30.0

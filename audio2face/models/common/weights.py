@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from audio2face.formats.git_lfs import refuse_pointer
+from audio2face.paths import external_path
+from audio2face.problems import UserError
 from audio2face.runs.checkpoints import save_durably
 from audio2face.runs.manifest import check_file
+from audio2face.runs.train_run import TrainRun, undamaged
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def save_weights(path: Path, module: nn.Module) -> None:
@@ -47,6 +54,16 @@ def load_weights(module: nn.Module, path: Path) -> None:
     odd = odd or next((name for name, value in module.named_buffers() if value.isnan().any()), None)
     if odd:
         raise ValueError(f"{path}: {odd} holds values that are not finite")
+
+
+def trained(run: TrainRun, build: Callable[[], Network]) -> Network:
+    """The network that `build` makes, with the weights of a run, on the CPU. Raises UserError when they are missing or damaged."""
+    if not run.weights.is_file():
+        raise UserError(f"training run {run.name}: {external_path(run.weights)} is missing")
+    network = build()
+    with undamaged(run.name):
+        load_weights(network, run.weights)
+    return network
 
 
 def _reason(error: Exception) -> str:

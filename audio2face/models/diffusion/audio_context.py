@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from audio2face.audio.windows import Streaming, cut
 from audio2face.distributed import WHOLE, Rng
 from audio2face.models.common.layers import STEP
+from audio2face.models.diffusion.data import CONTEXT, SegmentBatch
 from audio2face.models.diffusion.network import SpeechFrames
 from audio2face.types import SAMPLE_RATE
 
@@ -45,6 +46,21 @@ def encode_segments(
         for row, length in enumerate(lengths)
     ]
     return torch.cat([F.pad(x, (0, 0, 0, num_frames - x.shape[1])) for x in rows])
+
+
+def batch_features(
+    network: SpeechFrames,
+    batch: SegmentBatch,
+    audio: Tensor | None,
+    features: Tensor | None,
+    streaming: Streaming,
+    rng: Rng = WHOLE,
+) -> Tensor:
+    """Features (B, T, dim) of a sound of a batch, `audio` as `encode_segments` has it, or what a frozen encoder heard of it."""
+    if features is not None:
+        return network.audio(features)
+    assert audio is not None, "a batch has features or sound"
+    return encode_segments(network, audio, CONTEXT, batch.lengths, streaming, batch.valid.shape[1], rng)
 
 
 def encode_piece(network: SpeechFrames, samples: np.ndarray, first: int, count: int, streaming: Streaming) -> Tensor:

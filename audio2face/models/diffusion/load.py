@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,10 @@ from audio2face.models.common.engine import Feeds, Step
 from audio2face.models.common.exported import exported_network
 from audio2face.models.common.options import Options
 from audio2face.models.common.rollout import Rollout, RolloutInputs
-from audio2face.models.common.weights import load_weights
+from audio2face.models.common.weights import trained
 from audio2face.models.diffusion.model import StreamingGraph, streaming_graph
 from audio2face.models.diffusion.network import NETWORKS, DiffusionRNN
 from audio2face.models.diffusion.rollout import FrameNoise, offline, one_hot, stateless, streaming
-from audio2face.paths import external_path
 from audio2face.problems import UserError
 from audio2face.runs.train_run import TrainRun, undamaged
 
@@ -48,12 +48,7 @@ def build_network(run: TrainRun) -> DiffusionRNN:
 
 def load_network(run: TrainRun) -> DiffusionRNN:
     """The trained network of a run, on the CPU. Raises UserError when its weights are missing."""
-    if not run.weights.is_file():
-        raise UserError(f"training run {run.name}: {external_path(run.weights)} is missing")
-    network = build_network(run)
-    with undamaged(run.name):
-        load_weights(network, run.weights)
-    return network
+    return trained(run, partial(build_network, run))
 
 
 def load_graph(

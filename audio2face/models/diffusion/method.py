@@ -20,9 +20,9 @@ from audio2face.audio.windows import Streaming
 from audio2face.distributed import WHOLE, Rng
 from audio2face.face.codec import part_of
 from audio2face.models.common.vertex_distances import VertexDistances
-from audio2face.models.diffusion.audio_context import encode_segments
+from audio2face.models.diffusion.audio_context import batch_features
 from audio2face.models.diffusion.codec import TorchCodec
-from audio2face.models.diffusion.data import CONTEXT, SegmentBatch, SegmentData
+from audio2face.models.diffusion.data import SegmentBatch, SegmentData
 from audio2face.models.diffusion.network import SpeechFrames
 from audio2face.models.diffusion.samplers import add_noise
 from audio2face.models.diffusion.schedule import Schedule
@@ -160,15 +160,7 @@ class DiffusionMethod:
 
     def encode(self, batch: SegmentBatch, rng: Rng = WHOLE) -> Tensor:
         """The audio features of each frame (B, T, dim)."""
-        return self.encoded(batch, batch.audio, batch.features, rng)
-
-    def encoded(self, batch: SegmentBatch, audio: Tensor | None, features: Tensor | None, rng: Rng = WHOLE) -> Tensor:
-        """The features (B, T, dim) of a sound of a batch, from what its frozen encoder heard if there is that."""
-        if features is not None:
-            return self.network.audio(features)
-        assert audio is not None, "a batch has features or sound"
-        frames = batch.valid.shape[1]
-        return encode_segments(self.network, audio, CONTEXT, batch.lengths, self.streaming, frames, rng)
+        return batch_features(self.network, batch, batch.audio, batch.features, self.streaming, rng)
 
     def _skin(self, frames: Tensor) -> Tensor:
         return frames[..., self.codec.part("skin")]

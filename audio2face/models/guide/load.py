@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,15 @@ from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.conditions import Conditions
 from audio2face.models.common.options import Options
 from audio2face.models.common.rollout import RolloutInputs
-from audio2face.models.common.weights import load_weights
+from audio2face.models.common.weights import trained
 from audio2face.models.diffusion.audio_context import encode_piece
 from audio2face.models.guide.data import key_frames
 from audio2face.models.guide.network import NETWORKS, GuideNetwork
 from audio2face.models.guide.options import Drawing
 from audio2face.models.guide.sampling import sample
 from audio2face.models.guide.transformer import Heard
-from audio2face.paths import external_path
 from audio2face.problems import UserError
-from audio2face.runs.train_run import TrainRun, undamaged
+from audio2face.runs.train_run import TrainRun
 
 PIECE_S = 20.0  # of sound that is encoded at once
 
@@ -30,10 +30,9 @@ PIECE_S = 20.0  # of sound that is encoded at once
 def load_network(run: TrainRun) -> GuideNetwork:
     """The trained network of a run, on the CPU. Raises UserError when its weights are missing or its codec was not finished."""
     spec = run.spec
-    if not run.weights.is_file():
-        raise UserError(f"training run {run.name}: {external_path(run.weights)} is missing")
     build: Any = NETWORKS[spec.network_name]
-    network = build(
+    make = partial(
+        build,
         layout=ChannelLayout(spec.max_sizes),
         fps=spec.fps,
         guide_fps=spec.extra["guide_fps"],
@@ -43,8 +42,7 @@ def load_network(run: TrainRun) -> GuideNetwork:
         partner=spec.extra.get("partner", False),
         **spec.hyper_params,
     )
-    with undamaged(run.name):
-        load_weights(network, run.weights)
+    network: GuideNetwork = trained(run, make)
     if not network.codec_done:
         raise UserError(
             f"training run {run.name} was stopped while its codec learned (GUIDE_CODEC_EPOCHS): it cannot draw keyframes yet; go "

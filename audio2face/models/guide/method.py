@@ -15,11 +15,10 @@ from torch.nn import functional as F
 
 from audio2face.audio.windows import Streaming
 from audio2face.distributed import WHOLE, Rng
-from audio2face.models.common.conditions import Conditions
-from audio2face.models.diffusion.audio_context import encode_segments
-from audio2face.models.diffusion.data import CONTEXT, SegmentBatch
+from audio2face.models.diffusion.data import SegmentBatch
 from audio2face.models.guide.data import GuideData, KeyframeBatch, Keys
 from audio2face.models.guide.network import GuideNetwork
+from audio2face.models.sequence.partner import hear_batch
 from audio2face.training.metrics import Losses, Mean, masked_mean, reduce_means, weighted_total
 from audio2face.training.precision import FLOAT32, Precision
 
@@ -154,28 +153,9 @@ class GuideMethod:
         with torch.no_grad():
             codes = self.network.codec.codes(keys.target, keys.known)
         with self.precision.autocast(keys.target.device):
-            conditions = self.heard(batch, rng).replaced(valid=batch.valid)
+            conditions = hear_batch(self.network, batch, self.streaming, rng).replaced(valid=batch.valid)
             logits = self.network(codes, keys.frames, self.network.hear(conditions, rng), rng)
         return logits.float(), codes, keys.valid * (keys.known.amax(dim=2) > 0)
-
-    def heard(self, batch: SegmentBatch, rng: Rng = WHOLE) -> Conditions:
-        """The conditions of a batch with the sounds that the network hears."""
-        network = self.network
-        found = batch.conditions.replaced(speech=self._encoded(batch, batch.audio, batch.features, rng))
-        if network.partner is None:
-            return found
-        if batch.partner_there is None:  # nobody here has a partner, as in clips that are only measured
-            return found.replaced(partner=network.dropout.nothing("partner", found["speech"]))
-        partner = network.partner(self._encoded(batch, batch.partner, batch.partner_features, rng))
-        return found.replaced(partner=network.dropout.where_there("partner", partner, batch.partner_there))
-
-    def _encoded(self, batch: SegmentBatch, audio: Tensor | None, features: Tensor | None, rng: Rng) -> Tensor:
-        """The features (B, T, width) of a sound of a batch, from what its frozen encoder heard if there is that."""
-        if features is not None:
-            return self.network.audio(features)
-        assert audio is not None, "a batch has features or sound"
-        frames = batch.valid.shape[1]
-        return encode_segments(self.network, audio, CONTEXT, batch.lengths, self.streaming, frames, rng)
 
 
 def _by_row(x: Tensor, counting: Tensor) -> Mean:

@@ -17,18 +17,16 @@ from torch.nn import functional as F
 from audio2face.distributed import WHOLE, Rng
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.conditions import ConditionDropout, Conditions, ConditionSpec
-from audio2face.models.diffusion.encoder import build_encoder
-from audio2face.models.diffusion.network import STEPS_PER_SECOND, SpeechFrames, frame_layer
 from audio2face.models.guide.codec import KeyframeCodec
 from audio2face.models.guide.transformer import CodeTransformer, Heard, Past
-from audio2face.models.sequence.network import DROP_PARTNER, PartnerLayer
+from audio2face.models.sequence.partner import DROP_PARTNER, HearsPartner, PartnerLayer
 
 DROP, DROP_ALL = 0.1, 0.05  # shares of segments that go without a condition, and without any
 KERNEL = 7
 SOUND_LAYERS = 2
 
 
-class GuideNetwork(SpeechFrames):
+class GuideNetwork(HearsPartner):
     """The codec of keyframes, `guide_fps` a second, and the transformer over their codes, for sound at `fps` frames a second.
 
     `code_scale` () brings codebooks to unit variance, `unigram` (depth, codes) is how often each code occurs, as logarithms;
@@ -72,13 +70,8 @@ class GuideNetwork(SpeechFrames):
         self.register_buffer("code_scale", torch.ones(()))
         self.register_buffer("unigram", torch.zeros(depth, codebook_size))
         self.register_buffer("codec_done", torch.zeros((), dtype=torch.bool))
-        source = {"hubert": hubert_model, "w2v": w2v_model, "whisper": whisper_model}.get(audio_encoder)
-        self.encoder = build_encoder(
-            audio_encoder, encoder_arguments or {}, source, freeze_audio_encoder, whisper_layer
-        )
-        self.pieces = max(1, round(STEPS_PER_SECOND / self.fps))
-        blocks = 1 if audio_encoder != "whisper" or isinstance(whisper_layer, int) else len(whisper_layer)
-        self.audio = frame_layer(self.encoder.dim * self.pieces, self.pieces, width, blocks)
+        sources = {"hubert": hubert_model, "w2v": w2v_model, "whisper": whisper_model}
+        self.add_encoder(width, audio_encoder, sources, freeze_audio_encoder, whisper_layer, encoder_arguments)
         self.around = nn.ModuleList(nn.Conv1d(width, width, KERNEL, padding=KERNEL // 2) for _ in range(SOUND_LAYERS))
         self.partner = PartnerLayer(width) if partner else None
         self.actor = nn.Linear(num_actors, width, bias=False)
@@ -106,9 +99,7 @@ class GuideNetwork(SpeechFrames):
         partner (B, T, width), what `partner` makes of the partner's speech, and perhaps valid (B, T), which is 1 for frames that
         there are. Needed once for all codes."""
         conditions = self.dropout(conditions, rng)
-        sound, other = conditions["speech"], conditions.tensors.get("partner")
-        if self.partner is not None:
-            sound = sound + (self.dropout.nothing("partner", sound) if other is None else other)
+        sound = self.heard(conditions)
         valid = conditions.tensors.get("valid", sound.new_ones(sound.shape[:2]))
         style = self.actor(conditions["actor"]).unsqueeze(1)
         if self.emotion is not None:

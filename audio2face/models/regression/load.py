@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from audio2face.models.common.options import Options
 from audio2face.models.common.rollout import Rollout, RolloutInputs
 from audio2face.models.regression.graph import actor_signature, regression_graph
 from audio2face.models.regression.rollout import regression_rollout
-from audio2face.paths import external_path
 from audio2face.problems import UserError
 from audio2face.runs.train_run import NetworkSpec, TrainRun, undamaged
 
@@ -44,14 +44,9 @@ def build_network(spec: NetworkSpec) -> nn.Module:
 
 def load_network(run: TrainRun, device: torch.device) -> nn.Module:
     """The trained network of a run in evaluation mode on `device`. Raises UserError when its weights are missing."""
-    from audio2face.models.common.weights import load_weights
+    from audio2face.models.common.weights import trained
 
-    if not run.weights.is_file():
-        raise UserError(f"training run {run.name}: {external_path(run.weights)} is missing")
-    network = build_network(run.spec)
-    with undamaged(run.name):
-        load_weights(network, run.weights)
-    return network.to(device).eval()
+    return trained(run, partial(build_network, run.spec)).to(device).eval()
 
 
 def torch_backend(run: TrainRun, actor: str, device: torch.device) -> Step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,24 +10,21 @@ import torch
 from audio2face.audio.windows import Streaming
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.options import Options
-from audio2face.models.common.weights import load_weights
+from audio2face.models.common.weights import trained
 from audio2face.models.diffusion.codec import TorchCodec
 from audio2face.models.diffusion.samplers import SAMPLERS
 from audio2face.models.diffusion.schedule import build_schedule
 from audio2face.models.sequence.network import NETWORKS, SequenceTransformer
 from audio2face.models.sequence.rollout import LONGEST_S, SequenceRollout, SequenceSampler
-from audio2face.paths import external_path
-from audio2face.problems import UserError
-from audio2face.runs.train_run import TrainRun, undamaged
+from audio2face.runs.train_run import TrainRun
 
 
 def load_network(run: TrainRun) -> SequenceTransformer:
     """The trained network of a run, on the CPU. Raises UserError when its weights are missing."""
     spec = run.spec
-    if not run.weights.is_file():
-        raise UserError(f"training run {run.name}: {external_path(run.weights)} is missing")
     build: Any = NETWORKS[spec.network_name]
-    network = build(
+    make = partial(
+        build,
         layout=ChannelLayout(spec.max_sizes),
         mean=torch.zeros(len(spec.actors), 1),
         fps=spec.fps,
@@ -36,9 +34,7 @@ def load_network(run: TrainRun) -> SequenceTransformer:
         partner=spec.extra.get("partner", False),
         **spec.hyper_params,
     )
-    with undamaged(run.name):
-        load_weights(network, run.weights)
-    return network
+    return trained(run, make)
 
 
 def load(run: TrainRun, device: torch.device, options: Options) -> SequenceRollout:

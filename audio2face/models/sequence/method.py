@@ -19,6 +19,7 @@ from audio2face.models.diffusion.data import SegmentBatch, SegmentData
 from audio2face.models.diffusion.method import DiffusionMethod, Segments, over_frames
 from audio2face.models.diffusion.samplers import add_noise
 from audio2face.models.sequence.masks import batch_flags
+from audio2face.models.sequence.partner import hear_batch
 from audio2face.training.metrics import Mean
 
 LEAST_UNIT = 0.02  # of the largest unit of a channel
@@ -51,14 +52,7 @@ class SequenceMethod(DiffusionMethod):
 
     def heard(self, batch: SegmentBatch, rng: Rng = WHOLE) -> Conditions:
         """The conditions of a batch with the sounds that the network hears."""
-        found = batch.conditions.replaced(speech=self.encode(batch, rng))
-        if self.network.partner is None:
-            return found
-        speech = found["speech"]
-        if batch.partner_there is None:  # nobody here has a partner, as in clips that are only measured
-            return found.replaced(partner=self.network.dropout.nothing("partner", speech))
-        partner = self.network.partner(self.encoded(batch, batch.partner, batch.partner_features, rng))
-        return found.replaced(partner=self.network.dropout.where_there("partner", partner, batch.partner_there))
+        return hear_batch(self.network, batch, self.streaming, rng)
 
     def _off(self, batch: SegmentBatch, clean: Tensor) -> Tensor:
         """Noise (B, T, C) on given values, as strong in a whole segment, up to KEY_NOISE."""

@@ -20,11 +20,10 @@ from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.conditions import ConditionDropout, Conditions, ConditionSpec
 from audio2face.models.common.layers import drop_out
 from audio2face.models.common.starting_weights import columns_of
-from audio2face.models.diffusion.network import SpeechFrames
+from audio2face.models.sequence.partner import DROP_PARTNER, HearsPartner, PartnerLayer
 from audio2face.runs.train_run import NetworkSpec
 
 DROP, DROP_ALL = 0.1, 0.05  # shares of segments that go without a condition, and without any
-DROP_PARTNER = 0.25  # that go without the partner: the same network animates monologues
 SHORTEST_S, LONGEST_S = 0.15, 30.0  # periods of the rotary positions
 KERNEL = 7
 EXPANSION = 3
@@ -79,26 +78,7 @@ def rotated(x: Tensor, turns: tuple[Tensor, Tensor]) -> Tensor:
     return torch.cat([a * cosine - b * sine, a * sine + b * cosine], dim=-1)
 
 
-class PartnerLayer(nn.Module):
-    """Speech features of the partner -> what is added to those of the actor.
-
-    Both come from one encoder and one layer; an embedding of the role and a layer of its own tell them apart, which a sum of
-    the two could not. It starts at zeros: as a network that hears the actor alone.
-    """
-
-    def __init__(self, width: int):
-        super().__init__()
-        self.role = nn.Parameter(0.02 * torch.randn(width))
-        self.out = nn.Linear(width, width)
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)
-
-    def forward(self, speech: Tensor) -> Tensor:
-        """(B, T, width) -> (B, T, width)."""
-        return self.out(F.gelu(speech + self.role, approximate="tanh"))
-
-
-class SequenceTransformer(SpeechFrames):
+class SequenceTransformer(HearsPartner):
     """x_t, step, sounds, actor, emotion and known values -> x_0, one row per frame, each value over its `unit`.
 
     Known values come as the conditions `known` (B, T, C) and `given` (B, T, channels), 1 where a channel's values are known;
@@ -203,13 +183,6 @@ class SequenceTransformer(SpeechFrames):
         shift, scale = self.last(condition).chunk(2, dim=2)
         h = F.layer_norm(h, (self.width,)) * (1 + scale) + shift
         return torch.cat([head(h) for head in self.heads.values()], dim=2), None
-
-    def heard(self, conditions: Conditions) -> Tensor:
-        """Both sounds at every frame (B, T, width)."""
-        speech, partner = conditions["speech"], conditions.tensors.get("partner")
-        if self.partner is None:
-            return speech
-        return speech + (self.dropout.nothing("partner", speech) if partner is None else partner)
 
     def per_value(self, given: Tensor) -> Tensor:
         """Flags (…, channels) -> (…, C), one for each value."""
