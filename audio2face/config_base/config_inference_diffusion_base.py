@@ -1,5 +1,7 @@
 """config_inference.py for diffusion: post-processing of the deployed model, and what `run_inference.py` animates."""
 
+from typing import Literal
+
 from audio2face.config.kinds import (
     AudioPath,
     Count,
@@ -119,6 +121,13 @@ SKIP_STEPS: CountOrZero = 0
 # Type: True or False.
 # Change: True for results that depend on the starting noise only.
 USE_DDIM: Switch = False
+
+# How a "diffusion_transformer" goes from step to step: "dpm" (DPM-Solver++, deterministic and of second order; a plain number
+# of steps is even in log SNR), "ddim" (deterministic), "ddpm" (new noise in every step). In ten steps "dpm" keeps nearly all
+# of the motion that the network knows of, the others about three quarters of its speed.
+# Type: "dpm", "ddim", "ddpm", or None: "ddim" with USE_DDIM, else "dpm".
+# Change: to compare.
+SAMPLER: Literal["dpm", "ddim", "ddpm"] | None = None
 
 # Noise to use instead of random numbers, so that different programs can be compared.
 # Type: .npy file (steps + 1, frames of a window, channels), or None.

@@ -66,11 +66,13 @@ class Smoothness:
 
 @dataclass(frozen=True)
 class Segments:
-    """What the loss terms of a batch are made of: frames (B, T, C) as they are and as predicted."""
+    """What the loss terms of a batch are made of: frames (B, T, C) as they are and as predicted, and perhaps how much squared
+    errors of each value count at the noise that was added (B, 1, C)."""
 
     batch: SegmentBatch
     x_0: Tensor
     prediction: Tensor
+    counts: Tensor | None = None
 
 
 class DiffusionMethod:
@@ -145,7 +147,7 @@ class DiffusionMethod:
         x_0 = self.codec.frames(batch.target, batch.actor)
         place, noise = self._draw(batch, x_0.shape[2])
         prediction = self.restored(batch, x_0, place, noise, Rng(batch.shard))
-        segments = Segments(batch, x_0, prediction)
+        segments = Segments(batch, x_0, prediction, self.counted(place))
         means = {name: term(segments) for name, term in self.terms.items()}
         terms = reduce_means(means, self.data.world, batch.shard.counts)
         return Losses(weighted_total(terms, {"MSE": 1.0, **self.settings.weights}), terms)
@@ -157,6 +159,10 @@ class DiffusionMethod:
             conditions = batch.conditions.replaced(speech=self.encode(batch, rng))
             prediction, _ = self.denoise(x_t, t, conditions, rng=rng)
         return prediction.to(x_0.dtype)
+
+    def counted(self, place: Tensor) -> Tensor | None:
+        """How much squared errors of each value count at places (B,) of the schedule (B, 1, C); None: all the same."""
+        return None
 
     def encode(self, batch: SegmentBatch, rng: Rng = WHOLE) -> Tensor:
         """The audio features of each frame (B, T, dim)."""
@@ -188,6 +194,7 @@ class DiffusionMethod:
         known = self.codec.known(s.batch.known) * s.batch.valid.unsqueeze(2) * (weight != 0)
         error, counts = change(s.prediction - s.x_0, known)
         number = counts.sum(dim=(1, 2))
+        weight = weight if s.counts is None else weight * s.counts
         of_segments = (weight * error**2 * counts).sum(dim=(1, 2)) / number.clamp(min=1.0)
         return Mean(of_segments.sum(), (number > 0).to(error).sum())
 

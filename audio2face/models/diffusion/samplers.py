@@ -7,6 +7,7 @@ read when asked for, so that no sampler holds more than one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -84,4 +85,27 @@ def sample_ddim(
     raise AssertionError("a schedule has at least one step")
 
 
-SAMPLERS: dict[str, Sampler] = {"ddpm": sample_ddpm, "ddim": sample_ddim}
+def sample_dpm(
+    denoise: Denoise, noise: Noise, schedule: Schedule, states: Sequence[Any] | None = None, skip: int = 0
+) -> tuple[Tensor, list[Any]]:
+    """Deterministic second-order sampling, DPM-Solver++(2M) (Lu et al. 2022, arXiv 2211.01095); uses `noise(-1)` alone.
+
+    In few steps it keeps as much motion as the denoiser has, of which `sample_ddpm` and `sample_ddim` lose a part: they take
+    x_0 for certain in each step. The steps should be even in log SNR. As `sample_ddpm`.
+    """
+    new_states = list(states) if states is not None else [None] * schedule.num_steps
+    x, start = _first(schedule, noise, skip)
+    before: tuple[Tensor, float] | None = None  # x_0 of the step before, and how far log SNR / 2 went in it
+    for i in range(start, -1, -1):
+        x_0, new_states[i] = denoise(x, i, new_states[i])
+        if i == 0:
+            return x_0, new_states
+        cumulative, previous = float(schedule.alphas_cumprod[i]), float(schedule.alphas_cumprod[i - 1])
+        change = 0.5 * (math.log(previous / (1 - previous)) - math.log(cumulative / (1 - cumulative)))
+        ahead = x_0 if before is None else x_0 + (x_0 - before[0]) * (change / (2 * before[1]))
+        x = ((1 - previous) / (1 - cumulative)) ** 0.5 * x - previous**0.5 * math.expm1(-change) * ahead
+        before = x_0, change
+    raise AssertionError("a schedule has at least one step")
+
+
+SAMPLERS: dict[str, Sampler] = {"ddpm": sample_ddpm, "ddim": sample_ddim, "dpm": sample_dpm}

@@ -6,7 +6,7 @@ Follows Ho et al. 2020 (arXiv 2006.11239) and Nichol & Dhariwal 2021 (arXiv 2102
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from audio2face.respacing import kept_steps
 
 MAX_BETA = 0.999
+HIGHEST_LOG_SNR, LOWEST_LOG_SNR = 6.0, -8.0  # beyond them nothing is seen of the noise, or of the motion
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,31 @@ def build_schedule(name: str, num_steps: int, respacing: str = "") -> Schedule:
 
     Raises ValueError on an unknown name or respacing.
     """
+    return _of_steps(_signal(name, num_steps), kept_steps(num_steps, respacing))
+
+
+def build_even_schedule(name: str, num_steps: int, count: int) -> Schedule:
+    """`count` of `num_steps` training steps, even in log SNR between the first and the last, which are kept: what solvers of
+    higher order take (Lu et al. 2022, arXiv 2206.00927). Fewer where steps fall together. Raises ValueError as
+    `build_schedule`.
+    """
+    signal = _signal(name, num_steps)
+    log_snr = np.log(signal / (1 - signal))
+    between = np.linspace(HIGHEST_LOG_SNR, LOWEST_LOG_SNR, max(count - 2, 0))
+    nearest = {int(np.abs(log_snr - value).argmin()) for value in between}
+    return _of_steps(signal, sorted(nearest | {num_steps - 1} | ({0} if count > 1 else set())))
+
+
+def _signal(name: str, num_steps: int) -> np.ndarray:
+    """ᾱ of every training step (num_steps,)."""
     if name not in NOISE_SCHEDULES:
         raise ValueError(f"unknown noise schedule {name!r}; known: {', '.join(NOISE_SCHEDULES)}")
-    cumulative = np.cumprod(1 - NOISE_SCHEDULES[name](num_steps))
-    timesteps = np.array(kept_steps(num_steps, respacing))
-    alphas_cumprod = cumulative[timesteps]
+    return np.cumprod(1 - NOISE_SCHEDULES[name](num_steps))
+
+
+def _of_steps(signal: np.ndarray, steps: Sequence[int]) -> Schedule:
+    timesteps = np.array(steps)
+    alphas_cumprod = signal[timesteps]
     previous = np.concatenate([[1.0], alphas_cumprod[:-1]])
     betas = 1 - alphas_cumprod / previous
     variance = betas * (1 - previous) / (1 - alphas_cumprod)

@@ -28,7 +28,8 @@ from audio2face.models.diffusion.codec import TorchCodec
 from audio2face.models.diffusion.data import SegmentData
 from audio2face.models.diffusion.method import warm_cosine
 from audio2face.models.diffusion.segments import build_features, build_segments
-from audio2face.models.sequence.method import SequenceMethod, units
+from audio2face.models.diffusion.schedule import build_schedule
+from audio2face.models.sequence.method import SequenceMethod, farthest, units
 from audio2face.models.sequence.network import NETWORKS
 from audio2face.models.sequence.preview import sequence_sample
 from audio2face.paths import local_path
@@ -54,7 +55,11 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     ).to(device)
     build_speech_measure(network, inputs, standardize=not train.NO_STANDARDIZE_AUDIO)
     data = build_segments(inputs, codec.coeffs, runtime)
-    network.unit.copy_(torch.from_numpy(units(data)))
+    unit = units(data)
+    network.unit.copy_(torch.from_numpy(unit))
+    network.prior.learn((target / unit, known) for target, known in data.known_targets())
+    schedule = build_schedule(train.DIFFUSION_NOISE_SCHEDULE, train.DIFFUSION_STEPS)
+    network.signal.copy_(torch.from_numpy(schedule.alphas_cumprod))
     spec = build_spec(
         inputs,
         list(codec.layout.sizes),
@@ -113,6 +118,7 @@ def _build_method(
         streaming=Streaming.of(sampling.streaming),
         step_bias=train.STEP_BIAS,
         precision=build_precision(train),
+        farthest=farthest(build_codecs(inputs, False), codec.layout),
     )
 
 

@@ -13,8 +13,9 @@ from audio2face.models.common.options import Options
 from audio2face.models.common.weights import trained
 from audio2face.models.diffusion.codec import TorchCodec
 from audio2face.models.diffusion.samplers import SAMPLERS
-from audio2face.models.diffusion.schedule import build_schedule
+from audio2face.models.diffusion.schedule import Schedule, build_even_schedule, build_schedule
 from audio2face.models.sequence.network import NETWORKS, SequenceTransformer
+from audio2face.models.sequence.options import EVEN, Sampling
 from audio2face.models.sequence.rollout import LONGEST_S, SequenceRollout, SequenceSampler
 from audio2face.runs.train_run import TrainRun
 
@@ -46,10 +47,17 @@ def load(run: TrainRun, device: torch.device, options: Options) -> SequenceRollo
     sampler = SequenceSampler(
         load_network(run).to(device).eval(),
         TorchCodec(codecs, poses, on_vertices=False).to(device),
-        build_schedule(extra["noise_schedule"], extra["diffusion_steps"], chosen.respacing),
+        _schedule(extra["noise_schedule"], extra["diffusion_steps"], chosen),
         SAMPLERS[chosen.sampler],
         Streaming.of(extra["streaming"]),
         chosen.guidance,
         max(2, round(min(extra["longest_s"], LONGEST_S) * run.spec.fps)),
     )
     return SequenceRollout(sampler)
+
+
+def _schedule(name: str, num_steps: int, chosen: Sampling) -> Schedule:
+    """The steps that sampling takes."""
+    if chosen.sampler == EVEN and chosen.respacing.isdigit():
+        return build_even_schedule(name, num_steps, int(chosen.respacing))
+    return build_schedule(name, num_steps, chosen.respacing)

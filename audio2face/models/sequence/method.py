@@ -6,6 +6,7 @@ before the mouth is; in the loss, values count by how much they move.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ import torch
 from torch import Tensor
 
 from audio2face.distributed import WHOLE, Rng
+from audio2face.face.codec import FaceCodec, kind_of
+from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.conditions import Conditions
-from audio2face.models.diffusion.codec import TorchCodec
 from audio2face.models.diffusion.data import SegmentBatch, SegmentData
 from audio2face.models.diffusion.method import DiffusionMethod, Segments, over_frames
 from audio2face.models.diffusion.samplers import add_noise
@@ -26,15 +28,19 @@ LEAST_UNIT = 0.02  # of the largest unit of a channel
 KEY_NOISE = (
     0.05  # most by which given values are off in training, in units: keys of animators are not quite like the data
 )
-CHANNEL_WEIGHTS = {"eye": 0.3}  # beside those that the losses name
+NOISE_POWER, LEAST_DEVIATION = 1.5, 0.01  # errors count by this power of what the motion prior leaves unknown
+CHANNEL_WEIGHTS = {"jaw": 0.5, "eye": 0.3}  # beside those that the losses name
 
 
 class SequenceMethod(DiffusionMethod):
     """A `training.loop.Method`: as in diffusion, but for the units, the known values and the mean squared error."""
 
-    def __init__(self, *arguments: Any, **named: Any):
+    def __init__(self, *arguments: Any, farthest: np.ndarray, **named: Any):
+        """`farthest` (C,) as the function of that name gives it."""
         super().__init__(*arguments, **named)
-        self.importance = (self.weight * importance(self.network.unit, self.codec)).to(self.data.device)
+        moved = self.network.unit * torch.from_numpy(farthest).to(self.network.unit)
+        self.importance = (self.weight * importance(moved, self.codec.layout)).to(self.data.device)
+        self.levels = self.network.prior.deviation(self.alphas).clamp(min=LEAST_DEVIATION) ** -NOISE_POWER
 
     def restored(self, batch: SegmentBatch, x_0: Tensor, place: Tensor, noise: Tensor, rng: Rng) -> Tensor:
         """What the network makes of x_0 (B, T, C) noised to places (B,) of the schedule: (B, T, C)."""
@@ -49,6 +55,10 @@ class SequenceMethod(DiffusionMethod):
             )
             prediction, _ = self.denoise(x_t, t, conditions, rng=rng)
         return prediction.to(x_0.dtype) * unit
+
+    def counted(self, place: Tensor) -> Tensor:
+        """As in diffusion: more where less noise leaves more to be known."""
+        return self.levels[place]
 
     def heard(self, batch: SegmentBatch, rng: Rng = WHOLE) -> Conditions:
         """The conditions of a batch with the sounds that the network hears."""
@@ -71,6 +81,7 @@ class SequenceMethod(DiffusionMethod):
 
     def _mse(self, s: Segments) -> Mean:
         error = ((s.prediction - s.x_0) / self.network.unit) ** 2 * self.importance * self.codec.known(s.batch.known)
+        error = error if s.counts is None else error * s.counts
         return over_frames(error.sum(dim=2) / self.importance.sum().clamp(min=1e-12), s.batch.valid)
 
 
@@ -88,9 +99,20 @@ def units(data: SegmentData) -> np.ndarray:
     return found.astype(np.float32)
 
 
-def importance(unit: Tensor, codec: TorchCodec) -> Tensor:
-    """How much each value (C,) counts: in each channel in proportion to its unit, all of them together as CHANNEL_WEIGHTS say."""
-    parts = codec.layout.split(unit)
+def farthest(codecs: Sequence[FaceCodec], layout: ChannelLayout) -> np.ndarray:
+    """How far 1 of each value (C,) moves the vertex that it moves most, of any actor; 1 for values that are not of a mesh."""
+    found = {name: np.full(size, float(kind_of(name) != "mesh")) for name, size in layout.sizes.items()}
+    for channel in (channel for codec in codecs for channel in codec.channels if channel.basis):
+        vertices = channel.basis.components.reshape(channel.size, -1, 3)
+        lengths = np.linalg.norm(vertices, axis=2).max(axis=1)
+        found[channel.name][: channel.size] = np.maximum(found[channel.name][: channel.size], lengths)
+    return np.concatenate(list(found.values())).astype(np.float32)
+
+
+def importance(moved: Tensor, layout: ChannelLayout) -> Tensor:
+    """How much each value (C,) counts: in each channel in proportion to how far a unit of it moves what it moves most, all of
+    them together as CHANNEL_WEIGHTS say. A lid that closes moves few vertices, but far."""
+    parts = layout.split(moved)
     return torch.cat(
         [CHANNEL_WEIGHTS.get(name, 1.0) * part / part.sum().clamp(min=1e-12) for name, part in parts.items()]
     )

@@ -20,6 +20,7 @@ from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.conditions import ConditionDropout, Conditions, ConditionSpec
 from audio2face.models.common.layers import drop_out
 from audio2face.models.common.starting_weights import columns_of
+from audio2face.models.sequence.motion_prior import MotionPrior
 from audio2face.models.sequence.partner import DROP_PARTNER, HearsPartner, PartnerLayer
 from audio2face.runs.train_run import NetworkSpec
 
@@ -27,6 +28,7 @@ DROP, DROP_ALL = 0.1, 0.05  # shares of segments that go without a condition, an
 SHORTEST_S, LONGEST_S = 0.15, 30.0  # periods of the rotary positions
 KERNEL = 7
 EXPANSION = 3
+OWN_WIDTH, OWN_KERNEL = 8, 15
 
 
 class Block(nn.Module):
@@ -63,6 +65,28 @@ class Block(nn.Module):
         return drop_out(x, self.dropout, rng=rng) if self.training and self.dropout else x
 
 
+class OwnLayers(nn.Module):
+    """Two convolutions over neighbouring frames for each value, which no other value has a part in: so that what moves seldom
+    and far (lids) is learned beside what moves all the time."""
+
+    def __init__(self, size: int, width: int):
+        super().__init__()
+        self.inner = nn.Conv1d(2 * size, OWN_WIDTH * size, OWN_KERNEL, padding=OWN_KERNEL // 2, groups=size)
+        self.level = nn.Linear(width, OWN_WIDTH * size)
+        self.outer = nn.Conv1d(OWN_WIDTH * size, size, OWN_KERNEL, padding=OWN_KERNEL // 2, groups=size)
+        for parameter in (*self.level.parameters(), *self.outer.parameters()):
+            nn.init.zeros_(parameter)
+
+    def forward(self, x: Tensor, expected: Tensor, step: Tensor, valid: Tensor | None) -> Tensor:
+        """x and expected (B, T, C), step (B, width) -> (B, T, C)."""
+        pairs = torch.stack([x, expected], dim=3).flatten(2)
+        pairs = pairs if valid is None else pairs * valid.unsqueeze(2)
+        h = self.inner(pairs.transpose(1, 2)) * (1 + self.level(step)).unsqueeze(2)
+        h = F.gelu(h, approximate="tanh")
+        h = h if valid is None else h * valid.unsqueeze(1)
+        return self.outer(h).transpose(1, 2)
+
+
 def rotary(times_s: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Cosines and sines (T, size / 2) of moments (T,) in seconds, for periods from SHORTEST_S to LONGEST_S."""
     steps = torch.linspace(0, 1, size // 2, dtype=torch.float64, device=times_s.device)
@@ -86,6 +110,7 @@ class SequenceTransformer(HearsPartner):
     """
 
     unit: Tensor
+    signal: Tensor
 
     def __init__(
         self,
@@ -115,9 +140,12 @@ class SequenceTransformer(HearsPartner):
         self.head_size = width // num_heads
         self.register_buffer("unit", torch.ones(layout.size))
         self.register_buffer("mean", torch.zeros(1), persistent=False)
+        self.register_buffer("signal", torch.zeros(diffusion_steps))  # share of x_0 by step
+        self.prior = MotionPrior(layout, fps)
         sources = {"hubert": hubert_model, "w2v": w2v_model, "whisper": whisper_model}
         self.add_encoder(width, audio_encoder, sources, freeze_audio_encoder, whisper_layer, encoder_arguments)
         self.frame = nn.Linear(layout.size, width)
+        self.expected = nn.Linear(layout.size, width, bias=False)
         self.flags = nn.Linear(len(layout.sizes), width, bias=False)
         self.step = nn.Sequential(nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width))
         self.actor = nn.Linear(len(mean), width, bias=False)
@@ -125,7 +153,9 @@ class SequenceTransformer(HearsPartner):
         self.blocks = nn.ModuleList(Block(width, num_heads, dropout) for _ in range(num_layers))
         self.last = nn.Linear(width, 2 * width)
         self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in layout.sizes.items()})
-        for parameter in (*self.last.parameters(), *self.heads.parameters()):
+        self.trust = nn.Linear(width, layout.size)
+        self.own = OwnLayers(layout.size, width)
+        for parameter in (*self.last.parameters(), *self.heads.parameters(), *self.trust.parameters()):
             nn.init.zeros_(parameter)
         self.partner = PartnerLayer(width) if partner else None
         self.dropout = ConditionDropout(
@@ -162,27 +192,31 @@ class SequenceTransformer(HearsPartner):
         """
         conditions = self.dropout(conditions, rng)
         given, known = (conditions.tensors.get(name) for name in ("given", "known"))
-        x = x_t
+        x, valid = x_t, conditions.tensors.get("valid")
         if given is not None and known is not None:
             there = self.per_value(given)
             x = there * known + (1 - there) * x_t
-        h = self.frame(x)
+        expected, deviation = self.prior(x_t, self.signal[t], known, given, valid)
+        h = self.frame(x) + self.expected(expected)
         if given is not None:
             h = h + self.flags(given)
         speech, emotion = self.heard(conditions), conditions.tensors.get("emotion")
-        condition = speech + (self.step(sinusoids(t, self.width)) + self.actor(conditions["actor"])).unsqueeze(1)
+        step = self.step(sinusoids(t, self.width))
+        condition = speech + (step + self.actor(conditions["actor"])).unsqueeze(1)
         if self.emotion is not None and emotion is not None:
             felt = self.emotion(emotion)
             condition = condition + (felt if felt.ndim == 3 else felt.unsqueeze(1))
         condition = F.silu(condition)
         h = h + speech
         turns = rotary(torch.arange(x_t.shape[1], device=x_t.device) / self.fps, self.head_size)
-        valid = conditions.tensors.get("valid")
         for block in self.blocks:
             h = block(h, condition, turns, valid, rng)
         shift, scale = self.last(condition).chunk(2, dim=2)
         h = F.layer_norm(h, (self.width,)) * (1 + scale) + shift
-        return torch.cat([head(h) for head in self.heads.values()], dim=2), None
+        beyond = torch.cat([head(h) for head in self.heads.values()], dim=2) + self.own(
+            x, expected, F.silu(step), valid
+        )
+        return (1 + self.trust(condition)) * expected + deviation * beyond, None
 
     def per_value(self, given: Tensor) -> Tensor:
         """Flags (…, channels) -> (…, C), one for each value."""
@@ -193,7 +227,8 @@ class SequenceTransformer(HearsPartner):
     def weight_axes(spec: NetworkSpec) -> dict[str, tuple[int, ChannelLayout]]:
         """{weight: (axis, what lies along it)} of the weights at the edges of the network that a spec describes."""
         layout = ChannelLayout(spec.max_sizes)
-        axes: dict[str, tuple[int, ChannelLayout]] = {"frame.weight": (1, layout), "unit": (0, layout)}
+        axes: dict[str, tuple[int, ChannelLayout]] = {"frame.weight": (1, layout), "expected.weight": (1, layout)}
+        axes |= {name: (0, layout) for name in ("unit", "trust.weight", "trust.bias")}
         for channel, size in spec.max_sizes.items():
             axes |= {f"heads.{channel}.{kind}": (0, ChannelLayout({channel: size})) for kind in ("weight", "bias")}
         emotions, actors = columns_of(spec)

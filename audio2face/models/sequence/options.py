@@ -13,6 +13,7 @@ from audio2face.runs.train_run import TrainRun
 
 MODES = ("offline",)
 STEPS = "10"
+EVEN = "dpm"  # the sampler whose steps a plain number spaces evenly in log SNR
 
 
 @dataclass(frozen=True)
@@ -37,5 +38,6 @@ def build_options(section: Section, run: TrainRun) -> Options:
         if getattr(section, key):
             problems.error("", f"{key}: has no effect on {run.spec.network_name}; leave it out", key=key)
     problems.raise_errors()
-    sampling = Sampling(respacing, "ddim" if section.USE_DDIM else "ddpm", dict(section.GUIDANCE))
+    sampler = section.SAMPLER or ("ddim" if section.USE_DDIM else EVEN)
+    sampling = Sampling(respacing, sampler, dict(section.GUIDANCE))
     return Options(mode, section.NUM_SAMPLES, section.RNG_SEED_INFERENCE, behaviour, sampling)
