@@ -63,6 +63,24 @@ class Block(nn.Module):
         return drop_out(x, self.dropout, rng=rng) if self.training and self.dropout else x
 
 
+class Surroundings(nn.Module):
+    """What the sounds around a frame add to its own. x_t, which is noise at first, has no part in it: an answer to a sound, some
+    time after it, is learned much sooner here than by attention. It starts at zeros."""
+
+    def __init__(self, width: int, reach: int):
+        """`reach` is how many frames count on either side."""
+        super().__init__()
+        self.along = nn.Conv1d(width, width, 2 * reach + 1, padding=reach, groups=width)
+        self.out = nn.Linear(width, width)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, speech: Tensor, valid: Tensor | None) -> Tensor:
+        """(B, T, width) -> (B, T, width); `valid` as blocks have it."""
+        x = speech if valid is None else speech * valid.unsqueeze(2)
+        return self.out(F.gelu(self.along(x.transpose(1, 2)).transpose(1, 2), approximate="tanh"))
+
+
 def rotary(times_s: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Cosines and sines (T, size / 2) of moments (T,) in seconds, for periods from SHORTEST_S to LONGEST_S."""
     steps = torch.linspace(0, 1, size // 2, dtype=torch.float64, device=times_s.device)
@@ -98,6 +116,7 @@ class SequenceTransformer(HearsPartner):
         num_layers: int = 6,
         num_heads: int = 4,
         dropout: float = 0.1,
+        reach: int = 0,
         audio_encoder: str = "melspec",
         hubert_model: str | None = None,
         w2v_model: str | None = None,
@@ -107,8 +126,9 @@ class SequenceTransformer(HearsPartner):
         encoder_arguments: Mapping[str, Any] | None = None,
         partner: bool = False,
     ):
-        """`mean` (A, C) says how many actors there are. `encoder_arguments` go to the audio encoder (weights' source, cache
-        folder). Raises UserError when the audio encoder is unknown or its weights cannot be found.
+        """`mean` (A, C) says how many actors there are. `reach` is how many frames on either side of each one are heard at once,
+        0 for its own. `encoder_arguments` go to the audio encoder (weights' source, cache folder). Raises UserError when the
+        audio encoder is unknown or its weights cannot be found.
         """
         super().__init__()
         self.layout, self.fps, self.width, self.diffusion_steps = layout, float(fps), width, diffusion_steps
@@ -128,6 +148,7 @@ class SequenceTransformer(HearsPartner):
         for parameter in (*self.last.parameters(), *self.heads.parameters()):
             nn.init.zeros_(parameter)
         self.partner = PartnerLayer(width) if partner else None
+        self.surroundings = Surroundings(width, reach) if reach else None
         self.dropout = ConditionDropout(
             [
                 ConditionSpec("speech", "track", width, DROP, learned_null=True),
@@ -170,6 +191,9 @@ class SequenceTransformer(HearsPartner):
         if given is not None:
             h = h + self.flags(given)
         speech, emotion = self.heard(conditions), conditions.tensors.get("emotion")
+        valid = conditions.tensors.get("valid")
+        if self.surroundings is not None:
+            speech = speech + self.surroundings(speech, valid)
         condition = speech + (self.step(sinusoids(t, self.width)) + self.actor(conditions["actor"])).unsqueeze(1)
         if self.emotion is not None and emotion is not None:
             felt = self.emotion(emotion)
@@ -177,7 +201,6 @@ class SequenceTransformer(HearsPartner):
         condition = F.silu(condition)
         h = h + speech
         turns = rotary(torch.arange(x_t.shape[1], device=x_t.device) / self.fps, self.head_size)
-        valid = conditions.tensors.get("valid")
         for block in self.blocks:
             h = block(h, condition, turns, valid, rng)
         shift, scale = self.last(condition).chunk(2, dim=2)
