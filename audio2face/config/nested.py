@@ -128,6 +128,7 @@ class DiffusionTransformer(DiffusionSpeech):
     num_layers: Count
     num_heads: Count
     dropout: Annotated[float, Field(strict=True, ge=0, lt=1)]
+    reach: CountOrZero
 
 
 class VqGuide(DiffusionSpeech):

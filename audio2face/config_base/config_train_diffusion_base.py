@@ -235,6 +235,11 @@ NETWORK_HYPER_PARAMS: HyperParams = {
     # Type: number, 0 <= x < 1.
     # Change: higher for minutes of data, lower for hours.
     "dropout": 0.1,
+    # Frames before and after each one whose sounds it also hears through a convolution of its own; 0 is without one. Its layers
+    # can attend to all of them, but need longer to learn it.
+    # Type: whole number >= 0.
+    # Change: where something answers a sound some time later, as a listener's nod does: to cover 0.5 s.
+    "reach": 0,
 }
 
 from audio2face.config_base.config_train_common import PRETRAINED_NET_FPATH

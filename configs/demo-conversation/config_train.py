@@ -6,8 +6,16 @@ NETWORK_NAME = "diffusion_transformer"
 TARGET_CHANNELS = ["arkit", "head", "body"]
 TARGET_FPS = 30.0
 
-# The audio encoder is a log-mel spectrogram with trainable layers: it needs no download.
-NETWORK_HYPER_PARAMS = {"audio_encoder": "melspec", "width": 128, "num_layers": 3, "num_heads": 4, "dropout": 0.1}
+# The audio encoder is a log-mel spectrogram with trainable layers: it needs no download. A nod comes 0.4 s after what it answers:
+# sounds are heard half a second around each frame.
+NETWORK_HYPER_PARAMS = {
+    "audio_encoder": "melspec",
+    "width": 128,
+    "num_layers": 3,
+    "num_heads": 4,
+    "dropout": 0.1,
+    "reach": 15,
+}
 
 # Dialogues that share no line with the others; the report measures on them.
 VALIDATION_CLIPS = "heldout_*"
@@ -19,7 +27,7 @@ SUBSEGMENT_MAX_FRAME = 120
 BATCH_SIZE = 6
 GRADIENT_ACCUMULATION_STEPS = 1
 NUM_EPOCHS = 130
-LEARNING_RATE = 1e-3
+LEARNING_RATE = 3e-3
 LR_MIN = 1e-5
 LR_WARMUP_INIT = 1e-5
 LR_WARMUP_EPOCHS = 5
@@ -30,7 +38,7 @@ VALIDATION_PERIOD = 65
 LOG_PERIOD = 100
 
 # Six values of a head among more than a hundred: they count as much as the face and the body do.
-LOSS_CURVES_ALPHA = {"head": 8.0}
+LOSS_CURVES_ALPHA = {"head": 16.0}
 
 # One voice each, and sounds that are as long as they are: nothing is shifted.
 AUGMENT = {"pitch_shift": None}

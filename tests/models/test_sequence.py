@@ -11,17 +11,18 @@ from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.conditions import Conditions
 from audio2face.models.common.weights import read_weights
 from audio2face.models.sequence.guidance import guidance_passes, guided
+from audio2face.models.sequence.layers import Surroundings, rotary, rotated
 from audio2face.models.sequence.masks import SHARES, batch_flags, random_flags
-from audio2face.models.sequence.network import SequenceTransformer, rotary, rotated
+from audio2face.models.sequence.network import SequenceTransformer
 from audio2face.problems import UserError
 
 LAYOUT = ChannelLayout({"skin_coeffs": 4, "jaw": 3, "head": 2})
 SMALL = {"width": 32, "num_layers": 2, "num_heads": 2, "dropout": 0.0}
 
 
-def network(trained=True, seed=0):
+def network(trained=True, seed=0, reach=0):
     torch.manual_seed(seed)
-    net = SequenceTransformer(LAYOUT, torch.zeros(2, 1), 30.0, 1, **SMALL).eval()
+    net = SequenceTransformer(LAYOUT, torch.zeros(2, 1), 30.0, 1, **SMALL, reach=reach).eval()
     if trained:  # past the zeros at which it starts
         for p in net.parameters():
             torch.nn.init.normal_(p, std=0.2)
@@ -59,8 +60,9 @@ def test_positions_are_times():
     assert products[0] == pytest.approx(products[1], abs=1e-4)
 
 
-def test_padding_changes_nothing():
-    net, frames = network(), 12
+@pytest.mark.parametrize("reach", [0, 3])
+def test_padding_changes_nothing(reach):
+    net, frames = network(reach=reach), 12
     whole = net(x_of(frames), torch.tensor([7]), conditions(frames, valid=torch.ones(1, frames)))[0]
     padded = lambda x: torch.nn.functional.pad(x, (0, 0, 0, 8), value=9.0)  # noqa: E731
     valid = torch.cat([torch.ones(1, frames), torch.zeros(1, 8)], dim=1)
@@ -68,6 +70,39 @@ def test_padding_changes_nothing():
     x = torch.nn.functional.pad(x_of(frames), (0, 0, 0, 8))
     found = net(x, torch.tensor([7]), long)[0][:, :frames]
     torch.testing.assert_close(found, whole, atol=1e-5, rtol=1e-4)
+
+
+def test_a_reach_is_so_many_frames_on_either_side():
+    near, speech = Surroundings(4, 3), torch.zeros(1, 20, 4, requires_grad=True)
+    assert not near(torch.randn(1, 20, 4), None).any()  # it starts as a network without one
+    for p in near.parameters():
+        torch.nn.init.normal_(p)
+    near(speech, None)[0, 10].sum().backward()
+    assert speech.grad is not None
+    assert speech.grad[0].any(dim=1).nonzero().flatten().tolist() == [*range(7, 14)]
+
+
+def answer_learned(reach, lag=9, steps=100):
+    """The error of a network that learns to answer a sound `lag` frames later, from pure noise, as a share of the answer's size."""
+    torch.manual_seed(0)
+    net = SequenceTransformer(LAYOUT, torch.zeros(1, 1), 30.0, 0, 1000, 16, 1, 1, 0.0, reach).train()
+    optimizer, g, errors = torch.optim.Adam(net.parameters(), 1e-2), torch.Generator().manual_seed(3), []
+    for _ in range(steps):
+        speech = torch.randn(8, 30, 16, generator=g)
+        answer = torch.nn.functional.pad(speech, (0, 0, lag, 0))[:, :30, : LAYOUT.size]
+        c = Conditions({"speech": speech, "actor": torch.ones(8, 1)})
+        x_t = torch.randn(8, 30, LAYOUT.size, generator=g)
+        error = (net(x_t, torch.full((8,), 999), c)[0] - answer).square().mean() / answer.square().mean()
+        optimizer.zero_grad()
+        error.backward()
+        optimizer.step()
+        errors.append(error.item())
+    return float(np.mean(errors[-10:]))
+
+
+def test_a_late_answer_is_learned_sooner_with_a_reach():
+    assert answer_learned(12) < 0.65
+    assert answer_learned(0) > 0.85
 
 
 def test_given_values_are_heard_and_others_are_not():

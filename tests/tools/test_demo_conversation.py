@@ -109,6 +109,18 @@ def test_accents_are_stressed_syllables_and_loud(dialogues):
             assert level[near].max() > 1.8 * np.median(level[level > 0.05])
 
 
+def test_own_answers_do_not_tell_when_the_other_stresses():
+    scripts, replies = read_scripts()
+    apart = []
+    for seed in range(20):
+        dialogue = stage("x", scripts["picnic"], replies, 0, hum, np.random.default_rng(seed))
+        for line in dialogue.lines:
+            before = dialogue.accents(1 - line.who) - line.start_s
+            if line.back_channel and (before < 0).any():
+                apart.append(-before[before < 0].max())
+    assert len(apart) > 20 and np.std(apart) > 0.3
+
+
 def test_the_same_script_is_accented_anew(dialogues):
     scripts, replies = read_scripts()
     one, two = (

@@ -22,7 +22,7 @@ GAP_S, OVERLAP_S, PAUSE_S = (0.15, 0.6), (0.15, 0.5), (1.2, 2.2)  # between turn
 OVERLAPS, PAUSES = 0.35, 0.2  # the shares of turns that begin before the other ends, and after a long pause
 ACCENT_APART_S, ACCENT_SKIP = 0.9, 0.35  # accents of a turn are at least so far apart; the chance to pass one over
 ACCENT_S, ACCENT_GAIN, SOFT = 0.15, 3.5, 0.26  # an accent is spoken louder than what is around it
-BACK_CHANNEL, BACK_CHANNEL_S = 0.4, 0.45  # the chance that an accent is answered, and how long after it
+BACK_CHANNEL = 0.4  # answers to a turn for each accent of it, at any time: an own "yeah" does not tell when to nod
 REMAINS_S = 1.0  # what a turn still has to go at least when it is answered
 PIECE_S = 0.25  # of silence
 LEAK, NOISE = 0.008, 0.0008  # how much a microphone hears of the other person, and of the room
@@ -97,13 +97,13 @@ def stage(
         accents = tuple(start + at for at in choose_accents(speech, rng))
         lines.append(Line(who, text["text"], start, accented(speech, [a - start for a in accents]), accents))
         ends[who] = start + end
-        for at in accents:
-            if rng.random() < BACK_CHANNEL and ends[who] - at > REMAINS_S + BACK_CHANNEL_S:
-                reply = back_channels[int(rng.integers(len(back_channels)))]
-                answer = soft(say(reply["ipa"], PITCHES[1 - who]))
-                if at + BACK_CHANNEL_S > ends[1 - who] + GAP_S[0]:
-                    lines.append(Line(1 - who, reply["text"], at + BACK_CHANNEL_S, answer, back_channel=True))
-                    ends[1 - who] = lines[-1].sounds[1]
+        last = max(ends[who] - REMAINS_S, start + begin)
+        for at in sorted(rng.uniform(start + begin, last, rng.binomial(len(accents), BACK_CHANNEL))):
+            reply = back_channels[int(rng.integers(len(back_channels)))]
+            answer = soft(say(reply["ipa"], PITCHES[1 - who]))
+            if at > ends[1 - who] + GAP_S[0]:
+                lines.append(Line(1 - who, reply["text"], float(at), answer, back_channel=True))
+                ends[1 - who] = lines[-1].sounds[1]
         now = ends[who] + _pause(rng)
     return Dialogue(name, tuple(sorted(lines, key=lambda line: line.start_s)), max(ends) + TAIL_S)
 

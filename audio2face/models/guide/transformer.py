@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from audio2face.distributed import WHOLE, Rng
 from audio2face.models.common.layers import drop_out
-from audio2face.models.sequence.network import rotary, rotated
+from audio2face.models.sequence.layers import rotary, rotated
 
 MEMORY_S, REACH_S = 20.0, 4.0
 SLACK_S = 1e-3  # by which a moment may miss the end of what is seen

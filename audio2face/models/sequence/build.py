@@ -27,8 +27,8 @@ from audio2face.models.diffusion.checks import Sampling, build_sampling, build_t
 from audio2face.models.diffusion.codec import TorchCodec
 from audio2face.models.diffusion.data import SegmentData
 from audio2face.models.diffusion.method import warm_cosine
-from audio2face.models.diffusion.segments import build_features, build_segments
 from audio2face.models.diffusion.schedule import build_schedule
+from audio2face.models.diffusion.segments import build_features, build_segments
 from audio2face.models.sequence.method import SequenceMethod, farthest, units
 from audio2face.models.sequence.network import NETWORKS
 from audio2face.models.sequence.preview import sequence_sample
