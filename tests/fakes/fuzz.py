@@ -1,7 +1,9 @@
 """Fuzzing of the readers of strangers' files: each gets small good files changed in many ways, and may give a value or a clear error.
 
 `campaign` runs a child process that reads one changed file after the other. What is neither within 2 s and 200 MB is found,
-and its file is kept. With the package atheris the changes are guided by coverage, else they are those below.
+and its file is kept. The child is itself what `audio2face.confined` starts for a library, so that no file takes a process; what
+goes wrong there, or ends the child, is found only when it does so again as programs read it, the library in a process of its
+own. With the package atheris the changes are guided by coverage, else they are those below.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from audio2face.confined import INSIDE
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_S, MOST_BYTES = 2.0, 200 << 20  # of a file: of the processor, of memory
@@ -329,25 +333,35 @@ class Judge:
         self.path.write_bytes(data)
         self.count += 1
         os.pwrite(self.counts.fileno(), struct.pack("<qq", self.count, self.values), 0)
+        faults, is_value = self.read()
+        self.values += is_value
+        if faults and os.environ.pop(INSIDE, None):
+            faults, _ = self.read()
+            os.environ[INSIDE] = "1"
+        for fault in faults:
+            self.write_down(fault, data)
+
+    def read(self) -> tuple[list[str], bool]:
+        """What is wrong with how the file is read, and whether it gives a value."""
+        faults, is_value = [], False
         faulthandler.dump_traceback_later(HANGS_S, exit=True)
         _forget_peak()
         before, start = _peak(), time.process_time()
         try:
             self.target.read(self.path)
-            self.values += 1
+            is_value = True
         except self.clear as error:
             text = "\n".join(getattr(error, "lines", [str(error)]))
             if self.path.name not in text and self.path.parent.name not in text:
-                self.write_down(f"names no file: {type(error).__name__}: {text[:60]} {_place(error)}", data)
+                faults.append(f"names no file: {type(error).__name__}: {text[:60]} {_place(error)}")
         except Exception as error:
-            self.write_down(f"{type(error).__name__}: {_place(error)}", data)
+            faults.append(f"{type(error).__name__}: {_place(error)}")
         took, grew = time.process_time() - start, _peak() - before
         faulthandler.cancel_dump_traceback_later()
         if self.count > 1:  # the first one imports what it needs
-            if took > MOST_S:
-                self.write_down("takes more than 2 s", data)
-            if grew > MOST_BYTES:
-                self.write_down("takes more than 200 MB", data)
+            faults += ["takes more than 2 s"] if took > MOST_S else []
+            faults += ["takes more than 200 MB"] if grew > MOST_BYTES else []
+        return faults, is_value
 
     def write_down(self, what: str, data: bytes) -> None:
         """Keep the smallest file of each kind."""
@@ -381,13 +395,13 @@ def _peak() -> int:
 # ---- campaigns
 
 
-def child(name: str, runs: int, seed: int, out: Path, guided: bool) -> None:
-    """Read `runs` changed files; what is found goes to `out`."""
+def child(name: str, runs: int, seed: int, out: Path, way: str) -> None:
+    """Read `runs` changed files, or ("again") that of the standard input as programs do; what is found goes to `out`."""
     import logging
 
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
-    if guided:
+    if way == "guided":
         import atheris
 
         with atheris.instrument_imports(include=["audio2face"]):
@@ -399,13 +413,17 @@ def child(name: str, runs: int, seed: int, out: Path, guided: bool) -> None:
         seeds = target.seeds(folder)
         judge = Judge(target, folder, out)
         judge.judge(seeds[0])
+        if way == "again":
+            judge.judge(sys.stdin.buffer.read())
+            return
+        os.environ[INSIDE] = "1"
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, used + ROOM))
         for data in seeds:
             judge.judge(data)
         if judge.values != len(seeds) + 1:
             judge.write_down("a seed is refused", seeds[0])
-        if guided:
+        if way == "guided":
             _guided(judge, seeds, runs, seed, folder)
         rng = random.Random(seed)
         for _ in range(runs):
@@ -446,28 +464,16 @@ def campaign(name: str, runs: int, seed: int = 0, guided: bool = False) -> Resul
         out = Path(place)
         (out / "found").mkdir()
         for death in range(MOST_DEATHS):
-            left = runs - result.executions
-            arguments = [name, str(left), str(seed + 1000 * death), str(out), "guided" if guided else ""]
-            room = out / "room"
-            room.mkdir(exist_ok=True)
-            environment = {**os.environ, "TMPDIR": str(room), "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])}  # fmt: skip
-            done = subprocess.run(
-                [sys.executable, "-m", "fakes.fuzz", *arguments], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
-            )  # fmt: skip
+            left, way = runs - result.executions, "guided" if guided else "changed"
+            ended, last = _run([name, str(left), str(seed + 1000 * death), str(out), way], out)
             counts = (out / "counts").read_bytes() if (out / "counts").is_file() else b""
             count, values = struct.unpack("<qq", counts) if len(counts) == 16 else (0, 0)
             result.executions, result.values = result.executions + count, result.values + values
-            if done.returncode == 0:
+            if not ended:
                 break
-            last = next(iter(room.glob("*/read/*")), None)
-            files = [p for p in room.glob("*/read/**/*") if p.is_file()]
-            last = max(files, key=lambda p: p.stat().st_mtime_ns, default=None)
-            what = "hangs" if "Timeout (" in done.stderr else f"ends the process ({done.returncode})"
-            frames = [line.strip() for line in done.stderr.splitlines() if "/audio2face/" in line]
-            note = frames[0].rpartition("/audio2face/")[2] if frames else done.stderr.strip()[-300:]
-            result.found[f"{what}: {note}"] = last.read_bytes() if last else b""
-            shutil.rmtree(room)
+            again, _ = _run([name, "0", "0", str(out), "again"], out, last)
+            if again or not count:
+                result.found[again or ended] = last
             if not count:
                 break
         for path in (out / "found").glob("*.txt"):
@@ -475,5 +481,29 @@ def campaign(name: str, runs: int, seed: int = 0, guided: bool = False) -> Resul
     return result
 
 
+def _run(arguments: list[str], out: Path, given: bytes = b"") -> tuple[str, bytes]:
+    """How a child ended that should not have, and the file that it read; nothing for one that went well."""
+    room = out / "room"
+    room.mkdir()
+    paths = [str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        [sys.executable, "-m", "fakes.fuzz", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(room), "PYTHONPATH": os.pathsep.join(paths)},
+        input=given,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    files = [path for path in room.glob("*/read/**/*") if path.is_file()]
+    last = max(files, key=lambda path: path.stat().st_mtime_ns).read_bytes() if done.returncode and files else b""
+    shutil.rmtree(room)
+    if not done.returncode:
+        return "", b""
+    told = done.stderr.decode(errors="replace")
+    what = "hangs" if "Timeout (" in told else f"ends the process ({done.returncode})"
+    frames = [line.strip() for line in told.splitlines() if "/audio2face/" in line]
+    return f"{what}: {frames[0].rpartition('/audio2face/')[2] if frames else told.strip()[-300:]}", last
+
+
 if __name__ == "__main__":
-    child(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]), sys.argv[5] == "guided")
+    child(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]), sys.argv[5])
