@@ -294,8 +294,11 @@ def _read_actor(folder: Path, actor: str) -> ActorData:
         curves = read_curve_channels(folder)
     except FileNotFoundError as error:
         raise UserError(f"training run is incomplete: {external_path(error.filename)} is missing") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise UserError(f"training run is damaged: {error}; copy it again or {AGAIN}") from error
+    except (KeyError, TypeError, OverflowError) as error:
+        where = external_path(folder / "data_info.json")
+        raise UserError(f"training run is damaged: {where}: {error!r}; copy it again or {AGAIN}") from error
     blendshapes = {}
     for part in MESHES:
         files = {kind: folder / name for kind, name in _blendshape_names(part, actor).items()}

@@ -23,7 +23,7 @@ import time
 import traceback
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -31,32 +31,13 @@ from pathlib import Path
 from typing import Any
 
 from audio2face.confined import INSIDE
+from fakes.fuzz_kinds import Target, targets
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_S, MOST_BYTES = 2.0, 200 << 20  # of a file: of the processor, of memory
 HANGS_S = 20.0  # by the wall's clock, on a busy machine
 ROOM = 4 << 30  # of the child: what asks for more fails at once
 MOST_DEATHS = 20
-KINDS = (
-    "maya xml", "maya mc", "maya mcx", "pc2", "npy", "npz", "smplx", "curve npz", "keyframes", "body npz", "body glb", "wav", "flac", "curve csv", "curve json", "curve txt",
-    "live link", "bvh", "ply", "obj", "gltf", "glb", "usda", "textgrid", "model.json", "network_info.json", "model_config.json",
-    "bs_skin_config.json", "model_data.npz", "onnx", "checkpoint",
-)  # fmt: skip
-Seeds = Callable[[Path], list[bytes]]
-
-
-@dataclass(frozen=True)
-class Target:
-    """A kind of file: its name in the folder, good ones made by code, its reader, the files that stand beside it.
-
-    `kind` is how it is changed: "bytes", "text", "json" or "zip".
-    """
-
-    file: str
-    seeds: Seeds
-    read: Callable[[Path], object]
-    kind: str = "bytes"
-    beside: Callable[[Path], dict[str, bytes]] = lambda folder: {}
 
 
 @dataclass
@@ -66,85 +47,6 @@ class Result:
     executions: int = 0
     values: int = 0
     found: dict[str, bytes] = field(default_factory=dict)
-
-
-# ---- kinds of files
-
-
-def targets() -> dict[str, Target]:
-    """All of them, by name. What they need is imported in the child alone."""
-    from audio2face.formats.arkit_csv import read_arkit_csv
-    from audio2face.formats.body_mesh import read_body_mesh
-    from audio2face.formats.bvh import read_bvh
-    from audio2face.formats.curve_table import read_curve_table
-    from audio2face.formats.gltf_keys import read_gltf_keys
-    from audio2face.formats.gltf_rig import read_gltf_rig
-    from audio2face.formats.keyframes import read_keyframes
-    from audio2face.formats.maya_cache import read_maya_cache
-    from audio2face.formats.npy import read_npy, read_npz
-    from audio2face.formats.obj import read_obj
-    from audio2face.formats.phoneme_times import read_phoneme_times
-    from audio2face.formats.ply import read_ply
-    from audio2face.formats.point_cache import read_point_cache
-    from audio2face.formats.smplx import read_smplx
-    from audio2face.formats.sound import read_sound
-    from audio2face.formats.usd import read_usd_rig
-    from audio2face.inference import load_model
-    from audio2face.runs.checkpoints import load_checkpoint
-    from fakes import fuzz_seeds as seeds
-
-    table = json.dumps(seeds.FACE_JSON).encode()
-    csv = b"frame,jawOpen,mouthClose,HeadYaw\n0,0.1,0,0\n1,0.5,0.25,1e-3\n2,,1,0\n"
-    phone = b"jawOpen-10|mouthClose-20|=head#1,2,3,0,0,0|\njawOpen-11|mouthClose-21|=head#1,2,3,0,0,0|\n"
-    wavs = ((16000, 1, "PCM_16"), (48000, 2, "FLOAT"), (8000, 1, "ULAW"), (44100, 1, "PCM_24"))
-
-    def model_file(name: str, kind: str) -> Target:
-        def beside(folder: Path) -> dict[str, bytes]:
-            place = seeds.model(folder)
-            return {path.name: path.read_bytes() for path in place.iterdir() if path.name != name}
-
-        def read(path: Path) -> object:
-            return load_model(path.parent, threads=1)
-
-        return Target(name, lambda folder: [(seeds.model(folder) / name).read_bytes()], read, kind, beside)
-
-    return {
-        "maya xml": Target("a.xml", lambda f: [seeds.caches(f, False)[0], seeds.own_cache(f)[0]], read_maya_cache, "text",
-                           lambda f: {"a.mc": seeds.caches(f, False)[1]}),
-        "maya mc": Target("a.mc", lambda f: [seeds.caches(f, False)[1]], lambda p: read_maya_cache(p.with_suffix(".xml")),
-                          beside=lambda f: {"a.xml": seeds.caches(f, False)[0]}),
-        "maya mcx": Target("a.mcx", lambda f: [seeds.caches(f, True)[1]], lambda p: read_maya_cache(p.with_suffix(".xml")),
-                           beside=lambda f: {"a.xml": seeds.caches(f, True)[0]}),
-        "pc2": Target("a.pc2", lambda f: [seeds.pc2(f)], read_point_cache),
-        "npy": Target("a.npy", seeds.npys, read_npy),
-        "npz": Target("a.npz", lambda f: [seeds.arrays(f), seeds.smplx(f)], read_npz, "zip"),
-        "smplx": Target("a.npz", lambda f: [seeds.smplx(f)], read_smplx, "zip"),
-        "curve npz": Target("a.npz", lambda f: [seeds.curve_arrays(f)], read_curve_table, "zip"),
-        "keyframes": Target("a.npz", lambda f: [seeds.keyframes(f)], read_keyframes, "zip"),
-        "body npz": Target("a.npz", lambda f: [seeds.body(f)], read_body_mesh, "zip"),
-        "body glb": Target("a.glb", lambda f: [seeds.skinned(f)], read_body_mesh),
-        "wav": Target("a.wav", lambda f: seeds.sounds(f, ".wav", wavs), read_sound),
-        "flac": Target("a.flac", lambda f: seeds.sounds(f, ".flac", ((16000, 1, "PCM_16"), (48000, 2, "PCM_24"))), read_sound),
-        "curve csv": Target("a.csv", lambda f: [csv, seeds.live_link(f)], read_curve_table, "text"),
-        "curve json": Target("a.json", lambda f: [table], read_curve_table, "json"),
-        "curve txt": Target("a.txt", lambda f: [phone], read_curve_table, "text"),
-        "live link": Target("a.csv", lambda f: [seeds.live_link(f)], read_arkit_csv, "text"),
-        "bvh": Target("a.bvh", lambda f: [seeds.bvh(f)], read_bvh, "text"),
-        "ply": Target("a.ply", lambda f: [seeds.ply("ascii"), seeds.ply("binary_little_endian"), seeds.ply("binary_big_endian")], read_ply),
-        "obj": Target("a.obj", lambda f: [seeds.OBJ], read_obj, "text"),
-        "gltf": Target("a.gltf", lambda f: [seeds.gltf(f, ".gltf")], read_gltf_rig, "json"),
-        "glb": Target("a.glb", lambda f: [seeds.gltf(f, ".glb")], lambda p: (read_gltf_rig(p), read_gltf_keys(p))),
-        "usda": Target("a.usda", lambda f: [seeds.USDA], read_usd_rig, "text"),
-        "textgrid": Target("a.TextGrid", lambda f: [seeds.TEXTGRID], read_phoneme_times, "text"),
-        "model.json": model_file("model.json", "json"),
-        "network_info.json": model_file("network_info.json", "json"),
-        "model_config.json": model_file("model_config.json", "json"),
-        "bs_skin_config.json": model_file("bs_skin_config.json", "json"),
-        "model_data.npz": model_file("model_data.npz", "zip"),
-        "onnx": model_file("network.onnx", "bytes"),
-        "checkpoint": Target("checkpoints/step_00000002.pt", lambda f: [seeds.checkpoint(f)],
-                             lambda p: load_checkpoint(p.parent.parent), "zip"),
-    }  # fmt: skip
 
 
 # ---- changes
@@ -321,9 +223,10 @@ class Judge:
         from audio2face.problems import UserError
 
         self.target, self.out, self.clear = target, out, (ValueError, UserError)
-        self.path = folder / "read" / target.file
+        self.path = folder / "stranger" / target.file
         self.path.parent.mkdir(parents=True)
         for name, content in target.beside(folder).items():
+            (self.path.parent / name).parent.mkdir(parents=True, exist_ok=True)
             (self.path.parent / name).write_bytes(content)
         self.count = self.values = 0
         self.counts = (out / "counts").open("wb", buffering=0)
@@ -352,8 +255,8 @@ class Judge:
             is_value = True
         except self.clear as error:
             text = "\n".join(getattr(error, "lines", [str(error)]))
-            if self.path.name not in text and self.path.parent.name not in text:
-                faults.append(f"names no file: {type(error).__name__}: {text[:60]} {_place(error)}")
+            if self.path.name not in text and "stranger" not in text:
+                faults.append(f"names no file: {type(error).__name__}: {_place(error)}")
         except Exception as error:
             faults.append(f"{type(error).__name__}: {_place(error)}")
         took, grew = time.process_time() - start, _peak() - before
@@ -494,7 +397,7 @@ def _run(arguments: list[str], out: Path, given: bytes = b"") -> tuple[str, byte
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    files = [path for path in room.glob("*/read/**/*") if path.is_file()]
+    files = [path for path in room.glob("*/stranger/**/*") if path.is_file()]
     last = max(files, key=lambda path: path.stat().st_mtime_ns).read_bytes() if done.returncode and files else b""
     shutil.rmtree(room)
     if not done.returncode:

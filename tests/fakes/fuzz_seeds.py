@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,12 @@ import numpy as np
 import soundfile
 import torch
 
+from audio2face.dataset.curve_kinds import guess_blocks
+from audio2face.face.channels_file import write_channels
+from audio2face.face.codec import Channel, FaceCodec
+from audio2face.face.curves import CurveGroup
+from audio2face.face.topology import Topology, write_topology
+from audio2face.formats.animation_json import JsonAnimation, JsonCurves, write_animation_json
 from audio2face.formats.arkit_csv import write_arkit_csv
 from audio2face.formats.arkit_names import CURVES
 from audio2face.formats.body_mesh import body_mesh
@@ -23,9 +30,13 @@ from audio2face.formats.point_cache import write_point_cache
 from audio2face.formats.scene import MorphMesh
 from audio2face.formats.smplx import JOINT_NAMES
 from audio2face.inference.scenes import body_figure
+from audio2face.runs.emotion_db import EmotionDB, write_emotion_db
+from audio2face.runs.manifest import write_manifest
+from audio2face.runs.preproc_run import FILES
 from audio2face.types import Joint, Skeleton
 from fakes import maya_cache as fake_cache
 from fakes import model as fake_model
+from fakes import run as fake_run
 from fakes.body import arm, body_arrays
 
 FRAMES = np.linspace(-1, 1, 24, dtype=np.float32).reshape(2, 4, 3)
@@ -75,6 +86,7 @@ item []:
             xmax = 1
             text = "a"
 """
+CLIPS = b'CLIPS = [\n    ("ada", "a1_neutral", (0, 9), "ada", "english", "a1.wav", 0),  # Shot: [0, 9]\n]\n'
 FACE_JSON = {
     "fps": 30, "names": ["jawOpen", "mouthClose"], "frames": [{"time": 0.0, "jawOpen": 0.1, "mouthClose": 0}, {"time": 0.03, "jawOpen": 1, "mouthClose": 0.5}],
 }  # fmt: skip
@@ -234,3 +246,169 @@ def model(folder: Path) -> Path:
     """A deployed model."""
     place = folder / "model"
     return place if place.is_dir() else fake_model.regression_model(place)
+
+
+def diffusion_model(folder: Path) -> Path:
+    """A deployed diffusion model."""
+    place = folder / "model"
+    return place if place.is_dir() else fake_model.diffusion_model(place)
+
+
+def missing(folder: Path) -> list[bytes]:
+    """Frames that a shot lacks, as numbers and as a mask."""
+    several = (np.array([1, 2, 5]), np.arange(9) % 2 == 0)
+    return [written(folder, ".npy", lambda p, a=array: write_npy(p, a)) for array in several]
+
+
+def other_sounds(folder: Path) -> list[bytes]:
+    """The other formats that libsndfile reads."""
+    wave = np.sin(np.arange(4000) / 9).astype(np.float32) / 2
+    return [written(folder, suffix, lambda p: soundfile.write(p, wave, 16000)) for suffix in (".ogg", ".mp3", ".aiff")]
+
+
+def films(folder: Path) -> list[bytes]:
+    """A second of pictures with sound, in two containers."""
+    import av
+
+    made = []
+    for suffix, codec in ((".mp4", "aac"), (".mkv", "pcm_s16le")):
+        path = folder / f"film{suffix}"
+        with av.open(str(path), "w") as container:
+            pictures, sound = container.add_stream("mpeg4", rate=10), container.add_stream(codec, rate=16000)
+            pictures.width = pictures.height = 16
+            sound.layout = "mono"
+            for _ in range(5):
+                picture = av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")
+                container.mux(pictures.encode(picture))
+            samples = (9000 * np.sin(np.arange(8000) / 9)).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+            frame.sample_rate = 16000
+            container.mux(sound.encode(frame))
+            container.mux([*pictures.encode(None), *sound.encode(None)])
+        made.append(path.read_bytes())
+    return made
+
+
+def usdc(folder: Path) -> bytes:
+    """The scene of USDA in binary."""
+    from pxr import Sdf
+
+    layer = Sdf.Layer.CreateAnonymous(".usda")
+    layer.ImportFromString(USDA.decode())
+    return written(folder, ".usdc", lambda p: layer.Export(str(p)))
+
+
+def rig(folder: Path) -> bytes:
+    """Blendshapes as a deployed model keeps them."""
+    shapes = {"neutral": FRAMES[0], "jawOpen": FRAMES[1], "triangles": TRIANGLES}
+    return written(
+        folder, ".npz", lambda p: write_npz(p, {"poseNames": np.array(["neutral", "jawOpen"], "S"), **shapes})
+    )
+
+
+def flame(folder: Path) -> bytes:
+    """A head of four vertices."""
+    several = {
+        "v_template": FRAMES[0], "shapedirs": np.ones((4, 3, 310), np.float32), "posedirs": np.ones((4, 3, 36), np.float32),
+        "J_regressor": np.ones((5, 4), np.float32), "weights": np.ones((4, 5), np.float32), "f": TRIANGLES,
+    }  # fmt: skip
+    return written(folder, ".npz", lambda p: write_npz(p, several))
+
+
+def flame_clip(folder: Path) -> bytes:
+    """Its parameters in two frames."""
+    several = {
+        "expression": np.ones((2, 10)),
+        "jaw_pose": np.ones((2, 3)),
+        "eyes": np.ones((2, 6)),
+        "shape": np.ones(5),
+    }
+    return written(folder, ".npz", lambda p: write_npz(p, several))
+
+
+def template(folder: Path) -> bytes:
+    """Faces at rest of two people."""
+    return written(folder, ".npz", lambda p: write_npz(p, {"ada": FRAMES[0], "bob": FRAMES[1]}))
+
+
+def curve_group() -> CurveGroup:
+    """Columns of curves and of the head."""
+    return CurveGroup("arkit", guess_blocks(("jawOpen", "mouthClose")))
+
+
+def long_table(folder: Path) -> bytes:
+    """A second of a table with times."""
+    rows = [f"{t / 30},{t / 30:.3f},0.5,0.01" for t in range(31)]
+    return "\n".join(["time,jawOpen,mouthClose,eyeBlinkLeft", *rows, ""]).encode()
+
+
+def animation_json(folder: Path) -> bytes:
+    """An animation as inference writes it."""
+    curves = JsonCurves({"name": "arkit", "kind": "weights"}, ("jawOpen",), np.ones((2, 1)))
+    eyes = np.zeros((2, 4))
+    made = JsonAnimation(30.0, np.ones((2, 5, 3)), eyes, {"smile": np.ones(2)}, (curves,))
+    return written(folder, ".json", lambda p: write_animation_json(p, made))
+
+
+def topology(folder: Path) -> bytes:
+    """Faces of a skin, and a body."""
+    body = body_mesh(body_arrays())
+    return written(folder, ".npz", lambda p: write_topology(p, Topology(TRIANGLES, None, 100.0, body)))
+
+
+def emotions(folder: Path) -> bytes:
+    """Implicit emotions of two shots."""
+    database = EmotionDB(np.ones((12, 2), np.float32), {"calm": (0, 5), "angry": (5, 7)}, {"angry": 3})
+    return written(folder, ".npz", lambda p: write_emotion_db(p, database))
+
+
+def channels(folder: Path) -> bytes:
+    """A group of curves."""
+    group = curve_group()
+    own = Channel("arkit", "curves", group.size, np.ones(group.size), np.zeros(group.size), group=group)
+    write_channels(folder, FaceCodec((own,)))
+    return (folder / "channels.json").read_bytes()
+
+
+def manifest(folder: Path) -> bytes:
+    """What a folder with a part consists of."""
+    place = folder / "run"
+    (place / "part").mkdir(parents=True)
+    for path in (place / "a.txt", place / "part/b.txt"):
+        path.write_bytes(b"a")
+    write_manifest(place / "part")
+    write_manifest(place)
+    return (place / "manifest.json").read_bytes()
+
+
+def network_spec() -> bytes:
+    """What network a training holds."""
+    return json.dumps(vars(fake_run.make_spec())).encode()
+
+
+def data_info(folder: Path) -> list[bytes]:
+    """What the arrays of an actor are."""
+    return [json.dumps(fake_run.make_preproc(folder / "actor", "ada").data_info).encode()]
+
+
+def beside_data_info(folder: Path) -> dict[str, bytes]:
+    """The rest of a training's actor, and its network."""
+    with tempfile.TemporaryDirectory() as place:
+        run = fake_run.make_train_run(Path(place))
+        actor = run.path / "actors/ada"
+        files = {path.name: path.read_bytes() for path in actor.iterdir() if path.is_file()}
+    del files["data_info.json"]
+    return {**files, "../../network_info_full.json": network_spec()}
+
+
+def beside_actor_info(folder: Path) -> dict[str, bytes]:
+    """The rest of a preprocessing run; arrays are read later."""
+    files = {f"../{place}": b"" for place in FILES.values()}
+    (info,) = data_info(folder)
+    shots = b'[["ada", "a1_neutral", 9, 30.0, "neutral"]]'
+    return files | {f"../{FILES['data_info']}": info, f"../{FILES['shots']}": shots}
+
+
+def weights(folder: Path) -> bytes:
+    """Tensors by name."""
+    return written(folder, ".pth", lambda p: torch.save(torch.nn.Linear(2, 1).state_dict(), p))

@@ -5,7 +5,8 @@ import random
 import numpy as np
 import pytest
 from fakes import fuzz
-from fakes.fuzz import KINDS, Target, campaign, changed, targets
+from fakes.fuzz import campaign, changed
+from fakes.fuzz_kinds import KINDS, Target, targets
 
 from audio2face.formats.npy import read_npy, read_npz
 
