@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 KINDS = (
@@ -14,7 +14,7 @@ KINDS = (
     "curve txt", "curve npz", "recording", "live link", "viewed csv", "viewed bvh", "edited csv", "edited npz", "edited bvh", "edited glb",
     "bvh", "ply", "obj", "gltf", "glb", "usda", "usdc", "textgrid", "phonemes json", "animation json", "channels json", "vertex list",
     "clips", "manifest", "network spec", "data_info.json", "actor_info.json", "weights", "checkpoint", "model.json", "network_info.json",
-    "model_config.json", "bs_skin_config.json", "bs_skin.npz", "model_data.npz", "implicit_emo_db.npz", "trt_info.json", "onnx",
+    "model_config.json", "bs_skin_config.json", "bs_skin.npz", "model_data.npz", "implicit_emo_db.npz", "trt_info.json", "onnx", "solved npz", "solved json",
     "diffusion model.json", "diffusion network_info.json", "diffusion onnx",
 )  # fmt: skip
 Seeds = Callable[[Path], list[bytes]]
@@ -212,6 +212,7 @@ def _runs() -> dict[str, Target]:
 def _models() -> dict[str, Target]:
     """Deployed models."""
     from audio2face.inference import load_model
+    from audio2face.postprocess.rig import read_rig
     from fakes import fuzz_seeds as seeds
 
     def file(name: str, kind: str, make: Callable[[Path], Path] = seeds.model) -> Target:
@@ -226,11 +227,21 @@ def _models() -> dict[str, Target]:
             beside,
         )
 
+    def solved(name: str, kind: str) -> Target:
+        """A data set's blendshapes, which nothing checks before."""
+
+        def read(path: Path) -> object:
+            return read_rig(path.with_name("bs_skin_config.json"), path.with_name("bs_skin.npz"))
+
+        return replace(file(name, kind), read=read)
+
     texts = ("model.json", "network_info.json", "model_config.json", "bs_skin_config.json", "trt_info.json")
     arrays = ("bs_skin.npz", "model_data.npz", "implicit_emo_db.npz")
     return {
         **{name: file(name, "json") for name in texts},
         **{name: file(name, "zip") for name in arrays},
+        "solved npz": solved("bs_skin.npz", "zip"),
+        "solved json": solved("bs_skin_config.json", "json"),
         "onnx": file("network.onnx", "bytes"),
         "diffusion model.json": file("model.json", "json", seeds.diffusion_model),
         "diffusion network_info.json": file("network_info.json", "json", seeds.diffusion_model),
