@@ -326,11 +326,16 @@ def child(name: str, runs: int, seed: int, out: Path, way: str) -> None:
             judge.judge(data)
         if judge.values != len(seeds) + 1:
             judge.write_down("a seed is refused", seeds[0])
+        from fakes.fuzz_seeds import BROKEN
+
+        corpus = [*seeds, *(make(folder) for make in BROKEN.get(name, ()))]
+        for data in corpus[len(seeds) :]:
+            judge.judge(data)
         if way == "guided":
-            _guided(judge, seeds, runs, seed, folder)
+            _guided(judge, corpus, runs, seed, folder)
         rng = random.Random(seed)
         for _ in range(runs):
-            judge.judge(changed(rng.choice(seeds), seeds, target.kind, rng))
+            judge.judge(changed(rng.choice(corpus), corpus, target.kind, rng))
 
 
 def _guided(judge: Judge, seeds: list[bytes], runs: int, seed: int, folder: Path) -> None:

@@ -25,7 +25,7 @@ from audio2face.formats.bvh import write_bvh
 from audio2face.formats.gltf import write_gltf
 from audio2face.formats.keyframes import KeyedGroup, Keyframes, write_keyframes
 from audio2face.formats.maya_cache import write_maya_cache
-from audio2face.formats.npy import write_npy, write_npz
+from audio2face.formats.npy import read_npz, write_npy, write_npz
 from audio2face.formats.point_cache import write_point_cache
 from audio2face.formats.scene import MorphMesh
 from audio2face.formats.smplx import JOINT_NAMES
@@ -412,3 +412,77 @@ def beside_actor_info(folder: Path) -> dict[str, bytes]:
 def weights(folder: Path) -> bytes:
     """Tensors by name."""
     return written(folder, ".pth", lambda p: torch.save(torch.nn.Linear(2, 1).state_dict(), p))
+
+
+def changed_arrays(content: bytes, folder: Path, **arrays: np.ndarray | None) -> bytes:
+    """An archive with some arrays replaced, or left out (None)."""
+    (folder / "before.npz").write_bytes(content)
+    several = {**read_npz(folder / "before.npz"), **arrays}
+    return written(folder, ".npz", lambda p: write_npz(p, {k: a for k, a in several.items() if a is not None}))
+
+
+def many_field_sets(folder: Path) -> bytes:
+    """A binary scene that claims 900 million rows of a table."""
+    data = bytearray(usdc(folder))
+    (sections,) = struct.unpack_from("<Q", data, 16)
+    at = data.index(b"FIELDSETS", sections)
+    (start,) = struct.unpack_from("<q", data, at + 16)
+    data[start + 3] = 51
+    return bytes(data)
+
+
+def odd_language(folder: Path) -> bytes:
+    """A film one of whose tags is no text."""
+    film = films(folder)[1]
+    at = film.index(b"ENCODER") - 1
+    return film[: at + 1] + b"\xbf" + film[at + 2 :]
+
+
+# Files that broke a reader once: {kind of file: those that are refused now}
+BROKEN: dict[str, list[Callable[[Path], bytes]]] = {
+    "ply": [
+        lambda f: ply("ascii").replace(b"4 0 1 2 3", b"4 0 %d 2 3" % 10**50),
+        lambda f: (
+            ply("binary_little_endian").replace(b"uchar int", b"char int").replace(b"\x03\0\0\0\0", b"\xff\0\0\0\0", 1)
+        ),
+    ],
+    "usdc": [many_field_sets],
+    "phonemes json": [lambda f: b'[["m", %d, 1]]' % 10**400, lambda f: b'[["m", 0, 1e999]]'],
+    "animation json": [
+        lambda f: animation_json(f).replace(b'"fps"', b'"x"'),
+        lambda f: animation_json(f).replace(b"30.0", b"[]"),
+    ],
+    "clips": [
+        lambda f: b"CLIPS = [" + b"(" * 300 + b"]",
+        lambda f: b"CLIPS = [open('x')]",
+        lambda f: b"CLIPS = [(1, 2)]",
+        lambda f: b"CLIPS = ['\xff']",
+    ],
+    "manifest": [lambda f: b'{"version": 1, "parts": ["%s"], "files": {}}' % (b"a" * 300)],
+    "data_info.json": [lambda f: b"{}", lambda f: b'{"num_verts_skin": "", "num_verts_tongue": 5}', lambda f: b"[]"],
+    "emotions npz": [
+        lambda f: changed_arrays(emotions(f), f, emo_spec_names=np.array([1 << 40, 2])),
+        lambda f: changed_arrays(emotions(f), f, emo_spec_names=np.array([b"\xff", b"a"])),
+        lambda f: changed_arrays(emotions(f), f, emo_spec_start=np.array(["a", "b"])),
+    ],
+    "rig npz": [
+        lambda f: changed_arrays(rig(f), f, poseNames=np.array(["neutral", *["jawOpen"] * 100_000])),
+        lambda f: changed_arrays(rig(f), f, neutral=np.array(["a"])),
+        lambda f: changed_arrays(rig(f), f, triangles=np.array([[0, 1, 9]])),
+    ],
+    "template npz": [lambda f: changed_arrays(template(f), f, ada=np.array([["a", "b", "c"]]))],
+    "flame": [
+        lambda f: changed_arrays(flame(f), f, posedirs=np.ones((4, 5))),
+        lambda f: changed_arrays(flame(f), f, weights=np.array("text")),
+        lambda f: changed_arrays(flame(f), f, v_template=np.array(1.0)),
+        lambda f: changed_arrays(flame(f), f, f=np.array([[0, 1, 4]])),
+    ],
+    "flame clip": [
+        lambda f: changed_arrays(flame_clip(f), f, shape=np.ones((0, 5))),
+        lambda f: changed_arrays(flame_clip(f), f, jaw_pose=np.array(["a", "b"])),
+        lambda f: changed_arrays(flame_clip(f), f, expression=np.array(1)),
+    ],
+    "viewed csv": [lambda f: b"frame,jawOpen,mouthClose\n"],
+    "solved json": [lambda f: (model(f) / "bs_skin_config.json").read_bytes().replace(b"53.5", b"%d" % 10**400)],
+    "film": [odd_language],
+}
