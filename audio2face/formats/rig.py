@@ -83,13 +83,13 @@ def rig_poses(
         raise ValueError(f"{path}: missing arrays of poses {', '.join(lacking) or '(there are none)'}")
     rest = arrays["neutral"]
     odd = [n for n in ("neutral", *names) if arrays[n].shape != rest.shape or arrays[n].dtype.kind not in "fiu"]
-    if odd or rest.ndim != 2 or rest.shape[1] != 3:
+    if odd or rest.size % 3 or not (rest.ndim == 1 or rest.shape[1:] == (3,)):
         raise ValueError(
-            f"{path}: expected numbers (V, 3) like neutral {rest.shape}, others are: {', '.join(odd) or 'neutral'}"
+            f"{path}: expected numbers (V, 3) or (3 V,) like neutral {rest.shape}, others are: {', '.join(odd) or 'neutral'}"
         )
     for name in ("neutral", *names):
         check_finite(path, f"{name}: vertex", arrays[name])
-    rest, *poses = (np.asarray(arrays[name], np.float32) for name in ("neutral", *names))
+    rest, *poses = (np.asarray(arrays[name], np.float32).reshape(-1, 3) for name in ("neutral", *names))
     return tuple(names), rest, np.stack(poses)
 
 
