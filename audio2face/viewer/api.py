@@ -181,7 +181,8 @@ def _sound(library: Library, number: int) -> Reply | None:
 
 def _animate(library: Library, body: bytes) -> dict[str, Any]:
     request = read_fields(body)
-    shot, emotion, actor = (request.get(name) for name in ("shot", "emotion", "actor"))
+    shot: Any = request.get("shot")
+    emotion, actor = request.get("emotion"), request.get("actor")
     shot_of(library, shot)
     if emotion is not None and not (isinstance(emotion, dict) and all(map(is_weight, emotion.values()))):
         raise UserError("emotion: expected {name: weight}")
