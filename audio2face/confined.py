@@ -46,12 +46,20 @@ def confined(function: Callable[..., Any], *arguments: Any, load: Sequence[str] 
     limits = {name: _limit(name) for name in LIMITS}
     if not _can_fork():
         return function(*arguments)
-    request = {"module": function.__module__, "function": function.__name__, "arguments": arguments, "load": list(load)}
-    with _reader() as reader:
+    request = {"module": function.__module__, "function": function.__name__, "arguments": arguments}
+    request["load"] = [*load, function.__module__]
+    with _reader(request["load"]) as reader:
         answer, arrays = reader.ask(json.dumps(request | limits).encode(), int(limits[MEMORY_GB] * 1e9))
     if "error" in answer:
         raise _error(answer, limits, arguments[0] if arguments else function.__name__)
     return _filled(answer["value"], arrays)
+
+
+def prepare(load: Sequence[str]) -> None:
+    """Start the process that calls are forks of, which loads these modules while this one goes on."""
+    if _can_fork():
+        with _reader(load):
+            pass
 
 
 def _limit(name: str) -> float:
@@ -111,13 +119,13 @@ _readers: list[_Reader] = []
 
 
 @contextmanager
-def _reader() -> Iterator[_Reader]:
+def _reader(load: Sequence[str]) -> Iterator[_Reader]:
     """This process's reader, for one call at a time; one that a call left unfinished is ended."""
     with _lock:
         if _readers and (_readers[0].owner != os.getpid() or _readers[0].process.poll() is not None):
             _close()
         if not _readers:
-            _readers.append(_start())
+            _readers.append(_start(load))
         try:
             yield _readers[0]
         except BaseException:
@@ -125,10 +133,11 @@ def _reader() -> Iterator[_Reader]:
             raise
 
 
-def _start() -> _Reader:
+def _start(load: Sequence[str]) -> _Reader:
     ours, theirs = socket.socketpair()
     with theirs:
-        command = [sys.executable, "-c", f"from audio2face.confined import serve; serve({theirs.fileno()})"]
+        arguments = f"{theirs.fileno()}, {list(load)!r}"
+        command = [sys.executable, "-c", f"from audio2face.confined import serve; serve({arguments})"]
         process = subprocess.Popen(
             command,
             pass_fds=[theirs.fileno()],
@@ -168,18 +177,17 @@ def _signal_name(number: int) -> str:
         return f"status {number}"
 
 
-def serve(descriptor: int) -> NoReturn:
+def serve(descriptor: int, load: Sequence[str]) -> NoReturn:
     """The reader's life: load what a request needs, fork, let the fork answer, say how it ended; until the socket closes."""
     control = socket.socket(fileno=descriptor)
+    _load(load)
     while True:
         try:
             head, files, _, _ = socket.recv_fds(control, LENGTH.size, 1)
             request = json.loads(_exactly(control, *LENGTH.unpack(head)))
         except (EOFError, OSError, struct.error):
             os._exit(0)
-        for name in (*request["load"], request["module"]):
-            with suppress(ImportError):  # what is not installed the function says
-                importlib.import_module(name)
+        _load(request["load"])
         child = os.fork()
         if not child:
             _answer(control, socket.socket(fileno=files[0]), request)
@@ -187,6 +195,12 @@ def serve(descriptor: int) -> NoReturn:
         _, status = os.waitpid(child, 0)
         with suppress(OSError):
             control.sendall(LENGTH.pack(os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0))
+
+
+def _load(names: Sequence[str]) -> None:
+    for name in names:
+        with suppress(ImportError):  # what is not installed the function says
+            importlib.import_module(name)
 
 
 def _answer(control: socket.socket, result: socket.socket, request: dict[str, Any]) -> NoReturn:

@@ -74,6 +74,13 @@ def test_answers_of_a_library_that_was_taken_over(dtype, shape):
         room._array(None, 1 << 30, dtype, shape)
 
 
+def test_a_reader_that_was_prepared_answers():
+    room._close()
+    room.prepare(["json", "no_such_module"])
+    prepared = room._readers[0].process.pid
+    assert confined(os.getppid) == prepared
+
+
 def test_a_fork_of_this_process_has_a_reader_of_its_own():
     assert confined(os.getppid) == room._readers[0].process.pid
     child = os.fork()

@@ -20,7 +20,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from fakes.fuzz import KINDS, campaign, targets  # noqa: E402 (the tests' folder first)
+from fakes.fuzz import campaign  # noqa: E402 (the tests' folder first)
+from fakes.fuzz_kinds import KINDS, targets  # noqa: E402
 
 
 def main(argv: list[str] | None = None) -> int:

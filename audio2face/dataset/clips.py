@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from audio2face.problems import Problems
+from audio2face.runs.preproc_run import ClipRow
 from audio2face.types import Clip, Shot
 
-ClipRow = tuple[str, str, tuple[int, int], str, str, str, int]
 # Sound that ends at most this much before its animation: the clip is trimmed, with a warning.
 TOLERATED_SHORTFALL_S = 0.5
-
-
-def read_clips_template(path: Path) -> list[ClipRow]:
-    """The CLIPS list of a preprocessing run's template. Raises ValueError when the file holds no literal list."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == "CLIPS":
-            return ast.literal_eval(node.value)
-    raise ValueError(f"{path}: no CLIPS list")
 
 
 def build_clips(

@@ -13,7 +13,7 @@ import numpy as np
 
 from audio2face.audio.waveform import load_track
 from audio2face.config import Section, load_config
-from audio2face.dataset.clips import build_clips, joined, read_clips_template
+from audio2face.dataset.clips import build_clips, joined
 from audio2face.dataset.files import DatasetFiles
 from audio2face.dataset.sound_roles import with_roles
 from audio2face.dataset.split import example_shot, source_shots, split_rows
@@ -178,7 +178,7 @@ def build_measured(
             "in common: SKIN_CACHE_ROOT, CURVES_ROOT and TARGET_CHANNELS"
         )
     shots = {actor: {shot.name: shot for shot in run.shots} for actor, run in preproc.items()}
-    template = [row for run in preproc.values() for row in read_clips_template(run.file("clips_template"))]
+    template = [row for run in preproc.values() for row in run.clips]
     every = [shot for by_name in shots.values() for shot in by_name.values()]
     trained = {run.name: _trained_rows(run, template, every) for run in runs}
     seen = {_key(row) for found in trained.values() for row in found} | {k for run in runs for k in _muted_sources(run)}
@@ -308,7 +308,7 @@ def _trained_rows(run: TrainRun, template: list[Any], shots: list[Shot]) -> list
 def trained_shots(config_name: str, preproc_root: Path, run: TrainRun) -> set[tuple[str, str]]:
     """The (actor, shot) that a run was trained on, by its own configs. Raises UserError without its preprocessing."""
     preproc = [_preproc_run(config_name, preproc_root, run, actor) for actor in run.spec.actors]
-    template = [row for found in preproc for row in read_clips_template(found.file("clips_template"))]
+    template = [row for found in preproc for row in found.clips]
     rows = _trained_rows(run, template, [shot for found in preproc for shot in found.shots])
     return {_key(row) for row in rows} | set(_muted_sources(run))
 

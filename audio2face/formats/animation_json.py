@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from audio2face.formats.budget import whole
 from audio2face.formats.json_file import read_json
 from audio2face.paths import atomic
 
@@ -79,7 +80,7 @@ def read_animation_json(path: str | os.PathLike[str]) -> JsonAnimation:
     if not isinstance(data, dict) or data.get("kind") != KIND or data.get("version") != VERSION:
         raise ValueError(f"{path}: expected kind {KIND!r}, version {VERSION}")
     try:
-        count, names = int(data["num_frames"]), list(data["blendshapes"]["names"])
+        count, names = whole(path, data["num_frames"], "num_frames"), list(map(str, data["blendshapes"]["names"]))
         table = np.array(data["blendshapes"]["weights"], np.float32).reshape(count, len(names))
         jaw = eyes = None
         if "jaw" in data:
@@ -87,9 +88,9 @@ def read_animation_json(path: str | os.PathLike[str]) -> JsonAnimation:
         if "eyes_degrees" in data:
             eyes = np.array(data["eyes_degrees"], np.float32).reshape(count, -1)
         curves = tuple(_read_curves(group, count) for group in data.get("curves", []))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path}: damaged animation: {error}") from error
-    return JsonAnimation(float(data["fps"]), jaw, eyes, dict(zip(names, table.T, strict=True)), curves)
+        return JsonAnimation(float(data["fps"]), jaw, eyes, dict(zip(names, table.T, strict=True)), curves)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ValueError(f"{path}: damaged animation: {error!r}") from error
 
 
 def _read_curves(group: Mapping[str, Any], count: int) -> JsonCurves:

@@ -11,7 +11,6 @@ import re
 from dataclasses import dataclass
 from itertools import islice, pairwise
 from pathlib import Path
-from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
@@ -244,6 +243,8 @@ def _stack(samples: list[Sample], name: str) -> np.ndarray:
 
 
 def _description_text(wide: bool, ticks: range, channel: str, tag: bytes) -> str:
+    from xml.sax.saxutils import quoteattr  # which loads what speaks to the web
+
     kind = "DoubleVectorArray" if tag == b"DVCA" else "FloatVectorArray"
     return f"""<?xml version="1.0"?>
 <Autodesk_Cache_File>

@@ -5,6 +5,7 @@ Forced aligners such as the Montreal Forced Aligner write TextGrids with a tier 
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ def read_phoneme_times(path: Path) -> list[PhonemeTime]:
     except ValueError as error:
         raise error if str(path) in str(error) else ValueError(f"{path}: {error}") from error
     for before, item in zip([None, *found], found, strict=False):
-        if not 0 <= item.start_s <= item.end_s or (before and item.start_s < before.start_s):
+        if not 0 <= item.start_s <= item.end_s < math.inf or (before and item.start_s < before.start_s):
             raise ValueError(f"{path}: {item.symbol!r} from {item.start_s:g} to {item.end_s:g} s is out of order")
     return found
 
@@ -54,7 +55,7 @@ def _read_rows(path: Path) -> list[PhonemeTime]:
     rows = read_json(path)
     try:
         return [PhonemeTime(str(symbol), float(start), float(end)) for symbol, start, end in rows]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path}: expected [[symbol, start in seconds, end in seconds], …]") from error
 
 

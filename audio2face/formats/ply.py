@@ -33,10 +33,10 @@ def read_ply(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
         order, elements = _header(head)
         read = _ascii if order == "ascii" else _binary
         points, faces = read(body, elements, _ORDERS[order])
+        triangles = [(f[0], f[i], f[i + 1]) for f in faces for i in range(1, len(f) - 1)]
+        found = np.array(triangles, np.int64).reshape(-1, 3)
     except (KeyError, IndexError, OverflowError, ValueError) as error:
         raise ValueError(f"{path}: expected vertices x, y, z and faces as its header says: {error!r}") from error
-    triangles = [(f[0], f[i], f[i + 1]) for f in faces for i in range(1, len(f) - 1)]
-    found = np.array(triangles, np.int64).reshape(-1, 3)
     check_corners(path, found, len(points))
     check_finite(path, "vertex", points)
     return points.astype(np.float32), found

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from audio2face.formats.budget import check_finite
 from audio2face.formats.gltf_rig import read_gltf_rig
 from audio2face.formats.npy import read_npz
 from audio2face.formats.obj import read_obj
-from audio2face.formats.scene import MorphMesh
+from audio2face.formats.scene import MorphMesh, check_triangles
 from audio2face.formats.usd import read_usd_rig
 from audio2face.listing import natural_order
 
@@ -52,22 +54,43 @@ def read_npz_rig(path: str | os.PathLike[str]) -> MorphMesh:
     Raises ValueError naming the array that is missing or has another shape.
     """
     arrays = read_npz(path)
+    names, rest, poses = rig_poses(path, arrays)
+    triangles = np.zeros((0, 3), np.int64)
+    if "triangles" in arrays:
+        try:
+            triangles = check_triangles("triangles", arrays["triangles"], len(rest)).astype(np.int64)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
+    return MorphMesh(Path(path).stem, rest, triangles, poses, names, np.zeros((0, len(names)), np.float32))
+
+
+def rig_poses(
+    path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]
+) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """(names (K,), neutral (V, 3), shapes as offsets (K, V, 3) float32) of what a bs_skin.npz holds.
+
+    Raises ValueError naming the file and the array that is missing or has another shape.
+    """
     if "poseNames" not in arrays:
         raise ValueError(f"{path}: array poseNames is missing; expected the layout of bs_skin.npz")
-    names = [n.decode("utf-8") if isinstance(n, bytes) else str(n) for n in arrays["poseNames"].ravel().tolist()]
+    texts = arrays["poseNames"].ravel().tolist()
+    names = [n.decode("utf-8", "replace") if isinstance(n, bytes) else str(n) for n in texts]
     names = [name for name in names if name != "neutral"]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(f"{path}: poses are named twice: {', '.join(twice):.200}")
     lacking = [name for name in ("neutral", *names) if name not in arrays]
     if lacking or not names:
         raise ValueError(f"{path}: missing arrays of poses {', '.join(lacking) or '(there are none)'}")
-    rest = np.asarray(arrays["neutral"], np.float32)
-    odd = [name for name in names if arrays[name].shape != rest.shape]
-    if odd or rest.ndim != 2 or rest.shape[1] != 3:
+    rest = arrays["neutral"]
+    odd = [n for n in ("neutral", *names) if arrays[n].shape != rest.shape or arrays[n].dtype.kind not in "fiu"]
+    if odd or rest.size % 3 or not (rest.ndim == 1 or rest.shape[1:] == (3,)):
         raise ValueError(
-            f"{path}: expected arrays (V, 3) like neutral {rest.shape}, others are: {', '.join(odd) or 'neutral'}"
+            f"{path}: expected numbers (V, 3) or (3 V,) like neutral {rest.shape}, others are: {', '.join(odd) or 'neutral'}"
         )
-    targets = np.stack([np.asarray(arrays[name], np.float32) for name in names])
-    triangles = np.asarray(arrays.get("triangles", np.zeros((0, 3))), np.int64)
-    return MorphMesh(Path(path).stem, rest, triangles, targets, tuple(names), np.zeros((0, len(names)), np.float32))
+    for name in ("neutral", *names):
+        check_finite(path, f"{name}: vertex", arrays[name])
+    rest, *poses = (np.asarray(arrays[name], np.float32).reshape(-1, 3) for name in ("neutral", *names))
+    return tuple(names), rest, np.stack(poses)
 
 
 def read_obj_folder(folder: str | os.PathLike[str], rest: str | None = None) -> MorphMesh:

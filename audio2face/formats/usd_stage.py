@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from audio2face.formats.budget import FREE_PRIMS, MOST_LAYERS, PRIMS_EACH, check_depth, check_unpacked, inside, whole
 from audio2face.formats.git_lfs import refuse_pointer
 from audio2face.problems import UserError
 
 _Read = TypeVar("_Read")
+_CRATE = struct.Struct("<16sQ")  # how a binary file begins: magic and version, then where the list of its sections is
+_SECTION = struct.Struct("<16sqq")  # name, first byte, length
+_TABLES = (b"TOKENS", b"STRINGS", b"FIELDS", b"PATHS", b"SPECS")  # begin with the number of their rows
+_ROW_BYTES = 8  # at least, in memory
 
 
 def require_usd() -> None:
@@ -52,7 +57,7 @@ def open_stage(path: Path) -> Any:
     from pxr import Sdf, Tf, Usd
 
     try:
-        _check_texts(path)
+        _check_content(path)
         layer = Sdf.Layer.FindOrOpen(os.fspath(path))
         if layer is None:
             raise ValueError(f"{path}: expected a USD file")
@@ -66,22 +71,43 @@ def open_stage(path: Path) -> Any:
     return stage
 
 
-def _check_texts(path: Path) -> None:
-    """Look how deep the text of a file, or of those in a package, is nested: USD's parser does not."""
+def _check_content(path: Path) -> None:
+    """Look how deep the text of a file, or of those in a package, is nested, and what a binary one claims: USD does not."""
     with path.open("rb") as file:
-        start = file.read(4)
-        if start == b"#usd":
-            check_depth(path, start + file.read())
-        elif start == b"PK\3\4":
-            try:
-                with zipfile.ZipFile(file) as archive:
-                    check_unpacked(path, "scene", sum(e.file_size for e in archive.infolist()), path.stat().st_size)
-                    texts = [e for e in archive.infolist() if e.filename.lower().endswith((".usd", ".usda"))]
-                    for entry in texts:
-                        if (content := archive.read(entry)).startswith(b"#usd"):
-                            check_depth(path, content)
-            except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError, RuntimeError) as error:
-                raise ValueError(f"{path}: expected a USD package: {error}") from error
+        if file.read(4) != b"PK\3\4":
+            _check_layer(path, file, path.stat().st_size)
+            return
+        try:
+            with zipfile.ZipFile(file) as archive:
+                check_unpacked(path, "scene", sum(e.file_size for e in archive.infolist()), path.stat().st_size)
+                for entry in archive.infolist():
+                    if entry.filename.lower().endswith((".usd", ".usda", ".usdc")):
+                        with archive.open(entry) as layer:
+                            _check_layer(path, layer, entry.file_size)
+        except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError, RuntimeError) as error:
+            raise ValueError(f"{path}: expected a USD package: {error}") from error
+
+
+def _check_layer(path: Path, file: IO[bytes], size: int) -> None:
+    """A text's brackets, or the tables of a binary file of `size` bytes, for which USD makes room before it reads them."""
+    file.seek(0)
+    start = file.read(_CRATE.size)
+    if start.startswith(b"#usd"):
+        check_depth(path, start + file.read())
+    if not start.startswith(b"PXR-USDC") or len(start) < _CRATE.size:
+        return
+    file.seek(min(_CRATE.unpack(start)[1], size))
+    count = min(_number(file), size // _SECTION.size)
+    sections = [_SECTION.unpack(file.read(_SECTION.size).ljust(_SECTION.size, b"\0")) for _ in range(count)]
+    for name, at, _ in sections:
+        file.seek(min(max(at, 0), size))
+        most = max(_number(file), _number(file) if name.startswith(b"TOKENS") else 0)
+        if name.startswith(_TABLES):
+            check_unpacked(path, name.rstrip(b"\0").decode(), _ROW_BYTES * most, size)
+
+
+def _number(file: IO[bytes]) -> int:
+    return int.from_bytes(file.read(8), "little")
 
 
 def _outer(file: str) -> str:
@@ -135,7 +161,7 @@ class _Arcs:
         inside(self.path, _outer(str(resolved) or file), "file")
         if not resolved:
             return None
-        _check_texts(Path(_outer(str(resolved))))
+        _check_content(Path(_outer(str(resolved))))
         return Sdf.Layer.FindOrOpen(file)
 
     def stack(self, layers: list[Any]) -> list[Any]:

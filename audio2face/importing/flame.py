@@ -6,12 +6,14 @@ Li et al., "Learning a model of facial shape and expression from 4D scans", 2017
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from audio2face.formats.budget import check_finite
 from audio2face.formats.npy import read_npy, read_npz
+from audio2face.formats.scene import check_triangles
 from audio2face.listing import natural_order
 
 JOINTS = ("global", "neck", "jaw", "left_eye", "right_eye")
@@ -58,30 +60,32 @@ def read_flame(path: Path) -> Flame:
     needed = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights")
     if lacking := [name for name in needed if name not in arrays]:
         raise ValueError(f"{path}: missing array {', '.join(lacking)}; it has {', '.join(arrays)}")
-    rest = np.asarray(arrays["v_template"], np.float64)
-    shape = np.asarray(arrays["shapedirs"], np.float64)
-    expression = arrays.get("exprdirs", arrays.get("expressiondirs"))
-    if expression is None:
-        shape, expression = shape[..., :NUM_SHAPE], shape[..., NUM_SHAPE:]
-    pose = np.asarray(arrays["posedirs"], np.float64)
-    if pose.ndim == 2:  # (36, 3 V), as some programs keep it
-        pose = pose.reshape(len(pose), -1, 3).transpose(1, 2, 0)
-    model = Flame(
-        rest, shape, np.asarray(expression, np.float64), pose, np.asarray(arrays["J_regressor"], np.float64),
-        np.asarray(arrays["weights"], np.float64), arrays.get("f", arrays.get("faces")),
-    )  # fmt: skip
+    rest, shape, pose, joints, weights = (_numbers(path, name, arrays[name]) for name in needed)
     count, num_joints = len(rest), len(JOINTS)
+    own = arrays.get("exprdirs", arrays.get("expressiondirs"))
+    expression = shape[..., NUM_SHAPE:] if own is None else _numbers(path, "exprdirs", own)
+    shape = shape[..., :NUM_SHAPE] if own is None else shape
+    num_turns = 9 * (num_joints - 1)
+    if pose.shape == (num_turns, 3 * count):  # as some programs keep it
+        pose = pose.reshape(num_turns, count, 3).transpose(1, 2, 0)
+    faces = arrays.get("f", arrays.get("faces"))
+    model = Flame(rest, shape, expression, pose, joints, weights, faces)
     right = {
         "v_template": rest.shape == (count, 3),
         "shapedirs": shape.ndim == 3 and shape.shape[:2] == (count, 3),
         "exprdirs": model.expression.ndim == 3 and model.expression.shape[:2] == (count, 3),
-        "posedirs": pose.shape == (count, 3, 9 * (num_joints - 1)),
+        "posedirs": pose.shape == (count, 3, num_turns),
         "J_regressor": model.joints.shape == (num_joints, count),
         "weights": model.weights.shape == (count, num_joints),
     }
     if wrong := [name for name, fits in right.items() if not fits]:
         raise ValueError(f"{path}: {', '.join(wrong)} do not have FLAME's shapes for {count} vertices and 5 joints")
-    return model
+    if faces is None:
+        return model
+    try:
+        return replace(model, triangles=check_triangles("f", faces, count))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def flame_motion(arrays: Mapping[str, np.ndarray], where: str) -> FlameMotion:
@@ -89,7 +93,9 @@ def flame_motion(arrays: Mapping[str, np.ndarray], where: str) -> FlameMotion:
 
     Raises ValueError naming `where` when there is no expression, or lengths differ.
     """
-    found = {kind: next((arrays[n] for n in names if n in arrays), None) for kind, names in NAMES.items()}
+    found = {
+        kind: next((_numbers(where, n, arrays[n]) for n in names if n in arrays), None) for kind, names in NAMES.items()
+    }
     expression = found["expression"]
     if expression is None:
         raise ValueError(
@@ -102,14 +108,22 @@ def flame_motion(arrays: Mapping[str, np.ndarray], where: str) -> FlameMotion:
         eyes = eyes if pose.shape[1] == 6 else pose[:, 9:15]
     jaw = np.zeros((count, 3)) if jaw is None else jaw
     eyes = np.zeros((count, 6)) if eyes is None else eyes
-    shape = np.zeros(0) if found["shape"] is None else np.asarray(found["shape"], np.float64)
+    shape = np.zeros(0) if found["shape"] is None else found["shape"]
+    lengths = {"expression": expression.shape, "jaw": jaw.shape, "eyes": eyes.shape, "shape": shape.shape}
+    fits = expression.ndim == 2 and jaw.shape == (count, 3) and eyes.shape == (count, 6)
+    if not fits or not count or shape.ndim > 2 or (shape.ndim == 2 and not len(shape)):
+        expected = "expression (T, E), jaw (T, 3), eyes (T, 6), shape (S,) or (T, S)"
+        raise ValueError(f"{where}: expected {expected}, found {lengths}")
     shape = shape if shape.ndim == 1 else np.median(shape, axis=0)  # trackers estimate it for every frame
-    lengths = {"expression": expression.shape, "jaw": jaw.shape, "eyes": eyes.shape}
-    if expression.ndim != 2 or jaw.shape != (count, 3) or eyes.shape != (count, 6):
-        raise ValueError(f"{where}: expected expression (T, E), jaw (T, 3), eyes (T, 6), found {lengths}")
-    return FlameMotion(
-        np.asarray(expression, np.float64), np.asarray(jaw, np.float64), eyes.reshape(count, 2, 3), shape
-    )
+    return FlameMotion(expression, jaw, eyes.reshape(count, 2, 3), shape)
+
+
+def _numbers(where: object, name: str, array: np.ndarray) -> np.ndarray:
+    """An array as float64. Raises ValueError when it holds something else than finite numbers."""
+    if not array.ndim or array.dtype.kind not in "fiu":
+        raise ValueError(f"{where}: {name}: expected an array of numbers, found {array.shape} of {array.dtype}")
+    check_finite(where, f"{name}: row", array)
+    return np.asarray(array, np.float64)
 
 
 def rest_of(model: Flame, shape: np.ndarray) -> np.ndarray:

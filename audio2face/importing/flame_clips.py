@@ -199,7 +199,7 @@ def read_template(path: Path, subject: str | None) -> tuple[np.ndarray, np.ndarr
         rest, faces = reader(path)
         return rest.astype(np.float64), faces
     if path.suffix.lower() == ".npy":
-        rest = np.array(read_npy(path), np.float64)
+        rest = np.array(read_npy(path))
     else:
         arrays = read_npz(path)
         name = next((n for n in arrays if subject and (n in subject or subject in n)), None)
@@ -207,10 +207,10 @@ def read_template(path: Path, subject: str | None) -> tuple[np.ndarray, np.ndarr
             name = next(iter(arrays))
         if name is None:
             raise UserError(f"--template {path}: holds several faces ({', '.join(arrays)}); pass --subject")
-        rest = np.asarray(arrays[name], np.float64)
-    if rest.ndim != 2 or rest.shape[1] != 3:
-        raise UserError(f"--template {path}: expected (V, 3), found {rest.shape}")
-    return rest, None
+        rest = arrays[name]
+    if rest.ndim != 2 or rest.shape[1] != 3 or rest.dtype.kind not in "fiu":
+        raise UserError(f"--template {path}: expected numbers (V, 3), found {rest.shape} of {rest.dtype}")
+    return np.asarray(rest, np.float64), None
 
 
 def _is_parameters(path: Path) -> bool:

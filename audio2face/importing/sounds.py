@@ -96,7 +96,7 @@ def _read_video(video_file: str) -> tuple[np.ndarray, int, float | None]:
             samples, rate = _placed(path, video.decode(video.streams.audio[0]), starts[0] if starts else 0.0)
             codes = [{**video.metadata}, *({**s.metadata} for s in video.streams)]
             rates = [float(s.average_rate) for s in pictures if s.average_rate]
-    except (av.FFmpegError, OSError) as error:
+    except (av.FFmpegError, OSError, UnicodeDecodeError) as error:  # the last: names in the file
         raise ValueError(f"{path}: expected a video with sound: {error}") from error
     code = next((c["timecode"] for c in codes if "timecode" in c), None)
     return samples, rate, _seconds(code, rates[0]) if code and rates else None

@@ -15,8 +15,10 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,8 @@ import numpy as np
 
 from audio2face.audio.resampler import Resampler
 from audio2face.audio.waveform import mixed_down, speech_problems, track_peak
-from audio2face.deploy.check.model import model_folders
+from audio2face.confined import prepare
+from audio2face.deploy.check.model import ENGINE, inspect_deployed, model_folders
 from audio2face.deploy.check.operators import operator_problems
 from audio2face.face.emotions import build_curve
 from audio2face.formats.budget import check_rate
@@ -191,6 +194,9 @@ def load_model(folder: str | os.PathLike[str], threads: int = 0, quantize: str |
     root = Path(folder)
     if not root.is_dir():
         raise UserError(f"{root} is not a folder")
+    prepare([ENGINE, inspect_deployed.__module__])
+    with suppress(ImportError):  # meanwhile; that it is not installed is said later
+        import_module(ENGINE)
     packages = [read_package(path) for path in model_folders(root)]
     names = [actor.name for package in packages for actor in package.actors]
     if len(set(names)) != len(names) or len({(p.emotions, p.audio["samplerate"]) for p in packages}) != 1:

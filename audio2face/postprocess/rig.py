@@ -10,6 +10,7 @@ import numpy as np
 
 from audio2face.formats.json_file import read_json
 from audio2face.formats.npy import read_npz
+from audio2face.formats.rig import rig_poses
 from audio2face.postprocess import blendshapes
 
 BLOCK = 256  # frames solved at once
@@ -38,21 +39,12 @@ def read_rig(config: Path, data: Path) -> BlendshapeRig:
     settings, arrays = read_json(config), read_npz(data)
     if not isinstance(settings, dict) or not isinstance(settings.get("blendshape_params"), dict):
         raise ValueError(f"{config}: expected an object with blendshape_params")
-    if "poseNames" not in arrays:
-        raise ValueError(f"{data}: array poseNames is missing")
-    names = [n.decode("utf-8") if isinstance(n, bytes) else str(n) for n in arrays["poseNames"].ravel().tolist()][1:]
-    lacking = [name for name in ("neutral", *names) if name not in arrays]
-    if lacking or not names:
-        raise ValueError(f"{data}: no array of pose {', '.join(lacking) or '(there are none)'}")
-    neutral = np.asarray(arrays["neutral"], np.float32)
-    if any(arrays[name].shape != neutral.shape for name in names):
-        raise ValueError(f"{data}: the poses have different numbers of vertices")
-    deltas = np.stack([np.asarray(arrays[name], np.float32) for name in names])
+    names, neutral, deltas = rig_poses(data, arrays)
     try:
         solver = blendshapes.build(settings["blendshape_params"], neutral, deltas, arrays.get("frontalMask"))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"{config.name}, {data}: {error}") from error
-    return BlendshapeRig(tuple(names), neutral, deltas, solver)
+    return BlendshapeRig(names, neutral, deltas, solver)
 
 
 def pose_names(rigs: Mapping[str, BlendshapeRig]) -> list[str]:

@@ -160,12 +160,17 @@ def read_emotion_db(path: str | os.PathLike[str]) -> EmotionDB:
     missing = [n for n in ("emo_db", "emo_spec_names", "emo_spec_start", "emo_spec_size") if n not in arrays]
     if missing:
         raise ValueError(f"{path}: array {', '.join(missing)} is missing")
-    names = [bytes(name).decode("utf-8") for name in arrays["emo_spec_names"]]
-    starts, sizes = arrays["emo_spec_start"].tolist(), arrays["emo_spec_size"].tolist()
-    if not len(names) == len(starts) == len(sizes):
-        raise ValueError(f"{path}: {len(names)} shot names, {len(starts)} starts, {len(sizes)} sizes")
-    firsts = arrays["emo_spec_first"].tolist() if "emo_spec_first" in arrays else [0] * len(names)
+    kinds = {"names": "S", "start": "iu", "size": "iu", "first": "iu"}
+    specs = {name: array for name in kinds if (array := arrays.get(f"emo_spec_{name}")) is not None}
+    if odd := [name for name, array in specs.items() if array.ndim != 1 or array.dtype.kind not in kinds[name]]:
+        raise ValueError(f"{path}: emo_spec_{odd[0]}: found {specs[odd[0]].shape} of {specs[odd[0]].dtype}")
+    if len(set(map(len, specs.values()))) > 1:
+        lengths = ", ".join(f"{len(array)} of {name}" for name, array in specs.items())
+        raise ValueError(f"{path}: shots differ in number: {lengths}")
+    starts, sizes = specs["start"].tolist(), specs["size"].tolist()
+    firsts = specs["first"].tolist() if "first" in specs else [0] * len(starts)
     try:
+        names = [name.decode("utf-8") for name in specs["names"].tolist()]
         return EmotionDB(
             arrays["emo_db"].astype(np.float32),
             dict(zip(names, zip(starts, sizes, strict=True), strict=True)),

@@ -29,6 +29,7 @@ LIVING = (
 )
 DEEPEST = 4  # folders from a file up to its manifest
 MOST_NAMED = 5
+LONGEST_NAME, LONGEST_PART = 1000, 255  # of a file in a folder, of which systems allow no more
 REMEMBERED = 4096
 
 
@@ -189,4 +190,6 @@ def _read(path: Path, *_: int) -> tuple[list[tuple[str, int, str]], list[str]] |
         pure = PurePosixPath(name)
         if pure.is_absolute() or ".." in pure.parts or not pure.parts or "\\" in name or "\0" in name:
             raise ValueError(f"{path}: names {name!r}, which lies outside its folder")
+        if len(name) > LONGEST_NAME or any(len(part.encode("utf-8", "replace")) > LONGEST_PART for part in pure.parts):
+            raise ValueError(f"{path}: names {name[:60]!r}…, which is too long for a file")
     return files, parts

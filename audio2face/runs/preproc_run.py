@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -150,6 +151,11 @@ class PreprocRun:
         values = self._curves.get(f"{shot}/{group}")
         return None if values is None else (values, self._curves[f"{shot}/{group}/known"].astype(bool))
 
+    @property
+    def clips(self) -> list[ClipRow]:
+        """The clips that its template lists. Raises UserError when the file is damaged."""
+        return self._read(self.file("clips_template"), read_clips_template)
+
     def file(self, part: str) -> Path:
         """The file of a part of the run: a key of FILES."""
         return self.overrides.get(part, self.path / FILES[part])
@@ -289,3 +295,21 @@ def clips_text(clips: Sequence[ClipRow]) -> str:
         for actor, shot, (first, last), speaker, language, sound, offset in clips
     ]
     return "CLIPS = [\n" + "".join(rows) + "]\n"
+
+
+def read_clips_template(path: Path) -> list[ClipRow]:
+    """The CLIPS list of a preprocessing run's template. Raises ValueError when the file holds no literal list of clips."""
+    try:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == "CLIPS":
+                rows = ast.literal_eval(node.value)
+                if isinstance(rows, list) and all(map(_is_row, rows)):
+                    return rows
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:  # as Python says of nesting
+        raise ValueError(f"{path}: expected a list of clips: {error}") from error
+    raise ValueError(f"{path}: no CLIPS list of (actor, shot, (first, last), speaker, language, sound, offset)")
+
+
+def _is_row(row: Any) -> bool:
+    kinds = [str, str, tuple, str, str, str, int]
+    return isinstance(row, tuple) and list(map(type, row)) == kinds and list(map(type, row[2])) == [int, int]

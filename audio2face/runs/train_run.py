@@ -24,6 +24,7 @@ from audio2face.face.channels_file import CHANNELS_FILE, read_curve_channels, wr
 from audio2face.face.codec import MESHES, Channel, FaceCodec, build_codec, kind_of
 from audio2face.face.emotions import EmotionLabel, emotion_track, emotion_vector
 from audio2face.face.topology import TRIANGLES_FILE, Topology, read_topology, write_topology
+from audio2face.formats.budget import whole
 from audio2face.formats.json_file import read_json, write_json
 from audio2face.formats.npy import read_npy, read_npz, write_npy, write_npz
 from audio2face.paths import atomic, external_path
@@ -289,12 +290,12 @@ def _read_actor(folder: Path, actor: str) -> ActorData:
         network_data = read_npz(folder / "network_data.npz")
         data_info = read_json(folder / "data_info.json")
         mean_geometry = np.array(read_npy(folder / "mean_geometry.npy"))
-        counts = (int(data_info[f"num_verts_{mesh}"]) for mesh in MESHES)
+        counts = _vertex_counts(folder / "data_info.json", data_info)
         topology = read_topology(folder / TRIANGLES_FILE, *counts)
         curves = read_curve_channels(folder)
     except FileNotFoundError as error:
         raise UserError(f"training run is incomplete: {external_path(error.filename)} is missing") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise UserError(f"training run is damaged: {error}; copy it again or {AGAIN}") from error
     blendshapes = {}
     for part in MESHES:
@@ -305,6 +306,12 @@ def _read_actor(folder: Path, actor: str) -> ActorData:
                 for path in files.values():
                     check_file(path)
     return ActorData(actor, network_data, data_info, mean_geometry, blendshapes, topology, curves)
+
+
+def _vertex_counts(path: Path, info: Any) -> list[int]:
+    if not isinstance(info, dict):
+        raise ValueError(f"{path}: expected an object")
+    return [whole(path, info.get(f"num_verts_{mesh}"), f"num_verts_{mesh}") for mesh in MESHES]
 
 
 def _blendshape_names(part: str, actor: str) -> dict[str, str]:

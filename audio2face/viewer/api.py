@@ -15,7 +15,7 @@ from audio2face.problems import UserError
 from audio2face.viewer.library import Library, ShotView, peaks
 from audio2face.viewer.studio import MOST_TAKES
 from audio2face.viewer.tracks import AnimationStream
-from audio2face.viewer.wishes import is_weight, read_wish, shot_of
+from audio2face.viewer.wishes import is_weight, read_fields, read_wish, shot_of
 
 BINARY, JSON, WAV = "application/octet-stream", "application/json", "audio/wav"
 
@@ -180,18 +180,15 @@ def _sound(library: Library, number: int) -> Reply | None:
 
 
 def _animate(library: Library, body: bytes) -> dict[str, Any]:
-    try:
-        request = json.loads(body)
-        shot, emotion, actor = request["shot"], request.get("emotion"), request.get("actor")
-        postprocess = request.get("postprocess", True) is True
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError("expected JSON with shot, emotion and actor") from error
+    request = read_fields(body)
+    shot: Any = request.get("shot")
+    emotion, actor = request.get("emotion"), request.get("actor")
     shot_of(library, shot)
     if emotion is not None and not (isinstance(emotion, dict) and all(map(is_weight, emotion.values()))):
         raise UserError("emotion: expected {name: weight}")
     if actor is not None and not isinstance(actor, str):
         raise UserError("actor: expected a name")
-    return _about(library, library.animate(shot, emotion, actor, postprocess))
+    return _about(library, library.animate(shot, emotion, actor, request.get("postprocess", True) is True))
 
 
 def _make(library: Library, body: bytes) -> dict[str, Any]:
@@ -207,10 +204,7 @@ def _made(library: Library, number: int) -> Reply | None:
 
 
 def _keep(library: Library, body: bytes) -> dict[str, Any]:
-    try:
-        number = json.loads(body)["request"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError("expected JSON with request") from error
+    number = read_fields(body).get("request")
     return {"run": library.the_studio().keep(number if type(number) is int else 0)}
 
 

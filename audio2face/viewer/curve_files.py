@@ -54,6 +54,8 @@ def curve_files_track(paths: Iterable[Path], fps: float) -> AnimationStream:
             parts["joints"] = _read_body(path, fps)[1:]
         else:
             table = read_curve_table(path)
+            if not len(table.values):
+                raise ValueError(f"{path}: it has no frames")
             rate = table.fps or fps
             found, own = _of_table(_even(table, rate))
             if not found:

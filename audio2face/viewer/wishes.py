@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from audio2face.formats.budget import parse_json
 from audio2face.problems import UserError
 from audio2face.viewer.library import Library, ShotView
 from audio2face.viewer.studio import MOST_TAKES, Wish
@@ -19,13 +20,10 @@ def read_wish(library: Library, body: bytes) -> Wish:
     `whole` ones are made of the sound alone; others edit the shot's own file, or a take [request, number] that was made before
     (`base`). `partner` is the shot whose sound is the other person's. Raises UserError for what is wrong with it.
     """
-    try:
-        asked = json.loads(body)
-        ranges, keys = (tuple((_frame(a), _frame(b)) for a, b in asked.get(name, [])) for name in ("ranges", "keys"))
-        shot, base, partner, parts = (asked.get(name) for name in ("shot", "base", "partner", "parts"))
-        takes, guidance, seed = asked.get("takes", 1), asked.get("guidance", 1), asked.get("seed", 0)
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError("expected JSON with shot, and frames of ranges and keys") from error
+    asked = read_fields(body)
+    ranges, keys = _spans("ranges", asked), _spans("keys", asked)
+    shot, base, partner, parts = (asked.get(name) for name in ("shot", "base", "partner", "parts"))
+    takes, guidance, seed = asked.get("takes", 1), asked.get("guidance", 1), asked.get("seed", 0)
     item, whole = shot_of(library, shot), asked.get("whole") is True
     if item.sound is None:
         raise UserError(f"{item.name} has no sound to animate")
@@ -58,6 +56,17 @@ def read_wish(library: Library, body: bytes) -> Wish:
     )
 
 
+def read_fields(body: bytes) -> dict[str, Any]:
+    """The fields of a JSON object that the page sends, whatever they hold. Raises UserError for anything else."""
+    try:
+        fields = parse_json("request", body)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if not isinstance(fields, dict):
+        raise UserError("request: expected a JSON object")
+    return fields
+
+
 def shot_of(library: Library, number: Any) -> ShotView:
     """The shot of a number that the page gives. Raises UserError when there is none."""
     if type(number) is not int or not 0 <= number < len(library.shots):
@@ -79,7 +88,15 @@ def _take(library: Library, base: Any) -> tuple[Path, tuple[Path, ...]]:
     return request.takes[numbers[1]].file, request.wish.beside
 
 
-def _frame(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < MOST_FRAME:
-        raise ValueError("a frame is a whole number from 0")
-    return value
+def _spans(name: str, asked: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
+    """First and last frames that a field holds; none without it."""
+    spans = asked.get(name, [])
+    if not isinstance(spans, list) or not all(
+        isinstance(span, list) and list(map(_is_frame, span)) == [True, True] for span in spans
+    ):
+        raise UserError(f"{name}: expected pairs of frames, whole numbers from 0")
+    return tuple((first, last) for first, last in spans)
+
+
+def _is_frame(value: Any) -> bool:
+    return type(value) is int and 0 <= value < MOST_FRAME

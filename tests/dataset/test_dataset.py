@@ -10,12 +10,13 @@ from fakes.targets import shot_targets
 
 from audio2face.audio.augment import shift_grid
 from audio2face.audio.windows import cut_windows, frame_times, window_starts
-from audio2face.dataset.clips import build_clips, build_muted_clips, joined, read_clips_template
+from audio2face.dataset.clips import build_clips, build_muted_clips, joined
 from audio2face.dataset.conditions import ClipConditions
 from audio2face.dataset.targets import clip_times, sample_linear
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.regression.data import WindowData, WindowParams
 from audio2face.problems import Problems
+from audio2face.runs.preproc_run import read_clips_template
 from audio2face.types import Clip, Shot
 
 LAYOUT = ChannelLayout({"skin_coeffs": 2, "eye": 1})

@@ -1,7 +1,9 @@
 """Fuzzing of the readers of strangers' files: each gets small good files changed in many ways, and may give a value or a clear error.
 
 `campaign` runs a child process that reads one changed file after the other. What is neither within 2 s and 200 MB is found,
-and its file is kept. With the package atheris the changes are guided by coverage, else they are those below.
+and its file is kept. The child is itself what `audio2face.confined` starts for a library, so that no file takes a process; what
+goes wrong there, or ends the child, is found only when it does so again as programs read it, the library in a process of its
+own. With the package atheris the changes are guided by coverage, else they are those below.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import os
 import random
 import resource
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -21,38 +24,21 @@ import time
 import traceback
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from audio2face.confined import INSIDE
+from fakes.fuzz_kinds import Target, targets
+
 ROOT = Path(__file__).resolve().parents[2]
 MOST_S, MOST_BYTES = 2.0, 200 << 20  # of a file: of the processor, of memory
 HANGS_S = 20.0  # by the wall's clock, on a busy machine
 ROOM = 4 << 30  # of the child: what asks for more fails at once
 MOST_DEATHS = 20
-KINDS = (
-    "maya xml", "maya mc", "maya mcx", "pc2", "npy", "npz", "smplx", "curve npz", "keyframes", "body npz", "body glb", "wav", "flac", "curve csv", "curve json", "curve txt",
-    "live link", "bvh", "ply", "obj", "gltf", "glb", "usda", "textgrid", "model.json", "network_info.json", "model_config.json",
-    "bs_skin_config.json", "model_data.npz", "onnx", "checkpoint",
-)  # fmt: skip
-Seeds = Callable[[Path], list[bytes]]
-
-
-@dataclass(frozen=True)
-class Target:
-    """A kind of file: its name in the folder, good ones made by code, its reader, the files that stand beside it.
-
-    `kind` is how it is changed: "bytes", "text", "json" or "zip".
-    """
-
-    file: str
-    seeds: Seeds
-    read: Callable[[Path], object]
-    kind: str = "bytes"
-    beside: Callable[[Path], dict[str, bytes]] = lambda folder: {}
 
 
 @dataclass
@@ -62,85 +48,6 @@ class Result:
     executions: int = 0
     values: int = 0
     found: dict[str, bytes] = field(default_factory=dict)
-
-
-# ---- kinds of files
-
-
-def targets() -> dict[str, Target]:
-    """All of them, by name. What they need is imported in the child alone."""
-    from audio2face.formats.arkit_csv import read_arkit_csv
-    from audio2face.formats.body_mesh import read_body_mesh
-    from audio2face.formats.bvh import read_bvh
-    from audio2face.formats.curve_table import read_curve_table
-    from audio2face.formats.gltf_keys import read_gltf_keys
-    from audio2face.formats.gltf_rig import read_gltf_rig
-    from audio2face.formats.keyframes import read_keyframes
-    from audio2face.formats.maya_cache import read_maya_cache
-    from audio2face.formats.npy import read_npy, read_npz
-    from audio2face.formats.obj import read_obj
-    from audio2face.formats.phoneme_times import read_phoneme_times
-    from audio2face.formats.ply import read_ply
-    from audio2face.formats.point_cache import read_point_cache
-    from audio2face.formats.smplx import read_smplx
-    from audio2face.formats.sound import read_sound
-    from audio2face.formats.usd import read_usd_rig
-    from audio2face.inference import load_model
-    from audio2face.runs.checkpoints import load_checkpoint
-    from fakes import fuzz_seeds as seeds
-
-    table = json.dumps(seeds.FACE_JSON).encode()
-    csv = b"frame,jawOpen,mouthClose,HeadYaw\n0,0.1,0,0\n1,0.5,0.25,1e-3\n2,,1,0\n"
-    phone = b"jawOpen-10|mouthClose-20|=head#1,2,3,0,0,0|\njawOpen-11|mouthClose-21|=head#1,2,3,0,0,0|\n"
-    wavs = ((16000, 1, "PCM_16"), (48000, 2, "FLOAT"), (8000, 1, "ULAW"), (44100, 1, "PCM_24"))
-
-    def model_file(name: str, kind: str) -> Target:
-        def beside(folder: Path) -> dict[str, bytes]:
-            place = seeds.model(folder)
-            return {path.name: path.read_bytes() for path in place.iterdir() if path.name != name}
-
-        def read(path: Path) -> object:
-            return load_model(path.parent, threads=1)
-
-        return Target(name, lambda folder: [(seeds.model(folder) / name).read_bytes()], read, kind, beside)
-
-    return {
-        "maya xml": Target("a.xml", lambda f: [seeds.caches(f, False)[0], seeds.own_cache(f)[0]], read_maya_cache, "text",
-                           lambda f: {"a.mc": seeds.caches(f, False)[1]}),
-        "maya mc": Target("a.mc", lambda f: [seeds.caches(f, False)[1]], lambda p: read_maya_cache(p.with_suffix(".xml")),
-                          beside=lambda f: {"a.xml": seeds.caches(f, False)[0]}),
-        "maya mcx": Target("a.mcx", lambda f: [seeds.caches(f, True)[1]], lambda p: read_maya_cache(p.with_suffix(".xml")),
-                           beside=lambda f: {"a.xml": seeds.caches(f, True)[0]}),
-        "pc2": Target("a.pc2", lambda f: [seeds.pc2(f)], read_point_cache),
-        "npy": Target("a.npy", seeds.npys, read_npy),
-        "npz": Target("a.npz", lambda f: [seeds.arrays(f), seeds.smplx(f)], read_npz, "zip"),
-        "smplx": Target("a.npz", lambda f: [seeds.smplx(f)], read_smplx, "zip"),
-        "curve npz": Target("a.npz", lambda f: [seeds.curve_arrays(f)], read_curve_table, "zip"),
-        "keyframes": Target("a.npz", lambda f: [seeds.keyframes(f)], read_keyframes, "zip"),
-        "body npz": Target("a.npz", lambda f: [seeds.body(f)], read_body_mesh, "zip"),
-        "body glb": Target("a.glb", lambda f: [seeds.skinned(f)], read_body_mesh),
-        "wav": Target("a.wav", lambda f: seeds.sounds(f, ".wav", wavs), read_sound),
-        "flac": Target("a.flac", lambda f: seeds.sounds(f, ".flac", ((16000, 1, "PCM_16"), (48000, 2, "PCM_24"))), read_sound),
-        "curve csv": Target("a.csv", lambda f: [csv, seeds.live_link(f)], read_curve_table, "text"),
-        "curve json": Target("a.json", lambda f: [table], read_curve_table, "json"),
-        "curve txt": Target("a.txt", lambda f: [phone], read_curve_table, "text"),
-        "live link": Target("a.csv", lambda f: [seeds.live_link(f)], read_arkit_csv, "text"),
-        "bvh": Target("a.bvh", lambda f: [seeds.bvh(f)], read_bvh, "text"),
-        "ply": Target("a.ply", lambda f: [seeds.ply("ascii"), seeds.ply("binary_little_endian"), seeds.ply("binary_big_endian")], read_ply),
-        "obj": Target("a.obj", lambda f: [seeds.OBJ], read_obj, "text"),
-        "gltf": Target("a.gltf", lambda f: [seeds.gltf(f, ".gltf")], read_gltf_rig, "json"),
-        "glb": Target("a.glb", lambda f: [seeds.gltf(f, ".glb")], lambda p: (read_gltf_rig(p), read_gltf_keys(p))),
-        "usda": Target("a.usda", lambda f: [seeds.USDA], read_usd_rig, "text"),
-        "textgrid": Target("a.TextGrid", lambda f: [seeds.TEXTGRID], read_phoneme_times, "text"),
-        "model.json": model_file("model.json", "json"),
-        "network_info.json": model_file("network_info.json", "json"),
-        "model_config.json": model_file("model_config.json", "json"),
-        "bs_skin_config.json": model_file("bs_skin_config.json", "json"),
-        "model_data.npz": model_file("model_data.npz", "zip"),
-        "onnx": model_file("network.onnx", "bytes"),
-        "checkpoint": Target("checkpoints/step_00000002.pt", lambda f: [seeds.checkpoint(f)],
-                             lambda p: load_checkpoint(p.parent.parent), "zip"),
-    }  # fmt: skip
 
 
 # ---- changes
@@ -317,9 +224,10 @@ class Judge:
         from audio2face.problems import UserError
 
         self.target, self.out, self.clear = target, out, (ValueError, UserError)
-        self.path = folder / "read" / target.file
+        self.path = folder / "stranger" / target.file
         self.path.parent.mkdir(parents=True)
         for name, content in target.beside(folder).items():
+            (self.path.parent / name).parent.mkdir(parents=True, exist_ok=True)
             (self.path.parent / name).write_bytes(content)
         self.count = self.values = 0
         self.counts = (out / "counts").open("wb", buffering=0)
@@ -329,25 +237,35 @@ class Judge:
         self.path.write_bytes(data)
         self.count += 1
         os.pwrite(self.counts.fileno(), struct.pack("<qq", self.count, self.values), 0)
-        faulthandler.dump_traceback_later(HANGS_S, exit=True)
+        faults, is_value = self.read()
+        self.values += is_value
+        if faults and os.environ.pop(INSIDE, None):
+            faults, _ = self.read()
+            os.environ[INSIDE] = "1"
+        for fault in faults:
+            self.write_down(fault, data)
+
+    def read(self) -> tuple[list[str], bool]:
+        """What is wrong with how the file is read, and whether it gives a value."""
+        faults, is_value = [], False
+        signal.setitimer(signal.ITIMER_REAL, HANGS_S)  # a thread that waits would cost more than a file
         _forget_peak()
         before, start = _peak(), time.process_time()
         try:
             self.target.read(self.path)
-            self.values += 1
+            is_value = True
         except self.clear as error:
             text = "\n".join(getattr(error, "lines", [str(error)]))
-            if self.path.name not in text and self.path.parent.name not in text:
-                self.write_down(f"names no file: {type(error).__name__}: {text[:60]} {_place(error)}", data)
+            if self.path.name not in text and "stranger" not in text:
+                faults.append(f"names no file: {type(error).__name__}: {_place(error)}")
         except Exception as error:
-            self.write_down(f"{type(error).__name__}: {_place(error)}", data)
+            faults.append(f"{type(error).__name__}: {_place(error)}")
         took, grew = time.process_time() - start, _peak() - before
-        faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_REAL, 0)
         if self.count > 1:  # the first one imports what it needs
-            if took > MOST_S:
-                self.write_down("takes more than 2 s", data)
-            if grew > MOST_BYTES:
-                self.write_down("takes more than 200 MB", data)
+            faults += ["takes more than 2 s"] if took > MOST_S else []
+            faults += ["takes more than 200 MB"] if grew > MOST_BYTES else []
+        return faults, is_value
 
     def write_down(self, what: str, data: bytes) -> None:
         """Keep the smallest file of each kind."""
@@ -381,13 +299,14 @@ def _peak() -> int:
 # ---- campaigns
 
 
-def child(name: str, runs: int, seed: int, out: Path, guided: bool) -> None:
-    """Read `runs` changed files; what is found goes to `out`."""
+def child(name: str, runs: int, seed: int, out: Path, way: str) -> None:
+    """Read `runs` changed files, or ("again") that of the standard input as programs do; what is found goes to `out`."""
     import logging
 
     logging.disable(logging.CRITICAL)
+    faulthandler.register(signal.SIGALRM, chain=True)  # says where, then ends the process
     warnings.simplefilter("ignore")
-    if guided:
+    if way == "guided":
         import atheris
 
         with atheris.instrument_imports(include=["audio2face"]):
@@ -399,17 +318,26 @@ def child(name: str, runs: int, seed: int, out: Path, guided: bool) -> None:
         seeds = target.seeds(folder)
         judge = Judge(target, folder, out)
         judge.judge(seeds[0])
+        if way == "again":
+            judge.judge(sys.stdin.buffer.read())
+            return
+        os.environ[INSIDE] = "1"
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, used + ROOM))
         for data in seeds:
             judge.judge(data)
         if judge.values != len(seeds) + 1:
             judge.write_down("a seed is refused", seeds[0])
-        if guided:
-            _guided(judge, seeds, runs, seed, folder)
+        from fakes.fuzz_seeds import BROKEN
+
+        corpus = [*seeds, *(make(folder) for make in BROKEN.get(name, ()))]
+        for data in corpus[len(seeds) :]:
+            judge.judge(data)
+        if way == "guided":
+            _guided(judge, corpus, runs, seed, folder)
         rng = random.Random(seed)
         for _ in range(runs):
-            judge.judge(changed(rng.choice(seeds), seeds, target.kind, rng))
+            judge.judge(changed(rng.choice(corpus), corpus, target.kind, rng))
 
 
 def _guided(judge: Judge, seeds: list[bytes], runs: int, seed: int, folder: Path) -> None:
@@ -432,7 +360,7 @@ def _guided(judge: Judge, seeds: list[bytes], runs: int, seed: int, folder: Path
         f"-seed={seed or 1}",
         "-max_len=100000",
         "-rss_limit_mb=0",
-        "-timeout=100",
+        "-handle_alrm=0",
         "-verbosity=0",
     ]
     atheris.Setup([sys.argv[0], *options, str(corpus)], judge.judge, custom_mutator=mutator)
@@ -446,28 +374,16 @@ def campaign(name: str, runs: int, seed: int = 0, guided: bool = False) -> Resul
         out = Path(place)
         (out / "found").mkdir()
         for death in range(MOST_DEATHS):
-            left = runs - result.executions
-            arguments = [name, str(left), str(seed + 1000 * death), str(out), "guided" if guided else ""]
-            room = out / "room"
-            room.mkdir(exist_ok=True)
-            environment = {**os.environ, "TMPDIR": str(room), "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])}  # fmt: skip
-            done = subprocess.run(
-                [sys.executable, "-m", "fakes.fuzz", *arguments], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
-            )  # fmt: skip
+            left, way = runs - result.executions, "guided" if guided else "changed"
+            ended, last = _run([name, str(left), str(seed + 1000 * death), str(out), way], out)
             counts = (out / "counts").read_bytes() if (out / "counts").is_file() else b""
             count, values = struct.unpack("<qq", counts) if len(counts) == 16 else (0, 0)
             result.executions, result.values = result.executions + count, result.values + values
-            if done.returncode == 0:
+            if not ended:
                 break
-            last = next(iter(room.glob("*/read/*")), None)
-            files = [p for p in room.glob("*/read/**/*") if p.is_file()]
-            last = max(files, key=lambda p: p.stat().st_mtime_ns, default=None)
-            what = "hangs" if "Timeout (" in done.stderr else f"ends the process ({done.returncode})"
-            frames = [line.strip() for line in done.stderr.splitlines() if "/audio2face/" in line]
-            note = frames[0].rpartition("/audio2face/")[2] if frames else done.stderr.strip()[-300:]
-            result.found[f"{what}: {note}"] = last.read_bytes() if last else b""
-            shutil.rmtree(room)
+            again, _ = _run([name, "0", "0", str(out), "again"], out, last)
+            if again or not count:
+                result.found[again or ended] = last
             if not count:
                 break
         for path in (out / "found").glob("*.txt"):
@@ -475,5 +391,29 @@ def campaign(name: str, runs: int, seed: int = 0, guided: bool = False) -> Resul
     return result
 
 
+def _run(arguments: list[str], out: Path, given: bytes = b"") -> tuple[str, bytes]:
+    """How a child ended that should not have, and the file that it read; nothing for one that went well."""
+    room = out / "room"
+    room.mkdir()
+    paths = [str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")]
+    done = subprocess.run(
+        [sys.executable, "-m", "fakes.fuzz", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(room), "PYTHONPATH": os.pathsep.join(paths)},
+        input=given,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    files = [path for path in room.glob("*/stranger/**/*") if path.is_file()]
+    last = max(files, key=lambda path: path.stat().st_mtime_ns).read_bytes() if done.returncode and files else b""
+    shutil.rmtree(room)
+    if not done.returncode:
+        return "", b""
+    told = done.stderr.decode(errors="replace")
+    what = "hangs" if done.returncode == -signal.SIGALRM else f"ends the process ({done.returncode})"
+    frames = [line.strip() for line in told.splitlines() if "/audio2face/" in line]
+    return f"{what}: {frames[0].rpartition('/audio2face/')[2] if frames else told.strip()[-300:]}", last
+
+
 if __name__ == "__main__":
-    child(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]), sys.argv[5] == "guided")
+    child(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]), sys.argv[5])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,12 @@ import numpy as np
 import soundfile
 import torch
 
+from audio2face.dataset.curve_kinds import guess_blocks
+from audio2face.face.channels_file import write_channels
+from audio2face.face.codec import Channel, FaceCodec
+from audio2face.face.curves import CurveGroup
+from audio2face.face.topology import Topology, write_topology
+from audio2face.formats.animation_json import JsonAnimation, JsonCurves, write_animation_json
 from audio2face.formats.arkit_csv import write_arkit_csv
 from audio2face.formats.arkit_names import CURVES
 from audio2face.formats.body_mesh import body_mesh
@@ -18,14 +25,18 @@ from audio2face.formats.bvh import write_bvh
 from audio2face.formats.gltf import write_gltf
 from audio2face.formats.keyframes import KeyedGroup, Keyframes, write_keyframes
 from audio2face.formats.maya_cache import write_maya_cache
-from audio2face.formats.npy import write_npy, write_npz
+from audio2face.formats.npy import read_npz, write_npy, write_npz
 from audio2face.formats.point_cache import write_point_cache
 from audio2face.formats.scene import MorphMesh
 from audio2face.formats.smplx import JOINT_NAMES
 from audio2face.inference.scenes import body_figure
+from audio2face.runs.emotion_db import EmotionDB, write_emotion_db
+from audio2face.runs.manifest import write_manifest
+from audio2face.runs.preproc_run import FILES
 from audio2face.types import Joint, Skeleton
 from fakes import maya_cache as fake_cache
 from fakes import model as fake_model
+from fakes import run as fake_run
 from fakes.body import arm, body_arrays
 
 FRAMES = np.linspace(-1, 1, 24, dtype=np.float32).reshape(2, 4, 3)
@@ -75,6 +86,7 @@ item []:
             xmax = 1
             text = "a"
 """
+CLIPS = b'CLIPS = [\n    ("ada", "a1_neutral", (0, 9), "ada", "english", "a1.wav", 0),  # Shot: [0, 9]\n]\n'
 FACE_JSON = {
     "fps": 30, "names": ["jawOpen", "mouthClose"], "frames": [{"time": 0.0, "jawOpen": 0.1, "mouthClose": 0}, {"time": 0.03, "jawOpen": 1, "mouthClose": 0.5}],
 }  # fmt: skip
@@ -234,3 +246,243 @@ def model(folder: Path) -> Path:
     """A deployed model."""
     place = folder / "model"
     return place if place.is_dir() else fake_model.regression_model(place)
+
+
+def diffusion_model(folder: Path) -> Path:
+    """A deployed diffusion model."""
+    place = folder / "model"
+    return place if place.is_dir() else fake_model.diffusion_model(place)
+
+
+def missing(folder: Path) -> list[bytes]:
+    """Frames that a shot lacks, as numbers and as a mask."""
+    several = (np.array([1, 2, 5]), np.arange(9) % 2 == 0)
+    return [written(folder, ".npy", lambda p, a=array: write_npy(p, a)) for array in several]
+
+
+def other_sounds(folder: Path) -> list[bytes]:
+    """The other formats that libsndfile reads."""
+    wave = np.sin(np.arange(4000) / 9).astype(np.float32) / 2
+    return [written(folder, suffix, lambda p: soundfile.write(p, wave, 16000)) for suffix in (".ogg", ".mp3", ".aiff")]
+
+
+def films(folder: Path) -> list[bytes]:
+    """A second of pictures with sound, in two containers."""
+    import av
+
+    made = []
+    for suffix, codec in ((".mp4", "aac"), (".mkv", "pcm_s16le")):
+        path = folder / f"film{suffix}"
+        with av.open(str(path), "w") as container:
+            pictures, sound = container.add_stream("mpeg4", rate=10), container.add_stream(codec, rate=16000)
+            pictures.width = pictures.height = 16
+            sound.layout = "mono"
+            for _ in range(5):
+                picture = av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")
+                container.mux(pictures.encode(picture))
+            samples = (9000 * np.sin(np.arange(8000) / 9)).astype(np.int16)
+            frame = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
+            frame.sample_rate = 16000
+            container.mux(sound.encode(frame))
+            container.mux([*pictures.encode(None), *sound.encode(None)])
+        made.append(path.read_bytes())
+    return made
+
+
+def usdc(folder: Path) -> bytes:
+    """The scene of USDA in binary."""
+    from pxr import Sdf
+
+    layer = Sdf.Layer.CreateAnonymous(".usda")
+    layer.ImportFromString(USDA.decode())
+    return written(folder, ".usdc", lambda p: layer.Export(str(p)))
+
+
+def rig(folder: Path) -> bytes:
+    """Blendshapes as a deployed model keeps them."""
+    shapes = {"neutral": FRAMES[0], "jawOpen": FRAMES[1], "triangles": TRIANGLES}
+    return written(
+        folder, ".npz", lambda p: write_npz(p, {"poseNames": np.array(["neutral", "jawOpen"], "S"), **shapes})
+    )
+
+
+def flame(folder: Path) -> bytes:
+    """A head of four vertices."""
+    several = {
+        "v_template": FRAMES[0], "shapedirs": np.ones((4, 3, 310), np.float32), "posedirs": np.ones((4, 3, 36), np.float32),
+        "J_regressor": np.ones((5, 4), np.float32), "weights": np.ones((4, 5), np.float32), "f": TRIANGLES,
+    }  # fmt: skip
+    return written(folder, ".npz", lambda p: write_npz(p, several))
+
+
+def flame_clip(folder: Path) -> bytes:
+    """Its parameters in two frames."""
+    several = {
+        "expression": np.ones((2, 10)),
+        "jaw_pose": np.ones((2, 3)),
+        "eyes": np.ones((2, 6)),
+        "shape": np.ones(5),
+    }
+    return written(folder, ".npz", lambda p: write_npz(p, several))
+
+
+def template(folder: Path) -> bytes:
+    """Faces at rest of two people."""
+    return written(folder, ".npz", lambda p: write_npz(p, {"ada": FRAMES[0], "bob": FRAMES[1]}))
+
+
+def curve_group() -> CurveGroup:
+    """Columns of curves and of the head."""
+    return CurveGroup("arkit", guess_blocks(("jawOpen", "mouthClose")))
+
+
+def long_table(folder: Path) -> bytes:
+    """A second of a table with times."""
+    rows = [f"{t / 30},{t / 30:.3f},0.5,0.01" for t in range(31)]
+    return "\n".join(["time,jawOpen,mouthClose,eyeBlinkLeft", *rows, ""]).encode()
+
+
+def animation_json(folder: Path) -> bytes:
+    """An animation as inference writes it."""
+    curves = JsonCurves({"name": "arkit", "kind": "weights"}, ("jawOpen",), np.ones((2, 1)))
+    eyes = np.zeros((2, 4))
+    made = JsonAnimation(30.0, np.ones((2, 5, 3)), eyes, {"smile": np.ones(2)}, (curves,))
+    return written(folder, ".json", lambda p: write_animation_json(p, made))
+
+
+def topology(folder: Path) -> bytes:
+    """Faces of a skin, and a body."""
+    body = body_mesh(body_arrays())
+    return written(folder, ".npz", lambda p: write_topology(p, Topology(TRIANGLES, None, 100.0, body)))
+
+
+def emotions(folder: Path) -> bytes:
+    """Implicit emotions of two shots."""
+    database = EmotionDB(np.ones((12, 2), np.float32), {"calm": (0, 5), "angry": (5, 7)}, {"angry": 3})
+    return written(folder, ".npz", lambda p: write_emotion_db(p, database))
+
+
+def channels(folder: Path) -> bytes:
+    """A group of curves."""
+    group = curve_group()
+    own = Channel("arkit", "curves", group.size, np.ones(group.size), np.zeros(group.size), group=group)
+    write_channels(folder, FaceCodec((own,)))
+    return (folder / "channels.json").read_bytes()
+
+
+def manifest(folder: Path) -> bytes:
+    """What a folder with a part consists of."""
+    place = folder / "run"
+    (place / "part").mkdir(parents=True)
+    for path in (place / "a.txt", place / "part/b.txt"):
+        path.write_bytes(b"a")
+    write_manifest(place / "part")
+    write_manifest(place)
+    return (place / "manifest.json").read_bytes()
+
+
+def network_spec() -> bytes:
+    """What network a training holds."""
+    return json.dumps(vars(fake_run.make_spec())).encode()
+
+
+def data_info(folder: Path) -> list[bytes]:
+    """What the arrays of an actor are."""
+    return [json.dumps(fake_run.make_preproc(folder / "actor", "ada").data_info).encode()]
+
+
+def beside_data_info(folder: Path) -> dict[str, bytes]:
+    """The rest of a training's actor, and its network."""
+    with tempfile.TemporaryDirectory() as place:
+        run = fake_run.make_train_run(Path(place))
+        actor = run.path / "actors/ada"
+        files = {path.name: path.read_bytes() for path in actor.iterdir() if path.is_file()}
+    del files["data_info.json"]
+    return {**files, "../../network_info_full.json": network_spec()}
+
+
+def beside_actor_info(folder: Path) -> dict[str, bytes]:
+    """The rest of a preprocessing run; arrays are read later."""
+    files = {f"../{place}": b"" for place in FILES.values()}
+    (info,) = data_info(folder)
+    shots = b'[["ada", "a1_neutral", 9, 30.0, "neutral"]]'
+    return files | {f"../{FILES['data_info']}": info, f"../{FILES['shots']}": shots}
+
+
+def weights(folder: Path) -> bytes:
+    """Tensors by name."""
+    return written(folder, ".pth", lambda p: torch.save(torch.nn.Linear(2, 1).state_dict(), p))
+
+
+def changed_arrays(content: bytes, folder: Path, **arrays: np.ndarray | None) -> bytes:
+    """An archive with some arrays replaced, or left out (None)."""
+    (folder / "before.npz").write_bytes(content)
+    several = {**read_npz(folder / "before.npz"), **arrays}
+    return written(folder, ".npz", lambda p: write_npz(p, {k: a for k, a in several.items() if a is not None}))
+
+
+def many_field_sets(folder: Path) -> bytes:
+    """A binary scene that claims 900 million rows of a table."""
+    data = bytearray(usdc(folder))
+    (sections,) = struct.unpack_from("<Q", data, 16)
+    at = data.index(b"FIELDSETS", sections)
+    (start,) = struct.unpack_from("<q", data, at + 16)
+    data[start + 3] = 51
+    return bytes(data)
+
+
+def odd_language(folder: Path) -> bytes:
+    """A film one of whose tags is no text."""
+    film = films(folder)[1]
+    at = film.index(b"ENCODER") - 1
+    return film[: at + 1] + b"\xbf" + film[at + 2 :]
+
+
+# Files that broke a reader once: {kind of file: those that are refused now}
+BROKEN: dict[str, list[Callable[[Path], bytes]]] = {
+    "ply": [
+        lambda f: ply("ascii").replace(b"4 0 1 2 3", b"4 0 %d 2 3" % 10**50),
+        lambda f: (
+            ply("binary_little_endian").replace(b"uchar int", b"char int").replace(b"\x03\0\0\0\0", b"\xff\0\0\0\0", 1)
+        ),
+    ],
+    "usdc": [many_field_sets],
+    "phonemes json": [lambda f: b'[["m", %d, 1]]' % 10**400, lambda f: b'[["m", 0, 1e999]]'],
+    "animation json": [
+        lambda f: animation_json(f).replace(b'"fps"', b'"x"'),
+        lambda f: animation_json(f).replace(b"30.0", b"[]"),
+    ],
+    "clips": [
+        lambda f: b"CLIPS = [" + b"(" * 300 + b"]",
+        lambda f: b"CLIPS = [open('x')]",
+        lambda f: b"CLIPS = [(1, 2)]",
+        lambda f: b"CLIPS = ['\xff']",
+    ],
+    "manifest": [lambda f: b'{"version": 1, "parts": ["%s"], "files": {}}' % (b"a" * 300)],
+    "data_info.json": [lambda f: b"{}", lambda f: b'{"num_verts_skin": "", "num_verts_tongue": 5}', lambda f: b"[]"],
+    "emotions npz": [
+        lambda f: changed_arrays(emotions(f), f, emo_spec_names=np.array([1 << 40, 2])),
+        lambda f: changed_arrays(emotions(f), f, emo_spec_names=np.array([b"\xff", b"a"])),
+        lambda f: changed_arrays(emotions(f), f, emo_spec_start=np.array(["a", "b"])),
+    ],
+    "rig npz": [
+        lambda f: changed_arrays(rig(f), f, poseNames=np.array(["neutral", *["jawOpen"] * 100_000])),
+        lambda f: changed_arrays(rig(f), f, neutral=np.array(["a"])),
+        lambda f: changed_arrays(rig(f), f, triangles=np.array([[0, 1, 9]])),
+    ],
+    "template npz": [lambda f: changed_arrays(template(f), f, ada=np.array([["a", "b", "c"]]))],
+    "flame": [
+        lambda f: changed_arrays(flame(f), f, posedirs=np.ones((4, 5))),
+        lambda f: changed_arrays(flame(f), f, weights=np.array("text")),
+        lambda f: changed_arrays(flame(f), f, v_template=np.array(1.0)),
+        lambda f: changed_arrays(flame(f), f, f=np.array([[0, 1, 4]])),
+    ],
+    "flame clip": [
+        lambda f: changed_arrays(flame_clip(f), f, shape=np.ones((0, 5))),
+        lambda f: changed_arrays(flame_clip(f), f, jaw_pose=np.array(["a", "b"])),
+        lambda f: changed_arrays(flame_clip(f), f, expression=np.array(1)),
+    ],
+    "viewed csv": [lambda f: b"frame,jawOpen,mouthClose\n"],
+    "solved json": [lambda f: (model(f) / "bs_skin_config.json").read_bytes().replace(b"53.5", b"%d" % 10**400)],
+    "film": [odd_language],
+}

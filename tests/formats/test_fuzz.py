@@ -4,8 +4,9 @@ import random
 
 import numpy as np
 import pytest
-from fakes import fuzz
-from fakes.fuzz import KINDS, Target, campaign, changed, targets
+from fakes import fuzz, fuzz_seeds
+from fakes.fuzz import campaign, changed
+from fakes.fuzz_kinds import KINDS, Target, targets
 
 from audio2face.formats.npy import read_npy, read_npz
 
@@ -22,6 +23,15 @@ def test_all_kinds_are_listed():
 def test_changed_files_are_read_or_refused(name):
     result = campaign(name, FILES, seed=1)
     assert not result.found and result.executions > FILES and result.values > 0
+
+
+@pytest.mark.parametrize("name", fuzz_seeds.BROKEN)
+def test_files_that_broke_a_reader_once_are_refused_by_name(tmp_path, name):
+    (tmp_path / "found").mkdir()
+    judge = fuzz.Judge(targets()[name], tmp_path / "place", tmp_path)
+    for make in fuzz_seeds.BROKEN[name]:
+        judge.judge(make(tmp_path / "place"))
+    assert not list((tmp_path / "found").iterdir()) and judge.values == 0
 
 
 def test_changes_are_many_and_repeatable():

@@ -25,6 +25,7 @@ from audio2face.problems import INFO, Problem, Problems, Where
 
 __all__ = ["RULES", "check_model", "inspect_deployed", "inspect_model", "model_folders"]
 
+ENGINE = "onnxruntime"  # what runs networks here
 _ENGINE_MAGIC = (b"ftrt", b"ptrt")
 _ONNX_START = b"\x08"  # the field of the format's version, which is written first
 
@@ -63,7 +64,7 @@ def inspect_deployed(folder: Path, blendshapes: bool = False, trusted: bool = Tr
     """
     report = Problems()
     try:
-        found = confined(_found, os.fspath(folder), blendshapes, trusted, load=["onnxruntime"])
+        found = confined(_found, os.fspath(folder), blendshapes, trusted, load=[ENGINE])
     except (ValueError, MemoryError) as error:
         report.error("onnx-run", str(error))
         return report

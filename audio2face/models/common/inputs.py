@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from audio2face.config import Section
-from audio2face.dataset.clips import ClipRow, build_clips, build_muted_clips, read_clips_template
+from audio2face.dataset.clips import ClipRow, build_clips, build_muted_clips
 from audio2face.dataset.conditions import ClipConditions
 from audio2face.dataset.faces import build_faces
 from audio2face.dataset.files import DatasetFiles
@@ -183,7 +183,7 @@ def _build_clips(
     needed: list[tuple[str, str]],
 ) -> tuple[list[Clip], list[Clip]]:
     """The clips to train on, muted ones last, and the clips to measure on."""
-    template = [row for run in runs.values() for row in read_clips_template(run.path / "deploy" / "clips_template.py")]
+    template = [row for run in runs.values() for row in run.clips]
     every = [shot for by_name in shots.values() for shot in by_name.values()]
     rows, held = split_rows(train.VALIDATION_CLIPS, train.CLIPS, template, every, train.AUG_MUTED_SHOTS, needed)
     if not rows and held:
