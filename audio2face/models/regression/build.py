@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +75,10 @@ class Spans:
             start += size
         return cls(rows)
 
+    @cached_property
+    def _starts(self) -> dict[tuple[str, str], int]:
+        return {(actor, shot): start for actor, shot, start, _ in self.rows}
+
     @property
     def num_rows(self) -> int:
         """Frames of all shots: rows of the table of implicit emotions."""
@@ -82,7 +86,7 @@ class Spans:
 
     def start(self, clip: Clip) -> int:
         """The row of the first frame of the clip's shot."""
-        return next(start for actor, shot, start, _ in self.rows if (actor, shot) == (clip.shot.actor, clip.shot.name))
+        return self._starts[clip.shot.actor, clip.shot.name]
 
 
 def build(inputs: Inputs, runtime: Runtime) -> Training:
@@ -139,7 +143,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     opset, exporter = train.ONNX_OPSET, train.ONNX_EXPORTER
 
     def export(run: TrainRun) -> dict[str, Path]:
-        windows = data.windows(torch.zeros(SPEECH_CHECK_WINDOWS, dtype=torch.long), _spread(data.num_rows))
+        windows = data.windows(np.zeros(SPEECH_CHECK_WINDOWS, np.int64), _spread(data.num_rows))
         databases = build_emotion_databases(inputs, model, spans)
         return export_regression(network, run, databases, windows.cpu().numpy(), opset, exporter)
 
@@ -223,8 +227,8 @@ def build_emotion_databases(inputs: Inputs, model: Regression, spans: Spans) -> 
     return {actor: compact(database, used[actor]) for actor, database in databases.items()}
 
 
-def _spread(num_rows: int) -> Tensor:
-    return torch.linspace(0, num_rows - 1, SPEECH_CHECK_WINDOWS).long()
+def _spread(num_rows: int) -> np.ndarray:
+    return np.linspace(0, num_rows - 1, SPEECH_CHECK_WINDOWS).astype(np.int64)
 
 
 def _build_windows(
@@ -326,9 +330,9 @@ def _report_closed_eyes(method: RegressionMethod, inputs: Inputs) -> None:
     """Say how many frames REMOVE_CLOSING_EYE leaves out: a wrong threshold shows here."""
     if method.eye_dist is None or method.settings.eye_threshold is None:
         return
-    data = method.data
-    coeffs = method.skin(data.target[0], data.actor_id[data.clip_of_row])
-    lids = method.eye_dist(coeffs, data.actor_id[data.clip_of_row]).mean(dim=1)
+    distances = method.eye_dist
+    parts = [distances(method.skin(values, ids), ids).mean(dim=1) for values, _, ids in method.data.targets()]
+    lids = torch.cat(parts)
     share = float((lids <= method.settings.eye_threshold).float().mean())
     logger.info("REMOVE_CLOSING_EYE: lids closed in %.1f %% of the frames", 100 * share)
     if share > 0.5:
