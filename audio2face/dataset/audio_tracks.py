@@ -88,7 +88,7 @@ def standardized(samples: np.ndarray) -> np.ndarray:
 
 def build_tracks(train: Section, keep: Keep = in_memory) -> AudioTracks:
     """The sound files of the clips."""
-    kept = keep if train.AUDIO_DATA_CACHING else None
+    kept = keep if train.AUDIO_DATA_CACHING or keep is not in_memory else None
     return AudioTracks(train.AUDIO_PREPROC_METHOD, train.AUDIO_PARAMS["samplerate"], kept)
 
 

@@ -87,13 +87,13 @@ class Scratch:
         return LongArray(self._file, start, array.shape, array.dtype)
 
 
-def same_rows(array: np.ndarray) -> np.ndarray:
-    """An array (T, …), which takes the memory of one row if all of its rows are the same."""
-    if len(array) and (array == array[0]).all():
-        return np.broadcast_to(array[0].copy(), array.shape)
-    return array
+def keep_flags(flags: np.ndarray, keep: Keep) -> Array:
+    """Flags (T, …) put where they are to lie; those of which all rows are the same take the memory of one row."""
+    if len(flags) and (flags == flags[0]).all():
+        return np.broadcast_to(flags[0].copy(), flags.shape)
+    return keep(flags)
 
 
 def repeats(array: Array) -> bool:
-    """Whether `same_rows` has found one row alone."""
+    """Whether `keep_flags` has found that all rows are the same."""
     return isinstance(array, np.ndarray) and array.strides[0] == 0

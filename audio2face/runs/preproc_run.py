@@ -150,6 +150,11 @@ class PreprocRun:
         values = self._curves.get(f"{shot}/{group}")
         return None if values is None else (values, self._curves[f"{shot}/{group}/known"].astype(bool))
 
+    def release(self) -> None:
+        """Give back the memory of values per frame, which are read anew when they are asked for."""
+        for name in ("_skin_coeffs", "_tongue_coeffs", "_curves"):
+            self.__dict__.pop(name, None)
+
     def file(self, part: str) -> Path:
         """The file of a part of the run: a key of FILES."""
         return self.overrides.get(part, self.path / FILES[part])

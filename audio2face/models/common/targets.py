@@ -9,18 +9,22 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from audio2face.dataset.long_arrays import Keep, in_memory, keep_flags
 from audio2face.dataset.targets import ShotTargets, load_shot_targets
 from audio2face.face.codec import Channel, FaceCodec, part_of
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.inputs import Inputs
 from audio2face.problems import raise_problems
+from audio2face.runs.preproc_run import PreprocRun
 from audio2face.types import Clip
 
 logger = logging.getLogger(__name__)
 
 
-def build_targets(inputs: Inputs, layout: ChannelLayout, rescale: bool | None = None) -> Targets:
-    """Load the targets of every shot; `rescale` (default: the config's) divides them by the actor's scales.
+def build_targets(
+    inputs: Inputs, layout: ChannelLayout, rescale: bool | None = None, keep: Keep = in_memory
+) -> Targets:
+    """Load the targets of every shot; `rescale` (default: the config's) divides them by the actor's scales, `keep` puts them away.
 
     Raises UserError with all problems of all shots.
     """
@@ -34,6 +38,7 @@ def build_targets(inputs: Inputs, layout: ChannelLayout, rescale: bool | None = 
         neutral_emotion=train.DEFAULT_SHOT_EMOTION_NAME if zero is None else zero,
         neutral_tongue=train.AUG_MUTED_TONGUE_IS_NEUTRAL,
         neutral_skin=train.AUG_MUTED_SKIN_IS_NEUTRAL_FOR_NEUTRAL_EMO,
+        keep=keep,
     )
     targets.check()
     return targets
@@ -53,18 +58,23 @@ class Targets:
     neutral_emotion: str
     neutral_tongue: bool
     neutral_skin: bool
+    keep: Keep = in_memory
     _shots: dict[tuple[str, str], ShotTargets] = field(default_factory=dict)
 
     def check(self) -> None:
         """Load every shot; raises UserError with all problems. Says once which channels some shots of an actor lack."""
         problems: list[str] = []
         lacking: dict[str, Counter[str]] = {actor: Counter() for actor in self.inputs.actors}
+        read: PreprocRun | None = None
         measured = {(clip.shot.actor, clip.shot.name) for clip in self.inputs.validation}
-        for clip in self.inputs.clips:
+        for clip in sorted(self.inputs.clips, key=lambda c: self.inputs.actors.index(c.shot.actor)):
             actor, shot = clip.shot.actor, clip.held[0] if clip.held else clip.shot.name
             if (actor, shot) in self._shots:
                 continue
             run, files = self.inputs.runs[actor], self.inputs.files[actor]
+            if read is not None and read is not run and self.keep is not in_memory:
+                read.release()
+            read = run
             source = clip.shot if clip.held is None else replace(clip.shot, name=shot)
             found, faults = load_shot_targets(run, files, source, self.layout, self.trained_parts)
             problems += faults
@@ -76,12 +86,14 @@ class Targets:
             for name, part in self.layout.split(values).items():
                 if not found.present[name]:
                     part[:] = 0.0  # the middle of what the network gives, also where curves have an offset
-            found = replace(found, values=values)
+            found = replace(found, values=self.keep(values), known=keep_flags(np.asarray(found.known), self.keep))
             self._shots[actor, shot] = found
             if (actor, shot) not in measured:  # of which nothing is learnt
                 lacking[actor].update(
                     name for name, there in found.present.items() if not there and part_of(name) in self.trained_parts
                 )
+        if read is not None and self.keep is not in_memory:
+            read.release()
         raise_problems(problems)
         trained = Counter(actor for actor, shot in self._shots if (actor, shot) not in measured)
         for actor, counts in lacking.items():

@@ -13,12 +13,14 @@ from torch import Tensor
 
 from audio2face.audio.augment import shift_grid
 from audio2face.config import Section
-from audio2face.dataset.audio_tracks import build_noise, build_tracks
+from audio2face.dataset.audio_tracks import AudioTracks, build_noise, build_tracks
+from audio2face.dataset.long_arrays import Array, Keep, in_memory
 from audio2face.face.codec import common_layout, kind_of
 from audio2face.face.layout import ChannelLayout
 from audio2face.formats.arkit_names import arkit_name
 from audio2face.geometry.regions import lip_vertices
 from audio2face.lazy import lazy
+from audio2face.models.common.data_memory import build_keep
 from audio2face.models.common.encoders.phoneme_ctc import build_speech_measure
 from audio2face.models.common.feature_store import build_feature_store
 from audio2face.models.common.inputs import Inputs, Training, build_conditions, build_spec
@@ -111,7 +113,8 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     implicit_len = train.NETWORK_HYPER_PARAMS["implicit_emotion_len"]
     model = Regression(network, spans.num_rows, implicit_len, train.EMO_INIT_SIGMA, generator).to(runtime.device)
     build_speech_measure(network, inputs)
-    data = _build_windows(inputs, layout, spans, runtime)
+    keep = build_keep(inputs, layout.size, runtime, sum(phoneme_sizes.values()))
+    data = _build_windows(inputs, layout, spans, runtime, keep=keep)
     spec = build_spec(
         inputs,
         train.TARGET_CHANNELS,
@@ -122,7 +125,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         absent=absent_channels(inputs.actors, layout, data.has),
     )
     build_starting_weights(network, spec, inputs)
-    _build_phoneme_targets(data, inputs, phonemes)
+    _build_phoneme_targets(data, inputs, phonemes, keep)
     _build_features(data, network, train, runtime)
     distances = partial(build_distances, inputs, layout.sizes.get("skin_coeffs", 0), runtime.device)
     scales = [codec["skin"].scale for codec in codecs.values() if "skin_coeffs" in layout.sizes]
@@ -237,10 +240,11 @@ def _build_windows(
     spans: Spans,
     runtime: Runtime,
     for_training: bool = True,
+    keep: Keep = in_memory,
 ) -> WindowData:
     """The windows of the clips: for training in sequences and with augmentation, else frame by frame as they are."""
     train = inputs.train
-    targets = build_targets(inputs, layout)
+    targets = build_targets(inputs, layout, keep=keep)
     conditions = build_conditions(inputs, spans.start)
     audio = train.AUDIO_PARAMS
     params = WindowParams(
@@ -259,7 +263,7 @@ def _build_windows(
         conditions,
         targets.of,
         layout,
-        build_tracks(train),
+        build_tracks(train, keep),
         build_noise(train),
         params,
         num_actors=len(inputs.actors),
@@ -267,6 +271,7 @@ def _build_windows(
         seed=train.RNG_SEED_DATASET,
         device=runtime.device,
         world=runtime.world,
+        on_disk=keep is not in_memory,
     )
     if not data.num_items:
         raise UserError(f"CLIPS: no clip is as long as SEQ_LEN = {train.SEQ_LEN} frames")
@@ -311,16 +316,18 @@ def _build_phoneme_models(inputs: Inputs, runtime: Runtime) -> dict[str, Phoneme
     return {language: load_phoneme_model(train.PHONEME_MODEL, language, cache, runtime.device) for language in forced}
 
 
-def _build_phoneme_targets(data: WindowData, inputs: Inputs, models: dict[str, PhonemeModel]) -> None:
+def _build_phoneme_targets(data: WindowData, inputs: Inputs, models: dict[str, PhonemeModel], keep: Keep) -> None:
     """Phoneme probabilities of every forced language's sound files, 50 a second."""
     train = inputs.train
-    tracks = build_tracks(train)
+    tracks = AudioTracks(train.AUDIO_PREPROC_METHOD, train.AUDIO_PARAMS["samplerate"], keep=None)
     for language, model in models.items():
-        by_track: dict[Track, np.ndarray] = {}
+        by_track: dict[Track, Array] = {}
         chosen = {i: c.track for i, c in enumerate(inputs.clips) if c.language == language and c.track}
         for track in chosen.values():
             if track not in by_track:
-                by_track[track] = model.probabilities(tracks.load(track)[0], 50.0, train.PHONEME_PROB_TEMPERATURE)
+                samples = np.asarray(tracks.load(track)[0])
+                found = model.probabilities(samples, 50.0, train.PHONEME_PROB_TEMPERATURE)
+                by_track[track] = keep(found.astype(np.float32, copy=False))
         data.set_phonemes(
             language, {i: by_track[track] for i, track in chosen.items()}, num_steps(train.AUDIO_PARAMS["buffer_len"])
         )
