@@ -135,7 +135,7 @@ class Noise:
         return np.ones(num_samples, np.float32)
 
 
-def window_data(shifts=(0.0,), seq_len=2, muted=True):
+def window_data(shifts=(0.0,), seq_len=2, muted=True, on_disk=False):
     clips = [Clip(SHOT, 2, 11, Path("a.wav"))]
     if muted:
         clips.append(Clip(Shot("ann", "muted", 5, 30.0, "joy"), 0, 4, None, held=("take_joy", 3)))
@@ -160,7 +160,22 @@ def window_data(shifts=(0.0,), seq_len=2, muted=True):
         batch_size=4,
         seed=0,
         device=torch.device("cpu"),
+        on_disk=on_disk,
     )
+
+
+def test_batches_are_the_same_from_the_disk():
+    held, on_disk = (window_data(shift_grid(1.0, 4), on_disk=where) for where in (False, True))
+    posteriors = np.random.default_rng(0).random((50, 7), np.float32)
+    for data in (held, on_disk):
+        data.set_phonemes("en", {0: posteriors}, steps=3)
+    assert np.array_equal(held.has(0), on_disk.has(0))
+    for one, other in zip(held.batches(1), on_disk.batches(1), strict=True):
+        for name in ("audio", "level", "target", "mask", "frame_ids", "items"):
+            assert torch.equal(getattr(one, name), getattr(other, name)), name
+        assert all(torch.equal(*pair) for pair in zip(one.phonemes["en"], other.phonemes["en"], strict=True))
+    held, on_disk = (list(data.targets()) for data in (held, on_disk))
+    assert all(torch.equal(*pair) for pair in zip(held[0], on_disk[0], strict=True))
 
 
 def test_items_stay_within_clips():

@@ -52,7 +52,8 @@ class OnDisk:
 
     def rows(self, numbers: np.ndarray, index: np.ndarray) -> Tensor:
         found = [self._array(number)[own] for number, own in zip(numbers.tolist(), index, strict=True)]
-        return torch.from_numpy(np.stack(found)).to(self._device)
+        none = self._array(0)[:0][:, None].repeat(index.shape[1], axis=1)  # the shape of rows, if there are none
+        return torch.from_numpy(np.stack(found) if found else none).to(self._device)
 
     def _window(self, number: int, first: int, count: int) -> np.ndarray:
         part = self._array(number)[max(0, first) : max(0, first + count)]
