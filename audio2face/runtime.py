@@ -36,7 +36,6 @@ class Runtime:
         """How many processes keep their tensors in the memory of this device."""
         return local_count() if self.device.type == "cpu" and self.world.size > 1 else 1
 
-
     @property
     def free_bytes(self) -> int | None:
         """Memory that is free on the machine and, if it has its own, on the device; None when unknown."""

@@ -50,7 +50,7 @@ from audio2face.training.settings import FitSettings
 from audio2face.types import Clip, Shot
 from tools.bench import diffusion, regression
 from tools.bench.made_up import FPS, SAMPLE_RATE, MadeUp, Size
-from tools.bench.measure import Memory, machine
+from tools.bench.measure import CLOCK_HELP, CLOCKS, Memory, machine
 
 SHOT_S, DISTINCT = 30, 20
 ITEMS = 32  # of a batch of regression
@@ -117,26 +117,27 @@ class Run:
         return sum(batch.lengths) if isinstance(batch, SegmentBatch) else len(batch.items)
 
 
-def in_turns(one: Run, other: Run, seconds: float) -> tuple[float, float]:
+def in_turns(one: Run, other: Run, seconds: float, clock: Callable[[], float]) -> tuple[float, float]:
     """How many items or frames a second each sees, measured in turns of a step each, since other work comes and goes."""
     runs, seen, spent = (one, other), [0, 0], [0.0, 0.0]
     while min(spent) < seconds:
         for number, run in enumerate(runs):
-            start = time.perf_counter()
+            start = clock()
             seen[number] += run.step()
-            spent[number] += time.perf_counter() - start
+            spent[number] += clock() - start
     return seen[0] / spent[0], seen[1] / spent[1]
 
 
 def bench(make: Make, args: argparse.Namespace, folder: Path) -> dict[str, float]:
     """Measure one method."""
     hours, scratch = (1 / 60, 0.1) if args.small else (1.0, args.hours), Scratch(folder)
+    clock = CLOCKS[args.clock]
     with Memory() as memory, memory_kept():
         held = Run(make(simulated(hours[0], in_memory), folder))
         disk = Run(make(simulated(hours[0], scratch.keep), folder))
         hear_all(disk.method.data)
-        in_turns(held, disk, 1.0)
-        memory_rate, disk_rate = in_turns(held, disk, args.seconds)
+        in_turns(held, disk, 1.0, clock)
+        memory_rate, disk_rate = in_turns(held, disk, args.seconds, clock)
         print(f"  {hours[0]:.2f} hours: {memory_rate:.1f} a second in memory, {disk_rate:.1f} from the disk,", end=" ")
         print(f"ratio {disk_rate / memory_rate:.2f}")
         del disk, scratch
@@ -147,42 +148,47 @@ def bench_large(
     make: Make, args: argparse.Namespace, hours: float, folder: Path, held: Run, memory: Memory
 ) -> dict[str, float]:
     """Measure one method on all hours from the disk, in turns with the hour that is held in memory."""
-    scratch = Scratch(folder)
+    scratch, clock = Scratch(folder), CLOCKS[args.clock]
     actor = simulated(hours, scratch.keep)
     actor.clips(folder)  # writes the files
-    start = time.perf_counter()
+    start, start_wall = clock(), time.perf_counter()
     data_bytes(actor.clips(folder), SAMPLE_RATE, actor.layout.size, FPS)  # as a training does first
     run = Run(make(actor, folder))
     run.step()
-    first_s = time.perf_counter() - start
-    cold_held, cold = in_turns(held, run, args.seconds)
-    start = time.perf_counter()
-    hear_all(run.method.data)
-    heard_s = time.perf_counter() - start
-    warm_held, warm = in_turns(held, run, args.seconds)
-    print(f"  {hours:g} hours: first step after {first_s:.1f} s; of the speed of the hour in memory ", end="")
-    print(f"{cold / cold_held:.2f} at first, {warm / warm_held:.2f} once all sounds are decoded ({heard_s:.0f} s in all)")
+    first_s, first_wall_s = clock() - start, time.perf_counter() - start_wall
+    print(f"  {hours:g} hours: first step after {first_s:.1f} s ({first_wall_s:.1f} s by the wall clock);", end=" ")
+    cold_held, cold = in_turns(held, run, args.seconds, clock)
+    print(f"of the speed of the hour in memory {cold / cold_held:.2f} at first,", end=" ")
+    start = clock()
+    hear_all(run.method.data, args.heard)
+    heard_s = clock() - start
+    warm_held, warm = in_turns(held, run, args.seconds, clock)
+    print(f"{warm / warm_held:.2f} once {args.heard:.0%} of the sounds are decoded ({heard_s:.0f} s)")
     print(f"  peak memory {memory.resident:.2f} GB, that of the hour included")
     result = {"first_s": first_s, "cold": cold / cold_held, "warm": warm / warm_held, "decoding_s": heard_s}
     return result | {"peak_gb": memory.resident}
 
 
-def hear_all(data: WindowData | SegmentData) -> None:
-    """Hear a moment of every clip, so that its sound is decoded."""
+def hear_all(data: WindowData | SegmentData, share: float = 1.0) -> None:
+    """Hear a moment of every clip, or of a share of them, so that its sound is decoded."""
     if isinstance(data, SegmentData):
-        for clip in range(len(data.clips)):
+        for clip in range(round(share * len(data.clips))):
             data.sounds.own(clip, 0, 1, data.params, np.random.default_rng(0))
         return
-    for row in np.unique(data.clip_of_row, return_index=True)[1].tolist():
+    for row in np.unique(data.clip_of_row, return_index=True)[1][: round(share * len(data.clips))].tolist():
         data.windows(np.zeros(1, np.int64), np.array([row]))
 
 
 METHODS: dict[str, Callable[[argparse.Namespace], Make]] = {
-    "regression": lambda args: lambda actor, folder: regression.make_method(
-        actor, folder, "melspec", ITEMS, shifts=4, keep=actor.keep, implicit=args.implicit
+    "regression": lambda args: (
+        lambda actor, folder: regression.make_method(
+            actor, folder, "melspec", ITEMS, shifts=4, keep=actor.keep, implicit=args.implicit
+        )
     ),
-    "diffusion": lambda args: lambda actor, folder: diffusion.make_method(
-        actor, diffusion.make_data(actor, folder, 1, SEGMENT, actor.keep), False, "melspec", frozen=False
+    "diffusion": lambda args: (
+        lambda actor, folder: diffusion.make_method(
+            actor, diffusion.make_data(actor, folder, 1, SEGMENT, actor.keep), False, "melspec", frozen=False
+        )
     ),
 }
 
@@ -193,6 +199,10 @@ def main() -> int:
     parser.add_argument("--hours", type=float, default=100.0)
     parser.add_argument("--seconds", type=float, default=30.0, help="how long each way is measured")
     parser.add_argument("--implicit", type=int, default=1, help="values of an implicit emotion of regression")
+    parser.add_argument(
+        "--heard", type=float, default=1.0, help="share of the sounds to decode for the last measurement"
+    )
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help=CLOCK_HELP)
     parser.add_argument("--folder", type=Path, help="where the files go, by default that of temporary files")
     parser.add_argument("--small", action="store_true", help="a minute and six minutes in place of the hours")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")

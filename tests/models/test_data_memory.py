@@ -1,6 +1,5 @@
 """Training data beyond DATA_MEMORY_GB lies on the disk, and nothing else changes."""
 
-
 from types import SimpleNamespace
 
 import pytest

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from audio2face.audio.augment import shift_grid
 from audio2face.config import Section

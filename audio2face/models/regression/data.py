@@ -23,6 +23,7 @@ from audio2face.listing import natural_order
 from audio2face.models.common.conditions import Conditions
 from audio2face.models.common.feature_store import FeatureStore
 from audio2face.models.regression.features import BLOCK, Encode, KeptWindows, keep_windows
+from audio2face.models.regression.stretches import to_device
 from audio2face.models.regression.window_sound import Moments, WindowSound
 from audio2face.models.regression.window_sound import WindowParams as WindowParams
 from audio2face.models.regression.window_targets import PhonemeTargets, WindowTargets
@@ -136,7 +137,7 @@ class WindowData:
         """Targets and masks (n, C) of all rows at the first shift, many at a time, and the actors (n,)."""
         for rows in np.array_split(np.arange(self.num_rows), -(-self.num_rows // MANY)):
             at = self.moments(np.zeros_like(rows), rows)
-            yield self._targets.values(at), self._targets.mask(at), self.actor_id[torch.from_numpy(at.clips)]
+            yield self._targets.values(at), self._targets.mask(at), self.actor_id[to_device(at.clips, self.device)]
 
     def blocks(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """All rows at all shifts, few at a time: the shift, rows (n,), and the shift of each."""
@@ -161,7 +162,7 @@ class WindowData:
         features = self.features(at.shifts, rows) if self.features else None
         audio, level = self.sound.windows(at)
         starts = self.sound.places(at)[1]
-        clips = torch.from_numpy(at.clips).to(device)
+        clips = to_device(at.clips, device)
         return WindowBatch(
             seq_len=length,
             audio=None if features else audio,
@@ -170,7 +171,7 @@ class WindowData:
             target=self._targets.values(at),
             mask=self._targets.mask(at),
             conditions=self.conditions.rows(clips),
-            frame_ids=torch.from_numpy(self._table_rows(at)).to(device),
+            frame_ids=to_device(self._table_rows(at), device),
             actor_ids=self.actor_id[clips],
             emotion_ids=self.emotion_id[clips],
             phonemes={language: targets(at.clips, starts) for language, targets in self.phonemes.items()},

@@ -34,7 +34,9 @@ BLOCK = 32  # windows that are encoded together: more would not be faster on a p
 PART_ROWS = 2 * BLOCK  # that are kept together: what an interrupt may cost
 
 Encode = Callable[[Tensor], Features]
-KeptWindows = Callable[[np.ndarray, np.ndarray], Features]  # shifts (n,), rows (n,) -> float32 features (n, …) by encoder
+KeptWindows = Callable[
+    [np.ndarray, np.ndarray], Features
+]  # shifts (n,), rows (n,) -> float32 features (n, …) by encoder
 
 
 def kept_encoding(network: ConvW2vAutocorr, bf16: bool) -> Encode:
@@ -71,7 +73,9 @@ def keep_windows(
             logger.info(told, size)
         return on_disk
     features = _read_all(data, on_disk) if on_disk else _compute_all(data, encode, form)
-    logger.info("audio features in memory: %d windows x %d shifts, %.2f GB", data.num_rows, len(data.params.shifts), size)
+    logger.info(
+        "audio features in memory: %d windows x %d shifts, %.2f GB", data.num_rows, len(data.params.shifts), size
+    )
     return lambda shifts, rows: {name: x[shifts, rows].float() for name, x in features.items()}
 
 

@@ -12,6 +12,11 @@ from torch import Tensor
 from audio2face.dataset.long_arrays import Array
 
 
+def to_device(array: np.ndarray, device: torch.device) -> Tensor:
+    """An array on a device, without waiting for what the device still computes."""
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device, non_blocking=True)
+
+
 class Stretches(Protocol):
     """Arrays (T, …) of one kind by number."""
 
@@ -33,11 +38,11 @@ class OnDevice:
 
     def windows(self, numbers: np.ndarray, firsts: np.ndarray, count: int) -> Tensor:
         device = self._all.device
-        starts = torch.from_numpy(self._starts[numbers] + firsts).to(device)
+        starts = to_device(self._starts[numbers] + firsts, device)
         return self._all[starts[:, None] + torch.arange(count, device=device)]
 
     def rows(self, numbers: np.ndarray, index: np.ndarray) -> Tensor:
-        return self._all[torch.from_numpy(self._starts[numbers][:, None] + index).to(self._all.device)]
+        return self._all[to_device(self._starts[numbers][:, None] + index, self._all.device)]
 
 
 class OnDisk:
@@ -48,12 +53,12 @@ class OnDisk:
 
     def windows(self, numbers: np.ndarray, firsts: np.ndarray, count: int) -> Tensor:
         found = [self._window(n, first, count) for n, first in zip(numbers.tolist(), firsts.tolist(), strict=True)]
-        return torch.from_numpy(np.stack(found)).to(self._device)
+        return to_device(np.stack(found), self._device)
 
     def rows(self, numbers: np.ndarray, index: np.ndarray) -> Tensor:
         found = [self._array(number)[own] for number, own in zip(numbers.tolist(), index, strict=True)]
         none = self._array(0)[:0][:, None].repeat(index.shape[1], axis=1)  # the shape of rows, if there are none
-        return torch.from_numpy(np.stack(found) if found else none).to(self._device)
+        return to_device(np.stack(found) if found else none, self._device)
 
     def _window(self, number: int, first: int, count: int) -> np.ndarray:
         part = self._array(number)[max(0, first) : max(0, first + count)]
@@ -80,5 +85,5 @@ def interpolated(arrays: Stretches, numbers: np.ndarray, position: np.ndarray, l
     low = np.floor(position + 1e-9).astype(np.int64)
     high = np.minimum(low + 1, lengths - 1)
     found = arrays.rows(numbers, np.concatenate([low, high]).T).transpose(0, 1)
-    weight = torch.from_numpy(np.maximum(position - low, 0.0).astype(np.float32)[:, :, None]).to(found.device)
+    weight = to_device(np.maximum(position - low, 0.0).astype(np.float32)[:, :, None], found.device)
     return found[: len(low)] * (1 - weight) + found[len(low) :] * weight

@@ -17,8 +17,8 @@ from audio2face.geometry.regions import mouth_opening_correlation, mouth_opening
 from audio2face.models.common.preview import Coeffs, Curves
 from audio2face.models.common.vertex_distances import LargestDistance, VertexDistances
 from audio2face.models.regression.data import WindowData
-from audio2face.models.regression.features import BLOCK
 from audio2face.models.regression.method import RegressionMethod
+from audio2face.models.regression.stretches import to_device
 
 JAW_OPEN_METRIC = "jaw_open_correlation"
 
@@ -85,7 +85,7 @@ def _predict(method: RegressionMethod, data: WindowData, rows: np.ndarray) -> Te
     else:
         features = network.features(data.windows(np.zeros_like(rows), rows))
     implicit = method.model.implicit.mean(dim=0).expand(len(rows), -1)
-    conditions = data.conditions.rows(torch.from_numpy(data.clip_of_row[rows])).replaced(implicit=implicit)
+    conditions = data.conditions.rows(to_device(data.clip_of_row[rows], data.device)).replaced(implicit=implicit)
     return network.decode(features, conditions)[0]
 
 

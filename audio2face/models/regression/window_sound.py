@@ -13,7 +13,7 @@ from audio2face.audio.windows import window_starts
 from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise
 from audio2face.dataset.long_arrays import Array
 from audio2face.dataset.targets import clip_times
-from audio2face.models.regression.stretches import OnDevice, OnDisk, Stretches
+from audio2face.models.regression.stretches import OnDevice, OnDisk, Stretches, to_device
 from audio2face.types import Clip, Track
 
 
@@ -122,8 +122,8 @@ class WindowSound:
         """Windows (n, buffer_len), peak-normalised, and the mean absolute values (n,) that they have in the sound files."""
         numbers, starts = self.places(at)
         found = self._arrays.windows(numbers, starts, self.params.buffer_len)
-        found = found * torch.from_numpy(self.gains(at)).to(found.device)[:, None]
-        return found, found.abs().mean(dim=1) * torch.from_numpy(self._peaks[numbers]).to(found.device)
+        found = found * to_device(self.gains(at), found.device)[:, None]
+        return found, found.abs().mean(dim=1) * to_device(self._peaks[numbers], found.device)
 
     def content(self, at: Moments) -> list[np.ndarray]:
         """All that windows of neighbouring rows of a clip are made of: the sound, where they start in it, how loud they are."""

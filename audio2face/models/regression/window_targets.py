@@ -10,7 +10,7 @@ from torch import Tensor
 
 from audio2face.dataset.long_arrays import Array, repeats
 from audio2face.dataset.targets import NEARLY, ShotTargets
-from audio2face.models.regression.stretches import Stretches, interpolated, stretches
+from audio2face.models.regression.stretches import Stretches, interpolated, stretches, to_device
 from audio2face.models.regression.window_sound import Moments, WindowParams
 
 PHONEME_STEP = 320  # samples between two steps of a speech encoder at 16 kHz, 50 steps a second
@@ -71,4 +71,4 @@ class PhonemeTargets:
         index = (starts[chosen, None] + PHONEME_CENTRE + PHONEME_STEP * self._steps) // PHONEME_STEP
         index = np.clip(index, 0, lengths[:, None] - 1)
         found = self._arrays.stretches.rows(self._arrays.numbers[places], index)
-        return torch.from_numpy(chosen).to(found.device), found
+        return to_device(chosen, found.device), found
