@@ -156,9 +156,9 @@ def bench_large(
     run = Run(make(actor, folder))
     run.step()
     first_s, first_wall_s = clock() - start, time.perf_counter() - start_wall
-    print(f"  {hours:g} hours: first step after {first_s:.1f} s ({first_wall_s:.1f} s by the wall clock);", end=" ")
+    print(f"  {hours:g} hours: first step after {first_s:.1f} s ({first_wall_s:.1f} s by the wall clock)")
     cold_held, cold = in_turns(held, run, args.seconds, clock)
-    print(f"of the speed of the hour in memory {cold / cold_held:.2f} at first,", end=" ")
+    print(f"  speed beside the hour in memory: {cold / cold_held:.2f} at first,", end=" ", flush=True)
     start = clock()
     hear_all(run.method.data, args.heard)
     heard_s = clock() - start

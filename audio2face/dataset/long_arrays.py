@@ -54,7 +54,9 @@ class LongArray:
         self.file.seek(self.start + first * math.prod(self.shape[1:]) * found.itemsize)
         left = found.reshape(-1).view(np.uint8).data
         while left:  # the system reads no more than 2 GB at a time
-            left = left[self.file.readinto(left) :]  # type: ignore[attr-defined]
+            count = self.file.readinto(left)  # type: ignore[attr-defined]
+            assert count, (first, len(left))
+            left = left[count:]
         return found
 
 
