@@ -54,6 +54,7 @@ from tools.bench.measure import CLOCK_HELP, CLOCKS, Memory, machine
 
 SHOT_S, DISTINCT = 30, 20
 ITEMS = 32  # of a batch of regression
+SMALL = (1 / 60, 0.1)  # hours with --small: those held in memory, and all
 SEGMENT = (30, 600)
 
 
@@ -130,7 +131,7 @@ def in_turns(one: Run, other: Run, seconds: float, clock: Callable[[], float]) -
 
 def bench(make: Make, args: argparse.Namespace, folder: Path) -> dict[str, float]:
     """Measure one method."""
-    hours, scratch = (1 / 60, 0.1) if args.small else (1.0, args.hours), Scratch(folder)
+    hours, scratch = SMALL if args.small else (1.0, args.hours), Scratch(folder)
     clock = CLOCKS[args.clock]
     with Memory() as memory, memory_kept():
         held = Run(make(simulated(hours[0], in_memory), folder))

@@ -92,17 +92,12 @@ class PoseRows:
                 out[start : start + size, part] = (np.asarray(block, dtype) @ left.T).T
         return out
 
-    def mutual_products(
-        self,
-        among: np.ndarray,
-        change: Callable[[np.ndarray, np.ndarray], np.ndarray],
-        out: np.ndarray | None = None,
-    ) -> np.ndarray:
-        """Inner products of rows `among` (n,) with each other, in single precision: (n, n) float32, in `out` if given.
+    def mutual_products(self, among: np.ndarray, change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+        """Inner products of rows `among` (n,) with each other, in single precision: (n, n) float32.
 
         `change(rows, block)` gives what to multiply in place of the coordinates (m, D) float32 of some of them.
         """
-        out = np.empty((len(among), len(among)), np.float32) if out is None else out
+        out = np.empty((len(among), len(among)), np.float32)
         size = max(1, int(self.memory / 8 / (4 * self.width)))
         for start in range(0, len(among), size):
             here, after = among[start : start + size], among[start + size :]
