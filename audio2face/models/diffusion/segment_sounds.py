@@ -78,4 +78,4 @@ def _part(samples: Array, clip: Clip, offset: int, first: float, total: int, par
     """`total` samples of a track (N,) around frame `first` of a clip, zeros beyond its ends."""
     seconds = (clip.first + offset) / clip.shot.fps + first / params.fps
     start = int(window_starts(np.array([seconds]), params.sample_rate, CONTEXT)[0])
-    return cut(samples, start, start + total)
+    return cut(samples, start, start + total)  # type: ignore[arg-type]

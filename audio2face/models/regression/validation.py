@@ -96,6 +96,7 @@ def _opening(method: RegressionMethod, pairs: VertexDistances, values: Tensor, a
 
 def _rest(method: RegressionMethod, pairs: VertexDistances | None) -> float:
     """Mean opening of the lips in what is trained on."""
+    assert pairs is not None
     return float(torch.cat([_opening(method, pairs, values, ids) for values, _, ids in method.data.targets()]).mean())
 
 
