@@ -42,25 +42,49 @@ def granted_cores(root: Path = Path("/")) -> int:
     return min([cores, *(max(math.ceil(quota), 1) for quota in _quotas(root))])
 
 
+def free_memory(root: Path = Path("/")) -> int | None:
+    """Bytes that this process may still take: free or freed when asked for, within its control group; None when unknown."""
+    fields = dict(line.split(":", 1) for line in _text(root / "proc/meminfo").splitlines() if ":" in line)
+    if "MemAvailable" not in fields:
+        return None
+    return min([int(fields["MemAvailable"].split()[0]) << 10, *_memory_left(root)])
+
+
+def _memory_left(root: Path) -> Iterator[int]:
+    """What is left in this process's control group and those above it; pages of files there count as free."""
+    for old, folder in _control_groups(root, "memory"):
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if old else ("memory.max", "memory.current")
+        limit, used = (_text(folder / name).strip() for name in names)
+        if limit.isdecimal() and used.isdecimal():  # else max
+            counts = dict(line.split(" ", 1) for line in _text(folder / "memory.stat").splitlines() if " " in line)
+            files = sum(int(counts.get(name, 0)) for name in ("inactive_file", "active_file"))
+            yield max(int(limit) - int(used) + files, 0)
+
+
 def _quotas(root: Path) -> Iterator[float]:
-    """The limits, in cores, of this process's control group and those above it, versions 1 and 2.
+    """The limits, in cores, of this process's control group and those above it."""
+    for old, folder in _control_groups(root, "cpu"):
+        if old:
+            limit = [_text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")]
+        else:
+            limit = _text(folder / "cpu.max").split()
+        if len(limit) == 2 and all(text.strip().isdecimal() and int(text) for text in limit):  # else -1 or max
+            yield int(limit[0]) / int(limit[1])
+
+
+def _control_groups(root: Path, controller: str) -> Iterator[tuple[bool, Path]]:
+    """Folders of this process's control group and those above it, and whether they are of version 1.
 
     A container may see its own group as the root of the tree, under a name that only its host knows.
     """
     tree = root / "sys/fs/cgroup"
     for line in _text(root / "proc/self/cgroup").splitlines():
         _, controllers, group = (*line.split(":", 2), "", "")[:3]
-        if controllers and "cpu" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
-        names = (controllers, "cpu") if controllers else ("", "unified")
-        places = [Path(group.strip("/")), *Path(group.strip("/")).parents]
-        for folder in (tree / name / place for name in names for place in places):
-            if controllers:
-                limit = [_text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us")]
-            else:
-                limit = _text(folder / "cpu.max").split()
-            if len(limit) == 2 and all(text.strip().isdecimal() and int(text) for text in limit):  # else -1 or max
-                yield int(limit[0]) / int(limit[1])
+        names = (controllers, controller) if controllers else ("", "unified")
+        for place in [Path(group.strip("/")), *Path(group.strip("/")).parents]:
+            yield from ((bool(controllers), tree / name / place) for name in names)
 
 
 def _text(path: Path) -> str:

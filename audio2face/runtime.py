@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from audio2face.distributed import ALONE, World, init, local_count, local_rank
+from audio2face.machine import free_memory
 from audio2face.problems import UserError
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,15 @@ class Runtime:
     def memory_sharers(self) -> int:
         """How many processes keep their tensors in the memory of this device."""
         return local_count() if self.device.type == "cpu" and self.world.size > 1 else 1
+
+    @property
+    def free_bytes(self) -> int | None:
+        """Memory that is free on the machine and, if it has its own, on the device; None when unknown."""
+        free = free_memory()
+        if self.device.type != "cuda":
+            return free
+        own = int(torch.cuda.mem_get_info(self.device)[0])
+        return own if free is None else min(free, own)
 
 
 def choose_device(name: str | None = None) -> torch.device:

@@ -74,6 +74,31 @@ def test_cores_follow_the_quota_of_the_control_group(system, groups, files, core
     assert machine.granted_cores(system(groups, files)) == cores
 
 
+MEMINFO = {"proc/meminfo": "MemTotal: 9 kB\nMemAvailable:  4000 kB\n"}
+V2_LIMIT = {f"{V2}/a/memory.max": "3000000\n", f"{V2}/a/memory.current": "2000000\n", f"{V2}/a/memory.stat": "anon 5\n"}
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "free"),
+    [
+        ("0::/\n", {}, None),
+        ("0::/\n", MEMINFO, 4096000),
+        ("0::/a\n", MEMINFO | V2_LIMIT, 1000000),
+        ("0::/a/b\n", MEMINFO | V2_LIMIT | {f"{V2}/a/memory.stat": "inactive_file 500\nactive_file 7\n"}, 1000507),
+        ("0::/a\n", MEMINFO | V2_LIMIT | {f"{V2}/a/memory.max": "max\n"}, 4096000),
+        ("0::/a\n", MEMINFO | V2_LIMIT | {f"{V2}/a/memory.max": "1000000\n"}, 0),
+        (
+            "3:memory:/m\n",
+            MEMINFO
+            | {f"{V2}/memory/m/memory.limit_in_bytes": "70000\n", f"{V2}/memory/m/memory.usage_in_bytes": "50000\n"},
+            20000,
+        ),
+    ],
+)
+def test_free_memory_follows_the_limit_of_the_control_group(system, groups, files, free):
+    assert machine.free_memory(system(groups, files)) == free
+
+
 def test_cores_follow_the_affinity_where_there_is_no_quota(tmp_path, monkeypatch):
     assert machine.granted_cores(tmp_path) == 8
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1, 5, 6})

@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 
 from audio2face.commands import preproc
 from audio2face.config import load_config
-from audio2face.machine import child_environment, num_cores
+from audio2face.machine import child_environment, free_memory, num_cores
 from audio2face.problems import UserError
 
 logger = logging.getLogger(__name__)
 
 RUN_LINE = "Preproc Run Name Full: "  # the last line of a process that ended well
-MEMINFO = "/proc/meminfo"
 
 
 @dataclass
@@ -70,12 +69,8 @@ def how_many_at_once(num_actors: int, num_cores: int, free_gb: float | None, act
 
 def _free_gb() -> float | None:
     """Memory that is free or can be freed, where the system reports it."""
-    try:
-        with open(MEMINFO, encoding="ascii") as file:
-            lines = dict(line.split(":", 1) for line in file)
-        return int(lines["MemAvailable"].split()[0]) / 2**20
-    except (OSError, KeyError, ValueError):
-        return None
+    free = free_memory()
+    return None if free is None else free / 2**30
 
 
 class _Workers:

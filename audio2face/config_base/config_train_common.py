@@ -295,8 +295,14 @@ COMPILE: Switch = False
 
 # Whether decoded sound stays in memory.
 # Type: True or False.
-# Change: False when memory is short.
+# Change: False when memory is short; DATA_MEMORY_GB is quicker.
 AUDIO_DATA_CACHING: Switch = True
+
+# Memory for the sound and the targets of the clips. If they need more, they are kept in a file in FEATURE_CACHE_ROOT while
+# the training runs, and every step reads there what it needs; the batches are the same.
+# Type: number > 0, gigabytes; None for half of what is free on the machine and on its GPU when the training begins.
+# Change: to what the machine can spare; an hour of speech takes 0.3 GB (64 kB of sound and 20 kB of targets a second).
+DATA_MEMORY_GB: Positive | None = None
 
 # Folder in which the features of frozen wav2vec 2.0, HuBERT, Whisper and phoneme_ctc encoders are kept on disk. They are
 # found by the content of the sound, the weights and the settings: every training that needs the same ones shares them.

@@ -223,6 +223,6 @@ from audio2face.config_base.config_train_common import NUM_PROCESSES, PRECISION
 
 ## Memory
 
-from audio2face.config_base.config_train_common import AUDIO_DATA_CACHING
+from audio2face.config_base.config_train_common import AUDIO_DATA_CACHING, DATA_MEMORY_GB
 from audio2face.config_base.config_train_diffusion_base import TIMESHIFT_GRID, FEATURE_CACHE_GB
 from audio2face.config_base.config_train_common import FEATURE_CACHE_ROOT, FEATURE_CACHE_DISK_GB

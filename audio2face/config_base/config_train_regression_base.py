@@ -383,21 +383,22 @@ from audio2face.config_base.config_train_common import NUM_PROCESSES, PRECISION,
 
 ## Memory
 
-from audio2face.config_base.config_train_common import AUDIO_DATA_CACHING
+from audio2face.config_base.config_train_common import AUDIO_DATA_CACHING, DATA_MEMORY_GB
 
-# Has no effect: phoneme probabilities, 50 rows a second, always stay in memory. The key is kept so that existing
-# configs load.
+# Has no effect: phoneme probabilities, 50 rows a second, lie where DATA_MEMORY_GB has them. The key is kept so that
+# existing configs load.
 # Type: True or False.
 # Change: never.
 PHONEME_DATA_CACHING: Switch = True
 
-# Has no effect: targets are coefficients, some hundred values a frame, and always stay in memory. The key is kept so
-# that existing configs load.
+# Has no effect: targets are coefficients, some hundred values a frame, and lie where DATA_MEMORY_GB has them. The key is
+# kept so that existing configs load.
 # Type: True or False.
 # Change: never.
 TARGET_DATA_CACHING: Switch = True
 
-# Has no effect: targets are always on the training device. The key is kept so that existing configs load.
+# Has no effect: targets are on the training device unless DATA_MEMORY_GB has them in a file. The key is kept so that
+# existing configs load.
 # Type: True or False.
 # Change: never.
 TARGET_OBJECTS_TO_CUDA: Switch = True

@@ -9,6 +9,7 @@ import numpy as np
 from audio2face.audio.augment import NOISES
 from audio2face.audio.waveform import SILENCE, load_track
 from audio2face.config import Section
+from audio2face.dataset.long_arrays import Array, Keep, in_memory
 from audio2face.types import Track, Waveform
 
 PARTNER_GAIN = 4.0  # most by which a partner is amplified beyond the actor's own sound: 12 dB
@@ -32,32 +33,37 @@ class MutedNoise:
 
 
 class AudioTracks:
-    """The sounds of voices, decoded once: (samples / peak (N,), peak)."""
+    """The sounds of voices, decoded once and kept by `keep`; None: decoded whenever they are asked for."""
 
-    def __init__(self, method: str, sample_rate: int, keep: bool = True):
+    def __init__(self, method: str, sample_rate: int, keep: Keep | None = in_memory):
         self.method, self.sample_rate, self.keep = method, sample_rate, keep
-        self._tracks: dict[Track, tuple[np.ndarray, float]] = {}
-        self._partners: dict[tuple[Track, Track, bool], np.ndarray] = {}
+        self._tracks: dict[tuple[Track, bool], tuple[Array, float]] = {}
+        self._partners: dict[tuple[Track, Track, bool], Array] = {}
 
-    def load(self, track: Track) -> tuple[np.ndarray, float]:
-        """Peak-normalised samples (N,) float32 at the tracks' rate and the peak they were divided by."""
-        if track not in self._tracks:
-            waveform = load_track(track, self.method, self.sample_rate)
-            loaded = (waveform.samples / np.float32(waveform.peak), waveform.peak)
-            if not self.keep:
-                return loaded
-            self._tracks[track] = loaded
-        return self._tracks[track]
+    def load(self, track: Track, standardize: bool = False) -> tuple[Array, float]:
+        """Peak-normalised samples (N,) float32 at the tracks' rate, `standardized` if asked for, and the peak they were divided by."""
+        key = track, standardize
+        if key not in self._tracks:
+            samples, peak = self._decode(track)
+            samples = standardized(samples) if standardize else samples
+            if self.keep is None:
+                return samples, peak
+            self._tracks[key] = self.keep(samples), peak
+        return self._tracks[key]
 
-    def load_partner(self, track: Track, own: Track, standardize: bool) -> np.ndarray:
+    def _decode(self, track: Track) -> tuple[np.ndarray, float]:
+        waveform = load_track(track, self.method, self.sample_rate)
+        return waveform.samples / np.float32(waveform.peak), waveform.peak
+
+    def load_partner(self, track: Track, own: Track, standardize: bool) -> Array:
         """`partner_samples` (N,) of the partner in a conversation with the voice `own`."""
         key = track, own, standardize
         if key not in self._partners:
             partner = load_track(track, PARTNER_METHOD, self.sample_rate)
-            samples = partner_samples(partner, *self.load(own), standardize)
-            if not self.keep:
+            samples = partner_samples(partner, *self._decode(own), standardize)
+            if self.keep is None:
                 return samples
-            self._partners[key] = samples
+            self._partners[key] = self.keep(samples)
         return self._partners[key]
 
 
@@ -80,9 +86,10 @@ def standardized(samples: np.ndarray) -> np.ndarray:
     return ((samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)).astype(np.float32)
 
 
-def build_tracks(train: Section) -> AudioTracks:
+def build_tracks(train: Section, keep: Keep = in_memory) -> AudioTracks:
     """The sound files of the clips."""
-    return AudioTracks(train.AUDIO_PREPROC_METHOD, train.AUDIO_PARAMS["samplerate"], keep=train.AUDIO_DATA_CACHING)
+    kept = keep if train.AUDIO_DATA_CACHING or keep is not in_memory else None
+    return AudioTracks(train.AUDIO_PREPROC_METHOD, train.AUDIO_PARAMS["samplerate"], kept)
 
 
 def build_noise(train: Section) -> MutedNoise:

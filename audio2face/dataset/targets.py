@@ -9,6 +9,7 @@ import numpy as np
 
 from audio2face.dataset.channels import load
 from audio2face.dataset.files import DatasetFiles
+from audio2face.dataset.long_arrays import Array, repeats
 from audio2face.face.frames import interpolate
 from audio2face.face.layout import ChannelLayout
 from audio2face.runs.preproc_run import PreprocRun
@@ -17,10 +18,10 @@ from audio2face.types import Clip, Shot
 NEARLY = 1 - 1e-5  # a weight that rounding keeps from 1
 
 
-def sample_linear(values: np.ndarray, fps: float, times_s: np.ndarray) -> np.ndarray:
+def sample_linear(values: Array, fps: float, times_s: np.ndarray) -> np.ndarray:
     """Values (T, C) of frames at (i + 0.5) / fps, linearly interpolated at times (n,): (n, C). Ends are held."""
     position = np.clip(np.asarray(times_s, np.float64) * fps - 0.5, 0, len(values) - 1)
-    return interpolate(values, position)
+    return interpolate(values, position)  # type: ignore[arg-type]
 
 
 def clip_times(clip: Clip, fps: float) -> np.ndarray:
@@ -33,19 +34,19 @@ def clip_times(clip: Clip, fps: float) -> np.ndarray:
 @dataclass(frozen=True)
 class ShotTargets:
     """Every channel of a shot side by side: values (T, C) float32, and which of them are real data (T, C); `present` marks
-    the channels with any."""
+    the channels with any. Both may lie on the disk."""
 
-    values: np.ndarray
+    values: Array
     fps: float
     present: dict[str, bool]
-    known: np.ndarray
+    known: Array
 
 
-def known_at(known: np.ndarray, fps: float, times_s: np.ndarray) -> np.ndarray:
+def known_at(known: Array, fps: float, times_s: np.ndarray) -> np.ndarray:
     """Which values (n, C) float32 at times (n,) come of known ones alone, given which of those at (i + 0.5) / fps are (T, C)."""
-    if known.all():
-        return np.ones((len(times_s), known.shape[1]), np.float32)
-    return (sample_linear(known.astype(np.float32), fps, times_s) > NEARLY).astype(np.float32)
+    if repeats(known):
+        return np.repeat(known[:1], len(times_s), axis=0).astype(np.float32)
+    return (sample_linear(known, fps, times_s) > NEARLY).astype(np.float32)
 
 
 def load_shot_targets(

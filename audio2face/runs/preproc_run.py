@@ -156,6 +156,11 @@ class PreprocRun:
         """The clips that its template lists. Raises UserError when the file is damaged."""
         return self._read(self.file("clips_template"), read_clips_template)
 
+    def release(self) -> None:
+        """Give back the memory of values per frame, which are read anew when they are asked for."""
+        for name in ("_skin_coeffs", "_tongue_coeffs", "_curves"):
+            self.__dict__.pop(name, None)
+
     def file(self, part: str) -> Path:
         """The file of a part of the run: a key of FILES."""
         return self.overrides.get(part, self.path / FILES[part])

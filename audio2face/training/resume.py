@@ -48,6 +48,7 @@ FREE_TO_CHANGE = {  # between the parts of a training; LEARNING_RATE for one tha
     "SKIP_DATA_CHECKS",
     "FEATURE_CACHE_ROOT",
     "FEATURE_CACHE_DISK_GB",
+    "DATA_MEMORY_GB",
 }
 
 

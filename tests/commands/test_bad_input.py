@@ -185,8 +185,7 @@ def jaw_targets(rate):
     inputs = build_inputs("tiny", sections["train"], sections["dataset"])
     assert {clip.shot.fps for clip in inputs.clips} == {rate}
     training = regression_setup.build(inputs, Runtime(torch.device("cpu")))
-    target = training.method.data.target.numpy()
-    return target.reshape(-1, target.shape[-1])[:, -19:-4]
+    return np.concatenate([target.numpy() for target, *_ in training.method.data.targets()])[:, -19:-4]
 
 
 def test_a_rate_without_whole_ratio_stays_in_time(project):

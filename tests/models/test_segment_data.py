@@ -9,6 +9,7 @@ from fakes.targets import shot_targets
 
 from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise, standardized
 from audio2face.dataset.conditions import ClipConditions
+from audio2face.dataset.long_arrays import Scratch, in_memory
 from audio2face.face.layout import ChannelLayout
 from audio2face.formats.sound import write_sound
 from audio2face.models.diffusion.data import CONTEXT, SegmentData, SegmentParams
@@ -28,7 +29,9 @@ def sounds(tmp_path) -> Path:
     return tmp_path
 
 
-def make(folder, fps=FPS, min_frames=20, max_frames=50, batch_size=1, muted=False, **changes) -> SegmentData:
+def make(
+    folder, fps=FPS, min_frames=20, max_frames=50, batch_size=1, muted=False, keep=in_memory, **changes
+) -> SegmentData:
     clips = []
     for i, length in enumerate(LENGTHS):
         shot = Shot("ann", f"s{i}", 200, FPS, "neutral")
@@ -47,7 +50,7 @@ def make(folder, fps=FPS, min_frames=20, max_frames=50, batch_size=1, muted=Fals
         conditions,
         targets,
         LAYOUT,
-        AudioTracks("w2v", 16000),
+        AudioTracks("w2v", 16000, keep),
         MutedNoise("gauss"),
         params,
         num_actors=2,
@@ -55,7 +58,19 @@ def make(folder, fps=FPS, min_frames=20, max_frames=50, batch_size=1, muted=Fals
         seed=5,
         device=torch.device("cpu"),
         pitch_shift=lambda x, semitones: -x,
+        keep=keep,
     )
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_batches_are_the_same_from_the_disk(sounds, tmp_path, standardize):
+    keys = {"batch_size": 2, "muted": True, "timeshift": 1.0, "pitch": (-1, 1, 0.5), "standardize": standardize}
+    held, on_disk = (make(sounds, keep=keep, **keys) for keep in (in_memory, Scratch(tmp_path).keep))
+    assert held.energy(["jaw"]) == on_disk.energy(["jaw"]) and np.array_equal(held.has(1), on_disk.has(1))
+    for epoch in range(2):
+        for one, other in zip(held.batches(epoch), on_disk.batches(epoch), strict=True):
+            for name in ("audio", "target", "valid", "known"):
+                assert torch.equal(getattr(one, name), getattr(other, name)), name
 
 
 @pytest.mark.parametrize("fps", [30.0, 60.0, 25.0])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tools import bench_busy, bench_infer, bench_preproc, bench_train
+from tools import bench_busy, bench_data, bench_infer, bench_preproc, bench_train
 from tools.bench import diffusion, regression
 from tools.bench.made_up import MadeUp, Size
 from tools.bench.measure import Memory, Stages
@@ -43,7 +43,7 @@ def test_plain_regression_has_the_same_loss(tmp_path):
     numbers = np.array([3, 20])
     batch = plain.batch(numbers, Middle())
     theirs = plain.loss(batch, plain.encode(batch), 0.1)
-    ours = method.loss(method.data.batch(torch.from_numpy(numbers), torch.zeros(2, dtype=torch.long)), 0.1)
+    ours = method.loss(method.data.batch(numbers, np.zeros(2, np.int64)), 0.1)
     assert ours.total.item() == pytest.approx(theirs.item(), rel=1e-3)
 
 
@@ -78,6 +78,15 @@ def test_training_bench(monkeypatch, capsys):
     assert found["ratio"] == found["melspec"]["ratio"] > 0
     for part in ("diffusion", "trained"):
         assert sum(found[part]["coefficients"]["shares"].values()) == pytest.approx(1)
+
+
+@pytest.mark.slow
+def test_data_bench(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(bench_data, "SHOT_S", 2)
+    monkeypatch.setattr(bench_data, "SMALL", (0.002, 0.003))
+    found = run(monkeypatch, capsys, bench_data.main, "--small", "--seconds", "0", "--folder", str(tmp_path))
+    assert all(found[name]["ratio"] > 0 and found[name]["first_s"] > 0 for name in ("regression", "diffusion"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_streaming_bench(monkeypatch, capsys):

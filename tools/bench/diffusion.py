@@ -11,6 +11,7 @@ from torch import Tensor
 from audio2face.audio.windows import Streaming
 from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise
 from audio2face.dataset.conditions import ClipConditions
+from audio2face.dataset.long_arrays import Keep, in_memory
 from audio2face.face.codec import Channel, FaceCodec, kind_of, part_of
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.vertex_distances import pair_distances
@@ -69,7 +70,9 @@ def make_codec(actor: MadeUp, on_vertices: bool) -> TorchCodec:
     return TorchCodec([face], [face.on_vertices(mean)], on_vertices, decodes=on_vertices)
 
 
-def make_data(actor: MadeUp, folder: Path, batch_size: int, frames: tuple[int, int]) -> SegmentData:
+def make_data(
+    actor: MadeUp, folder: Path, batch_size: int, frames: tuple[int, int], keep: Keep = in_memory
+) -> SegmentData:
     """Random segments of `frames` (least, most) of every clip."""
     params = SegmentParams(FPS, SAMPLE_RATE, *frames)
     explicit = np.eye(EMOTIONS, dtype=np.float32)
@@ -80,13 +83,14 @@ def make_data(actor: MadeUp, folder: Path, batch_size: int, frames: tuple[int, i
         conditions,
         actor.targets,
         actor.layout,
-        AudioTracks("w2v", SAMPLE_RATE),
+        AudioTracks("w2v", SAMPLE_RATE, keep),
         MutedNoise(),
         params,
         num_actors=1,
         batch_size=batch_size,
         seed=0,
         device=torch.device("cpu"),
+        keep=keep,
     )
 
 

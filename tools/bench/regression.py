@@ -14,6 +14,7 @@ from torch import Tensor
 from audio2face.audio.augment import shift_grid
 from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise
 from audio2face.dataset.conditions import ClipConditions
+from audio2face.dataset.long_arrays import Keep, in_memory
 from audio2face.dataset.targets import sample_linear
 from audio2face.models.common import onednn_conv as products
 from audio2face.models.common.conditions import Conditions
@@ -32,13 +33,13 @@ ENCODERS = {  # the features of a network -> its arguments
 }
 
 
-def make_network(actor: MadeUp, encoder: str) -> ConvW2vAutocorr:
+def make_network(actor: MadeUp, encoder: str, implicit: int = IMPLICIT) -> ConvW2vAutocorr:
     """The network with random weights; wav2vec 2.0 is of base size, one layer, frozen."""
     torch.manual_seed(0)
     return ConvW2vAutocorr(
         actor.layout.sizes,
         EMOTIONS,
-        implicit_emotion_len=IMPLICIT,
+        implicit_emotion_len=implicit,
         buffer_len=BUFFER,
         pretrained=False,
         **ENCODERS[encoder],
@@ -46,7 +47,14 @@ def make_network(actor: MadeUp, encoder: str) -> ConvW2vAutocorr:
 
 
 def make_method(
-    actor: MadeUp, folder: Path, encoder: str, batch_size: int, shifts: int, precision: Precision = FLOAT32
+    actor: MadeUp,
+    folder: Path,
+    encoder: str,
+    batch_size: int,
+    shifts: int,
+    precision: Precision = FLOAT32,
+    keep: Keep = in_memory,
+    implicit: int = IMPLICIT,
 ) -> RegressionMethod:
     """The method as a config with defaults builds it, without phonemes."""
     clips = actor.clips(folder)
@@ -55,7 +63,7 @@ def make_method(
     conditions = [ClipConditions(explicit[i % EMOTIONS], 0, i % EMOTIONS, int(starts[i])) for i in range(len(clips))]
     params = WindowParams(FPS, SAMPLE_RATE, BUFFER, OFFSET, SEQ_LEN, 1, shift_grid(1.0, shifts))
     device, generator = torch.device("cpu"), torch.Generator().manual_seed(0)
-    tracks = AudioTracks("w2v", SAMPLE_RATE)
+    tracks = AudioTracks("w2v", SAMPLE_RATE, keep)
     data = WindowData(
         clips,
         conditions,
@@ -68,8 +76,9 @@ def make_method(
         batch_size=batch_size,
         seed=0,
         device=device,
+        on_disk=keep is not in_memory,
     )
-    model = Regression(make_network(actor, encoder), int(starts[-1]), IMPLICIT, 0.01, generator)
+    model = Regression(make_network(actor, encoder, implicit), int(starts[-1]), implicit, 0.01, generator)
     upper, lower = actor.lips()
     components = actor.skin.reshape(len(actor.skin), -1, 3)
     lips = pair_distances([components], [actor.mean], [upper], [lower], len(components), device)

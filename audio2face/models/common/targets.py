@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from audio2face.dataset.long_arrays import Keep, in_memory, keep_flags
 from audio2face.dataset.targets import ShotTargets, load_shot_targets
 from audio2face.face.codec import Channel, FaceCodec, part_of
 from audio2face.face.layout import ChannelLayout
@@ -19,8 +20,10 @@ from audio2face.types import Clip
 logger = logging.getLogger(__name__)
 
 
-def build_targets(inputs: Inputs, layout: ChannelLayout, rescale: bool | None = None) -> Targets:
-    """Load the targets of every shot; `rescale` (default: the config's) divides them by the actor's scales.
+def build_targets(
+    inputs: Inputs, layout: ChannelLayout, rescale: bool | None = None, keep: Keep = in_memory
+) -> Targets:
+    """Load the targets of every shot; `rescale` (default: the config's) divides them by the actor's scales, `keep` puts them away.
 
     Raises UserError with all problems of all shots.
     """
@@ -34,6 +37,7 @@ def build_targets(inputs: Inputs, layout: ChannelLayout, rescale: bool | None = 
         neutral_emotion=train.DEFAULT_SHOT_EMOTION_NAME if zero is None else zero,
         neutral_tongue=train.AUG_MUTED_TONGUE_IS_NEUTRAL,
         neutral_skin=train.AUG_MUTED_SKIN_IS_NEUTRAL_FOR_NEUTRAL_EMO,
+        keep=keep,
     )
     targets.check()
     return targets
@@ -53,44 +57,51 @@ class Targets:
     neutral_emotion: str
     neutral_tongue: bool
     neutral_skin: bool
+    keep: Keep = in_memory
     _shots: dict[tuple[str, str], ShotTargets] = field(default_factory=dict)
 
     def check(self) -> None:
         """Load every shot; raises UserError with all problems. Says once which channels some shots of an actor lack."""
         problems: list[str] = []
-        lacking: dict[str, Counter[str]] = {actor: Counter() for actor in self.inputs.actors}
-        measured = {(clip.shot.actor, clip.shot.name) for clip in self.inputs.validation}
+        for actor in self.inputs.actors:
+            problems += self._load(actor)
+            if self.keep is not in_memory:
+                self.inputs.runs[actor].release()
+        raise_problems(problems)
+        measured = {(clip.shot.actor, clip.shot.name) for clip in self.inputs.validation}  # of which nothing is learnt
+        for actor in self.inputs.actors:
+            taught = [found for (a, shot), found in self._shots.items() if a == actor and (a, shot) not in measured]
+            lacking = Counter(name for found in taught for name, there in found.present.items() if not there)
+            some = {
+                name: count
+                for name, count in lacking.items()
+                if count < len(taught) and part_of(name) in self.trained_parts
+            }  # else `absent_channels` reports it
+            if some:
+                shots = ", ".join(f"{name} in {count} shot(s)" for name, count in sorted(some.items()))
+                logger.warning("actor %s: no data of %s; left out of the loss there", actor, shots)
+
+    def _load(self, actor: str) -> list[str]:
+        """Load the shots of an actor's clips; what is wrong with them."""
+        run, files, problems = self.inputs.runs[actor], self.inputs.files[actor], []
+        scales = {} if self.rescale else dict.fromkeys(run.codec.face.layout.sizes, 1.0)
+        codec = run.codec.with_scales(scales)  # curves are always brought to about 1
         for clip in self.inputs.clips:
-            actor, shot = clip.shot.actor, clip.held[0] if clip.held else clip.shot.name
-            if (actor, shot) in self._shots:
+            shot = clip.held[0] if clip.held else clip.shot.name
+            if clip.shot.actor != actor or (actor, shot) in self._shots:
                 continue
-            run, files = self.inputs.runs[actor], self.inputs.files[actor]
             source = clip.shot if clip.held is None else replace(clip.shot, name=shot)
             found, faults = load_shot_targets(run, files, source, self.layout, self.trained_parts)
             problems += faults
             if found is None:
                 continue
-            scales = {} if self.rescale else dict.fromkeys(run.codec.face.layout.sizes, 1.0)
-            codec = run.codec.with_scales(scales)  # curves are always brought to about 1
-            values = codec.normalise(found.values, self.layout)
+            values = codec.normalise(np.asarray(found.values), self.layout)
             for name, part in self.layout.split(values).items():
                 if not found.present[name]:
                     part[:] = 0.0  # the middle of what the network gives, also where curves have an offset
-            found = replace(found, values=values)
-            self._shots[actor, shot] = found
-            if (actor, shot) not in measured:  # of which nothing is learnt
-                lacking[actor].update(
-                    name for name, there in found.present.items() if not there and part_of(name) in self.trained_parts
-                )
-        raise_problems(problems)
-        trained = Counter(actor for actor, shot in self._shots if (actor, shot) not in measured)
-        for actor, counts in lacking.items():
-            some = {
-                name: count for name, count in counts.items() if count < trained[actor]
-            }  # else `absent_channels` reports it
-            if some:
-                shots = ", ".join(f"{name} in {count} shot(s)" for name, count in sorted(some.items()))
-                logger.warning("actor %s: no data of %s; left out of the loss there", actor, shots)
+            known = keep_flags(np.asarray(found.known), self.keep)
+            self._shots[actor, shot] = replace(found, values=self.keep(values), known=known)
+        return problems
 
     def of(self, clip: Clip) -> ShotTargets:
         """The targets of a clip's shot; of a muted clip the held pose, for every frame of it."""

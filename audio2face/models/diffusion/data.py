@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise
 from audio2face.dataset.conditions import ClipConditions
+from audio2face.dataset.long_arrays import Array, Keep, in_memory, keep_flags, repeats
 from audio2face.dataset.targets import ShotTargets, clip_times, known_at, sample_linear
 from audio2face.distributed import ALONE, Shard, World
 from audio2face.face.layout import ChannelLayout
@@ -74,7 +75,7 @@ class SegmentBatch:
 
 
 class SegmentData:
-    """Clips with their sound and targets in memory, and the batches of an epoch."""
+    """Clips with their sound and targets, in memory or where `tracks` and `keep` put them, and the batches of an epoch."""
 
     def __init__(
         self,
@@ -92,6 +93,7 @@ class SegmentData:
         device: torch.device,
         pitch_shift: PitchShift | None = None,
         world: World = ALONE,
+        keep: Keep = in_memory,
     ):
         self.world = world
         self.clips, self.conditions, self.layout, self.params = list(clips), list(conditions), layout, params
@@ -99,13 +101,13 @@ class SegmentData:
         self.num_actors, self.batch_size = num_actors, batch_size
         self._takes: Takes | None = None
         self._take_shifts: tuple[float, ...] = (0.0,)
-        self._targets: list[np.ndarray] = []
-        self._known: list[np.ndarray] = []
+        self._targets: list[Array] = []
+        self._known: list[Array] = []
         for clip in self.clips:
             shot = targets(clip)
             times = clip_times(clip, params.fps)
-            self._targets.append(sample_linear(shot.values, shot.fps, times))
-            self._known.append(known_at(shot.known, shot.fps, times).astype(bool))
+            self._targets.append(keep(sample_linear(shot.values, shot.fps, times)))
+            self._known.append(keep_flags(known_at(shot.known, shot.fps, times).astype(bool), keep))
 
     @property
     def has_partner(self) -> bool:
@@ -118,16 +120,17 @@ class SegmentData:
 
     def has(self, actor_id: int) -> np.ndarray:
         """(C,) whether any clip of an actor has these values."""
-        own = [x.any(axis=0) for x, c in zip(self._known, self.conditions, strict=True) if c.actor_id == actor_id]
-        return np.any(own, axis=0)
+        known = [x for x, c in zip(self._known, self.conditions, strict=True) if c.actor_id == actor_id]
+        return np.any([np.asarray(x[:1] if repeats(x) else x).any(axis=0) for x in known], axis=0)
 
-    def known_targets(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The targets (T, C) of every clip, and which of them are real data."""
+    def known_targets(self) -> Iterator[tuple[Array, Array]]:
+        """The targets (T, C) of every clip, and which of them are real data; both may lie on the disk."""
         return zip(self._targets, self._known, strict=True)
 
     def energy(self, channels: Sequence[str]) -> float:
         """Mean over frames of the sum of squares of these channels' targets."""
-        sums = sum(float(np.square(self.layout.split(x)[name]).sum()) for x in self._targets for name in channels)
+        parts = [self.layout.slices[name] for name in channels]
+        sums = sum(float(np.square(x[..., part]).sum()) for x in map(np.asarray, self._targets) for part in parts)
         return sums / sum(map(len, self._targets))
 
     def segment(self, clip: int, rng: np.random.Generator) -> tuple[int, int]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from audio2face.audio.windows import cut, window_starts
-from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise, standardized
+from audio2face.dataset.audio_tracks import AudioTracks, MutedNoise
+from audio2face.dataset.long_arrays import Array
 from audio2face.types import SAMPLE_RATE, Clip
 
 PitchShift = Callable[[np.ndarray, float], np.ndarray]
@@ -54,9 +55,7 @@ class SegmentSounds:
         clip, total = self.clips[index], params.num_samples(count)
         if clip.track is None:
             return self.noise.track(total, rng) * np.float32(rng.uniform(*self.noise.local_range))
-        samples, _ = self.tracks.load(clip.track)
-        if params.standardize:
-            samples = standardized(samples)
+        samples, _ = self.tracks.load(clip.track, params.standardize)
         return self._pitched(_part(samples, clip, clip.audio_offset, first, total, params), params, rng)
 
     def partner(
@@ -75,8 +74,8 @@ class SegmentSounds:
         return sound
 
 
-def _part(samples: np.ndarray, clip: Clip, offset: int, first: float, total: int, params: SegmentParams) -> np.ndarray:
+def _part(samples: Array, clip: Clip, offset: int, first: float, total: int, params: SegmentParams) -> np.ndarray:
     """`total` samples of a track (N,) around frame `first` of a clip, zeros beyond its ends."""
     seconds = (clip.first + offset) / clip.shot.fps + first / params.fps
     start = int(window_starts(np.array([seconds]), params.sample_rate, CONTEXT)[0])
-    return cut(samples, start, start + total)
+    return cut(samples, start, start + total)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from audio2face.audio.windows import Streaming
 from audio2face.config import Section
 from audio2face.dataset.audio_tracks import build_noise, build_tracks
 from audio2face.face.layout import ChannelLayout
+from audio2face.models.common.data_memory import build_keep
 from audio2face.models.common.encoders import in_precision
 from audio2face.models.common.feature_store import build_feature_store
 from audio2face.models.common.inputs import Inputs, build_conditions
@@ -45,12 +46,13 @@ def build_segments(
         timeshift=(train.AUGMENT.get("timeshift") or 0.0) if augment else 0.0,
         standardize=not train.NO_STANDARDIZE_AUDIO,
     )
+    keep = build_keep(replace(inputs, clips=clips), layout.size, runtime)
     return SegmentData(
         clips,
         build_conditions(inputs),
-        build_targets(inputs, layout, rescale=True).of,
+        build_targets(inputs, layout, rescale=True, keep=keep).of,
         layout,
-        build_tracks(train),
+        build_tracks(train, keep),
         build_noise(train),
         params,
         num_actors=len(inputs.actors),
@@ -59,6 +61,7 @@ def build_segments(
         device=runtime.device,
         pitch_shift=shift,
         world=runtime.world,
+        keep=keep,
     )
 
 

@@ -145,8 +145,9 @@ def value_statistics(data: SegmentData) -> tuple[np.ndarray, np.ndarray]:
     size = data.layout.size
     sums, squares, counts = (np.zeros(size) for _ in range(3))
     for target, known in data.known_targets():
-        values = np.where(known, target, 0).astype(np.float64)
-        sums, squares, counts = sums + values.sum(axis=0), squares + (values**2).sum(axis=0), counts + known.sum(axis=0)
+        there = np.asarray(known)
+        values = np.where(there, target, 0).astype(np.float64)
+        sums, squares, counts = sums + values.sum(axis=0), squares + (values**2).sum(axis=0), counts + there.sum(axis=0)
     counts = np.maximum(counts, 1)
     mean = sums / counts
     unit = np.sqrt(np.maximum(squares / counts - mean**2, 0))

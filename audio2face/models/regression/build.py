@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from audio2face.audio.augment import shift_grid
 from audio2face.config import Section
-from audio2face.dataset.audio_tracks import build_noise, build_tracks
+from audio2face.dataset.audio_tracks import AudioTracks, build_noise, build_tracks
+from audio2face.dataset.long_arrays import Array, Keep, in_memory
 from audio2face.face.codec import common_layout, kind_of
 from audio2face.face.layout import ChannelLayout
 from audio2face.formats.arkit_names import arkit_name
 from audio2face.geometry.regions import lip_vertices
 from audio2face.lazy import lazy
+from audio2face.models.common.data_memory import build_keep
 from audio2face.models.common.encoders.phoneme_ctc import build_speech_measure
 from audio2face.models.common.feature_store import build_feature_store
 from audio2face.models.common.inputs import Inputs, Training, build_conditions, build_spec
@@ -75,6 +76,10 @@ class Spans:
             start += size
         return cls(rows)
 
+    @cached_property
+    def _starts(self) -> dict[tuple[str, str], int]:
+        return {(actor, shot): start for actor, shot, start, _ in self.rows}
+
     @property
     def num_rows(self) -> int:
         """Frames of all shots: rows of the table of implicit emotions."""
@@ -82,7 +87,7 @@ class Spans:
 
     def start(self, clip: Clip) -> int:
         """The row of the first frame of the clip's shot."""
-        return next(start for actor, shot, start, _ in self.rows if (actor, shot) == (clip.shot.actor, clip.shot.name))
+        return self._starts[clip.shot.actor, clip.shot.name]
 
 
 def build(inputs: Inputs, runtime: Runtime) -> Training:
@@ -107,7 +112,8 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     implicit_len = train.NETWORK_HYPER_PARAMS["implicit_emotion_len"]
     model = Regression(network, spans.num_rows, implicit_len, train.EMO_INIT_SIGMA, generator).to(runtime.device)
     build_speech_measure(network, inputs)
-    data = _build_windows(inputs, layout, spans, runtime)
+    keep = build_keep(inputs, layout.size, runtime, sum(phoneme_sizes.values()))
+    data = _build_windows(inputs, layout, spans, runtime, keep=keep)
     spec = build_spec(
         inputs,
         train.TARGET_CHANNELS,
@@ -118,7 +124,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
         absent=absent_channels(inputs.actors, layout, data.has),
     )
     build_starting_weights(network, spec, inputs)
-    _build_phoneme_targets(data, inputs, phonemes)
+    _build_phoneme_targets(data, inputs, phonemes, keep)
     _build_features(data, network, train, runtime)
     distances = partial(build_distances, inputs, layout.sizes.get("skin_coeffs", 0), runtime.device)
     scales = [codec["skin"].scale for codec in codecs.values() if "skin_coeffs" in layout.sizes]
@@ -139,7 +145,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     opset, exporter = train.ONNX_OPSET, train.ONNX_EXPORTER
 
     def export(run: TrainRun) -> dict[str, Path]:
-        windows = data.windows(torch.zeros(SPEECH_CHECK_WINDOWS, dtype=torch.long), _spread(data.num_rows))
+        windows = data.windows(np.zeros(SPEECH_CHECK_WINDOWS, np.int64), _spread(data.num_rows))
         databases = build_emotion_databases(inputs, model, spans)
         return export_regression(network, run, databases, windows.cpu().numpy(), opset, exporter)
 
@@ -223,8 +229,8 @@ def build_emotion_databases(inputs: Inputs, model: Regression, spans: Spans) -> 
     return {actor: compact(database, used[actor]) for actor, database in databases.items()}
 
 
-def _spread(num_rows: int) -> Tensor:
-    return torch.linspace(0, num_rows - 1, SPEECH_CHECK_WINDOWS).long()
+def _spread(num_rows: int) -> np.ndarray:
+    return np.linspace(0, num_rows - 1, SPEECH_CHECK_WINDOWS).astype(np.int64)
 
 
 def _build_windows(
@@ -233,10 +239,11 @@ def _build_windows(
     spans: Spans,
     runtime: Runtime,
     for_training: bool = True,
+    keep: Keep = in_memory,
 ) -> WindowData:
     """The windows of the clips: for training in sequences and with augmentation, else frame by frame as they are."""
     train = inputs.train
-    targets = build_targets(inputs, layout)
+    targets = build_targets(inputs, layout, keep=keep)
     conditions = build_conditions(inputs, spans.start)
     audio = train.AUDIO_PARAMS
     params = WindowParams(
@@ -255,7 +262,7 @@ def _build_windows(
         conditions,
         targets.of,
         layout,
-        build_tracks(train),
+        build_tracks(train, keep),
         build_noise(train),
         params,
         num_actors=len(inputs.actors),
@@ -263,6 +270,7 @@ def _build_windows(
         seed=train.RNG_SEED_DATASET,
         device=runtime.device,
         world=runtime.world,
+        on_disk=keep is not in_memory,
     )
     if not data.num_items:
         raise UserError(f"CLIPS: no clip is as long as SEQ_LEN = {train.SEQ_LEN} frames")
@@ -307,16 +315,18 @@ def _build_phoneme_models(inputs: Inputs, runtime: Runtime) -> dict[str, Phoneme
     return {language: load_phoneme_model(train.PHONEME_MODEL, language, cache, runtime.device) for language in forced}
 
 
-def _build_phoneme_targets(data: WindowData, inputs: Inputs, models: dict[str, PhonemeModel]) -> None:
+def _build_phoneme_targets(data: WindowData, inputs: Inputs, models: dict[str, PhonemeModel], keep: Keep) -> None:
     """Phoneme probabilities of every forced language's sound files, 50 a second."""
     train = inputs.train
-    tracks = build_tracks(train)
+    tracks = AudioTracks(train.AUDIO_PREPROC_METHOD, train.AUDIO_PARAMS["samplerate"], keep=None)
     for language, model in models.items():
-        by_track: dict[Track, np.ndarray] = {}
+        by_track: dict[Track, Array] = {}
         chosen = {i: c.track for i, c in enumerate(inputs.clips) if c.language == language and c.track}
         for track in chosen.values():
             if track not in by_track:
-                by_track[track] = model.probabilities(tracks.load(track)[0], 50.0, train.PHONEME_PROB_TEMPERATURE)
+                samples = np.asarray(tracks.load(track)[0])
+                found = model.probabilities(samples, 50.0, train.PHONEME_PROB_TEMPERATURE)
+                by_track[track] = keep(found.astype(np.float32, copy=False))
         data.set_phonemes(
             language, {i: by_track[track] for i, track in chosen.items()}, num_steps(train.AUDIO_PARAMS["buffer_len"])
         )
@@ -326,9 +336,9 @@ def _report_closed_eyes(method: RegressionMethod, inputs: Inputs) -> None:
     """Say how many frames REMOVE_CLOSING_EYE leaves out: a wrong threshold shows here."""
     if method.eye_dist is None or method.settings.eye_threshold is None:
         return
-    data = method.data
-    coeffs = method.skin(data.target[0], data.actor_id[data.clip_of_row])
-    lids = method.eye_dist(coeffs, data.actor_id[data.clip_of_row]).mean(dim=1)
+    distances = method.eye_dist
+    parts = [distances(method.skin(values, ids), ids).mean(dim=1) for values, _, ids in method.data.targets()]
+    lids = torch.cat(parts)
     share = float((lids <= method.settings.eye_threshold).float().mean())
     logger.info("REMOVE_CLOSING_EYE: lids closed in %.1f %% of the frames", 100 * share)
     if share > 0.5:

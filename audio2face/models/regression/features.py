@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,9 @@ BLOCK = 32  # windows that are encoded together: more would not be faster on a p
 PART_ROWS = 2 * BLOCK  # that are kept together: what an interrupt may cost
 
 Encode = Callable[[Tensor], Features]
-KeptWindows = Callable[[Tensor, Tensor], Features]  # shifts (n,), rows (n,) -> float32 features (n, …) by encoder
+KeptWindows = Callable[
+    [np.ndarray, np.ndarray], Features
+]  # shifts (n,), rows (n,) -> float32 features (n, …) by encoder
 
 
 def kept_encoding(network: ConvW2vAutocorr, bf16: bool) -> Encode:
@@ -61,8 +63,8 @@ def keep_windows(
     if not budget_bytes:
         return None
     number = data.num_rows * len(data.params.shifts)
-    probe = torch.arange(2, device=data.device)
-    form, fits = choose_form(encode(data.windows(torch.zeros_like(probe), probe)), number, budget_bytes)
+    probe = encode(data.windows(np.zeros(2, np.int64), np.arange(2)))
+    form, fits = choose_form(probe, number, budget_bytes)
     on_disk = _keep_on_disk(data, encode, form, store) if store else None
     size = form.row_bytes * number / 1e9
     if not fits:
@@ -71,7 +73,9 @@ def keep_windows(
             logger.info(told, size)
         return on_disk
     features = _read_all(data, on_disk) if on_disk else _compute_all(data, encode, form)
-    logger.info("audio features in memory: %d windows x %d shifts, %.2f GB", *data.starts.shape[::-1], size)
+    logger.info(
+        "audio features in memory: %d windows x %d shifts, %.2f GB", data.num_rows, len(data.params.shifts), size
+    )
     return lambda shifts, rows: {name: x[shifts, rows].float() for name, x in features.items()}
 
 
@@ -110,26 +114,26 @@ class WindowsOnDisk:
     parts: WindowParts
     device: torch.device
 
-    def __call__(self, shifts: Tensor, rows: Tensor) -> Features:
+    def __call__(self, shifts: np.ndarray, rows: np.ndarray) -> Features:
         """Of rows (n,) at shifts (n,), float32."""
-        parts, places = self.parts.find(shifts.cpu().numpy(), rows.cpu().numpy())
+        parts, places = self.parts.find(shifts, rows)
         found = self.kept.rows(parts, places)
         return {name: x.to(self.device).float() for name, x in found.items()}
 
 
 def _keep_on_disk(data: WindowData, encode: Encode, form: RowForm, store: FeatureStore) -> WindowsOnDisk | None:
     """The features of all windows on disk; None when they do not fit."""
-    parts = WindowParts.of(data.clip_of_row.cpu().numpy())
-    sound, starts, gain = (x.cpu().numpy() for x in (data.sound, data.starts, data.gain))
+    parts = WindowParts.of(data.clip_of_row)
 
     def path(part: int) -> Path:
-        place = parts.place(part)
-        return store.path(form, part_content(sound, starts[place], gain[place], data.params.buffer_len))
+        shift, place = parts.place(part)
+        rows = np.arange(place.start, place.stop)
+        return store.path(form, data.sound.content(data.moments(np.full_like(rows, shift), rows)))
 
     def compute(part: int) -> Features:
         shift, place = parts.place(part)
-        blocks = torch.arange(data.num_rows, device=data.device)[place].split(BLOCK)
-        found = [encode(data.windows(torch.full_like(rows, shift), rows)) for rows in blocks]
+        blocks = [np.arange(i, min(i + BLOCK, place.stop)) for i in range(place.start, place.stop, BLOCK)]
+        found = [encode(data.windows(np.full_like(rows, shift), rows)) for rows in blocks]
         return {name: torch.cat([x[name] for x in found]) for name in form.features}
 
     counts = np.tile(parts.counts, len(data.params.shifts)).tolist()
@@ -137,14 +141,8 @@ def _keep_on_disk(data: WindowData, encode: Encode, form: RowForm, store: Featur
     return WindowsOnDisk(kept, parts, data.device) if keep_features(store, kept, data.world, "audio features") else None
 
 
-def part_content(sound: np.ndarray, starts: np.ndarray, gain: np.ndarray, buffer_len: int) -> Sequence[np.ndarray]:
-    """All that the windows (n, buffer_len) of a part are made of: sound (N,), where they start in it, how loud they are."""
-    first = int(starts.min())
-    return sound[first : int(starts.max()) + buffer_len], starts - first, gain, np.array(buffer_len)
-
-
 def _empty(data: WindowData, form: RowForm) -> Features:
-    shape = data.starts.shape
+    shape = len(data.params.shifts), data.num_rows
     return {k: torch.zeros(*shape, *s, dtype=t, device=data.device) for k, (s, t) in form.features.items()}
 
 

@@ -211,7 +211,7 @@ class RegressionMethod:
         if self.lip_size is not None and weights.get("LIP_SIZE"):
             terms["LIP_SIZE"] = partial(self._lips, self.lip_size, 0.0, self._by_emotion.get("LIP_SIZE"))
         if weights.get("PHONEME") or weights.get("PHONEME_MOTION"):
-            for language in self.data.phoneme_posteriors:
+            for language in self.data.phonemes:
                 terms[f"PHONEME/{language}"] = partial(self._phonemes, language)
                 terms[f"PHONEME_MOTION/{language}"] = partial(self._phoneme_motion, language)
         return terms
@@ -242,14 +242,13 @@ class RegressionMethod:
         return weighted_distance(ours, true, weight, exponent)
 
     def _phonemes(self, language: str, r: Rows) -> Mean:
-        rows, index = r.batch.phonemes[language]
-        target = self.data.phoneme_posteriors[language][index]  # (n, T, P)
+        rows, target = r.batch.phonemes[language]
         silence, silence_weight = self.settings.phoneme_silence.get(language), self.settings.phoneme_silence_weight
         return phoneme_cross_entropy(r.logits[language][rows], target, silence, silence_weight)
 
     def _phoneme_motion(self, language: str, r: Rows) -> Mean:
-        rows, index = r.batch.phonemes[language]
-        return phoneme_motion(r.logits[language][rows], self.data.phoneme_posteriors[language][index])
+        rows, target = r.batch.phonemes[language]
+        return phoneme_motion(r.logits[language][rows], target)
 
 
 def _over_languages(terms: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -90,8 +90,9 @@ def units(data: SegmentData) -> np.ndarray:
     no less than a share of the largest of its channel; 1 for channels without any motion."""
     squares, counts = np.zeros(data.layout.size), np.zeros(data.layout.size)
     for target, known in data.known_targets():
-        squares += np.where(known, np.square(target, dtype=np.float64), 0).sum(axis=0)
-        counts += known.sum(axis=0)
+        there = np.asarray(known)
+        squares += np.where(there, np.square(target, dtype=np.float64), 0).sum(axis=0)
+        counts += there.sum(axis=0)
     found = np.sqrt(squares / np.maximum(counts, 1))
     for part in data.layout.split(found).values():
         largest = part.max(initial=0.0)

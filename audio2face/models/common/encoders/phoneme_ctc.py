@@ -16,6 +16,7 @@ from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -296,7 +297,7 @@ def build_speech_measure(network: nn.Module, inputs: Inputs, standardize: bool =
         return
     tracks, sounds = build_tracks(inputs.train), []
     for voice in voices[:: -(-len(voices) // MEASURED_FILES)]:
-        samples, _ = tracks.load(voice)
+        samples = np.asarray(tracks.load(voice)[0])
         if len(samples) >= tracks.sample_rate // 2:
             samples = standardized(samples) if standardize else samples
             first = max(0, len(samples) - MEASURED_SAMPLES) // 2
