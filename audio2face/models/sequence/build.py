@@ -29,7 +29,7 @@ from audio2face.models.diffusion.data import SegmentData
 from audio2face.models.diffusion.method import warm_cosine
 from audio2face.models.diffusion.schedule import build_schedule
 from audio2face.models.diffusion.segments import build_features, build_segments
-from audio2face.models.sequence.method import SequenceMethod, farthest, units
+from audio2face.models.sequence.method import SequenceMethod, farthest, in_units, units
 from audio2face.models.sequence.network import NETWORKS
 from audio2face.models.sequence.preview import sequence_sample
 from audio2face.paths import local_path
@@ -57,7 +57,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     data = build_segments(inputs, codec.coeffs, runtime)
     unit = units(data)
     network.unit.copy_(torch.from_numpy(unit))
-    network.prior.learn((target / unit, known) for target, known in data.known_targets())
+    network.prior.learn(in_units(data, unit))
     schedule = build_schedule(train.DIFFUSION_NOISE_SCHEDULE, train.DIFFUSION_STEPS)
     network.signal.copy_(torch.from_numpy(schedule.alphas_cumprod))
     spec = build_spec(

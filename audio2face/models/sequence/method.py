@@ -6,7 +6,9 @@ before the mouth is; in the loss, values count by how much they move.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,7 @@ KEY_NOISE = (
     0.05  # most by which given values are off in training, in units: keys of animators are not quite like the data
 )
 NOISE_POWER, LEAST_DEVIATION = 1.5, 0.01  # errors count by this power of what the motion prior leaves unknown
+MOST_FRAMES = 500_000  # from which motion is measured: hours
 CHANNEL_WEIGHTS = {"jaw": 0.5, "eye": 0.3}  # beside those that the losses name
 
 
@@ -100,13 +103,21 @@ def units(data: SegmentData) -> np.ndarray:
     return found.astype(np.float32)
 
 
+def in_units(data: SegmentData, unit: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Targets (T, C) over the unit (C,) of each value, and which are real data, of clips from all over the data: of about
+    MOST_FRAMES frames."""
+    every = math.ceil(sum(len(target) for target, _ in data.known_targets()) / MOST_FRAMES)
+    for target, known in itertools.islice(data.known_targets(), 0, None, every):
+        yield np.asarray(target) / unit, np.asarray(known)
+
+
 def farthest(codecs: Sequence[FaceCodec], layout: ChannelLayout) -> np.ndarray:
     """How far 1 of each value (C,) moves the vertex that it moves most, of any actor; 1 for values that are not of a mesh."""
     found = {name: np.full(size, float(kind_of(name) != "mesh")) for name, size in layout.sizes.items()}
-    for channel in (channel for codec in codecs for channel in codec.channels if channel.basis):
-        vertices = channel.basis.components.reshape(channel.size, -1, 3)
-        lengths = np.linalg.norm(vertices, axis=2).max(axis=1)
-        found[channel.name][: channel.size] = np.maximum(found[channel.name][: channel.size], lengths)
+    bases = [(channel.name, channel.basis) for codec in codecs for channel in codec.channels if channel.basis]
+    for name, basis in bases:
+        lengths = np.linalg.norm(basis.components.reshape(len(basis.components), -1, 3), axis=2).max(axis=1)
+        found[name][: len(lengths)] = np.maximum(found[name][: len(lengths)], lengths)
     return np.concatenate(list(found.values())).astype(np.float32)
 
 
