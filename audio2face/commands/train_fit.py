@@ -83,6 +83,8 @@ def train_and_export(folder: Path, training: Training, train: Section, world: Wo
         if world.first:
             if validate and train.EXPORT_WEIGHTS == "best":
                 validate.load_best(training.method.model)
+            if training.finish:
+                training.finish()
             save_weights(folder / "weights.pth", training.network)
             logger.info("weights after %d steps: %s", steps, external_path(folder / "weights.pth"))
             _export(training, load_train_run(folder))

@@ -81,7 +81,9 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     validation = _build_validation(method, inputs, streaming, runtime)
     preview = build_shown(method, inputs, sampling, runtime, partial(sequence_sample, method))
     advice = build_advice(train, device, [])
-    return Training(method, network, spec, build_settings(train), None, validation, preview, advice)
+    return Training(
+        method, network, spec, build_settings(train), None, validation, preview, method.measure_noise, advice
+    )
 
 
 def longest_seconds(data: SegmentData) -> float:

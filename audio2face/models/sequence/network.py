@@ -36,6 +36,7 @@ class SequenceTransformer(HearsPartner):
 
     unit: Tensor
     signal: Tensor
+    noise: Tensor
 
     def __init__(
         self,
@@ -66,6 +67,9 @@ class SequenceTransformer(HearsPartner):
         self.layout, self.fps, self.width, self.diffusion_steps = layout, float(fps), width, diffusion_steps
         self.head_size = width // num_heads
         self.register_buffer("unit", torch.ones(layout.size))
+        self.register_buffer(
+            "noise", torch.ones(layout.size)
+        )  # that sampling starts with: less of what the sound tells
         self.register_buffer("mean", torch.zeros(1), persistent=False)
         self.register_buffer("signal", torch.zeros(diffusion_steps))  # share of x_0 by step
         self.prior = MotionPrior(layout, fps)
@@ -158,7 +162,7 @@ class SequenceTransformer(HearsPartner):
         """{weight: (axis, what lies along it)} of the weights at the edges of the network that a spec describes."""
         layout = ChannelLayout(spec.max_sizes)
         axes: dict[str, tuple[int, ChannelLayout]] = {"frame.weight": (1, layout), "expected.weight": (1, layout)}
-        axes |= {name: (0, layout) for name in ("unit", "trust.weight", "trust.bias")}
+        axes |= {name: (0, layout) for name in ("unit", "trust.weight", "trust.bias", "noise")}
         for channel, size in spec.max_sizes.items():
             axes |= {f"heads.{channel}.{kind}": (0, ChannelLayout({channel: size})) for kind in ("weight", "bias")}
         emotions, actors = columns_of(spec)

@@ -84,7 +84,8 @@ class SequenceSampler:
             return (held * values + (1 - held) * x_0) / unit, None
 
         def draw(step: int) -> Tensor:
-            return _tensor(noise.frames(noise_first, length, step), device)
+            drawn = _tensor(noise.frames(noise_first, length, step), device)
+            return drawn * self.network.noise if step < 0 else drawn
 
         x_0, _ = self.sampler(denoise, draw, self.schedule)
         return (held * values + (1 - held) * x_0 * unit)[0].cpu().numpy(), own[0].cpu().numpy()
