@@ -129,7 +129,7 @@ TINY = {
     "intermediate_size": 24,
     "conv_dim": (8,) * 7,
     "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 2,
+    "num_conv_pos_embedding_groups": 16,  # with 2, oneDNN of AMX processors is wrong in bfloat16
 }
 
 
