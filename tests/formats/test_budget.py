@@ -361,9 +361,7 @@ UNASKED = {
     "serving.stream": "samples that the stream itself holds",
     "training.resume": "text that it wrote a line before",
     "training.validation": "the run's own metrics, a line at a time",
-    "viewer.api": "a request whose size is limited",
     "viewer.library": "a sound that it made itself",
-    "viewer.wishes": "a request whose size is limited",
     "viewer.tracks": "frames of a file that it wrote itself",
 }
 

@@ -147,6 +147,7 @@ def test_what_is_not_known_changes_nothing(run, monkeypatch):
     losses = []
     for poison in (0.0, 1e6):
         method = build().method
+        method.data._tables = [(np.array(values), np.array(known)) for values, known in method.data._tables]
         for values, known in method.data._tables:
             known[3:7] = False
             values[3:7] = poison

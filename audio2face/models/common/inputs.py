@@ -74,8 +74,8 @@ class Training:
     export: Callable[[TrainRun], dict[str, Path]] | None = None  # None: it cannot be exported
     validate: Validation | None = None  # measures the network on VALIDATION_CLIPS, if there are any
     preview: Preview | CurvesPreview | None = None
-    finish: Callable[[], None] | None = None  # measures with the trained weights what is saved with them
     advice: Sequence[str] = ()  # what would make the training shorter, if it takes hours
+    finish: Callable[[], None] | None = None  # measures with the trained weights what is saved with them
 
 
 def build_inputs(

@@ -82,7 +82,7 @@ def build(inputs: Inputs, runtime: Runtime) -> Training:
     preview = build_shown(method, inputs, sampling, runtime, partial(sequence_sample, method))
     advice = build_advice(train, device, [])
     return Training(
-        method, network, spec, build_settings(train), None, validation, preview, method.measure_noise, advice
+        method, network, spec, build_settings(train), None, validation, preview, advice, method.measure_noise
     )
 
 
