@@ -30,7 +30,7 @@ LEAST_UNIT = 0.02  # of the largest unit of a channel
 KEY_NOISE = (
     0.05  # most by which given values are off in training, in units: keys of animators are not quite like the data
 )
-NOISE_POWER, LEAST_DEVIATION = 1.5, 0.01  # errors count by this power of what the motion prior leaves unknown
+LEAST_DEVIATION = 0.01  # errors count in inverse proportion to what the motion prior leaves unknown, in units
 LEAST_NOISE, MEASURED_BATCHES = 0.1, 50
 MOST_FRAMES = 500_000  # from which motion is measured: hours
 CHANNEL_WEIGHTS = {"jaw": 0.5, "eye": 0.3}  # beside those that the losses name
@@ -44,7 +44,7 @@ class SequenceMethod(DiffusionMethod):
         super().__init__(*arguments, **named)
         moved = self.network.unit * torch.from_numpy(farthest).to(self.network.unit)
         self.importance = (self.weight * importance(moved, self.codec.layout)).to(self.data.device)
-        self.levels = self.network.prior.deviation(self.alphas).clamp(min=LEAST_DEVIATION) ** -NOISE_POWER
+        self.levels = self.network.prior.deviation(self.alphas).clamp(min=LEAST_DEVIATION).reciprocal()
 
     def restored(self, batch: SegmentBatch, x_0: Tensor, place: Tensor, noise: Tensor, rng: Rng) -> Tensor:
         """What the network makes of x_0 (B, T, C) noised to places (B,) of the schedule: (B, T, C)."""
