@@ -67,4 +67,6 @@ def trained(run: TrainRun, build: Callable[[], Network]) -> Network:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).strip().split("\n")[0].split(". ")[0]
+    lines = str(error).strip().split("\n")
+    told = lines[1] if lines[0].endswith(":") and len(lines) > 1 else lines[0]  # PyTorch lists keys below a heading
+    return told.strip().split(". ")[0]
