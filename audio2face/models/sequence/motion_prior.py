@@ -90,7 +90,7 @@ class MotionPrior(nn.Module):
     def _covariance(self, kernels: slice, num_frames: int) -> Tensor:
         """(g, T, T)."""
         frames = torch.arange(num_frames, device=self.covariance.device)
-        lag = (frames[:, None] - frames).abs().clamp(max=self.covariance.shape[1] - 1)  # where nothing is left
+        lag = (frames[:, None] - frames).abs().clamp(max=self.covariance.shape[1] - 1)
         return self.covariance[kernels][:, lag]
 
 
@@ -125,6 +125,7 @@ def autocovariance(tracks: Iterable[tuple[np.ndarray, np.ndarray]], longest: int
     even *= found[:1] / np.maximum(even[:1], 1e-12)
     lags = np.arange(2 * longest)
     taper = np.exp(-0.5 * (lags / (TAPER * longest)) ** 2)
+    taper[-1] = 0.0  # and at all lags beyond
     return np.ascontiguousarray((even[longest - np.abs(lags - longest)] * taper[:, None]).T, np.float32)
 
 
