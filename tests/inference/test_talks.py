@@ -25,7 +25,7 @@ def trained(tmp_path_factory):
     root = tmp_path_factory.mktemp("conversation")
     with pytest.MonkeyPatch.context() as patch:
         use_project(root, patch)
-        conversation_project(root, NUM_EPOCHS=2, LEARNING_RATE=1e-2, LR_MIN=1e-3)
+        conversation_project(root, NUM_EPOCHS=8, LEARNING_RATE=1e-2, LR_MIN=1e-3)
         preproc.run("tiny", "ann")
         name = train.run("tiny").run
     own, partner = voices(2)

@@ -10,7 +10,7 @@ from audio2face.distributed import Rng
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.conditions import Conditions
 from audio2face.models.common.weights import read_weights
-from audio2face.models.sequence.guidance import guidance_passes, guided
+from audio2face.models.sequence.guidance import calmed, guidance_passes, guided
 from audio2face.models.sequence.layers import Surroundings, rotary, rotated
 from audio2face.models.sequence.masks import SHARES, batch_flags, random_flags
 from audio2face.models.sequence.network import SequenceTransformer
@@ -134,7 +134,12 @@ def test_guidance_is_a_sum_of_passes():
         for left in (("speech", "actor", "emotion"), ("actor", "emotion"), ())
     ]
     expected = without[0] + 1.5 * (without[1] - without[0]) + 0.5 * (without[2] - without[1])
-    torch.testing.assert_close(guided(net, x_of(8), t, c, {"audio": 1.5, "style": 0.5}), expected, atol=1e-5, rtol=1e-4)
+    found = guided(net, x_of(8), t, c, {"audio": 1.5, "style": 0.5})
+    torch.testing.assert_close(found, calmed(expected, without[2]), atol=1e-5, rtol=1e-4)
+    assert (found.std(dim=1) <= without[2].std(dim=1) + 1e-5).all()
+    torch.testing.assert_close(found.mean(dim=1), expected.mean(dim=1), atol=1e-5, rtol=1e-4)
+    unheard = guided(net, x_of(8), t, c, {"audio": 0.5, "style": 0.0})  # the full pass has no part in it
+    torch.testing.assert_close(unheard, without[0] + 0.5 * (without[1] - without[0]), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(guided(net, x_of(8), t, c, {}), without[2])
 
 

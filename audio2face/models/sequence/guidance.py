@@ -48,4 +48,11 @@ def guided(
     count = len(passes)
     found = network(x_t.repeat(count, 1, 1), t.repeat(count), joined)[0].unflatten(0, (count, -1))
     weights = torch.tensor([weight for weight, _ in passes]).to(found)
-    return (weights[:, None, None, None] * found).sum(dim=0)
+    x_0 = (weights[:, None, None, None] * found).sum(dim=0)
+    return x_0 if passes[-1][1] else calmed(x_0, found[-1])
+
+
+def calmed(x_0: Tensor, usual: Tensor) -> Tensor:
+    """x_0 (B, T, C) of which no value moves more than without guidance, as sums of passes do (Lin et al. 2023, arXiv 2305.08891)."""
+    mean, most = x_0.mean(dim=1, keepdim=True), usual.std(dim=1, keepdim=True)
+    return mean + (x_0 - mean) * (most / x_0.std(dim=1, keepdim=True).clamp(min=1e-6)).clamp(max=1.0)
