@@ -54,5 +54,6 @@ def guided(
 
 def calmed(x_0: Tensor, usual: Tensor) -> Tensor:
     """x_0 (B, T, C) of which no value moves more than without guidance, as sums of passes do (Lin et al. 2023, arXiv 2305.08891)."""
-    mean, most = x_0.mean(dim=1, keepdim=True), usual.std(dim=1, keepdim=True)
-    return mean + (x_0 - mean) * (most / x_0.std(dim=1, keepdim=True).clamp(min=1e-6)).clamp(max=1.0)
+    mean = x_0.mean(dim=1, keepdim=True)
+    spread, most = (x.std(dim=1, keepdim=True, correction=0) for x in (x_0, usual))
+    return mean + (x_0 - mean) * (most / spread.clamp(min=1e-6)).clamp(max=1.0)
