@@ -1,5 +1,7 @@
 """The sequence family: a transformer over whole animations, values that are given, guidance."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from audio2face.commands import deploy, infer, preproc, train
 from audio2face.distributed import Rng
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.conditions import Conditions
+from audio2face.models.common.starting_weights import _of_data
 from audio2face.models.common.weights import read_weights
 from audio2face.models.sequence.guidance import calmed, guidance_passes, guided
 from audio2face.models.sequence.layers import Surroundings, rotary, rotated
@@ -165,6 +168,22 @@ def test_patterns_of_given_values():
     assert np.mean([len(channels) / len(flags)]) == pytest.approx(SHARES[4], abs=0.03)
     same = batch_flags([40, 10], 40, 3, [5, 6])
     assert np.array_equal(same[1, :10], batch_flags([10], 10, 3, [6])[0]) and not same[1, 10:].any()
+
+
+def test_weights_go_over_into_other_units():
+    """A network that starts from another gives the same in data units, whatever it counts values in."""
+    spec = SimpleNamespace(max_sizes=LAYOUT.sizes, emotion_names=["joy"], actors=["ann", "bob"])
+    one, other = network(), network(seed=1)
+    for net, unit in ((one, 0.5), (other, 3.0)):
+        net.unit.copy_(unit * torch.arange(1.0, LAYOUT.size + 1))
+    moved = _of_data(one.state_dict(), one, spec) | {"unit": other.unit}
+    other.load_state_dict(_of_data(moved, other, spec, power=-1))
+    assert not torch.equal(one.heads["jaw"].weight, other.heads["jaw"].weight)
+    with torch.no_grad():
+        for net in (one, other):  # what belongs to a value alone takes it in its unit
+            net.own.outer.weight.zero_(), net.own.outer.bias.zero_()
+    found = [net(x_of(9) / net.unit, torch.tensor([5]), conditions(9))[0] * net.unit for net in (one, other)]
+    torch.testing.assert_close(found[0], found[1], atol=1e-4, rtol=1e-4)
 
 
 @pytest.fixture(scope="module")

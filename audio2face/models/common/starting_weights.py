@@ -31,9 +31,14 @@ from audio2face.runs.train_run import SPEC_FILE, NetworkSpec, PreprocFiles, Trai
 logger = logging.getLogger(__name__)
 
 KEY = "PRETRAINED_NET_FPATH"
-TRAINABLE_PARTS = {"actor": ("actor.",), "output": ("heads.", "last.")}  # of TRAINABLE -> beginnings of weights' names
+PER_VALUE = ("own.", "trust.")  # weights that belong to one value each
+TRAINABLE_PARTS = {
+    "actor": ("actor.",),
+    "output": ("heads.", "last.", "own.", "trust."),
+}  # of TRAINABLE -> beginnings of weights' names
 WeightAxes = dict[str, tuple[int, ChannelLayout]]  # {weight: (axis, what lies along it)}
 EMOTION, ACTOR = "emotion ", "actor "  # before the name of a column
+UNIT = "unit"  # what values count in, of networks that have such units
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ def start_from(network: Any, spec: NetworkSpec, actors: Mapping[str, PreprocFile
             f"{KEY}: {external_path(path)} is of a training whose phoneme_ctc features were not yet measured on its speech, "
             "which can be deployed and run but not trained further"
         )
+    own, old = _of_data(own, network, spec), old if run is None else _of_data(old, network, run.spec)
     state, notes = _matching(own, old)
     if not any(not name.startswith("encoder") for name in state):
         raise UserError(
@@ -81,11 +87,33 @@ def start_from(network: Any, spec: NetworkSpec, actors: Mapping[str, PreprocFile
         )
     if run is not None:
         _carry(network.weight_axes, state, notes, own, old, spec, actors, run)
-    network.load_state_dict({**own, **state}, strict=False)
-    whole = sum(1 for name in own if name in state and name not in notes)
+    for name in [name for name in own if name.startswith(getattr(network, "OF_DATA", ()))]:
+        state.pop(name, None)
+        notes.pop(name, None)
+    state = _of_data({**own, **state}, network, spec, power=-1)
+    network.load_state_dict(state, strict=False)
+    whole = sum(1 for name in own if name in old and name not in notes)
     logger.info("%s: starts from %s: %d of %d weights fit whole", KEY, external_path(path), whole, len(own))
     for line in notes.values():
         logger.warning("%s: %s", KEY, line)
+
+
+def _of_data(state: Mapping[str, Tensor], network: Any, spec: NetworkSpec, power: int = 1) -> dict[str, Tensor]:
+    """Weights of a network that works in units of its own, as of one in data units, or back with `power` -1: outputs times the
+    unit of each value, inputs over it. Those of other networks as they are."""
+    axes: WeightAxes = network.weight_axes(spec)
+    found = dict(state)
+    if UNIT not in axes or UNIT not in state:
+        return found
+    places = axes[UNIT][1].slices
+    for name, (axis, layout) in axes.items():
+        if name in state and name != UNIT and set(layout.sizes) <= set(places):
+            unit = torch.cat(
+                [state[UNIT][places[label]] for label in layout.sizes]
+            ).double()  # there and back is the same number
+            unit = unit ** (power if axis == 0 else -power)
+            found[name] = state[name].double() * unit.view([-1 if i == axis else 1 for i in range(state[name].ndim)])
+    return found
 
 
 def _run_of(path: Path, spec: NetworkSpec) -> TrainRun | None:
@@ -153,6 +181,10 @@ def _carry(
     parents = _parents(spec, actors, run)
     sources = _columns(spec, run.spec, parents) | _channels(spec, actors, run, parents)
     old_axes = weight_axes(run.spec)
+    if any(source.matrix is not None for source in sources.values()):
+        for name in [name for name in state if name.startswith(PER_VALUE)]:
+            del state[name]
+            notes[name] = f"{name}: its values mean something else there: starts from scratch"
     for name, (axis, layout) in weight_axes(spec).items():
         if name not in own or name not in old or name not in old_axes:
             continue

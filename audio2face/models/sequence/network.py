@@ -34,6 +34,7 @@ class SequenceTransformer(HearsPartner):
     without them nothing is. With `partner` the actor talks to somebody, whom the condition of that name is what is heard of.
     """
 
+    OF_DATA = ("unit", "signal", "noise", "prior.")  # of the training data: starting weights leave them as they are
     unit: Tensor
     signal: Tensor
     noise: Tensor
@@ -162,7 +163,7 @@ class SequenceTransformer(HearsPartner):
         """{weight: (axis, what lies along it)} of the weights at the edges of the network that a spec describes."""
         layout = ChannelLayout(spec.max_sizes)
         axes: dict[str, tuple[int, ChannelLayout]] = {"frame.weight": (1, layout), "expected.weight": (1, layout)}
-        axes |= {name: (0, layout) for name in ("unit", "trust.weight", "trust.bias", "noise")}
+        axes["unit"] = (0, layout)
         for channel, size in spec.max_sizes.items():
             axes |= {f"heads.{channel}.{kind}": (0, ChannelLayout({channel: size})) for kind in ("weight", "bias")}
         emotions, actors = columns_of(spec)
