@@ -51,13 +51,21 @@ class LongArray:
         if not 0 <= first <= first + count <= len(self):
             raise IndexError(f"rows {first} to {first + count} of {len(self)}")
         found = np.empty((count, *self.shape[1:]), self.dtype)
-        self.file.seek(self.start + first * math.prod(self.shape[1:]) * found.itemsize)
+        place = self.start + first * math.prod(self.shape[1:]) * found.itemsize
         left = found.reshape(-1).view(np.uint8).data
         while left:  # the system reads no more than 2 GB at a time
-            count = self.file.readinto(left)  # type: ignore[attr-defined]
+            count = _read_at(self.file, left, place)
             assert count, (first, len(left))
-            left = left[count:]
+            left, place = left[count:], place + count
         return found
+
+
+def _read_at(file: BinaryIO, into: memoryview, place: int) -> int:
+    """Read from a place of a file, whatever other threads read of it (not on Windows, which lacks such a call)."""
+    if hasattr(os, "preadv"):
+        return os.preadv(file.fileno(), [into], place)
+    file.seek(place)
+    return int(file.readinto(into))  # type: ignore[attr-defined]
 
 
 Array = np.ndarray | LongArray
