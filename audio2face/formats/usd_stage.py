@@ -44,6 +44,8 @@ def named_errors(read: Callable[[str | os.PathLike[str]], _Read]) -> Callable[[s
         except Tf.ErrorException as error:
             said = re.findall(r": '(.*)'", str(error))
             raise ValueError(f"{path}: expected a USD file{': ' + said[0][:200] if said else ''}") from error
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: expected a USD file: a name in it is no text") from error
 
     return reader
 
