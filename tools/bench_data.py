@@ -121,7 +121,7 @@ class Run:
 def in_turns(one: Run, other: Run, seconds: float, clock: Callable[[], float]) -> tuple[float, float]:
     """How many items or frames a second each sees, measured in turns of a step each, since other work comes and goes."""
     runs, seen, spent = (one, other), [0, 0], [0.0, 0.0]
-    while min(spent) < seconds:
+    while not min(seen) or min(spent) < seconds:
         for number, run in enumerate(runs):
             start = clock()
             seen[number] += run.step()
