@@ -11,7 +11,7 @@ from audio2face.commands import deploy, infer, preproc, train
 from audio2face.distributed import Rng
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.conditions import Conditions
-from audio2face.models.common.starting_weights import _of_data
+from audio2face.models.common.starting_weights import _in_data_units
 from audio2face.models.common.weights import read_weights
 from audio2face.models.sequence.guidance import calmed, guidance_passes, guided
 from audio2face.models.sequence.layers import Surroundings, rotary, rotated
@@ -176,8 +176,8 @@ def test_weights_go_over_into_other_units():
     one, other = network(), network(seed=1)
     for net, unit in ((one, 0.5), (other, 3.0)):
         net.unit.copy_(unit * torch.arange(1.0, LAYOUT.size + 1))
-    moved = _of_data(one.state_dict(), one, spec) | {"unit": other.unit}
-    other.load_state_dict(_of_data(moved, other, spec, power=-1))
+    moved = _in_data_units(one.state_dict(), one, spec) | {"unit": other.unit}
+    other.load_state_dict(_in_data_units(moved, other, spec, power=-1))
     assert not torch.equal(one.heads["jaw"].weight, other.heads["jaw"].weight)
     with torch.no_grad():
         for net in (one, other):  # what belongs to a value alone takes it in its unit

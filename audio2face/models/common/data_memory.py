@@ -29,9 +29,11 @@ def build_keep(inputs: Inputs, width: int, runtime: Runtime, phoneme_classes: in
     train, clips = inputs.train, [*inputs.clips, *inputs.validation]
     per_second = train.AUDIO_PARAMS["samplerate"] + PHONEME_RATE * phoneme_classes
     needed = data_bytes(clips, per_second, width, float(train.TARGET_FPS))
-    limit = (math.inf if train.DATA_MEMORY_GB is None else train.DATA_MEMORY_GB * 1e9) / runtime.memory_sharers
-    if train.DATA_MEMORY_GB is None and (free := runtime.free_bytes) is not None:
-        limit = free / 2 / runtime.memory_sharers
+    if train.DATA_MEMORY_GB is not None:
+        limit = train.DATA_MEMORY_GB * 1e9
+    else:
+        limit = math.inf if (free := runtime.free_bytes) is None else free / 2
+    limit /= runtime.memory_sharers
     if needed <= limit:
         return in_memory
     folder = local_path(train.FEATURE_CACHE_ROOT)

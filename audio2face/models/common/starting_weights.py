@@ -34,8 +34,8 @@ KEY = "PRETRAINED_NET_FPATH"
 PER_VALUE = ("own.", "trust.")  # weights that belong to one value each
 TRAINABLE_PARTS = {
     "actor": ("actor.",),
-    "output": ("heads.", "last.", "own.", "trust."),
-}  # of TRAINABLE -> beginnings of weights' names
+    "output": ("heads.", "last.", *PER_VALUE),
+}  # of TRAINABLE -> beginnings of names
 WeightAxes = dict[str, tuple[int, ChannelLayout]]  # {weight: (axis, what lies along it)}
 EMOTION, ACTOR = "emotion ", "actor "  # before the name of a column
 UNIT = "unit"  # what values count in, of networks that have such units
@@ -79,7 +79,7 @@ def start_from(network: Any, spec: NetworkSpec, actors: Mapping[str, PreprocFile
             f"{KEY}: {external_path(path)} is of a training whose phoneme_ctc features were not yet measured on its speech, "
             "which can be deployed and run but not trained further"
         )
-    own, old = _of_data(own, network, spec), old if run is None else _of_data(old, network, run.spec)
+    own, old = _in_data_units(own, network, spec), old if run is None else _in_data_units(old, network, run.spec)
     state, notes = _matching(own, old)
     if not any(not name.startswith("encoder") for name in state):
         raise UserError(
@@ -90,7 +90,7 @@ def start_from(network: Any, spec: NetworkSpec, actors: Mapping[str, PreprocFile
     for name in [name for name in own if name.startswith(getattr(network, "OF_DATA", ()))]:
         state.pop(name, None)
         notes.pop(name, None)
-    state = _of_data({**own, **state}, network, spec, power=-1)
+    state = _in_data_units({**own, **state}, network, spec, power=-1)
     network.load_state_dict(state, strict=False)
     whole = sum(1 for name in own if name in old and name not in notes)
     logger.info("%s: starts from %s: %d of %d weights fit whole", KEY, external_path(path), whole, len(own))
@@ -98,7 +98,7 @@ def start_from(network: Any, spec: NetworkSpec, actors: Mapping[str, PreprocFile
         logger.warning("%s: %s", KEY, line)
 
 
-def _of_data(state: Mapping[str, Tensor], network: Any, spec: NetworkSpec, power: int = 1) -> dict[str, Tensor]:
+def _in_data_units(state: Mapping[str, Tensor], network: Any, spec: NetworkSpec, power: int = 1) -> dict[str, Tensor]:
     """Weights of a network that works in units of its own, as of one in data units, or back with `power` -1: outputs times the
     unit of each value, inputs over it. Those of other networks as they are."""
     axes: WeightAxes = network.weight_axes(spec)
@@ -108,10 +108,8 @@ def _of_data(state: Mapping[str, Tensor], network: Any, spec: NetworkSpec, power
     places = axes[UNIT][1].slices
     for name, (axis, layout) in axes.items():
         if name in state and name != UNIT and set(layout.sizes) <= set(places):
-            unit = torch.cat(
-                [state[UNIT][places[label]] for label in layout.sizes]
-            ).double()  # there and back is the same number
-            unit = unit ** (power if axis == 0 else -power)
+            unit = torch.cat([state[UNIT][places[label]] for label in layout.sizes])
+            unit = unit.double() ** (power if axis == 0 else -power)  # there and back is the same number
             found[name] = state[name].double() * unit.view([-1 if i == axis else 1 for i in range(state[name].ndim)])
     return found
 

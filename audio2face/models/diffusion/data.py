@@ -127,6 +127,17 @@ class SegmentData:
         """The targets (T, C) of every clip, and which of them are real data; both may lie on the disk."""
         return zip(self._targets, self._known, strict=True)
 
+    def known_sums(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of each value where it is known: its sum, the sum of its squares, and in how many frames; (C,) float64 each."""
+        sums, squares, counts = (np.zeros(self.layout.size) for _ in range(3))
+        for target, known in self.known_targets():
+            there = np.asarray(known)
+            values = np.where(there, target, 0).astype(np.float64)
+            sums += values.sum(axis=0)
+            squares += (values**2).sum(axis=0)
+            counts += there.sum(axis=0)
+        return sums, squares, counts
+
     def energy(self, channels: Sequence[str]) -> float:
         """Mean over frames of the sum of squares of these channels' targets."""
         parts = [self.layout.slices[name] for name in channels]
@@ -270,3 +281,13 @@ class SegmentData:
     def describe(self, batch: SegmentBatch) -> str:
         """The shots a batch comes from, for an error message."""
         return ", ".join(f"{self.clips[c].shot.actor}/{self.clips[c].shot.name}" for c in batch.clips)
+
+
+def raised_units(found: np.ndarray, layout: ChannelLayout, least: float) -> np.ndarray:
+    """Units (C,) float32 of values from their deviations: no less than a share of the largest of a channel, so that what hardly
+    moves is not blown up; 1 for channels without any motion."""
+    raised = found.copy()
+    for part in layout.split(raised).values():
+        largest = part.max(initial=0.0)
+        part[:] = np.maximum(part, least * largest) if largest > 0 else 1.0
+    return raised.astype(np.float32)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio2face.models.diffusion.data import SegmentBatch, SegmentData
+from audio2face.models.diffusion.data import SegmentBatch, SegmentData, raised_units
 
 WINDOWS = 32  # windows of keyframes in a batch of the codec
 LONGEST_WINDOW = 20  # keyframes
@@ -142,16 +142,8 @@ class GuideData:
 def value_statistics(data: SegmentData) -> tuple[np.ndarray, np.ndarray]:
     """Mean and unit (C,) float32 of the values of a training set's targets: the deviation of known ones, but no less than a
     share of the largest of its group, so that what hardly moves is not blown up; 1 in groups without motion."""
-    size = data.layout.size
-    sums, squares, counts = (np.zeros(size) for _ in range(3))
-    for target, known in data.known_targets():
-        there = np.asarray(known)
-        values = np.where(there, target, 0).astype(np.float64)
-        sums, squares, counts = sums + values.sum(axis=0), squares + (values**2).sum(axis=0), counts + there.sum(axis=0)
+    sums, squares, counts = data.known_sums()
     counts = np.maximum(counts, 1)
     mean = sums / counts
     unit = np.sqrt(np.maximum(squares / counts - mean**2, 0))
-    for part in data.layout.split(unit).values():
-        largest = part.max(initial=0.0)
-        part[:] = np.maximum(part, LEAST_UNIT * largest) if largest > 0 else 1.0
-    return mean.astype(np.float32), unit.astype(np.float32)
+    return mean.astype(np.float32), raised_units(unit, data.layout, LEAST_UNIT)

@@ -19,7 +19,7 @@ from audio2face.distributed import WHOLE, Rng
 from audio2face.face.codec import FaceCodec, kind_of
 from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.conditions import Conditions
-from audio2face.models.diffusion.data import SegmentBatch, SegmentData
+from audio2face.models.diffusion.data import SegmentBatch, SegmentData, raised_units
 from audio2face.models.diffusion.method import DiffusionMethod, Segments, over_frames
 from audio2face.models.diffusion.samplers import add_noise
 from audio2face.models.sequence.masks import batch_flags
@@ -109,16 +109,8 @@ class SequenceMethod(DiffusionMethod):
 def units(data: SegmentData) -> np.ndarray:
     """The unit (C,) float32 of every value of a training set's targets: its standard deviation about 0 where it is known, but
     no less than a share of the largest of its channel; 1 for channels without any motion."""
-    squares, counts = np.zeros(data.layout.size), np.zeros(data.layout.size)
-    for target, known in data.known_targets():
-        there = np.asarray(known)
-        squares += np.where(there, np.square(target, dtype=np.float64), 0).sum(axis=0)
-        counts += there.sum(axis=0)
-    found = np.sqrt(squares / np.maximum(counts, 1))
-    for part in data.layout.split(found).values():
-        largest = part.max(initial=0.0)
-        part[:] = np.maximum(part, LEAST_UNIT * largest) if largest > 0 else 1.0
-    return found.astype(np.float32)
+    _, squares, counts = data.known_sums()
+    return raised_units(np.sqrt(squares / np.maximum(counts, 1)), data.layout, LEAST_UNIT)
 
 
 def in_units(data: SegmentData, unit: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
