@@ -1,3 +1,4 @@
+import contextlib
 import io
 import json
 import math
@@ -398,8 +399,9 @@ def socket_server(served):
 def talk(server, start, *parts):
     """Send messages to /stream; returns what comes back."""
     with connect(f"ws://127.0.0.1:{server.port}/stream", compression=None) as link:
-        for part in (start, *parts):
-            link.send(json.dumps(part) if isinstance(part, dict) else part)
+        with contextlib.suppress(ConnectionClosedError):
+            for part in (start, *parts):
+                link.send(json.dumps(part) if isinstance(part, dict) else part)
         found = []
         try:
             for text in link:

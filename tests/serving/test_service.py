@@ -1,3 +1,4 @@
+import contextlib
 import json
 import socket
 import threading
@@ -24,6 +25,7 @@ from fakes.server import (
     status_of,
     weights_of,
 )
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from audio2face import load_model
@@ -321,8 +323,10 @@ def test_streams_over_grpc_and_websocket_have_one_limit(model):
     def over_websocket():
         with connect(f"ws://{pages}/stream", compression=None) as link:
             link.send('{"type": "start", "sample_rate": 16000}')
-            link.send('{"type": "end"}')
-            return json.loads(link.recv(timeout=10))
+            answer = json.loads(link.recv(timeout=10))
+            with contextlib.suppress(ConnectionClosed):
+                link.send('{"type": "end"}')
+            return answer
 
     with running(model, options, http=pages) as found:
         go = threading.Event()
