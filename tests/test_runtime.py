@@ -32,13 +32,14 @@ def settings():
 
 @pytest.fixture
 def restored_logging():
-    """The root logger, put back afterwards."""
+    """The root logger without handlers of commands that ran in this process before, put back afterwards."""
     root = logging.getLogger()
     before, level = list(root.handlers), root.level
+    root.handlers = [handler for handler in before if not hasattr(handler, "audio2face")]
     yield
     for handler in set(root.handlers) - set(before):
-        root.removeHandler(handler)
         handler.close()
+    root.handlers = before
     root.setLevel(level)
 
 
