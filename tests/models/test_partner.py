@@ -16,7 +16,7 @@ from audio2face.face.layout import ChannelLayout
 from audio2face.formats.sound import write_sound
 from audio2face.models.common.conditions import Conditions
 from audio2face.models.diffusion.data import CONTEXT, SegmentData, SegmentParams
-from audio2face.models.sequence.guidance import calmed, guidance_passes, guided
+from audio2face.models.sequence.guidance import guidance_passes, guided, strength
 from audio2face.models.sequence.network import SequenceTransformer
 from audio2face.models.sequence.partner import DROP_PARTNER
 from audio2face.types import Clip, Partner, Shot, Track, Waveform
@@ -200,14 +200,17 @@ def test_a_partner_is_dropped_at_random():
 
 def test_guidance_of_a_partner():
     three = ("audio", "partner", "style")
-    assert guidance_passes({"partner": 1.0}, three) == [(1.0, ())]
-    assert guidance_passes({"partner": 0.0, "style": 0.0}, three) == [(1.0, ("partner", "actor", "emotion"))]
+    assert guidance_passes({"partner": 1.0}, three) == [(1.0, 0.0, ())]
+    assert guidance_passes({"partner": 0.0, "style": 0.0}, three) == [(1.0, 0.0, ("partner", "actor", "emotion"))]
     net, t = network(), torch.tensor([3])
     c = given(partner=net.partner(torch.randn(1, 8, 32)))
     without = [net(x_of(), t, net.dropout.without(c, left))[0] for left in (("partner", "actor"), ("actor",), ())]
-    expected = without[0] + 3.0 * (without[1] - without[0]) + (without[2] - without[1])
+    net.noise.fill_(0.5)
+    expected = (
+        without[0] + strength(3.0, net.noise, net.signal[t]) * (without[1] - without[0]) + (without[2] - without[1])
+    )
     found = guided(net, x_of(), t, c, {"partner": 3.0})
-    torch.testing.assert_close(found, calmed(expected, without[2]), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(guided(net, x_of(), t, c, {"partner": 0.0, "style": 0.0}), without[0])
     alone = guided(net, x_of(), t, given(), {"partner": 3.0})
     torch.testing.assert_close(alone, net(x_of(), t, given())[0])  # nobody there to listen to

@@ -13,7 +13,7 @@ from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.conditions import Conditions
 from audio2face.models.common.starting_weights import _in_data_units
 from audio2face.models.common.weights import read_weights
-from audio2face.models.sequence.guidance import calmed, guidance_passes, guided
+from audio2face.models.sequence.guidance import guidance_passes, guided, left_open, strength
 from audio2face.models.sequence.layers import Surroundings, rotary, rotated
 from audio2face.models.sequence.masks import SHARES, batch_flags, random_flags
 from audio2face.models.sequence.network import SequenceTransformer
@@ -126,24 +126,38 @@ def test_given_values_are_heard_and_others_are_not():
 
 
 def test_guidance_is_a_sum_of_passes():
-    assert guidance_passes({"audio": 1.0, "style": 1.0}) == [(1.0, ())]
-    assert guidance_passes({"audio": 0.0, "style": 0.0}) == [(1.0, ("speech", "actor", "emotion"))]
-    assert guidance_passes({"audio": 2.0, "style": 2.0}) == [(-1.0, ("speech", "actor", "emotion")), (2.0, ())]
+    everything = ("speech", "actor", "emotion")
+    assert guidance_passes({"audio": 1.0, "style": 1.0}) == [(1.0, 0.0, ())]
+    assert guidance_passes({"audio": 0.0, "style": 0.0}) == [(1.0, 0.0, everything)]
+    assert guidance_passes({"audio": 2.0, "style": 2.0}) == [(1.0, 2.0, everything), (2.0, 0.0, ())]
     net, c, t = network(), conditions(8), torch.tensor([3])
+    net.noise.copy_(torch.rand_like(net.noise).clamp(min=0.1))
     for parameter in net.dropout.nulls.values():
         torch.nn.init.normal_(parameter)
-    without = [
-        net(x_of(8), t, net.dropout.without(c, left))[0]
-        for left in (("speech", "actor", "emotion"), ("actor", "emotion"), ())
-    ]
-    expected = without[0] + 1.5 * (without[1] - without[0]) + 0.5 * (without[2] - without[1])
+    without = [net(x_of(8), t, net.dropout.without(c, left))[0] for left in (everything, ("actor", "emotion"), ())]
+    audio, style = (strength(scale, net.noise, net.signal[t]) for scale in (1.5, 0.5))
+    expected = without[0] + audio * (without[1] - without[0]) + style * (without[2] - without[1])
     found = guided(net, x_of(8), t, c, {"audio": 1.5, "style": 0.5})
-    torch.testing.assert_close(found, calmed(expected, without[2]), atol=1e-5, rtol=1e-4)
-    assert (found.std(dim=1) <= without[2].std(dim=1) + 1e-5).all()
-    torch.testing.assert_close(found.mean(dim=1), expected.mean(dim=1), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
     unheard = guided(net, x_of(8), t, c, {"audio": 0.5, "style": 0.0})  # the full pass has no part in it
-    torch.testing.assert_close(unheard, without[0] + 0.5 * (without[1] - without[0]), atol=1e-5, rtol=1e-4)
+    audio = strength(0.5, net.noise, net.signal[t])
+    torch.testing.assert_close(unheard, without[0] + audio * (without[1] - without[0]), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(guided(net, x_of(8), t, c, {}), without[2])
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.5, 1.0, 2.0, 5.0])
+def test_guidance_of_gaussian_values_is_exact(scale):
+    """Of p(x) = N(0, 1) and p(x | c) = N(told, noise), given x_t: the mean of p(x) (p(x | c) / p(x))^scale, written down."""
+    noise, told, share, x_t = (
+        torch.tensor(x, dtype=torch.float64) for x in ([0.1, 0.4, 1.0], [0.7, -1.2, 0.0], 0.3, 0.5)
+    )
+    seen, clean = share / (1 - share), x_t / share.sqrt()
+    with_it, without = (told / noise + seen * clean) / (1 / noise + seen), seen * clean / (1 + seen)
+    precision = scale / noise + 1 - scale
+    expected = (scale * told / noise + seen * clean) / (precision + seen)
+    found = without + strength(scale, noise, share) * (with_it - without)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(left_open(noise, scale), 1 / precision)
 
 
 def test_conditions_are_dropped_alone_and_together():

@@ -1,5 +1,11 @@
-"""How strongly conditions count: x_0 with fewer of them, moved towards x_0 with more (classifier-free guidance, Ho & Salimans
-2022, arXiv 2207.12598), one condition after the other."""
+"""How strongly conditions count: animations are drawn from p(x) (p(x | conditions) / p(x))^scale (classifier-free guidance, Ho &
+Salimans 2022, arXiv 2207.12598), one condition after the other.
+
+Usually x_0 without conditions is moved by `scale` times what they change, which overshoots: values that the sound tells almost
+surely then move more than they ever do. For Gaussian values the animations above can be written down, and that is what is done here
+with the variance `noise` that conditions leave of a value of variance 1: x_0 moves by `strength`, and sampling starts with the variance
+`left_open`. Scales above 1 make lips surer and leave lids, of which the sound says nothing, as free as they are.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +28,15 @@ MONOLOGUE = ("audio", "style")
 
 def guidance_passes(
     scales: Mapping[str, float], names: Sequence[str] = MONOLOGUE
-) -> list[tuple[float, tuple[str, ...]]]:
-    """The passes of the network that a guided x_0 is a sum of: (weight, conditions that are left out).
+) -> list[tuple[float, float, tuple[str, ...]]]:
+    """The passes of the network that a guided x_0 is a sum of: (scale before, scale after, conditions that are left out).
 
-    x_0 = c_0 + s_1 (c_1 - c_0) + s_2 (c_2 - c_1) + … with c_i that hears the conditions of the first i `names`; passes of
-    weight 0 are not needed, so that scales of 1 take one.
+    x_0 = c_0 + g_1 (c_1 - c_0) + g_2 (c_2 - c_1) + … with c_i that hears the conditions of the first i `names`, g_i the
+    strength of their scale. Of c_i there is g_i - g_{i+1}; passes with equal scales are not needed, so that scales of 1 take one.
     """
-    steps = [*(float(scales.get(name, 1.0)) for name in names), 0.0]
+    steps = [1.0, *(float(scales.get(name, 1.0)) for name in names), 0.0]
     left_out = [tuple(c for name in names[i:] for c in CONDITIONS[name]) for i in range(len(names) + 1)]
-    weights = [1.0 - steps[0], *(before - after for before, after in pairwise(steps))]
-    return [(weight, left) for weight, left in zip(weights, left_out, strict=True) if weight]
+    return [(a, b, left) for (a, b), left in zip(pairwise(steps), left_out, strict=True) if a != b]
 
 
 def guided(
@@ -41,19 +46,24 @@ def guided(
     there: the scale of that name then has no effect."""
     names = [name for name in CONDITIONS if name in MONOLOGUE or name in conditions.tensors]
     passes = guidance_passes(scales, names)
-    if [left for _, left in passes] == [()] and passes[0][0] == 1.0:
+    if passes == [(1.0, 0.0, ())]:
         return network(x_t, t, conditions)[0]
-    cases = [network.dropout.without(conditions, left) if left else conditions for _, left in passes]
+    cases = [network.dropout.without(conditions, left) if left else conditions for _, _, left in passes]
     joined = Conditions({name: torch.cat([case[name] for case in cases]) for name in conditions.tensors})
     count = len(passes)
     found = network(x_t.repeat(count, 1, 1), t.repeat(count), joined)[0].unflatten(0, (count, -1))
-    weights = torch.tensor([weight for weight, _ in passes]).to(found)
-    x_0 = (weights[:, None, None, None] * found).sum(dim=0)
-    return x_0 if passes[-1][1] else calmed(x_0, found[-1])
+    signal = network.signal[t][:, None, None]
+    weights = [strength(a, network.noise, signal) - strength(b, network.noise, signal) for a, b, _ in passes]
+    return sum((weight * x_0 for weight, x_0 in zip(weights, found, strict=True)), torch.zeros_like(x_t))
 
 
-def calmed(x_0: Tensor, usual: Tensor) -> Tensor:
-    """x_0 (B, T, C) of which no value moves more than without guidance, as sums of passes do (Lin et al. 2023, arXiv 2305.08891)."""
-    mean = x_0.mean(dim=1, keepdim=True)
-    spread, most = (x.std(dim=1, keepdim=True, correction=0) for x in (x_0, usual))
-    return mean + (x_0 - mean) * (most / spread.clamp(min=1e-6)).clamp(max=1.0)
+def strength(scale: float, noise: Tensor, signal: Tensor) -> Tensor:
+    """By what share x_0 (B, 1, C) moves towards x_0 with a condition, at shares `signal` (B, 1, 1) of x_0 in x_t: 0 at scale 0, 1
+    at 1, the scale itself for values that conditions say nothing of (`noise` (C,) 1)."""
+    surer = 1 + (1 - signal) * (1 / noise - 1)  # how much, with the condition
+    return scale * surer / (1 + scale * (surer - 1))
+
+
+def left_open(noise: Tensor, scale: float) -> Tensor:
+    """Of `noise` (C,), the variance that conditions leave: what they leave (C,) when they count by `scale`."""
+    return noise / (scale + (1 - scale) * noise)

@@ -17,7 +17,7 @@ from audio2face.models.diffusion.codec import TorchCodec
 from audio2face.models.diffusion.rollout import FrameNoise
 from audio2face.models.diffusion.samplers import Sampler
 from audio2face.models.diffusion.schedule import Schedule
-from audio2face.models.sequence.guidance import guided
+from audio2face.models.sequence.guidance import guided, left_open
 from audio2face.models.sequence.network import SequenceTransformer
 
 LONGEST_S, OVERLAP_S = 10.0, 1.0  # of a window, and what of it the next one is given
@@ -73,7 +73,7 @@ class SequenceSampler:
                 "given": flags,
             }
         )
-        own = values
+        own, start = values, left_open(self.network.noise, self.guidance.get("audio", 1.0))
 
         def denoise(x_t: Tensor, i: int, state: None) -> tuple[Tensor, None]:
             nonlocal own
@@ -85,7 +85,7 @@ class SequenceSampler:
 
         def draw(step: int) -> Tensor:
             drawn = _tensor(noise.frames(noise_first, length, step), device)
-            return drawn * self.network.noise if step < 0 else drawn
+            return drawn * start if step < 0 else drawn
 
         x_0, _ = self.sampler(denoise, draw, self.schedule)
         return (held * values + (1 - held) * x_0 * unit)[0].cpu().numpy(), own[0].cpu().numpy()
