@@ -16,6 +16,7 @@ from audio2face.models.common.weights import read_weights
 from audio2face.models.sequence.guidance import guidance_passes, guided, left_open, strength
 from audio2face.models.sequence.layers import Surroundings, rotary, rotated
 from audio2face.models.sequence.masks import SHARES, batch_flags, random_flags
+from audio2face.models.sequence.method import followers
 from audio2face.models.sequence.network import SequenceTransformer
 from audio2face.problems import UserError
 
@@ -158,6 +159,11 @@ def test_guidance_of_gaussian_values_is_exact(scale):
     found = without + strength(scale, noise, share) * (with_it - without)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(left_open(noise, scale), 1 / precision)
+
+
+def test_values_of_a_mesh_that_hardly_move_follow_the_others():
+    layout = ChannelLayout({"skin_coeffs": 3, "body": 2})
+    assert followers(torch.tensor([1.0, 0.05, 0.2, 3.0, 0.1]), layout).tolist() == [False, True, False, False, False]
 
 
 def test_conditions_are_dropped_alone_and_together():

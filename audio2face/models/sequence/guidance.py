@@ -2,9 +2,9 @@
 Salimans 2022, arXiv 2207.12598), one condition after the other.
 
 Usually x_0 without conditions is moved by `scale` times what they change, which overshoots: values that the sound tells almost
-surely then move more than they ever do. For Gaussian values the animations above can be written down, and that is what is done here
-with the variance `noise` that conditions leave of a value of variance 1: x_0 moves by `strength`, and sampling starts with the variance
-`left_open`. Scales above 1 make lips surer and leave lids, of which the sound says nothing, as free as they are.
+surely then move more than they ever do. Of Gaussian values the animations above can be written down. That is done here, with the
+variance `noise` that conditions leave of a value of variance 1: x_0 moves by `strength`, and what is left open is `left_open`. Scales
+above 1 make lips surer and leave lids, of which the sound says nothing, as free as they are.
 """
 
 from __future__ import annotations

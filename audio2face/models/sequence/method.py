@@ -31,7 +31,8 @@ KEY_NOISE = (
     0.05  # most by which given values are off in training, in units: keys of animators are not quite like the data
 )
 LEAST_DEVIATION = 0.01  # errors count in inverse proportion to what the motion prior leaves unknown, in units
-LEAST_NOISE, MEASURED_BATCHES = 0.1, 50
+LEAST_OPEN, MEASURED_BATCHES = 0.2, 50
+FOLLOWS = 0.1  # of the farthest value of a channel: values that move less far follow the others
 MOST_FRAMES = 500_000  # from which motion is measured: hours
 CHANNEL_WEIGHTS = {"jaw": 0.5, "eye": 0.3}  # beside those that the losses name
 
@@ -44,6 +45,7 @@ class SequenceMethod(DiffusionMethod):
         super().__init__(*arguments, **named)
         moved = self.network.unit * torch.from_numpy(farthest).to(self.network.unit)
         self.importance = (self.weight * importance(moved, self.codec.layout)).to(self.data.device)
+        self.followers = followers(moved, self.codec.layout)
         self.levels = self.network.prior.deviation(self.alphas).clamp(min=LEAST_DEVIATION).reciprocal()
 
     def restored(self, batch: SegmentBatch, x_0: Tensor, place: Tensor, noise: Tensor, rng: Rng) -> Tensor:
@@ -70,8 +72,9 @@ class SequenceMethod(DiffusionMethod):
 
     @torch.no_grad()
     def measure_noise(self) -> None:
-        """Set how much noise sampling starts with: of each value the share of its motion that conditions leave open, measured on
-        segments of the training. Lips that the sound tells stay near what is likely, while lids, brows and gaze vary in full."""
+        """Set the share of each value's motion that conditions leave open, measured on segments of the training: sampling starts with
+        noise accordingly. Lips that the sound tells stay near what is likely, while lids, brows and gaze vary in full. Values that
+        hardly move are left no choice: drawn at random, they would tell the network where lips are."""
         self.network.eval()
         left, whole = (torch.zeros_like(self.network.unit) for _ in range(2))
         for batch in itertools.islice(self.data.batches(0), MEASURED_BATCHES):
@@ -83,7 +86,8 @@ class SequenceMethod(DiffusionMethod):
             mean = (x_0 * there).sum(dim=1, keepdim=True) / there.sum(dim=1, keepdim=True).clamp(min=1.0)
             left += ((prediction - x_0).square() * there).sum(dim=(0, 1))
             whole += ((x_0 - mean).square() * there).sum(dim=(0, 1))
-        self.network.noise.copy_(torch.where(whole > 0, left / whole, torch.ones_like(whole)).clamp(LEAST_NOISE, 1.0))
+        share = torch.where(whole > 0, left / whole, torch.ones_like(whole)).masked_fill(self.followers, 0.0)
+        self.network.noise.copy_(share.clamp(LEAST_OPEN, 1.0))
 
     def _off(self, batch: SegmentBatch, clean: Tensor) -> Tensor:
         """Noise (B, T, C) on given values, as strong in a whole segment, up to KEY_NOISE."""
@@ -138,3 +142,9 @@ def importance(moved: Tensor, layout: ChannelLayout) -> Tensor:
     return torch.cat(
         [CHANNEL_WEIGHTS.get(name, 1.0) * part / part.sum().clamp(min=1e-12) for name, part in parts.items()]
     )
+
+
+def followers(moved: Tensor, layout: ChannelLayout) -> Tensor:
+    """Which values (C,) of a mesh move it by less than FOLLOWS of what the farthest of their channel does."""
+    parts = layout.split(moved).items()
+    return torch.cat([(part < FOLLOWS * part.amax()) & (kind_of(name) == "mesh") for name, part in parts])

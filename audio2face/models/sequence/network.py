@@ -68,9 +68,7 @@ class SequenceTransformer(HearsPartner):
         self.layout, self.fps, self.width, self.diffusion_steps = layout, float(fps), width, diffusion_steps
         self.head_size = width // num_heads
         self.register_buffer("unit", torch.ones(layout.size))
-        self.register_buffer(
-            "noise", torch.ones(layout.size)
-        )  # that sampling starts with: less of what the sound tells
+        self.register_buffer("noise", torch.ones(layout.size))  # share of its motion that conditions leave open
         self.register_buffer("mean", torch.zeros(1), persistent=False)
         self.register_buffer("signal", torch.zeros(diffusion_steps))  # share of x_0 by step
         self.prior = MotionPrior(layout, fps)

@@ -73,7 +73,7 @@ class SequenceSampler:
                 "given": flags,
             }
         )
-        own, start = values, left_open(self.network.noise, self.guidance.get("audio", 1.0))
+        own, start = values, left_open(self.network.noise, self.guidance.get("audio", 1.0)).square()
 
         def denoise(x_t: Tensor, i: int, state: None) -> tuple[Tensor, None]:
             nonlocal own
