@@ -15,7 +15,7 @@ from audio2face.problems import UserError
 from audio2face.viewer.library import Library, ShotView, peaks
 from audio2face.viewer.studio import MOST_TAKES
 from audio2face.viewer.tracks import AnimationStream
-from audio2face.viewer.wishes import is_weight, read_fields, read_wish, shot_of
+from audio2face.viewer.wishes import MOST_STEPS, is_weight, read_fields, read_wish, shot_of
 
 BINARY, JSON, WAV = "application/octet-stream", "application/json", "audio/wav"
 
@@ -55,8 +55,8 @@ def upload(library: Library, name: str, file: BufferedIOBase, size: int) -> Repl
     return as_json(_listed(library, library.upload(name, file, size)))
 
 
-def _number(text: str) -> Any:
-    return int(text) if text.isdigit() else text
+def _number(text: str | None) -> Any:
+    return int(text) if text is not None and text.isdigit() else text
 
 
 def _scene(library: Library) -> Reply:
@@ -101,7 +101,12 @@ def _model(library: Library) -> dict[str, Any] | None:
 
 def _studio(library: Library) -> dict[str, Any] | None:
     studio = library.studio
-    return None if studio is None else {"parts": studio.parts, "takes": MOST_TAKES, "partner": studio.partner}
+    if studio is None:
+        return None
+    settings, most = studio.settings, {"takes": MOST_TAKES, "steps": MOST_STEPS}
+    chosen = {"guidance": dict(settings.guidance), "steps": settings.steps}
+    guides = {"guides": [vars(guide) for guide in settings.guides], "guide": settings.guide}
+    return {"parts": studio.parts, "partner": settings.hears_partner, "most": most, **chosen, **guides}
 
 
 def _shot(library: Library, number: int) -> Reply | None:
@@ -173,10 +178,18 @@ def _curves(library: Library, number: int) -> Reply | None:
     return as_json({"names": curves.names, "weights": np.round(curves.weights.T.astype(float), 4).tolist()})
 
 
-def _sound(library: Library, number: int) -> Reply | None:
-    if not number < len(library.shots) or library.shots[number].sound is None:
+def _sound(library: Library, number: int, partner: int | None = None) -> Reply | None:
+    if not all(_sounds(library, shot) for shot in (number, partner) if shot is not None):
         return None
-    return Reply(library.sound(number), WAV, ranged=True)
+    return Reply(library.sound(number, partner), WAV, ranged=True)
+
+
+def _partner_sound(library: Library, number: int) -> Reply | None:
+    return Reply(library.partner_sound(number), WAV, ranged=True) if _sounds(library, number) else None
+
+
+def _sounds(library: Library, number: int) -> bool:
+    return number < len(library.shots) and library.shots[number].sound is not None
 
 
 def _animate(library: Library, body: bytes) -> dict[str, Any]:
@@ -219,7 +232,8 @@ GETS: list[tuple[re.Pattern[str], Callable[..., Reply | None]]] = [
     (re.compile(r"triangles/(\d{1,9})/(skin|tongue)"), _triangles),
     (re.compile(r"colours/(\d{1,9})/(skin|tongue)"), _colours),
     (re.compile(r"bones/(\d{1,9})"), _bones),
-    (re.compile(r"sound/(\d{1,9})\.wav"), _sound),
+    (re.compile(r"sound/(\d{1,9})(?:/(\d{1,9}))?\.wav"), _sound),
+    (re.compile(r"partner/(\d{1,9})\.wav"), _partner_sound),
 ]
 POSTS: dict[str, Callable[[Library, bytes], dict[str, Any]]] = {
     "api/animate": _animate,

@@ -15,6 +15,7 @@ from audio2face.formats.bvh import read_bvh
 from audio2face.formats.curve_table import CurveTable, read_curve_table
 from audio2face.formats.npy import read_npz
 from audio2face.formats.smplx import SKELETON, read_smplx
+from audio2face.inference.keys import KEYS
 from audio2face.inference.raw import ENDING as RAW_ENDING
 from audio2face.listing import natural_order
 from audio2face.render.head import head_turns
@@ -30,7 +31,7 @@ def find_curves(place: Path) -> dict[str, tuple[Path, ...]]:
     """Files of curves by name, a table and a body of the same name together, of a file or a folder."""
     found: dict[str, tuple[Path, ...]] = {}
     for path in [place] if place.is_file() else natural_order(place.iterdir()):
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.endswith(RAW_ENDING):
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.endswith((RAW_ENDING, KEYS)):
             found[path.stem] = (*found.get(path.stem, ()), path)
     return found
 

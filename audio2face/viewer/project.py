@@ -15,12 +15,14 @@ from audio2face.dataset.shots import NEUTRAL, emotions_in
 from audio2face.evaluation.data import trained_shots
 from audio2face.evaluation.folder import files_in
 from audio2face.face.curves import CurveGroup
+from audio2face.formats.sound import sound_info
 from audio2face.inference.model import Model, load_model, load_run_model
 from audio2face.inference.package import has_mesh
 from audio2face.paths import local_path
 from audio2face.problems import UserError
 from audio2face.runs.run_dir import check_name
 from audio2face.runs.train_run import TrainRun, load_train_run
+from audio2face.types import Track
 from audio2face.viewer.actors import Actor, find_eyes
 from audio2face.viewer.curve_groups import ShownGroups, captured_groups, captured_track
 from audio2face.viewer.library import ShotView
@@ -165,7 +167,8 @@ class Project:
             opener = partial(self._captured, files, shot, fps, offset)
         there = [] if offset else captured_files(files, shot)  # the sound of an edit begins with its file
         source, beside = (there[0], tuple(there[1:])) if there else (None, ())
-        return ShotView(shot, files.actor, emotion, sound, truth=opener, source=source, beside=beside)
+        partner = _partner(files, shot, sound, offset) if sound else None
+        return ShotView(shot, files.actor, emotion, sound, truth=opener, source=source, beside=beside, partner=partner)
 
     def _captured(self, files: DatasetFiles, shot: str, fps: float, offset: int) -> AnimationStream:
         """A captured shot of groups of curves: all that the data set has, trained or not."""
@@ -205,6 +208,14 @@ class Project:
         """Loads the deployed model of a run, or the run itself where it was never deployed."""
         deployed = self.deploy_root / run.name
         return lambda: load_model(deployed) if deployed.is_dir() else load_run_model(run, self.configs(run))
+
+
+def _partner(files: DatasetFiles, shot: str, sound: Path, offset: int) -> Track | None:
+    """The partner's own file in a shot, None where there is none, or it does not start with the sound."""
+    if files.roles.folder is None:
+        return None
+    found = files.roles.partner_of(shot, sound, offset, lambda path: sound_info(path).num_channels)
+    return found.track if found is not None and found.offset == offset else None
 
 
 def _curves_alone(files: DatasetFiles) -> bool:

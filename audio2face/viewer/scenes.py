@@ -14,6 +14,7 @@ from audio2face.formats.json_file import read_json
 from audio2face.inference import load_model
 from audio2face.inference.edit.parts import changeable
 from audio2face.inference.package import run_actor
+from audio2face.inference.talks import partner_track
 from audio2face.paths import local_path
 from audio2face.problems import UserError
 from audio2face.runs.manifest import size_faults
@@ -26,7 +27,7 @@ from audio2face.viewer.library import Library, ShotView
 from audio2face.viewer.live import LiveModel
 from audio2face.viewer.project import DEFAULT_FPS, Project
 from audio2face.viewer.sources import ClipFiles, Extras, file_track, find_clips, find_sound
-from audio2face.viewer.studio import Prepare, Studio
+from audio2face.viewer.studio import Prepare, Settings, Studio
 from audio2face.viewer.tracks import AnimationStream
 
 MOST_FPS = 1000
@@ -299,7 +300,7 @@ def _of_run(project: Project, title: str, run: TrainRun | None, shots: list[Shot
     return Library(title, actors, shots, model, _without_faces(actors) + project.notices, studio)
 
 
-def build_studio(run: TrainRun, prepare: Prepare, device: Callable[[], Any]) -> Studio:
+def build_studio(run: TrainRun, prepare: Prepare, device: Callable[[], Any], settings: Settings) -> Studio:
     """What makes animations with a run's network: `prepare` gets it ready, on the torch.device that `device` gives."""
     faces = {name: run_actor(run, name, {}, rigs=False).face for name in run.spec.actors}
     has_mesh = any(face.has_mesh for face in faces.values())
@@ -310,8 +311,7 @@ def build_studio(run: TrainRun, prepare: Prepare, device: Callable[[], Any]) -> 
             return file_track(clips[0], run.spec.fps, Extras(run.actor(actor).network_data.get("neutral_jaw")))
         return curve_files_track(files, run.spec.fps)
 
-    partner = bool(run.spec.extra.get("partner"))
-    return Studio(prepare, device, parts, ["npy"] if has_mesh else ["npz"], show, partner)
+    return Studio(prepare, device, parts, ["npy"] if has_mesh else ["npz"], show, settings, partial(partner_track, run))
 
 
 def _without_faces(actors: Sequence[Actor]) -> list[str]:

@@ -46,7 +46,7 @@ function wireKeys(act, clock, speed) {
   addEventListener("keydown", (event) => {
     const at = event.target;
     if (event.ctrlKey || event.metaKey || event.altKey || $("help").open) return;
-    if (at.matches("input[type=search], select, textarea") || (at.matches("button, input[type=checkbox]") && event.key === " ")) return;
+    if (at.matches("input[type=search], input[type=number], select, textarea") || (at.matches("button, input[type=checkbox]") && event.key === " ")) return;
     if (at.matches("input[type=range]") && at.id !== "scrub" && event.key.startsWith("Arrow")) return;
     const key = keys[event.key] || keys[event.key.toLowerCase()];
     if (key) { event.preventDefault(); key(event); }

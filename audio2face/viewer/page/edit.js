@@ -5,8 +5,24 @@ import { getJson, postJson } from "./data.js";
 const $ = (id) => document.getElementById(id);
 const POLL_MS = 250, EDGE_PX = 5;
 
+// A slider for how strongly a condition counts.
+function scaleRow(name, scale) {
+  const row = document.createElement("label"), text = document.createElement("span"), input = document.createElement("input");
+  row.className = "slider";
+  text.textContent = { audio: "Sound", partner: "Partner", style: "Style" }[name];
+  Object.assign(input, { type: "range", min: 0, max: Math.max(5, scale), step: 0.1, value: scale });
+  input.dataset.scale = name;
+  row.append(text, input, document.createElement("output"));
+  return row;
+}
+
+function set(id, value) {
+  $(id).value = value;
+  $(id).nextElementSibling.textContent = $(id).value;
+}
+
 export class EditPanel {
-  // `act`: show(info, actor, base) puts a take on the stage, back() the shot's own animation; place() is the moment shown,
+  // `act`: show(info, before, partner) puts a take on the stage, with the voice of the partner's shot if there is one, back() the shot's own animation; place() is the moment shown,
   // {frame, count, start_s, fps, duration} of the animation on the stage or null; fail(text), say(text), draw().
   constructor(act) {
     Object.assign(this, { act, about: null, shot: null, request: 0, computing: false });
@@ -17,7 +33,9 @@ export class EditPanel {
     $("edit-keep").onclick = () => this.keep();
     $("edit-key").onclick = () => this.mark();
     $("edit-clear").onclick = () => { this.ranges = []; this.keys = []; this.paint(); };
-    for (const name of ["takes", "guidance"]) $(`edit-${name}`).oninput = () => { $(`edit-${name}-value`).textContent = $(`edit-${name}`).value; };
+    $("edit").oninput = (event) => this.tell(event.target);
+    $("edit-guide").onchange = () => this.guided();
+    $("edit-answered").onchange = () => this.tellRecording();
     this.wireStrip();
   }
 
@@ -33,8 +51,33 @@ export class EditPanel {
     $("edit").hidden = $("strip").hidden = !about;
     document.body.classList.toggle("editing", Boolean(about));
     if (!about) return;
-    $("edit-takes").max = about.takes;
-    $("edit-partner-row").hidden = !about.partner;
+    $("edit-takes").max = about.most.takes;
+    $("edit-guidance").replaceChildren(...Object.entries(about.guidance).map(([name, scale]) => scaleRow(name, scale)));
+    $("edit-guide").replaceChildren(new Option("none", ""), ...about.guides.map(({ name }) => new Option(name, name)));
+    $("edit-guide").value = about.guide || "";
+    $("edit-guide-rows").hidden = !about.guides.length;
+    $("edit-partner-rows").hidden = !about.partner;
+    for (const input of $("edit").querySelectorAll("input[type=range]")) this.tell(input);
+    if (/^\d+$/.test(about.steps)) set("edit-steps", Math.min(Number(about.steps), Number($("edit-steps").max)));
+    else $("edit-steps").nextElementSibling.textContent = about.steps || "all"; // until it is moved
+    this.steps = null;
+    this.guided();
+  }
+
+  // Writes a slider's value beside it.
+  tell(input) {
+    if (input.type !== "range") return;
+    input.nextElementSibling.textContent = input.value;
+    if (input.id === "edit-steps") this.steps = Number(input.value);
+  }
+
+  // The sliders of the guide that is chosen, as its config has them.
+  guided() {
+    const guide = this.about.guides.find(({ name }) => name === $("edit-guide").value);
+    for (const [id, value] of [["edit-top-p", guide && guide.top_p], ["edit-temperature", guide && guide.temperature]]) {
+      $(id).disabled = !guide;
+      if (guide) set(id, value);
+    }
   }
 
   // Goes to another shot.
@@ -52,12 +95,31 @@ export class EditPanel {
       row.append(box, name);
       return row;
     }));
-    const others = shots.filter((s) => s.sound && s.id !== shot.id);
-    $("edit-partner").replaceChildren(new Option("nobody", ""), ...others.map((s) => new Option(s.name, s.id)));
+    const sounds = shots.filter((s) => s.sound), answered = $("edit-answered").value;
+    const list = (first, some) => [new Option(first, ""), ...some.map((s) => new Option(s.name, s.id))];
+    $("edit-partner").replaceChildren(...list("as recorded, else nobody", sounds.filter((s) => s.id !== shot.id)));
+    $("edit-answered").replaceChildren(...list("nobody", sounds));
+    $("edit-answered").value = answered;
+    this.tellRecording();
     this.state();
   }
 
   get current() { return this.versions[this.versions.length - 1] || null; }
+
+  // The shot whose voice plays while one records, null for none.
+  get answered() { return this.about && this.about.partner && $("edit-answered").value !== "" ? Number($("edit-answered").value) : null; }
+
+  tellRecording() {
+    $("edit-record-about").textContent = this.answered === null
+      ? "Record: you speak alone. The animation is made when you stop."
+      : "Record: you hear the partner and answer. The animation is made when you stop; headphones keep the partner out of your microphone.";
+  }
+
+  // Makes an animation of what was recorded, to the voice that was heard meanwhile.
+  recorded(answered) {
+    $("edit-partner").value = answered === null ? "" : String(answered);
+    return this.make(true);
+  }
 
   get parts() {
     const boxes = [...$("edit-parts").querySelectorAll("input")];
@@ -162,11 +224,13 @@ export class EditPanel {
   async make(whole) {
     if (this.computing || !this.shot) return;
     const request = ++this.request, base = this.current && !whole ? [this.current.request, this.current.take] : null;
-    const partner = $("edit-partner").value;
+    const partner = $("edit-partner").value === "" ? null : Number($("edit-partner").value), guide = $("edit-guide").value || null;
+    const seed = $("edit-seed").value === "" ? Math.floor(Math.random() * 2 ** 31) : Number($("edit-seed").value);
+    const scales = [...$("edit-guidance").querySelectorAll("input")].map((input) => [input.dataset.scale, Number(input.value)]);
     const wish = {
-      shot: this.shot.id, whole, base, ranges: this.ranges, keys: this.keys.map((k) => [k, k]), parts: this.parts,
-      takes: Number($("edit-takes").value), guidance: Number($("edit-guidance").value), seed: Math.floor(Math.random() * 2 ** 31),
-      partner: partner === "" ? null : Number(partner),
+      shot: this.shot.id, whole, base, ranges: this.ranges, keys: this.keys.map((k) => [k, k]), parts: this.parts, partner,
+      takes: Number($("edit-takes").value), steps: this.steps, seed, guidance: Object.fromEntries(scales),
+      guide, top_p: guide && Number($("edit-top-p").value), temperature: guide && Number($("edit-temperature").value),
     };
     this.computing = true;
     this.state();
@@ -178,8 +242,8 @@ export class EditPanel {
         if (found.state === "failed") throw new Error(found.error.join("\n"));
         if (found.state === "ready") {
           if (request !== this.request) return;
-          this.versions.push({ request: number, takes: found.takes, take: 0 });
-          this.act.say(`${found.takes.length === 1 ? "made" : `${found.takes.length} takes made`} in ${((performance.now() - started) / 1000).toFixed(1)} s`);
+          this.versions.push({ request: number, takes: found.takes, take: 0, partner });
+          this.act.say(`${found.takes.length === 1 ? "made" : `${found.takes.length} takes made`} in ${((performance.now() - started) / 1000).toFixed(1)} s, seed ${seed}`);
           return this.showCurrent();
         }
         await new Promise((done) => setTimeout(done, POLL_MS));
@@ -195,7 +259,7 @@ export class EditPanel {
   // What was changed last is compared with what it was made of.
   showCurrent() {
     const now = this.current, before = this.versions[this.versions.length - 2];
-    if (now) this.act.show(now.takes[now.take], before ? before.takes[before.take] : null);
+    if (now) this.act.show(now.takes[now.take], before ? before.takes[before.take] : null, now.partner);
     else this.act.back();
     this.state();
   }

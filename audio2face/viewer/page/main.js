@@ -89,7 +89,7 @@ async function openShot(id) {
     for (const side of SIDES) tracks[side] = about[side] ? new Track(about[side], redraw) : null;
     own = { ...tracks };
     const ends = SIDES.map((side) => (tracks[side] ? tracks[side].end_s : 0));
-    clock.open(item.sound && about.duration_s ? `sound/${id}.wav` : "", about.duration_s || Math.max(...ends));
+    clock.open(item.sound && about.duration_s ? soundOf(id, null) : "", about.duration_s || Math.max(...ends));
     curves.clear();
     curves.duration = clock.duration || 1;
     say(about.problems.join("; "), about.problems.length > 0);
@@ -197,18 +197,22 @@ function takeIncoming() {
 
 // ---- animations that are made and edited here
 
-function showMade(info, before) {
+function showMade(info, before, partner) {
   const made = (about) => Object.assign(new Track(about, redraw), { actor: shot.actor });
   tracks.truth = own.truth || (before ? made(before) : own.prediction);
   tracks.prediction = made(info);
+  clock.hear(soundOf(shot.id, partner));
   if (!clock.sounding) clock.duration = Math.max(clock.duration, tracks.prediction.end_s);
   arrange().then(() => { facts(); loadCurves(); });
 }
 
 function showOwn() {
   Object.assign(tracks, own);
+  clock.hear(soundOf(shot.id, null));
   arrange().then(() => { facts(); loadCurves(); });
 }
+
+const soundOf = (id, partner) => (partner === null ? `sound/${id}.wav` : `sound/${id}/${partner}.wav`);
 
 function editable() {
   return Boolean(shot && (shot.source || edit.current));
@@ -235,32 +239,41 @@ async function loadCurves() {
   redraw();
 }
 
-async function addSound(file, name) {
-  if (!live.ready && !scene.studio) return say("no model is loaded to animate a sound with", true);
+// Sends a sound without its first `from_s` seconds and opens it as a shot; gives whether that went well.
+async function addSound(file, name, from_s = 0) {
+  if (!live.ready && !scene.studio) return say("no model is loaded to animate a sound with", true), false;
   say(`reading ${name}…`);
   try {
-    const added = await postJson("api/sounds", await soundBytes(file), name);
+    const added = await postJson("api/sounds", await soundBytes(file, from_s), name);
     scene.shots.push(added);
     $("filter").value = "";
     await openShot(added.id);
+    return true;
   } catch (error) {
     say(error.message, true);
+    return false;
   }
 }
 
 async function record() {
   try {
     if (recorder.on) {
-      const blob = await recorder.stop();
-      await addSound(blob, `recording ${new Date().toLocaleTimeString()}`);
+      const { answered, early_s } = recorder, recorded = recorder.stop();
+      showRecording();
+      const added = await addSound(await recorded, `recording ${new Date().toLocaleTimeString()}`, early_s);
+      if (added && scene.studio) await edit.recorded(answered);
     } else {
       clock.pause();
-      await recorder.start();
-      say("recording; press again to stop");
+      await recorder.start(edit.answered);
+      say(recorder.answered === null ? "recording; press again to stop" : "recording; the partner plays; press again to stop");
     }
   } catch (error) {
     say(error.message, true);
   }
+  showRecording();
+}
+
+function showRecording() {
   $("record").classList.toggle("on", recorder.on);
   $("record-label").textContent = recorder.on ? "Stop" : "Record";
 }
@@ -462,7 +475,7 @@ window.viewer = {
     checksum: Object.fromEntries(SIDES.map((side) => [side, checksum(side)])), shownAfter: tracks.prediction ? tracks.prediction.shown_after_ms : null,
     model: live.about && live.about.state, computing: live.computing, error: stage.error || null, problems: [...problems], curves: curves.names.length,
     edit: { ranges: edit.ranges, keys: edit.keys, versions: edit.versions.map((v) => v.takes.length), computing: edit.computing },
-    panes: [...stage.shown], busy: !$("busy").hidden,
+    panes: [...stage.shown], busy: !$("busy").hidden, sound: clock.audio.getAttribute("src"),
   }),
 };
 
