@@ -13,7 +13,8 @@ from audio2face.commands.find_run import find_training_run, post_configs, train_
 from audio2face.commands.infer import inference_section, prepare
 from audio2face.config import Section, load_config, project_folder
 from audio2face.face.codec import FaceCodec
-from audio2face.inference.guides import GuidePlan, check_guide, plan_guide
+from audio2face.formats.body_mesh import BodyMesh
+from audio2face.inference.guides import GuidePlan, build_guide, check_guide
 from audio2face.models import run_family
 from audio2face.paths import external_path, local_path
 from audio2face.problems import UserError
@@ -59,13 +60,13 @@ def _build_project(name: str) -> Project:
     def inference_configs(run: TrainRun) -> dict[str, dict[str, Any]]:
         return post_configs(inference_section(name, run), run)
 
-    def studio(run: TrainRun) -> Studio | None:
-        return _build_studio(name, train, run) if run_family(run).edits else None
+    def studio(run: TrainRun, bodies: Mapping[str, BodyMesh]) -> Studio | None:
+        return _build_studio(name, train, run, bodies) if run_family(run).edits else None
 
     return Project.build(name, dataset if dataset.file else None, train, inference_configs, studio)
 
 
-def _build_studio(config_name: str, train: Section, run: TrainRun) -> Studio:
+def _build_studio(config_name: str, train: Section, run: TrainRun, bodies: Mapping[str, BodyMesh]) -> Studio:
     """What makes and edits animations on the page with a run's network, as `run_inference.py` does."""
 
     def ready(keys: Mapping[str, Any]) -> tuple[Work, Callable[[Path], str]]:
@@ -79,7 +80,7 @@ def _build_studio(config_name: str, train: Section, run: TrainRun) -> Studio:
         return prepared.job, keep
 
     settings = _settings(config_name, inference_section(config_name, run), train, run)
-    return build_studio(run, ready, lambda: runtimes.start().device, settings)
+    return build_studio(run, ready, lambda: runtimes.start().device, settings, bodies)
 
 
 def _settings(config_name: str, section: Section, train: Section, run: TrainRun) -> Settings:
@@ -96,7 +97,7 @@ def _settings(config_name: str, section: Section, train: Section, run: TrainRun)
         guide = find_training_run(config_name, name, train)
         check_guide(guide, codecs, None)
         name, others = guide.name, [other for other in guides if other.name != guide.name]
-        guides = [_choice(plan_guide(guide, 0, section)), *others]
+        guides = [_choice(build_guide(guide, 0, section)), *others]
     return Settings(guidance, sampling.respacing, tuple(guides), name)
 
 
@@ -111,7 +112,7 @@ def _guides(root: Path, codecs: Mapping[str, FaceCodec]) -> list[GuideChoice]:
                 guide = load_train_run(folder)
                 shared = {name: codec for name, codec in codecs.items() if name in guide.spec.actors}
                 check_guide(guide, shared or codecs, None)
-                found.append(_choice(plan_guide(guide, 0)))
+                found.append(_choice(build_guide(guide, 0)))
         except UserError as error:
             logger.info("not among the guides: %s", error.lines[0])
     return found

@@ -77,7 +77,7 @@ def check_guide(run: TrainRun, codecs: Mapping[str, FaceCodec], emotion: Any) ->
     raise_problems(problems)
 
 
-def plan_guide(run: TrainRun, seed: int, asked: Section | None = None) -> GuidePlan:
+def build_guide(run: TrainRun, seed: int, asked: Section | None = None) -> GuidePlan:
     """A guide run that draws from a seed as its own config_inference says, unless GUIDE_TOP_P and GUIDE_TEMPERATURE of the section
     that is `asked` say something else. Raises UserError when its own is wrong."""
     own = section_from_values("inference", run.config("inference") or {}, run.spec.network_type)

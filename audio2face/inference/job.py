@@ -26,7 +26,7 @@ from audio2face.inference.animate import Animator, Speaker, Take, empty_frames, 
 from audio2face.inference.audio_inputs import audio_files, emotion_slug, local_paths
 from audio2face.inference.clip import Clip, FaceFiles, shown_channels
 from audio2face.inference.films import film_together
-from audio2face.inference.guides import Guide, GuidePlan, Listened, check_guide, open_guide, plan_guide
+from audio2face.inference.guides import Guide, GuidePlan, Listened, build_guide, check_guide, open_guide
 from audio2face.inference.keys import KEYS, given_keys, read_keys, take_names
 from audio2face.inference.outputs import EXPORTERS, check_exports, default_formats, wants, write_curve_arrays
 from audio2face.inference.package import Actor, run_actor
@@ -218,7 +218,7 @@ def build_job(
     plan = None
     if guide is not None:
         check_guide(guide, codecs, section.EMOTION_LABEL)
-        plan = plan_guide(guide, options.seed, section)
+        plan = build_guide(guide, options.seed, section)
     elif alone := [key for key in ("GUIDE_TOP_P", "GUIDE_TEMPERATURE") if section.values.get(key) is not None]:
         raise UserError(f"{alone[0]}: has no effect without GUIDE_RUN; leave it out, or name a guide")
     if (keys or guide) and not run_family(run).takes_keys:

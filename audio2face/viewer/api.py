@@ -229,7 +229,7 @@ GETS: list[tuple[re.Pattern[str], Callable[..., Reply | None]]] = [
     (re.compile(r"api/curves/(\d{1,9})"), _curves),
     (re.compile(r"api/made/(\d{1,9})"), _made),
     (re.compile(r"data/(\d{1,9})/(\d{1,9})"), _chunk),
-    (re.compile(r"triangles/(\d{1,9})/(skin|tongue)"), _triangles),
+    (re.compile(r"triangles/(\d{1,9})/(skin|tongue|body)"), _triangles),
     (re.compile(r"colours/(\d{1,9})/(skin|tongue)"), _colours),
     (re.compile(r"bones/(\d{1,9})"), _bones),
     (re.compile(r"sound/(\d{1,9})(?:/(\d{1,9}))?\.wav"), _sound),

@@ -15,7 +15,7 @@ export function wireControls(act, clock) {
   $("speed").onchange = () => speed(0);
   $("volume").oninput = () => { clock.audio.volume = Number($("volume").value); };
   $("filter").oninput = $("actor").onchange = act.listShots;
-  for (const id of ["errors", "wireframe", "tongue", "eyes", "jaw", "figure"]) $(id).onchange = act.applyDisplay;
+  for (const id of ["errors", "wireframe", "tongue", "eyes", "jaw", "body", "figure"]) $(id).onchange = act.applyDisplay;
   $("most").oninput = act.applyDisplay;
   $("curves-on").onchange = act.showCurves;
   for (const button of $("mode").children) button.onclick = () => act.setMode(button.dataset.mode);

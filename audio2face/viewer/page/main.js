@@ -146,7 +146,7 @@ function choosePanes() {
     button.disabled = there.length < 2;
   }
   const parts = new Set(SIDES.flatMap((side) => Object.keys(stage.panes[side].meshes)));
-  $("wireframe-row").hidden = !SIDES.some((side) => stage.panes[side].skin && stage.panes[side].skin.triangles);
+  $("wireframe-row").hidden = !SIDES.some((side) => Object.values(stage.panes[side].meshes).some((mesh) => mesh.triangles));
   for (const row of document.querySelectorAll("[data-part]")) row.hidden = !parts.has(row.dataset.part);
   $("errors-row").hidden = !comparable();
   $("curves-row").hidden = !SIDES.some((side) => tracks[side] && tracks[side].info.has_curves);
@@ -333,10 +333,10 @@ function aim() {
   stage.frame(used(pane), "front");
 }
 
-// What the picture has to hold: a figure, and the positions that triangles use. Stray points of a mesh do not decide it.
+// What the picture has to hold: a figure, its body, and the positions that triangles use. Stray points of a mesh do not decide it.
 function used(pane) {
-  const { skin, figure } = pane.meshes;
-  return [...(skin ? surface(skin) : []), ...(figure ? figure.values : [])];
+  const { skin, body, figure } = pane.meshes;
+  return [...(skin ? surface(skin) : []), ...(body ? surface(body) : []), ...(figure ? figure.values : [])];
 }
 
 function surface({ values, triangles }) {
@@ -386,8 +386,9 @@ function controls() {
 function applyDisplay() {
   for (const side of SIDES) {
     const { meshes } = stage.panes[side];
-    if (meshes.skin) meshes.skin.wireframe($("wireframe").checked);
-    for (const part of ["tongue", "eyes", "jaw", "figure"]) if (meshes[part]) meshes[part].group.visible = $(part).checked;
+    for (const part of ["skin", "body"]) if (meshes[part]) meshes[part].wireframe($("wireframe").checked);
+    for (const part of ["tongue", "eyes", "jaw", "body", "figure"]) if (meshes[part]) meshes[part].group.visible = $(part).checked;
+    if (meshes.body && $("body").checked) meshes.figure.group.visible = false; // bones of another size stick out of it
   }
   $("most-value").textContent = `${$("most").value} mm`;
   redraw();
