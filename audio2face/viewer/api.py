@@ -55,8 +55,8 @@ def upload(library: Library, name: str, file: BufferedIOBase, size: int) -> Repl
     return as_json(_listed(library, library.upload(name, file, size)))
 
 
-def _number(text: str | None) -> Any:
-    return int(text) if text is not None and text.isdigit() else text
+def _number(text: str) -> Any:
+    return int(text) if text.isdigit() else text
 
 
 def _scene(library: Library) -> Reply:
@@ -178,14 +178,20 @@ def _curves(library: Library, number: int) -> Reply | None:
     return as_json({"names": curves.names, "weights": np.round(curves.weights.T.astype(float), 4).tolist()})
 
 
-def _sound(library: Library, number: int, partner: int | None = None) -> Reply | None:
-    if not all(_sounds(library, shot) for shot in (number, partner) if shot is not None):
+def _sound(library: Library, number: int) -> Reply | None:
+    return Reply(library.sound(number), WAV, ranged=True) if _sounds(library, number) else None
+
+
+def _both_sounds(library: Library, number: int, partner: int, actor: int) -> Reply | None:
+    if not (_sounds(library, number) and _sounds(library, partner) and actor < len(library.actors)):
         return None
-    return Reply(library.sound(number, partner), WAV, ranged=True)
+    return Reply(library.sound(number, partner, actor), WAV, ranged=True)
 
 
-def _partner_sound(library: Library, number: int) -> Reply | None:
-    return Reply(library.partner_sound(number), WAV, ranged=True) if _sounds(library, number) else None
+def _partner_sound(library: Library, number: int, actor: int) -> Reply | None:
+    if not (_sounds(library, number) and actor < len(library.actors)):
+        return None
+    return Reply(library.partner_sound(number, actor), WAV, ranged=True)
 
 
 def _sounds(library: Library, number: int) -> bool:
@@ -232,8 +238,9 @@ GETS: list[tuple[re.Pattern[str], Callable[..., Reply | None]]] = [
     (re.compile(r"triangles/(\d{1,9})/(skin|tongue|body)"), _triangles),
     (re.compile(r"colours/(\d{1,9})/(skin|tongue)"), _colours),
     (re.compile(r"bones/(\d{1,9})"), _bones),
-    (re.compile(r"sound/(\d{1,9})(?:/(\d{1,9}))?\.wav"), _sound),
-    (re.compile(r"partner/(\d{1,9})\.wav"), _partner_sound),
+    (re.compile(r"sound/(\d{1,9})\.wav"), _sound),
+    (re.compile(r"sound/(\d{1,9})/(\d{1,9})/(\d{1,9})\.wav"), _both_sounds),
+    (re.compile(r"partner/(\d{1,9})/(\d{1,9})\.wav"), _partner_sound),
 ]
 POSTS: dict[str, Callable[[Library, bytes], dict[str, Any]]] = {
     "api/animate": _animate,

@@ -72,7 +72,7 @@ class Library:
         self._numbers = itertools.count(1)
         self._opened: dict[tuple[int, str], int] = {}
         self._made: dict[Path, int] = {}
-        self._sounds: OrderedDict[tuple[int | None, int | None], bytes] = OrderedDict()  # of own and partner's shots
+        self._sounds: OrderedDict[tuple[int | None, ...], bytes] = OrderedDict()  # of own shot, partner's, and actor
         self._lock = threading.RLock()
         self._uploaded, self._upload_numbers = 0, itertools.count()
         self._uploads = TemporaryDirectory(prefix="audio2face-view-")
@@ -182,28 +182,31 @@ class Library:
         self.shots.append(ShotView(shown, actor, sound=path, note=note))
         return len(self.shots) - 1
 
-    def sound(self, shot: int, partner: int | None = None) -> bytes:
+    def sound(self, shot: int, partner: int | None = None, actor: int = 0) -> bytes:
         """A shot's sound as a 16-bit wav file, which every browser plays, with its partner's from the same start: the one that was
-        recorded, or the sound of another shot. Raises UserError when one cannot be read."""
+        recorded, or what an actor hears of another shot. Raises UserError when one cannot be read."""
         own, item = self._file(shot), self.shots[shot]
         other = None if partner is None else self._file(partner)
 
         def samples() -> tuple[np.ndarray, int]:
-            track = item.partner if other is None else self.the_studio().partner_track(item.actor, other)
+            track = item.partner if other is None else self._heard(other, actor)
             both, rate = both_voices(Talk(item.name, item.actor, Track(own), track))
             return both.reshape(len(both), -1)[: sound_info(own).num_samples], rate
 
-        return self._wav((shot, partner), samples)
+        return self._wav((shot, partner, actor), samples)
 
-    def partner_sound(self, shot: int) -> bytes:
-        """As `sound`, of a shot that is another's partner: the voice of it that is heard."""
-        file, actor = self._file(shot), self.actors[0].name
+    def partner_sound(self, shot: int, actor: int) -> bytes:
+        """As `sound`, of what an actor hears alone whose partner says the shot."""
+        file = self._file(shot)
 
         def samples() -> tuple[np.ndarray, int]:
-            voice, rate = one_voice_of(self.the_studio().partner_track(actor, file))
+            voice, rate = one_voice_of(self._heard(file, actor))
             return voice[:, None], rate
 
-        return self._wav((None, shot), samples)
+        return self._wav((None, shot, actor), samples)
+
+    def _heard(self, file: Path, actor: int) -> Track:
+        return self.the_studio().partner_track(self.actors[actor].name, file)
 
     def _file(self, shot: int) -> Path:
         path = self.shots[shot].sound
@@ -211,7 +214,7 @@ class Library:
             raise UserError(f"{self.shots[shot].name} has no sound")
         return path
 
-    def _wav(self, key: tuple[int | None, int | None], samples: Callable[[], tuple[np.ndarray, int]]) -> bytes:
+    def _wav(self, key: tuple[int | None, ...], samples: Callable[[], tuple[np.ndarray, int]]) -> bytes:
         with self._lock:
             if key not in self._sounds:
                 try:

@@ -15,10 +15,10 @@ MOST_FRAME, MOST_SEED, MOST_WEIGHT, MOST_MARKS, MOST_STEPS = 1 << 31, 1 << 31, 1
 
 
 def read_wish(library: Library, body: bytes) -> Wish:
-    """The wish of {shot, whole, base, ranges, keys, parts, partner, takes, guidance, steps, seed, guide, top_p, temperature}.
+    """The wish of {shot, actor, whole, base, ranges, keys, parts, partner, takes, guidance, steps, seed, guide, top_p, temperature}.
 
-    `whole` ones are made of the sound alone; others edit the shot's own file, or a take [request, number] that was made before
-    (`base`). `partner` is the shot whose sound is the other person's, `guidance` {name: scale}, `guide` one of the studio's, which
+    `whole` ones are made of the sound alone, with any `actor` of the network; others edit the shot's own file, or a take [request,
+    number] that was made before (`base`), of the same actor. `partner` is the shot whose sound is the other person's, `guidance` {name: scale}, `guide` one of the studio's, which
     leads whole animations only. Raises UserError for what is wrong with it.
     """
     asked = read_fields(body)
@@ -38,11 +38,15 @@ def read_wish(library: Library, body: bytes) -> Wish:
         raise UserError("parts: expected a list of names")
     if max(len(ranges), len(keys), len(parts or ())) > MOST_MARKS:
         raise UserError(f"expected at most {MOST_MARKS} ranges, keys and parts")
-    source, beside = (None, ()) if whole else (item.source, item.beside) if base is None else _take(library, base)
+    actor, source, beside = item.actor, item.source, item.beside
+    if whole:
+        actor, source, beside = _actor(library, asked.get("actor", item.actor)), None, ()
+    elif base is not None:
+        actor, source, beside = _take(library, base)
     if source is None and not whole:
         raise UserError(f"{item.name} has no animation that can be edited: generate one first")
     return Wish(
-        actor=item.actor,
+        actor=actor,
         sound=item.sound,
         source=source,
         beside=beside,
@@ -119,13 +123,20 @@ def _partner(library: Library, item: ShotView, number: Any) -> Path | None:
     return other.sound
 
 
-def _take(library: Library, base: Any) -> tuple[Path, tuple[Path, ...]]:
-    """The file of a take, and those that are shown with it."""
+def _actor(library: Library, name: Any) -> str:
+    known = library.the_studio().parts
+    if not isinstance(name, str) or name not in known:
+        raise UserError(f"actor: expected one of {', '.join(known)}")
+    return name
+
+
+def _take(library: Library, base: Any) -> tuple[str, Path, tuple[Path, ...]]:
+    """The actor of a take, its file, and those that are shown with it."""
     numbers = base if isinstance(base, list) and [type(n) for n in base] == [int, int] else [0, 0]
     request = library.the_studio().request(numbers[0])
     if request is None or not 0 <= numbers[1] < len(request.takes):
         raise UserError("there is no such take")
-    return request.takes[numbers[1]].file, request.wish.beside
+    return request.wish.actor, request.takes[numbers[1]].file, request.wish.beside
 
 
 def _spans(name: str, asked: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:

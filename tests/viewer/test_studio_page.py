@@ -81,9 +81,9 @@ def test_the_microphone_answers_a_partner(opened):
     assert asked.partner == library.shots[0].sound and asked.sound == library.shots[-1].sound
     page.wait("viewer.state().panes.join() === 'prediction' && !viewer.state().busy")
     now = page.run("viewer.state()")
-    assert now["sound"].endswith("/0.wav") and 0.5 < now["duration"] < 5  # with the partner's voice
+    assert now["sound"].endswith("/0/0.wav") and 0.5 < now["duration"] < 5  # with the partner's voice
     page.run("document.getElementById('edit-undo').click()")
-    page.wait("!viewer.state().sound.endsWith('/0.wav')")
+    page.wait("!viewer.state().sound.endsWith('/0/0.wav')")
 
 
 def test_nothing_went_wrong_in_the_console(opened):

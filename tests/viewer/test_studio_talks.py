@@ -135,21 +135,21 @@ def test_a_recording_answers_the_sound_of_a_partner(client, project):
     (alone,) = made(client, shot=me, whole=True, seed=7)
     assert not np.array_equal(alone, takes[0])
     # What is heard with it: both from the same start, as long as the recording.
-    both, rate = soundfile.read(io.BytesIO(client.ask(f"sound/{me}/{you}.wav")[1]))
+    both, rate = soundfile.read(io.BytesIO(client.ask(f"sound/{me}/{you}/0.wav")[1]))
     summed = own + other
     np.testing.assert_allclose(both, summed / max(1, abs(summed).max()), atol=1e-3)
     longer = uploaded(client, np.concatenate([other, other]), "longer.wav")
-    assert len(soundfile.read(io.BytesIO(client.ask(f"sound/{me}/{longer}.wav")[1]))[0]) == len(own) and rate == RATE
+    assert len(soundfile.read(io.BytesIO(client.ask(f"sound/{me}/{longer}/0.wav")[1]))[0]) == len(own) and rate == RATE
 
 
 def test_the_voice_to_answer_is_the_one_that_the_network_hears(client):
     own, other = voices(3)
     call = uploaded(client, np.stack([own, other], axis=1), "call.wav")
-    status, data = client.ask(f"partner/{call}.wav")
+    status, data = client.ask(f"partner/{call}/0.wav")
     assert status == 200
     np.testing.assert_allclose(soundfile.read(io.BytesIO(data))[0], other, atol=1e-4)
     me = uploaded(client, own, "me.wav")
-    both = soundfile.read(io.BytesIO(client.ask(f"sound/{me}/{call}.wav")[1]))[0]
+    both = soundfile.read(io.BytesIO(client.ask(f"sound/{me}/{call}/0.wav")[1]))[0]
     np.testing.assert_allclose(both, (own + other) / max(1, abs(own + other).max()), atol=1e-3)
 
 
@@ -189,8 +189,13 @@ def test_a_partner_of_the_data_set_is_heard_with_its_shot(project):
         ({"guide": "../tiny"}, "guide: expected one of"),
         ({"guide": 1}, "guide: expected one of"),
         ({"top_p": 0}, "top_p: expected a number above 0, up to 1"),
+        ({"top_p": float("nan")}, "top_p: expected"),
         ({"temperature": -1}, "temperature: expected a number from 0"),
+        ({"temperature": True}, "temperature: expected"),
+        ({"guide": ["x"]}, "guide: expected one of"),
         ({"top_p": 0.5}, "GUIDE_TOP_P: has no effect without GUIDE_RUN"),
+        ({"actor": "eve"}, "actor: expected one of ann"),
+        ({"actor": ["ann"]}, "actor: expected one of ann"),
         ({"partner": 999}, "no shot of that number"),
         ({"partner": "you.wav"}, "no shot of that number"),
     ],
@@ -201,5 +206,12 @@ def test_what_cannot_be_is_refused(client, wish, message):
 
 
 def test_sounds_that_are_not_there(client):
-    for address in ("sound/0/999.wav", "sound/999/0.wav", "partner/999.wav", "partner/x.wav", "sound/0/0/0.wav"):
+    for address in (
+        "sound/0/999/0.wav",
+        "sound/999/0/0.wav",
+        "sound/0/0/9.wav",
+        "partner/999/0.wav",
+        "partner/0/9.wav",
+        "partner/x.wav",
+    ):
         assert client.ask(address)[0] == 404

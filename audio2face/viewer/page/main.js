@@ -89,7 +89,7 @@ async function openShot(id) {
     for (const side of SIDES) tracks[side] = about[side] ? new Track(about[side], redraw) : null;
     own = { ...tracks };
     const ends = SIDES.map((side) => (tracks[side] ? tracks[side].end_s : 0));
-    clock.open(item.sound && about.duration_s ? soundOf(id, null) : "", about.duration_s || Math.max(...ends));
+    clock.open(item.sound && about.duration_s ? soundOf(id) : "", about.duration_s || Math.max(...ends));
     curves.clear();
     curves.duration = clock.duration || 1;
     say(about.problems.join("; "), about.problems.length > 0);
@@ -197,22 +197,27 @@ function takeIncoming() {
 
 // ---- animations that are made and edited here
 
-function showMade(info, before, partner) {
-  const made = (about) => Object.assign(new Track(about, redraw), { actor: shot.actor });
+function showMade(version, before) {
+  const made = ({ takes, take, actor }) => Object.assign(new Track(takes[take], redraw), { actor });
   tracks.truth = own.truth || (before ? made(before) : own.prediction);
-  tracks.prediction = made(info);
-  clock.hear(soundOf(shot.id, partner));
+  tracks.prediction = made(version);
+  clock.hear(soundOf(shot.id, version.partner, version.actor));
   if (!clock.sounding) clock.duration = Math.max(clock.duration, tracks.prediction.end_s);
   arrange().then(() => { facts(); loadCurves(); });
 }
 
 function showOwn() {
   Object.assign(tracks, own);
-  clock.hear(soundOf(shot.id, null));
+  clock.hear(soundOf(shot.id));
   arrange().then(() => { facts(); loadCurves(); });
 }
 
-const soundOf = (id, partner) => (partner === null ? `sound/${id}.wav` : `sound/${id}/${partner}.wav`);
+// The sound of a shot, with that of a partner's shot as an actor hears it.
+function soundOf(id, partner = null, actor = "") {
+  return partner === null ? `sound/${id}.wav` : `sound/${id}/${voiceOf(partner, actor)}`;
+}
+
+const voiceOf = (partner, actor) => `${partner}/${scene.actors.findIndex((a) => a.name === actor)}.wav`;
 
 function editable() {
   return Boolean(shot && (shot.source || edit.current));
@@ -264,8 +269,10 @@ async function record() {
       if (added && scene.studio) await edit.recorded(answered);
     } else {
       clock.pause();
-      await recorder.start(edit.answered);
-      say(recorder.answered === null ? "recording; press again to stop" : "recording; the partner plays; press again to stop");
+      const { answered } = edit;
+      await recorder.start(answered && `partner/${voiceOf(answered.shot, answered.actor)}`);
+      recorder.answered = answered;
+      say(answered === null ? "recording; press again to stop" : "recording; the partner plays; press again to stop");
     }
   } catch (error) {
     say(error.message, true);

@@ -35,12 +35,12 @@ export function wavOf(sound, from_s = 0) {
   return view.buffer;
 }
 
-// The microphone: start() asks for leave, stop() gives what was said as a Blob. While it is on, the voice of a partner's shot may
-// play: `early_s` of what was recorded come before its start.
+// The microphone: start() asks for leave, stop() gives what was said as a Blob. While it is on, a partner's voice may play:
+// `early_s` of what was recorded come before its start.
 export class Recorder {
   get on() { return Boolean(this.recorder); }
 
-  async start(answered = null) {
+  async start(voice = null) {
     if (!navigator.mediaDevices) throw new Error("the browser does not give this page access to a microphone");
     const stream = await navigator.mediaDevices.getUserMedia({ audio: true }).catch((error) => {
       throw new Error(`no microphone: ${error.message}`);
@@ -50,9 +50,9 @@ export class Recorder {
     this.recorder.ondataavailable = (event) => this.parts.push(event.data);
     const began = new Promise((done) => { this.recorder.onstart = () => done(performance.now()); });
     this.recorder.start();
-    Object.assign(this, { answered, early_s: 0, partner: null });
-    if (answered === null) return;
-    this.partner = new Audio(`partner/${answered}.wav`);
+    Object.assign(this, { early_s: 0, partner: null });
+    if (voice === null) return;
+    this.partner = new Audio(voice);
     try {
       const from = await began;
       await this.partner.play();
