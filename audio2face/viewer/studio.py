@@ -24,11 +24,8 @@ logger = logging.getLogger(__name__)
 
 MOST_TAKES = 8
 MOST_MADE = 40  # requests whose files are kept
-ONE_SIDE = {
-    "SWAP_ROLES": False,
-    "BOTH_SIDES": False,
-    "KEYFRAMES_PATH": None,
-}  # what belongs to other sounds than the page's
+# What config_inference may ask for sounds of its own, and not of the page's.
+ONE_SIDE = {"SWAP_ROLES": False, "BOTH_SIDES": False, "KEYFRAMES_PATH": None}
 
 
 class Work(Protocol):
