@@ -28,7 +28,7 @@ from audio2face.config import Section, load_config  # noqa: E402
 from audio2face.formats.json_file import write_json  # noqa: E402
 from audio2face.formats.sound import read_sound  # noqa: E402
 from audio2face.inference.animate import Animator, Speaker, load_animator  # noqa: E402
-from audio2face.inference.guides import Guide, check_guide, open_guide  # noqa: E402
+from audio2face.inference.guides import Guide, build_guide, check_guide, open_guide  # noqa: E402
 from audio2face.inference.job import build_options  # noqa: E402
 from audio2face.inference.keys import given_keys  # noqa: E402
 from audio2face.inference.package import run_actor  # noqa: E402
@@ -123,7 +123,7 @@ def open_players(config_name: str, run_name: str, train: Section, guide: str | N
         return player, None
     guide_run = find_training_run(guide, LATEST, load_config(guide, ("train",))["train"])
     check_guide(guide_run, {name: run.spec.output_codec(run.actor(name)) for name in actors}, None)
-    return player, replace(player, guide=open_guide(guide_run, options.seed, device))
+    return player, replace(player, guide=open_guide(build_guide(guide_run, options.seed), device))
 
 
 def strangers(player: Player, sides: Sequence[Side], every: Sequence[Side]) -> list[list[Motion]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,17 +12,23 @@ from audio2face import runtime as runtimes
 from audio2face.commands.find_run import find_training_run, post_configs, train_section
 from audio2face.commands.infer import inference_section, prepare
 from audio2face.config import Section, load_config, project_folder
+from audio2face.face.codec import FaceCodec
+from audio2face.formats.body_mesh import BodyMesh
+from audio2face.inference.guides import GuidePlan, build_guide, check_guide
 from audio2face.models import run_family
 from audio2face.paths import external_path, local_path
 from audio2face.problems import UserError
 from audio2face.runs.run_dir import FULL_NAME, LATEST, final_path, is_complete
-from audio2face.runs.train_run import TrainRun
+from audio2face.runs.train_run import TrainRun, load_train_run, read_spec
 from audio2face.viewer.library import Library
 from audio2face.viewer.project import Project
 from audio2face.viewer.scenes import RUNS, ViewRequest, build_studio, of_dataset, of_path
-from audio2face.viewer.studio import Studio, Work
+from audio2face.viewer.studio import GuideChoice, Settings, Studio, Work
+
+logger = logging.getLogger(__name__)
 
 EVALUATIONS = "/workspace/output_evaluate"
+GUIDE, MOST_GUIDES = "guide", 20  # of which the page offers so many
 
 
 def build_library(request: ViewRequest) -> Library:
@@ -53,13 +60,13 @@ def _build_project(name: str) -> Project:
     def inference_configs(run: TrainRun) -> dict[str, dict[str, Any]]:
         return post_configs(inference_section(name, run), run)
 
-    def studio(run: TrainRun) -> Studio | None:
-        return _build_studio(name, train, run) if run_family(run).edits else None
+    def studio(run: TrainRun, bodies: Mapping[str, BodyMesh]) -> Studio | None:
+        return _build_studio(name, train, run, bodies) if run_family(run).edits else None
 
     return Project.build(name, dataset if dataset.file else None, train, inference_configs, studio)
 
 
-def _build_studio(config_name: str, train: Section, run: TrainRun) -> Studio:
+def _build_studio(config_name: str, train: Section, run: TrainRun, bodies: Mapping[str, BodyMesh]) -> Studio:
     """What makes and edits animations on the page with a run's network, as `run_inference.py` does."""
 
     def ready(keys: Mapping[str, Any]) -> tuple[Work, Callable[[Path], str]]:
@@ -72,7 +79,48 @@ def _build_studio(config_name: str, train: Section, run: TrainRun) -> Studio:
 
         return prepared.job, keep
 
-    return build_studio(run, ready, lambda: runtimes.start().device)
+    settings = _settings(config_name, inference_section(config_name, run), train, run)
+    return build_studio(run, ready, lambda: runtimes.start().device, settings, bodies)
+
+
+def _settings(config_name: str, section: Section, train: Section, run: TrainRun) -> Settings:
+    """What config_inference asks of a network that makes animations, and the guides that there are for it.
+
+    Raises UserError when it is wrong, also about GUIDE_RUN.
+    """
+    sampling = run_family(run).options(section, run).sampling
+    hears, name = bool(run.spec.extra.get("partner")), section.GUIDE_RUN
+    guidance = {name: scale for name, scale in sampling.guidance.items() if hears or name != "partner"}
+    codecs = {actor: run.spec.output_codec(run.actor(actor)) for actor in run.spec.actors}
+    guides = _guides(local_path(train.TRAIN_OUTPUT_ROOT), codecs)
+    if name is not None:
+        guide = find_training_run(config_name, name, train)
+        check_guide(guide, codecs, None)
+        name, others = guide.name, [other for other in guides if other.name != guide.name]
+        guides = [_choice(build_guide(guide, 0, section)), *others]
+    return Settings(guidance, sampling.respacing, tuple(guides), name)
+
+
+def _guides(root: Path, codecs: Mapping[str, FaceCodec]) -> list[GuideChoice]:
+    """The guides of a folder of training runs that fit one of the actors whose `codecs` these are, the newest first."""
+    found: list[GuideChoice] = []
+    for folder in sorted(root.iterdir(), reverse=True):
+        if len(found) == MOST_GUIDES or not FULL_NAME.match(folder.name) or not is_complete(folder):
+            continue
+        try:
+            if read_spec(folder).network_type == GUIDE:
+                guide = load_train_run(folder)
+                shared = {name: codec for name, codec in codecs.items() if name in guide.spec.actors}
+                check_guide(guide, shared or codecs, None)
+                found.append(_choice(build_guide(guide, 0)))
+        except UserError as error:
+            logger.info("not among the guides: %s", error.lines[0])
+    return found
+
+
+def _choice(plan: GuidePlan) -> GuideChoice:
+    drawing = plan.options.sampling
+    return GuideChoice(plan.run.name, drawing.top_p, drawing.temperature)
 
 
 def _find(request: ViewRequest, project: Project) -> tuple[str, Path]:

@@ -165,9 +165,9 @@ TONGUE_RIGID_VERTEX_LIST_FPATH: Files = {}
 # Change: give it for pictures, videos and mesh exports.
 TONGUE_TRIANGLES_FPATH: Files = {}
 
-# Mesh that the skeleton of a group of curves moves, instead of a figure of bones, in films, gltf and usd. Bones are matched to joints by
-# name ("mixamorig:LeftArm" is LeftArm; SMPL-X has names of its own); rest poses and sizes may differ. It may be named or
-# changed after training.
+# Mesh that the skeleton of a group of curves moves, instead of a figure of bones, in films, the viewer, gltf and usd. Bones are matched
+# to joints by name ("mixamorig:LeftArm" is LeftArm; SMPL-X has names of its own); rest poses and sizes may differ. It may be
+# named or changed after training.
 # Type: {actor: file}: .npz with vertices (V, 3), triangles (F, 3), bone_names (B), bone_parents (B), bone_heads (B, 3),
 #   skin_bones (V, K), skin_weights (V, K); or .glb, .gltf with a skin.
 # Change: give it to see a person instead of a stick figure.

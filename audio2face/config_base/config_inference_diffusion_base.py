@@ -10,7 +10,9 @@ from audio2face.config.kinds import (
     EmotionOrTimeline,
     File,
     Name,
+    NotNegative,
     Seed,
+    Share,
     Switch,
     Text,
 )
@@ -66,6 +68,16 @@ KEYFRAMES_PATH: File | None = None
 # Type: full name of a training run in the project's TRAIN_OUTPUT_ROOT; None.
 # Change: for a body or a head that has ideas of its own.
 GUIDE_RUN: Name | None = None
+
+# From which of its codes that guide draws: the likeliest ones that together are as likely as this.
+# Type: number, 0 < x <= 1; None for TOP_P of the guide's own config_inference.
+# Change: lower for calmer, more usual keyframes; 1 for all that occurs.
+GUIDE_TOP_P: Share | None = None
+
+# How even the chances of its codes are made before one is drawn: below 1 the likely ones become likelier.
+# Type: number >= 0; 0 always takes the likeliest code; None for TEMPERATURE of the guide's own config_inference.
+# Change: as GUIDE_TOP_P.
+GUIDE_TEMPERATURE: NotNegative | None = None
 
 # Actor whose face is animated: the mesh.
 # Type: one of ACTOR_NAMES; None when the model has only one.

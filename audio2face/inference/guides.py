@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from audio2face.config import section_from_values
+from audio2face.config import Section, section_from_values
 from audio2face.face.codec import FaceCodec
 from audio2face.formats.keyframes import Keyframes
 from audio2face.inference.keyframe_job import drawn, load_drawer, talk_inputs
@@ -27,6 +27,14 @@ class Listened:
     actor: str
     inputs: RolloutInputs
     heard: Any
+
+
+@dataclass(frozen=True)
+class GuidePlan:
+    """A guide run, and how it is to draw."""
+
+    run: TrainRun
+    options: Options
 
 
 @dataclass(frozen=True)
@@ -69,9 +77,16 @@ def check_guide(run: TrainRun, codecs: Mapping[str, FaceCodec], emotion: Any) ->
     raise_problems(problems)
 
 
-def open_guide(run: TrainRun, seed: int, device: Any) -> Guide:
-    """A guide run on a torch.device: it draws as its own config_inference says, from this seed. Raises UserError when its
-    weights are missing."""
-    section = section_from_values("inference", run.config("inference") or {}, run.spec.network_type)
-    options = replace(run_family(run).options(section, run), seed=seed)
-    return Guide(run, options, load_drawer(run, device, options))
+def build_guide(run: TrainRun, seed: int, asked: Section | None = None) -> GuidePlan:
+    """A guide run that draws from a seed as its own config_inference says, unless GUIDE_TOP_P and GUIDE_TEMPERATURE of the section
+    that is `asked` say something else. Raises UserError when its own is wrong."""
+    own = section_from_values("inference", run.config("inference") or {}, run.spec.network_type)
+    given = {} if asked is None else {"top_p": asked.GUIDE_TOP_P, "temperature": asked.GUIDE_TEMPERATURE}
+    options = run_family(run).options(own, run)
+    drawing = replace(options.sampling, **{name: value for name, value in given.items() if value is not None})
+    return GuidePlan(run, replace(options, seed=seed, sampling=drawing))
+
+
+def open_guide(plan: GuidePlan, device: Any) -> Guide:
+    """A guide on a torch.device. Raises UserError when its weights are missing."""
+    return Guide(plan.run, plan.options, load_drawer(plan.run, device, plan.options))

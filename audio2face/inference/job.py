@@ -26,7 +26,7 @@ from audio2face.inference.animate import Animator, Speaker, Take, empty_frames, 
 from audio2face.inference.audio_inputs import audio_files, emotion_slug, local_paths
 from audio2face.inference.clip import Clip, FaceFiles, shown_channels
 from audio2face.inference.films import film_together
-from audio2face.inference.guides import Guide, Listened, check_guide, open_guide
+from audio2face.inference.guides import Guide, GuidePlan, Listened, build_guide, check_guide, open_guide
 from audio2face.inference.keys import KEYS, given_keys, read_keys, take_names
 from audio2face.inference.outputs import EXPORTERS, check_exports, default_formats, wants, write_curve_arrays
 from audio2face.inference.package import Actor, run_actor
@@ -69,7 +69,7 @@ class InferenceJob:
     fps: float | None = None  # of what is written; None for the network's
     partner_actor: Actor | None = None  # who plays the other side where both are animated
     keys: Mapping[str, Keyframes] = field(default_factory=dict)  # by the name of a talk, or of its take
-    guide: TrainRun | None = None  # draws keyframes where there are no `keys`
+    guide: GuidePlan | None = None  # draws keyframes where there are no `keys`
     head: InferenceJob | None = None  # of a second run, whose groups of curves take part
 
     @property
@@ -93,7 +93,7 @@ class InferenceJob:
         """Animate every sound on a torch.device and write the outputs into `folder`; where there are conversations, with a list
         of them, `takes.json`."""
         animator, head = self.animator(device), None if self.head is None else self.head.animator(device)
-        guide = None if self.guide is None else open_guide(self.guide, self.options.seed, device)
+        guide = None if self.guide is None else open_guide(self.guide, device)
         about: list[dict[str, Any]] = []
         for sides in sides_of(self.talks):
             listened = {talk.name: guide.hear(talk, self.emotion) for talk in sides} if guide else {}
@@ -215,14 +215,18 @@ def build_job(
     talks = build_talks(section, run, actor.name, partner.name if partner else None, files)
     codecs = {name: run.spec.output_codec(run.actor(name)) for name in dict.fromkeys(talk.actor for talk in talks)}
     keys = read_keys(section.values.get("KEYFRAMES_PATH"), talks, codecs, options.takes)
+    plan = None
     if guide is not None:
         check_guide(guide, codecs, section.EMOTION_LABEL)
+        plan = build_guide(guide, options.seed, section)
+    elif alone := [key for key in ("GUIDE_TOP_P", "GUIDE_TEMPERATURE") if section.values.get(key) is not None]:
+        raise UserError(f"{alone[0]}: has no effect without GUIDE_RUN; leave it out, or name a guide")
     if (keys or guide) and not run_family(run).takes_keys:
         key = "KEYFRAMES_PATH" if keys else "GUIDE_RUN"
         raise UserError(f'{key}: a {run.spec.network_name} takes no keyframes; train a "diffusion_transformer"')
     post, fps = section.APPLY_POSTPROCESSING, section.OUTPUT_FPS
     emotion = section.EMOTION_LABEL
-    return InferenceJob(run, actor, talks, formats, emotion, options, post, fps, partner, keys, guide, second)
+    return InferenceJob(run, actor, talks, formats, emotion, options, post, fps, partner, keys, plan, second)
 
 
 def _build_head(section: Section, second: SecondRun, actor: str, files: list[Path]) -> InferenceJob:

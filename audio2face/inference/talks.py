@@ -109,6 +109,17 @@ def _talk(file: Path, other: Path | None, actor: str, channels: Mapping[str, int
     return Talk(file.stem, actor, _voice(file, own), _voice(file, partner) if roles and partner is not None else None)
 
 
+def partner_track(run: TrainRun, actor: str, file: Path) -> Track:
+    """Whose voice in a partner's file a run's actor hears. Raises ValueError when it has no such channel."""
+    return _voice(file, run.spec.extra.get("channels", {}).get(actor, {}).get("partner"))
+
+
+def one_voice_of(track: Track) -> tuple[np.ndarray, int]:
+    """The samples (N,) of a voice, and their rate. Raises ValueError when the file cannot be read."""
+    samples, rate = read_sound(track.path)
+    return mixed_down(samples if track.channel is None else samples[:, [track.channel]]), rate
+
+
 def _voice(file: Path, channel: int | None) -> Track:
     """A voice of a file, whose channel counts where there are several. Raises ValueError when it has no such channel."""
     count = sound_info(file).num_channels
@@ -174,12 +185,12 @@ def sides_of(talks: Sequence[Talk]) -> list[list[Talk]]:
 
 
 def both_voices(talk: Talk) -> tuple[np.ndarray, int]:
-    """Both voices of a talk together, for films: samples (N,) or (N, C), and their rate."""
-    samples, rate = read_sound(talk.own.path)
+    """Both voices of a talk together, to be heard with it: samples (N,) or (N, C), and their rate."""
     if talk.partner is None or talk.partner.path == talk.own.path:
-        return samples, rate
-    other, its_rate = read_sound(talk.partner.path)
-    voices = mixed_down(samples), resample(mixed_down(other), its_rate, rate)
+        return read_sound(talk.own.path)
+    own, rate = one_voice_of(talk.own)
+    other, its_rate = one_voice_of(talk.partner)
+    voices = own, resample(other, its_rate, rate)
     out = np.zeros(max(map(len, voices)), np.float32)
     for voice in voices:
         out[: len(voice)] += voice

@@ -90,7 +90,13 @@ def curves_take(
 def figure_parts(skeleton: Skeleton, values: np.ndarray, body: BodyMesh | None = None) -> dict[str, Any]:
     """What a Take shows of a skeleton with values (T, D) as a BVH has them, with y up, and of a mesh on it whose bones have
     the joints' names."""
-    turns, places = pose_from_values(skeleton, values)
+    return posed_parts(skeleton, *pose_from_values(skeleton, values), body)
+
+
+def posed_parts(
+    skeleton: Skeleton, turns: np.ndarray, places: np.ndarray | None, body: BodyMesh | None = None
+) -> dict[str, Any]:
+    """The same of a pose: turns (T, J, 3, 3) and places of the joints as in `skeleton.positions`."""
     joints = positions(skeleton, turns, places)
     bound = None if body is None else bind(body, skeleton)
     if bound is None:

@@ -12,7 +12,7 @@ Eye = tuple[list[float], float]  # centre, radius
 
 @dataclass(frozen=True)
 class Actor:
-    """What does not move: triangles (F, 3) of the meshes where known, millimetres a unit, and the eyeballs' places.
+    """What does not move: triangles (F, 3) of the meshes (skin, tongue, body) where known, millimetres a unit, and the eyeballs' places.
 
     `colours` (V, 3) sRGB 0 … 1 of meshes that have their own, `bones` (B, 2) between the points of a channel "figure".
     """

@@ -15,7 +15,7 @@ from audio2face.problems import UserError
 from audio2face.viewer.library import Library, ShotView, peaks
 from audio2face.viewer.studio import MOST_TAKES
 from audio2face.viewer.tracks import AnimationStream
-from audio2face.viewer.wishes import is_weight, read_fields, read_wish, shot_of
+from audio2face.viewer.wishes import MOST_STEPS, is_weight, read_fields, read_wish, shot_of
 
 BINARY, JSON, WAV = "application/octet-stream", "application/json", "audio/wav"
 
@@ -101,7 +101,12 @@ def _model(library: Library) -> dict[str, Any] | None:
 
 def _studio(library: Library) -> dict[str, Any] | None:
     studio = library.studio
-    return None if studio is None else {"parts": studio.parts, "takes": MOST_TAKES, "partner": studio.partner}
+    if studio is None:
+        return None
+    settings, most = studio.settings, {"takes": MOST_TAKES, "steps": MOST_STEPS}
+    chosen = {"guidance": dict(settings.guidance), "steps": settings.steps}
+    guides = {"guides": [vars(guide) for guide in settings.guides], "guide": settings.guide}
+    return {"parts": studio.parts, "partner": settings.hears_partner, "most": most, **chosen, **guides}
 
 
 def _shot(library: Library, number: int) -> Reply | None:
@@ -174,9 +179,23 @@ def _curves(library: Library, number: int) -> Reply | None:
 
 
 def _sound(library: Library, number: int) -> Reply | None:
-    if not number < len(library.shots) or library.shots[number].sound is None:
+    return Reply(library.sound(number), WAV, ranged=True) if _sounds(library, number) else None
+
+
+def _both_sounds(library: Library, number: int, partner: int, actor: int) -> Reply | None:
+    if not (_sounds(library, number) and _sounds(library, partner) and actor < len(library.actors)):
         return None
-    return Reply(library.sound(number), WAV, ranged=True)
+    return Reply(library.sound(number, partner, actor), WAV, ranged=True)
+
+
+def _partner_sound(library: Library, number: int, actor: int) -> Reply | None:
+    if not (_sounds(library, number) and actor < len(library.actors)):
+        return None
+    return Reply(library.partner_sound(number, actor), WAV, ranged=True)
+
+
+def _sounds(library: Library, number: int) -> bool:
+    return number < len(library.shots) and library.shots[number].sound is not None
 
 
 def _animate(library: Library, body: bytes) -> dict[str, Any]:
@@ -216,10 +235,12 @@ GETS: list[tuple[re.Pattern[str], Callable[..., Reply | None]]] = [
     (re.compile(r"api/curves/(\d{1,9})"), _curves),
     (re.compile(r"api/made/(\d{1,9})"), _made),
     (re.compile(r"data/(\d{1,9})/(\d{1,9})"), _chunk),
-    (re.compile(r"triangles/(\d{1,9})/(skin|tongue)"), _triangles),
+    (re.compile(r"triangles/(\d{1,9})/(skin|tongue|body)"), _triangles),
     (re.compile(r"colours/(\d{1,9})/(skin|tongue)"), _colours),
     (re.compile(r"bones/(\d{1,9})"), _bones),
     (re.compile(r"sound/(\d{1,9})\.wav"), _sound),
+    (re.compile(r"sound/(\d{1,9})/(\d{1,9})/(\d{1,9})\.wav"), _both_sounds),
+    (re.compile(r"partner/(\d{1,9})/(\d{1,9})\.wav"), _partner_sound),
 ]
 POSTS: dict[str, Callable[[Library, bytes], dict[str, Any]]] = {
     "api/animate": _animate,

@@ -10,13 +10,17 @@ import numpy as np
 
 from audio2face.dataset.curve_kinds import choose_columns, guess_blocks, percent_columns
 from audio2face.face import rotations, skeleton
+from audio2face.face.body_skin import BoundBody
 from audio2face.face.curves import CurveGroup
+from audio2face.formats.body_mesh import BodyMesh
 from audio2face.formats.bvh import read_bvh
 from audio2face.formats.curve_table import CurveTable, read_curve_table
 from audio2face.formats.npy import read_npz
 from audio2face.formats.smplx import SKELETON, read_smplx
+from audio2face.inference.keys import KEYS
 from audio2face.inference.raw import ENDING as RAW_ENDING
 from audio2face.listing import natural_order
+from audio2face.render.curves_film import posed_parts
 from audio2face.render.head import head_turns
 from audio2face.types import Skeleton
 from audio2face.viewer.heads import curves_track
@@ -30,28 +34,32 @@ def find_curves(place: Path) -> dict[str, tuple[Path, ...]]:
     """Files of curves by name, a table and a body of the same name together, of a file or a folder."""
     found: dict[str, tuple[Path, ...]] = {}
     for path in [place] if place.is_file() else natural_order(place.iterdir()):
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.endswith(RAW_ENDING):
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.name.endswith((RAW_ENDING, KEYS)):
             found[path.stem] = (*found.get(path.stem, ()), path)
     return found
 
 
 def bones_of(paths: Iterable[Path]) -> np.ndarray | None:
     """The bones (B, 2) of a body among the files, None without one. Raises ValueError for a file that is damaged."""
-    body = next((p for p in paths if _is_body(p)), None)
+    body = next((p for p in paths if is_body(p)), None)
     return None if body is None else skeleton.bones(_read_body(body, 1.0)[0])
 
 
-def curve_files_track(paths: Iterable[Path], fps: float) -> AnimationStream:
+def curve_files_track(paths: Iterable[Path], fps: float, mesh: BodyMesh | None = None) -> AnimationStream:
     """One animation of tables and a body, cut to the shortest; `fps` of tables that tell no rate. Of what several tables have the
-    first counts.
+    first counts. A `mesh` is shown on the body whose joints have the names of its bones.
 
     Raises ValueError for files that are damaged, or hold neither weights nor the head's rotation nor a body.
     """
     parts: dict[str, tuple[np.ndarray, float]] = {}  # frames and their rate
+    bound: BoundBody | None = None
     names: tuple[str, ...] = ()
     for path in paths:
-        if _is_body(path):
-            parts["joints"] = _read_body(path, fps)[1:]
+        if is_body(path):
+            body, turns, places, rate = _read_body(path, fps)
+            figure = posed_parts(body, turns, places, mesh)
+            bound = figure.get("body")
+            parts |= {name: (figure[name].astype(np.float32), rate) for name in ("joints", "turns") if name in figure}
         else:
             table = read_curve_table(path)
             if not len(table.values):
@@ -71,24 +79,29 @@ def curve_files_track(paths: Iterable[Path], fps: float) -> AnimationStream:
         for key, (frames, own) in parts.items()
     }
     return curves_track(
-        rate, even.get("weights"), names, even.get("rotation"), joints=even.get("joints"), start_s=0.5 / rate
+        rate,
+        even.get("weights"),
+        names,
+        even.get("rotation"),
+        joints=even.get("joints"),
+        start_s=0.5 / rate,
+        body=bound,
+        turns=even.get("turns"),
     )
 
 
-def _is_body(path: Path) -> bool:
+def is_body(path: Path) -> bool:
+    """Whether a file is the motion of a skeleton."""
     return path.suffix.lower() == ".bvh" or (path.suffix.lower() == ".npz" and bool(SMPLX_ARRAYS & set(read_npz(path))))
 
 
-def _read_body(path: Path, fps: float) -> tuple[Skeleton, np.ndarray, float]:
-    """A skeleton, where its joints are (T, J, 3), and the rate of the frames, `fps` where the file tells none."""
+def _read_body(path: Path, fps: float) -> tuple[Skeleton, np.ndarray, np.ndarray, float]:
+    """A skeleton, its pose as `skeleton.positions` takes it, and the rate of the frames, `fps` where the file tells none."""
     if path.suffix.lower() == ".bvh":
         body, values, frame_time_s = read_bvh(path)
-        joints, rate = skeleton.positions(body, *skeleton.pose_from_values(body, values)), 1 / frame_time_s
-    else:
-        motion, body = read_smplx(path), SKELETON
-        turns = rotations.from_axis_angle(motion.axis_angle)
-        joints, rate = skeleton.positions(body, turns, motion.translation), motion.fps or fps
-    return body, joints.astype(np.float32), rate
+        return body, *skeleton.pose_from_values(body, values), 1 / frame_time_s
+    motion = read_smplx(path)
+    return SKELETON, rotations.from_axis_angle(motion.axis_angle), motion.translation, motion.fps or fps
 
 
 def _of_table(table: CurveTable) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:

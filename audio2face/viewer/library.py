@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 
 from audio2face.audio.waveform import speech_problems
-from audio2face.formats.sound import read_sound, sound_info
+from audio2face.formats.sound import SOUND_SUFFIXES, read_sound, sound_info
+from audio2face.inference.talks import Talk, both_voices, one_voice_of
 from audio2face.problems import UserError
+from audio2face.types import Track
 from audio2face.viewer.actors import Actor
 from audio2face.viewer.live import LiveModel
 from audio2face.viewer.studio import Made, Studio
@@ -35,7 +37,7 @@ PIECE_BYTES = 1 << 20
 @dataclass(frozen=True)
 class ShotView:
     """One entry of the list. `truth` and `prediction` open its animations; `start` is an emotion for a live model, `source` the
-    file that an edit begins with, which `beside` are shown with."""
+    file that an edit begins with, which `beside` are shown with, `partner` the other person's sound where that is another file."""
 
     name: str
     actor: str
@@ -47,6 +49,7 @@ class ShotView:
     note: str = ""
     source: Path | None = None
     beside: tuple[Path, ...] = ()
+    partner: Track | None = None
 
 
 class Library:
@@ -69,7 +72,7 @@ class Library:
         self._numbers = itertools.count(1)
         self._opened: dict[tuple[int, str], int] = {}
         self._made: dict[Path, int] = {}
-        self._sounds: OrderedDict[int, bytes] = OrderedDict()
+        self._sounds: OrderedDict[tuple[int | None, ...], bytes] = OrderedDict()  # of own shot, partner's, and actor
         self._lock = threading.RLock()
         self._uploaded, self._upload_numbers = 0, itertools.count()
         self._uploads = TemporaryDirectory(prefix="audio2face-view-")
@@ -144,7 +147,9 @@ class Library:
         """
         shown = re.sub(r"[^\w .()-]", "_", name)[:80].strip() or "sound"
         with self._lock:
-            path = Path(self._uploads.name) / f"{next(self._upload_numbers)}.sound"  # never the client's own name
+            suffix = next((s for s in SOUND_SUFFIXES if name.lower().endswith(s)), SOUND_SUFFIXES[0])
+            own = f"sound{next(self._upload_numbers)}{suffix}"  # never the client's own name
+            path = Path(self._uploads.name) / own
             if self._uploaded + size > MOST_UPLOADED_BYTES:
                 raise UserError(
                     f"{shown}: {MOST_UPLOADED_BYTES / 1e9:g} GB of sounds are here; start the viewer again for more"
@@ -177,21 +182,49 @@ class Library:
         self.shots.append(ShotView(shown, actor, sound=path, note=note))
         return len(self.shots) - 1
 
-    def sound(self, shot: int) -> bytes:
-        """A shot's sound as a 16-bit wav file, which every browser plays. Raises UserError when it cannot be read."""
+    def sound(self, shot: int, partner: int | None = None, actor: int = 0) -> bytes:
+        """A shot's sound as a 16-bit wav file, which every browser plays, with its partner's from the same start: the one that was
+        recorded, or what an actor hears of another shot. Raises UserError when one cannot be read."""
+        own, item = self._file(shot), self.shots[shot]
+        other = None if partner is None else self._file(partner)
+
+        def samples() -> tuple[np.ndarray, int]:
+            track = item.partner if other is None else self._heard(other, actor)
+            both, rate = both_voices(Talk(item.name, item.actor, Track(own), track))
+            return both.reshape(len(both), -1)[: sound_info(own).num_samples], rate
+
+        return self._wav((shot, partner, actor), samples)
+
+    def partner_sound(self, shot: int, actor: int) -> bytes:
+        """As `sound`, of what an actor hears alone whose partner says the shot."""
+        file = self._file(shot)
+
+        def samples() -> tuple[np.ndarray, int]:
+            voice, rate = one_voice_of(self._heard(file, actor))
+            return voice[:, None], rate
+
+        return self._wav((None, shot, actor), samples)
+
+    def _heard(self, file: Path, actor: int) -> Track:
+        return self.the_studio().partner_track(self.actors[actor].name, file)
+
+    def _file(self, shot: int) -> Path:
         path = self.shots[shot].sound
         if path is None:
             raise UserError(f"{self.shots[shot].name} has no sound")
+        return path
+
+    def _wav(self, key: tuple[int | None, ...], samples: Callable[[], tuple[np.ndarray, int]]) -> bytes:
         with self._lock:
-            if shot not in self._sounds:
+            if key not in self._sounds:
                 try:
-                    self._sounds[shot] = wav_bytes(*read_sound(path))
+                    self._sounds[key] = wav_bytes(*samples())
                 except (OSError, ValueError) as error:
                     raise UserError(str(error)) from error
                 while len(self._sounds) > KEPT_SOUNDS:
                     self._sounds.popitem(last=False)
-            self._sounds.move_to_end(shot)
-            return self._sounds[shot]
+            self._sounds.move_to_end(key)
+            return self._sounds[key]
 
 
 def _copy(file: io.BufferedIOBase, size: int, path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from audio2face.audio.waveform import mixed_down, resample, track_peak
+from audio2face.formats.body_mesh import BodyMesh
 from audio2face.formats.sound import read_sound
 from audio2face.inference.animate import rest_pose
 from audio2face.problems import UserError
@@ -40,9 +41,13 @@ KEPT = 2  # finished tracks: the one on the page, and the one before it
 
 
 class LiveModel:
-    """A model that is loaded in the background. `state` is "loading", "ready" or "failed", `error` is the reason."""
+    """A model that is loaded in the background. `state` is "loading", "ready" or "failed", `error` is the reason.
 
-    def __init__(self, load: Callable[[], Model]):
+    `bodies` are meshes of actors that move with a skeleton.
+    """
+
+    def __init__(self, load: Callable[[], Model], bodies: Mapping[str, BodyMesh] | None = None):
+        self._bodies = bodies or {}
         self.state, self.error = "loading", ""
         self.actors: tuple[str, ...] = ()
         self.emotions: tuple[str, ...] = ()
@@ -81,7 +86,7 @@ class LiveModel:
         self, sound: Path, emotion: Mapping[str, float] | None, actor: str | None, postprocess: bool = True
     ) -> AnimationStream:
         """Begin to animate a sound file, stopping whatever was being animated. Raises UserError for mistakes."""
-        self.details(actor)
+        body = self._bodies.get(self.details(actor).name)
         assert self._model is not None
         try:
             samples, rate = read_sound(sound)
@@ -89,7 +94,7 @@ class LiveModel:
             raise UserError(str(error)) from error
         self._tidy()
         model = self._model if postprocess else self._model.with_config(**AS_TRAINED)
-        job = _Job(model, samples, rate, emotion, actor, Path(self._folder.name))
+        job = _Job(model, samples, rate, emotion, actor, Path(self._folder.name), body)
         self._jobs.append(job)
         return job.track
 
@@ -125,6 +130,7 @@ class _Job:
         emotion: Mapping[str, float] | None,
         actor: str | None,
         folder: Path,
+        body: BodyMesh | None,
     ):
         self.stop = threading.Event()
         heard = mixed_down(samples)
@@ -132,7 +138,7 @@ class _Job:
         self._session = model.stream(rate, peak=peak, emotion=None if emotion is None else dict(emotion), actor=actor)
         details = model.details(actor)
         self._jaw = details.data["neutral_jaw"]
-        self._groups = None if details.face.has_mesh else ShownGroups(details.face.curves)
+        self._groups = None if details.face.has_mesh else ShownGroups(details.face.curves, body)
         self._first: dict[str, np.ndarray] = {}  # the curves of the first frame (1, D)
         skin, tongue = (len(rest_pose(details.data, mesh)) for mesh in ("skin", "tongue"))
         sizes = {"skin": skin, "tongue": tongue, "jaw": len(self._jaw), "eyes": 2}

@@ -15,12 +15,15 @@ from audio2face.dataset.shots import NEUTRAL, emotions_in
 from audio2face.evaluation.data import trained_shots
 from audio2face.evaluation.folder import files_in
 from audio2face.face.curves import CurveGroup
+from audio2face.formats.body_mesh import BodyMesh
+from audio2face.formats.sound import sound_info
 from audio2face.inference.model import Model, load_model, load_run_model
 from audio2face.inference.package import has_mesh
 from audio2face.paths import local_path
 from audio2face.problems import UserError
 from audio2face.runs.run_dir import check_name
 from audio2face.runs.train_run import TrainRun, load_train_run
+from audio2face.types import Track
 from audio2face.viewer.actors import Actor, find_eyes
 from audio2face.viewer.curve_groups import ShownGroups, captured_groups, captured_track
 from audio2face.viewer.library import ShotView
@@ -31,6 +34,8 @@ from audio2face.viewer.tracks import AnimationStream
 logger = logging.getLogger(__name__)
 
 DEFAULT_FPS = 30.0
+# What edits with a run's network, with the bodies {actor: mesh} that it shows; None of networks that cannot.
+BuildStudio = Callable[[TrainRun, Mapping[str, BodyMesh]], Studio | None]
 
 
 @dataclass
@@ -49,12 +54,13 @@ class Project:
     deploy_root: Path
     preproc_root: Path
     configs: Callable[[TrainRun], Mapping[str, Mapping[str, Any]]]  # every actor's CONFIG
-    studio: Callable[[TrainRun], Studio | None]  # what edits with a run's network; None of networks that cannot
+    studio: BuildStudio
     notices: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # of the data set
     captured: dict[str, dict[str, CurveGroup]] = field(
         default_factory=dict
     )  # groups of actors without a mesh, once read
+    bodies: dict[str, BodyMesh | None] = field(default_factory=dict)  # of actors, once read
 
     @classmethod
     def build(
@@ -63,7 +69,7 @@ class Project:
         dataset: Section | None,
         train: Section,
         configs: Callable[[TrainRun], Mapping[str, Mapping[str, Any]]],
-        studio: Callable[[TrainRun], Studio | None] = lambda run: None,
+        studio: BuildStudio = lambda run, bodies: None,
     ) -> Project:
         """From config_dataset, None without one, and config_train."""
         found: dict[str, DatasetFiles] = {}
@@ -101,9 +107,13 @@ class Project:
 
     def actor(self, name: str, run: TrainRun | None = None) -> Actor:
         """What is known of an actor's meshes: by the data set, else by a training run. Of curves alone what they move."""
-        groups = self.groups(name, run)
-        if groups is not None:
-            return ShownGroups(groups).actor(name)
+        shown = self.shown(name, run)
+        if shown is not None:
+            if shown.mesh is not None and shown.moved is not None and shown.bound is None:
+                self.notices.append(
+                    f"BODY_MESH_FPATH of {name}: hardly any bone is called as a joint, so bones are drawn"
+                )
+            return shown.actor(name)
         if name in self.files:
             return dataset_actor(self.files[name], self.units_per_metre)
         if run is None or name not in run.spec.actors:
@@ -113,6 +123,20 @@ class Project:
         mean, delta = (data.network_data.get(key) for key in ("shapes_mean_skin", "eye_close_pose_delta"))
         known = {mesh: f for mesh, f in faces.items() if f is not None}
         return Actor(name, known, 1000 / data.topology.units_per_metre, find_eyes(mean, delta))
+
+    def shown(self, name: str, run: TrainRun | None = None) -> ShownGroups | None:
+        """As `groups`, with the mesh that moves with a skeleton: the data set's, else the run's. Raises UserError."""
+        groups = self.groups(name, run)
+        return None if groups is None else ShownGroups(groups, self.body(name, run))
+
+    def body(self, name: str, run: TrainRun | None = None) -> BodyMesh | None:
+        """The mesh of BODY_MESH_FPATH, as the data set names it now, else as a run kept it. Raises UserError."""
+        if name not in self.bodies:
+            files = self.files.get(name)
+            mesh = files.body_mesh() if files is not None else None
+            kept = run.actor(name).topology.body if run is not None and name in run.spec.actors else None
+            self.bodies[name] = kept if mesh is None else mesh
+        return self.bodies[name]
 
     def groups(self, name: str, run: TrainRun | None = None) -> dict[str, CurveGroup] | None:
         """The groups of curves of an actor without a mesh: those that a run gives, else those of the data set; None of others.
@@ -165,11 +189,12 @@ class Project:
             opener = partial(self._captured, files, shot, fps, offset)
         there = [] if offset else captured_files(files, shot)  # the sound of an edit begins with its file
         source, beside = (there[0], tuple(there[1:])) if there else (None, ())
-        return ShotView(shot, files.actor, emotion, sound, truth=opener, source=source, beside=beside)
+        partner = _partner(files, shot, sound, offset) if sound else None
+        return ShotView(shot, files.actor, emotion, sound, truth=opener, source=source, beside=beside, partner=partner)
 
     def _captured(self, files: DatasetFiles, shot: str, fps: float, offset: int) -> AnimationStream:
         """A captured shot of groups of curves: all that the data set has, trained or not."""
-        return captured_track(files.curves, self.groups(files.actor) or {}, shot, fps, offset)
+        return captured_track(files.curves, self.shown(files.actor) or ShownGroups({}), shot, fps, offset)
 
     # ---- training runs
 
@@ -205,6 +230,14 @@ class Project:
         """Loads the deployed model of a run, or the run itself where it was never deployed."""
         deployed = self.deploy_root / run.name
         return lambda: load_model(deployed) if deployed.is_dir() else load_run_model(run, self.configs(run))
+
+
+def _partner(files: DatasetFiles, shot: str, sound: Path, offset: int) -> Track | None:
+    """The partner's own file in a shot, None where there is none, or it does not start with the sound."""
+    if files.roles.folder is None:
+        return None
+    found = files.roles.partner_of(shot, sound, offset, lambda path: sound_info(path).num_channels)
+    return found.track if found is not None and found.offset == offset else None
 
 
 def _curves_alone(files: DatasetFiles) -> bool:

@@ -10,23 +10,25 @@ from typing import Any, TypeVar
 
 from audio2face.dataset.files import DatasetFiles
 from audio2face.deploy.check.model import model_folders
+from audio2face.formats.body_mesh import BodyMesh
 from audio2face.formats.json_file import read_json
 from audio2face.inference import load_model
 from audio2face.inference.edit.parts import changeable
 from audio2face.inference.package import run_actor
+from audio2face.inference.talks import partner_track
 from audio2face.paths import local_path
 from audio2face.problems import UserError
 from audio2face.runs.manifest import size_faults
 from audio2face.runs.train_run import TrainRun, load_train_run
 from audio2face.viewer.actors import Actor, find_eyes
 from audio2face.viewer.curve_files import bones_of, curve_files_track, find_curves
-from audio2face.viewer.curve_groups import ShownGroups, find_group_files, group_files_track
+from audio2face.viewer.curve_groups import ShownGroups, find_group_files, group_files_track, table_track
 from audio2face.viewer.heads import figure_actor, head_actor
 from audio2face.viewer.library import Library, ShotView
 from audio2face.viewer.live import LiveModel
 from audio2face.viewer.project import DEFAULT_FPS, Project
 from audio2face.viewer.sources import ClipFiles, Extras, file_track, find_clips, find_sound
-from audio2face.viewer.studio import Prepare, Studio
+from audio2face.viewer.studio import Prepare, Settings, Studio
 from audio2face.viewer.tracks import AnimationStream
 
 MOST_FPS = 1000
@@ -108,13 +110,14 @@ def _of_model(place: Path) -> Library:
     model = load_model(place)
     actors = [_model_actor(model, name) for name in model.actors]
     notices = ["Drop a sound file on the page, or record one, to animate it."]
-    return Library(place.name, actors, [], LiveModel(lambda: model), notices + _without_faces(actors))
+    bodies = {name: body for name in model.actors if (body := model.details(name).face.topology.body) is not None}
+    return Library(place.name, actors, [], LiveModel(lambda: model, bodies), notices + _without_faces(actors))
 
 
 def _model_actor(model: Any, name: str) -> Actor:
     details = model.details(name)
     if not details.face.has_mesh:
-        return ShownGroups(details.face.curves).actor(name)
+        return ShownGroups(details.face.curves, details.face.topology.body).actor(name)
     topology, data = details.face.topology, details.data
     faces = {"skin": topology.skin, "tongue": topology.tongue}
     rest = data.get("neutral_skin", data.get("shapes_mean_skin"))
@@ -190,10 +193,10 @@ def _animations(project: Project, run: TrainRun | None, folder: Path, given_fps:
         return file_track(clip, rate(actor), project.extras(actor, run))
 
     def arrays(files: Mapping[str, Path], actor: str) -> AnimationStream:
-        return group_files_track(files, known, rate(actor))
+        return group_files_track(files, ShownGroups(known, project.body(actor, run)), rate(actor))
 
     def others(paths: tuple[Path, ...], actor: str) -> AnimationStream:
-        return curve_files_track(paths, rate(actor))
+        return table_track(paths, project.shown(actor, run) or ShownGroups({}), rate(actor))
 
     if run is None or any(project.groups(name, run) is None for name in run.spec.actors):
         return [_Animation(clip.name, partial(mesh, clip), clip.files["skin"]) for clip in find_clips(folder)]
@@ -294,13 +297,17 @@ def _seen(shot: ShotView, seen: set[tuple[str, str]]) -> str:
 def _of_run(project: Project, title: str, run: TrainRun | None, shots: list[ShotView]) -> Library:
     names = list(dict.fromkeys([*(run.spec.actors if run else []), *(shot.actor for shot in shots)]))
     actors = [project.actor(name, run) for name in names]
-    studio = project.studio(run) if run is not None else None
-    model = LiveModel(project.model_loader(run)) if run is not None and studio is None else None
+    bodies = {name: body for name in names if (body := project.body(name, run)) is not None}
+    studio = project.studio(run, bodies) if run is not None else None
+    model = LiveModel(project.model_loader(run), bodies) if run is not None and studio is None else None
     return Library(title, actors, shots, model, _without_faces(actors) + project.notices, studio)
 
 
-def build_studio(run: TrainRun, prepare: Prepare, device: Callable[[], Any]) -> Studio:
-    """What makes animations with a run's network: `prepare` gets it ready, on the torch.device that `device` gives."""
+def build_studio(
+    run: TrainRun, prepare: Prepare, device: Callable[[], Any], settings: Settings, bodies: Mapping[str, BodyMesh]
+) -> Studio:
+    """What makes animations with a run's network: `prepare` gets it ready, on the torch.device that `device` gives. `bodies` are
+    meshes of actors that move with a skeleton."""
     faces = {name: run_actor(run, name, {}, rigs=False).face for name in run.spec.actors}
     has_mesh = any(face.has_mesh for face in faces.values())
     parts = {name: changeable(face) for name, face in faces.items()}
@@ -308,10 +315,9 @@ def build_studio(run: TrainRun, prepare: Prepare, device: Callable[[], Any]) -> 
     def show(files: tuple[Path, ...], actor: str) -> AnimationStream:
         if faces[actor].has_mesh and (clips := find_clips(files[0])):
             return file_track(clips[0], run.spec.fps, Extras(run.actor(actor).network_data.get("neutral_jaw")))
-        return curve_files_track(files, run.spec.fps)
+        return table_track(files, ShownGroups(faces[actor].curves, bodies.get(actor)), run.spec.fps)
 
-    partner = bool(run.spec.extra.get("partner"))
-    return Studio(prepare, device, parts, ["npy"] if has_mesh else ["npz"], show, partner)
+    return Studio(prepare, device, parts, ["npy"] if has_mesh else ["npz"], show, settings, partial(partner_track, run))
 
 
 def _without_faces(actors: Sequence[Actor]) -> list[str]:

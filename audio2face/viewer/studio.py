@@ -13,14 +13,19 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from audio2face.formats.json_file import read_json
+from audio2face.inference.keys import KEYS
+from audio2face.inference.raw import ENDING
 from audio2face.listing import natural_order
 from audio2face.problems import UserError
+from audio2face.types import Track
 from audio2face.viewer.tracks import AnimationStream
 
 logger = logging.getLogger(__name__)
 
 MOST_TAKES = 8
 MOST_MADE = 40  # requests whose files are kept
+# What config_inference may ask for sounds of its own, and not of the page's.
+ONE_SIDE = {"SWAP_ROLES": False, "BOTH_SIDES": False, "KEYFRAMES_PATH": None}
 
 
 class Work(Protocol):
@@ -32,6 +37,29 @@ class Work(Protocol):
 
 # Keys of config_inference -> what they ask for, and what keeps a folder of its files as an inference run, whose name it returns.
 Prepare = Callable[[Mapping[str, Any]], tuple[Work, Callable[[Path], str]]]
+
+
+@dataclass(frozen=True)
+class GuideChoice:
+    """A guide run that can draw keyframes, and how it does unless it is told otherwise."""
+
+    name: str
+    top_p: float
+    temperature: float
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What sliders begin with: config_inference's. `guidance` has the scales that the network knows."""
+
+    guidance: Mapping[str, float] = field(default_factory=dict)
+    steps: str = ""  # a number, or what else TIMESTEP_RESPACING may be
+    guides: tuple[GuideChoice, ...] = ()
+    guide: str | None = None  # the one of GUIDE_RUN
+
+    @property
+    def hears_partner(self) -> bool:
+        return "partner" in self.guidance
 
 
 @dataclass(frozen=True)
@@ -49,25 +77,34 @@ class Wish:
     keys: tuple[tuple[int, int], ...] = ()
     parts: tuple[str, ...] | None = None
     takes: int = 1
-    guidance: float = 1.0
+    guidance: Mapping[str, float] = field(default_factory=dict)  # scales that differ from those of config_inference
+    steps: int | None = None  # of sampling; None for as many as config_inference says
     seed: int = 42
     emotion: Any = None
     partner: Path | None = None
+    guide: str | None = None  # a run that draws keyframes, and how; None for as its own config says
+    top_p: float | None = None
+    temperature: float | None = None
 
     def keys_of_config(self, formats: Sequence[str]) -> dict[str, Any]:
         """The same in keys of config_inference."""
         asked = {
             "ACTOR_NAME": self.actor,
             "AUDIO_PATH": str(self.sound),
+            "PARTNER_AUDIO_PATH": None if self.partner is None else str(self.partner),
             "NUM_SAMPLES": self.takes,
             "RNG_SEED_INFERENCE": self.seed,
-            "GUIDANCE": {"audio": self.guidance},
+            "GUIDANCE": dict(self.guidance),
+            "GUIDE_RUN": self.guide,
+            "GUIDE_TOP_P": self.top_p,
+            "GUIDE_TEMPERATURE": self.temperature,
             "OUTPUT_FORMATS": list(formats),
+            **ONE_SIDE,
         }
+        if self.steps is not None:
+            asked |= {"TIMESTEP_RESPACING": str(self.steps), "NUM_DIFFUSION_STEPS": self.steps}
         if self.emotion is not None:
             asked["EMOTION_LABEL"] = self.emotion
-        if self.partner is not None:
-            asked["PARTNER_AUDIO_PATH"] = str(self.partner)
         edit = {
             "file": str(self.source),
             "regenerate": [f"{first}-{last}" for first, last in self.ranges],
@@ -102,7 +139,8 @@ class Request:
 class Studio:
     """Makes one wish at a time, in the background, with a run's network.
 
-    `parts` {actor: names} are what an edit may change, `formats` the files of whole animations, and `show(files, actor)` opens one.
+    `parts` {actor: names} are what an edit may change, `formats` the files of whole animations, `show(files, actor)` opens one, and
+    `settings` are what the network can be asked for. `partner_track(actor, file)` is the voice of a partner's file that is heard.
     """
 
     def __init__(
@@ -112,9 +150,11 @@ class Studio:
         parts: Mapping[str, Sequence[str]],
         formats: Sequence[str],
         show: Callable[[tuple[Path, ...], str], AnimationStream],
-        partner: bool = False,
+        settings: Settings,
+        partner_track: Callable[[str, Path], Track],
     ):
-        self.parts, self.partner = {actor: tuple(names) for actor, names in parts.items()}, partner
+        self.partner_track = partner_track
+        self.parts, self.settings = {actor: tuple(names) for actor, names in parts.items()}, settings
         self._prepare, self._device, self._formats, self._show = prepare, device, tuple(formats), show
         self._folder = TemporaryDirectory(prefix="audio2face-studio-")
         self._requests: dict[int, Request] = {}
@@ -184,4 +224,4 @@ def made_files(folder: Path) -> list[Path]:
     if reports:
         return [folder / read_json(path)["output"] for path in reports]
     skins = [path for path in paths if path.name.endswith("_skin.npy")]
-    return skins or [path for path in paths if path.suffix == ".npz" and not path.name.endswith(".raw.npz")]
+    return skins or [path for path in paths if path.suffix == ".npz" and not path.name.endswith((ENDING, KEYS))]

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import soundfile
 
+from audio2face.commands import preproc, train
 from audio2face.formats.curve_table import curve_table, write_curve_table
 from fakes.curves import FPS, HEAD, RATE, SHOTS, WEIGHTS, loudness, speech
-from fakes.project import DIFFUSION, write_configs
+from fakes.project import DIFFUSION, use_project, write_configs
 
+GUIDE = {
+    "NETWORK_TYPE": "guide",
+    "TARGET_CHANNELS": ["head"],
+    "GUIDE_FPS": 5.0,
+    "NETWORK_HYPER_PARAMS": {"codebook_size": 8, "depth": 2, "code_dim": 4, "codec_width": 16, "width": 16},
+    "NUM_EPOCHS": 3,
+    "GUIDE_CODEC_EPOCHS": 2,
+    "LR_WARMUP_EPOCHS": 1,
+}
 SMALL = {"width": 32, "num_layers": 1, "num_heads": 2, "dropout": 0.0}
 
 
@@ -57,3 +69,20 @@ def conversation_project(root: Path, dataset: dict[str, Any] | None = None, **tr
         train=keys,
         inference={**sound, "NUM_DIFFUSION_STEPS": 2},
     )
+
+
+def guide_project(root: Path, **inference: Any) -> None:
+    """A project `guide` of the same data as `tiny`, which trains a small guide; `inference` are keys of its config_inference."""
+    folder = root / "configs/guide"
+    shutil.copytree(root / "configs/tiny", folder)
+    for kind, keys in (("train", GUIDE), ("inference", inference)):
+        (folder / f"config_{kind}.py").write_text("".join(f"{key} = {value!r}\n" for key, value in keys.items()))
+
+
+def talking_runs(root: Path, patch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """Names of a run that hears a partner, trained for a moment, and of a guide for it. The environment is the project's."""
+    use_project(root, patch)
+    conversation_project(root, NUM_EPOCHS=8, LEARNING_RATE=1e-2, LR_MIN=1e-3)
+    guide_project(root, TOP_P=0.9)
+    preproc.run("tiny", "ann")
+    return train.run("tiny").run, train.run("guide").run

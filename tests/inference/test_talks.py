@@ -1,13 +1,12 @@
 """Two voices at inference: which is whose, the other side, both in one film, what takes were made of."""
 
 import json
-import shutil
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
-from fakes.conversation import conversation_project, voices
+from fakes.conversation import conversation_project, guide_project, voices
 from fakes.curves import HEAD, RATE
 from fakes.project import run_command, use_project
 
@@ -173,24 +172,10 @@ def test_keyframes_that_do_not_fit_are_named(project, tmp_path, groups, message)
         animated(project, KEYFRAMES_PATH=str(tmp_path / "k.npz"))
 
 
-GUIDE = {
-    "NETWORK_TYPE": "guide",
-    "TARGET_CHANNELS": ["head"],
-    "GUIDE_FPS": 5.0,
-    "NETWORK_HYPER_PARAMS": {"codebook_size": 8, "depth": 2, "code_dim": 4, "codec_width": 16, "width": 16},
-    "NUM_EPOCHS": 3,
-    "GUIDE_CODEC_EPOCHS": 2,
-    "LR_WARMUP_EPOCHS": 1,
-}
-
-
 @pytest.mark.slow
 def test_an_animation_goes_through_the_keyframes_of_a_guide(project):
     root, _ = project
-    folder = root / "configs/guide"
-    shutil.copytree(root / "configs/tiny", folder)
-    (folder / "config_train.py").write_text("".join(f"{key} = {value!r}\n" for key, value in GUIDE.items()))
-    (folder / "config_inference.py").write_text("TOP_P = 0.9\n")
+    guide_project(root, TOP_P=0.9)
     guide = train.run("guide").run
     made, _, folder = animated(project, GUIDE_RUN=guide, NUM_SAMPLES=2)
     drawn = {}

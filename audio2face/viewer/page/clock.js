@@ -29,6 +29,16 @@ export class Clock {
     this.duration = duration;
   }
 
+  // Takes another sound of the same length, at the moment that is shown.
+  hear(sound) {
+    if (!this.sounding || this.audio.getAttribute("src") === sound) return;
+    const time = this.time;
+    this.pause();
+    this.audio.src = sound;
+    this.audio.playbackRate = this.speed;
+    this.audio.currentTime = time;
+  }
+
   get time() {
     if (this.sounding) return this.audio.currentTime;
     if (!this.running || this.waiting) return this.held;

@@ -15,7 +15,7 @@ export function wireControls(act, clock) {
   $("speed").onchange = () => speed(0);
   $("volume").oninput = () => { clock.audio.volume = Number($("volume").value); };
   $("filter").oninput = $("actor").onchange = act.listShots;
-  for (const id of ["errors", "wireframe", "tongue", "eyes", "jaw", "figure"]) $(id).onchange = act.applyDisplay;
+  for (const id of ["errors", "wireframe", "tongue", "eyes", "jaw", "body", "figure"]) $(id).onchange = act.applyDisplay;
   $("most").oninput = act.applyDisplay;
   $("curves-on").onchange = act.showCurves;
   for (const button of $("mode").children) button.onclick = () => act.setMode(button.dataset.mode);
@@ -46,7 +46,7 @@ function wireKeys(act, clock, speed) {
   addEventListener("keydown", (event) => {
     const at = event.target;
     if (event.ctrlKey || event.metaKey || event.altKey || $("help").open) return;
-    if (at.matches("input[type=search], select, textarea") || (at.matches("button, input[type=checkbox]") && event.key === " ")) return;
+    if (at.matches("input[type=search], input[type=number], select, textarea") || (at.matches("button, input[type=checkbox]") && event.key === " ")) return;
     if (at.matches("input[type=range]") && at.id !== "scrub" && event.key.startsWith("Arrow")) return;
     const key = keys[event.key] || keys[event.key.toLowerCase()];
     if (key) { event.preventDefault(); key(event); }

@@ -5,8 +5,24 @@ import { getJson, postJson } from "./data.js";
 const $ = (id) => document.getElementById(id);
 const POLL_MS = 250, EDGE_PX = 5;
 
+// A slider for how strongly a condition counts.
+function scaleRow(name, scale) {
+  const row = document.createElement("label"), text = document.createElement("span"), input = document.createElement("input");
+  row.className = "slider";
+  text.textContent = { audio: "Sound", partner: "Partner", style: "Style" }[name];
+  Object.assign(input, { type: "range", min: 0, max: Math.max(5, scale), step: 0.1, value: scale });
+  input.dataset.scale = name;
+  row.append(text, input, document.createElement("output"));
+  return row;
+}
+
+function set(id, value) {
+  $(id).value = value;
+  $(id).nextElementSibling.textContent = $(id).value;
+}
+
 export class EditPanel {
-  // `act`: show(info, actor, base) puts a take on the stage, back() the shot's own animation; place() is the moment shown,
+  // `act`: show(version, before) puts a take on the stage, with the voice of the partner's shot if there is one, back() the shot's own animation; place() is the moment shown,
   // {frame, count, start_s, fps, duration} of the animation on the stage or null; fail(text), say(text), draw().
   constructor(act) {
     Object.assign(this, { act, about: null, shot: null, request: 0, computing: false });
@@ -17,14 +33,17 @@ export class EditPanel {
     $("edit-keep").onclick = () => this.keep();
     $("edit-key").onclick = () => this.mark();
     $("edit-clear").onclick = () => { this.ranges = []; this.keys = []; this.paint(); };
-    for (const name of ["takes", "guidance"]) $(`edit-${name}`).oninput = () => { $(`edit-${name}-value`).textContent = $(`edit-${name}`).value; };
+    $("edit").oninput = (event) => this.tell(event.target);
+    $("edit-guide").onchange = () => this.guided();
+    $("edit-answered").onchange = () => this.tellRecording();
+    $("edit-actor").onchange = () => this.listParts();
     this.wireStrip();
   }
 
   clear() {
     this.ranges = []; // of frames [first, last]
     this.keys = []; // frames whose poses stay
-    this.versions = []; // {request, takes, take}, the newest last
+    this.versions = []; // {request, takes, take, actor, partner}, the newest last
     this.drag = null;
   }
 
@@ -33,8 +52,34 @@ export class EditPanel {
     $("edit").hidden = $("strip").hidden = !about;
     document.body.classList.toggle("editing", Boolean(about));
     if (!about) return;
-    $("edit-takes").max = about.takes;
-    $("edit-partner-row").hidden = !about.partner;
+    for (const name of ["takes", "steps"]) $(`edit-${name}`).max = about.most[name];
+    $("edit-guidance").replaceChildren(...Object.entries(about.guidance).map(([name, scale]) => scaleRow(name, scale)));
+    $("edit-guide").replaceChildren(new Option("none", ""), ...about.guides.map(({ name }) => new Option(name, name)));
+    $("edit-guide").value = about.guide || "";
+    $("edit-guide-rows").hidden = !about.guides.length;
+    $("edit-partner-rows").hidden = !about.partner;
+    $("edit-actor").replaceChildren(...Object.keys(about.parts).map((name) => new Option(name, name)));
+    for (const input of $("edit").querySelectorAll("input[type=range]")) this.tell(input);
+    if (/^\d+$/.test(about.steps)) set("edit-steps", Math.min(Number(about.steps), Number($("edit-steps").max)));
+    else $("edit-steps").nextElementSibling.textContent = about.steps || "all"; // until it is moved
+    this.steps = null;
+    this.guided();
+  }
+
+  // Writes a slider's value beside it.
+  tell(input) {
+    if (input.type !== "range") return;
+    input.nextElementSibling.textContent = input.value;
+    if (input.id === "edit-steps") this.steps = Number(input.value);
+  }
+
+  // The sliders of the guide that is chosen, as its config has them.
+  guided() {
+    const guide = this.about.guides.find(({ name }) => name === $("edit-guide").value);
+    for (const [id, value] of [["edit-top-p", guide && guide.top_p], ["edit-temperature", guide && guide.temperature]]) {
+      $(id).disabled = !guide;
+      if (guide) set(id, value);
+    }
   }
 
   // Goes to another shot.
@@ -43,7 +88,23 @@ export class EditPanel {
     this.shot = shot;
     this.clear();
     if (!this.about || !shot) return;
-    const names = this.about.parts[shot.actor] || [];
+    $("edit-actor-row").hidden = $("edit-actor").length < 2 || shot.truth || shot.prediction || shot.source; // a sound of the user's
+    this.listParts();
+    const sounds = shots.filter((s) => s.sound), answered = $("edit-answered").value;
+    const called = (s) => ($("edit-actor").length > 1 && (s.truth || s.prediction) ? `${s.name}, ${s.actor}` : s.name);
+    const list = (first, some) => [new Option(first, ""), ...some.map((s) => new Option(called(s), s.id))];
+    $("edit-partner").replaceChildren(...list("as recorded", sounds.filter((s) => s.id !== shot.id)));
+    $("edit-answered").replaceChildren(...list("nobody", sounds));
+    $("edit-answered").value = answered;
+    this.tellRecording();
+    this.state();
+  }
+
+  // Who moves: whom the shot shows, or whom the user chose for a sound.
+  get actor() { return $("edit-actor-row").hidden ? this.shot.actor : $("edit-actor").value; }
+
+  listParts() {
+    const names = this.about.parts[this.actor] || [];
     $("edit-parts").replaceChildren(...names.map((name) => {
       const row = document.createElement("label"), box = document.createElement("input");
       row.className = "check";
@@ -52,12 +113,27 @@ export class EditPanel {
       row.append(box, name);
       return row;
     }));
-    const others = shots.filter((s) => s.sound && s.id !== shot.id);
-    $("edit-partner").replaceChildren(new Option("nobody", ""), ...others.map((s) => new Option(s.name, s.id)));
-    this.state();
   }
 
   get current() { return this.versions[this.versions.length - 1] || null; }
+
+  // The shot whose voice plays while one records, and who hears it; null for none.
+  get answered() {
+    if (!this.about || !this.about.partner || $("edit-answered").value === "") return null;
+    return { shot: Number($("edit-answered").value), actor: $("edit-actor").value };
+  }
+
+  tellRecording() {
+    $("edit-record-about").textContent = this.answered === null
+      ? "Record: you speak alone. The animation is made when you stop."
+      : "Record: you hear the partner and answer. The animation is made when you stop; headphones keep the partner out of your microphone.";
+  }
+
+  // Makes an animation of what was recorded, to the voice that was heard meanwhile.
+  recorded(answered) {
+    $("edit-partner").value = answered === null ? "" : String(answered.shot);
+    return this.make(true);
+  }
 
   get parts() {
     const boxes = [...$("edit-parts").querySelectorAll("input")];
@@ -162,11 +238,14 @@ export class EditPanel {
   async make(whole) {
     if (this.computing || !this.shot) return;
     const request = ++this.request, base = this.current && !whole ? [this.current.request, this.current.take] : null;
-    const partner = $("edit-partner").value;
+    const partner = $("edit-partner").value === "" ? null : Number($("edit-partner").value), guide = $("edit-guide").value || null;
+    const seed = $("edit-seed").value === "" ? Math.floor(Math.random() * 2 ** 31) : Number($("edit-seed").value);
+    const scales = [...$("edit-guidance").querySelectorAll("input")].map((input) => [input.dataset.scale, Number(input.value)]);
+    const actor = whole ? this.actor : this.current ? this.current.actor : this.shot.actor;
     const wish = {
-      shot: this.shot.id, whole, base, ranges: this.ranges, keys: this.keys.map((k) => [k, k]), parts: this.parts,
-      takes: Number($("edit-takes").value), guidance: Number($("edit-guidance").value), seed: Math.floor(Math.random() * 2 ** 31),
-      partner: partner === "" ? null : Number(partner),
+      shot: this.shot.id, actor, whole, base, ranges: this.ranges, keys: this.keys.map((k) => [k, k]), parts: this.parts, partner,
+      takes: Number($("edit-takes").value), steps: this.steps, seed, guidance: Object.fromEntries(scales),
+      guide, top_p: guide && Number($("edit-top-p").value), temperature: guide && Number($("edit-temperature").value),
     };
     this.computing = true;
     this.state();
@@ -178,8 +257,8 @@ export class EditPanel {
         if (found.state === "failed") throw new Error(found.error.join("\n"));
         if (found.state === "ready") {
           if (request !== this.request) return;
-          this.versions.push({ request: number, takes: found.takes, take: 0 });
-          this.act.say(`${found.takes.length === 1 ? "made" : `${found.takes.length} takes made`} in ${((performance.now() - started) / 1000).toFixed(1)} s`);
+          this.versions.push({ request: number, takes: found.takes, take: 0, partner, actor });
+          this.act.say(`${found.takes.length === 1 ? "made" : `${found.takes.length} takes made`} in ${((performance.now() - started) / 1000).toFixed(1)} s, seed ${seed}`);
           return this.showCurrent();
         }
         await new Promise((done) => setTimeout(done, POLL_MS));
@@ -195,7 +274,7 @@ export class EditPanel {
   // What was changed last is compared with what it was made of.
   showCurrent() {
     const now = this.current, before = this.versions[this.versions.length - 2];
-    if (now) this.act.show(now.takes[now.take], before ? before.takes[before.take] : null);
+    if (now) this.act.show(now, before || null);
     else this.act.back();
     this.state();
   }

@@ -89,7 +89,7 @@ async function openShot(id) {
     for (const side of SIDES) tracks[side] = about[side] ? new Track(about[side], redraw) : null;
     own = { ...tracks };
     const ends = SIDES.map((side) => (tracks[side] ? tracks[side].end_s : 0));
-    clock.open(item.sound && about.duration_s ? `sound/${id}.wav` : "", about.duration_s || Math.max(...ends));
+    clock.open(item.sound && about.duration_s ? soundOf(id) : "", about.duration_s || Math.max(...ends));
     curves.clear();
     curves.duration = clock.duration || 1;
     say(about.problems.join("; "), about.problems.length > 0);
@@ -146,7 +146,7 @@ function choosePanes() {
     button.disabled = there.length < 2;
   }
   const parts = new Set(SIDES.flatMap((side) => Object.keys(stage.panes[side].meshes)));
-  $("wireframe-row").hidden = !SIDES.some((side) => stage.panes[side].skin && stage.panes[side].skin.triangles);
+  $("wireframe-row").hidden = !SIDES.some((side) => Object.values(stage.panes[side].meshes).some((mesh) => mesh.triangles));
   for (const row of document.querySelectorAll("[data-part]")) row.hidden = !parts.has(row.dataset.part);
   $("errors-row").hidden = !comparable();
   $("curves-row").hidden = !SIDES.some((side) => tracks[side] && tracks[side].info.has_curves);
@@ -197,18 +197,27 @@ function takeIncoming() {
 
 // ---- animations that are made and edited here
 
-function showMade(info, before) {
-  const made = (about) => Object.assign(new Track(about, redraw), { actor: shot.actor });
+function showMade(version, before) {
+  const made = ({ takes, take, actor }) => Object.assign(new Track(takes[take], redraw), { actor });
   tracks.truth = own.truth || (before ? made(before) : own.prediction);
-  tracks.prediction = made(info);
+  tracks.prediction = made(version);
+  clock.hear(soundOf(shot.id, version.partner, version.actor));
   if (!clock.sounding) clock.duration = Math.max(clock.duration, tracks.prediction.end_s);
   arrange().then(() => { facts(); loadCurves(); });
 }
 
 function showOwn() {
   Object.assign(tracks, own);
+  clock.hear(soundOf(shot.id));
   arrange().then(() => { facts(); loadCurves(); });
 }
+
+// The sound of a shot, with that of a partner's shot as an actor hears it.
+function soundOf(id, partner = null, actor = "") {
+  return partner === null ? `sound/${id}.wav` : `sound/${id}/${voiceOf(partner, actor)}`;
+}
+
+const voiceOf = (partner, actor) => `${partner}/${scene.actors.findIndex((a) => a.name === actor)}.wav`;
 
 function editable() {
   return Boolean(shot && (shot.source || edit.current));
@@ -235,32 +244,43 @@ async function loadCurves() {
   redraw();
 }
 
-async function addSound(file, name) {
-  if (!live.ready && !scene.studio) return say("no model is loaded to animate a sound with", true);
+// Sends a sound without its first `from_s` seconds and opens it as a shot; gives whether that went well.
+async function addSound(file, name, from_s = 0) {
+  if (!live.ready && !scene.studio) return say("no model is loaded to animate a sound with", true), false;
   say(`reading ${name}…`);
   try {
-    const added = await postJson("api/sounds", await soundBytes(file), name);
+    const added = await postJson("api/sounds", await soundBytes(file, from_s), name);
     scene.shots.push(added);
     $("filter").value = "";
     await openShot(added.id);
+    return true;
   } catch (error) {
     say(error.message, true);
+    return false;
   }
 }
 
 async function record() {
   try {
     if (recorder.on) {
-      const blob = await recorder.stop();
-      await addSound(blob, `recording ${new Date().toLocaleTimeString()}`);
+      const { answered, early_s } = recorder, recorded = recorder.stop();
+      showRecording();
+      const added = await addSound(await recorded, `recording ${new Date().toLocaleTimeString()}`, early_s);
+      if (added && scene.studio) await edit.recorded(answered);
     } else {
       clock.pause();
-      await recorder.start();
-      say("recording; press again to stop");
+      const { answered } = edit;
+      await recorder.start(answered && `partner/${voiceOf(answered.shot, answered.actor)}`);
+      recorder.answered = answered;
+      say(answered === null ? "recording; press again to stop" : "recording; the partner plays; press again to stop");
     }
   } catch (error) {
     say(error.message, true);
   }
+  showRecording();
+}
+
+function showRecording() {
   $("record").classList.toggle("on", recorder.on);
   $("record-label").textContent = recorder.on ? "Stop" : "Record";
 }
@@ -320,10 +340,10 @@ function aim() {
   stage.frame(used(pane), "front");
 }
 
-// What the picture has to hold: a figure, and the positions that triangles use. Stray points of a mesh do not decide it.
+// What the picture has to hold: a figure, its body, and the positions that triangles use. Stray points of a mesh do not decide it.
 function used(pane) {
-  const { skin, figure } = pane.meshes;
-  return [...(skin ? surface(skin) : []), ...(figure ? figure.values : [])];
+  const { skin, body, figure } = pane.meshes;
+  return [...(skin ? surface(skin) : []), ...(body ? surface(body) : []), ...(figure ? figure.values : [])];
 }
 
 function surface({ values, triangles }) {
@@ -373,8 +393,9 @@ function controls() {
 function applyDisplay() {
   for (const side of SIDES) {
     const { meshes } = stage.panes[side];
-    if (meshes.skin) meshes.skin.wireframe($("wireframe").checked);
-    for (const part of ["tongue", "eyes", "jaw", "figure"]) if (meshes[part]) meshes[part].group.visible = $(part).checked;
+    for (const part of ["skin", "body"]) if (meshes[part]) meshes[part].wireframe($("wireframe").checked);
+    for (const part of ["tongue", "eyes", "jaw", "body", "figure"]) if (meshes[part]) meshes[part].group.visible = $(part).checked;
+    if (meshes.body && $("body").checked) meshes.figure.group.visible = false; // bones of another size stick out of it
   }
   $("most-value").textContent = `${$("most").value} mm`;
   redraw();
@@ -462,7 +483,7 @@ window.viewer = {
     checksum: Object.fromEntries(SIDES.map((side) => [side, checksum(side)])), shownAfter: tracks.prediction ? tracks.prediction.shown_after_ms : null,
     model: live.about && live.about.state, computing: live.computing, error: stage.error || null, problems: [...problems], curves: curves.names.length,
     edit: { ranges: edit.ranges, keys: edit.keys, versions: edit.versions.map((v) => v.takes.length), computing: edit.computing },
-    panes: [...stage.shown], busy: !$("busy").hidden,
+    panes: [...stage.shown], busy: !$("busy").hidden, sound: clock.audio.getAttribute("src"),
   }),
 };
 

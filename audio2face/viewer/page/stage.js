@@ -3,7 +3,7 @@
 import * as THREE from "./vendor/three.module.min.js";
 import { OrbitControls } from "./vendor/OrbitControls.js";
 
-const SKIN = 0xd8a48c, TONGUE = 0xb4525a, FIGURE = 0x86aef0, KEY_POINTS = 0x5ce1e6, INSIDE = "0.11, 0.05, 0.05";
+const COLOURS = { skin: 0xd8a48c, tongue: 0xb4525a, body: 0xc7a899 }, FIGURE = 0x86aef0, KEY_POINTS = 0x5ce1e6, INSIDE = "0.11, 0.05, 0.05";
 const VIEW_ANGLE = 24;
 export const HEAT = [[0.80, 0.82, 0.85], [0.98, 0.85, 0.35], [0.93, 0.35, 0.15], [0.55, 0.0, 0.15]];
 
@@ -97,8 +97,8 @@ export class Pane {
   // `bones` of a figure, `points` {channel: count}.
   open({ triangles, colours, bones }, points, eyes) {
     this.close();
-    for (const name of ["skin", "tongue"]) {
-      if (points[name]) this.meshes[name] = new Surface(this.scene, points[name], triangles[name], name === "skin" ? SKIN : TONGUE, colours[name]);
+    for (const [name, colour] of Object.entries(COLOURS)) {
+      if (points[name]) this.meshes[name] = new Surface(this.scene, points[name], triangles[name], colour, colours[name]);
     }
     this.skin = this.meshes.skin || null;
     if (points.jaw) this.meshes.jaw = new KeyPoints(this.scene, points.jaw, everyPair(points.jaw), { color: KEY_POINTS, depthTest: false }, 7);
