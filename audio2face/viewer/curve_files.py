@@ -88,7 +88,11 @@ def _read_body(path: Path, fps: float) -> tuple[Skeleton, np.ndarray, float]:
         motion, body = read_smplx(path), SKELETON
         turns = rotations.from_axis_angle(motion.axis_angle)
         joints, rate = skeleton.positions(body, turns, motion.translation), motion.fps or fps
-    return body, joints.astype(np.float32), rate
+    with np.errstate(over="ignore"):
+        joints = joints.astype(np.float32)
+    if not np.isfinite(joints).all(axis=(1, 2)).any():
+        raise ValueError(f"{path}: its joints lie too far away to be shown")
+    return body, joints, rate
 
 
 def _of_table(table: CurveTable) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:

@@ -165,6 +165,11 @@ def gltf(folder: Path, suffix: str) -> bytes:
     return json.dumps(gltf_text()).encode()
 
 
+def last_key(scene: bytes, moment: float) -> bytes:
+    """A .glb whose second frame is at another moment, in seconds."""
+    return scene.replace(np.float32(1 / 30).tobytes(), np.float32(moment).tobytes())
+
+
 def gltf_text() -> dict[str, object]:
     """A scene with a sparse accessor and a shape."""
     data = "data:;base64,AAAAAAAAAAAAAAAAAACAPwAAAAAAAAAAAAAAAAAAgD8AAAAA"
@@ -488,7 +493,13 @@ BROKEN: dict[str, list[Callable[[Path], bytes]]] = {
         lambda f: changed_arrays(flame_clip(f), f, jaw_pose=np.array(["a", "b"])),
         lambda f: changed_arrays(flame_clip(f), f, expression=np.array(1)),
     ],
+    "channels json": [
+        lambda f: channels(f).replace(b'"size": 2', b'"size": 1e999'),
+        lambda f: channels(f).replace(b"[1.0", b"[%d" % 10**400),
+    ],
+    "edited glb": [lambda f, at=at: last_key(gltf(f, ".glb"), at) for at in (1e6, 1e30, np.nan)],
     "recording": [many_rows_at_once],
+    "viewed bvh": [lambda f: bvh(f).replace(b"OFFSET 0.0", b"OFFSET 1e39")],
     "viewed csv": [lambda f: b"frame,jawOpen,mouthClose\n"],
     "solved json": [lambda f: (model(f) / "bs_skin_config.json").read_bytes().replace(b"53.5", b"%d" % 10**400)],
     "film": [odd_language],
