@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from audio2face.models import run_family
 from audio2face.postprocess.rig import read_rig
 from audio2face.problems import UserError
 from audio2face.runs.emotion_db import read_emotion_db
-from audio2face.runs.manifest import faults, require_whole
+from audio2face.runs.manifest import faults, require_whole, size_faults
 from audio2face.runs.train_run import TrainRun
 
 logger = logging.getLogger(__name__)
@@ -74,12 +75,18 @@ class Package:
 
 def read_package(folder: Path) -> Package:
     """Check and read a model folder. Raises UserError with everything that is wrong with it."""
-    require_whole(folder, "model", faults(folder), "deploy it again")
+    require_whole(folder, "model", size_faults(folder), "deploy it again")
     if not (folder / "model.json").is_file():
         raise UserError(f"{folder} is not a deployed model: it has no model.json")
     if not (folder / NETWORK_FILE).is_file():
         raise UserError(f"{folder} has no {NETWORK_FILE}; a TensorRT engine alone cannot be run here")
-    problems = [p for p in inspect_deployed(folder, trusted=False).errors if p.rule not in ENGINE_RULES]
+    with ThreadPoolExecutor(1) as beside:  # the check has a process of its own
+        damage = beside.submit(faults, folder)
+        try:
+            found = inspect_deployed(folder, trusted=False).errors
+        finally:  # what is damaged explains all else
+            require_whole(folder, "model", damage.result(), "deploy it again")
+    problems = [p for p in found if p.rule not in ENGINE_RULES]
     if problems:
         raise UserError([f"{folder} is not a valid model:", *map(str, problems)])
     model = read_json(folder / "model.json")
