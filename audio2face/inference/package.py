@@ -22,11 +22,12 @@ from audio2face.formats.json_file import read_json
 from audio2face.formats.npy import read_npz
 from audio2face.inference.clip import FaceFiles
 from audio2face.models import run_family
+from audio2face.paths import external_path
 from audio2face.postprocess.rig import read_rig
 from audio2face.problems import UserError
 from audio2face.runs.emotion_db import read_emotion_db
 from audio2face.runs.manifest import faults, require_whole, size_faults
-from audio2face.runs.train_run import TrainRun
+from audio2face.runs.train_run import AGAIN, TrainRun
 
 logger = logging.getLogger(__name__)
 
@@ -120,11 +121,14 @@ def run_packages(run: TrainRun, configs: Mapping[str, Mapping[str, Any]]) -> lis
         folders.setdefault(run.export_folder(name), []).append(run_actor(run, name, configs[name]))
     packages = []
     for folder, actors in folders.items():
-        info = read_json(folder / "network_info.json")
-        regression, params = info["id"]["type"] == "regression", info["params"]
-        emotions = tuple(params["explicit_emotions" if regression else "emotions"])
-        curves = bool(run.spec.groups)
-        packages.append(Package(folder, curves, regression, params, info["audio_params"], emotions, tuple(actors)))
+        try:
+            info = read_json(folder / "network_info.json")
+            regression, params = info["id"]["type"] == "regression", info["params"]
+            emotions, audio = tuple(params["explicit_emotions" if regression else "emotions"]), info["audio_params"]
+        except (ValueError, KeyError, TypeError) as error:
+            where = external_path(folder / "network_info.json")
+            raise UserError(f"training run {run.name} is damaged: {where}: {error!r}; {AGAIN}") from error
+        packages.append(Package(folder, bool(run.spec.groups), regression, params, audio, emotions, tuple(actors)))
     return packages
 
 

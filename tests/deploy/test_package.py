@@ -91,6 +91,19 @@ def test_a_run_whose_triangles_are_cut_replaces_no_model(train_run, tmp_path, sh
     assert {path.name: path.read_bytes() for path in (tmp_path / "deploy").iterdir()} == before
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"trt_build_param": {"a": ["{b}"]}, "defaults": {}}'])
+def test_a_run_whose_trt_info_is_damaged_is_one_line(train_run, tmp_path, content):
+    path = train_run.path / "deploy/trt_info.json"
+    before = path.read_text()
+    path.write_text(content)
+    try:
+        with pytest.raises(UserError, match=r"training run .* is damaged: .*trt_info\.json.*train again") as error:
+            model_package.write_model(tmp_path / "deploy", train_run, {"ada": CONFIG}, PACKAGE)
+    finally:
+        path.write_text(before)  # other tests use the run
+    assert len(error.value.lines) == 1 and not (tmp_path / "deploy").exists()
+
+
 def test_deploying_again_replaces_and_keeps_a_matching_engine(train_run, tmp_path):
     folder = tmp_path / train_run.name
     model_package.write_model(folder, train_run, {"ada": CONFIG}, PACKAGE)
