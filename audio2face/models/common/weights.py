@@ -61,9 +61,9 @@ def trained(run: TrainRun, build: Callable[[], Network]) -> Network:
     if not run.weights.is_file():
         raise UserError(f"training run {run.name}: {external_path(run.weights)} is missing")
     with undamaged(run.name):
-        try:
+        try:  # sizes and names are the file's
             network = build()
-        except (KeyError, TypeError, AttributeError, RuntimeError, MemoryError) as error:  # of sizes and names in the file
+        except (KeyError, TypeError, AttributeError, RuntimeError, MemoryError) as error:
             raise ValueError(f"{SPEC_FILE} describes no network of this version ({_reason(error)})") from error
         load_weights(network, run.weights)
     return network
