@@ -8,6 +8,7 @@ else. Where processes cannot fork (not on Linux), or no Python can be started (i
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -26,6 +27,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from audio2face.machine import child_environment
+from audio2face.paths import FRAMEWORK_ROOT
 from audio2face.problems import UserError
 
 MEMORY_GB, SECONDS = "A2F_READER_MEMORY_GB", "A2F_READER_SECONDS"  # of the environment: limits of one call
@@ -85,11 +87,14 @@ class _Reader:
     process: subprocess.Popen[bytes]
     control: socket.socket
     owner: int
+    ending: bool = False  # a call that has answered, whose end was not waited for
 
     def ask(self, request: bytes, most_bytes: int) -> tuple[dict[str, Any], list[np.ndarray]]:
         """The answer to a request, and its arrays."""
         ours, theirs = socket.socketpair()
         with ours:
+            if self.ending:
+                self._end()
             with theirs:
                 socket.send_fds(self.control, [LENGTH.pack(len(request))], [theirs.fileno()])
                 self.control.sendall(request)
@@ -99,11 +104,15 @@ class _Reader:
                 arrays = [_array(ours, most_bytes, **meta) for meta in answer.pop("arrays")]
             except EOFError:
                 answer = None
+        self.ending = answer is not None  # giving back its memory takes a while
+        return answer or {"error": "ended", "text": self._end()}, arrays
+
+    def _end(self) -> int:
+        """Wait for the end of a call; returns the signal that ended it, or 0."""
         try:
-            ended = _number(self.control)
+            return _number(self.control)
         except EOFError:  # the reader as well
-            ended = int(signal.SIGKILL)
-        return answer or {"error": "ended", "text": ended}, arrays
+            return int(signal.SIGKILL)
 
     def close(self) -> None:
         """End the process and a call that is left in it."""
@@ -136,10 +145,9 @@ def _reader(load: Sequence[str]) -> Iterator[_Reader]:
 def _start(load: Sequence[str]) -> _Reader:
     ours, theirs = socket.socketpair()
     with theirs:
-        arguments = f"{theirs.fileno()}, {list(load)!r}"
-        command = [sys.executable, "-c", f"from audio2face.confined import serve; serve({arguments})"]
+        life = f"import gc, sys; gc.disable(); sys.path[:] = {_places()!r}; from audio2face.confined import serve"
         process = subprocess.Popen(
-            command,
+            [sys.executable, "-S", "-c", f"{life}; serve({theirs.fileno()}, {list(load)!r})"],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,  # for libraries that print
@@ -147,6 +155,15 @@ def _start(load: Sequence[str]) -> _Reader:
             env={**child_environment(1), INSIDE: "1", "PYTHONSAFEPATH": "1"},
         )
     return _Reader(process, ours, os.getpid())
+
+
+def _places() -> list[str]:
+    """Where a reader finds modules: as this process, but not in the folder that it runs in, which may be a stranger's."""
+    try:
+        here = os.getcwd()
+    except OSError:  # it was removed
+        here = ""
+    return [str(FRAMEWORK_ROOT), *(place for place in sys.path if place and os.path.abspath(place) != here)]
 
 
 @atexit.register
@@ -199,14 +216,21 @@ def serve(descriptor: int, load: Sequence[str]) -> NoReturn:
 
 def _load(names: Sequence[str]) -> None:
     for name in names:
-        with suppress(ImportError):  # what is not installed the function says
+        try:
             importlib.import_module(name)
+        except ImportError:
+            import site  # which takes its time, and knows other ways to install
+
+            site.main()
+            with suppress(ImportError):  # what is not installed the function says
+                importlib.import_module(name)
 
 
 def _answer(control: socket.socket, result: socket.socket, request: dict[str, Any]) -> NoReturn:
     """Run the function and end; whatever happens, nothing comes back from here."""
     try:
         control.close()
+        gc.enable()
         _confine(request[MEMORY_GB], request[SECONDS])
         arrays: list[np.ndarray] = []
         answer = _run(request, arrays)

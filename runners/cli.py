@@ -149,8 +149,19 @@ def main(command: str, argv: list[str] | None = None) -> int:
         print("stopped on request", file=sys.stderr)
         return stop.status()
     except Exception as error:
-        return report(command, error)
+        if not _of_signal(error):
+            return report(command, error)
+        print("stopped on request", file=sys.stderr)
+        return stop.status()
     return 0 if stop.signal is None else stop.status()
+
+
+def _of_signal(error: BaseException | None) -> bool:
+    """Whether an error is what was made of a signal: by Python in the body of a class, by a library that was being imported."""
+    while error is not None and not isinstance(error, Stopped):
+        imported = isinstance(error, (ImportError, SystemError))
+        error = error.__cause__ or (error.__context__ if imported else None)
+    return error is not None
 
 
 def execute(command: str, args: Any, stop: Stop | None = None) -> str:

@@ -19,7 +19,7 @@ from audio2face.problems import UserError
 WAITS = """
 import time
 from audio2face import confined as room
-room.confined(len, "")
+room.prepare([])
 print(room._readers[0].process.pid, flush=True)
 room.confined(time.sleep, 60)
 """
@@ -79,6 +79,20 @@ def test_a_reader_that_was_prepared_answers():
     room.prepare(["json", "no_such_module"])
     prepared = room._readers[0].process.pid
     assert confined(os.getppid) == prepared
+
+
+def test_the_next_call_begins_when_the_one_before_has_ended():
+    first = confined(os.getpid)
+    confined(json.loads, "1")
+    assert not os.path.exists(f"/proc/{first}")
+
+
+def test_no_module_comes_from_the_folder_that_a_program_runs_in(tmp_path):
+    (tmp_path / "stranger.py").write_text("open('ran', 'w').close()")
+    program = "from audio2face.confined import confined; print(confined(len, 'abc', load=['stranger']))"
+    paths = {**os.environ, "PYTHONPATH": str(FRAMEWORK_ROOT)}
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=paths, capture_output=True, text=True)
+    assert done.stdout == "3\n" and not (tmp_path / "ran").exists(), done.stderr
 
 
 def test_a_fork_of_this_process_has_a_reader_of_its_own():

@@ -20,7 +20,7 @@ from audio2face.face.codec import part_of
 from audio2face.paths import external_path, partial_folder, repair_folder, replace_folder
 from audio2face.problems import UserError
 from audio2face.runs.manifest import write_manifest
-from audio2face.runs.train_run import TrainRun
+from audio2face.runs.train_run import TrainRun, undamaged
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,8 @@ def write_model(
         for part in ("",) if run.one_folder else run.spec.actors:
             actor = part or run.spec.actors[0]
             model = temporary / part
-            package(model, run, actor, configs)
+            with undamaged(run.name):
+                package(model, run, actor, configs)
             _keep_engine(folder / part, model)
             write_manifest(model)
         problems = check(temporary) if check else []

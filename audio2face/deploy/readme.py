@@ -29,10 +29,15 @@ To animate more tracks at once than MAX_BATCH_SIZE, raise the number in `--maxSh
 
 
 def common_values(spec: NetworkSpec, trt: dict[str, Any]) -> dict[str, str]:
-    """Values of BUILD_AND_LOAD, from a trt_info.json, and of the emotions a host gives."""
+    """Values of BUILD_AND_LOAD, from a trt_info.json, and of the emotions a host gives. Raises ValueError for a damaged one."""
+    try:
+        arguments = _trtexec_arguments(trt)
+        defaults = " and ".join(f"{name} = {value}" for name, value in trt["defaults"].items())
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"trt_info.json: not what was exported ({error!r})") from error
     return {
-        "arguments": _trtexec_arguments(trt),
-        "defaults": " and ".join(f"{name} = {value}" for name, value in trt["defaults"].items()),
+        "arguments": arguments,
+        "defaults": defaults,
         "emotion_weights": _emotion_weights(spec),
         "emotions": ", ".join(spec.emotion_inputs),
         "zero_note": _zero_note(spec),

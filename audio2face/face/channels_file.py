@@ -43,7 +43,7 @@ def read_curve_channels(folder: Path, name: str = CHANNELS_FILE) -> FaceCodec:
     arrays = read_npz(bases) if bases.is_file() else {}
     try:
         return FaceCodec(tuple(_channel(entry, arrays) for entry in entries if entry["kind"] == "curves"))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path}: not a list of channels ({error!r})") from error
 
 

@@ -53,9 +53,13 @@ def curve_table(
     valid: np.ndarray | None = None,
     times_s: np.ndarray | None = None,
     source: str = "",
+    where: object = "table",
 ) -> CurveTable:
-    """A table of values (T, D), NaN where they are missing; `valid` (T,) or (T, D) says where else. ValueError if they differ."""
-    return _table("table", CurveRows(tuple(map(str, names)), np.asarray(values), times_s, fps), source, valid)
+    """A table of values (T, D), NaN where they are missing; `valid` (T,) or (T, D) says where else.
+
+    Raises ValueError naming `where`, the file they are of, when they differ or cannot be.
+    """
+    return _table(where, CurveRows(tuple(map(str, names)), np.asarray(values), times_s, fps), source, valid)
 
 
 def read_curve_table(path: str | os.PathLike[str], names: Sequence[str] | None = None) -> CurveTable:

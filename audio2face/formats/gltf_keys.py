@@ -83,7 +83,8 @@ def _keys(path: Path, scene: Scene, sampler: dict[str, Any], what: str, name: st
     moments = scene.array(sampler["input"])[:, 0]
     values = scene.array(sampler["output"])
     values = values.reshape(len(moments), -1) if len(moments) else values
-    if not len(moments) or (np.diff(moments) <= 0).any() or not np.isfinite(values).all():
+    numbers = np.isfinite(moments).all() and np.isfinite(values).all()
+    if not len(moments) or not numbers or (np.diff(moments) <= 0).any():
         raise ValueError(f"{path}: {name!r}: moments that do not rise, or keys that are no numbers")
     return Keys(moments, values, what == "rotation", sampler.get("interpolation") == STEPS)
 

@@ -32,10 +32,9 @@ class Keys:
         nearest = np.where(np.abs(places[right] - frames) < np.abs(places[left] - frames), right, left)
         found = self.values[nearest]
         between = (np.abs(places[nearest] - frames) > NEAR) & (frames > places[0]) & (frames < places[-1])
-        for m in np.flatnonzero(between):
-            a, b = left[m], right[m]
-            share = 0.0 if self.steps else (frames[m] - places[a]) / (places[b] - places[a])
-            found[m] = self._mixed(self.values[a], self.values[b], share)
+        a, b = left[between], right[between]
+        shares = np.zeros(len(a)) if self.steps else (frames[between] - places[a]) / (places[b] - places[a])
+        found[between] = self._mixed(self.values[a], self.values[b], shares[:, None])
         return found
 
     def renewed(self, frames: np.ndarray, values: np.ndarray, fps: float) -> Keys:
@@ -65,17 +64,19 @@ class Keys:
             values=np.concatenate([v for _, v in parts])[order],
         )
 
-    def _mixed(self, a: np.ndarray, b: np.ndarray, share: float) -> np.ndarray:
+    def _mixed(self, a: np.ndarray, b: np.ndarray, share: np.ndarray) -> np.ndarray:
+        """Values (m, D) that are `share` (m, 1) of the way from a (m, D) to b (m, D)."""
         if not self.turns:
             return (1 - share) * a + share * b
-        p, q = a.reshape(-1, 4).astype(np.float64), b.reshape(-1, 4).astype(np.float64)
-        q = np.where((p * q).sum(axis=1, keepdims=True) < 0, -q, q)
-        angle = np.arccos(np.clip((p * q).sum(axis=1, keepdims=True), -1, 1))
+        p, q = (side.reshape(len(side), side.shape[1] // 4, 4).astype(np.float64) for side in (a, b))
+        share = share[:, None]
+        q = np.where((p * q).sum(axis=-1, keepdims=True) < 0, -q, q)
+        angle = np.arccos(np.clip((p * q).sum(axis=-1, keepdims=True), -1, 1))
         small = angle < 1e-6
         scale = np.where(small, 1.0, np.sin(angle))
         left = np.where(small, 1 - share, np.sin((1 - share) * angle) / scale)
         right = np.where(small, share, np.sin(share * angle) / scale)
-        return (left * p + right * q).reshape(-1)
+        return (left * p + right * q).reshape(a.shape)
 
 
 @dataclass(frozen=True)

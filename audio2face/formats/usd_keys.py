@@ -81,7 +81,7 @@ class _Found:
         if len({sample.shape for sample in samples}) > 1 or samples[0].dtype.kind not in "fiu":
             raise ValueError(f"{self.path}: {attribute.GetPath()}: expected as many numbers at every time code")
         values = np.stack(samples).reshape(len(codes), -1)
-        if not np.isfinite(values).all():
+        if not np.isfinite(values).all() or not np.isfinite(codes).all():
             raise ValueError(f"{self.path}: {attribute.GetPath()}: NaN or infinity")
         name = str(attribute.GetPath())
         self.tracks[name] = Keys(np.array(codes) / self.rate, values, turns)

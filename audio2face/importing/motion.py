@@ -102,7 +102,7 @@ def _read(path: Path, options: MotionOptions) -> dict[str, CurveTable | Motion]:
         if motion.expressions.size and np.ptp(motion.expressions, axis=0).max() > STILL:
             names = [f"expression_{k + 1}" for k in range(motion.expressions.shape[1])]
             times = np.arange(len(motion.expressions)) / fps
-            groups[FACE] = curve_table(names, motion.expressions, fps, times_s=times, source="smplx")
+            groups[FACE] = curve_table(names, motion.expressions, fps, times_s=times, source="smplx", where=path)
     seconds = seconds_of(groups[BODY])
     if seconds < SHORTEST_S:
         raise ValueError(f"{path}: only {seconds:.2f} seconds of motion")

@@ -113,19 +113,19 @@ def _shots(scenes: Sequence[Scene], turns: Sequence[np.ndarray], sample_rate: in
     for scene, turn in zip(scenes, turns, strict=True):
         pose = np.array(read_npy(scene.path(POSE)), np.float32)
         pose[:, TURN] = turn
-        groups: dict[str, CurveTable | Motion] = {BODY: _table(BODY_NAMES, pose)}
+        groups: dict[str, CurveTable | Motion] = {BODY: _table(scene.path(POSE), BODY_NAMES, pose)}
         if scene.has_codes:
             valid = np.ones(scene.num_frames, bool)
             valid[scene.missing] = False
-            groups[CODES] = _table(CODE_NAMES, np.asarray(read_npy(scene.path(FACE))), valid)
+            groups[CODES] = _table(scene.path(FACE), CODE_NAMES, read_npy(scene.path(FACE)), valid)
         samples, rate = read_sound(scene.path(SOUND))
         if sample_rate is not None and sample_rate != rate:
             samples, rate = resample(samples.T, rate, sample_rate).T, sample_rate
         yield CurveShot(scene.name, groups, samples, rate, {"missing_codes": len(scene.missing)})
 
 
-def _table(names: Sequence[str], values: np.ndarray, valid: np.ndarray | None = None) -> CurveTable:
-    return curve_table(names, values, FPS, valid, np.arange(len(values)) / FPS, "photoreal")
+def _table(path: Path, names: Sequence[str], values: np.ndarray, valid: np.ndarray | None = None) -> CurveTable:
+    return curve_table(names, values, FPS, valid, np.arange(len(values)) / FPS, "photoreal", path)
 
 
 def _read_scene(folder: Path, name: str) -> Scene | str:

@@ -143,7 +143,8 @@ def _live_link(path: Path, csv_fps: float | None) -> Recording:
     arkit = read_arkit_csv(path, csv_fps)
     columns = [COLUMNS.index(name) for name in arkit.columns]
     rate = arkit.clock.rows_per_s or None
-    table = curve_table(arkit.columns, arkit.values[:, columns], rate, times_s=arkit.times_s, source="live_link")
+    values, times_s = arkit.values[:, columns], arkit.times_s
+    table = curve_table(arkit.columns, values, rate, times_s=times_s, source="live_link", where=path)
     return Recording(table, arkit)
 
 

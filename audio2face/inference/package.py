@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,12 @@ from audio2face.formats.json_file import read_json
 from audio2face.formats.npy import read_npz
 from audio2face.inference.clip import FaceFiles
 from audio2face.models import run_family
+from audio2face.paths import external_path
 from audio2face.postprocess.rig import read_rig
 from audio2face.problems import UserError
 from audio2face.runs.emotion_db import read_emotion_db
-from audio2face.runs.manifest import faults, require_whole
-from audio2face.runs.train_run import TrainRun
+from audio2face.runs.manifest import faults, require_whole, size_faults
+from audio2face.runs.train_run import AGAIN, TrainRun
 
 logger = logging.getLogger(__name__)
 
@@ -74,12 +76,18 @@ class Package:
 
 def read_package(folder: Path) -> Package:
     """Check and read a model folder. Raises UserError with everything that is wrong with it."""
-    require_whole(folder, "model", faults(folder), "deploy it again")
+    require_whole(folder, "model", size_faults(folder), "deploy it again")
     if not (folder / "model.json").is_file():
         raise UserError(f"{folder} is not a deployed model: it has no model.json")
     if not (folder / NETWORK_FILE).is_file():
         raise UserError(f"{folder} has no {NETWORK_FILE}; a TensorRT engine alone cannot be run here")
-    problems = [p for p in inspect_deployed(folder, trusted=False).errors if p.rule not in ENGINE_RULES]
+    with ThreadPoolExecutor(1) as beside:  # the check has a process of its own
+        damage = beside.submit(faults, folder)
+        try:
+            found = inspect_deployed(folder, trusted=False).errors
+        finally:  # what is damaged explains all else
+            require_whole(folder, "model", damage.result(), "deploy it again")
+    problems = [p for p in found if p.rule not in ENGINE_RULES]
     if problems:
         raise UserError([f"{folder} is not a valid model:", *map(str, problems)])
     model = read_json(folder / "model.json")
@@ -113,11 +121,14 @@ def run_packages(run: TrainRun, configs: Mapping[str, Mapping[str, Any]]) -> lis
         folders.setdefault(run.export_folder(name), []).append(run_actor(run, name, configs[name]))
     packages = []
     for folder, actors in folders.items():
-        info = read_json(folder / "network_info.json")
-        regression, params = info["id"]["type"] == "regression", info["params"]
-        emotions = tuple(params["explicit_emotions" if regression else "emotions"])
-        curves = bool(run.spec.groups)
-        packages.append(Package(folder, curves, regression, params, info["audio_params"], emotions, tuple(actors)))
+        try:
+            info = read_json(folder / "network_info.json")
+            regression, params = info["id"]["type"] == "regression", info["params"]
+            emotions, audio = tuple(params["explicit_emotions" if regression else "emotions"]), info["audio_params"]
+        except (ValueError, KeyError, TypeError) as error:
+            where = external_path(folder / "network_info.json")
+            raise UserError(f"training run {run.name} is damaged: {where}: {error!r}; {AGAIN}") from error
+        packages.append(Package(folder, bool(run.spec.groups), regression, params, audio, emotions, tuple(actors)))
     return packages
 
 

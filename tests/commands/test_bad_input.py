@@ -104,6 +104,20 @@ def test_optional_files_that_are_not_given_are_one_line(project, caplog):
     ]
 
 
+@pytest.mark.parametrize("manifest", [True, False])
+def test_a_preprocessing_that_lost_a_file_is_named_and_none_before_it_is_taken(project, manifest):
+    root, _ = project
+    preprocess(root)
+    newest = preprocess(root).path
+    (newest / "configs/actor_info.json").unlink()
+    if not manifest:  # of an earlier version
+        (newest / "manifest.json").unlink()
+    sections = load_config("tiny", ("train", "dataset"))
+    with pytest.raises(UserError, match=f"{newest.name}.*actor_info.json") as error:
+        build_inputs("tiny", sections["train"], sections["dataset"])
+    assert len(error.value.lines) == 1
+
+
 def test_a_config_that_changed_after_preprocessing_is_told(project, caplog):
     root, _ = project
 

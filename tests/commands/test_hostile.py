@@ -128,22 +128,37 @@ def test_an_actor_is_no_path(model):
         assert "valid model" in str(error)
 
 
-def test_weights_of_the_network_stay_inside(tmp_path):
-    folder = fake_model.regression_model(tmp_path / "home/m")
+def with_weights_in(folder: Path, location: str, file: Path) -> None:
+    """Write the largest weights of a model's network to `file`, and name them in the network as `location`."""
     network = onnx.load(folder / "network.onnx")
     tensors = [t for t in network.graph.initializer] + [
         a.t for node in network.graph.node for a in node.attribute if a.HasField("t")
     ]
     tensor = max(tensors, key=lambda t: len(t.raw_data) or len(t.float_data) * 4)
     content = onnx.numpy_helper.to_array(tensor).tobytes()
-    (tmp_path / "secret.bin").write_bytes(content + bytes(64))
+    file.write_bytes(content)
     tensor.ClearField("float_data")
     tensor.ClearField("int64_data")
     tensor.raw_data = content
-    set_external_data(tensor, location="../../secret.bin", offset=0, length=len(content))
+    set_external_data(tensor, location=location, offset=0, length=len(content))
     tensor.ClearField("raw_data")
     (folder / "network.onnx").write_bytes(network.SerializeToString())
+
+
+def test_weights_of_the_network_stay_inside(tmp_path):
+    folder = fake_model.regression_model(tmp_path / "home/m")
+    with_weights_in(folder, "../../secret.bin", tmp_path / "secret.bin")
     refused(folder, "onnxruntime cannot load it")
+
+
+def test_weights_with_a_second_name_are_read_or_refused_in_a_line(tmp_path):
+    folder = fake_model.regression_model(tmp_path / "m")
+    with_weights_in(folder, "w.bin", folder / "w.bin")
+    (tmp_path / "second.bin").hardlink_to(folder / "w.bin")
+    assert load_model(folder).actors == ("a",)
+    with pytest.raises(UserError, match="network.onnx: quantize='int8' cannot read it: .*hard link") as error:
+        load_model(folder, quantize="int8")
+    assert len(error.value.lines) == 1
 
 
 # ---- arrays

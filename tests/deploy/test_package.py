@@ -74,6 +74,36 @@ def test_the_readme_names_the_triangles(train_run, tmp_path):
     assert "`triangles_ada.npz`" in (tmp_path / "deploy/README.md").read_text()
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_run_whose_triangles_are_cut_replaces_no_model(train_run, tmp_path, share):
+    """An older run, which has no manifest."""
+    model_package.write_model(tmp_path / "deploy", train_run, {"ada": CONFIG}, PACKAGE)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "deploy").iterdir()}
+    triangles = train_run.path / "actors/ada/triangles.npz"
+    write_topology(triangles, Topology(np.array([[0, 1, 11]])))
+    content = triangles.read_bytes()
+    triangles.write_bytes(content[: int(share * len(content))])
+    try:
+        with pytest.raises(UserError, match=r"triangles\.npz"):
+            model_package.write_model(tmp_path / "deploy", train_run, {"ada": CONFIG}, PACKAGE)
+    finally:
+        triangles.unlink()  # other tests use the run
+    assert {path.name: path.read_bytes() for path in (tmp_path / "deploy").iterdir()} == before
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"trt_build_param": {"a": ["{b}"]}, "defaults": {}}'])
+def test_a_run_whose_trt_info_is_damaged_is_one_line(train_run, tmp_path, content):
+    path = train_run.path / "deploy/trt_info.json"
+    before = path.read_text()
+    path.write_text(content)
+    try:
+        with pytest.raises(UserError, match=r"training run .* is damaged: .*trt_info\.json.*train again") as error:
+            model_package.write_model(tmp_path / "deploy", train_run, {"ada": CONFIG}, PACKAGE)
+    finally:
+        path.write_text(before)  # other tests use the run
+    assert len(error.value.lines) == 1 and not (tmp_path / "deploy").exists()
+
+
 def test_deploying_again_replaces_and_keeps_a_matching_engine(train_run, tmp_path):
     folder = tmp_path / train_run.name
     model_package.write_model(folder, train_run, {"ada": CONFIG}, PACKAGE)

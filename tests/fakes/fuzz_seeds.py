@@ -152,11 +152,22 @@ def live_link(folder: Path) -> bytes:
     return written(folder, ".csv", lambda p: write_arkit_csv(p, weights, 24, np.zeros((26, 6))))
 
 
+def many_rows_at_once(folder: Path) -> bytes:
+    """A second of the phone's app whose first moment has 200 rows."""
+    head, first, *rest = live_link(folder).splitlines(keepends=True)
+    return b"".join([head, *[first] * 200, *rest])
+
+
 def gltf(folder: Path, suffix: str) -> bytes:
     """A mesh with a shape, as the package writes it, or as text."""
     if suffix == ".glb":
         return written(folder, suffix, lambda p: write_gltf(p, [mesh()], 30))
     return json.dumps(gltf_text()).encode()
+
+
+def last_key(scene: bytes, moment: float) -> bytes:
+    """A .glb whose second frame is at another moment, in seconds."""
+    return scene.replace(np.float32(1 / 30).tobytes(), np.float32(moment).tobytes())
 
 
 def gltf_text() -> dict[str, object]:
@@ -482,6 +493,13 @@ BROKEN: dict[str, list[Callable[[Path], bytes]]] = {
         lambda f: changed_arrays(flame_clip(f), f, jaw_pose=np.array(["a", "b"])),
         lambda f: changed_arrays(flame_clip(f), f, expression=np.array(1)),
     ],
+    "channels json": [
+        lambda f: channels(f).replace(b'"size": 2', b'"size": 1e999'),
+        lambda f: channels(f).replace(b"[1.0", b"[%d" % 10**400),
+    ],
+    "edited glb": [lambda f, at=at: last_key(gltf(f, ".glb"), at) for at in (1e6, 1e30, np.nan)],
+    "recording": [many_rows_at_once],
+    "viewed bvh": [lambda f: bvh(f).replace(b"OFFSET 0.0", b"OFFSET 1e39")],
     "viewed csv": [lambda f: b"frame,jawOpen,mouthClose\n"],
     "solved json": [lambda f: (model(f) / "bs_skin_config.json").read_bytes().replace(b"53.5", b"%d" % 10**400)],
     "film": [odd_language],

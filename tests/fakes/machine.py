@@ -44,6 +44,14 @@ def run(config_name, actor=None, **more):
         return {}["no such key"]
     if str(actor).startswith("signal"):
         exec(f"import os; os.kill(os.getpid(), {actor[7:]})")
+    if str(actor).startswith("class"):
+        set_name = lambda part, owner, name: os.kill(os.getpid(), int(actor[6:]))
+        type("Owner", (), {"part": type("Part", (), {"__set_name__": set_name})()})
+    if str(actor).startswith("library"):
+        try:
+            os.kill(os.getpid(), int(actor[8:]))
+        except BaseException:
+            raise ImportError("a part of the library is missing")
     if actor == "full":
         raise OSError(28, "No space left on device", "/workspace/x")
     if actor in ("slow", "saving"):

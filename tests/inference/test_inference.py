@@ -460,6 +460,28 @@ def test_deploy_packs_the_run(run, project):
     assert json.loads((folder / "model_config.json").read_text())["config"] == config
 
 
+@pytest.mark.parametrize("content", ["", "[]", '{"id": {"type": "regression"}, "params": {}}'])
+def test_a_run_whose_export_is_damaged_is_not_shown(run, project, tmp_path, content):
+    """An older one, which has no manifest."""
+    from audio2face.inference.model import load_run_model
+    from audio2face.runs.train_run import load_train_run
+
+    shutil.copytree(run.path, tmp_path / run.name)
+    for path in (tmp_path / run.name).rglob("manifest.json"):
+        path.unlink()
+    (tmp_path / run.name / "deploy/network_info.json").write_text(content)
+    config = {"input_strength": 1.0, "source_shot": None, "source_frame": None}
+    with pytest.raises(UserError, match=r"damaged: .*network_info\.json: .*train again") as error:
+        load_run_model(load_train_run(tmp_path / run.name), {"ada": config})
+    assert len(error.value.lines) == 1
+
+
+def test_a_network_that_the_file_does_not_describe_is_one_line(run):
+    spec = replace(run.spec, hyper_params={**run.spec.hyper_params, "nothing_like_it": 3})
+    with pytest.raises(UserError, match=r"damaged: network_info_full\.json describes no network .*train again"):
+        load_network(replace(run, spec=spec), torch.device("cpu"))
+
+
 def test_a_run_in_memory_is_its_deployed_model(run, project):
     from audio2face import load_model
     from audio2face.commands import deploy

@@ -18,6 +18,7 @@ from audio2face.inference.face_animation import join
 from audio2face.models.diffusion.engine import DiffusionEngine
 from audio2face.models.regression.engine import RegressionEngine
 from audio2face.problems import UserError
+from audio2face.runs.manifest import write_manifest
 
 RATE = 16000
 FIELDS = ("times_s", "skin", "tongue", "jaw", "eyes", "weights")
@@ -373,6 +374,16 @@ def test_an_emotion_function_is_checked_frame_by_frame(regression, wrong):
     with pytest.raises(UserError, match="^emotion: "):
         regression.stream(emotion=curve).feed(speech(0.5))
     assert len(regression.stream(emotion=lambda moments: np.ones((len(moments), 3), np.float32)).feed(speech(0.5)))
+
+
+def test_a_file_that_was_damaged_is_named_and_not_what_follows_from_it(tmp_path):
+    folder = fake_model.regression_model(tmp_path / "m")
+    write_manifest(folder)
+    (folder / "network.onnx").write_bytes(b"x" * (folder / "network.onnx").stat().st_size)
+    with pytest.raises(UserError) as error:
+        load_model(folder)
+    [line] = error.value.lines
+    assert "network.onnx was changed: its content is not what was written; copy it again or deploy it again" in line
 
 
 def test_a_folder_is_not_trusted(tmp_path):

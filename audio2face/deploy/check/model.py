@@ -18,8 +18,8 @@ from audio2face.deploy.check.network_info import NetworkInfo, check_network_info
 from audio2face.deploy.check.rules import RULES, brief, label
 from audio2face.deploy.check.strict_json import Fields, read_object, same_length
 from audio2face.deploy.signature import CURVES_NETWORK
-from audio2face.face.channels_file import read_curve_channels
 from audio2face.formats.git_lfs import pointer_fault
+from audio2face.lazy import lazy
 from audio2face.postprocess.limits import CONFIG_LIMITS, key_problem
 from audio2face.problems import INFO, Problem, Problems, Where
 
@@ -27,6 +27,7 @@ __all__ = ["RULES", "check_model", "inspect_deployed", "inspect_model", "model_f
 
 ENGINE = "onnxruntime"  # what runs networks here
 _ENGINE_MAGIC = (b"ftrt", b"ptrt")
+read_curve_channels = lazy("audio2face.face.channels_file", "read_curve_channels")  # not every model has curves
 _ONNX_START = b"\x08"  # the field of the format's version, which is written first
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from audio2face.face.curves import CurveGroup
+from audio2face.formats.budget import check_unpacked
+from audio2face.formats.curve_rows import HIGHEST_FPS
 from audio2face.formats.gltf_keys import read_gltf_keys
 from audio2face.formats.keys import NEAR, KeyedScene, Keys
 from audio2face.formats.usd_keys import read_usd_keys
@@ -27,6 +29,7 @@ READERS = {
 }
 SCENES = tuple(READERS)
 DENSE = 1.5  # frames from key to key: an animation that was sampled, and not keyed by hand
+KEYED_BYTES = 160  # of a frame of a track, while keys around it are found
 EVEN = 0.01  # of the time from key to key
 
 
@@ -79,6 +82,8 @@ def read_scene(path: Path, groups: Mapping[str, CurveGroup], skin: Skin | None, 
     phase = _phase(moments * fps)
     places = moments * fps - phase
     first, last = int(np.floor(places.min() + NEAR)), int(np.ceil(places.max() - NEAR))
+    each = sum(KEYED_BYTES + 8 * keys.values.shape[1] for keys in used.values())
+    check_unpacked(path, "frames from the first key to the last", each * (last + 1 - first), path.stat().st_size)
     tables = _tables(scene, parts, np.arange(first, last + 1) + phase, fps)
     channels, valid = {}, {}
     for part in parts:
@@ -113,6 +118,8 @@ def _rate(tracks: Mapping[str, Keys], fps: float) -> float | None:
         step = float(np.median(steps)) if len(steps) > 1 else np.inf
         if step * fps < DENSE and float(np.mean(np.abs(steps / step - 1) < EVEN)) > 0.5:
             mean = (len(steps)) / float(keys.moments[-1] - keys.moments[0])
+            if not 1 <= mean <= HIGHEST_FPS:
+                return None
             return float(round(mean)) if abs(mean / round(mean) - 1) < 1e-3 else mean
     return None
 

@@ -23,7 +23,7 @@ from audio2face.formats.sound import sound_info
 from audio2face.paths import local_path
 from audio2face.problems import Problems, UserError, raise_problems
 from audio2face.runs.changes import changed_keys
-from audio2face.runs.manifest import check_file, size_faults
+from audio2face.runs.manifest import check_file
 from audio2face.runs.preproc_run import PreprocRun, load_preproc_run
 from audio2face.runs.run_dir import LATEST, resolve_run
 from audio2face.runs.train_run import NetworkSpec, TrainRun
@@ -170,9 +170,7 @@ def _may_be_of(folder: Path, actor: str) -> bool:
     try:
         check_file(path)
         return bool(read_json(path)["actor_name"] == actor)
-    except FileNotFoundError:
-        return bool(size_faults(folder))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, FileNotFoundError):
         return True
 
 

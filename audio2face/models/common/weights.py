@@ -14,7 +14,7 @@ from audio2face.paths import external_path
 from audio2face.problems import UserError
 from audio2face.runs.checkpoints import save_durably
 from audio2face.runs.manifest import check_file
-from audio2face.runs.train_run import TrainRun, undamaged
+from audio2face.runs.train_run import SPEC_FILE, TrainRun, undamaged
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -60,8 +60,11 @@ def trained(run: TrainRun, build: Callable[[], Network]) -> Network:
     """The network that `build` makes, with the weights of a run, on the CPU. Raises UserError when they are missing or damaged."""
     if not run.weights.is_file():
         raise UserError(f"training run {run.name}: {external_path(run.weights)} is missing")
-    network = build()
     with undamaged(run.name):
+        try:  # sizes and names are the file's
+            network = build()
+        except (KeyError, TypeError, AttributeError, RuntimeError, MemoryError) as error:
+            raise ValueError(f"{SPEC_FILE} describes no network of this version ({_reason(error)})") from error
         load_weights(network, run.weights)
     return network
 

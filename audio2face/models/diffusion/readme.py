@@ -64,13 +64,17 @@ def diffusion_readme(run: TrainRun, actors: list[ActorData]) -> str:
     spec = run.spec
     exported = run.export_folder(spec.actors[0])
     trt, info = read_json(exported / "trt_info.json"), read_json(exported / "network_info.json")
+    try:
+        steps = info["params"]["num_diffusion_steps"]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"network_info.json: not what was exported ({error!r})") from error
     s = Streaming.of(spec.extra["streaming"])
     return _DIFFUSION.format(
         run=run.name,
         actors=", ".join(spec.actors),
         numbered=", ".join(f"{i} {name}" for i, name in enumerate(spec.actors)),
         version=spec.network_version,
-        steps=info["params"]["num_diffusion_steps"],
+        steps=steps,
         blendshape_rows="".join(_blendshape_row(files) for actor in actors for files in actor.blendshapes.values())
         + "".join(map(triangle_row, actors))
         + curve_rows(spec),
