@@ -60,7 +60,9 @@ def curve_files_track(paths: Iterable[Path], fps: float, mesh: BodyMesh | None =
             figure = posed_parts(body, turns, places, mesh)
             bound = figure.get("body")
             with np.errstate(over="ignore"):
-                parts |= {name: (figure[name].astype(np.float32), rate) for name in ("joints", "turns") if name in figure}
+                parts |= {
+                    name: (figure[name].astype(np.float32), rate) for name in ("joints", "turns") if name in figure
+                }
             if not np.isfinite(parts["joints"][0]).all(axis=(1, 2)).any():
                 raise ValueError(f"{path}: its joints lie too far away to be shown")
         else:
