@@ -156,7 +156,7 @@ RNG_SEED_INFERENCE: Seed = 42
 GUIDANCE: Guidance = {
     # Of the sound.
     # Type: number >= 0.
-    # Change: 1.5 or 2 when lips follow too weakly; below 1 for more variety.
+    # Change: 2 for lips that are surer and takes that differ less; below 1 for more variety.
     "audio": 1.0,
     # Of the partner's sound, where a partner is heard.
     # Type: number >= 0.

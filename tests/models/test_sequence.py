@@ -13,7 +13,7 @@ from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.conditions import Conditions
 from audio2face.models.common.starting_weights import _in_data_units
 from audio2face.models.common.weights import read_weights
-from audio2face.models.sequence.guidance import guidance_passes, guided, left_open, strength
+from audio2face.models.sequence.guidance import guidance_passes, guided, starting_noise, strength
 from audio2face.models.sequence.layers import Surroundings, rotary, rotated
 from audio2face.models.sequence.masks import SHARES, batch_flags, random_flags
 from audio2face.models.sequence.method import followers
@@ -130,15 +130,17 @@ def test_guidance_is_a_sum_of_passes():
     everything = ("speech", "actor", "emotion")
     assert guidance_passes({"audio": 1.0, "style": 1.0}) == [(1.0, 0.0, ())]
     assert guidance_passes({"audio": 0.0, "style": 0.0}) == [(1.0, 0.0, everything)]
-    assert guidance_passes({"audio": 2.0, "style": 2.0}) == [(1.0, 2.0, everything), (2.0, 0.0, ())]
+    assert guidance_passes({"audio": 0.5, "style": 0.5}) == [(1.0, 0.5, everything), (0.5, 0.0, ())]
+    assert guidance_passes({"audio": 2.0, "style": 1.0}) == [(1.0, 0.0, ())]
+    assert guidance_passes({"style": 2.0}) == [(1.0, 2.0, ("actor", "emotion")), (2.0, 0.0, ())]
     net, c, t = network(), conditions(8), torch.tensor([3])
     net.noise.copy_(torch.rand_like(net.noise).clamp(min=0.1))
     for parameter in net.dropout.nulls.values():
         torch.nn.init.normal_(parameter)
     without = [net(x_of(8), t, net.dropout.without(c, left))[0] for left in (everything, ("actor", "emotion"), ())]
-    audio, style = (strength(scale, net.noise, net.signal[t]) for scale in (1.5, 0.5))
+    audio, style = (strength(scale, net.noise, net.signal[t]) for scale in (0.7, 2.5))
     expected = without[0] + audio * (without[1] - without[0]) + style * (without[2] - without[1])
-    found = guided(net, x_of(8), t, c, {"audio": 1.5, "style": 0.5})
+    found = guided(net, x_of(8), t, c, {"audio": 0.7, "style": 2.5})
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
     unheard = guided(net, x_of(8), t, c, {"audio": 0.5, "style": 0.0})  # the full pass has no part in it
     audio = strength(0.5, net.noise, net.signal[t])
@@ -158,7 +160,14 @@ def test_guidance_of_gaussian_values_is_exact(scale):
     expected = (scale * told / noise + seen * clean) / (precision + seen)
     found = without + strength(scale, noise, share) * (with_it - without)
     torch.testing.assert_close(found, expected)
-    torch.testing.assert_close(left_open(noise, scale), 1 / precision)
+
+
+def test_a_sound_that_counts_more_takes_noise_from_what_it_tells():
+    noise = torch.tensor([0.2, 0.5, 1.0])
+    starts = torch.stack([starting_noise(noise, scale) for scale in (0.0, 0.5, 1.0, 2.0)])
+    torch.testing.assert_close(starts[0], torch.ones(3))
+    torch.testing.assert_close(starts[2], noise.square())
+    assert (starts.diff(dim=0)[:, :2] < 0).all() and (starts[:, 2] == 1).all()
 
 
 def test_values_of_a_mesh_that_hardly_move_follow_the_others():

@@ -1,14 +1,15 @@
 """How strongly conditions count: animations are drawn from p(x) (p(x | conditions) / p(x))^scale (classifier-free guidance, Ho &
 Salimans 2022, arXiv 2207.12598), one condition after the other.
 
-Usually x_0 without conditions is moved by `scale` times what they change, which overshoots: values that the sound tells almost
-surely then move more than they ever do. Of Gaussian values the animations above can be written down. That is done here, with the
-variance `noise` that conditions leave of a value of variance 1: x_0 moves by `strength`, and what is left open is `left_open`. Scales
-above 1 make lips surer and leave lids, of which the sound says nothing, as free as they are.
+Usually x_0 without conditions is moved by `scale` times what they change, which overshoots: values that a condition tells almost
+surely then move more than they ever do. Of Gaussian values the mean of the animations above can be written down, with the share `noise`
+of a value's motion that conditions leave open: x_0 moves by `strength`. The sound above 1 does not move x_0 further, as lips that
+open too far are no nearer to what is said; it takes noise away from what it tells, and leaves lids, of which it says nothing, free.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -24,6 +25,7 @@ CONDITIONS = {
     "style": ("actor", "emotion"),
 }  # name of a scale -> conditions, in the order of nesting
 MONOLOGUE = ("audio", "style")
+MOST = {"audio": 1.0}  # by which a condition moves x_0
 
 
 def guidance_passes(
@@ -34,7 +36,7 @@ def guidance_passes(
     x_0 = c_0 + g_1 (c_1 - c_0) + g_2 (c_2 - c_1) + … with c_i that hears the conditions of the first i `names`, g_i the
     strength of their scale. Of c_i there is g_i - g_{i+1}; passes with equal scales are not needed, so that scales of 1 take one.
     """
-    steps = [1.0, *(float(scales.get(name, 1.0)) for name in names), 0.0]
+    steps = [1.0, *(min(float(scales.get(name, 1.0)), MOST.get(name, math.inf)) for name in names), 0.0]
     left_out = [tuple(c for name in names[i:] for c in CONDITIONS[name]) for i in range(len(names) + 1)]
     return [(a, b, left) for (a, b), left in zip(pairwise(steps), left_out, strict=True) if a != b]
 
@@ -64,6 +66,6 @@ def strength(scale: float, noise: Tensor, signal: Tensor) -> Tensor:
     return scale * surer / (1 + scale * (surer - 1))
 
 
-def left_open(noise: Tensor, scale: float) -> Tensor:
-    """Of `noise` (C,), the variance that conditions leave: what they leave (C,) when they count by `scale`."""
-    return noise / (scale + (1 - scale) * noise)
+def starting_noise(noise: Tensor, scale: float) -> Tensor:
+    """What sampling starts with where conditions leave the shares `noise` (C,) open, and the sound counts by `scale`: 1 at 0."""
+    return noise ** (2 * scale)

@@ -17,7 +17,7 @@ from audio2face.models.diffusion.codec import TorchCodec
 from audio2face.models.diffusion.rollout import FrameNoise
 from audio2face.models.diffusion.samplers import Sampler
 from audio2face.models.diffusion.schedule import Schedule
-from audio2face.models.sequence.guidance import guided, left_open
+from audio2face.models.sequence.guidance import guided, starting_noise
 from audio2face.models.sequence.network import SequenceTransformer
 
 LONGEST_S, OVERLAP_S = 10.0, 1.0  # of a window, and what of it the next one is given
@@ -73,7 +73,7 @@ class SequenceSampler:
                 "given": flags,
             }
         )
-        own, start = values, left_open(self.network.noise, self.guidance.get("audio", 1.0)).square()
+        own, start = values, starting_noise(self.network.noise, self.guidance.get("audio", 1.0))
 
         def denoise(x_t: Tensor, i: int, state: None) -> tuple[Tensor, None]:
             nonlocal own
