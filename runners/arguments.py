@@ -320,12 +320,12 @@ def where_flag(args: Any) -> list[str]:
     return [flag for flag in ("--local", "--docker") if getattr(args, flag[2:], False)]
 
 
-def next_command(command: str, args: Any, run_name: str) -> str:
-    """What to type after `command` has made `run_name`."""
+def next_command(command: str, args: Any, run_name: str, exported: bool = True) -> str:
+    """What to type after `command` has made `run_name`, of a network that is `exported` or not."""
     config = args.config_name
     words: Sequence[str] = {
         "preproc": ["run_train.py", config],
-        "train": ["run_deploy.py", config, run_name],
+        "train": ["run_deploy.py" if exported else "run_inference.py", config, run_name],
         "deploy": ["run_inference.py", config, run_name],
         "evaluate": ["run_deploy.py", config, getattr(args, "training_run_name_full", run_name)],
         "inference": ["run_inference.py", config, getattr(args, "training_run_name_full", run_name), "--audio", "PATH"],

@@ -177,9 +177,9 @@ def execute(command: str, args: Any, stop: Stop | None = None) -> str:
     made = call(importlib.import_module(module_name), args)
     if stop is not None:
         stop.signal = stop.signal or getattr(made, "stopped_by", None)
-    made = getattr(made, "run", made)
+    exported, made = getattr(made, "exported", True), getattr(made, "run", made)
     run_names = [made] if isinstance(made, str) else made
-    finish(command, args, *run_names)
+    finish(command, args, *run_names, exported=exported)
     return run_names[-1]
 
 
@@ -191,8 +191,9 @@ def prepare() -> None:
     machine.set_up()
 
 
-def finish(command: str, args: Any, *run_names: str) -> None:
-    """Print the path mapping, the next command and, last of all, the run's name (the runs' names)."""
+def finish(command: str, args: Any, *run_names: str, exported: bool = True) -> None:
+    """Print the path mapping, the next command and, last of all, the run's name (the runs' names). A training that was not
+    `exported` cannot be deployed: what follows it is inference."""
     if command == "train" and os.environ.get("RANK", "0") != "0":
         return  # one of several processes under torchrun: the first one speaks
     from audio2face import paths
@@ -201,7 +202,7 @@ def finish(command: str, args: Any, *run_names: str) -> None:
     print("Path mapping:")
     for inside, outside in paths.path_mapping().items():
         print(f"  {inside} = {outside}")
-    print(f"Next: {arguments.next_command(command, args, run_names[-1])}")
+    print(f"Next: {arguments.next_command(command, args, run_names[-1], exported)}")
     for run_name in run_names:
         print(f"{arguments.COMMANDS[command].kind} Run Name Full: {run_name}", flush=True)
 

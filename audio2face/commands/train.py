@@ -76,7 +76,7 @@ def run(config_name: str, resume: str | None = None, export: str | None = None) 
     logger.info("training run: %s", external_path(folder))
     if stopped_by:
         logger.info("to continue it later: python run_train.py %s --resume %s", config_name, folder.name)
-    return Outcome(folder.name, stopped_by)
+    return Outcome(folder.name, stopped_by, training.export is not None)
 
 
 def _preproc_info(inputs: Inputs) -> dict[str, Any]:

@@ -34,10 +34,12 @@ AGREEMENT_S = 5.0  # how long a process that meets a user's mistake waits for th
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a training ended: the run's full name, and the signal that stopped it before its last epoch."""
+    """How a training ended: the run's full name, the signal that stopped it before its last epoch, and whether there is something
+    to deploy."""
 
     run: str
     stopped_by: int | None = None
+    exported: bool = True
 
 
 def build_process_count(train: Section) -> int:

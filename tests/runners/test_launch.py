@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import json
 import os
@@ -320,6 +321,12 @@ def test_every_command_names_its_run_and_the_next_command(local: Machine) -> Non
     ):
         lines = local.run(*argv).stdout.splitlines()
         assert lines[-2:] == [f"Next: python {following}", f"{kind} Run Name Full: 250909_135508_example"]
+
+
+def test_after_a_training_without_an_export_comes_inference() -> None:
+    args = argparse.Namespace(config_name="talks", local=True)
+    assert arguments.next_command("train", args, "run") == "python run_deploy.py talks run --local"
+    assert arguments.next_command("train", args, "run", exported=False) == "python run_inference.py talks run --local"
 
 
 def test_options_override_config_keys(local: Machine) -> None:
