@@ -229,4 +229,4 @@ def test_sides_stand_together(tmp_path):
     soundfile.write(a.path, np.full(100, 0.25, np.float32), RATE, subtype="FLOAT")
     soundfile.write(b.path, np.full(50, 0.25, np.float32), RATE, subtype="FLOAT")
     samples, rate = both_voices(talk)
-    assert rate == RATE and samples[:50] == pytest.approx(0.5) and samples[60:] == pytest.approx(0.25)
+    assert rate == RATE and samples[:50] == pytest.approx(0.25) and samples[50:].max(axis=0) == pytest.approx([0.25, 0])
