@@ -87,7 +87,7 @@ def _listed(library: Library, number: int) -> dict[str, Any]:
     shot: ShotView = library.shots[number]
     sides = {side: getattr(shot, side) is not None for side in ("truth", "prediction")}
     about = {"name": shot.name, "actor": shot.actor, "emotion": shot.emotion, "note": shot.note}
-    there = {key: getattr(shot, key) is not None for key in ("sound", "source", "partner")}
+    there = {"sound": shot.sound is not None, "source": shot.source is not None}
     return {"id": number, **about, **there, "start": shot.start, **sides}
 
 
@@ -112,7 +112,7 @@ def _studio(library: Library) -> dict[str, Any] | None:
 def _shot(library: Library, number: int) -> Reply | None:
     if not number < len(library.shots):
         return None
-    about: dict[str, Any] = {"id": number, "problems": [], "duration_s": 0.0, "peaks": []}
+    about: dict[str, Any] = {"id": number, "problems": [], "duration_s": 0.0, "peaks": [], "partner": False}
     for side in ("truth", "prediction"):
         try:
             opened = library.open(number, side)
@@ -123,6 +123,7 @@ def _shot(library: Library, number: int) -> Reply | None:
     if library.shots[number].sound is not None:
         try:
             about["duration_s"], about["peaks"] = peaks(library.sound(number))
+            about["partner"] = library.partner(number) is not None
         except UserError as error:
             about["problems"] += error.lines
     return as_json(about)

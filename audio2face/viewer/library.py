@@ -121,6 +121,14 @@ class Library:
                 self._others[shot] = None if find is None else find()
             return self._others[shot]
 
+    def partner(self, shot: int) -> Track | None:
+        """The voice of whom a shot's actor talks to; None in a monologue, as a file of one voice among those of two is. Raises
+        ValueError when the sound cannot be read."""
+        item = self.shots[shot]
+        if item.partner is None or item.sound is None or item.partner.path != item.sound:
+            return item.partner
+        return item.partner if sound_info(item.sound).num_channels > 1 else None
+
     def hears_other(self, shot: int, actor: int) -> bool:
         """Whether an actor whose partner says a shot hears the other person of it, not the shot's own. Raises UserError."""
         try:
@@ -228,11 +236,9 @@ class Library:
         other = None if partner is None else self._file(partner)
 
         def samples() -> tuple[np.ndarray, int]:
-            track = item.partner if other is None else self._heard(other, actor)
+            track = self.partner(shot) if other is None else self._heard(other, actor)
             info = sound_info(own)
             channel = item.channel if info.num_channels > 1 else None
-            if info.num_channels == 1 and track is not None and track.path == own:
-                track = None  # a monologue among files of two voices
             both, rate = both_voices(Talk(item.name, item.actor, Track(own, channel), track))
             return both.reshape(len(both), -1)[: info.num_samples], rate
 

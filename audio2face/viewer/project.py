@@ -199,6 +199,9 @@ class Project:
         """The shot of whom an actor talks to: of another actor whose own voice is what is heard of the partner, else the only one
         of the same name that talks to somebody for as long."""
         alike: list[ShotView] = []
+        info = sound_info(sound)
+        if partner.path == sound and info.num_channels == 1:  # a monologue
+            return None
         for name, files in self.files.items():
             names = {
                 shot,
@@ -210,7 +213,7 @@ class Project:
                     continue
                 if view.sound.resolve() == partner.path.resolve() and partner.channel in (None, view.channel):
                     return view
-                apart = abs(sound_info(view.sound).duration_s - sound_info(sound).duration_s)
+                apart = abs(sound_info(view.sound).duration_s - info.duration_s)
                 alike += [view] if view.name == shot and view.partner is not None and apart <= APART_S else []
         return alike[0] if len(alike) == 1 else None
 

@@ -148,6 +148,7 @@ def _of_inference(project: Project, folder: Path) -> Library:
     sides = _read_as(folder / TAKES_FILE, _sides) or {}
     shots: list[ShotView] = []
     clips = _animations(project, run, folder, given_fps)
+    places = {sides[clip.name]: place for place, clip in enumerate(clips) if clip.name in sides}
     for clip in clips:
         sounds = [s for p in audio if (s := p if p.is_file() else find_sound(p, clip.name))]
         fitting = [s for s in sounds if clip.name == s.stem or clip.name.startswith(f"{s.stem}_")]
@@ -169,9 +170,7 @@ def _of_inference(project: Project, folder: Path) -> Library:
                 note=clip.name.removeprefix(name).strip("_").replace("_", " "),
                 source=clip.file,
                 beside=clip.beside,
-                **_talking(
-                    shot, side, [n for n, c in enumerate(clips) if side and side.answers(sides.get(c.name))], shots
-                ),
+                **_talking(shot, side, places, shots),
             )
         )
     if not shots:
@@ -190,10 +189,6 @@ class _Side:
     own: Track
     partner: Track | None
 
-    def answers(self, other: _Side | None) -> bool:
-        """Whether another animation is the other side of the same take."""
-        return other is not None and (self.take, self.own, self.partner) == (other.take, other.partner, other.own)
-
 
 def _sides(about: Any) -> dict[str, _Side]:
     def voice(told: Any) -> Track:
@@ -209,12 +204,17 @@ def _sides(about: Any) -> dict[str, _Side]:
     }
 
 
-def _talking(shot: ShotView | None, side: _Side | None, answers: list[int], shots: list[ShotView]) -> dict[str, Any]:
-    """What a view has of the other person: by takes.json, else as captured; the other side is one of `shots`, of number `answers`."""
+def _talking(
+    shot: ShotView | None, side: _Side | None, places: Mapping[_Side, int], shots: list[ShotView]
+) -> dict[str, Any]:
+    """What a view has of the other person: by takes.json, else as captured. `places` are those of the sides among the `shots`."""
     found = {key: None if shot is None else getattr(shot, key) for key in ("channel", "partner", "other")}
-    if side is not None and side.partner is not None and side.partner.path.is_file():
+    if side is None or side.partner is None:
+        return found
+    if side.partner.path.is_file():
         found |= {"channel": side.own.channel, "partner": side.partner}
-    return found | ({"other": partial(shots.__getitem__, answers[0])} if answers else {})
+    answer = places.get(_Side(side.take, side.partner, side.own))
+    return found if answer is None else {**found, "other": partial(shots.__getitem__, answer)}
 
 
 @dataclass(frozen=True)

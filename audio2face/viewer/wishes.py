@@ -130,7 +130,7 @@ def _other_side(library: Library, shot: Any, partner: Any, actor: str) -> dict[s
     studio = library.the_studio()
     if not studio.settings.hears_partner:
         raise UserError("both: this network hears the actor alone; train it on conversations")
-    if partner is None and library.shots[shot].partner is None:
+    if partner is None and library.partner(shot) is None:
         raise UserError(f"both: {library.shots[shot].name} has no partner; choose one under Conversation")
     other = partner is None or library.hears_other(partner, [known.name for known in library.actors].index(actor))
     spoken = shot if partner is None else partner

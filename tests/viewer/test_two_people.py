@@ -11,6 +11,7 @@ from fakes.curves import RATE
 from fakes.view_client import end, serve
 
 from audio2face.commands.view import ViewRequest, build_library
+from audio2face.viewer import studio
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def same_motion(client, one, other):
 
 def test_the_other_person_is_found_as_captured(client):
     ann, bob = (number_of(client, "one_neutral", actor) for actor in ("ann", "bob"))
-    assert all(shot["partner"] for shot in client.json("api/scene")["shots"])
+    assert all(client.json(f"api/shots/{shot}")["partner"] for shot in (ann, bob))
     for shot, other, name in ((ann, bob, "bob"), (bob, ann, "ann")):
         found = client.json(f"api/shots/{shot}/partner")
         assert found["actor"] == name and found["prediction"] is None
@@ -82,15 +83,27 @@ def test_files_of_each_persons_own_are_matched_by_voice_or_by_name(place):
     for number, shot in enumerate(("one_neutral", "two_neutral", "three_joy")):
         own, other = voices(number)
         soundfile.write(
-            folder / f"{shot}.wav", np.stack([other, own], axis=1)[: -RATE * 2 * (number == 1) or None], RATE
+            folder / f"{shot}.wav", np.stack([other, own], axis=1)[: -RATE * 3 // 2 * (number == 1) or None], RATE
         )
     try:
         both = f"AUDIO_CHANNELS = {{a: {{'self': 0, 'partner': 1}} for a in ACTOR_NAMES}}\nAUDIO_ROOT['bob'] = {str(folder)!r}\n"
         config.write_text(before + both)  # each recording holds both
         library = build_library(ViewRequest("tiny", run))
         found = {shot.name: library.other(n) for n, shot in enumerate(library.shots) if shot.actor == "ann"}
-        assert found["one_neutral"].actor == "bob" and found["two_neutral"] is None  # that lasts two seconds less
+        assert found["one_neutral"].actor == "bob" and found["two_neutral"] is None  # which lasts 1.5 s less
+        alone = root / "datasets/ann/audio/three_joy.wav"
+        stereo = alone.read_bytes()
+        soundfile.write(alone, voices(2)[0], RATE)  # of one voice: a monologue
+        client = serve(library)
+        shot = number_of(client, "three_joy")
+        assert not client.json(f"api/shots/{shot}")["partner"]
+        status, answer = post(client, shot=shot, whole=True, actor="ann", both=True)
+        assert status == 422 and "three_joy has no partner" in answer["error"][0]
+        end(client)
+        library = build_library(ViewRequest("tiny", run))
+        assert library.other(shot) is None
         library.close()
+        alone.write_bytes(stereo)
         config.write_text(
             before
             + f"AUDIO_CHANNELS = {{}}\nAUDIO_ROOT['bob'] = {str(folder)!r}\nPARTNER_AUDIO_ROOT = {{'ann': {str(folder)!r}}}\n"
@@ -155,13 +168,17 @@ def test_a_recording_meets_whom_it_answers(client):
     request, found = made(client, shot=me, whole=True, actor="ann", partner=bob, both=True)
     assert found["others"][0]["actor"] == "bob" and request.wish.partner_actor == "bob"
     call = uploaded(client, np.stack([own, other], axis=1), "call.wav")
-    assert client.json("api/scene")["shots"][call]["partner"]
+    assert client.json(f"api/shots/{call}")["partner"] and not client.json(f"api/shots/{me}")["partner"]
     assert len(made(client, shot=call, whole=True, actor="ann", both=True)[1]["others"]) == 1
 
 
-def test_what_cannot_be_is_refused(client):
+def test_what_cannot_be_is_refused(client, monkeypatch):
     mono = uploaded(client, voices(2)[0], "mono")
     status, answer = post(client, shot=mono, whole=True, actor="ann", both=True)
     assert status == 422 and answer["error"] == ["both: mono has no partner; choose one under Conversation"]
+    used = sum(1 + request.wish.both for request in client.server.library.studio._requests.values())
+    monkeypatch.setattr(studio, "MOST_MADE", used + 1)
+    status, answer = post(client, shot=0, whole=True, both=True)
+    assert status == 422 and "animations were made here" in answer["error"][0]
     for address in ("api/shots/999/partner", "api/partner/999/0", "api/partner/0/9", "api/partner/x/0"):
         assert client.ask(address)[0] == 404
