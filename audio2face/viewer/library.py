@@ -118,16 +118,22 @@ class Library:
         with self._lock:
             if shot not in self._others:
                 find = self.shots[shot].other
-                self._others[shot] = None if find is None else find()
+                try:
+                    self._others[shot] = None if find is None else find()
+                except (OSError, ValueError) as error:
+                    raise UserError(str(error)) from error
             return self._others[shot]
 
     def partner(self, shot: int) -> Track | None:
         """The voice of whom a shot's actor talks to; None in a monologue, as a file of one voice among those of two is. Raises
-        ValueError when the sound cannot be read."""
+        UserError when the sound cannot be read."""
         item = self.shots[shot]
         if item.partner is None or item.sound is None or item.partner.path != item.sound:
             return item.partner
-        return item.partner if sound_info(item.sound).num_channels > 1 else None
+        try:
+            return item.partner if sound_info(item.sound).num_channels > 1 else None
+        except (OSError, ValueError) as error:
+            raise UserError(str(error)) from error
 
     def hears_other(self, shot: int, actor: int) -> bool:
         """Whether an actor whose partner says a shot hears the other person of it, not the shot's own. Raises UserError."""

@@ -11,6 +11,7 @@ from fakes.curves import RATE
 from fakes.view_client import end, serve
 
 from audio2face.commands.view import ViewRequest, build_library
+from audio2face.problems import UserError
 from audio2face.viewer import studio
 
 
@@ -102,6 +103,11 @@ def test_files_of_each_persons_own_are_matched_by_voice_or_by_name(place):
         end(client)
         library = build_library(ViewRequest("tiny", run))
         assert library.other(shot) is None
+        alone.write_bytes(b"RIFF")
+        library._others.clear()
+        for call in (library.other, library.partner):
+            with pytest.raises(UserError, match="three_joy.wav"):
+                call(shot)
         library.close()
         alone.write_bytes(stereo)
         config.write_text(

@@ -82,6 +82,25 @@ def test_one_who_talks_to_nobody_is_shown_alone(opened):
     page.wait("viewer.state().guests.truth === null")
 
 
+def test_whom_a_recording_answers_is_made_beside_it(opened):
+    page, library = opened
+    page.run("document.getElementById('both').checked || document.getElementById('both').click()")
+    page.run("e = document.getElementById('edit-answered'); e.value = '1'; e.dispatchEvent(new Event('change'))")
+    page.run("document.getElementById('record').click()")
+    page.wait("document.getElementById('notice').textContent.includes('the partner plays')")
+    page.run("new Promise(done => setTimeout(done, 1200))")
+    page.run("document.getElementById('record').click()")
+    page.wait("viewer.state().shot.startsWith('recording')", 30)
+    page.wait("viewer.state().guests.prediction !== null && viewer.state().guests.prediction.sum !== 0", 60)
+    now, request = drawn(page), library.studio.request(2)
+    assert request.wish.both and request.wish.partner == library.shots[1].sound
+    assert now["panes"] == ["prediction"]
+    assert now["guests"]["prediction"]["id"] == library.show(request.others[0])
+    assert now["guests"]["prediction"]["actor"] == request.others[0].actor
+    page.run("document.getElementById('edit-undo').click()")
+    page.wait("viewer.state().guests.prediction === null && !document.getElementById('both-about').hidden")
+
+
 def test_nothing_went_wrong_in_the_console(opened):
     page, _ = opened
     assert page.errors == [] and page.run("viewer.state()")["problems"] == []

@@ -96,6 +96,7 @@ async function openShot(id) {
     say(about.problems.join("; "), about.problems.length > 0);
     live.to(item);
     await invite(null);
+    if (asked !== opening) return;
     edit.to(item, scene.shots);
     listShots();
     waveform();

@@ -5,7 +5,7 @@ import { OrbitControls } from "./vendor/OrbitControls.js";
 
 const COLOURS = { skin: 0xd8a48c, tongue: 0xb4525a, body: 0xc7a899 }, FIGURE = 0x86aef0, KEY_POINTS = 0x5ce1e6, INSIDE = "0.11, 0.05, 0.05";
 const VIEW_ANGLE = 24;
-const TURN = 0.35, ROOM = 0.95; // how far two people turn to each other, and how far apart they stand
+const TURN = 0.35, ROOM = 1.02; // how far two people turn to each other, and how far apart they stand
 export const HEAT = [[0.80, 0.82, 0.85], [0.98, 0.85, 0.35], [0.93, 0.35, 0.15], [0.55, 0.0, 0.15]];
 
 export class Stage {
