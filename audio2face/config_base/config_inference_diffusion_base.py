@@ -64,7 +64,8 @@ PARTNER_ACTOR_NAME: Name | None = None
 KEYFRAMES_PATH: File | None = None
 
 # A guide that draws the keyframes, where KEYFRAMES_PATH has none: a training run with NETWORK_TYPE = "guide". They are written
-# beside the animation, to be looked at, changed and given as KEYFRAMES_PATH. Takes differ in their keyframes, too.
+# beside the animation, to be looked at, changed and given as KEYFRAMES_PATH. Takes differ in their keyframes, too. An edit
+# (EDIT) keeps to its file and takes neither.
 # Type: full name of a training run in the project's TRAIN_OUTPUT_ROOT; None.
 # Change: for a body or a head that has ideas of its own.
 GUIDE_RUN: Name | None = None

@@ -115,8 +115,9 @@ def partner_track(run: TrainRun, actor: str, file: Path) -> Track:
 
 
 def one_voice_of(track: Track) -> tuple[np.ndarray, int]:
-    """The samples (N,) of a voice, and their rate. Raises ValueError when the file cannot be read."""
+    """The samples (N,) of a voice, and their rate. Raises ValueError when the file cannot be read, or has no such channel."""
     samples, rate = read_sound(track.path)
+    _check_channel(track.path, track.channel, samples.shape[1])
     return mixed_down(samples if track.channel is None else samples[:, [track.channel]]), rate
 
 
@@ -127,9 +128,13 @@ def _voice(file: Path, channel: int | None) -> Track:
         return Track(file)
     if channel is None:
         logger.warning("%s: its %d channels are averaged, as of one voice", file, count)
-    elif channel >= count:
-        raise ValueError(f"{file}: has no channel {channel}: it has {count}, counted from 0 (AUDIO_CHANNELS)")
+    _check_channel(file, channel, count)
     return Track(file, channel)
+
+
+def _check_channel(file: Path, channel: int | None, count: int) -> None:
+    if channel is not None and channel >= count:
+        raise ValueError(f"{file}: has no channel {channel}: it has {count}, counted from 0 (AUDIO_CHANNELS)")
 
 
 def _report(talk: Talk) -> None:
@@ -185,13 +190,14 @@ def sides_of(talks: Sequence[Talk]) -> list[list[Talk]]:
 
 
 def both_voices(talk: Talk) -> tuple[np.ndarray, int]:
-    """Both voices of a talk together, to be heard with it: samples (N,) or (N, C), and their rate."""
-    if talk.partner is None or talk.partner.path == talk.own.path:
+    """Both voices of a talk, to be heard with it: samples (N, 2), the own voice left, the partner's right, and their rate. Without
+    a partner the file as it is, (N,) or (N, C)."""
+    if talk.partner is None:
         return read_sound(talk.own.path)
     own, rate = one_voice_of(talk.own)
     other, its_rate = one_voice_of(talk.partner)
     voices = own, resample(other, its_rate, rate)
-    out = np.zeros(max(map(len, voices)), np.float32)
-    for voice in voices:
-        out[: len(voice)] += voice
-    return out / max(1.0, float(np.abs(out).max(initial=0.0))), rate
+    out = np.zeros((max(map(len, voices)), 2), np.float32)
+    for side, voice in enumerate(voices):
+        out[: len(voice), side] = voice
+    return out, rate

@@ -112,7 +112,7 @@ def _studio(library: Library) -> dict[str, Any] | None:
 def _shot(library: Library, number: int) -> Reply | None:
     if not number < len(library.shots):
         return None
-    about: dict[str, Any] = {"id": number, "problems": [], "duration_s": 0.0, "peaks": []}
+    about: dict[str, Any] = {"id": number, "problems": [], "duration_s": 0.0, "peaks": [], "partner": False}
     for side in ("truth", "prediction"):
         try:
             opened = library.open(number, side)
@@ -123,9 +123,28 @@ def _shot(library: Library, number: int) -> Reply | None:
     if library.shots[number].sound is not None:
         try:
             about["duration_s"], about["peaks"] = peaks(library.sound(number))
+            about["partner"] = library.partner(number) is not None
         except UserError as error:
             about["problems"] += error.lines
     return as_json(about)
+
+
+def _other(library: Library, number: int) -> Reply | None:
+    return _person(library, number, True) if number < len(library.shots) else None
+
+
+def _heard(library: Library, number: int, actor: int) -> Reply | None:
+    if not (_sounds(library, number) and actor < len(library.actors)):
+        return None
+    return _person(library, number, library.hears_other(number, actor))
+
+
+def _person(library: Library, number: int, other: bool) -> Reply:
+    """What there is to see of a person of a shot: nothing, where nobody is known."""
+    item = library.other(number) if other else library.shots[number]
+    opened = {side: library.open(number, side, other) for side in ("truth", "prediction")}
+    tracks = {side: None if track is None else _about(library, track) for side, track in opened.items()}
+    return as_json({"actor": "" if item is None else item.actor, **tracks})
 
 
 def _about(library: Library, number: int) -> dict[str, Any]:
@@ -218,8 +237,13 @@ def _made(library: Library, number: int) -> Reply | None:
     request = None if library.studio is None else library.studio.request(number)
     if request is None:
         return None
-    takes = [_about(library, library.show(made)) for made in request.takes] if request.state == "ready" else []
-    return as_json({"state": request.state, "error": request.error, "takes": takes})
+    sides = (
+        {"takes": request.takes, "others": request.others} if request.state == "ready" else {"takes": [], "others": []}
+    )
+    tracks = {
+        side: [{"actor": m.actor, **_about(library, library.show(m))} for m in made] for side, made in sides.items()
+    }
+    return as_json({"state": request.state, "error": request.error, **tracks})
 
 
 def _keep(library: Library, body: bytes) -> dict[str, Any]:
@@ -231,6 +255,8 @@ GETS: list[tuple[re.Pattern[str], Callable[..., Reply | None]]] = [
     (re.compile(r"api/scene"), _scene),
     (re.compile(r"api/model"), lambda library: as_json(_model(library))),
     (re.compile(r"api/shots/(\d{1,9})"), _shot),
+    (re.compile(r"api/shots/(\d{1,9})/partner"), _other),
+    (re.compile(r"api/partner/(\d{1,9})/(\d{1,9})"), _heard),
     (re.compile(r"api/tracks/(\d{1,9})"), _track),
     (re.compile(r"api/curves/(\d{1,9})"), _curves),
     (re.compile(r"api/made/(\d{1,9})"), _made),

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from audio2face.audio.waveform import speech_problems
+from audio2face.audio.waveform import one_voice, speech_problems
 from audio2face.formats.sound import SOUND_SUFFIXES, read_sound, sound_info
-from audio2face.inference.talks import Talk, both_voices, one_voice_of
+from audio2face.inference.talks import ROLES, Talk, both_voices, one_voice_of
 from audio2face.problems import UserError
 from audio2face.types import Track
 from audio2face.viewer.actors import Actor
@@ -37,7 +37,10 @@ PIECE_BYTES = 1 << 20
 @dataclass(frozen=True)
 class ShotView:
     """One entry of the list. `truth` and `prediction` open its animations; `start` is an emotion for a live model, `source` the
-    file that an edit begins with, which `beside` are shown with, `partner` the other person's sound where that is another file."""
+    file that an edit begins with, which `beside` are shown with.
+
+    `channel` of the sound is the actor's own voice, `partner` the voice of the person whom it talks to, which begins with it, and
+    `other` finds that person's shot of the same conversation, None where there is none."""
 
     name: str
     actor: str
@@ -49,7 +52,9 @@ class ShotView:
     note: str = ""
     source: Path | None = None
     beside: tuple[Path, ...] = ()
+    channel: int | None = None
     partner: Track | None = None
+    other: Callable[[], ShotView | None] | None = None
 
 
 class Library:
@@ -70,7 +75,8 @@ class Library:
         self._tracks: dict[int, AnimationStream] = {}
         self._live: dict[int, AnimationStream] = {}
         self._numbers = itertools.count(1)
-        self._opened: dict[tuple[int, str], int] = {}
+        self._opened: dict[tuple[int, str, bool], int] = {}
+        self._others: dict[int, ShotView | None] = {}
         self._made: dict[Path, int] = {}
         self._sounds: OrderedDict[tuple[int | None, ...], bytes] = OrderedDict()  # of own shot, partner's, and actor
         self._lock = threading.RLock()
@@ -89,20 +95,54 @@ class Library:
         """The actor of this name. Raises StopIteration when there is none."""
         return next(actor for actor in self.actors if actor.name == name)
 
-    def open(self, shot: int, side: str) -> int | None:
-        """The number of a shot's "truth" or "prediction", None when it has none. Raises UserError when it cannot be read."""
-        opener = getattr(self.shots[shot], side)
-        if opener is None:
+    def open(self, shot: int, side: str, other: bool = False) -> int | None:
+        """The number of the "truth" or "prediction" of a shot, or of its `other` person; None when there is none. Raises UserError
+        when it cannot be read."""
+        item = self.other(shot) if other else self.shots[shot]
+        opener = None if item is None else getattr(item, side)
+        if item is None or opener is None:
             return None
         with self._lock:
-            if (shot, side) not in self._opened:
+            key = (shot, side, other)
+            if key not in self._opened:
                 try:
                     track = opener()
                 except (OSError, ValueError) as error:
-                    raise UserError(f"{self.shots[shot].name}: {error}") from error
-                number = self._opened[shot, side] = next(self._numbers)
+                    raise UserError(f"{item.name}: {error}") from error
+                number = self._opened[key] = next(self._numbers)
                 self._tracks[number] = track
-            return self._opened[shot, side]
+            return self._opened[key]
+
+    def other(self, shot: int) -> ShotView | None:
+        """The shot of whom a shot's actor talks to; None where nothing is known of that. Raises UserError."""
+        with self._lock:
+            if shot not in self._others:
+                find = self.shots[shot].other
+                try:
+                    self._others[shot] = None if find is None else find()
+                except (OSError, ValueError) as error:
+                    raise UserError(str(error)) from error
+            return self._others[shot]
+
+    def partner(self, shot: int) -> Track | None:
+        """The voice of whom a shot's actor talks to; None in a monologue, as a file of one voice among those of two is. Raises
+        UserError when the sound cannot be read."""
+        item = self.shots[shot]
+        if item.partner is None or item.sound is None or item.partner.path != item.sound:
+            return item.partner
+        try:
+            return item.partner if sound_info(item.sound).num_channels > 1 else None
+        except (OSError, ValueError) as error:
+            raise UserError(str(error)) from error
+
+    def hears_other(self, shot: int, actor: int) -> bool:
+        """Whether an actor whose partner says a shot hears the other person of it, not the shot's own. Raises UserError."""
+        try:
+            voice = self._heard(self._file(shot), actor)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        item = self.shots[shot]
+        return voice.channel is not None and item.partner is not None and voice.channel != item.channel
 
     def track(self, number: int) -> AnimationStream | None:
         """The track of a number, None when it is not there (any more)."""
@@ -174,24 +214,39 @@ class Library:
                 raise ValueError(
                     f"{info.num_channels} channels of {info.duration_s:.0f} s are too much at once; export it as mono"
                 )
-            problems = speech_problems(*read_sound(path))
+            samples, rate = read_sound(path)
+            problems = speech_problems(samples, rate)
         except (ValueError, OSError) as error:
             raise UserError(f"{shown}: {str(error).removeprefix(f'{path}: ')}") from error
         actor = self.model.actors[0] if self.model and self.model.actors else self.actors[0].name
         note = "; ".join(["yours", *filter(None, [info.note]), *problems])
-        self.shots.append(ShotView(shown, actor, sound=path, note=note))
+        own, partner = self._two_voices(path, samples)
+        self.shots.append(ShotView(shown, actor, sound=path, note=note, channel=own, partner=partner))
         return len(self.shots) - 1
+
+    def _two_voices(self, path: Path, samples: np.ndarray) -> tuple[int | None, Track | None]:
+        """The own channel and the partner's voice in a sound of the user's, as the studio's network takes them apart."""
+        if self.studio is None or not self.studio.settings.hears_partner or samples.shape[1] != 2 or one_voice(samples):
+            return None, None
+        try:
+            heard = self.studio.partner_track(self.actors[0].name, path).channel
+        except ValueError:
+            return None, None
+        partner = ROLES["partner"] if heard is None else heard
+        return 1 - partner, Track(path, partner)
 
     def sound(self, shot: int, partner: int | None = None, actor: int = 0) -> bytes:
         """A shot's sound as a 16-bit wav file, which every browser plays, with its partner's from the same start: the one that was
-        recorded, or what an actor hears of another shot. Raises UserError when one cannot be read."""
+        recorded, or what an actor hears of another shot; the own voice left, the partner's right. Raises UserError."""
         own, item = self._file(shot), self.shots[shot]
         other = None if partner is None else self._file(partner)
 
         def samples() -> tuple[np.ndarray, int]:
-            track = item.partner if other is None else self._heard(other, actor)
-            both, rate = both_voices(Talk(item.name, item.actor, Track(own), track))
-            return both.reshape(len(both), -1)[: sound_info(own).num_samples], rate
+            track = self.partner(shot) if other is None else self._heard(other, actor)
+            info = sound_info(own)
+            channel = item.channel if info.num_channels > 1 else None
+            both, rate = both_voices(Talk(item.name, item.actor, Track(own, channel), track))
+            return both.reshape(len(both), -1)[: info.num_samples], rate
 
         return self._wav((shot, partner, actor), samples)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from audio2face.formats.body_mesh import BodyMesh
 from audio2face.formats.sound import sound_info
 from audio2face.inference.model import Model, load_model, load_run_model
 from audio2face.inference.package import has_mesh
+from audio2face.inference.talks import APART_S
 from audio2face.paths import local_path
 from audio2face.problems import UserError
 from audio2face.runs.run_dir import check_name
@@ -190,7 +191,31 @@ class Project:
         there = [] if offset else captured_files(files, shot)  # the sound of an edit begins with its file
         source, beside = (there[0], tuple(there[1:])) if there else (None, ())
         partner = _partner(files, shot, sound, offset) if sound else None
-        return ShotView(shot, files.actor, emotion, sound, truth=opener, source=source, beside=beside, partner=partner)
+        other = partial(self._other, files.actor, shot, sound, partner) if sound and partner else None
+        found = ShotView(shot, files.actor, emotion, sound, truth=opener, source=source, beside=beside)
+        return replace(found, channel=files.roles.own, partner=partner, other=other)
+
+    def _other(self, actor: str, shot: str, sound: Path, partner: Track) -> ShotView | None:
+        """The shot of whom an actor talks to: of another actor whose own voice is what is heard of the partner, else the only one
+        of the same name that talks to somebody for as long."""
+        alike: list[ShotView] = []
+        info = sound_info(sound)
+        if partner.path == sound and info.num_channels == 1:  # a monologue
+            return None
+        for name, files in self.files.items():
+            names = {
+                shot,
+                partner.path.stem,
+                *(s for (a, s), clip in self.clips.items() if (a, clip[0]) == (name, partner.path.name)),
+            }
+            for view in (self._view(files, other) for other in files.shots() if name != actor and other in names):
+                if view.sound is None:
+                    continue
+                if view.sound.resolve() == partner.path.resolve() and partner.channel in (None, view.channel):
+                    return view
+                apart = abs(sound_info(view.sound).duration_s - info.duration_s)
+                alike += [view] if view.name == shot and view.partner is not None and apart <= APART_S else []
+        return alike[0] if len(alike) == 1 else None
 
     def _captured(self, files: DatasetFiles, shot: str, fps: float, offset: int) -> AnimationStream:
         """A captured shot of groups of curves: all that the data set has, trained or not."""
@@ -233,10 +258,11 @@ class Project:
 
 
 def _partner(files: DatasetFiles, shot: str, sound: Path, offset: int) -> Track | None:
-    """The partner's own file in a shot, None where there is none, or it does not start with the sound."""
-    if files.roles.folder is None:
-        return None
-    found = files.roles.partner_of(shot, sound, offset, lambda path: sound_info(path).num_channels)
+    """The partner's voice in a shot, None where there is none, or it does not start with the sound. That the shot's own file holds
+    two voices is found out when it is heard."""
+    found = files.roles.partner_of(
+        shot, sound, offset, lambda path: 2 if path == sound else sound_info(path).num_channels
+    )
     return found.track if found is not None and found.offset == offset else None
 
 

@@ -15,11 +15,13 @@ from audio2face.formats.json_file import read_json
 from audio2face.inference import load_model
 from audio2face.inference.edit.parts import changeable
 from audio2face.inference.package import run_actor
+from audio2face.inference.takes_file import TAKES_FILE
 from audio2face.inference.talks import partner_track
 from audio2face.paths import local_path
 from audio2face.problems import UserError
 from audio2face.runs.manifest import size_faults
 from audio2face.runs.train_run import TrainRun, load_train_run
+from audio2face.types import Track
 from audio2face.viewer.actors import Actor, find_eyes
 from audio2face.viewer.curve_files import bones_of, curve_files_track, find_curves
 from audio2face.viewer.curve_groups import ShownGroups, find_group_files, group_files_track, table_track
@@ -134,7 +136,7 @@ def of_dataset(project: Project, actors: Sequence[str]) -> Library:
     if not shots:
         nothing = f"{project.name} has no data set to show: its config_dataset names no actor with shots"
         raise UserError(project.problems or nothing)
-    found = [project.actor(actor) for actor in actors]
+    found = [project.actor(actor) for actor in _seen_with(project, actors, shots)]
     return Library(f"{project.name}: data set", found, shots, notices=_without_faces(found) + project.notices)
 
 
@@ -143,11 +145,16 @@ def _of_inference(project: Project, folder: Path) -> Library:
     run = _read_as(made_with, lambda about: project.training_run(about["training_run_name_full"]))
     settings = folder / "configs" / "config_inference_full.json"
     audio, given_fps = _read_as(settings, _inputs) or ([], None)
-    shots = []
-    for clip in _animations(project, run, folder, given_fps):
+    sides = _read_as(folder / TAKES_FILE, _sides) or {}
+    shots: list[ShotView] = []
+    clips = _animations(project, run, folder, given_fps)
+    places = {sides[clip.name]: place for place, clip in enumerate(clips) if clip.name in sides}
+    for clip in clips:
         sounds = [s for p in audio if (s := p if p.is_file() else find_sound(p, clip.name))]
         fitting = [s for s in sounds if clip.name == s.stem or clip.name.startswith(f"{s.stem}_")]
         sound = max(fitting, key=lambda s: len(s.stem), default=None)
+        side = sides.get(clip.name)
+        sound = side.own.path if side is not None and side.own.path.is_file() else sound
         actor = project.actor_of(clip.name.removeprefix(sound.stem) if sound else clip.name, run)
         shot = project.shot_of(actor, sound) if sound else None
         name = sound.stem if sound else clip.name
@@ -163,6 +170,7 @@ def _of_inference(project: Project, folder: Path) -> Library:
                 note=clip.name.removeprefix(name).strip("_").replace("_", " "),
                 source=clip.file,
                 beside=clip.beside,
+                **_talking(shot, side, places, shots),
             )
         )
     if not shots:
@@ -171,6 +179,42 @@ def _of_inference(project: Project, folder: Path) -> Library:
         )
     project.notices += size_faults(folder)
     return _of_run(project, f"{project.name}: inference {folder.name}", run, shots)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Whose voices an animation was made of, as takes.json has it."""
+
+    take: int
+    own: Track
+    partner: Track | None
+
+
+def _sides(about: Any) -> dict[str, _Side]:
+    def voice(told: Any) -> Track:
+        channel = told["channel"]
+        if not (channel is None or (type(channel) is int and channel >= 0)):
+            raise ValueError(f"channel is {str(channel)[:20]}")
+        return Track(local_path(told["file"]), channel)
+
+    return {
+        str(take["name"]): _Side(int(take["take"]), voice(take["sound"]), take["partner"] and voice(take["partner"]))
+        for take in about["takes"]
+        if "sound" in take
+    }
+
+
+def _talking(
+    shot: ShotView | None, side: _Side | None, places: Mapping[_Side, int], shots: list[ShotView]
+) -> dict[str, Any]:
+    """What a view has of the other person: by takes.json, else as captured. `places` are those of the sides among the `shots`."""
+    found = {key: None if shot is None else getattr(shot, key) for key in ("channel", "partner", "other")}
+    if side is None or side.partner is None:
+        return found
+    if side.partner.path.is_file():
+        found |= {"channel": side.own.channel, "partner": side.partner}
+    answer = places.get(_Side(side.take, side.partner, side.own))
+    return found if answer is None else {**found, "other": partial(shots.__getitem__, answer)}
 
 
 @dataclass(frozen=True)
@@ -295,12 +339,18 @@ def _seen(shot: ShotView, seen: set[tuple[str, str]]) -> str:
 
 
 def _of_run(project: Project, title: str, run: TrainRun | None, shots: list[ShotView]) -> Library:
-    names = list(dict.fromkeys([*(run.spec.actors if run else []), *(shot.actor for shot in shots)]))
+    names = _seen_with(project, [*(run.spec.actors if run else []), *(shot.actor for shot in shots)], shots)
     actors = [project.actor(name, run) for name in names]
     bodies = {name: body for name in names if (body := project.body(name, run)) is not None}
     studio = project.studio(run, bodies) if run is not None else None
     model = LiveModel(project.model_loader(run), bodies) if run is not None and studio is None else None
     return Library(title, actors, shots, model, _without_faces(actors) + project.notices, studio)
+
+
+def _seen_with(project: Project, names: Sequence[str], shots: Sequence[ShotView]) -> list[str]:
+    """Everybody who may be seen: actors, and with conversations those whom they may talk to."""
+    others = project.files if any(shot.other is not None for shot in shots) else ()
+    return list(dict.fromkeys([*names, *others]))
 
 
 def build_studio(

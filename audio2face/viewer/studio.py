@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from audio2face.formats.json_file import read_json
 from audio2face.inference.keys import KEYS
 from audio2face.inference.raw import ENDING
+from audio2face.inference.takes_file import TAKES_FILE
 from audio2face.listing import natural_order
 from audio2face.problems import UserError
 from audio2face.types import Track
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 MOST_TAKES = 8
 MOST_MADE = 40  # requests whose files are kept
 # What config_inference may ask for sounds of its own, and not of the page's.
-ONE_SIDE = {"SWAP_ROLES": False, "BOTH_SIDES": False, "KEYFRAMES_PATH": None}
+NOT_ASKED = {"SWAP_ROLES": False, "KEYFRAMES_PATH": None}
 
 
 class Work(Protocol):
@@ -82,6 +83,8 @@ class Wish:
     seed: int = 42
     emotion: Any = None
     partner: Path | None = None
+    both: bool = False  # the other side too, as an actor of the network; None for whom it chooses
+    partner_actor: str | None = None
     guide: str | None = None  # a run that draws keyframes, and how; None for as its own config says
     top_p: float | None = None
     temperature: float | None = None
@@ -99,7 +102,9 @@ class Wish:
             "GUIDE_TOP_P": self.top_p,
             "GUIDE_TEMPERATURE": self.temperature,
             "OUTPUT_FORMATS": list(formats),
-            **ONE_SIDE,
+            "BOTH_SIDES": self.both,
+            "PARTNER_ACTOR_NAME": self.partner_actor,
+            **NOT_ASKED,
         }
         if self.steps is not None:
             asked |= {"TIMESTEP_RESPACING": str(self.steps), "NUM_DIFFUSION_STEPS": self.steps}
@@ -118,15 +123,17 @@ class Wish:
 
 @dataclass(frozen=True)
 class Made:
-    """One take: the file that it lies in, which can be edited again, and what shows it."""
+    """One take: the file that it lies in, which can be edited again, whom it moves, and what shows it."""
 
     file: Path
+    actor: str
     open: Callable[[], AnimationStream]
 
 
 @dataclass
 class Request:
-    """A wish on its way: "computing", "ready" or "failed"; `takes` are filled in when it is ready."""
+    """A wish on its way: "computing", "ready" or "failed"; `takes` are filled in when it is ready, with the `others` the other side
+    of each."""
 
     wish: Wish
     folder: Path
@@ -134,6 +141,7 @@ class Request:
     state: str = "computing"
     error: tuple[str, ...] = ()
     takes: list[Made] = field(default_factory=list)
+    others: list[Made] = field(default_factory=list)
 
 
 class Studio:
@@ -169,7 +177,7 @@ class Studio:
         with self._lock:
             if self._thread is not None and self._thread.is_alive():
                 raise UserError("still computing: wait until it is ready")
-            if len(self._requests) >= MOST_MADE:
+            if sum(1 + request.wish.both for request in self._requests.values()) + wish.both >= MOST_MADE:
                 raise UserError(
                     f"{MOST_MADE} animations were made here: keep what you like, and start the viewer again"
                 )
@@ -196,15 +204,18 @@ class Studio:
     def _run(self, request: Request, work: Work) -> None:
         try:
             work.write(request.folder, self._device())
-            actor, beside = request.wish.actor, request.wish.beside
-            files = made_files(request.folder)
-            request.takes = [Made(file, partial(self._show, (file, *beside), actor)) for file in files]
+            sides = [self._made(request, *side) for side in made_sides(request.folder, request.wish)]
+            request.takes, request.others = sides[0], sides[1] if len(sides) > 1 else []
             request.state = "ready"
         except UserError as error:
             request.error, request.state = error.lines, "failed"
         except Exception as error:  # the page has to say it
             logger.exception("the animation could not be made")
             request.error, request.state = (str(error) or type(error).__name__,), "failed"
+
+    def _made(self, request: Request, actor: str, files: Sequence[Path]) -> list[Made]:
+        beside = request.wish.beside
+        return [Made(file, actor, partial(self._show, (file, *beside), actor)) for file in files]
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Until nothing is computed."""
@@ -215,6 +226,16 @@ class Studio:
         """Remove all files that were not kept."""
         self.wait(5)
         self._folder.cleanup()
+
+
+def made_sides(folder: Path, wish: Wish) -> list[tuple[str, list[Path]]]:
+    """The actor and the takes' files of each side that was made of a wish, the other one last."""
+    files = made_files(folder)
+    if not wish.both:
+        return [(wish.actor, files)]
+    listed = read_json(folder / TAKES_FILE)["takes"]  # the sides of a take follow each other
+    by_name = {file.stem.removesuffix("_skin"): file for file in files}
+    return [(side[0]["actor"], [by_name[take["name"]] for take in side]) for side in (listed[::2], listed[1::2])]
 
 
 def made_files(folder: Path) -> list[Path]:

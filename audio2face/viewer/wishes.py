@@ -15,11 +15,12 @@ MOST_FRAME, MOST_SEED, MOST_WEIGHT, MOST_MARKS, MOST_STEPS = 1 << 31, 1 << 31, 1
 
 
 def read_wish(library: Library, body: bytes) -> Wish:
-    """The wish of {shot, actor, whole, base, ranges, keys, parts, partner, takes, guidance, steps, seed, guide, top_p, temperature}.
+    """The wish of {shot, actor, whole, base, ranges, keys, parts, partner, both, takes, guidance, steps, seed, guide, top_p, temperature}.
 
     `whole` ones are made of the sound alone, with any `actor` of the network; others edit the shot's own file, or a take [request,
-    number] that was made before (`base`), of the same actor. `partner` is the shot whose sound is the other person's, `guidance` {name: scale}, `guide` one of the studio's, which
-    leads whole animations only. Raises UserError for what is wrong with it.
+    number] that was made before (`base`), of the same actor. `partner` is the shot whose sound is the other person's; with `both`
+    the other side is made as well. `guidance` is {name: scale}, `guide` one of the studio's; both sides and guides are of whole
+    animations only. Raises UserError for what is wrong with it.
     """
     asked = read_fields(body)
     ranges, keys = _spans("ranges", asked), _spans("keys", asked)
@@ -59,6 +60,7 @@ def read_wish(library: Library, body: bytes) -> Wish:
         seed=seed,
         emotion=item.emotion or None,
         partner=_partner(library, item, partner),
+        **(_other_side(library, shot, partner, actor) if whole and asked.get("both") is True else {}),
         **(_drawing(library, asked) if whole else {}),
     )
 
@@ -114,13 +116,27 @@ def _partner(library: Library, item: ShotView, number: Any) -> Path | None:
     """The file of the other person: the sound of the shot of a number; without one what was recorded with this shot."""
     hears = library.the_studio().settings.hears_partner
     if number is None:
-        return item.partner.path if item.partner is not None and hears else None
+        return item.partner.path if item.partner is not None and item.partner.path != item.sound and hears else None
     other = shot_of(library, number)
     if not hears:
         raise UserError("partner: this network hears the actor alone; train it on conversations")
     if other.sound is None:
         raise UserError(f"partner: {other.name} has no sound")
     return other.sound
+
+
+def _other_side(library: Library, shot: Any, partner: Any, actor: str) -> dict[str, Any]:
+    """That both sides are made, the other one as whom that voice belongs to if the network knows it."""
+    studio = library.the_studio()
+    if not studio.settings.hears_partner:
+        raise UserError("both: this network hears the actor alone; train it on conversations")
+    if partner is None and library.partner(shot) is None:
+        raise UserError(f"both: {library.shots[shot].name} has no partner; choose one under Conversation")
+    other = partner is None or library.hears_other(partner, [known.name for known in library.actors].index(actor))
+    spoken = shot if partner is None else partner
+    who = library.other(spoken) if other else library.shots[spoken]
+    known = who is not None and who.truth is not None and who.actor in studio.parts
+    return {"both": True, "partner_actor": who.actor if who is not None and known else None}
 
 
 def _actor(library: Library, name: Any) -> str:

@@ -56,6 +56,26 @@ def write_conversation(home: Path) -> dict[str, Any]:
     }
 
 
+def write_answers(root: Path) -> dict[str, Any]:
+    """The curves of `bob`, who is the other voice in the files of `ann` (`write_conversation`); returns values of config_dataset
+    for both."""
+    values, home = write_conversation(root / "ann"), root / "bob/face"
+    home.mkdir(parents=True)
+    for number, shot in enumerate(SHOTS):
+        partner, own = voices(number)
+        still = np.zeros(len(loudness(own)))
+        columns = [loudness(own), still, still, still, still, 0.3 * loudness(partner), still]
+        table = curve_table((*WEIGHTS, *HEAD), np.stack(columns, axis=1), float(FPS))
+        write_curve_table(home / f"{shot}.npz", table)
+    return values | {
+        "ACTOR_NAMES": ["ann", "bob"],
+        "CACHE_FPS": dict.fromkeys(("ann", "bob"), float(FPS)),
+        "AUDIO_ROOT": dict.fromkeys(("ann", "bob"), values["AUDIO_ROOT"]["ann"]),
+        "AUDIO_CHANNELS": {"ann": {"self": 0, "partner": 1}, "bob": {"self": 1, "partner": 0}},
+        "CURVES_ROOT": values["CURVES_ROOT"] | {"bob": {"arkit": str(home), "head": str(home)}},
+    }
+
+
 def conversation_project(root: Path, dataset: dict[str, Any] | None = None, **train: Any) -> None:
     """A project `tiny` that trains a small transformer on it; `dataset` and `train` are further keys."""
     values = write_conversation(root / "datasets/ann")
@@ -86,3 +106,13 @@ def talking_runs(root: Path, patch: pytest.MonkeyPatch) -> tuple[str, str]:
     guide_project(root, TOP_P=0.9)
     preproc.run("tiny", "ann")
     return train.run("tiny").run, train.run("guide").run
+
+
+def run_of_two(root: Path, patch: pytest.MonkeyPatch) -> str:
+    """The name of a run of `ann` and `bob`, who talk to each other in every shot, trained for a moment."""
+    use_project(root, patch)
+    keys = write_answers(root / "datasets")
+    conversation_project(root, keys, NUM_EPOCHS=2)
+    for actor in keys["ACTOR_NAMES"]:
+        preproc.run("tiny", actor)
+    return train.run("tiny").run

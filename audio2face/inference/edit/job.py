@@ -98,6 +98,9 @@ def build_edit_job(section: Section, job: InferenceJob) -> EditJob:
     """The edit that EDIT describes. Raises UserError with everything that is wrong with it."""
     problems, groups, fps = Problems(), job.actor.face.curves, float(job.run.spec.fps)
     problems.extend(_network_problems(job))
+    for key, given in (("GUIDE_RUN", job.guide), ("KEYFRAMES_PATH", job.keys)):
+        if given:
+            logger.warning("EDIT: %s has no part in an edit, which keeps to its file: it leads whole animations", key)
     if len(job.files) != 1:
         problems.error("", f"EDIT: AUDIO_PATH names {len(job.files)} sounds; an edit takes the one of its file")
     file = problems.attempt(read_edit_file, local_path(section.EDIT["file"]), groups, _skin(job), fps)

@@ -18,6 +18,7 @@ export function wireControls(act, clock) {
   for (const id of ["errors", "wireframe", "tongue", "eyes", "jaw", "body", "figure"]) $(id).onchange = act.applyDisplay;
   $("most").oninput = act.applyDisplay;
   $("curves-on").onchange = act.showCurves;
+  $("both").onchange = act.showBoth;
   for (const button of $("mode").children) button.onclick = () => act.setMode(button.dataset.mode);
   for (const button of document.querySelectorAll("[data-view]")) button.onclick = () => act.look(button.dataset.view);
   $("help-open").onclick = () => $("help").showModal();
@@ -39,7 +40,7 @@ function wireKeys(act, clock, speed) {
     " ": act.play, ArrowLeft: (e) => (e.shiftKey ? clock.seek(clock.time - 1) : act.step(-1)), ArrowRight: (e) => (e.shiftKey ? clock.seek(clock.time + 1) : act.step(1)),
     Home: () => clock.seek(0), End: () => clock.seek(clock.duration), ArrowUp: () => act.neighbour(-1), ArrowDown: () => act.neighbour(1),
     "[": () => speed(-1), "]": () => speed(1), l: () => $("loop").click(), e: () => toggle("errors"), w: () => toggle("wireframe"), j: () => toggle("jaw"),
-    c: () => toggle("curves-on"), r: () => act.look("reset"), 1: () => act.look("front"), 2: () => act.look("quarter"), 3: () => act.look("side"),
+    b: () => { if (!$("both-row").hidden) toggle("both"); }, c: () => toggle("curves-on"), r: () => act.look("reset"), 1: () => act.look("front"), 2: () => act.look("quarter"), 3: () => act.look("side"),
     k: () => act.edit.mark(), i: () => act.edit.edge("in"), o: () => act.edit.edge("out"), u: () => { if (!$("edit-undo").disabled) act.edit.undo(); },
     m: () => { if (!$("record").hidden) act.record(); }, "?": () => $("help").showModal(),
   };

@@ -1,6 +1,6 @@
 // Talks to the server, and keeps pieces of animations around the moment that is shown.
 
-const KEPT_BYTES = 400e6; // for each track
+const KEPT_BYTES = 200e6; // for each track, of which four may be shown
 const AHEAD_S = 3; // pieces are fetched this far ahead of the moment shown
 const AT_ONCE = 3;
 

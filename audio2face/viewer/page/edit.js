@@ -23,7 +23,7 @@ function set(id, value) {
 
 export class EditPanel {
   // `act`: show(version, before) puts a take on the stage, with the voice of the partner's shot if there is one, back() the shot's own animation; place() is the moment shown,
-  // {frame, count, start_s, fps, duration} of the animation on the stage or null; fail(text), say(text), draw().
+  // {frame, count, start_s, fps, duration} of the animation on the stage or null; both(partner) whether the other side is made too; fail(text), say(text), draw().
   constructor(act) {
     Object.assign(this, { act, about: null, shot: null, request: 0, computing: false });
     this.clear();
@@ -43,7 +43,7 @@ export class EditPanel {
   clear() {
     this.ranges = []; // of frames [first, last]
     this.keys = []; // frames whose poses stay
-    this.versions = []; // {request, takes, take, actor, partner}, the newest last
+    this.versions = []; // {request, takes, others, take, actor, partner}, the newest last; `others` are of the other side
     this.drag = null;
   }
 
@@ -243,7 +243,7 @@ export class EditPanel {
     const scales = [...$("edit-guidance").querySelectorAll("input")].map((input) => [input.dataset.scale, Number(input.value)]);
     const actor = whole ? this.actor : this.current ? this.current.actor : this.shot.actor;
     const wish = {
-      shot: this.shot.id, actor, whole, base, ranges: this.ranges, keys: this.keys.map((k) => [k, k]), parts: this.parts, partner,
+      shot: this.shot.id, actor, whole, base, ranges: this.ranges, keys: this.keys.map((k) => [k, k]), parts: this.parts, partner, both: whole && this.act.both(partner),
       takes: Number($("edit-takes").value), steps: this.steps, seed, guidance: Object.fromEntries(scales),
       guide, top_p: guide && Number($("edit-top-p").value), temperature: guide && Number($("edit-temperature").value),
     };
@@ -257,7 +257,8 @@ export class EditPanel {
         if (found.state === "failed") throw new Error(found.error.join("\n"));
         if (found.state === "ready") {
           if (request !== this.request) return;
-          this.versions.push({ request: number, takes: found.takes, take: 0, partner, actor });
+          const before = this.current, others = whole || !before ? found.others : found.takes.map(() => before.others[before.take]);
+          this.versions.push({ request: number, takes: found.takes, others, take: 0, partner, actor });
           this.act.say(`${found.takes.length === 1 ? "made" : `${found.takes.length} takes made`} in ${((performance.now() - started) / 1000).toFixed(1)} s, seed ${seed}`);
           return this.showCurrent();
         }

@@ -22,7 +22,8 @@ let framed = null; // actor that the camera was last put in front of
 let dirty = true;
 let drawn = 0, times = [], firstDrawn = 0;
 const tracks = { truth: null, prediction: null };
-const built = { truth: null, prediction: null }; // the track that each pane's meshes are for
+const guests = { truth: null, prediction: null }; // tracks of the other person of a conversation, who stands beside the first
+let inviting = 0; // as `opening`, of guests
 const faces = new Map(); // triangles, colours and bones by actor
 const problems = [];
 
@@ -32,7 +33,7 @@ const stage = startStage();
 const curves = new Curves($("curves"), $("curve-names"), $("curve-hover"), (time) => clock.seek(time));
 const recorder = new Recorder();
 const live = new LivePanel(showLive, (text) => say(text, true));
-const edit = new EditPanel({ show: showMade, back: showOwn, place: placeShown, editable, say, fail: (text) => say(text, true) });
+const edit = new EditPanel({ show: showMade, back: showOwn, both: wantsBoth, place: placeShown, editable, say, fail: (text) => say(text, true) });
 let own = null; // {truth, prediction}: the tracks that the open shot came with
 let incoming = null; // a live track that is not on the stage yet
 
@@ -86,7 +87,7 @@ async function openShot(id) {
     if (asked !== opening) return;
     shot = { ...item, ...about, name: item.name };
     incoming = null;
-    for (const side of SIDES) tracks[side] = about[side] ? new Track(about[side], redraw) : null;
+    for (const side of SIDES) [tracks[side], guests[side]] = [about[side] ? new Track(about[side], redraw) : null, null];
     own = { ...tracks };
     const ends = SIDES.map((side) => (tracks[side] ? tracks[side].end_s : 0));
     clock.open(item.sound && about.duration_s ? soundOf(id) : "", about.duration_s || Math.max(...ends));
@@ -94,7 +95,8 @@ async function openShot(id) {
     curves.duration = clock.duration || 1;
     say(about.problems.join("; "), about.problems.length > 0);
     live.to(item);
-    await arrange();
+    await invite(null);
+    if (asked !== opening) return;
     edit.to(item, scene.shots);
     listShots();
     waveform();
@@ -122,19 +124,59 @@ async function partsOf(name) {
 
 // Makes the panes fit the tracks, and shows those that there are.
 async function arrange() {
-  for (const side of SIDES) {
-    const track = tracks[side];
-    if (track === built[side]) continue;
-    const actor = (track && track.actor) || (shot && shot.actor), eyes = (scene.actors.find((a) => a.name === actor) || {}).eyes;
+  for (const { person, there } of SIDES.flatMap(peopleOf)) {
+    const track = there();
+    if (track === person.track) continue;
+    const actor = actorOf(track), eyes = (scene.actors.find((a) => a.name === actor) || {}).eyes;
     const parts = track ? await partsOf(actor) : { triangles: {}, colours: {}, bones: null };
-    if (track !== tracks[side]) return;
+    if (track !== there()) return;
     const points = track ? Object.fromEntries(track.info.channels.map((c) => [c.name, c.points])) : {};
-    stage.panes[side].open(parts, points, eyes);
-    stage.panes[side].known = null;
-    built[side] = track;
+    person.open(track, parts, points, eyes);
   }
   choosePanes();
   applyDisplay();
+}
+
+const actorOf = (track) => (track && track.actor) || (shot && shot.actor);
+
+// Who stands in a pane, and the track of each that there is.
+function peopleOf(side) {
+  const { host, guest } = stage.panes[side];
+  return [{ person: host, there: () => tracks[side] }, { person: guest, there: () => tracks[side] && guests[side] }];
+}
+
+// ---- the other person of a conversation
+
+// Whether the other side is made with the first, which hears the shot `partner` or, null, whom it was recorded with.
+function wantsBoth(partner) {
+  return $("both").checked && (partner !== null || shot.partner);
+}
+
+// Brings in the other person, if there is one and both are to be seen: as made with the version that is shown, else as captured.
+async function invite(version) {
+  const asked = ++inviting, on = $("both").checked && shot, partner = version ? version.partner : null;
+  const find = (address) => getJson(address).catch((error) => { say(error.message, true); return null; });
+  const recorded = on && shot.partner ? await find(`api/shots/${shot.id}/partner`) : null;
+  const heard = on && partner !== null ? await find(`api/partner/${partner}/${numberOf(version.actor)}`) : recorded;
+  if (asked !== inviting) return;
+  const made = (on && version && version.others[version.take]) || null;
+  seat("truth", own && own.truth ? recorded && { ...recorded.truth, actor: recorded.actor } : made);
+  seat("prediction", made || (heard && { ...(heard.prediction || heard.truth), actor: heard.actor, captured: !heard.prediction }));
+  $("both-row").hidden = !shot || !(shot.partner || partner !== null || (shot.sound && scene.studio && scene.studio.partner));
+  tellBoth(on && !guests.truth && !guests.prediction, partner !== null || shot.partner, heard);
+  await arrange();
+}
+
+function seat(side, info) {
+  if (!info || info.id === undefined) guests[side] = null;
+  else if (!guests[side] || guests[side].info.id !== info.id) guests[side] = Object.assign(new Track(info, redraw), { actor: info.actor });
+}
+
+function tellBoth(alone, talks, heard) {
+  const who = talks ? `${(heard && heard.actor) || "The partner"} has no motion here` : `nobody talks to ${shot.actor || "the actor"} here`;
+  const more = talks && scene.studio && scene.studio.partner ? " Generate all makes the other side." : "";
+  $("both-about").hidden = !alone;
+  $("both-about").textContent = alone ? `${who[0].toUpperCase()}${who.slice(1)}: one person is shown.${more}` : "";
 }
 
 function choosePanes() {
@@ -145,8 +187,8 @@ function choosePanes() {
     button.setAttribute("aria-pressed", String(button.dataset.mode === (there.length === 2 ? mode : there[0])));
     button.disabled = there.length < 2;
   }
-  const parts = new Set(SIDES.flatMap((side) => Object.keys(stage.panes[side].meshes)));
-  $("wireframe-row").hidden = !SIDES.some((side) => Object.values(stage.panes[side].meshes).some((mesh) => mesh.triangles));
+  const meshes = SIDES.flatMap(peopleOf).flatMap(({ person }) => Object.entries(person.meshes)), parts = new Set(meshes.map(([part]) => part));
+  $("wireframe-row").hidden = !meshes.some(([, mesh]) => mesh.triangles);
   for (const row of document.querySelectorAll("[data-part]")) row.hidden = !parts.has(row.dataset.part);
   $("errors-row").hidden = !comparable();
   $("curves-row").hidden = !SIDES.some((side) => tracks[side] && tracks[side].info.has_curves);
@@ -170,7 +212,13 @@ function labels() {
     label.style.left = `${x + width / 2}px`;
     label.style.top = `${stage.height - y - height + 10}px`;
   }
-  $("label-prediction").textContent = tracks.prediction && tracks.prediction.live ? "prediction, live" : "prediction";
+  $("label-truth").textContent = `truth${pairOf("truth")}`;
+  $("label-prediction").textContent = `${tracks.prediction && tracks.prediction.live ? "prediction, live" : "prediction"}${pairOf("prediction")}`;
+}
+
+function pairOf(side) {
+  const guest = tracks[side] && guests[side];
+  return guest ? `: ${actorOf(tracks[side])} and ${guest.actor}${guest.info.captured ? " as captured" : ""}` : "";
 }
 
 // ---- live model
@@ -203,13 +251,13 @@ function showMade(version, before) {
   tracks.prediction = made(version);
   clock.hear(soundOf(shot.id, version.partner, version.actor));
   if (!clock.sounding) clock.duration = Math.max(clock.duration, tracks.prediction.end_s);
-  arrange().then(() => { facts(); loadCurves(); });
+  invite(version).then(() => { facts(); loadCurves(); });
 }
 
 function showOwn() {
   Object.assign(tracks, own);
   clock.hear(soundOf(shot.id));
-  arrange().then(() => { facts(); loadCurves(); });
+  invite(null).then(() => { facts(); loadCurves(); });
 }
 
 // The sound of a shot, with that of a partner's shot as an actor hears it.
@@ -217,7 +265,8 @@ function soundOf(id, partner = null, actor = "") {
   return partner === null ? `sound/${id}.wav` : `sound/${id}/${voiceOf(partner, actor)}`;
 }
 
-const voiceOf = (partner, actor) => `${partner}/${scene.actors.findIndex((a) => a.name === actor)}.wav`;
+const voiceOf = (partner, actor) => `${partner}/${numberOf(actor)}.wav`;
+const numberOf = (actor) => scene.actors.findIndex((a) => a.name === actor);
 
 function editable() {
   return Boolean(shot && (shot.source || edit.current));
@@ -306,10 +355,11 @@ function tooSlow() {
 }
 
 function draw(time) {
-  const needed = stage.shown.filter((side) => tracks[side] && tracks[side] === built[side]);
+  const needed = stage.shown.filter((side) => tracks[side] && tracks[side] === stage.panes[side].host.track);
   const both = needed.length === 1 && $("errors").checked && comparable() ? SIDES : needed;
-  const ready = both.map((side) => tracks[side].ready(time)).every(Boolean);
-  const problem = SIDES.map((side) => tracks[side] && tracks[side].problem).find(Boolean);
+  const people = both.flatMap(peopleOf).filter(({ person, there }) => there() && there() === person.track).map(({ person }) => person);
+  const ready = people.map(({ track }) => track.ready(time)).every(Boolean);
+  const problem = SIDES.flatMap(peopleOf).map(({ there }) => there() && there().problem).find(Boolean);
   if (problem && problem !== $("notice").textContent) say(problem, true);
   clock.wait(!ready && !problem && clock.running);
   $("busy").hidden = ready || Boolean(problem) || !needed.length;
@@ -317,7 +367,7 @@ function draw(time) {
   $("empty").hidden = needed.length > 0 || live.computing;
   if (!needed.length && !live.computing) $("empty").textContent = emptyText();
   if (ready) {
-    for (const side of both) stage.panes[side].show(tracks[side], time);
+    for (const person of people) person.show(time);
     if (needed.length) aim();
     errors();
   }
@@ -333,16 +383,18 @@ function emptyText() {
 }
 
 function aim() {
-  const side = stage.shown[0], pane = stage.panes[side];
-  const key = `${tracks[side].actor || shot.actor}/${Object.values(pane.meshes).map((mesh) => mesh.values.length)}`;
+  const side = stage.shown.find((s) => stage.panes[s].guest.track) || stage.shown[0], { host, guest } = stage.panes[side];
+  const people = [host, guest].map(({ track, meshes }) => `${track && actorOf(track)}/${Object.values(meshes).map((mesh) => mesh.values.length)}`);
+  const key = [...people, guest.track ? stage.shown.length : ""].join(); // two people fill the width
   if (framed === key) return;
   framed = key;
-  stage.frame(used(pane), "front");
+  const [own, its] = [host, guest].map(({ track }) => (scene.actors.find((a) => a.name === actorOf(track)) || { mm: 1 }).mm);
+  stage.stand(used(host), used(guest), its / own, Boolean(host.skin && guest.skin));
+  stage.frame("front");
 }
 
 // What the picture has to hold: a figure, its body, and the positions that triangles use. Stray points of a mesh do not decide it.
-function used(pane) {
-  const { skin, body, figure } = pane.meshes;
+function used({ meshes: { skin, body, figure } }) {
   return [...(skin ? surface(skin) : []), ...(body ? surface(body) : []), ...(figure ? figure.values : [])];
 }
 
@@ -354,7 +406,7 @@ function surface({ values, triangles }) {
 }
 
 function errors() {
-  const on = $("errors").checked && comparable(), ours = stage.panes.prediction.skin, truth = stage.panes.truth.skin;
+  const on = $("errors").checked && comparable(), ours = stage.panes.prediction.host.skin, truth = stage.panes.truth.host.skin;
   $("legend").hidden = !on;
   $("most-row").hidden = !on;
   if (ours) ours.paint(on);
@@ -391,8 +443,7 @@ function controls() {
 }
 
 function applyDisplay() {
-  for (const side of SIDES) {
-    const { meshes } = stage.panes[side];
+  for (const { person: { meshes } } of SIDES.flatMap(peopleOf)) {
     for (const part of ["skin", "body"]) if (meshes[part]) meshes[part].wireframe($("wireframe").checked);
     for (const part of ["tongue", "eyes", "jaw", "body", "figure"]) if (meshes[part]) meshes[part].group.visible = $(part).checked;
     if (meshes.body && $("body").checked) meshes.figure.group.visible = false; // bones of another size stick out of it
@@ -410,7 +461,7 @@ function step(frames) {
 
 function look(view) {
   if (view === "reset") framed = null;
-  else stage.frame(null, view);
+  else stage.frame(view);
   redraw();
 }
 
@@ -423,6 +474,10 @@ function showCurves() {
   $("curves-panel").hidden = !$("curves-on").checked;
   resize();
   loadCurves();
+}
+
+function showBoth() {
+  invite(edit.current);
 }
 
 function setMode(chosen) {
@@ -447,7 +502,7 @@ function resize() {
 
 async function start() {
   const takesSounds = () => live.ready || Boolean(scene.studio);
-  wireControls({ play, step, look, neighbour, record, addSound, listShots, applyDisplay, showCurves, setMode, resize, waveform, takesSounds, edit }, clock);
+  wireControls({ play, step, look, neighbour, record, addSound, listShots, applyDisplay, showCurves, setMode, showBoth, resize, waveform, takesSounds, edit }, clock);
   legendBar();
   resize();
   requestAnimationFrame(tick);
@@ -469,8 +524,7 @@ async function start() {
   redraw();
 }
 
-function checksum(side) {
-  const skin = stage.panes[side].skin;
+function checksum({ skin }) {
   return skin ? skin.values.reduce((sum, v, i) => sum + v * ((i % 97) + 1), 0) : 0;
 }
 
@@ -480,9 +534,10 @@ window.viewer = {
     duration: clock.duration, playing: clock.running && !clock.waiting, waiting: clock.waiting, drawn, firstDrawn, picturesPerSecond: times.filter((t) => t > performance.now() - 1000).length,
     frame: Object.fromEntries(SIDES.map((side) => [side, tracks[side] ? tracks[side].place(clock.time) : null])),
     track: Object.fromEntries(SIDES.map((side) => [side, tracks[side] ? tracks[side].info : null])),
-    checksum: Object.fromEntries(SIDES.map((side) => [side, checksum(side)])), shownAfter: tracks.prediction ? tracks.prediction.shown_after_ms : null,
+    checksum: Object.fromEntries(SIDES.map((side) => [side, checksum(stage.panes[side].host)])), shownAfter: tracks.prediction ? tracks.prediction.shown_after_ms : null,
     model: live.about && live.about.state, computing: live.computing, error: stage.error || null, problems: [...problems], curves: curves.names.length,
     edit: { ranges: edit.ranges, keys: edit.keys, versions: edit.versions.map((v) => v.takes.length), computing: edit.computing },
+    guests: Object.fromEntries(SIDES.map((side) => [side, guests[side] && { ...guests[side].info, actor: guests[side].actor, at: guests[side].place(clock.time), sum: checksum(stage.panes[side].guest) }])),
     panes: [...stage.shown], busy: !$("busy").hidden, sound: clock.audio.getAttribute("src"),
   }),
 };

@@ -1,10 +1,11 @@
-// Draws faces: one pane for the truth, one for the prediction, the same camera for both.
+// Draws people: one pane for the truth, one for the prediction, the same camera for both.
 
 import * as THREE from "./vendor/three.module.min.js";
 import { OrbitControls } from "./vendor/OrbitControls.js";
 
 const COLOURS = { skin: 0xd8a48c, tongue: 0xb4525a, body: 0xc7a899 }, FIGURE = 0x86aef0, KEY_POINTS = 0x5ce1e6, INSIDE = "0.11, 0.05, 0.05";
 const VIEW_ANGLE = 24;
+const TURN = 0.35, ROOM = 1.02; // how far two people turn to each other, and how far apart they stand
 export const HEAT = [[0.80, 0.82, 0.85], [0.98, 0.85, 0.35], [0.93, 0.35, 0.15], [0.55, 0.0, 0.15]];
 
 export class Stage {
@@ -44,9 +45,26 @@ export class Stage {
       : [0, ((n - 1 - i) * this.height) / n, this.width, this.height / n]));
   }
 
-  // Puts the whole face of `positions` into the picture, seen from a side.
-  frame(positions, view) {
-    if (positions && positions.length) this.box = new THREE.Box3().setFromArray(positions);
+  // Puts the people of all panes where the camera sees them: one as he is, two beside each other and a little turned to each other.
+  // `host` and `guest` are positions of what is seen of them, `scale` how large the guest's units are, `heads` whether both have one.
+  stand(host, guest, scale, heads) {
+    const panes = Object.values(this.panes), boxes = [host, guest].map((positions) => new THREE.Box3().setFromArray(positions));
+    for (const person of panes.flatMap((pane) => [pane.host, pane.guest])) person.stand(new THREE.Vector3(), new THREE.Vector3(), 0, 1);
+    this.box = boxes[0];
+    if (!guest.length) return;
+    const [own, its] = boxes.map((box) => box.getSize(new THREE.Vector3())), ratio = (its.y * scale) / own.y;
+    const size = ratio > 2 || ratio < 0.5 ? own.y / its.y : scale; // units that nobody told
+    const wide = [own, its.multiplyScalar(size)].map(({ x, z }) => Math.cos(TURN) * x + Math.sin(TURN) * z), apart = (ROOM * (wide[0] + wide[1])) / 4;
+    const [centre, other] = boxes.map((box) => box.getCenter(new THREE.Vector3()));
+    const up = heads ? 0 : (its.y - own.y) / 2; // feet stand on one floor
+    const places = [["host", centre, -apart, 0, TURN, 1], ["guest", other, apart, up, -TURN, size]];
+    for (const pane of panes) for (const [who, from, x, y, turn, scaled] of places) pane[who].stand(from, centre.clone().add(new THREE.Vector3(x, y, 0)), turn, scaled);
+    const [left, right] = places.map(([who], k) => boxes[k].applyMatrix4(panes[0][who].group.matrixWorld));
+    this.box = left.union(right);
+  }
+
+  // Puts all of them into the picture, seen from a side.
+  frame(view) {
     if (!this.box || this.box.isEmpty()) return;
     const [, , width, height] = this.areas()[0];
     const size = this.box.getSize(new THREE.Vector3()), centre = this.box.getCenter(new THREE.Vector3());
@@ -88,22 +106,40 @@ export class Pane {
       light.position.set(x, y, z);
       this.lights.add(light, light.target);
     }
-    this.scene.add(this.lights, new THREE.HemisphereLight(0xdfe8ff, 0x4a3a34, 0.75));
+    this.host = new Person();
+    this.guest = new Person();
+    this.scene.add(this.lights, new THREE.HemisphereLight(0xdfe8ff, 0x4a3a34, 0.75), this.host.group, this.guest.group);
+  }
+}
+
+export class Person {
+  constructor() {
+    this.group = new THREE.Group();
     this.meshes = {};
     this.skin = null;
+    this.track = null; // which the meshes are for
+  }
+
+  // Brings the point `from` of the meshes to another place, turned and scaled about it.
+  stand(from, to, turn, scale) {
+    this.group.rotation.y = turn;
+    this.group.scale.setScalar(scale);
+    this.group.position.copy(from).multiplyScalar(-scale).applyAxisAngle(new THREE.Vector3(0, 1, 0), turn).add(to);
+    this.group.updateMatrixWorld(true);
   }
 
   // Builds what a track of an actor needs: `triangles` {mesh: Uint32Array} and `colours` {mesh: Uint8Array} where known,
   // `bones` of a figure, `points` {channel: count}.
-  open({ triangles, colours, bones }, points, eyes) {
+  open(track, { triangles, colours, bones }, points, eyes) {
     this.close();
+    this.track = track;
     for (const [name, colour] of Object.entries(COLOURS)) {
-      if (points[name]) this.meshes[name] = new Surface(this.scene, points[name], triangles[name], colour, colours[name]);
+      if (points[name]) this.meshes[name] = new Surface(this.group, points[name], triangles[name], colour, colours[name]);
     }
     this.skin = this.meshes.skin || null;
-    if (points.jaw) this.meshes.jaw = new KeyPoints(this.scene, points.jaw, everyPair(points.jaw), { color: KEY_POINTS, depthTest: false }, 7);
-    if (points.figure) this.meshes.figure = new KeyPoints(this.scene, points.figure, [...(bones || [])], { color: FIGURE }, 3);
-    if (points.eyes && eyes) this.meshes.eyes = new Eyeballs(this.scene, eyes);
+    if (points.jaw) this.meshes.jaw = new KeyPoints(this.group, points.jaw, everyPair(points.jaw), { color: KEY_POINTS, depthTest: false }, 7);
+    if (points.figure) this.meshes.figure = new KeyPoints(this.group, points.figure, [...(bones || [])], { color: FIGURE }, 3);
+    if (points.eyes && eyes) this.meshes.eyes = new Eyeballs(this.group, eyes);
   }
 
   close() {
@@ -112,10 +148,10 @@ export class Pane {
     this.skin = null;
   }
 
-  // Reads all channels of a track at a time; its frames must be ready.
-  show(track, time) {
+  // Reads all channels of the track at a time; its frames must be ready.
+  show(time) {
     for (const [name, mesh] of Object.entries(this.meshes)) {
-      track.read(name, time, mesh.values);
+      this.track.read(name, time, mesh.values);
       mesh.update();
     }
   }
