@@ -16,7 +16,7 @@ from audio2face.dataset.files import DatasetFiles
 from audio2face.dataset.shots import shot_language
 from audio2face.face.curves import CurveGroup
 from audio2face.face.topology import Topology
-from audio2face.formats.sound import SoundInfo, sound_info
+from audio2face.formats.sound import SoundInfo, sound_info, sounds_info
 from audio2face.problems import Problems, UserError
 from audio2face.runs.preproc_run import PreprocRun
 from audio2face.types import Cache, Pairs, Shot
@@ -168,13 +168,14 @@ def build_trained(dataset: Section, train: Section, run: PreprocRun, files: Data
 
 def read_sounds(problems: Problems, files: DatasetFiles, shots: Iterable[Shot]) -> Iterator[VoiceFile]:
     """The sounds of the shots, and of other voices that speak them, by their headers."""
-    for voice in (None, *files.voices()):
-        for shot in shots:
-            path = files.audio_file(shot.name, voice)
-            where = {"shot": shot.name, "file": path, "key": "AUDIO_ROOT"}
-            info = problems.attempt(sound_info, path, also=BAD_FILE, **where) if path else None
-            if path is not None and info is not None:
-                yield VoiceFile(shot, voice, path, info)
+    voices = [(voice, shot) for voice in (None, *files.voices()) for shot in shots]
+    found = [(shot, voice, path) for voice, shot in voices if (path := files.audio_file(shot.name, voice)) is not None]
+    infos = sounds_info(path for _, _, path in found)
+    for shot, voice, path in found:
+        where = {"shot": shot.name, "file": path, "key": "AUDIO_ROOT"}
+        info = infos.get(path) or problems.attempt(sound_info, path, also=BAD_FILE, **where)
+        if info is not None:
+            yield VoiceFile(shot, voice, path, info)
 
 
 def build_plan(train: Section, actor: str) -> TrainingPlan:

@@ -23,7 +23,7 @@ from audio2face.formats.obj import read_obj
 from audio2face.formats.phoneme_times import read_phoneme_times
 from audio2face.formats.ply import read_ply
 from audio2face.formats.point_cache import read_point_cache, write_point_cache
-from audio2face.formats.sound import read_sound, sound_info, with_right_header, write_sound
+from audio2face.formats.sound import read_sound, sound_info, sounds_info, with_right_header, write_sound
 from audio2face.problems import UserError
 
 
@@ -377,6 +377,15 @@ def test_sound_round_trip(tmp_path, suffix, tolerance):
     assert info.duration_s == 1000 / 22050
     write_sound(tmp_path / "mono.wav", x[:, 0], 8000, "FLOAT")
     assert np.array_equal(read_sound(tmp_path / "mono.wav")[0], x[:, :1])
+
+
+def test_many_sounds_are_asked_at_once_and_those_that_are_none_left_out(tmp_path):
+    paths = [tmp_path / f"{name}.wav" for name in "abc"]
+    for path, count in zip(paths, (100, 200, 300), strict=True):
+        write_sound(path, np.zeros(count), 16000)
+    paths[1].write_bytes(b"no sound")
+    missing = tmp_path / "missing.wav"
+    assert sounds_info([*paths, missing, paths[0]]) == {path: sound_info(path) for path in (paths[0], paths[2])}
 
 
 def test_sound_damage(tmp_path):

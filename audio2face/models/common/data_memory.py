@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from audio2face.dataset.long_arrays import Keep, Scratch, in_memory
 from audio2face.distributed import local_count
-from audio2face.formats.sound import sound_info
+from audio2face.formats.sound import sound_info, sounds_info
 from audio2face.models.common.inputs import Inputs
 from audio2face.paths import external_path, local_path
 from audio2face.runs.disk import require_space, text_of
@@ -46,6 +46,7 @@ def build_keep(inputs: Inputs, width: int, runtime: Runtime, phoneme_classes: in
 def data_bytes(clips: Sequence[Clip], sound_rate: float, width: int, fps: float) -> float:
     """What the data of clips takes, about: `sound_rate` values a second of sound, `width` values a frame at `fps` or more."""
     tracks = {clip.track for clip in clips if clip.track} | {clip.partner.track for clip in clips if clip.partner}
-    sound_s = sum(sound_info(track.path).duration_s for track in tracks)
+    infos = sounds_info(track.path for track in tracks)
+    sound_s = sum((infos.get(track.path) or sound_info(track.path)).duration_s for track in tracks)
     frames = sum(clip.num_frames * max(1.0, fps / clip.shot.fps) for clip in clips)
     return VALUE_BYTES * (sound_s * sound_rate + frames * width)
