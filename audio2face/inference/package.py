@@ -145,9 +145,12 @@ def _read_regression(folder: Path, model: dict[str, Any], info: dict[str, Any]) 
         arrays[f"shapes_matrix_{mesh}"] = data[f"shapes_matrix_{mesh}"].reshape(shape)
         arrays[f"shapes_mean_{mesh}"] = data[f"shapes_mean_{mesh}"].reshape(shape[1:])
     arrays["saccade_rot_matrix"] = data["saccade_rot_matrix"].reshape(-1, 2)
-    database = read_emotion_db(_inside(folder, model["emotionDatabasePath"]))
-    start, _ = database.spans[config["source_shot"]]
-    implicit = database.vectors[start + int(config["source_frame"])]
+    place = _inside(folder, model["emotionDatabasePath"])
+    database, shot, frame = read_emotion_db(place), config["source_shot"], int(config["source_frame"])
+    start, count = database.spans.get(shot, (0, 0))
+    if not 0 <= frame < count:
+        raise ValueError(f"{place}: has no frame {frame} of a shot {shot!r}, which {model['modelConfigPath']} names")
+    implicit = database.vectors[start + frame]
     name = str(info["id"]["actor"])
     entry = model.get("blendshapePaths") or {}
     face = _read_face(folder, name, entry, params["num_verts_skin"], params["num_verts_tongue"])

@@ -471,6 +471,14 @@ BROKEN: dict[str, list[Callable[[Path], bytes]]] = {
     ],
     "manifest": [lambda f: b'{"version": 1, "parts": ["%s"], "files": {}}' % (b"a" * 300)],
     "data_info.json": [lambda f: b"{}", lambda f: b'{"num_verts_skin": "", "num_verts_tongue": 5}', lambda f: b"[]"],
+    "implicit_emo_db.npz": [
+        lambda f: changed_arrays(
+            (model(f) / "implicit_emo_db.npz").read_bytes(), f, emo_spec_names=np.array([b"lost", b"angry_1"])
+        ),
+        lambda f: changed_arrays(
+            (model(f) / "implicit_emo_db.npz").read_bytes(), f, emo_spec_size=np.array([1, 1], np.int32)
+        ),
+    ],
     "emotions npz": [
         lambda f: changed_arrays(emotions(f), f, emo_spec_names=np.array([1 << 40, 2])),
         lambda f: changed_arrays(emotions(f), f, emo_spec_names=np.array([b"\xff", b"a"])),
