@@ -81,6 +81,8 @@ def sound_info(path: str | os.PathLike[str]) -> SoundInfo:
 def sounds_info(paths: Iterable[Path]) -> dict[Path, SoundInfo]:
     """What `sound_info` gives of all files that it can read, in one call: for hundreds of them, a call for each takes seconds."""
     wanted = list(dict.fromkeys(paths))
+    if not wanted:  # no process for nothing
+        return {}
     try:
         found = confined(_infos, [os.fspath(path) for path in wanted], load=DECODER)
     except ValueError:  # one of them ended the call: whoever reads it alone is told
