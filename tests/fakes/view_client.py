@@ -1,12 +1,14 @@
 """Asks the viewer's server what its page asks, for tests."""
 
 import http.client
+import io
 import json
 import struct
 import threading
 import time
 
 import numpy as np
+import soundfile
 
 from audio2face.viewer.server import ViewServer
 
@@ -54,6 +56,29 @@ class Client:
             time.sleep(0.02)
             track = self.json(f"api/tracks/{track['id']}")
         return track
+
+
+def uploaded(client, samples, rate, name):
+    """The number of the shot that a sound of the user's becomes."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="WAV", subtype="FLOAT")
+    return client.json("api/sounds", method="POST", body=file.getvalue(), X_Name=name)["id"]
+
+
+def post(client, **wish):
+    """The status of a wish, and the answer."""
+    status, body = client.ask("api/make", "POST", json.dumps(wish).encode())
+    return status, json.loads(body)
+
+
+def made(client, **wish):
+    """What the studio has of a wish when it is ready, and what the page is told."""
+    status, answer = post(client, **wish)
+    assert status == 200, answer
+    client.server.library.studio.wait(60)
+    found = client.json(f"api/made/{answer['request']}")
+    assert found["state"] == "ready", found
+    return client.server.library.studio.request(answer["request"]), found
 
 
 def serve(library):

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from fakes.conversation import talking_runs, voices
 from fakes.curves import RATE
-from fakes.view_client import end, serve
+from fakes.view_client import end, made, post, serve, uploaded
 
 from audio2face.commands import infer
 from audio2face.commands.view import ViewRequest, build_library
@@ -32,30 +32,9 @@ def client(project):
     end(client)
 
 
-def wav(samples):
-    file = io.BytesIO()
-    soundfile.write(file, samples, RATE, format="WAV", subtype="FLOAT")
-    return file.getvalue()
-
-
-def uploaded(client, samples, name):
-    return client.json("api/sounds", method="POST", body=wav(samples), X_Name=name)["id"]
-
-
-def post(client, **wish):
-    status, body = client.ask("api/make", "POST", json.dumps(wish).encode())
-    return status, json.loads(body)
-
-
-def made(client, **wish):
+def values(client, **wish):
     """The values (T, D) of all groups, of each take of a wish."""
-    status, answer = post(client, **wish)
-    assert status == 200, answer
-    client.server.library.studio.wait(60)
-    found = client.json(f"api/made/{answer['request']}")
-    assert found["state"] == "ready", found
-    files = [take.file for take in client.server.library.studio.request(answer["request"]).takes]
-    return [np.load(file)["values"] for file in files]
+    return [np.load(take.file)["values"] for take in made(client, **wish)[0].takes]
 
 
 def commanded(project, **keys):
@@ -100,16 +79,16 @@ def test_what_the_sliders_say_is_what_the_keys_do(client, project):
     sound = {"AUDIO_PATH": str(root / "datasets/ann/audio/three_joy.wav"), "EMOTION_LABEL": "joy"}
     (shot,) = [s["id"] for s in client.json("api/scene")["shots"] if s["name"] == "three_joy"]
     scales = {"audio": 1.5, "partner": 2.0, "style": 0.5}
-    takes = made(client, shot=shot, whole=True, takes=2, seed=5, steps=3, guidance=scales)
+    takes = values(client, shot=shot, whole=True, takes=2, seed=5, steps=3, guidance=scales)
     keys = {"NUM_SAMPLES": 2, "RNG_SEED_INFERENCE": 5, "NUM_DIFFUSION_STEPS": 3, "GUIDANCE": scales}
     assert_same(takes, commanded(project, **sound, **keys))
-    assert not np.array_equal(takes[0], made(client, shot=shot, whole=True, seed=5, steps=3)[0])
+    assert not np.array_equal(takes[0], values(client, shot=shot, whole=True, seed=5, steps=3)[0])
 
     drawing = {"guide": guide, "top_p": 0.5, "temperature": 2.0}
-    takes = made(client, shot=shot, whole=True, takes=2, seed=5, **drawing)
+    takes = values(client, shot=shot, whole=True, takes=2, seed=5, **drawing)
     keys = {"GUIDE_RUN": guide, "GUIDE_TOP_P": 0.5, "GUIDE_TEMPERATURE": 2.0}
     assert_same(takes, commanded(project, **sound, NUM_SAMPLES=2, RNG_SEED_INFERENCE=5, **keys))
-    (calm,) = made(client, shot=shot, whole=True, seed=5, guide=guide, temperature=0)
+    (calm,) = values(client, shot=shot, whole=True, seed=5, guide=guide, temperature=0)
     assert not np.array_equal(calm, takes[0])
 
 
@@ -128,26 +107,26 @@ def test_a_recording_answers_the_sound_of_a_partner(client, project):
     own, other = voices(2)
     for stem, samples in (("me", own), ("you", other)):
         soundfile.write(root / f"{stem}.wav", samples, RATE, subtype="FLOAT")
-    you, me = uploaded(client, other, "you.wav"), uploaded(client, own, "recording")
-    takes = made(client, shot=me, whole=True, seed=7, partner=you)
+    you, me = uploaded(client, other, RATE, "you.wav"), uploaded(client, own, RATE, "recording")
+    takes = values(client, shot=me, whole=True, seed=7, partner=you)
     keys = {"AUDIO_PATH": str(root / "me.wav"), "PARTNER_AUDIO_PATH": str(root / "you.wav"), "RNG_SEED_INFERENCE": 7}
     assert_same(takes, commanded(project, **keys))
-    (alone,) = made(client, shot=me, whole=True, seed=7)
+    (alone,) = values(client, shot=me, whole=True, seed=7)
     assert not np.array_equal(alone, takes[0])
     # What is heard with it: both from the same start, as long as the recording.
     both, rate = soundfile.read(io.BytesIO(client.ask(f"sound/{me}/{you}/0.wav")[1]))
     np.testing.assert_allclose(both, np.stack([own, other], axis=1), atol=1e-3)
-    longer = uploaded(client, np.concatenate([other, other]), "longer.wav")
+    longer = uploaded(client, np.concatenate([other, other]), RATE, "longer.wav")
     assert len(soundfile.read(io.BytesIO(client.ask(f"sound/{me}/{longer}/0.wav")[1]))[0]) == len(own) and rate == RATE
 
 
 def test_the_voice_to_answer_is_the_one_that_the_network_hears(client):
     own, other = voices(3)
-    call = uploaded(client, np.stack([own, other], axis=1), "call.wav")
+    call = uploaded(client, np.stack([own, other], axis=1), RATE, "call.wav")
     status, data = client.ask(f"partner/{call}/0.wav")
     assert status == 200
     np.testing.assert_allclose(soundfile.read(io.BytesIO(data))[0], other, atol=1e-4)
-    me = uploaded(client, own, "me.wav")
+    me = uploaded(client, own, RATE, "me.wav")
     both = soundfile.read(io.BytesIO(client.ask(f"sound/{me}/{call}/0.wav")[1]))[0]
     np.testing.assert_allclose(both, np.stack([own, other], axis=1), atol=1e-3)
 

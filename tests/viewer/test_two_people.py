@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from fakes.conversation import run_of_two, voices
 from fakes.curves import RATE
-from fakes.view_client import end, serve
+from fakes.view_client import end, made, post, serve, uploaded
 
 from audio2face.commands.view import ViewRequest, build_library
 from audio2face.problems import UserError
@@ -31,26 +31,6 @@ def client(place):
 
 def number_of(client, name, actor="ann"):
     return next(s["id"] for s in client.json("api/scene")["shots"] if (s["name"], s["actor"]) == (name, actor))
-
-
-def uploaded(client, samples, name):
-    file = io.BytesIO()
-    soundfile.write(file, samples, RATE, format="WAV", subtype="FLOAT")
-    return client.json("api/sounds", method="POST", body=file.getvalue(), X_Name=name)["id"]
-
-
-def post(client, **wish):
-    status, body = client.ask("api/make", "POST", json.dumps(wish).encode())
-    return status, json.loads(body)
-
-
-def made(client, **wish):
-    status, answer = post(client, **wish)
-    assert status == 200, answer
-    client.server.library.studio.wait(60)
-    found = client.json(f"api/made/{answer['request']}")
-    assert found["state"] == "ready", found
-    return client.server.library.studio.request(answer["request"]), found
 
 
 def same_motion(client, one, other):
@@ -164,7 +144,7 @@ def test_both_sides_are_made_and_kept(client, place):
 
 def test_a_recording_meets_whom_it_answers(client):
     own, other = voices(0)
-    me, you = uploaded(client, own, "me"), uploaded(client, other, "you.wav")
+    me, you = uploaded(client, own, RATE, "me"), uploaded(client, other, RATE, "you.wav")
     names = [actor["name"] for actor in client.json("api/scene")["actors"]]
     ann, bob = number_of(client, "one_neutral"), number_of(client, "one_neutral", "bob")
     for hears, person in (("ann", "bob"), ("bob", "ann")):  # in a file of both, each hears the other one's channel
@@ -173,13 +153,13 @@ def test_a_recording_meets_whom_it_answers(client):
     assert client.json(f"api/partner/{you}/0")["truth"] is None
     request, found = made(client, shot=me, whole=True, actor="ann", partner=bob, both=True)
     assert found["others"][0]["actor"] == "bob" and request.wish.partner_actor == "bob"
-    call = uploaded(client, np.stack([own, other], axis=1), "call.wav")
+    call = uploaded(client, np.stack([own, other], axis=1), RATE, "call.wav")
     assert client.json(f"api/shots/{call}")["partner"] and not client.json(f"api/shots/{me}")["partner"]
     assert len(made(client, shot=call, whole=True, actor="ann", both=True)[1]["others"]) == 1
 
 
 def test_what_cannot_be_is_refused(client, monkeypatch):
-    mono = uploaded(client, voices(2)[0], "mono")
+    mono = uploaded(client, voices(2)[0], RATE, "mono")
     status, answer = post(client, shot=mono, whole=True, actor="ann", both=True)
     assert status == 422 and answer["error"] == ["both: mono has no partner; choose one under Conversation"]
     used = sum(1 + request.wish.both for request in client.server.library.studio._requests.values())
