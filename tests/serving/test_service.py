@@ -400,15 +400,18 @@ def test_a_client_that_is_gone_without_a_word_leaves_its_place(model, monkeypatc
 
 def test_a_refused_stream_that_is_still_writing_holds_no_place(model):
     with running(model, replace(OPTIONS, actor=model.actors[0], streams=1, idle_s=10.0)) as found:
-        go, late = threading.Event(), threading.Event()
+        go, late, begun = (threading.Event() for _ in range(3))
         thread = held(found, go, threading.Event())
 
         def writes_on():
             yield header()
+            begun.set()
             late.wait(10)
 
         other = threading.Thread(target=refused, args=(found, writes_on()))
         other.start()
+        assert begun.wait(10)
+        time.sleep(0.1)  # as in `held`: it has come to the server, and is refused, while the place is taken
         go.set()
         thread.join(10)
         assert len(animate(found, speech(0.1))[1]) == 3
