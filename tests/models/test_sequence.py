@@ -13,11 +13,14 @@ from audio2face.face.layout import ChannelLayout
 from audio2face.models.common.conditions import Conditions
 from audio2face.models.common.starting_weights import _in_data_units
 from audio2face.models.common.weights import read_weights
-from audio2face.models.sequence.guidance import guidance_passes, guided, starting_noise, strength
+from audio2face.models.diffusion.samplers import generated_noise, sample_dpm
+from audio2face.models.diffusion.schedule import build_even_schedule
+from audio2face.models.sequence.guidance import guidance_passes, guided, strength, variety
 from audio2face.models.sequence.layers import Surroundings, rotary, rotated
 from audio2face.models.sequence.masks import SHARES, batch_flags, random_flags
 from audio2face.models.sequence.method import followers
 from audio2face.models.sequence.network import SequenceTransformer
+from audio2face.models.sequence.rollout import taken
 from audio2face.problems import UserError
 
 LAYOUT = ChannelLayout({"skin_coeffs": 4, "jaw": 3, "head": 2})
@@ -162,12 +165,35 @@ def test_guidance_of_gaussian_values_is_exact(scale):
     torch.testing.assert_close(found, expected)
 
 
-def test_a_sound_that_counts_more_takes_noise_from_what_it_tells():
+def test_takes_keep_to_what_the_sound_tells_the_more_it_counts():
     noise = torch.tensor([0.2, 0.5, 1.0])
-    starts = torch.stack([starting_noise(noise, scale) for scale in (0.0, 0.5, 1.0, 2.0)])
-    torch.testing.assert_close(starts[0], torch.ones(3))
-    torch.testing.assert_close(starts[2], noise.square())
-    assert (starts.diff(dim=0)[:, :2] < 0).all() and (starts[:, 2] == 1).all()
+    found = torch.stack([variety(noise, scale) for scale in (0.0, 0.5, 1.0, 2.0)])
+    torch.testing.assert_close(found[0], torch.ones(3))
+    torch.testing.assert_close(found[2], torch.tensor([1 / 17, 0.5, 1.0]))
+    assert (found.diff(dim=0)[:, :2] < 0).all() and (found[:, 2] == 1).all()
+
+
+def test_a_take_is_what_is_likely_and_a_sample_that_rests():
+    """Of three values: one that the sound tells, one it says nothing of, one that is at rest or far from it."""
+    steps, told = build_even_schedule("cosine", 1000, 10), torch.tensor([0.7, 0.0, 0.0])
+
+    def made(x_t, i):
+        signal = float(steps.alphas_cumprod[i])
+        clean, surer = x_t / signal**0.5, 1 - signal
+        exact = (told * torch.tensor([9.0, 0, 0]) * surer + signal * clean) / (
+            torch.tensor([10.0, 1, 1]) * surer + signal
+        )
+        off = 3 * torch.sigmoid(30 * (signal**0.5) * (clean[..., 2] - 1.5))  # 0 or 3
+        return torch.cat([exact[..., :2], off[..., None]], dim=-1)
+
+    varied = torch.tensor([0.0, 1.0, 1.0])
+    draws = [
+        generated_noise((1, 1, 3), torch.Generator().manual_seed(seed), torch.device("cpu")) for seed in range(200)
+    ]
+    takes = torch.cat([taken(made, lambda x: x, draw, varied, sample_dpm, steps) for draw in draws])[:, 0]
+    assert (takes[:, 0] - takes[0, 0]).abs().max() < 0.01 and takes[0, 0].item() == pytest.approx(0.63, abs=0.01)
+    assert takes[:, 1].std() > 0.5
+    assert ((takes[:, 2].abs() < 0.01) | ((takes[:, 2] - 3).abs() < 0.01)).all()
 
 
 def test_values_of_a_mesh_that_hardly_move_follow_the_others():

@@ -14,7 +14,8 @@ import numpy as np
 from audio2face.respacing import kept_steps
 
 MAX_BETA = 0.999
-HIGHEST_LOG_SNR, LOWEST_LOG_SNR = 6.0, -8.0  # beyond them nothing is seen of the noise, or of the motion
+LOWEST_LOG_SNR = -8.0  # below, nothing is seen of the motion
+HIGHEST_LOG_SNR = 1.0  # above, networks take what is left of the noise for motion of what rests
 
 
 @dataclass(frozen=True)
@@ -61,15 +62,14 @@ def build_schedule(name: str, num_steps: int, respacing: str = "") -> Schedule:
 
 
 def build_even_schedule(name: str, num_steps: int, count: int) -> Schedule:
-    """`count` of `num_steps` training steps, even in log SNR between the first and the last, which are kept: what solvers of
-    higher order take (Lu et al. 2022, arXiv 2206.00927). Fewer where steps fall together. Raises ValueError as
-    `build_schedule`.
+    """`count` of `num_steps` training steps, the last and others even in log SNR: what solvers of higher order take (Lu et al.
+    2022, arXiv 2206.00927). Fewer where steps fall together. Raises ValueError as `build_schedule`.
     """
     signal = _signal(name, num_steps)
     log_snr = np.log(signal / (1 - signal))
-    between = np.linspace(HIGHEST_LOG_SNR, LOWEST_LOG_SNR, max(count - 2, 0))
-    nearest = {int(np.abs(log_snr - value).argmin()) for value in between}
-    return _of_steps(signal, sorted(nearest | {num_steps - 1} | ({0} if count > 1 else set())))
+    even = np.linspace(HIGHEST_LOG_SNR, LOWEST_LOG_SNR, count - 1)
+    nearest = {int(np.abs(log_snr - value).argmin()) for value in even}
+    return _of_steps(signal, sorted(nearest | {num_steps - 1}))
 
 
 def _signal(name: str, num_steps: int) -> np.ndarray:

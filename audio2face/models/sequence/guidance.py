@@ -66,6 +66,7 @@ def strength(scale: float, noise: Tensor, signal: Tensor) -> Tensor:
     return scale * surer / (1 + scale * (surer - 1))
 
 
-def starting_noise(noise: Tensor, scale: float) -> Tensor:
-    """What sampling starts with where conditions leave the shares `noise` (C,) open, and the sound counts by `scale`: 1 at 0."""
-    return noise ** (2 * scale)
+def variety(noise: Tensor, scale: float) -> Tensor:
+    """How far takes go from what is likely, where conditions leave the shares `noise` (C,) open and the sound counts by `scale`: not
+    at all what it tells, in full what it says nothing of, everything at scale 0."""
+    return (noise.square() / (noise.square() + (1 - noise).square())) ** scale

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +15,9 @@ from audio2face.models.common.rollout import Given, RolloutInputs
 from audio2face.models.diffusion.audio_context import encode_piece
 from audio2face.models.diffusion.codec import TorchCodec
 from audio2face.models.diffusion.rollout import FrameNoise
-from audio2face.models.diffusion.samplers import Sampler
+from audio2face.models.diffusion.samplers import Noise, Sampler
 from audio2face.models.diffusion.schedule import Schedule
-from audio2face.models.sequence.guidance import guided, starting_noise
+from audio2face.models.sequence.guidance import guided, variety
 from audio2face.models.sequence.network import SequenceTransformer
 
 LONGEST_S, OVERLAP_S = 10.0, 1.0  # of a window, and what of it the next one is given
@@ -73,22 +73,24 @@ class SequenceSampler:
                 "given": flags,
             }
         )
-        own, start = values, starting_noise(self.network.noise, self.guidance.get("audio", 1.0))
+        varied = variety(self.network.noise, self.guidance.get("audio", 1.0))
 
-        def denoise(x_t: Tensor, i: int, state: None) -> tuple[Tensor, None]:
-            nonlocal own
+        def made(x_t: Tensor, i: int) -> Tensor:
             t = torch.full((1,), int(self.schedule.timesteps[i]), device=device)
-            own = x_0 = guided(self.network, x_t, t, conditions, self.guidance) * unit
+            return guided(self.network, x_t, t, conditions, self.guidance)
+
+        def placed(x_0: Tensor) -> Tensor:
+            x_0 = x_0 * unit
             if region is not None:
                 x_0 = x_0 + (values - x_0) @ region
-            return (held * values + (1 - held) * x_0) / unit, None
+            return (held * values + (1 - held) * x_0) / unit
 
         def draw(step: int) -> Tensor:
-            drawn = _tensor(noise.frames(noise_first, length, step), device)
-            return drawn * start if step < 0 else drawn
+            return _tensor(noise.frames(noise_first, length, step), device)
 
-        x_0, _ = self.sampler(denoise, draw, self.schedule)
-        return (held * values + (1 - held) * x_0 * unit)[0].cpu().numpy(), own[0].cpu().numpy()
+        own = taken(made, placed, draw, varied, self.sampler, self.schedule)
+        x_0 = held * values + (1 - held) * placed(own) * unit  # to the bit where they are held
+        return x_0[0].cpu().numpy(), (own * unit)[0].cpu().numpy()
 
     def heard(self, inputs: RolloutInputs, first: int, count: int) -> dict[str, Tensor]:
         """The conditions (1, count, width) that are sounds: without a partner the actor's alone."""
@@ -109,6 +111,38 @@ class SequenceSampler:
         identity = torch.eye(len(self.codec.owned), device=self.codec.owned.device)[inputs.identity][None]
         mask = self.codec.noised(identity)[0].cpu().numpy()
         return FrameNoise(self.streaming, inputs.seed, inputs.take, mask)
+
+
+def taken(
+    made: Callable[[Tensor, int], Tensor],
+    placed: Callable[[Tensor], Tensor],
+    draw: Noise,
+    varied: Tensor,
+    sampler: Sampler,
+    schedule: Schedule,
+) -> Tensor:
+    """A take x_0 (1, T, C) before known values take their places, `varied` (C,) from what is likely towards a sample.
+
+    What the first step gives of pure noise is the mean of all takes. What trembles in a sample, lids that rest, the last step
+    takes off when it is asked once more as if that were noise.
+
+    Args:
+        made: x_t and the index of a step -> x_0.
+        placed: x_0 -> x_0 with the known values in their places.
+        draw: noise by step, as samplers have it.
+    """
+    likely: Tensor | None = None
+
+    def denoise(x_t: Tensor, i: int, state: None) -> tuple[Tensor, None]:
+        nonlocal likely
+        x_0 = made(x_t, i)
+        likely = x_0 if likely is None else likely
+        return placed(x_0), None
+
+    sample, _ = sampler(denoise, lambda step: draw(step) * varied if step < 0 else draw(step), schedule)
+    settled = made(sample * float(schedule.alphas_cumprod[0]) ** 0.5, 0)
+    assert likely is not None, "a schedule has at least one step"
+    return likely + varied * (settled - likely)
 
 
 class SequenceRollout:
