@@ -21,6 +21,7 @@ from audio2face.models.sequence.guidance import guided, variety
 from audio2face.models.sequence.network import SequenceTransformer
 
 LONGEST_S, OVERLAP_S = 10.0, 1.0  # of a window, and what of it the next one is given
+TREMBLING = 0.1  # in units: by how much takes are off from frame to frame, which the motion prior takes off
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,9 @@ class SequenceSampler:
         def draw(step: int) -> Tensor:
             return _tensor(noise.frames(noise_first, length, step), device)
 
-        own = taken(made, placed, draw, varied, self.sampler, self.schedule)
+        take = taken(made, placed, draw, varied, self.sampler, self.schedule)
+        share = torch.full((1,), 1 / (1 + TREMBLING**2), device=device)
+        own, _ = self.network.prior(take * share.sqrt(), share, values / unit, flags, None)
         x_0 = held * values + (1 - held) * placed(own) * unit  # to the bit where they are held
         return x_0[0].cpu().numpy(), (own * unit)[0].cpu().numpy()
 
