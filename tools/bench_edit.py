@@ -124,9 +124,7 @@ def open_shot(animator, run, actor, clip, dataset, mm: float) -> Shot:
     if lips is None or files.skin_cache_root is None or clip.track is None:
         raise UserError(f"actor {actor.name}: lips are measured with SKIN_LIP_DIST_VERTEX_LIST_FPATH")
     frames = read_animation(find_animation(files.skin_cache_root, clip.shot.name)).block()
-    job = InferenceJob(
-        run, actor, [Talk(clip.shot.name, actor.name, clip.track)], (), clip.shot.emotion, animator.options, False
-    )
+    job = InferenceJob(run, actor, [Talk(clip.shot.name, actor.name, clip.track)], (), clip.shot.emotion, animator.options, False)
     return Shot(animator, job, frames, lips, mm)
 
 

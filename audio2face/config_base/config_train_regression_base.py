@@ -375,12 +375,7 @@ from audio2face.config_base.config_train_common import REPRODUCIBLE, RNG_SEED_TO
 
 ## Checkpoints
 
-from audio2face.config_base.config_train_common import (
-    CHECKPOINT_PERIOD,
-    CHECKPOINT_MINUTES,
-    CHECKPOINT_GB_PER_HOUR,
-    CHECKPOINT_KEEP,
-)
+from audio2face.config_base.config_train_common import CHECKPOINT_PERIOD, CHECKPOINT_MINUTES, CHECKPOINT_GB_PER_HOUR, CHECKPOINT_KEEP
 
 ## Speed
 

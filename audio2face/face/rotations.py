@@ -132,9 +132,7 @@ def from_six(six: np.ndarray) -> np.ndarray:
     first = _direction(six[..., :3], np.array([1.0, 0.0, 0.0]))
     second = _beside(first, six[..., 3:])
     left, whole = (np.linalg.norm(x, axis=-1, keepdims=True) for x in (second, six[..., 3:]))
-    second = np.where(
-        left < CANCELLED * whole, _beside(first, second), second
-    )  # what rounding left, taken away once more
+    second = np.where(left < CANCELLED * whole, _beside(first, second), second)  # what rounding left, taken away once more
     spare = np.where(np.abs(first[..., 1:2]) < 0.9, np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0]))
     spare = _beside(first, spare)
     second = _direction(second, spare / np.linalg.norm(spare, axis=-1, keepdims=True))

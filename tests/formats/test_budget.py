@@ -385,9 +385,7 @@ def test_every_parser_asks_the_budget():
     assert unasked == set(UNASKED) | {"formats.budget"}, (
         "compare the file's numbers by formats.budget, or state why not"
     )
-    assert {"formats.ply", "formats.gltf_rig", "formats.usd_stage", "formats.sound", "formats.npy"} <= set(
-        parsers
-    ) - unasked
+    assert {"formats.ply", "formats.gltf_rig", "formats.usd_stage", "formats.sound", "formats.npy"} <= set(parsers) - unasked
 
 
 @pytest.mark.parametrize("name", ["a" * 5000 + ".bin", "a\0b"])

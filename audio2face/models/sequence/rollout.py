@@ -81,19 +81,17 @@ class SequenceSampler:
             return guided(self.network, x_t, t, conditions, self.guidance)
 
         def placed(x_0: Tensor) -> Tensor:
-            x_0 = x_0 * unit
             if region is not None:
                 x_0 = x_0 + (values - x_0) @ region
-            return (held * values + (1 - held) * x_0) / unit
+            return held * values + (1 - held) * x_0
 
         def draw(step: int) -> Tensor:
             return _tensor(noise.frames(noise_first, length, step), device)
 
-        take = taken(made, placed, draw, varied, self.sampler, self.schedule)
+        take = taken(made, lambda x_0: placed(x_0 * unit) / unit, draw, varied, self.sampler, self.schedule)
         share = torch.full((1,), 1 / (1 + TREMBLING**2), device=device)
-        own, _ = self.network.prior(take * share.sqrt(), share, values / unit, flags, None)
-        x_0 = held * values + (1 - held) * placed(own) * unit  # to the bit where they are held
-        return x_0[0].cpu().numpy(), (own * unit)[0].cpu().numpy()
+        own = self.network.prior(take * share.sqrt(), share, values / unit, flags, None)[0] * unit
+        return placed(own)[0].cpu().numpy(), own[0].cpu().numpy()
 
     def heard(self, inputs: RolloutInputs, first: int, count: int) -> dict[str, Tensor]:
         """The conditions (1, count, width) that are sounds: without a partner the actor's alone."""
